@@ -1,0 +1,24 @@
+"""Names for the arrays that cross a module border: shapes here, ranges in words.
+
+numpy holds images (uint8, RGB, height first); torch holds latents. Checked in tests
+(`pytest --jaxtyping-packages=s2st_aug,beartype.beartype`), free in production.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, UInt8
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Latent: TypeAlias = Float[Tensor, "b c h w"]  # at the model's own scale, about unit variance
+    Pixels: TypeAlias = Float[Tensor, "b 3 H W"]  # RGB in [-1, 1] at the working size
+    Context: TypeAlias = Float[Tensor, "b n d"]  # prompt embeddings
+
+Image: TypeAlias = UInt8[np.ndarray, "h w 3"]  # RGB, 0..255
+Grey: TypeAlias = Float32[np.ndarray, "h w"]  # luma, 0..255
+Mask: TypeAlias = Bool[np.ndarray, "h w"]
+Box: TypeAlias = tuple[float, float, float, float]  # x1 y1 x2 y2, source pixels; x2, y2 exclusive

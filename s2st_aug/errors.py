@@ -1,0 +1,105 @@
+"""Every error a user can cause, in one small tree.
+
+S2STError                        one clear line: what was expected, what came, where
+├── UsageError         (exit 2)  wrong usage; nothing was started
+│   ├── ConfigError              unknown key, wrong value: all problems at once
+│   ├── ModelError               no weights, wrong format, misread schedule, missing hub repository
+│   ├── ProfileError             damaged profile, or one built for another model
+│   ├── DatasetError             a folder, card, split or label file that cannot be read at all
+│   ├── PlanMismatch             resuming under another plan hash
+│   └── RunFolderError           not a run folder, locked by another run, of another schema
+├── SampleError        (exit 1)  one sample is bad; it becomes a failed row and the run goes on
+│   ├── UnreadableImage          missing, truncated, not an image, too large
+│   ├── LabelError               a record that cannot be parsed
+│   ├── SourceChanged            the file is not the one that was planned
+│   └── Diverged                 NaN or a loss that explodes, in float32 too
+├── CheckFailed        (exit 3)  a promise does not hold
+├── MissingDependency  (exit 2)  an optional package or program is absent; names the remedy
+└── Stopped            (exit 4)  signal, drain or full disk; the same command resumes
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_CHECK, EXIT_STOPPED = 0, 1, 2, 3, 4
+
+
+class S2STError(Exception):
+    """Base of every error that a user can cause; its text is one line fit for the terminal."""
+
+    exit_code = EXIT_USAGE
+
+
+class UsageError(S2STError):
+    """Wrong usage, config or model: nothing was started."""
+
+
+class ConfigError(UsageError):
+    """A config that cannot be used; the text lists every problem found."""
+
+
+class ModelError(UsageError):
+    """A model that cannot be loaded or must not be used."""
+
+
+class ProfileError(UsageError):
+    """A domain profile that is damaged, unknown, or was built for another model."""
+
+
+class DatasetError(UsageError):
+    """A dataset folder, card, split or label file that cannot be read at all."""
+
+
+class PlanMismatch(UsageError):
+    """A run folder holds another plan than the one asked for."""
+
+
+class RunFolderError(UsageError):
+    """Not a run folder, locked by another run, or of an unknown schema version."""
+
+
+class MissingDependency(UsageError):
+    """An optional package or program is absent; the text names the one command that mends it."""
+
+
+class SampleError(S2STError):
+    """One sample is bad: it becomes a `failed` row, and the run goes on."""
+
+    exit_code = EXIT_SOME_FAILED
+
+
+class UnreadableImage(SampleError):
+    """An image file is missing, truncated, no image, or larger than the limit."""
+
+
+class LabelError(SampleError):
+    """One label record cannot be parsed."""
+
+
+class SourceChanged(SampleError):
+    """A source file is not the one that was planned."""
+
+
+class Diverged(SampleError):
+    """NaN or an exploding loss, in float32 too."""
+
+
+class CheckFailed(S2STError):
+    """A promise does not hold (`verify`, a feed receipt, a goal)."""
+
+    exit_code = EXIT_CHECK
+
+
+class Stopped(S2STError):
+    """Stopped before the end by a signal, a drain or a full disk; the same command resumes."""
+
+    exit_code = EXIT_STOPPED
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'night'?` where a known name is near, else the known names."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"

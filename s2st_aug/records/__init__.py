@@ -1,0 +1,1 @@
+"""What crosses the borders between layers: frozen dataclasses with few fields, and the manifest's schema."""

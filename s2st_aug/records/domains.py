@@ -1,0 +1,18 @@
+"""The conditions and domains that the whole product speaks of."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Condition = Literal["day", "dusk", "night", "rain", "fog", "night_rain"]
+CONDITIONS: tuple[Condition, ...] = get_args(Condition)
+DOMAINS: tuple[Condition, ...] = tuple(c for c in CONDITIONS if c != "day")
+
+BDD_ATTRIBUTES: dict[str, dict[str, str]] = {
+    "dusk": {"timeofday": "dawn/dusk"},
+    "night": {"timeofday": "night"},
+    "rain": {"weather": "rainy"},
+    "fog": {"weather": "foggy"},
+    "night_rain": {"timeofday": "night", "weather": "rainy"},
+}
+"""What a domain changes in a BDD100K record's image attributes (CONTRACT, promise 3)."""

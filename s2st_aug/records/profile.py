@@ -1,0 +1,51 @@
+"""A domain profile: what a target domain is, for one model. Built once, stored as one small safetensors file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Discriminant:
+    """Linear f(features) between source and target photos, for `strength` (METHOD, measures).
+
+    f(x) = weights . (features(x) - mean) / scale + bias. `target_median` is the median of f over
+    the target's own held-out references, `source_median` over the source's.
+    """
+
+    weights: np.ndarray  # n
+    mean: np.ndarray  # n
+    scale: np.ndarray  # n
+    bias: float
+    source_median: float
+    target_median: float
+    target_low: float  # the target's own 5 % and 95 % points of f: gates are two-sided
+    target_high: float
+    accuracy: float | None  # across data sets
+    fitted_on: str  # "photos: permissive", "scenes", ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DomainProfile:
+    """Reference statistics of a target domain in latent and seed space, eta, and the discriminant.
+
+    Quantile functions stand for histograms (the L1 between cumulative histograms is the L1 between
+    quantile functions): shape `band channel quantile`, at the model's own scale; band 0 is the whole
+    image, then the horizontal bands from the top. `eta` maps a source domain to weights
+    `band channel` of mean 1.
+    """
+
+    name: str
+    prompt: str
+    source_prompt: str
+    model_sha256: str
+    latents: np.ndarray  # "bands channels quantiles"
+    seeds: np.ndarray  # "bands channels quantiles"
+    eta: dict[str, np.ndarray]  # source domain -> "bands channels"
+    eta_seeds: dict[str, np.ndarray]
+    references: tuple[str, ...]  # ids
+    references_sha256: tuple[str, ...]
+    discriminant: Discriminant | None
+    sha256: str  # of the file's bytes; "" before it is written
