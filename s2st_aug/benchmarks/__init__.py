@@ -1,0 +1,1 @@
+"""Every measured figure of the contract: one file per suite, each with `run(*, quick) -> Iterator[Figure]`."""
