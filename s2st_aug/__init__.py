@@ -2,4 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from s2st_aug.api import Run, Translator, open_run, translate
+
 __version__ = "0.1.0"
+__all__ = ["Run", "Translator", "__version__", "open_run", "translate"]
+
+
+def __getattr__(name: str) -> Any:
+    """The public API, imported when it is first used, so that importing the package stays quick."""
+    if name in __all__:
+        return getattr(importlib.import_module("s2st_aug.api"), name)
+    raise AttributeError(f"module 's2st_aug' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return list(__all__)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 # command -> "module:function, one-line help"; `a b` is command b of group a
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -32,47 +32,100 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("s2st_aug.cli.doctor:doctor", "What is installed, what is missing, and the command that mends it."),
 }
 GROUPS = {"domain": "Build domain profiles.", "review": "Review a run in FiftyOne."}
+HELP = "Night and rain variants of labelled driving scenes, with every label checked to still be true."
+EPILOG = (
+    "Exit codes: 0 well; 1 some samples failed, or an error of ours; 2 wrong usage, nothing was started;"
+    " 3 a check did not hold; 4 stopped, the same command resumes."
+)
 
 
-def _function(target: str) -> Callable[..., Any]:
-    module, name = target.split(":")
-    return getattr(importlib.import_module(module), name)
+class Stub(TyperCommand):
+    """A command's name and help; its module is not imported before it is called."""
 
-
-def _command(name: str, target: str) -> Any:
-    app = typer.Typer(add_completion=False)
-    app.command(name)(_function(target))
-    return typer.main.get_command(app)
+    target: str = ""
 
 
 class LazyGroup(TyperGroup):
-    """Imports a command's module only when that command is asked for."""
+    """Holds stubs, and swaps a stub for the real command when that command is called or completed."""
 
-    prefix = ""
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As typer's (with its suggestions), then the real command."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(command) if isinstance(command, Stub) else command, rest
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Names in the order of COMMANDS."""
-        names = [c[len(self.prefix) :] for c in COMMANDS if c.startswith(self.prefix)]
-        return list(dict.fromkeys(n.split(" ")[0] for n in names))
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command or group of that name, or None."""
-        full = self.prefix + cmd_name
-        if full in COMMANDS:
-            return _command(cmd_name, COMMANDS[full][0])
-        if full in GROUPS:
-            return type("Sub", (LazyGroup,), {"prefix": full + " "})(name=cmd_name, help=GROUPS[full])
-        return None
+def load(stub: Stub) -> TyperCommand:
+    """Import a stub's function and make its command, with `-v` added."""
+    module, function = stub.target.split(":")
+    app = typer.Typer(add_completion=False)
+    app.command(stub.name)(getattr(importlib.import_module(module), function))
+    command = typer.main.get_command(app)
+    known = {o for p in command.params for o in p.opts}
+    command.params += [p for p in _parameters_of(_shared) if not known & set(p.opts)]
+    assert isinstance(command, TyperCommand)
+    return command
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Help lines from the table, without importing anything."""
-        rows = [(n, COMMANDS[self.prefix + n][1] if self.prefix + n in COMMANDS else GROUPS[n]) for n in self.list_commands(ctx)]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+
+def build_group() -> LazyGroup:
+    """The whole command tree, out of COMMANDS alone."""
+    app = typer.Typer(cls=LazyGroup, help=HELP, epilog=EPILOG, add_completion=True)
+    app.callback(cls=LazyGroup, help=HELP, epilog=EPILOG)(_root)
+    root = typer.main.get_command(app)
+    assert isinstance(root, LazyGroup)
+    for name, (target, line) in COMMANDS.items():
+        *group, leaf = name.split(" ")
+        parent: TyperGroup = root if not group else _subgroup(root, group[0])
+        stub = Stub(name=leaf, help=line)
+        stub.target = target
+        parent.add_command(stub)
+    return root
+
+
+def _subgroup(root: LazyGroup, name: str) -> TyperGroup:
+    if name not in root.commands:
+        root.add_command(LazyGroup(name=name, help=GROUPS[name]))
+    group = root.commands[name]
+    assert isinstance(group, TyperGroup)
+    return group
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from s2st_aug import __version__
+
+        typer.echo(f"s2st-aug {__version__}")
+        raise typer.Exit
+
+
+def _set_verbose(value: bool) -> None:
+    if value:
+        from s2st_aug.cli.terminal import be_verbose
+
+        be_verbose()
+
+
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", callback=_set_verbose, expose_value=False, help="Log progress, and show tracebacks.")
+]
+Version = Annotated[bool, typer.Option("--version", callback=_print_version, expose_value=False, is_eager=True, help="Show the version.")]
+
+
+def _root(verbose: Verbose = False, version: Version = False) -> None:
+    """Options that stand before the command."""
+
+
+def _shared(verbose: Verbose = False) -> None:
+    """Options that every command takes."""
+
+
+def _parameters_of(function: Callable[..., Any]) -> list[Any]:
+    app = typer.Typer(add_completion=False)
+    app.command()(function)
+    return typer.main.get_command(app).params
 
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point: every error a user can cause is one clear line and the contract's exit code."""
     from s2st_aug.cli.terminal import run_group
 
-    sys.exit(run_group(LazyGroup(name="s2st-aug", help="Night and rain variants of labelled driving scenes, labels checked."), argv))
+    sys.exit(run_group(build_group(), argv))

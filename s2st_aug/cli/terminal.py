@@ -2,36 +2,78 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import logging
 import sys
 from typing import Any
 
-import click
 from rich.console import Console
+from rich.text import Text
+from typer.exceptions import Abort, TyperException
 
-from s2st_aug.errors import EXIT_STOPPED, EXIT_USAGE, S2STError
+from s2st_aug.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_STOPPED, EXIT_USAGE, S2STError, did_you_mean
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
+KEYBOARD_INTERRUPT = 130  # what typer makes of Ctrl-C
+USER_OS_ERRORS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+log = logging.getLogger("s2st_aug")
+
 
 def run_group(group: Any, argv: list[str] | None) -> int:
-    """Run a click group; returns the exit code, prints errors as one line on stderr."""
+    """Run the command line; gives the exit code back, and every error as one line on stderr."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         code = group.main(args=argv, prog_name="s2st-aug", standalone_mode=False)
-    except S2STError as error:
-        return fail(str(error), error.exit_code)
-    except click.exceptions.Abort:
-        return fail("stopped", EXIT_STOPPED)
-    except click.ClickException as error:
-        return fail(error.format_message(), EXIT_USAGE)
-    except KeyboardInterrupt:
+    except Exception as error:
+        log.debug("traceback", exc_info=True)
+        return fail(*explain(error))
+    if code == KEYBOARD_INTERRUPT:
         return fail("stopped by Ctrl-C; the same command resumes", EXIT_STOPPED)
-    return code if isinstance(code, int) else 0
+    return code if isinstance(code, int) else EXIT_OK
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """An exception as one line and the contract's exit code."""
+    if isinstance(error, S2STError):
+        return str(error), error.exit_code
+    if isinstance(error, Abort):
+        return "stopped", EXIT_STOPPED
+    if isinstance(error, TyperException):
+        return usage_line(error), EXIT_USAGE
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full ({error.filename or error.strerror}); make room, and the same command resumes", EXIT_STOPPED
+    if isinstance(error, USER_OS_ERRORS):
+        return f"{error.strerror or type(error).__name__}: {error.filename or error}", EXIT_USAGE
+    return f"unexpected {type(error).__name__}: {error}; the same command with -v shows where", EXIT_SOME_FAILED
+
+
+def usage_line(error: TyperException) -> str:
+    """A usage error with the nearest option's name and where to read more."""
+    message = error.format_message().rstrip(".")
+    wrong, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    if context is None:
+        return message
+    if wrong and message.startswith("No such option"):
+        options = [o for p in context.command.get_params(context) for o in p.opts if o.startswith("--")]
+        message = f"no such option {wrong}{did_you_mean(wrong, options)}"
+    return f"{message} (usage: {context.command_path} --help)"
+
+
+def be_verbose() -> None:
+    """Log the package's own progress, and tracebacks of errors."""
+    log.setLevel(logging.DEBUG)
+    logging.getLogger().setLevel(logging.INFO)
 
 
 def fail(message: str, code: int) -> int:
     """Print one error line and give the exit code back."""
-    err.print(f"[bold red]error:[/] {' '.join(message.split())}", markup=True)
+    err.print(Text.assemble(("error: ", "bold red"), " ".join(message.split())))
     return code
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout, for scripts: no colour, no wrapping."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
