@@ -1,0 +1,207 @@
+"""Image files in and out: what a photo shows (8-bit RGB) and the form it had (depth, grey, alpha), so that it can come back in it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import PIL.Image
+
+from s2st_aug.arrays import Grey, Image
+from s2st_aug.errors import UnreadableImage
+
+MAX_PIXELS = 80_000_000  # four times a 20-megapixel photo; above it a file counts as a decompression bomb
+ORIENTATION = 0x0112  # EXIF tag
+SYNTHETIC = {"Software": "s2st_aug", "Synthetic": "true", "Comment": "synthetic image: translated by a generative model"}
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")
+
+_OPEN_ERRORS = (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning, struct.error)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Form:
+    """How a photo was stored: what its variant gets back.
+
+    `alpha` is `h w` in the file's own depth (uint8 or uint16), or None.
+    """
+
+    bits: Literal[8, 16] = 8
+    grey: bool = False
+    alpha: np.ndarray | None = None
+
+
+PLAIN = Form()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """What a file shows, upright, as 8-bit RGB, and the form it was stored in."""
+
+    rgb: Image
+    form: Form
+
+
+def read_photo(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, orientation: Literal["apply", "ignore"] = "apply") -> Photo:
+    """A photo from a path or its bytes; `ignore` leaves the pixels as stored, for labels drawn on the stored pixels.
+
+    Raises UnreadableImage, one line, for what is missing, truncated, no image, or larger than `max_pixels`.
+    """
+    name = "image bytes" if isinstance(source, bytes) else str(source)
+    data = source if isinstance(source, bytes) else _read_bytes(Path(source))
+    try:
+        with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_size(image.size, max_pixels, name)
+            image.load()
+            turn = image.getexif().get(ORIENTATION, 1) if orientation == "apply" else 1
+            array = _decode_deep(data) if _is_deep(data, image) else _decode_plain(image)
+    except _OPEN_ERRORS as error:
+        raise UnreadableImage(f"{name}: not a readable image ({_first_line(error)})") from None
+    return _photo(_upright(array, turn))
+
+
+def read_image(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
+    """The photo's upright 8-bit RGB pixels alone; raises UnreadableImage."""
+    return read_photo(source, max_pixels=max_pixels).rgb
+
+
+def encode_png(image: Image, form: Form = PLAIN, text: Mapping[str, str] = SYNTHETIC, *, compression: int = 1) -> bytes:
+    """PNG bytes in the source's form, with `text` as tEXt chunks; the same bytes for the same pixels, no time stamp."""
+    done, buffer = cv2.imencode(".png", _stored(image, form), [cv2.IMWRITE_PNG_COMPRESSION, compression])
+    if not done:
+        raise ValueError(f"cannot encode an array of shape {image.shape} as PNG")
+    return _with_text(buffer.tobytes(), text)
+
+
+def encode_jpeg(image: Image, quality: int = 95, exif: bytes | None = None) -> bytes:
+    """JPEG bytes (4:4:4), marked synthetic in the comment; deterministic. `exif` is carried where given."""
+    out = io.BytesIO()
+    extra = {"exif": exif} if exif else {}
+    PIL.Image.fromarray(image).save(out, "JPEG", quality=quality, subsampling=0, comment=SYNTHETIC["Comment"], **extra)
+    return out.getvalue()
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """To (width, height): area filter where it shrinks, cubic where it grows; uint8 or float32, any channels."""
+    width, height = size
+    if image.shape[1] == width and image.shape[0] == height:
+        return image
+    shrinks = width * height < image.shape[0] * image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def luma(image: Image) -> Grey:
+    """Y of BT.601, 0..255, float32."""
+    return cv2.transform(image.astype(np.float32), np.array([[0.299, 0.587, 0.114]], np.float32))
+
+
+def to_lab(image: Image) -> np.ndarray:
+    """CIELAB (D65), float32 `h w 3`: L 0..100, a and b about -128..127."""
+    return cv2.cvtColor(image.astype(np.float32) * np.float32(1 / 255), cv2.COLOR_RGB2Lab)
+
+
+def from_lab(lab: np.ndarray) -> Image:
+    """The inverse of `to_lab`; what lies outside of sRGB is clipped."""
+    rgb = cv2.cvtColor(np.ascontiguousarray(lab, dtype=np.float32), cv2.COLOR_Lab2RGB)
+    return to_uint8(rgb * 255)
+
+
+def to_uint8(values: np.ndarray) -> np.ndarray:
+    """0..255 floats, rounded and clipped."""
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Hex SHA-256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: str | Path) -> str:
+    """Hex SHA-256 of a file's bytes; raises OSError."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableImage(f"{path}: cannot be read ({error.strerror or type(error).__name__})") from None
+
+
+def _first_line(error: BaseException) -> str:
+    if isinstance(error, PIL.UnidentifiedImageError):
+        return "no known image format"
+    return str(error).split("\n")[0] or type(error).__name__
+
+
+def _check_size(size: tuple[int, int], max_pixels: int, name: str) -> None:
+    if size[0] * size[1] > max_pixels:
+        raise UnreadableImage(f"{name}: {size[0]}x{size[1]} is more than {max_pixels} pixels")
+
+
+def _is_deep(data: bytes, image: PIL.Image.Image) -> bool:
+    """16 bits a channel; Pillow reads such RGB PNGs as 8 bits, so their header is asked."""
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return data[24] == 16
+    return image.mode.startswith("I;16")
+
+
+def _decode_deep(data: bytes) -> np.ndarray:
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None or array.dtype != np.uint16:
+        raise ValueError("16-bit data could not be decoded")
+    return array if array.ndim == 2 else cv2.cvtColor(array, cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+
+
+def _decode_plain(image: PIL.Image.Image) -> np.ndarray:
+    if image.mode in ("I", "F"):
+        raise ValueError(f"pixels of mode {image.mode} are neither 8 nor 16 bits")
+    see_through = image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info
+    grey = image.mode in ("1", "L", "LA", "La")
+    return np.asarray(image.convert(("LA" if see_through else "L") if grey else ("RGBA" if see_through else "RGB")))
+
+
+def _upright(array: np.ndarray, turn: int) -> np.ndarray:
+    """EXIF orientation 1..8 applied to the pixels."""
+    flip = {2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1], 5: lambda a: a.swapaxes(0, 1)}
+    flip |= {6: lambda a: np.rot90(a, -1), 7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: lambda a: np.rot90(a)}
+    return np.ascontiguousarray(flip[turn](array)) if turn in flip else array
+
+
+def _photo(array: np.ndarray) -> Photo:
+    bits: Literal[8, 16] = 16 if array.dtype == np.uint16 else 8
+    channels = 1 if array.ndim == 2 else array.shape[2]
+    alpha = np.ascontiguousarray(array[..., -1]) if channels in (2, 4) else None
+    colour = array if array.ndim == 2 else array[..., : 1 if channels < 3 else 3]
+    rgb = colour if bits == 8 else np.rint(colour / 257).astype(np.uint8)
+    grey = channels < 3
+    rgb = np.repeat(rgb.reshape(*rgb.shape[:2], 1), 3, axis=2) if grey else np.ascontiguousarray(rgb)
+    return Photo(rgb, Form(bits, grey, alpha))
+
+
+def _stored(image: Image, form: Form) -> np.ndarray:
+    """The pixels in the file's own channels and depth, in OpenCV's order (BGR)."""
+    colour = to_uint8(luma(image)) if form.grey else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    deep = colour.astype(np.uint16) * np.uint16(257) if form.bits == 16 else colour
+    if form.alpha is None:
+        return deep
+    bgr = cv2.cvtColor(deep, cv2.COLOR_GRAY2BGR) if form.grey else deep  # OpenCV writes no grey with alpha
+    return np.dstack([bgr, form.alpha])
+
+
+def _with_text(png: bytes, text: Mapping[str, str]) -> bytes:
+    """tEXt chunks right behind the 33 bytes of signature and IHDR."""
+    chunks = b"".join(_chunk(b"tEXt", key.encode("latin-1") + b"\0" + value.encode("latin-1")) for key, value in text.items())
+    return png[:33] + chunks + png[33:]
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
