@@ -6,7 +6,7 @@ numpy holds images (uint8, RGB, height first); torch holds latents. Checked in t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
@@ -22,3 +22,14 @@ Image: TypeAlias = UInt8[np.ndarray, "h w 3"]  # RGB, 0..255
 Grey: TypeAlias = Float32[np.ndarray, "h w"]  # luma, 0..255
 Mask: TypeAlias = Bool[np.ndarray, "h w"]
 Box: TypeAlias = tuple[float, float, float, float]  # x1 y1 x2 y2, source pixels; x2, y2 exclusive
+
+_TORCH_SHAPES = {"Latent": "b c h w", "Pixels": "b 3 H W", "Context": "b n d"}
+
+
+def __getattr__(name: str) -> Any:
+    """The torch shapes at run time, made when first asked for: importing this module does not import torch."""
+    if name not in _TORCH_SHAPES:
+        raise AttributeError(f"module 's2st_aug.arrays' has no attribute {name!r}")
+    from torch import Tensor
+
+    return Float[Tensor, _TORCH_SHAPES[name]]
