@@ -1,0 +1,94 @@
+"""A model as a callable: latents, step and prompt embeddings in, predicted noise out, whatever the network predicts (STYLE 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from s2st_aug.diffusion.schedule import NoiseSchedule
+
+Latent: TypeAlias = Float[Tensor, "b c h w"]
+Context: TypeAlias = Float[Tensor, "b n d"]
+
+
+class Denoiser(Protocol):
+    """Predicted noise of `latents` (b c h w) at training step `t`, given prompt embeddings (b n d)."""
+
+    def __call__(self, latents: Latent, t: int, context: Context) -> Latent:
+        """Predicted noise eps, of the latents' shape and dtype."""
+        ...
+
+
+def eps_from_v(v: Latent, latents: Latent, abar: float) -> Latent:
+    """METHOD: eps = sqrt(abar) v + sqrt(1-abar) z, with the abar of the step that the network saw."""
+    return abar**0.5 * v + (1 - abar) ** 0.5 * latents
+
+
+def v_from_eps(eps: Latent, latents: Latent, abar: float) -> Latent:
+    """The inverse of `eps_from_v`: v = (eps - sqrt(1-abar) z) / sqrt(abar)."""
+    return (eps - (1 - abar) ** 0.5 * latents) / abar**0.5
+
+
+def from_v_prediction(predict_v: Denoiser, schedule: NoiseSchedule) -> Denoiser:
+    """A denoiser from a network that predicts v (arXiv 2202.00512, appendix D)."""
+
+    def denoise(latents: Latent, t: int, context: Context) -> Latent:
+        return eps_from_v(predict_v(latents, t, context), latents, schedule.abar(t))
+
+    return denoise
+
+
+def guided(denoise: Denoiser, unconditional: Context, scale: float) -> Denoiser:
+    """Classifier-free guidance (arXiv 2207.12598, equation 6): one doubled batch; at scale 1 the condition alone.
+
+    `unconditional` has one row, or as many as the latents.
+    """
+    if scale == 1:
+        return denoise
+
+    def both(latents: Latent, t: int, context: Context) -> Latent:
+        empty = unconditional.expand(len(latents), -1, -1)
+        eps_empty, eps = denoise(torch.cat([latents, latents]), t, torch.cat([empty, context])).chunk(2)
+        return eps_empty + scale * (eps - eps_empty)
+
+    return both
+
+
+class CountedDenoiser:
+    """A denoiser that counts: `evaluations` is the number of latents shown to the network (guidance shows each twice)."""
+
+    def __init__(self, denoise: Denoiser):
+        self.denoise = denoise
+        self.calls = 0
+        self.evaluations = 0
+
+    def __call__(self, latents: Latent, t: int, context: Context) -> Latent:
+        """Predicted noise, counted."""
+        self.calls += 1
+        self.evaluations += len(latents)
+        return self.denoise(latents, t, context)
+
+
+def unit_gaussian_denoiser(schedule: NoiseSchedule) -> Denoiser:
+    """The exact denoiser of unit-Gaussian data: eps = sqrt(1-abar) z (STYLE 18). A public fake: needs no weights."""
+
+    def denoise(latents: Latent, t: int, _context: Context) -> Latent:
+        return (1 - schedule.abar(t)) ** 0.5 * latents
+
+    return denoise
+
+
+Predict: TypeAlias = Callable[[Latent, int], Latent]
+
+
+def with_context(denoise: Denoiser, context: Context) -> Predict:
+    """The denoiser with its prompt filled in: what the DDIM loops take."""
+
+    def predict(latents: Latent, t: int) -> Latent:
+        return denoise(latents, t, context)
+
+    return predict

@@ -1,0 +1,94 @@
+"""The shapes of the small networks that the training builds: the only place that names diffusers' classes for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderTiny, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+SCHEDULER_CONFIG = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+    "timestep_spacing": "leading",
+    "prediction_type": "epsilon",
+}
+"""Stable Diffusion 1.5's own schedule."""
+
+
+def build_autoencoder(*, channels: int, blocks: tuple[int, ...], latent_channels: int = 4) -> AutoencoderTiny:
+    """An AutoencoderTiny whose latents have unit variance by training, so its scaling factor is 1.
+
+    `blocks`: residual blocks per level, from the pixels down; each level after the first halves the size.
+    """
+    from diffusers import AutoencoderTiny
+
+    return AutoencoderTiny(
+        encoder_block_out_channels=(channels,) * len(blocks),
+        decoder_block_out_channels=(channels,) * len(blocks),
+        num_encoder_blocks=blocks,
+        num_decoder_blocks=blocks[::-1],
+        latent_channels=latent_channels,
+        scaling_factor=1.0,
+    )
+
+
+def build_unet(*, channels: tuple[int, ...], context_dim: int, sample_size: tuple[int, int], latent_channels: int = 4) -> UNet2DConditionModel:
+    """A UNet with one residual block per level and attention at the lowest level only; `sample_size` is (h, w) of the latents."""
+    from diffusers import UNet2DConditionModel
+
+    plain = len(channels) - 1
+    return UNet2DConditionModel(
+        sample_size=sample_size,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
+        block_out_channels=channels,
+        layers_per_block=1,
+        down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * plain,
+        mid_block_type="UNetMidBlock2DCrossAttn",
+        cross_attention_dim=context_dim,
+        attention_head_dim=4,  # diffusers reads this as the number of heads
+        norm_num_groups=min(32, channels[0] // 2),
+    )
+
+
+def build_tokenizer(vocab: dict[str, int], merges: list[tuple[str, str]], *, max_length: int) -> CLIPTokenizer:
+    """CLIP's tokenizer over a vocabulary of our own."""
+    from transformers import CLIPTokenizer
+
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=max_length)
+
+
+def build_text_encoder(tokenizer: CLIPTokenizer, *, width: int, layers: int) -> CLIPTextModel:
+    """A small CLIPTextModel for that tokenizer."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=4 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=max(1, width // 32),
+            max_position_embeddings=tokenizer.model_max_length,
+            projection_dim=width,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def read_autoencoder(folder: Path) -> AutoencoderTiny:
+    """The AutoencoderTiny of a folder in Stable Diffusion format, in float32, for further training."""
+    from diffusers import AutoencoderTiny
+
+    return AutoencoderTiny.from_pretrained(folder / "vae", use_safetensors=True, local_files_only=True).float()

@@ -1,0 +1,156 @@
+"""Training the small autoencoder: L1 on colour, on chroma and on gradients at two scales (METHOD, "prototype")."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict
+
+from s2st_aug.training.checkpoints import adam_tensors, load_checkpoint, pack, restore_adam, save_checkpoint, unpack
+from s2st_aug.training.data import Sample, balanced_indices, load_images, to_pixels
+
+log = logging.getLogger(__name__)
+
+
+class AutoencoderSettings(BaseModel):
+    """Shape and schedule of the autoencoder's training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    channels: int = 48
+    blocks: tuple[int, ...] = (1, 2, 3)
+    steps: int = 1500
+    decoder_steps: int = 0  # further steps for the decoder alone, behind the folded normalisation
+    batch: int = 16
+    crop: int = 96
+    lr: float = 1e-3
+    lr_floor: float = 0.02  # of lr, at the end of the cosine
+    latent_noise: float = 0.03
+    moment_weight: float = 0.01
+    photo_share: float = 0.5
+
+
+def reconstruction_loss(out: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """L1 + L1 of chroma (difference from the grey) + L1 of gradients at two scales."""
+    error = out - target
+    chroma = error - error.mean(1, keepdim=True)
+    half = F.avg_pool2d(error, 2)
+    return error.abs().mean() + 0.5 * chroma.abs().mean() + _gradient_l1(error) + _gradient_l1(half)
+
+
+def _gradient_l1(error: torch.Tensor) -> torch.Tensor:
+    return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+
+
+def moment_loss(latents: torch.Tensor) -> torch.Tensor:
+    """How far each channel is from zero mean and unit variance over the batch."""
+    mean, var = latents.mean((0, 2, 3)), latents.var((0, 2, 3))
+    return (mean.square() + (var.clamp_min(1e-4).log()).square()).mean()
+
+
+def cosine(step: int, steps: int, floor: float) -> float:
+    """Factor of the learning rate: 1 at the start, `floor` at the end, with 20 steps of warm-up."""
+    done = min(step / max(steps, 1), 1.0)
+    return min(1.0, (step + 1) / 20) * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def draw_crops(images: Sequence[torch.Tensor], samples: Sequence[Sample], settings: AutoencoderSettings, rng: np.random.Generator) -> torch.Tensor:
+    """A balanced batch of random crops, mirrored at times, from the images at one of several sizes."""
+    pool = images[int(rng.integers(len(images)))]
+    crops = []
+    for index in balanced_indices(samples, settings.batch, rng, photo_share=settings.photo_share):
+        h, w = pool.shape[-2:]
+        y, x = rng.integers(0, h - settings.crop + 1), rng.integers(0, w - settings.crop + 1)
+        crop = pool[index, :, y : y + settings.crop, x : x + settings.crop]
+        crops.append(crop.flip(-1) if rng.random() < 0.5 else crop)
+    return to_pixels(torch.stack(crops))
+
+
+def train_autoencoder(
+    network: torch.nn.Module,
+    images: Sequence[torch.Tensor],
+    samples: Sequence[Sample],
+    settings: AutoencoderSettings,
+    checkpoint: Path,
+    *,
+    rng_key: int = 0,
+    device: str = "cpu",
+    part: str = "whole",
+) -> list[tuple[int, float]]:
+    """Train `network` (an AutoencoderTiny) in place, resuming from `checkpoint` if it is there; gives the curve (step, loss).
+
+    `part`: whole, or decoder (the encoder keeps its latents, so that a UNet trained on them stays right).
+    """
+    steps = settings.steps if part == "whole" else settings.decoder_steps
+    network.to(device, memory_format=torch.channels_last)
+    parameters = list((network if part == "whole" else network.decoder).parameters())
+    optimizer = torch.optim.Adam(parameters, lr=settings.lr, betas=(0.9, 0.99))
+    step, curve = _resume(network, optimizer, checkpoint)
+    rng = np.random.default_rng([rng_key, step])
+    saved, running = time.monotonic(), 0.0
+    while step < steps:
+        for group in optimizer.param_groups:
+            group["lr"] = settings.lr * cosine(step, steps, settings.lr_floor)
+        pixels = draw_crops(images, samples, settings, rng).to(device, memory_format=torch.channels_last)
+        loss = _loss(network, pixels, settings, part)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        step, running = step + 1, running + loss.item()
+        if step % 25 == 0:
+            curve.append((step, running / 25))
+            log.info("autoencoder (%s) step %d of %d loss %.4f", part, step, steps, running / 25)
+            running = 0.0
+        if time.monotonic() - saved > 120 or step == steps:
+            save_checkpoint(checkpoint, pack("network", network.state_dict()) | pack("adam", adam_tensors(optimizer)), {"step": step, "curve": curve})
+            saved = time.monotonic()
+    return curve
+
+
+def _loss(network: torch.nn.Module, pixels: torch.Tensor, settings: AutoencoderSettings, part: str) -> torch.Tensor:
+    with torch.autocast(pixels.device.type, torch.bfloat16), torch.set_grad_enabled(part == "whole"):
+        latents = network.encoder(pixels).float()
+    with torch.autocast(pixels.device.type, torch.bfloat16):
+        out = network.decoder(latents + settings.latent_noise * torch.randn_like(latents))
+    loss = reconstruction_loss(out.float(), pixels)
+    return loss + settings.moment_weight * moment_loss(latents) if part == "whole" else loss
+
+
+def _resume(network: torch.nn.Module, optimizer: torch.optim.Optimizer, checkpoint: Path) -> tuple[int, list[tuple[int, float]]]:
+    if not checkpoint.is_file():
+        return 0, []
+    tensors, state = load_checkpoint(checkpoint)
+    network.load_state_dict(unpack("network", tensors))
+    restore_adam(optimizer, unpack("adam", tensors))
+    return state["step"], [tuple(point) for point in state["curve"]]
+
+
+@torch.no_grad()
+def fold_normalisation(network: torch.nn.Module, pixels: Sequence[torch.Tensor]) -> None:
+    """Fold per-channel normalisation of the latents over `pixels` into the encoder's last and the decoder's first convolution."""
+    latents = torch.cat([network.encoder(p).permute(1, 0, 2, 3).flatten(1) for p in pixels], dim=1).float()
+    mean, std = latents.mean(1), latents.std(1)
+    last, first = network.encoder.layers[-1], network.decoder.layers[0]
+    last.bias.copy_((last.bias - mean) / std)
+    last.weight.div_(std[:, None, None, None])
+    first.bias.add_((first.weight.sum((2, 3)) * mean).sum(1))
+    first.weight.mul_(std[None, :, None, None])
+
+
+@torch.no_grad()
+def autoencoder_psnr(network: torch.nn.Module, images: torch.Tensor) -> list[float]:
+    """PSNR of each uint8 image through the autoencoder, in dB, on 8-bit pixels."""
+    device = next(network.parameters()).device
+    values = []
+    for image in images:
+        pixels = to_pixels(image[None]).to(device, memory_format=torch.channels_last)
+        out = network.decoder(network.encoder(pixels)).clamp(-1, 1).add(1).mul(127.5).round()
+        values.append(10 * math.log10(255**2 / max((out.cpu() - image).square().mean().item(), 1e-9)))
+    return values
