@@ -1,0 +1,89 @@
+"""What people decided: the last decision by time wins, ties go to the most cautious, above all reject (CONTRACT, manifest row).
+
+An `undo`, where it is the last, leaves its target undecided, whoever took the decision before it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+
+from s2st_aug.records.manifest import DECISION_SCHEMA
+
+DecisionKind = Literal["accept", "reject", "ignore", "undo"]
+DECISIONS: tuple[str, ...] = get_args(DecisionKind)
+Target = tuple[str, str | None]  # variant_id, object_id (None: the whole variant)
+_CAUTION = {"accept": 0, "undo": 1, "ignore": 2, "reject": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision of one reviewer on a variant or, with `object_id`, on one of its labels."""
+
+    variant_id: str
+    object_id: str | None
+    decision: DecisionKind
+    reviewer: str
+    time: datetime  # UTC
+    reason: str | None = None
+
+    @property
+    def target(self) -> Target:
+        """What it is about."""
+        return self.variant_id, self.object_id
+
+
+def from_table(table: pa.Table) -> list[Decision]:
+    """Rows of `DECISION_SCHEMA` as records."""
+    return [Decision(**{**row, "time": row["time"].astimezone(UTC)}) for row in table.to_pylist()]
+
+
+def to_table(decisions: Iterable[Decision]) -> pa.Table:
+    """Records as a table of `DECISION_SCHEMA`."""
+    return pa.Table.from_pylist([_plain(d) for d in decisions], schema=DECISION_SCHEMA)
+
+
+def resolve(decisions: Iterable[Decision]) -> dict[Target, Decision]:
+    """The decision that holds for each target; targets whose last decision is `undo` are left out."""
+    last: dict[Target, Decision] = {}
+    for one in decisions:
+        held = last.get(one.target)
+        if held is None or _order(one) >= _order(held):
+            last[one.target] = one
+    return {target: one for target, one in last.items() if one.decision != "undo"}
+
+
+def conflicts(decisions: Iterable[Decision]) -> list[list[Decision]]:
+    """Targets on which reviewers' own last decisions differ; each list is in order of time."""
+    by_reviewer: dict[Target, dict[str, Decision]] = defaultdict(dict)
+    for one in sorted(decisions, key=_order):
+        by_reviewer[one.target][one.reviewer] = one
+    standing = [[d for d in held.values() if d.decision != "undo"] for held in by_reviewer.values()]
+    return [sorted(held, key=_order) for held in standing if len({d.decision for d in held}) > 1]
+
+
+def new_only(candidates: Iterable[Decision], known: Iterable[Decision]) -> list[Decision]:
+    """Candidates that are not yet known, each once; two reasons for the same act at the same time are one decision."""
+    seen = {_identity(d) for d in known}
+    fresh = {}
+    for one in candidates:
+        if _identity(one) not in seen:
+            fresh.setdefault(_identity(one), one)
+    return sorted(fresh.values(), key=_order)
+
+
+def _order(one: Decision) -> tuple[datetime, int]:
+    return one.time, _CAUTION[one.decision]
+
+
+def _identity(one: Decision) -> tuple[Any, ...]:
+    return one.variant_id, one.object_id, one.decision, one.reviewer, one.time
+
+
+def _plain(one: Decision) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in DECISION_SCHEMA.names}
