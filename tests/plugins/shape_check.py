@@ -1,6 +1,7 @@
 """The type checker behind the shape hook: beartype, but for functions whose names only a type checker can see.
 
-An annotation imported under TYPE_CHECKING cannot be resolved when the tests run; mypy checks those.
+An annotation imported under TYPE_CHECKING, or a protocol that is not for run time, cannot be
+checked when the tests run; mypy checks those.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ def check(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
     try:
         hints = typing.get_type_hints(function, include_extras=True)
+        return beartype(conf=CONF)(_resolved(function, hints))
     except Exception:
         return function
+
+
+def _resolved(function: Callable[..., Any], hints: dict[str, Any]) -> Callable[..., Any]:
     function.__annotations__ = hints
-    return beartype(conf=CONF)(function)
+    return function

@@ -1,0 +1,133 @@
+"""`contact_sheet.png` of a run: one row per scene, the source and its variants, labels and verdicts drawn on."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from s2st_aug.arrays import Image
+from s2st_aug.errors import RunFolderError, S2STError
+from s2st_aug.images import read_image
+from s2st_aug.report.labels import source_outlines
+from s2st_aug.report.palette import STATUSES, VERDICTS
+from s2st_aug.report.sheet import VERDICT_LEGEND, Cell, Outline, draw_sheet
+from s2st_aug.storage.run_folder import RunFolder, RunInfo
+
+log = logging.getLogger(__name__)
+NAME = "contact_sheet.png"
+Row = dict[str, Any]
+
+
+def write_contact_sheet(run: Path | str, *, limit: int = 12) -> Path:
+    """Write RUN/contact_sheet.png for at most `limit` scenes, evenly over the run; returns its path.
+
+    Needs the run folder and, for the source column, the dataset where run.json says it is; a missing
+    picture becomes a grey cell that says so. Raises RunFolderError for no run or an empty manifest.
+    """
+    folder = RunFolder(run)
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(contact_sheet(folder, limit=limit)).save(buffer, "PNG", optimize=True)
+    folder.store.write_many({NAME: buffer.getvalue()})
+    return folder.path / NAME
+
+
+def contact_sheet(folder: RunFolder, *, limit: int = 12) -> Image:
+    """The same as a picture."""
+    info = folder.run_json()
+    by_scene = _rows_by_scene(folder, limit)
+    if not by_scene:
+        raise RunFolderError(f"{folder.place}: the manifest has no rows yet, so there is nothing to show")
+    domains = sorted({row["domain"] for rows in by_scene.values() for row in rows}, key=_domain_order(info))
+    sheet = [_scene_cells(folder, info, rows, domains) for rows in by_scene.values()]
+    return draw_sheet(_title(folder, info, len(by_scene)), ["source", *domains], sheet, legend=VERDICT_LEGEND)
+
+
+def spread(names: list[str], limit: int) -> list[str]:
+    """At most `limit` of the names, evenly spaced, the first always among them."""
+    if len(names) <= limit:
+        return names
+    return [names[i] for i in np.linspace(0, len(names) - 1, limit).round().astype(int)]
+
+
+def count_verdicts(objects: list[Row]) -> str:
+    """`keep 12, ignore 3, lost 1`, leaving out what does not occur."""
+    counts = Counter(o["verdict"] for o in objects)
+    return ", ".join(f"{v} {counts[v]}" for v in VERDICTS if counts[v]) or "no labels"
+
+
+def _rows_by_scene(folder: RunFolder, limit: int) -> dict[str, list[Row]]:
+    table = folder.read_manifest()
+    chosen = spread(sorted(set(table["scene_id"].to_pylist())), limit)
+    rows: dict[str, list[Row]] = defaultdict(list)
+    for row in table.filter(_is_in(table["scene_id"], chosen)).to_pylist():
+        rows[row["scene_id"]].append(row)
+    return dict(sorted(rows.items()))
+
+
+def _is_in(column: Any, values: list[str]) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.is_in(column, value_set=pa.array(values, pa.string()))
+
+
+def _domain_order(info: RunInfo) -> Any:
+    order = list(info.config.get("domains", []))
+    return lambda d: (order.index(d) if d in order else len(order), d)
+
+
+def _title(folder: RunFolder, info: RunInfo, scenes: int) -> str:
+    preset = (info.config.get("method") or {}).get("preset", "")
+    return f"{Path(folder.place).name} · {info.model} {preset} · {scenes} scenes · plan {info.plan_sha256[:8]} · synthetic images"
+
+
+def _scene_cells(folder: RunFolder, info: RunInfo, rows: list[Row], domains: list[str]) -> list[Cell]:
+    fullest = max(rows, key=lambda row: len(row["objects"]))
+    lines = source_outlines(info, fullest)
+    by_domain = {row["domain"]: row for row in rows}
+    return [_source_cell(info, fullest, lines), *(_variant_cell(folder, by_domain.get(d), lines) for d in domains)]
+
+
+def _source_cell(info: RunInfo, row: Row, lines: dict[str, tuple[np.ndarray, ...]]) -> Cell:
+    picture = read_or_none(Path(info.dataset_root) / row["source_image"])
+    caption = (row["scene_id"], f"{len(row['objects'])} labels" if picture is not None else "the source image is not there")
+    return Cell(picture, tuple(_outlines(row["objects"], lines, keep_all=True)), caption)
+
+
+def _variant_cell(folder: RunFolder, row: Row | None, lines: dict[str, tuple[np.ndarray, ...]]) -> Cell:
+    if row is None:
+        return Cell(None, (), ("not made yet", ""))
+    picture = read_or_none(folder.image_file(row["image"])) if row["image"] else None
+    measures = f"strength {_number(row['strength'])} · structure {_number(row['structure'])} · {row['status']}"
+    why = "; ".join(row["reasons"]) if row["status"] != "ok" else count_verdicts(row["objects"])
+    return Cell(picture, tuple(_outlines(row["objects"], lines, keep_all=False)), (measures, why), STATUSES[row["status"]])
+
+
+def _outlines(objects: list[Row], lines: dict[str, tuple[np.ndarray, ...]], *, keep_all: bool) -> list[Outline]:
+    found = []
+    for o in objects:
+        if o["kind"] == "stuff":
+            continue
+        mark = VERDICTS["keep" if keep_all else o["verdict"]]
+        pieces = lines.get(o["object_id"], ()) if o["kind"] in ("polyline", "polygon") else ()
+        found += [Outline(mark, tuple(o["bbox"]), piece) for piece in pieces] or [Outline(mark, tuple(o["bbox"]))]
+    return found
+
+
+def _number(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.2f}"
+
+
+def read_or_none(path: Path) -> Image | None:
+    """The picture, or None where it cannot be read (logged): a report shows what there is."""
+    try:
+        return read_image(path)
+    except (S2STError, OSError) as error:
+        log.warning("%s", error)
+        return None
