@@ -99,7 +99,7 @@ def _frames(root: Path, tree: LabelTree, split: str) -> Iterator[Frame]:
 
 
 def _listed(root: Path, file: str) -> Iterator[Frame]:
-    for element in stream(root / file):
+    for element in stream(root / file, skim=True):
         if element.array in ("", "frames"):
             yield _frame(element, file)
         elif element.array in ("name", "labels"):
@@ -120,7 +120,7 @@ def _image_name(value: dict[str, Any], where: str) -> str:
     name = safe_name(value.get("name"), where)
     video = value.get("videoName")
     full = name if video is None or "/" in name else safe_name(f"{video}/{name}", where)
-    return full if Path(full).suffix.lower() in IMAGE_SUFFIXES else f"{full}.jpg"
+    return full if stem_of(full) != full else f"{full}.jpg"
 
 
 def _attributes(value: dict[str, Any]) -> dict[str, str]:

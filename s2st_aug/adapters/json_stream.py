@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from s2st_aug.adapters.json_skim import Outline, outline
 from s2st_aug.errors import DatasetError, LabelError
 from s2st_aug.records.scene import LabelKey
 
@@ -52,6 +54,15 @@ class Element:
     def key(self) -> LabelKey:
         """Byte span and SHA-256 of the element."""
         return LabelKey(self.start, len(self.text), hashlib.sha256(self.text.encode("latin-1")).hexdigest())
+
+
+def _without(text: str, place: Outline) -> str:
+    """The object's text with its lists emptied."""
+    parts, at = [], place.start
+    for first, last in place.lists:
+        parts.append(text[at:first])
+        at = last
+    return "[]".join([*parts, text[at : place.end]])
 
 
 class _Window:
@@ -101,6 +112,28 @@ class _Window:
             if found is not None:
                 return found
             self._grow()
+
+    def outline(self) -> deque[Outline]:
+        """The whole objects that the window holds from the cursor on, by their place in the window."""
+        at = self.pos
+        found = outline(self.text[at:].encode("latin-1"))
+        return deque(Outline(o.start + at, o.end + at, [(a + at, b + at) for a, b in o.lists]) for o in found)
+
+    def skimmed(self, array: str, place: Outline) -> Element | None:
+        """Consume the object at `place`, its lists left undecoded; None where it is not what the outline took it for."""
+        self.peek()
+        if place.start != self.pos:
+            return None
+        rest = _without(self.text, place)
+        try:
+            value, end = _DECODE(rest)
+        except (ValueError, RecursionError):
+            return None
+        if end != len(rest):
+            return None
+        start, text = self.base + self.pos, self.text[place.start : place.end]
+        self.pos = place.end
+        return Element(array, start, text, value if rest.isascii() else self._as_utf8(rest, start, value))
 
     def _grow(self) -> None:
         rest = len(self.text) - self.pos
@@ -152,53 +185,56 @@ class _Window:
         return len(self.text)
 
 
-def stream(path: Path) -> Iterator[Element]:
+def stream(path: Path, *, skim: bool = False) -> Iterator[Element]:
     """Every element of a top-level list, or of every array that is a member of a top-level object.
 
-    Other members of the object come as one element each, named by their key. Raises DatasetError
-    for what is not JSON, not UTF-8, or a record larger than `RECORD_LIMIT`.
+    Other members of the object come as one element each, named by their key. With `skim`, the lists inside an element are not decoded
+    and come as empty ones. Raises DatasetError for what is not JSON, not UTF-8, or a record larger than `RECORD_LIMIT`.
     """
     try:
         with open(path, "rb") as file:
-            yield from _top(_Window(file, path))
+            yield from _top(_Window(file, path), skim=skim)
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _top(window: _Window) -> Iterator[Element]:
-    yield from _array(window, "") if window.expect("[{") == "[" else _members(window)
+def _top(window: _Window, *, skim: bool) -> Iterator[Element]:
+    yield from _array(window, "", skim=skim) if window.expect("[{") == "[" else _members(window, skim=skim)
     if window.peek():
         raise window.broken("text after the end of the value")
 
 
-def _array(window: _Window, name: str) -> Iterator[Element]:
+def _array(window: _Window, name: str, *, skim: bool) -> Iterator[Element]:
     if window.peek() == "]":
         window.expect("]")
         return
+    skimmed: deque[Outline] = deque()
     while True:
-        yield window.element(name)
+        if skim and not skimmed:
+            skimmed = window.outline()
+        yield (window.skimmed(name, skimmed.popleft()) if skimmed else None) or window.element(name)
         if window.expect(",]") == "]":
             return
 
 
-def _members(window: _Window) -> Iterator[Element]:
+def _members(window: _Window, *, skim: bool) -> Iterator[Element]:
     if window.peek() == "}":
         window.expect("}")
         return
     while True:
-        yield from _member(window)
+        yield from _member(window, skim=skim)
         if window.expect(",}") == "}":
             return
 
 
-def _member(window: _Window) -> Iterator[Element]:
+def _member(window: _Window, *, skim: bool) -> Iterator[Element]:
     if window.peek() != '"':
         raise window.broken("expected a name in double quotes")
     name = str(window.element("").value)
     window.expect(":")
     if window.peek() == "[":
         window.expect("[")
-        yield from _array(window, name)
+        yield from _array(window, name, skim=skim)
     else:
         yield window.element(name)
 

@@ -160,7 +160,11 @@ def test_unknown_split_and_empty_root(tmp_path):
 
 def test_too_deep_nesting_is_refused_and_endless_numbers_are_not(tmp_path):
     deep = '{"name": "a.jpg", "x": ' + "[" * 50_000 + "]" * 50_000 + "}"
+    first, second = scenes(tree(tmp_path, f"[{deep}, {json.dumps(frame('b.jpg'))}]"))  # the lists inside a frame are not looked at
+    with pytest.raises(LabelError, match="RecursionError"):
+        read_objects(CARD, tmp_path, first)
+    assert len(read_objects(CARD, tmp_path, second)) == 1
     with pytest.raises(DatasetError, match="too deeply"):
-        scenes(tree(tmp_path, f"[{deep}, {json.dumps(frame('b.jpg'))}]"))
+        scenes(tree(tmp_path, "[" + '{"name":' * 50_000 + "1" + "}" * 50_000 + "]"))
     (scene,) = scenes(tree(tmp_path, json.dumps([frame()]).replace('"id": "7"', '"id": ' + "9" * 5000)))
     assert len(read_objects(CARD, tmp_path, scene)) == 1
