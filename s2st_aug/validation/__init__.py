@@ -1,1 +1,1 @@
-"""Placeholder docstring, replaced by the owner of this package."""
+"""Is the label still true? Measures and verdicts of METHOD.md and CONTRACT.md; imports neither `translation` nor `diffusion`."""

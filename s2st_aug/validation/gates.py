@@ -1,0 +1,132 @@
+"""From measures to verdicts: of an object, of an image, and of a whole stored manifest (`regate`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from s2st_aug.records.verdicts import Hallucination, ObjectVerdict, Status, VerdictKind
+from s2st_aug.validation.settings import ValidationSettings
+
+# Reason codes that a verdict starts with. The first three are facts of the source, kept by `regate`.
+CROWD, FLAT_SOURCE, SIGNAL, VANISHED = "crowd", "flat in the source", "signal changed", "vanished"
+TINY, MOVED, REPLACED, DISSOLVED, HIDDEN, UNREAD = (
+    "tiny", "moved", "replaced", "dissolved before the detail step", "too dark or flat", "signal not readable",
+)  # fmt: skip
+UNMEASURED = (CROWD, FLAT_SOURCE, TINY)
+IMAGE_GATES = ("identity", "darkened", "strength", "overshoot", "contrast", "structure", "ignored", "lost", "hallucination")
+
+
+def code(reason: str | None) -> str:
+    """The machine-readable part of a reason: what stands before the first colon."""
+    return (reason or "").split(":")[0]
+
+
+def decide(item: ObjectVerdict, settings: ValidationSettings, width: int) -> ObjectVerdict:
+    """The verdict that the stored measures of an object give under these settings; `width` is the image's, in pixels."""
+    verdict, reason = _verdict(item, settings, width)
+    return replace(item, verdict=verdict, reason=reason)
+
+
+def _verdict(item: ObjectVerdict, s: ValidationSettings, width: int) -> tuple[VerdictKind, str | None]:
+    before = code(item.reason)
+    if before == CROWD:
+        return "ignore", f"{CROWD}: crowds are never judged"
+    if _is_tiny(item, s):
+        return "ignore", f"{TINY}: a side below {s.min_side_px:g} px"
+    if item.structure is None:
+        return "ignore", item.reason or f"{FLAT_SOURCE}: too little structure to judge by"
+    if before == SIGNAL:
+        return "lost", item.reason
+    return _by_structure(item, s, width)
+
+
+def _by_structure(item: ObjectVerdict, s: ValidationSettings, width: int) -> tuple[VerdictKind, str | None]:
+    structure, before = item.structure or 0.0, code(item.reason)
+    if item.shift_px is not None and item.shift_px >= s.max_shift_px:
+        return "lost", f"{MOVED}: by {item.shift_px:.1f} px"
+    if structure >= s.keep_structure:
+        if _dissolved(item, s, width):
+            return "ignore", f"{DISSOLVED}: structure_raw {item.structure_raw:.2f} < {s.keep_structure_raw:g}"
+        return ("ignore", item.reason) if before == UNREAD else ("keep", None)
+    if before == VANISHED:
+        return "lost", f"{VANISHED}: structure {structure:.2f} where its surroundings are kept"
+    if structure < s.lost_structure and (item.visibility or 0.0) >= s.min_visibility:
+        return "lost", f"{REPLACED}: structure {structure:.2f} < {s.lost_structure:g} where something is to be seen"
+    return "ignore", f"{HIDDEN}: structure {structure:.2f} < {s.keep_structure:g}"
+
+
+def _is_tiny(item: ObjectVerdict, s: ValidationSettings) -> bool:
+    w, h = item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1]
+    return item.kind not in ("polyline", "stuff") and min(w, h) < s.min_side_px
+
+
+def _dissolved(item: ObjectVerdict, s: ValidationSettings, width: int) -> bool:
+    """An object longer than two latent cells must pass before the detail step too (METHOD, structure_raw)."""
+    longest = max(item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1])
+    large = longest > 2 * width / s.latent_cells_across
+    return large and item.structure_raw is not None and item.structure_raw < s.keep_structure_raw
+
+
+def judged_image(objects: Sequence[ObjectVerdict], hallucinations: Sequence[Hallucination], s: ValidationSettings) -> list[str]:
+    """Why the objects and hallucinations of an image reject it; empty where they do not."""
+    reasons = []
+    lost = Counter(o.category for o in objects if o.verdict == "lost" and o.category in s.critical)
+    if lost:
+        reasons.append("lost: " + ", ".join(f"{n} {category}" for category, n in sorted(lost.items())))
+    measurable = [o for o in objects if code(o.reason) not in UNMEASURED]
+    ignored = sum(o.verdict == "ignore" for o in measurable)
+    if measurable and ignored > s.max_ignored * len(measurable):
+        reasons.append(f"ignored: {ignored} of {len(measurable)} measurable objects cannot be judged (at most {s.max_ignored:.0%})")
+    worst = max(hallucinations, key=lambda h: h.score, default=None)
+    if worst and s.max_hallucination is not None and worst.score >= s.max_hallucination:
+        reasons.append(f"hallucination: {worst.kind} with score {worst.score:.2f} at {', '.join(f'{v:.0f}' for v in worst.bbox)}")
+    return reasons
+
+
+def gated_measures(structure: float | None, structure_raw: float | None, strength: float | None, s: ValidationSettings) -> list[str]:
+    """Why the image-level measures that the manifest stores reject a variant."""
+    reasons = []
+    if strength is not None and s.min_strength is not None and strength < s.min_strength:
+        reasons.append(f"strength: {strength:.2f} < {s.min_strength:g}, hardly translated")
+    if strength is not None and s.max_strength is not None and strength > s.max_strength:
+        reasons.append(f"overshoot: strength {strength:.2f} > {s.max_strength:g}")
+    for name, value, least in (("structure", structure, s.min_structure), ("structure_raw", structure_raw, s.min_structure_raw)):
+        if value is not None and least is not None and value < least:
+            reasons.append(f"{name}: {value:.2f} < {least:g}")
+    return reasons
+
+
+def status_of(reasons: Sequence[str]) -> Status:
+    """`rejected` where any reason is a gate's (notes such as a null measure's reason start with `note:`)."""
+    return "rejected" if any(not r.startswith("note:") for r in reasons) else "ok"
+
+
+REGATED = ("lost", "ignored", "hallucination", "strength", "overshoot", "structure", "structure_raw")
+
+
+def regate_rows(table: pa.Table, settings: ValidationSettings, validation_sha256: str | None = None) -> pa.Table:
+    """Verdicts, statuses and reasons of a manifest under new settings, from its stored measures alone.
+
+    `failed` rows stay as they are. Gates whose measure is not stored (identity, darkened, contrast) keep
+    what they said. `validation_sha256`, where given, replaces the column.
+    """
+    rows = [_regated(row, settings) for row in table.to_pylist()]
+    if validation_sha256 is not None:
+        rows = [row if row["status"] == "failed" else {**row, "validation_sha256": validation_sha256} for row in rows]
+    return pa.Table.from_pylist(rows, schema=table.schema)
+
+
+def _regated(row: dict[str, Any], s: ValidationSettings) -> dict[str, Any]:
+    if row["status"] == "failed":
+        return row
+    objects = [decide(ObjectVerdict(**{**o, "bbox": tuple(o["bbox"])}), s, row["width"] or 1) for o in row["objects"]]
+    found = [Hallucination(tuple(h["bbox"]), h["kind"], h["score"]) for h in row["hallucinations"]]
+    kept = [r for r in row["reasons"] if code(r) not in REGATED]
+    reasons = kept + gated_measures(row["structure"], row["structure_raw"], row["strength"], s) + judged_image(objects, found, s)
+    plain = [{**o, "verdict": v.verdict, "reason": v.reason} for o, v in zip(row["objects"], objects, strict=True)]
+    return {**row, "objects": plain, "reasons": reasons, "status": status_of(reasons)}

@@ -1,0 +1,57 @@
+"""Smoothed Scharr gradients and their polarity-blind direction: what every structure measure here is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from s2st_aug.arrays import Grey, Image
+
+SMOOTHING = 1.5  # px, METHOD "structure"
+FLOOR = 2.0  # |g| at or below which a source pixel carries no weight
+CAP = 20.0  # |g| above which a source pixel gains no more weight
+HALF = 4.0  # m at which a gradient counts for half
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gradients:
+    """Scharr gradients / 32 of smoothed luma (0..255), in luma steps per pixel, and the luma itself."""
+
+    luma: np.ndarray  # h w float32, unsmoothed
+    x: np.ndarray  # h w float32
+    y: np.ndarray  # h w float32
+
+
+def luma(image: Image) -> Grey:
+    """Rec. 601 luma in 0..255, not rounded."""
+    return cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2GRAY)
+
+
+def gradients(grey: Grey) -> Gradients:
+    """Gradients at the size of `grey`, smoothed by a Gaussian of 1.5 px first (METHOD, structure)."""
+    smooth = cv2.GaussianBlur(grey, (0, 0), SMOOTHING)
+    x = cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=1 / 32)
+    y = cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=1 / 32)
+    return Gradients(grey, x, y)
+
+
+def source_weight(squared: np.ndarray) -> np.ndarray:
+    """w = min(|g|, 20) where |g| > 2, else 0; `squared` is |g|^2, any shape."""
+    return np.where(squared > FLOOR**2, np.minimum(np.sqrt(squared), CAP), 0.0).astype(np.float32)
+
+
+def source_directions(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
+    """w (cos 2theta, sin 2theta) of a source, shape `h w 2`, and the sum of w m / (m + 4) that structure is divided by."""
+    squared = x * x + y * y
+    weight = source_weight(squared)
+    scale = weight / np.maximum(squared, 1e-6)
+    field = np.stack([(x * x - y * y) * scale, 2 * x * y * scale], axis=-1)
+    return field, float((weight * squared / (squared + HALF)).sum())
+
+
+def variant_directions(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """m / (m + 4) (cos 2theta, sin 2theta) of a variant, shape `h w 2`: its dot product with the source's is structure's numerator."""
+    scale = 1 / (x * x + y * y + HALF)
+    return np.stack([(x * x - y * y) * scale, 2 * x * y * scale], axis=-1)

@@ -1,0 +1,125 @@
+"""One variant against its source: every measure, every verdict, and whether the image may be used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from s2st_aug.arrays import Image
+from s2st_aug.errors import UsageError
+from s2st_aug.records.profile import Discriminant, DomainProfile
+from s2st_aug.records.scene import SceneObject
+from s2st_aug.records.verdicts import Judgement, ObjectVerdict
+from s2st_aug.validation import gates
+from s2st_aug.validation.appearance import SMALLEST, appearance
+from s2st_aug.validation.gradients import gradients, luma
+from s2st_aug.validation.hallucinations import made_up_lights
+from s2st_aug.validation.objects import Measures, measure
+from s2st_aug.validation.patches import Frame
+from s2st_aug.validation.settings import ValidationSettings
+from s2st_aug.validation.signals import signal_state
+from s2st_aug.validation.strength import position, strength_between
+from s2st_aug.validation.structure import structure_of
+
+AROUND_KEPT = 0.35  # structure of its surroundings from which an absent object has vanished rather than gone dark
+
+
+def judge(
+    source: Image,
+    variant: Image,
+    raw: Image,
+    objects: Sequence[SceneObject],
+    profile: DomainProfile | None,
+    settings: ValidationSettings,
+) -> Judgement:
+    """Judge a variant; `raw` is the variant before the detail step (the variant itself where there is none).
+
+    Raises UsageError where the three images differ in size or are no RGB images; nothing else about the images or
+    labels raises. NaN never leaves: a measure that cannot be taken is None, with a `note:` in `reasons`.
+    """
+    _same_size(source, variant, raw)
+    frames = _frames(source, variant, raw)
+    structures = tuple(_finite(structure_of(frames[0].gradients, f.gradients)) for f in frames[1:])
+    strength, notes = _strength(source, variant, profile.discriminant if profile else None)
+    verdicts = tuple(_object(item, frames, settings) for item in objects)
+    lights = made_up_lights(frames[0], frames[1], objects)
+    if structures[0] is None:
+        notes.append("note: structure is null, the source is too flat to judge")
+    reasons = _appearance_reasons(source, variant, settings)
+    reasons += gates.gated_measures(*structures, strength, settings)
+    reasons += gates.judged_image(verdicts, lights, settings)
+    return Judgement(gates.status_of(reasons), (*reasons, *notes), verdicts, lights, *structures, strength)
+
+
+def _same_size(*images: Image) -> None:
+    if len({i.shape for i in images}) > 1 or images[0].ndim != 3 or images[0].shape[2] != 3 or not images[0].size:
+        shapes = ", ".join("x".join(map(str, i.shape)) for i in images)
+        raise UsageError(f"source, variant and raw must be RGB images of one size; got {shapes}")
+
+
+def _frames(source: Image, variant: Image, raw: Image) -> tuple[Frame, Frame, Frame]:
+    a, b = Frame(source, gradients(luma(source))), Frame(variant, gradients(luma(variant)))
+    same = raw is variant or np.array_equal(raw, variant)
+    return a, b, b if same else Frame(raw, gradients(luma(raw)))
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _strength(source: Image, variant: Image, discriminant: Discriminant | None) -> tuple[float | None, list[str]]:
+    if discriminant is None:
+        return None, ["note: strength is null, the profile has no discriminant"]
+    value = _finite(strength_between(position(source, discriminant), position(variant, discriminant), discriminant))
+    return value, [] if value is not None else ["note: strength is null, the source already lies in the target domain"]
+
+
+def _object(item: SceneObject, frames: tuple[Frame, Frame, Frame], settings: ValidationSettings) -> ObjectVerdict:
+    found = measure(item, *frames)
+    stored = ObjectVerdict(
+        item.object_id, item.kind, item.category, item.bbox, "keep", _fact(item, found, frames),
+        _finite(found.structure), _finite(found.structure_raw), _finite(found.visibility), _shift(found, settings),
+    )  # fmt: skip
+    return gates.decide(stored, settings, frames[0].image.shape[1])
+
+
+def _shift(found: Measures, settings: ValidationSettings) -> float | None:
+    """The distance of the best place; 0 where no other place fits clearly better."""
+    if found.shift_px is None:
+        return None
+    return _finite(found.shift_px) if found.shift_gain >= settings.shift_gain or found.shift_px < 1 else 0.0
+
+
+def _fact(item: SceneObject, found: Measures, frames: tuple[Frame, Frame, Frame]) -> str | None:
+    """What only the images say, as a reason code that `regate` keeps."""
+    if item.crowd:
+        return gates.CROWD
+    if found.structure is None:
+        return f"{gates.FLAT_SOURCE}: too little structure to judge by"
+    if item.category == "traffic light" and (fact := _signal(item, frames)):
+        return fact
+    return gates.VANISHED if (found.around or 0.0) >= AROUND_KEPT else None
+
+
+def _signal(item: SceneObject, frames: tuple[Frame, Frame, Frame]) -> str | None:
+    was = signal_state(frames[0].image, item.bbox)
+    if was is None or (item.signal and was != item.signal):
+        return None
+    now = signal_state(frames[1].image, item.bbox)
+    if now is None:
+        return f"{gates.UNREAD}: {was} in the source"
+    return f"{gates.SIGNAL}: {was} became {now}" if now != was else None
+
+
+def _appearance_reasons(source: Image, variant: Image, s: ValidationSettings) -> list[str]:
+    found = appearance(source, variant)
+    if found.change < SMALLEST:
+        return [f"identity: the variant is the source (mean change {found.change:.2f} levels)"]
+    reasons = []
+    if s.max_tone_explained is not None and found.tone_explained > s.max_tone_explained:
+        reasons.append(f"darkened: one tone curve explains {found.tone_explained:.1%} of the variant")
+    if s.min_contrast is not None and found.contrast < s.min_contrast:
+        reasons.append(f"contrast: {'black' if found.light < 20 else 'washed out'}, L* spans {found.contrast:.1f}")
+    return reasons

@@ -1,0 +1,156 @@
+"""What is measured of one labelled object: structure, structure before the detail step, visibility, shift, surroundings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from s2st_aug.records.scene import SceneObject
+from s2st_aug.validation import patches
+from s2st_aug.validation.gradients import source_directions, variant_directions
+from s2st_aug.validation.patches import REACH, STRIP, Frame, Window
+
+MIN_WEIGHT = 0.15  # mean of w a pixel below which the source shows too little of an object to judge it
+NOISE_FLOOR = 1.0  # L* that noise is never taken to be below
+CORE = 0.7  # of a box's sides that count as its core
+LINES = ("polyline", "stuff")
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """Measures of one object; None where the source gives nothing to measure. `around` is the structure of what surrounds it."""
+
+    structure: float | None = None
+    structure_raw: float | None = None
+    visibility: float | None = None
+    source_visibility: float | None = None
+    shift_px: float | None = None
+    shift_gain: float = 0.0
+    around: float | None = None
+
+
+def measure(item: SceneObject, source: Frame, variant: Frame, raw: Frame) -> Measures:
+    """All measures of one object; never raises on odd boxes."""
+    if item.kind in LINES:
+        return _measure_lines(item, source, variant, raw)
+    at = patches.window(item, source.image.shape)
+    field, whole = source_directions(*patches.patch_gradients(source, at))
+    inside = field * at.mask[..., None]
+    total = _total(inside)
+    seen = _visibility(source, at, item), _visibility(variant, at, item)
+    if total <= MIN_WEIGHT * at.mask.sum():
+        return Measures(visibility=seen[1], source_visibility=seen[0])
+    moved = variant_directions(*patches.patch_gradients(variant, at))
+    before = moved if raw is variant else variant_directions(*patches.patch_gradients(raw, at))
+    norm = _norm(inside)
+    curve = _curve(inside, moved, at) / norm
+    here, shift, gain = _peak(curve, at.scale)
+    return Measures(
+        structure=here,
+        structure_raw=float((inside * before).sum() / norm),
+        visibility=seen[1],
+        source_visibility=seen[0],
+        shift_px=shift,
+        shift_gain=gain,
+        around=_around(field, moved, at.mask),
+    )
+
+
+def _total(field: np.ndarray) -> float:
+    return float(np.hypot(field[..., 0], field[..., 1]).sum())
+
+
+def _norm(field: np.ndarray) -> float:
+    """Sum of w m / (m + 4) from w (cos, sin): w is capped at 20, where m / (m + 4) is 0.99 and more."""
+    weight = np.hypot(field[..., 0], field[..., 1])
+    squared = weight * weight
+    return float((weight * squared / (squared + 4.0)).sum())
+
+
+def _curve(inside: np.ndarray, moved: np.ndarray, at: Window) -> np.ndarray:
+    """Structure's numerator for the object at every place within reach."""
+    r = REACH
+    h, w = at.mask.shape
+    core = np.ascontiguousarray(inside[r : h - r, r : w - r])
+    return cv2.matchTemplate(np.ascontiguousarray(moved), core, cv2.TM_CCORR)
+
+
+def _peak(curve: np.ndarray, scale: float) -> tuple[float, float, float]:
+    """Structure in place, distance of the best place in source pixels (sub-pixel), and how much better that place fits."""
+    cy, cx = curve.shape[0] // 2, curve.shape[1] // 2
+    here = float(curve[cy, cx])
+    y, x = np.unravel_index(int(np.argmax(curve)), curve.shape)
+    dx, dy = x - cx + _vertex(curve[y, :], x), y - cy + _vertex(curve[:, x], y)
+    return here, float(np.hypot(dx, dy)) / scale, float(curve[y, x]) - here
+
+
+def _vertex(line: np.ndarray, at: int) -> float:
+    """Offset of the vertex of the parabola through a maximum and its two neighbours, in [-0.5, 0.5]."""
+    if at in (0, len(line) - 1):
+        return 0.0
+    a, b, c = (float(v) for v in line[at - 1 : at + 2])
+    bend = a - 2 * b + c
+    return float(np.clip(0.5 * (a - c) / bend, -0.5, 0.5)) if bend < 0 else 0.0
+
+
+def _around(field: np.ndarray, moved: np.ndarray, mask: np.ndarray) -> float | None:
+    """Structure of the window outside the object."""
+    outside = field * ~mask[..., None]
+    norm = _norm(outside)
+    return float((outside * moved).sum() / norm) if norm > MIN_WEIGHT * mask.size else None
+
+
+def _visibility(frame: Frame, at: Window, item: SceneObject) -> float:
+    """CIE76 distance between the mean colours of core and ring, over the noise of L* in the ring."""
+    lab = patches.patch_image(frame, at)
+    core, ring = _core_and_ring(at, item)
+    contrast = float(np.linalg.norm(lab[core].mean(0) - lab[ring].mean(0)))
+    light = np.ascontiguousarray(lab[..., 0])
+    rough = np.abs(light - cv2.GaussianBlur(light, (0, 0), 1.0))[ring]
+    return contrast / max(1.4826 * float(np.median(rough)), NOISE_FLOOR)
+
+
+def _core_and_ring(at: Window, item: SceneObject) -> tuple[np.ndarray, np.ndarray]:
+    mask = at.mask.astype(np.uint8)
+    far = cv2.dilate(mask, np.ones((13, 13), np.uint8)).astype(bool)
+    ring = far & ~at.mask
+    ys, xs = np.nonzero(at.mask)
+    core = at.mask
+    if item.mask is None and item.kind == "box":
+        core = np.zeros_like(at.mask)
+        cy, cx = (ys.min() + ys.max()) / 2, (xs.min() + xs.max()) / 2
+        hy, hx = max(CORE * np.ptp(ys) / 2, 1), max(CORE * np.ptp(xs) / 2, 1)
+        core[int(cy - hy) : int(cy + hy) + 1, int(cx - hx) : int(cx + hx) + 1] = True
+    else:
+        thin = cv2.erode(mask, np.ones((2 * patches.OUTLINE + 3,) * 2, np.uint8)).astype(bool)
+        core = thin if thin.any() else core
+    return core, ring if ring.any() else ~core
+
+
+def _measure_lines(item: SceneObject, source: Frame, variant: Frame, raw: Frame) -> Measures:
+    """Lanes, drivable edges and the borders of stuff: strips across the line, shift along the normal."""
+    found = patches.strip_points(_outlines(item), source.image.shape, closed=item.kind == "stuff")
+    if found is None:
+        return Measures()
+    field, _ = source_directions(*patches.strip_gradients(source, *found))
+    inside = np.ascontiguousarray(field[:, REACH : REACH + STRIP])
+    if _total(inside) <= MIN_WEIGHT * inside.shape[0] * STRIP:
+        return Measures()
+    moved = variant_directions(*patches.strip_gradients(variant, *found))
+    before = moved if raw is variant else variant_directions(*patches.strip_gradients(raw, *found))
+    norm = _norm(inside)
+    curve = cv2.matchTemplate(np.ascontiguousarray(moved), inside, cv2.TM_CCORR) / norm
+    here, shift, gain = _peak(curve, 1.0)
+    mask = np.zeros(field.shape[:2], bool)
+    mask[:, REACH : REACH + STRIP] = True
+    in_place = float((inside * before[:, REACH : REACH + STRIP]).sum() / norm)
+    return Measures(here, in_place, shift_px=shift, shift_gain=gain, around=_around(field, moved, mask))
+
+
+def _outlines(item: SceneObject) -> tuple[np.ndarray, ...]:
+    if item.outlines or item.mask is None:
+        return item.outlines
+    found, _ = cv2.findContours(item.mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return tuple(c[:, 0].astype(np.float64) for c in found)

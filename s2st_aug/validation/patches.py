@@ -1,0 +1,170 @@
+"""Windows on one object in source, variant and raw, never more than 64x64 pixels of the object itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from s2st_aug.arrays import Box, Image
+from s2st_aug.records.scene import SceneObject
+from s2st_aug.validation.gradients import Gradients, gradients
+
+SIDE = 64  # px, the most that an object is measured on
+REACH = 16  # px of the patch that an object is looked for around its place
+OUTLINE = 2  # px of the patch around a mask that still belong to its outline
+STRIP = 9  # px across a line that count as the line (its neighbourhood is REACH wider on each side)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """An image and its full-size gradients, computed once and shared by all objects."""
+
+    image: Image
+    gradients: Gradients
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """Where an object is measured: `scale` patch pixels a source pixel; x0, y0 the window's corner in source pixels.
+
+    `mask` (bool, the window's size) is the object and its outline.
+    """
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    scale: float
+    mask: np.ndarray
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the patch."""
+        return self.mask.shape[1], self.mask.shape[0]
+
+
+def clipped(box: Box, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """The whole pixels of a box inside an image of `shape` (h, w, ...), at least one pixel, wherever the box lies."""
+    h, w = shape[:2]
+    x1, y1, x2, y2 = (0.0 if not np.isfinite(v) else v for v in box)
+    left, top = int(np.clip(np.floor(min(x1, x2)), 0, w - 1)), int(np.clip(np.floor(min(y1, y2)), 0, h - 1))
+    right, bottom = int(np.clip(np.ceil(max(x1, x2)), left + 1, w)), int(np.clip(np.ceil(max(y1, y2)), top + 1, h))
+    return left, top, right, bottom
+
+
+def window(item: SceneObject, shape: tuple[int, ...]) -> Window:
+    """The window of a box, polygon or mask in an image of `shape`."""
+    left, top, right, bottom = clipped(item.bbox, shape)
+    scale = min(1.0, SIDE / max(right - left, bottom - top))
+    pad = int(np.ceil((REACH + OUTLINE) / scale))
+    x0, y0, x1, y1 = left - pad, top - pad, right + pad, bottom + pad
+    size = (max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale)))
+    mask = np.zeros(size[::-1], np.uint8)
+    _paint(mask, item, (left, top, right, bottom), (x0, y0), scale)
+    mask = cv2.dilate(mask, np.ones((2 * OUTLINE + 1,) * 2, np.uint8))
+    return Window(x0, y0, x1, y1, scale, mask.astype(bool))
+
+
+def _paint(mask: np.ndarray, item: SceneObject, box: tuple[int, int, int, int], corner: tuple[int, int], scale: float) -> None:
+    left, top, right, bottom = box
+    origin = np.array(corner)
+    at = np.round((np.array([left, top, right, bottom]) - np.tile(origin, 2)) * scale).astype(int)
+    inside = mask[at[1] : max(at[3], at[1] + 1), at[0] : max(at[2], at[0] + 1)]
+    if item.mask is not None and item.mask[top:bottom, left:right].any():
+        part = item.mask[top:bottom, left:right].astype(np.uint8)
+        inside[...] = cv2.resize(part, inside.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    elif item.kind == "polygon" and any(len(o) >= 3 for o in item.outlines):
+        rings = [np.round((np.nan_to_num(o) - origin) * scale).astype(np.int32) for o in item.outlines if len(o) >= 3]
+        cv2.fillPoly(mask, rings, 1)
+    if not inside.any():
+        inside[...] = 1
+
+
+def patch_gradients(frame: Frame, at: Window) -> tuple[np.ndarray, np.ndarray]:
+    """x and y gradients of the window, zero outside the image; those of full size where nothing has to shrink."""
+    if at.scale == 1:
+        return _cut(frame.gradients.x, at), _cut(frame.gradients.y, at)
+    y0, y1, x0, x1 = _inside(at, frame.image.shape)
+    size = (max(1, round((x1 - x0) * at.scale)), max(1, round((y1 - y0) * at.scale)))
+    small = gradients(cv2.resize(frame.gradients.luma[y0:y1, x0:x1], size, interpolation=cv2.INTER_AREA))
+    corner = round((x0 - at.x0) * at.scale), round((y0 - at.y0) * at.scale)
+    return _place(small.x, corner, at), _place(small.y, corner, at)
+
+
+def patch_image(frame: Frame, at: Window) -> np.ndarray:
+    """CIELAB of the window, float32, edge pixels repeated outside the image."""
+    y0, y1, x0, x1 = _inside(at, frame.image.shape)
+    part = frame.image[y0:y1, x0:x1]
+    if at.scale < 1:
+        size = (max(1, round((x1 - x0) * at.scale)), max(1, round((y1 - y0) * at.scale)))
+        part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+    w, h = at.size
+    left, top = min(round((x0 - at.x0) * at.scale), w - 1), min(round((y0 - at.y0) * at.scale), h - 1)
+    part = part[: h - top, : w - left]
+    padded = cv2.copyMakeBorder(part, top, h - top - part.shape[0], left, w - left - part.shape[1], cv2.BORDER_REPLICATE)
+    return cv2.cvtColor(padded.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
+
+
+def _inside(at: Window, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    return max(at.y0, 0), min(at.y1, shape[0]), max(at.x0, 0), min(at.x1, shape[1])
+
+
+def _cut(field: np.ndarray, at: Window) -> np.ndarray:
+    y0, y1, x0, x1 = _inside(at, field.shape)
+    return _place(field[y0:y1, x0:x1], (x0 - at.x0, y0 - at.y0), at)
+
+
+def _place(part: np.ndarray, corner: tuple[int, int], at: Window) -> np.ndarray:
+    w, h = at.size
+    if part.shape == (h, w):
+        return part
+    out = np.zeros((h, w), np.float32)
+    part = part[: h - corner[1], : w - corner[0]]
+    out[corner[1] : corner[1] + part.shape[0], corner[0] : corner[0] + part.shape[1]] = part
+    return out
+
+
+def strip_points(outlines: tuple[np.ndarray, ...], shape: tuple[int, ...], *, closed: bool) -> tuple[np.ndarray, np.ndarray] | None:
+    """At most 64 points along lines and their unit normals, both `n 2` (x, y); None where no line lies inside the image.
+
+    Points on the image's own border are left out: a region's cut edge is no structure.
+    """
+    parts = [_densified(np.asarray(o, np.float64), closed) for o in outlines if len(o) >= 2 and np.isfinite(o).all()]
+    points = np.concatenate([p[0] for p in parts]) if parts else np.empty((0, 2))
+    normals = np.concatenate([p[1] for p in parts]) if parts else np.empty((0, 2))
+    h, w = shape[:2]
+    kept = (points[:, 0] > 2) & (points[:, 0] < w - 3) & (points[:, 1] > 2) & (points[:, 1] < h - 3)
+    points, normals = points[kept], normals[kept]
+    if not len(points):
+        return None
+    chosen = np.unique(np.linspace(0, len(points) - 1, min(SIDE, len(points))).round().astype(int))
+    return points[chosen], normals[chosen]
+
+
+def _densified(line: np.ndarray, closed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """A point every two pixels along a line, and the normals there."""
+    line = np.concatenate([line, line[:1]]) if closed else line
+    step = np.diff(line, axis=0)
+    length = np.hypot(*step.T)
+    line, step, length = np.concatenate([line[:1], line[1:][length > 0]]), step[length > 0], length[length > 0]
+    if not len(step):
+        return np.empty((0, 2)), np.empty((0, 2))
+    along = np.concatenate([[0], np.cumsum(length)])
+    at = np.arange(0, along[-1], 2.0) if along[-1] > 2 else np.array([along[-1] / 2])
+    piece = np.clip(np.searchsorted(along, at, side="right") - 1, 0, len(step) - 1)
+    unit = step / length[:, None]
+    points = line[piece] + unit[piece] * (at - along[piece])[:, None]
+    return points, np.stack([-unit[piece, 1], unit[piece, 0]], axis=-1)
+
+
+def strip_gradients(frame: Frame, points: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x and y gradients at full size across each point, shape `n (STRIP + 2 REACH)`: a row a point, zero outside the image."""
+    across = np.arange(STRIP + 2 * REACH) - (STRIP // 2 + REACH)
+    at = (points[:, None] + normals[:, None] * across[None, :, None]).astype(np.float32)
+    remap = [
+        cv2.remap(field, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        for field in (frame.gradients.x, frame.gradients.y)
+    ]
+    return remap[0], remap[1]

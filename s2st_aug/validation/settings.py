@@ -1,0 +1,40 @@
+"""Thresholds of the gates: everything a verdict depends on, beside the measures. Filled by the `validation:` part of a config."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+CRITICAL = ("pedestrian", "person", "rider", "traffic light", "traffic sign")
+
+
+class ValidationSettings(BaseModel):
+    """Defaults were chosen on one half of the scenes and videos of the planted-fault suite (docs/validity.md shows the curves)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # objects
+    keep_structure: float = Field(0.30, ge=-1, le=1, description="at or above: the object is there")
+    lost_structure: float = Field(0.10, ge=-1, le=1, description="below, where the variant shows something else: lost")
+    keep_structure_raw: float = Field(0.10, ge=-1, le=1, description="the same before the detail step, for objects of two latent cells")
+    latent_cells_across: int = Field(
+        72, ge=1, description="latent cells in an image's width at working size (288 / 4 for the small models)"
+    )
+    min_side_px: float = Field(8.0, ge=0, description="smaller objects are too tiny to judge")
+    min_visibility: float = Field(1.0, ge=0, description="core against ring over noise, below: too dark or flat to judge")
+    max_shift_px: float = Field(3.0, gt=0, description="a label moved by more is lost")
+    shift_gain: float = Field(0.15, ge=0, description="how much better the moved place must fit")
+    # gates of the image
+    min_structure: float | None = Field(0.10, ge=-1, le=1)
+    min_structure_raw: float | None = Field(None, ge=-1, le=1)
+    min_strength: float | None = Field(0.25, description="below: unchanged, or merely darkened")
+    max_strength: float | None = Field(2.5, description="above: overshoots the target")
+    max_tone_explained: float | None = Field(
+        0.985, ge=0, le=1, description="share of the variant's luma that one tone curve of the source explains"
+    )
+    min_contrast: float | None = Field(6.0, ge=0, description="5-95 % range of L*; below: black, or washed out")
+    max_ignored: float = Field(0.30, ge=0, le=1, description="share of objects measurable in the source that may come out ignore")
+    critical: tuple[str, ...] = Field(CRITICAL, description="losing one of these rejects the image")
+    max_hallucination: float | None = Field(0.5, ge=0, le=1, description="score at which a made-up light or object rejects the image")
+    detector: str | None = Field(None, description="path of a YOLO- or YOLOX-style ONNX file")
+    detector_score: float = Field(0.5, ge=0, le=1)
+    calibrated_on: str | None = Field(None, description="what `calibrate` saw; null: shipped defaults, not calibrated on your photos")
