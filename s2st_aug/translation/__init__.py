@@ -1,1 +1,1 @@
-"""Placeholder docstring, replaced by the owner of this package."""
+"""S2ST: image -> inversion -> seed translation -> trajectory optimisation -> sampling -> image of the source's size."""

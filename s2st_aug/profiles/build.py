@@ -1,0 +1,144 @@
+"""Building a domain profile from unpaired photos: quantiles of latents and seeds by band, eta, the discriminant of strength."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from s2st_aug.arrays import Image
+from s2st_aug.diffusion.model import LatentModel
+from s2st_aug.errors import ProfileError
+from s2st_aug.images import read_image, resize
+from s2st_aug.profiles.cleaning import Cleaned, Reference, clean_references
+from s2st_aug.records.profile import Discriminant, DomainProfile
+from s2st_aug.translation.inversion import invert
+from s2st_aug.translation.losses import band_windows, weighted_quantiles
+from s2st_aug.translation.working_size import working_size
+from s2st_aug.validation.strength import fit_discriminant
+
+log = logging.getLogger(__name__)
+
+QUANTILES = 128
+BANDS = 3
+INVERSION_STEPS = 20
+MOST = 200  # photos of a folder that enter the statistics, evenly taken
+DAY_PROMPT = "a photo of a street by day"
+HELD_OUT = 5  # every fifth part of a folder, by sequence, is kept for the discriminant
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Of one folder: each photo's quantile functions (`photos bands channels quantiles`) in latents and in seeds."""
+
+    latents: np.ndarray
+    seeds: np.ndarray
+
+
+def build_profile(
+    model: LatentModel,
+    name: str,
+    prompt: str,
+    references: Path,
+    sources: Mapping[str, Path],
+    *,
+    source_prompt: str = DAY_PROMPT,
+    fitted_on: str = "photos",
+    discriminant: Discriminant | None = None,
+) -> DomainProfile:
+    """A profile of the photos in `references` against each folder of `sources` (name: folder).
+
+    A fifth of each folder (the last of every five consecutive parts: videos stay whole) is kept out of the statistics and
+    fits the discriminant, unless one is given. What cleaning took away is logged. Raises ProfileError.
+    """
+    if not sources:
+        raise ProfileError("a profile needs at least one source domain: --source NAME=DIR")
+    target = _split(references, name)
+    others = {source: _split(folder, source) for source, folder in sources.items()}
+    own = statistics(model, target.used, prompt, target.overlay)
+    theirs = {source: statistics(model, part.used, source_prompt, part.overlay) for source, part in others.items()}
+    found = discriminant or _discriminant(next(iter(others.values())).held, target.held, fitted_on)
+    return DomainProfile(
+        name=name,
+        prompt=prompt,
+        source_prompt=source_prompt,
+        model_sha256=model.sha256,
+        latents=own.latents.mean(0).astype(np.float32),
+        seeds=own.seeds.mean(0).astype(np.float32),
+        eta={source: eta(stats.latents, own.latents) for source, stats in theirs.items()},
+        eta_seeds={source: eta(stats.seeds, own.seeds) for source, stats in theirs.items()},
+        references=tuple(r.name for r in target.used),
+        references_sha256=tuple(r.sha256 for r in target.used),
+        discriminant=found,
+        sha256="",
+    )
+
+
+def eta(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """METHOD: eta_c = W1(H_c^A, H_c^B) over the within-domain spread of W1, mean 1. `photos bands channels quantiles` each."""
+    between = np.abs(source.mean(0) - target.mean(0)).mean(-1)
+    within = (_spread(source) + _spread(target)) / 2
+    ratio = between / np.maximum(within, 1e-6)
+    return (ratio / max(float(ratio.mean()), 1e-9)).astype(np.float32)
+
+
+def _spread(photos: np.ndarray) -> np.ndarray:
+    """Mean W1 of a domain's photos to the domain's own mean quantile function."""
+    return np.abs(photos - photos.mean(0)).mean((0, -1))
+
+
+def statistics(model: LatentModel, references: Sequence[Reference], prompt: str, overlay: np.ndarray | None = None) -> Statistics:
+    """Quantiles of latents and of seeds of some photos, each at its own working size; cells of the overlay do not count."""
+    rows = [_photo_statistics(model, read_image(r.path), prompt, overlay) for r in references]
+    return Statistics(np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows]))
+
+
+@torch.no_grad()
+def _photo_statistics(model: LatentModel, photo: Image, prompt: str, overlay: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    size = working_size(photo.shape[1], photo.shape[0], model.native_size, model.stride)
+    pixels = torch.from_numpy(resize(photo, size)).to(model.device).permute(2, 0, 1)[None].float() / 127.5 - 1
+    clean = model.encode(pixels).float()
+    seed = invert(model.denoiser, model.schedule, clean, model.embed([prompt]).float(), steps=INVERSION_STEPS).seed
+    windows = band_windows(clean.shape[2], clean.shape[3], BANDS).to(clean)
+    if overlay is not None and overlay.any():
+        free = 1 - resize(overlay.astype(np.float32), (clean.shape[3], clean.shape[2]))
+        windows = windows * torch.from_numpy(np.clip(free, 1e-3, 1)).to(clean)
+    latents, seeds = (weighted_quantiles(z, windows[None], QUANTILES)[0].cpu().numpy() for z in (clean, seed))
+    return latents, seeds
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    used: list[Reference]
+    held: list[Reference]
+    overlay: np.ndarray
+
+
+def _split(folder: Path, name: str) -> _Split:
+    cleaned: Cleaned = clean_references(folder)
+    for line in cleaned.lines(name):
+        log.info(line)
+    used, held = _by_sequence(list(cleaned.kept))
+    return _Split(_evenly(used, MOST), _evenly(held, MOST), cleaned.overlay)
+
+
+def _by_sequence(references: list[Reference]) -> tuple[list[Reference], list[Reference]]:
+    """The last fifth of the folder, in order of name, is held out: neighbouring frames of a video stay on one side."""
+    cut = len(references) - len(references) // HELD_OUT
+    return references[:cut], references[cut:]
+
+
+def _evenly(items: list[Reference], most: int) -> list[Reference]:
+    return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)] if items else []
+
+
+def _discriminant(sources: list[Reference], targets: list[Reference], fitted_on: str) -> Discriminant | None:
+    """Fitted on the photos held out; None (strength stays null, with a warning) where they are too few."""
+    if min(len(sources), len(targets)) < 4:
+        log.warning("no discriminant: it needs 4 held-out photos of each domain, 20 in each folder; strength will be null")
+        return None
+    return fit_discriminant([read_image(r.path) for r in sources], [read_image(r.path) for r in targets], fitted_on)

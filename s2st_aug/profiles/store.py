@@ -1,0 +1,131 @@
+"""Profiles as files: arrays and JSON metadata in one safetensors file, refused when damaged or built for another model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from s2st_aug.diffusion.model import LatentModel
+from s2st_aug.errors import ProfileError, did_you_mean
+from s2st_aug.images import sha256_bytes
+from s2st_aug.records.domains import CONDITIONS
+from s2st_aug.records.profile import Discriminant, DomainProfile
+
+FORMAT = "s2st_aug.profile/1"
+SUFFIX = ".safetensors"
+
+
+def find_profile(domain: str, model: LatentModel) -> DomainProfile:
+    """A shipped profile of the model by name, or one from a path; raises ProfileError, naming what there is."""
+    shipped = shipped_profiles(model)
+    if domain in shipped:
+        return load_profile(shipped[domain], model)
+    if domain.endswith(SUFFIX) or "/" in domain:
+        return load_profile(Path(domain), model)
+    if domain in CONDITIONS:
+        raise ProfileError(
+            f"model {model.name} ships no profile for {domain!r} (it has: {', '.join(sorted(shipped)) or 'none'}); {_REMEDY}"
+        )
+    raise ProfileError(f"unknown domain {domain!r}{did_you_mean(domain, shipped or CONDITIONS)}")
+
+
+_REMEDY = "build one: s2st-aug domain build NAME --references DIR --prompt TEXT --model M --out FILE"
+
+
+def shipped_profiles(model: LatentModel) -> dict[str, Path]:
+    """The profiles that lie beside the model's weights, by name."""
+    folder = model.profiles
+    return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))} if folder and folder.is_dir() else {}
+
+
+def load_profile(path: Path, model: LatentModel | None = None) -> DomainProfile:
+    """A profile from its file; raises ProfileError if it is missing, damaged, or (given a model) built for another one."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ProfileError(f"{path}: profile cannot be read ({error.strerror or type(error).__name__})") from None
+    profile = _parse(data, path)
+    if model is not None and profile.model_sha256 != model.sha256:
+        came, wanted = profile.model_sha256[:12], model.sha256[:12]
+        raise ProfileError(f"{path}: profile was built for model {came}, not for {model.name} ({wanted}); {_REMEDY}")
+    return profile
+
+
+def save_profile(profile: DomainProfile, path: Path) -> DomainProfile:
+    """Write the profile in one rename; gives it back with the hash of the file's bytes."""
+    data = safetensors.numpy.save(_arrays(profile), metadata=_metadata(profile))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+    return dataclasses.replace(profile, sha256=sha256_bytes(data))
+
+
+def _arrays(profile: DomainProfile) -> dict[str, np.ndarray]:
+    arrays = {"latents": profile.latents, "seeds": profile.seeds}
+    arrays |= {f"eta.{source}": eta for source, eta in profile.eta.items()}
+    arrays |= {f"eta_seeds.{source}": eta for source, eta in profile.eta_seeds.items()}
+    if profile.discriminant:
+        arrays |= {f"discriminant.{name}": getattr(profile.discriminant, name) for name in ("weights", "mean", "scale")}
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _metadata(profile: DomainProfile) -> dict[str, str]:
+    plain: dict[str, Any] = {name: getattr(profile, name) for name in ("name", "prompt", "source_prompt", "model_sha256")}
+    plain |= {"references": profile.references, "references_sha256": profile.references_sha256}
+    if profile.discriminant:
+        fields = dataclasses.fields(Discriminant)
+        plain["discriminant"] = {
+            f.name: getattr(profile.discriminant, f.name) for f in fields if f.name not in ("weights", "mean", "scale")
+        }
+    return {"format": FORMAT, "profile": json.dumps(plain, sort_keys=True)}
+
+
+def _parse(data: bytes, path: Path) -> DomainProfile:
+    try:
+        arrays = safetensors.numpy.load(data)
+        plain = json.loads(_header(data)["profile"])
+        return _profile(arrays, plain, sha256_bytes(data))
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise ProfileError(f"{path}: not a domain profile, or damaged ({type(error).__name__}: {str(error).splitlines()[0]})") from None
+
+
+def _header(data: bytes) -> dict[str, str]:
+    length = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+    if metadata["format"] != FORMAT:
+        raise ValueError(f"format {metadata['format']!r}, expected {FORMAT!r}")
+    return metadata
+
+
+def _profile(arrays: dict[str, np.ndarray], plain: dict[str, Any], sha256: str) -> DomainProfile:
+    _check(arrays)
+    parts = {kind: {k.split(".", 1)[1]: a for k, a in arrays.items() if k.startswith(kind + ".")} for kind in ("eta", "eta_seeds")}
+    found = plain.pop("discriminant", None)
+    three = {name: arrays[f"discriminant.{name}"] for name in ("weights", "mean", "scale")} if found else {}
+    plain |= {"references": tuple(plain["references"]), "references_sha256": tuple(plain["references_sha256"])}
+    return DomainProfile(
+        **plain,
+        latents=arrays["latents"],
+        seeds=arrays["seeds"],
+        eta=parts["eta"],
+        eta_seeds=parts["eta_seeds"],
+        discriminant=Discriminant(**three, **found) if found else None,
+        sha256=sha256,
+    )
+
+
+def _check(arrays: dict[str, np.ndarray]) -> None:
+    shape = arrays["latents"].shape
+    if len(shape) != 3 or arrays["seeds"].shape != shape:
+        raise ValueError(f"latents {shape} and seeds {arrays['seeds'].shape} should both be bands x channels x quantiles")
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError("values that are not finite")
+    if any(a.shape != shape[:2] for k, a in arrays.items() if k.startswith("eta")) or not any(k.startswith("eta.") for k in arrays):
+        raise ValueError("eta should be bands x channels, for at least one source domain")

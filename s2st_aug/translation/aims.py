@@ -1,0 +1,77 @@
+"""From profiles and label maps to the aims of a batch: rows are (photo, domain), photos first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from s2st_aug.arrays import Latent
+from s2st_aug.records.profile import DomainProfile
+from s2st_aug.translation.losses import Aim, band_windows, normalised_gradients
+from s2st_aug.translation.settings import MethodSettings
+from s2st_aug.translation.weights import LabelMaps
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The domains of every photo, in order, and the photos' label maps at the latents' size."""
+
+    profiles: Sequence[DomainProfile]
+    maps: Sequence[LabelMaps]
+    settings: MethodSettings
+
+
+def seed_aim(batch: Batch, seed: Latent) -> Aim:
+    """The aim of seed translation in seed space."""
+    s = batch.settings
+    profiles = [(p.seeds, weights(p.eta_seeds, s)) for p in batch.profiles]
+    return _aim(batch, seed, profiles, s.st_structure, s.st_appearance)
+
+
+def clean_aim(batch: Batch, clean: Latent, structure: float | None = None, appearance: float | None = None) -> Aim:
+    """The aim of trajectory optimisation (and of seed translation on the predicted clean latent)."""
+    s = batch.settings
+    profiles = [(p.latents, weights(p.eta, s)) for p in batch.profiles]
+    structure = s.to_structure if structure is None else structure
+    return _aim(batch, clean, profiles, structure, s.to_appearance if appearance is None else appearance)
+
+
+def weights(eta: dict[str, np.ndarray], settings: MethodSettings) -> np.ndarray:
+    """eta as the settings want it, `bands channels` of mean 1 over what counts: whole image, bands, or both."""
+    own = eta["day"] if "day" in eta else next(iter(eta.values()))
+    kinds = {
+        "profile": own,
+        "uniform": np.ones_like(own),
+        "shuffled": np.roll(own, 1, axis=1),
+        "inverted": 1 / np.maximum(own, 0.05),
+    }
+    counted = np.zeros((len(own), 1))
+    counted[{"whole": slice(0, 1), "bands": slice(1, None), "both": slice(None)}[settings.bands]] = 1
+    chosen = kinds[settings.eta] * counted
+    return chosen / max(chosen.mean(), 1e-9)
+
+
+def _aim(batch: Batch, source: Latent, profiles: list[tuple[np.ndarray, np.ndarray]], structure: float, appearance: float) -> Aim:
+    photos, domains = len(source), len(profiles)
+    quantiles = _rows([q for q, _ in profiles], source).repeat(photos, 1, 1, 1)
+    eta = _rows([e for _, e in profiles], source).repeat(photos, 1, 1)
+    height, width = source.shape[2:]
+    bands = band_windows(height, width, quantiles.shape[1] - 1).to(source)
+    light = _rows([m.appearance for m in batch.maps], source)
+    return Aim(
+        gradients=normalised_gradients(source).repeat_interleave(domains, 0),
+        structure_map=_rows([m.structure for m in batch.maps], source)[:, None].repeat_interleave(domains, 0),
+        windows=(bands * light[:, None]).repeat_interleave(domains, 0),
+        quantiles=quantiles,
+        eta=eta,
+        structure=structure,
+        appearance=appearance,
+    )
+
+
+def _rows(arrays: Sequence[np.ndarray], like: Tensor) -> Tensor:
+    return torch.from_numpy(np.stack(arrays)).to(device=like.device, dtype=like.dtype)

@@ -1,0 +1,115 @@
+"""The two losses: structure (normalised Sobel gradients) and appearance (1-D Wasserstein by channel and band).
+
+Every loss is one number per sample; callers sum over the batch, never average across it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from s2st_aug.arrays import Latent
+
+CONTRAST_WINDOW = 5  # latent cells
+CONTRAST_FLOOR = 0.15  # in units of a latent's standard deviation: below it a gradient is noise
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What a batch of latents is pulled towards, and how strongly; rows belong to samples.
+
+    `windows` are the bands (0: the whole image) times the appearance weights. `quantiles` is the
+    target's quantile function on an even grid over [0, 1].
+    """
+
+    gradients: Float[Tensor, "b c2 h w"]  # of the source
+    structure_map: Float[Tensor, "b 1 h w"]
+    windows: Float[Tensor, "b k h w"]
+    quantiles: Float[Tensor, "b k c q"]
+    eta: Float[Tensor, "b k c"]
+    structure: float
+    appearance: float
+
+    def losses(self, z: Latent) -> Float[Tensor, " b"]:
+        """Weighted sum of both losses, one per sample."""
+        total = z.new_zeros(len(z))
+        if self.structure:
+            total = total + self.structure * structure_loss(normalised_gradients(z), self.gradients, self.structure_map)
+        if self.appearance:
+            total = total + self.appearance * appearance_loss(z, self.windows, self.quantiles, self.eta)
+        return total
+
+    def rows(self, index: Tensor) -> Aim:
+        """The aim of some of the samples."""
+        tensors = ("gradients", "structure_map", "windows", "quantiles", "eta")
+        return replace(self, **{name: getattr(self, name)[index] for name in tensors})
+
+
+def normalised_gradients(z: Latent) -> Float[Tensor, "b c2 h w"]:
+    """S(z): Sobel gradients per channel over the local contrast, so that darkening alone is no loss of structure."""
+    channels = z.shape[1]
+    kernel = z.new_tensor([[[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], [[-1, -2, -1], [0, 0, 0], [1, 2, 1]]]) / 8
+    padded = F.pad(z, (1, 1, 1, 1), mode="replicate")
+    gradients = F.conv2d(padded, kernel.repeat(channels, 1, 1)[:, None], groups=channels)
+    energy = gradients.square().unflatten(1, (channels, 2)).sum(2)
+    local = F.avg_pool2d(energy, CONTRAST_WINDOW, 1, CONTRAST_WINDOW // 2, count_include_pad=False)
+    return gradients / (local + CONTRAST_FLOOR**2).sqrt().repeat_interleave(2, 1)
+
+
+def structure_loss(
+    gradients: Float[Tensor, "b c2 h w"], source: Float[Tensor, "b c2 h w"], weights: Float[Tensor, "b 1 h w"]
+) -> Float[Tensor, " b"]:
+    """L_str = weighted mean of |S(z) - S(z_source)|."""
+    distance = (gradients - source).abs().mean(1, keepdim=True)
+    return (distance * weights).sum((1, 2, 3)) / weights.sum((1, 2, 3))
+
+
+def appearance_loss(
+    z: Latent, windows: Float[Tensor, "b k h w"], quantiles: Float[Tensor, "b k c q"], eta: Float[Tensor, "b k c"]
+) -> Float[Tensor, " b"]:
+    """L_app = mean over bands and channels of eta W1(h, H), with W1 the L1 between quantile functions."""
+    values, order = z.flatten(2).sort(-1)  # b c n
+    weight = _sorted_weights(windows, order)  # b k c n
+    with torch.no_grad():
+        target = quantile_at(quantiles, weight.cumsum(-1) - weight / 2)
+    distance = ((values[:, None] - target).abs() * weight).sum(-1)
+    return (eta * distance).mean((1, 2))
+
+
+def weighted_quantiles(z: Latent, windows: Float[Tensor, "b k h w"], count: int) -> Float[Tensor, "b k c {count}"]:
+    """Quantile functions of each channel in each window, on `count` even points of [0, 1]."""
+    values, order = z.flatten(2).sort(-1)
+    weight = _sorted_weights(windows, order)
+    reached = weight.cumsum(-1) - weight / 2
+    wanted = torch.linspace(0, 1, count, device=z.device, dtype=z.dtype).expand(*reached.shape[:-1], count).contiguous()
+    index = torch.searchsorted(reached.contiguous(), wanted).clamp(1, values.shape[-1] - 1)
+    values = values[:, None].expand_as(reached)
+    low, high = values.gather(-1, index - 1), values.gather(-1, index)
+    start, stop = reached.gather(-1, index - 1), reached.gather(-1, index)
+    return torch.lerp(low, high, ((wanted - start) / (stop - start).clamp_min(1e-12)).clamp(0, 1))
+
+
+def quantile_at(quantiles: Float[Tensor, "*a q"], levels: Float[Tensor, "*a n"]) -> Float[Tensor, "*a n"]:
+    """A quantile function on an even grid, read at `levels` in [0, 1] by linear interpolation."""
+    last = quantiles.shape[-1] - 1
+    place = (levels * last).clamp(0, last)
+    index = place.floor().long().clamp(0, last - 1)
+    return torch.lerp(quantiles.gather(-1, index), quantiles.gather(-1, index + 1), place - index)
+
+
+def band_windows(height: int, width: int, bands: int) -> Float[Tensor, "k h w"]:
+    """Window 0 is the whole image; then `bands` horizontal windows from the top, overlapping, that sum to 1 (no seams)."""
+    centre = (torch.arange(height) + 0.5) / height * bands - 0.5  # in units of bands
+    soft = (1 - (centre.clamp(0, bands - 1)[None] - torch.arange(bands)[:, None]).abs()).clamp_min(0)
+    return torch.cat([torch.ones(1, height), soft])[:, :, None].repeat(1, 1, width)
+
+
+def _sorted_weights(windows: Float[Tensor, "b k h w"], order: Tensor) -> Float[Tensor, "b k c n"]:
+    """Each window's weights in every channel's own order, summing to 1."""
+    flat = windows.flatten(2)[:, :, None].expand(-1, -1, order.shape[1], -1)
+    weight = flat.gather(-1, order[:, None].expand(-1, windows.shape[1], -1, -1))
+    return weight / weight.sum(-1, keepdim=True).clamp_min(1e-12)
