@@ -37,21 +37,25 @@ def gradients(grey: Grey) -> Gradients:
     return Gradients(grey, x, y)
 
 
-def source_weight(squared: np.ndarray) -> np.ndarray:
-    """w = min(|g|, 20) where |g| > 2, else 0; `squared` is |g|^2, any shape."""
-    return np.where(squared > FLOOR**2, np.minimum(np.sqrt(squared), CAP), 0.0).astype(np.float32)
-
-
-def source_directions(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
-    """w (cos 2theta, sin 2theta) of a source, shape `h w 2`, and the sum of w m / (m + 4) that structure is divided by."""
-    squared = x * x + y * y
-    weight = source_weight(squared)
-    scale = weight / np.maximum(squared, 1e-6)
-    field = np.stack([(x * x - y * y) * scale, 2 * x * y * scale], axis=-1)
-    return field, float((weight * squared / (squared + HALF)).sum())
+def source_directions(x: np.ndarray, y: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], float]:
+    """w cos 2theta and w sin 2theta of a source with w = min(|g|, 20) where |g| > 2, else 0, and the sum of w m / (m + 4)."""
+    xx, yy = x * x, y * y
+    squared = xx + yy
+    weight = np.sqrt(squared)
+    np.minimum(weight, CAP, out=weight)
+    weight *= squared > FLOOR**2
+    norm = float((weight * (squared / (squared + HALF))).sum())
+    weight /= np.maximum(squared, 1e-6, out=squared)
+    xx -= yy
+    xx *= weight
+    cross = x * y
+    cross *= weight
+    cross *= 2
+    return (xx, cross), norm
 
 
 def variant_directions(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """m / (m + 4) (cos 2theta, sin 2theta) of a variant, shape `h w 2`: its dot product with the source's is structure's numerator."""
-    scale = 1 / (x * x + y * y + HALF)
-    return np.stack([(x * x - y * y) * scale, 2 * x * y * scale], axis=-1)
+    xx, yy = x * x, y * y
+    scale = 1 / (xx + yy + HALF)
+    return cv2.merge([(xx - yy) * scale, 2 * x * y * scale])

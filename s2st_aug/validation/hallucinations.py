@@ -56,27 +56,31 @@ def _labelled(objects: Sequence[SceneObject], shape: tuple[int, int], scale: flo
     mask = np.zeros(shape, np.uint8)
     for item in objects:
         if item.kind in ("box", "polygon", "mask") and not item.crowd:
-            left, top, right, bottom = clipped(tuple(v * scale for v in item.bbox), shape)
+            left, top, right, bottom = clipped(_scaled(item.bbox, scale), shape)
             mask[max(top - 3, 0) : bottom + 3, max(left - 3, 0) : right + 3] = 1
     return mask.astype(bool)
+
+
+def _scaled(box: Box, k: float) -> Box:
+    return box[0] * k, box[1] * k, box[2] * k, box[3] * k
 
 
 def unexplained(source: Frame, variant: Frame, box: Box) -> float:
     """1 - how well the source's edges run along the blob's own, in [0, 1]: a lit window had its frame by day, a false lamp nothing."""
     left, top, right, bottom = clipped((box[0] - 4, box[1] - 4, box[2] + 4, box[3] + 4), source.image.shape)
     cut = (slice(top, bottom), slice(left, right))
-    field, norm = source_directions(variant.gradients.x[cut], variant.gradients.y[cut])
+    (cos, sin), norm = source_directions(variant.gradients.x[cut], variant.gradients.y[cut])
     if norm <= 0:
         return 0.0
     there = variant_directions(source.gradients.x[cut], source.gradients.y[cut])
-    return float(np.clip(1 - (field * there).sum() / norm, 0, 1))
+    return float(np.clip(1 - (cos * there[..., 0] + sin * there[..., 1]).sum() / norm, 0, 1))
 
 
 def _kind(variant: Frame, box: Box) -> str:
     """signal, tail_light or lamp, by colour and by height in the image."""
     left, top, right, bottom = clipped(box, variant.image.shape)
     mean = variant.image[top:bottom, left:right].reshape(-1, 3).mean(0)
-    hue, saturation, _ = cv2.cvtColor(np.float32(mean / 255)[None, None], cv2.COLOR_RGB2HSV)[0, 0]
+    hue, saturation, _ = cv2.cvtColor((mean / 255).astype(np.float32)[None, None], cv2.COLOR_RGB2HSV)[0, 0]
     if saturation < 0.35 or 25 <= hue < 75:
         return "lamp"
     low = bottom > 0.5 * variant.image.shape[0]

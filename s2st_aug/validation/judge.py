@@ -14,14 +14,13 @@ from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Judgement, ObjectVerdict
 from s2st_aug.validation import gates
 from s2st_aug.validation.appearance import SMALLEST, appearance
-from s2st_aug.validation.gradients import gradients, luma
 from s2st_aug.validation.hallucinations import made_up_lights
 from s2st_aug.validation.objects import Measures, measure
-from s2st_aug.validation.patches import Frame
+from s2st_aug.validation.patches import Frame, frame
 from s2st_aug.validation.settings import ValidationSettings
 from s2st_aug.validation.signals import signal_state
 from s2st_aug.validation.strength import position, strength_between
-from s2st_aug.validation.structure import structure_of
+from s2st_aug.validation.structure import structures_of
 
 AROUND_KEPT = 0.35  # structure of its surroundings from which an absent object has vanished rather than gone dark
 
@@ -41,16 +40,16 @@ def judge(
     """
     _same_size(source, variant, raw)
     frames = _frames(source, variant, raw)
-    structures = tuple(_finite(structure_of(frames[0].gradients, f.gradients)) for f in frames[1:])
+    whole, before = (_finite(v) for v in structures_of(frames[0].gradients, [f.gradients for f in frames[1:]]))
     strength, notes = _strength(source, variant, profile.discriminant if profile else None)
     verdicts = tuple(_object(item, frames, settings) for item in objects)
     lights = made_up_lights(frames[0], frames[1], objects)
-    if structures[0] is None:
+    if whole is None:
         notes.append("note: structure is null, the source is too flat to judge")
     reasons = _appearance_reasons(source, variant, settings)
-    reasons += gates.gated_measures(*structures, strength, settings)
+    reasons += gates.gated_measures(whole, before, strength, settings)
     reasons += gates.judged_image(verdicts, lights, settings)
-    return Judgement(gates.status_of(reasons), (*reasons, *notes), verdicts, lights, *structures, strength)
+    return Judgement(gates.status_of(reasons), (*reasons, *notes), verdicts, lights, whole, before, strength)
 
 
 def _same_size(*images: Image) -> None:
@@ -60,9 +59,9 @@ def _same_size(*images: Image) -> None:
 
 
 def _frames(source: Image, variant: Image, raw: Image) -> tuple[Frame, Frame, Frame]:
-    a, b = Frame(source, gradients(luma(source))), Frame(variant, gradients(luma(variant)))
+    a, b = frame(source), frame(variant)
     same = raw is variant or np.array_equal(raw, variant)
-    return a, b, b if same else Frame(raw, gradients(luma(raw)))
+    return a, b, b if same else frame(raw)
 
 
 def _finite(value: float | None) -> float | None:

@@ -9,10 +9,11 @@ import numpy as np
 
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.validation import patches
-from s2st_aug.validation.gradients import source_directions, variant_directions
+from s2st_aug.validation.gradients import HALF, source_directions, variant_directions
 from s2st_aug.validation.patches import REACH, STRIP, Frame, Window
 
 MIN_WEIGHT = 0.15  # mean of w a pixel below which the source shows too little of an object to judge it
+L_PER_LEVEL = 100 / 255  # L* of one level of gamma-coded luma, nearly
 NOISE_FLOOR = 1.0  # L* that noise is never taken to be below
 CORE = 0.7  # of a box's sides that count as its core
 LINES = ("polyline", "stuff")
@@ -36,15 +37,15 @@ def measure(item: SceneObject, source: Frame, variant: Frame, raw: Frame) -> Mea
     if item.kind in LINES:
         return _measure_lines(item, source, variant, raw)
     at = patches.window(item, source.image.shape)
-    field, whole = source_directions(*patches.patch_gradients(source, at))
+    field = _directions(*patches.patch_gradients(source, at))
     inside = field * at.mask[..., None]
-    total = _total(inside)
-    seen = _visibility(source, at, item), _visibility(variant, at, item)
-    if total <= MIN_WEIGHT * at.mask.sum():
+    regions = _core_and_ring(at, item)
+    seen = _visibility(source, at, regions), _visibility(variant, at, regions)
+    norm = _norm(inside)
+    if norm <= MIN_WEIGHT * at.mask.sum():
         return Measures(visibility=seen[1], source_visibility=seen[0])
     moved = variant_directions(*patches.patch_gradients(variant, at))
     before = moved if raw is variant else variant_directions(*patches.patch_gradients(raw, at))
-    norm = _norm(inside)
     curve = _curve(inside, moved, at) / norm
     here, shift, gain = _peak(curve, at.scale)
     return Measures(
@@ -58,15 +59,14 @@ def measure(item: SceneObject, source: Frame, variant: Frame, raw: Frame) -> Mea
     )
 
 
-def _total(field: np.ndarray) -> float:
-    return float(np.hypot(field[..., 0], field[..., 1]).sum())
+def _directions(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return cv2.merge(source_directions(x, y)[0])
 
 
 def _norm(field: np.ndarray) -> float:
     """Sum of w m / (m + 4) from w (cos, sin): w is capped at 20, where m / (m + 4) is 0.99 and more."""
-    weight = np.hypot(field[..., 0], field[..., 1])
-    squared = weight * weight
-    return float((weight * squared / (squared + 4.0)).sum())
+    squared = field[..., 0] ** 2 + field[..., 1] ** 2
+    return float((squared * np.sqrt(squared) / (squared + HALF)).sum())
 
 
 def _curve(inside: np.ndarray, moved: np.ndarray, at: Window) -> np.ndarray:
@@ -81,7 +81,7 @@ def _peak(curve: np.ndarray, scale: float) -> tuple[float, float, float]:
     """Structure in place, distance of the best place in source pixels (sub-pixel), and how much better that place fits."""
     cy, cx = curve.shape[0] // 2, curve.shape[1] // 2
     here = float(curve[cy, cx])
-    y, x = np.unravel_index(int(np.argmax(curve)), curve.shape)
+    y, x = divmod(int(np.argmax(curve)), curve.shape[1])
     dx, dy = x - cx + _vertex(curve[y, :], x), y - cy + _vertex(curve[:, x], y)
     return here, float(np.hypot(dx, dy)) / scale, float(curve[y, x]) - here
 
@@ -102,14 +102,16 @@ def _around(field: np.ndarray, moved: np.ndarray, mask: np.ndarray) -> float | N
     return float((outside * moved).sum() / norm) if norm > MIN_WEIGHT * mask.size else None
 
 
-def _visibility(frame: Frame, at: Window, item: SceneObject) -> float:
+def _visibility(frame: Frame, at: Window, regions: tuple[np.ndarray, np.ndarray]) -> float:
     """CIE76 distance between the mean colours of core and ring, over the noise of L* in the ring."""
-    lab = patches.patch_image(frame, at)
-    core, ring = _core_and_ring(at, item)
-    contrast = float(np.linalg.norm(lab[core].mean(0) - lab[ring].mean(0)))
-    light = np.ascontiguousarray(lab[..., 0])
-    rough = np.abs(light - cv2.GaussianBlur(light, (0, 0), 1.0))[ring]
-    return contrast / max(1.4826 * float(np.median(rough)), NOISE_FLOOR)
+    part = patches.patch_image(frame, at)
+    ring = regions[1]
+    means = np.array([[cv2.mean(part, region.astype(np.uint8))[:3] for region in regions]], np.float32)
+    lab = cv2.cvtColor(means / 255, cv2.COLOR_RGB2Lab)[0]
+    light = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)
+    rough = cv2.absdiff(light, cv2.blur(light, (3, 3)))[ring]
+    noise = 1.2533 * float(rough.mean()) * L_PER_LEVEL
+    return float(np.linalg.norm(lab[0] - lab[1])) / max(noise, NOISE_FLOOR)
 
 
 def _core_and_ring(at: Window, item: SceneObject) -> tuple[np.ndarray, np.ndarray]:
@@ -134,13 +136,13 @@ def _measure_lines(item: SceneObject, source: Frame, variant: Frame, raw: Frame)
     found = patches.strip_points(_outlines(item), source.image.shape, closed=item.kind == "stuff")
     if found is None:
         return Measures()
-    field, _ = source_directions(*patches.strip_gradients(source, *found))
+    field = _directions(*patches.strip_gradients(source, *found))
     inside = np.ascontiguousarray(field[:, REACH : REACH + STRIP])
-    if _total(inside) <= MIN_WEIGHT * inside.shape[0] * STRIP:
+    norm = _norm(inside)
+    if norm <= MIN_WEIGHT * inside.shape[0] * STRIP:
         return Measures()
     moved = variant_directions(*patches.strip_gradients(variant, *found))
     before = moved if raw is variant else variant_directions(*patches.strip_gradients(raw, *found))
-    norm = _norm(inside)
     curve = cv2.matchTemplate(np.ascontiguousarray(moved), inside, cv2.TM_CCORR) / norm
     here, shift, gain = _peak(curve, 1.0)
     mask = np.zeros(field.shape[:2], bool)

@@ -9,20 +9,37 @@ import numpy as np
 
 from s2st_aug.arrays import Box, Image
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.validation.gradients import Gradients, gradients
+from s2st_aug.validation.gradients import Gradients, gradients, luma
 
 SIDE = 64  # px, the most that an object is measured on
 REACH = 16  # px of the patch that an object is looked for around its place
 OUTLINE = 2  # px of the patch around a mask that still belong to its outline
+LEVELS = 3
 STRIP = 9  # px across a line that count as the line (its neighbourhood is REACH wider on each side)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """An image and its full-size gradients, computed once and shared by all objects."""
+    """An image, its full-size gradients, and halved copies for large objects; made once and shared by all objects."""
 
     image: Image
     gradients: Gradients
+    images: tuple[Image, ...]  # 1, 1/2, 1/4 of the size
+    lumas: tuple[np.ndarray, ...]
+
+
+def frame(image: Image) -> Frame:
+    """Everything that is computed once an image."""
+    field = gradients(luma(image))
+    return Frame(image, field, _halved(image), _halved(field.luma))
+
+
+def _halved(image: np.ndarray) -> tuple[np.ndarray, ...]:
+    levels = [image]
+    for _ in range(LEVELS - 1):
+        h, w = levels[-1].shape[:2]
+        levels.append(cv2.resize(levels[-1], (max(1, w // 2), max(1, h // 2)), interpolation=cv2.INTER_AREA))
+    return tuple(levels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,25 +103,31 @@ def patch_gradients(frame: Frame, at: Window) -> tuple[np.ndarray, np.ndarray]:
     """x and y gradients of the window, zero outside the image; those of full size where nothing has to shrink."""
     if at.scale == 1:
         return _cut(frame.gradients.x, at), _cut(frame.gradients.y, at)
-    y0, y1, x0, x1 = _inside(at, frame.image.shape)
-    size = (max(1, round((x1 - x0) * at.scale)), max(1, round((y1 - y0) * at.scale)))
-    small = gradients(cv2.resize(frame.gradients.luma[y0:y1, x0:x1], size, interpolation=cv2.INTER_AREA))
-    corner = round((x0 - at.x0) * at.scale), round((y0 - at.y0) * at.scale)
+    part, corner = _shrunk(frame.lumas, at)
+    small = gradients(part)
     return _place(small.x, corner, at), _place(small.y, corner, at)
 
 
-def patch_image(frame: Frame, at: Window) -> np.ndarray:
-    """CIELAB of the window, float32, edge pixels repeated outside the image."""
-    y0, y1, x0, x1 = _inside(at, frame.image.shape)
-    part = frame.image[y0:y1, x0:x1]
-    if at.scale < 1:
-        size = (max(1, round((x1 - x0) * at.scale)), max(1, round((y1 - y0) * at.scale)))
-        part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+def patch_image(frame: Frame, at: Window) -> Image:
+    """The window's pixels, edge pixels repeated outside the image."""
+    part, (left, top) = _shrunk(frame.images, at)
     w, h = at.size
-    left, top = min(round((x0 - at.x0) * at.scale), w - 1), min(round((y0 - at.y0) * at.scale), h - 1)
+    left, top = min(left, w - 1), min(top, h - 1)
     part = part[: h - top, : w - left]
-    padded = cv2.copyMakeBorder(part, top, h - top - part.shape[0], left, w - left - part.shape[1], cv2.BORDER_REPLICATE)
-    return cv2.cvtColor(padded.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
+    return cv2.copyMakeBorder(part, top, h - top - part.shape[0], left, w - left - part.shape[1], cv2.BORDER_REPLICATE)
+
+
+def _shrunk(levels: tuple[np.ndarray, ...], at: Window) -> tuple[np.ndarray, tuple[int, int]]:
+    """The part of the window inside the image at the patch's scale, from the nearest halved copy, and its corner in the patch."""
+    y0, y1, x0, x1 = _inside(at, levels[0].shape)
+    corner = round((x0 - at.x0) * at.scale), round((y0 - at.y0) * at.scale)
+    if at.scale == 1:
+        return levels[0][y0:y1, x0:x1], corner
+    level = min(int(-np.log2(at.scale)), LEVELS - 1)
+    k = 2**level
+    part = levels[level][y0 // k : max(-(-y1 // k), y0 // k + 1), x0 // k : max(-(-x1 // k), x0 // k + 1)]
+    size = (max(1, round((x1 - x0) * at.scale)), max(1, round((y1 - y0) * at.scale)))
+    return cv2.resize(part, size, interpolation=cv2.INTER_LINEAR), corner
 
 
 def _inside(at: Window, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
@@ -131,7 +154,7 @@ def strip_points(outlines: tuple[np.ndarray, ...], shape: tuple[int, ...], *, cl
 
     Points on the image's own border are left out: a region's cut edge is no structure.
     """
-    parts = [_densified(np.asarray(o, np.float64), closed) for o in outlines if len(o) >= 2 and np.isfinite(o).all()]
+    parts = [_densified(np.asarray(o, np.float64), closed=closed) for o in outlines if len(o) >= 2 and np.isfinite(o).all()]
     points = np.concatenate([p[0] for p in parts]) if parts else np.empty((0, 2))
     normals = np.concatenate([p[1] for p in parts]) if parts else np.empty((0, 2))
     h, w = shape[:2]
@@ -143,7 +166,7 @@ def strip_points(outlines: tuple[np.ndarray, ...], shape: tuple[int, ...], *, cl
     return points[chosen], normals[chosen]
 
 
-def _densified(line: np.ndarray, closed: bool) -> tuple[np.ndarray, np.ndarray]:
+def _densified(line: np.ndarray, *, closed: bool) -> tuple[np.ndarray, np.ndarray]:
     """A point every two pixels along a line, and the normals there."""
     line = np.concatenate([line, line[:1]]) if closed else line
     step = np.diff(line, axis=0)

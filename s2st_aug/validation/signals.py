@@ -27,7 +27,7 @@ def signal_state(image: Image, box: Box) -> SignalState | None:
 
 
 def signal_evidence(image: Image, box: Box) -> dict[SignalState, float]:
-    """Mean of saturation x brightness over each state's hues, brightness counted above the box's median, favouring each lamp's usual place."""
+    """Mean of saturation^2 x brightness above the box's median over each state's hues, favouring each lamp's usual place."""
     left, top, right, bottom = clipped(box, image.shape)
     patch = image[top:bottom, left:right]
     scale = min(1.0, SIDE / max(patch.shape[:2]))

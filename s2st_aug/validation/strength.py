@@ -11,7 +11,7 @@ from s2st_aug.arrays import Image
 from s2st_aug.randomness import numpy_generator
 from s2st_aug.records.profile import Discriminant
 
-WIDTH = 256  # px that features are taken at: the same for a webcam and for a 2048 px camera
+WIDTH = 192  # px that features are taken at: the same for a webcam and for a 2048 px camera
 BANDS = 3
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SHRINKAGE = 0.3
@@ -22,32 +22,42 @@ IN_TARGET = 0.25  # of the way from source to target that must be left, else str
 
 def features(image: Image) -> np.ndarray:
     """Per-band CIELAB quantiles, local-gradient and bright-blob statistics; float64, any image size."""
-    lab = _small_lab(image)
+    lab = small_lab(image)
     bands = np.array_split(lab, BANDS)
-    colour = [np.quantile(band.reshape(-1, 3), QUANTILES, axis=0).ravel() for band in bands]
+    colour = [_quantiles(band.reshape(-1, 3).T) for band in bands]
     edges = [_edges(band[..., 0]) for band in bands]
     return np.concatenate([*colour, *edges, _blobs(lab)]).astype(np.float64)
 
 
-def _small_lab(image: Image) -> np.ndarray:
+def small_lab(image: Image) -> np.ndarray:
+    """CIELAB of the image shrunk to WIDTH pixels, float32."""
     height = max(BANDS * 8, round(image.shape[0] * WIDTH / image.shape[1]))
     small = cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
 
 
+def _quantiles(rows: np.ndarray) -> np.ndarray:
+    """QUANTILES of each row (nearest rank), channel by channel."""
+    ordered = np.sort(rows, axis=1)
+    return ordered[:, np.round(np.array(QUANTILES) * (rows.shape[1] - 1)).astype(int)].ravel()
+
+
 def _edges(light: np.ndarray) -> np.ndarray:
     g = cv2.magnitude(cv2.Scharr(light, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(light, cv2.CV_32F, 0, 1, scale=1 / 32))
-    return np.array([g.mean(), np.quantile(g, 0.9), g.mean() / (light.std() + 1)])
+    mean = float(g.mean())
+    return np.array([mean, np.sort(g.ravel())[int(0.9 * g.size)], mean / (float(light.std()) + 1)])
 
 
 def _blobs(lab: np.ndarray) -> np.ndarray:
     """Small bright spots: what a top-hat of 9 px leaves of L, and how warm it is."""
     light = np.ascontiguousarray(lab[..., 0])
-    hat = cv2.morphologyEx(light, cv2.MORPH_TOPHAT, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9)))
+    hat = cv2.morphologyEx(light, cv2.MORPH_TOPHAT, np.ones((9, 9), np.uint8))
     spots = hat > 20
     dark = float(np.median(light))
     warm = float(lab[..., 2][spots].mean()) if spots.any() else 0.0
-    return np.array([np.sqrt(spots.mean()), np.quantile(hat, 0.99), warm, float(light.max()) - dark, hat.mean() / (dark + 5)])
+    return np.array(
+        [np.sqrt(spots.mean()), np.sort(hat.ravel())[int(0.99 * hat.size)], warm, float(light.max()) - dark, hat.mean() / (dark + 5)]
+    )
 
 
 def fit_discriminant(
