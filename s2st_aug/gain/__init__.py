@@ -1,1 +1,1 @@
-"""Placeholder docstring, replaced by the owner of this package."""
+"""Does it help? Training with and without the variants, with control arms, equal updates and honest intervals."""

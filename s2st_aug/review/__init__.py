@@ -1,1 +1,1 @@
-"""Placeholder docstring, replaced by the owner of this package."""
+"""The one door to FiftyOne: a run folder becomes a grouped dataset, people's decisions come back. Labels never travel back."""

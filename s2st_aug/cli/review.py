@@ -1,0 +1,65 @@
+"""`s2st-aug review`: push a run to FiftyOne, open the App, pull decisions back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Run = Annotated[Path, typer.Argument(help="A run folder.")]
+Name = Annotated[str | None, typer.Option(help="Name of the FiftyOne dataset; default: from the run.")]
+
+
+def push(run: Run, name: Name = None) -> None:
+    """Make or bring up to date the run's grouped dataset in FiftyOne."""
+    from s2st_aug.cli.terminal import out
+    from s2st_aug.review.push import push as push_run
+    from s2st_aug.storage import RunFolder
+
+    done = push_run(RunFolder(run), name=name)
+    out.print(f"{done.dataset}: {done.added} variants added, {done.updated} updated, {done.unchanged} unchanged", markup=False)
+    if done.without_image:
+        out.print(f"{done.without_image} rows have no image (failed) and are not shown", markup=False)
+    if done.decisions:
+        out.print(f"{done.decisions} decisions kept", markup=False)
+    out.print(f"next: s2st-aug review open {run}", markup=False)
+
+
+def open_app(
+    run: Run,
+    name: Name = None,
+    port: Annotated[int, typer.Option(help="Port of the App.")] = 5151,
+    address: Annotated[str, typer.Option(help="Address that the App listens on.")] = "127.0.0.1",
+    reviewer: Annotated[str | None, typer.Option(help="Whose decisions these are; default: the login name.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+) -> None:
+    """Open the FiftyOne App on a run; Ctrl-C ends it."""
+    from s2st_aug.cli.terminal import out
+    from s2st_aug.review.app import serve
+    from s2st_aug.storage import RunFolder
+
+    def announce(url: str) -> None:
+        out.print(f"{url}  (Ctrl-C ends the App; then: s2st-aug review pull {run})", markup=False)
+
+    serve(RunFolder(run), name=name, port=port, address=address, reviewer=reviewer, browser=browser, announce=announce)
+
+
+def pull(
+    run: Run,
+    name: Name = None,
+    file: Annotated[Path | None, typer.Option(help="A JSON file saved by the page of `report --review`.")] = None,
+) -> None:
+    """Store decisions in the run folder; pulling twice adds nothing."""
+    from s2st_aug.cli.terminal import out
+    from s2st_aug.review.pull import pull as pull_run
+    from s2st_aug.storage import RunFolder
+
+    done = pull_run(RunFolder(run), name=name, file=file)
+    out.print(f"{done.new} new decisions, {done.already_there} already there", markup=False)
+    for group in done.conflicts:
+        said = ", ".join(f"{d.reviewer}: {d.decision} at {d.time:%Y-%m-%d %H:%M:%S}" for d in group)
+        out.print(
+            f"reviewers differ on {group[0].variant_id} {group[0].object_id or ''}: {said}; the last holds, ties go to reject", markup=False
+        )
+    out.print(f"now: {done.accepted} accepted, {done.rejected} rejected, {done.ignored_objects} objects ignored", markup=False)

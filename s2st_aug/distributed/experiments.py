@@ -1,0 +1,26 @@
+"""Many independent trainings on Ray: results come back as they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+
+def run_tasks(
+    function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], *, cpus_per_task: int = 1, address: str | None = None
+) -> Iterator[tuple[int, Any]]:
+    """(index, result) of `function(*task)` as each ends; an exception inside is raised here as Ray's RayTaskError."""
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        ray.init(address=address, log_to_driver=False, include_dashboard=False)
+    try:
+        remote = ray.remote(num_cpus=cpus_per_task, max_retries=2)(function)
+        waiting = {remote.remote(*task): index for index, task in enumerate(tasks)}
+        while waiting:
+            done, _ = ray.wait(list(waiting), num_returns=1)
+            yield waiting.pop(done[0]), ray.get(done[0])
+    finally:
+        if started:
+            ray.shutdown()

@@ -1,0 +1,110 @@
+"""What a gain experiment is told: data, arms, seeds of the random numbers, training. YAML only fills it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from s2st_aug.errors import ConfigError, did_you_mean
+
+ArmName = Literal["real_only", "copies", "photometric", "weather", "colour_transfer", "s2st_ungated", "s2st_gated"]
+CONTROLS: tuple[ArmName, ...] = ("copies", "photometric", "weather", "colour_transfer")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Photos(_Record):
+    """A folder of photos, with a folder of id masks of the same stems where `labels` is given; `first` to `last` by stem, inclusive."""
+
+    images: Path
+    labels: Path | None = None
+    prefix: str = ""
+    first: str = ""
+    last: str = "\U0010ffff"
+
+
+class Training(_Record):
+    """The same for every arm: what is equal is the number of updates and of images seen."""
+
+    steps: Annotated[int, Field(ge=1)] = 500
+    batch: Annotated[int, Field(ge=1)] = 8
+    size: tuple[int, int] = (256, 192)  # width, height
+    learning_rate: float = 2e-3
+    replaced: Annotated[float, Field(gt=0, le=1)] = 0.5  # probability that a drawn image is replaced by its counterpart
+    widths: tuple[int, ...] = (16, 32, 64, 128)
+
+
+class SegmentationData(_Record):
+    """Photos with id masks; test photos are native, never synthetic."""
+
+    train: Photos
+    test: Photos
+    references: Photos
+    classes: tuple[str, ...]
+    void: int
+
+
+class DetectionData(_Record):
+    """Labelled datasets by format and root; each test set is reported on its own."""
+
+    format: Literal["bdd100k", "cityscapes"] = "bdd100k"
+    train: Path
+    split: str = "train"
+    test: dict[str, Path]
+    test_split: str = "val"
+    references: dict[str, Photos]
+    classes: tuple[str, ...]
+
+
+class GainConfig(_Record):
+    """One experiment. `run` is the run folder whose variants the S2ST arms use (detection: one run may hold several domains)."""
+
+    task: Literal["segmentation", "detection"]
+    domains: tuple[str, ...]
+    segmentation: SegmentationData | None = None
+    detection: DetectionData | None = None
+    run: Path | None = None
+    arms: tuple[ArmName, ...] = ("real_only", *CONTROLS, "s2st_ungated", "s2st_gated")
+    rng_keys: tuple[int, ...] = (0, 1, 2)
+    training: Training = Training()
+    out: Path
+
+    @model_validator(mode="after")
+    def _consistent(self) -> GainConfig:
+        if (self.segmentation if self.task == "segmentation" else self.detection) is None:
+            raise ValueError(f"task {self.task} needs a section `{self.task}`")
+        if self.run is None and any(arm.startswith("s2st") for arm in self.arms):
+            raise ValueError("arms s2st_ungated and s2st_gated need `run`, a run folder")
+        if "real_only" not in self.arms:
+            raise ValueError("arms must hold real_only: everything is compared with it")
+        return self
+
+    def sha256(self) -> str:
+        """Hash of all that decides one training: data, domains, run, training; not which arms and keys are asked for."""
+        text = self.model_dump_json(include={"task", "domains", "segmentation", "detection", "training"})
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_config(path: Path) -> GainConfig:
+    """A checked config; raises ConfigError with every problem in one line."""
+    try:
+        return GainConfig.model_validate(yaml.safe_load(path.read_text()))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    except ValidationError as error:
+        raise ConfigError(f"{path}: " + "; ".join(_problem(e) for e in error.errors())) from None
+
+
+def _problem(error: object) -> str:
+    assert isinstance(error, dict)
+    where = ".".join(str(part) for part in error["loc"])
+    hint = did_you_mean(str(error["loc"][-1]), GainConfig.model_fields) if error["type"] == "extra_forbidden" else ""
+    return f"{where}: {error['msg']}{hint}" if where else str(error["msg"])

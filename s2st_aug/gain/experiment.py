@@ -1,0 +1,69 @@
+"""Run every arm for every rng_key on Ray; what was measured is kept, so a stopped experiment goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from s2st_aug.distributed.experiments import run_tasks
+from s2st_aug.errors import RunFolderError
+from s2st_aug.gain import detection, segmentation
+from s2st_aug.gain.config import ArmName, GainConfig
+
+log = logging.getLogger(__name__)
+Measures = dict[str, float]
+TASKS: dict[str, Callable[[GainConfig, str, int], Measures]] = {
+    "segmentation": segmentation.train_and_test,
+    "detection": detection.train_and_test,
+}
+HEADLINE = {"segmentation": "miou", "detection": "ap"}
+
+
+def run_experiment(config: GainConfig, *, address: str | None = None) -> dict[ArmName, list[Measures]]:
+    """Measures per arm, in the order of `rng_keys`; one file per training under `out/results`."""
+    wanted = [(arm, key) for key in config.rng_keys for arm in config.arms]
+    missing = [pair for pair in wanted if not _result_file(config, *pair).exists()]
+    log.info("gain: %d trainings, %d of them already measured", len(wanted), len(wanted) - len(missing))
+    tasks = [(config, arm, key) for arm, key in missing]
+    for index, measures in run_tasks(_train_one, tasks, address=address) if tasks else ():
+        _store(config, *missing[index], measures)
+    return collect(config)
+
+
+def collect(config: GainConfig) -> dict[ArmName, list[Measures]]:
+    """What is on disk of an experiment, for arms whose every rng_key was measured."""
+    files = {arm: [_result_file(config, arm, key) for key in config.rng_keys] for arm in config.arms}
+    return {arm: [json.loads(f.read_text())["measures"] for f in paths] for arm, paths in files.items() if all(f.exists() for f in paths)}
+
+
+def _train_one(config: GainConfig, arm: str, rng_key: int) -> Measures:
+    import torch
+
+    torch.set_num_threads(1)
+    return TASKS[config.task](config, arm, rng_key)
+
+
+def _result_file(config: GainConfig, arm: str, rng_key: int) -> Path:
+    return config.out / "results" / f"{config.sha256()[:12]}-{_variants_key(config, arm)}{arm}-{rng_key}.json"
+
+
+def _variants_key(config: GainConfig, arm: str) -> str:
+    """The S2ST arms depend on the run's pixels and gates too."""
+    if not arm.startswith("s2st") or config.run is None:
+        return ""
+    try:
+        run = json.loads((config.run / "run.json").read_text())
+    except OSError as error:
+        raise RunFolderError(f"{config.run}: not a run folder ({error.strerror})") from None
+    return f"{run['plan_sha256'][:8]}{str(run.get('validation_sha256', ''))[:8]}-"
+
+
+def _store(config: GainConfig, arm: str, rng_key: int, measures: Measures) -> None:
+    path = _result_file(config, arm, rng_key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"arm": arm, "rng_key": rng_key, "config": json.loads(config.model_dump_json()), "measures": measures}))
+    temporary.replace(path)
+    log.info("gain: %s, rng_key %d: %s %.2f", arm, rng_key, HEADLINE[config.task], measures[HEADLINE[config.task]])

@@ -1,0 +1,140 @@
+"""The segmentation task: photos with id masks, a small U-Net, mIoU on real photos at their own size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from s2st_aug.arrays import Image
+from s2st_aug.errors import DatasetError
+from s2st_aug.gain.arms import CHANGES
+from s2st_aug.gain.config import GainConfig, Photos, SegmentationData
+from s2st_aug.gain.networks import Segmenter
+from s2st_aug.gain.training import fit, to_batch
+from s2st_aug.gain.variants import MaskedVariant, read_variants
+from s2st_aug.images import read_image, resize
+
+Draw = Callable[[int, np.random.Generator], tuple[Image, np.ndarray] | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """Photos and id masks of one split, at the training size; the stems name them."""
+
+    stems: tuple[str, ...]
+    images: tuple[Image, ...]
+    masks: tuple[np.ndarray, ...]  # uint8 "h w"
+
+
+def list_photos(photos: Photos) -> list[Path]:
+    """The photos of a split in order of their names; raises DatasetError where there is none."""
+    found = sorted(p for p in photos.images.glob(photos.prefix + "*") if photos.first <= p.stem <= photos.last)
+    if not found:
+        raise DatasetError(f"{photos.images}: no photo {photos.prefix}* from {photos.first!r} to {photos.last!r}")
+    return found
+
+
+def read_mask(photos: Photos, stem: str) -> np.ndarray:
+    """The id mask of a photo, uint8 `h w`; raises DatasetError where it is missing."""
+    path = (photos.labels or photos.images) / f"{stem}.png"
+    mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if mask is None or mask.ndim != 2:
+        raise DatasetError(f"{path}: expected an id mask with one channel")
+    return mask
+
+
+def load(photos: Photos, size: tuple[int, int]) -> Labelled:
+    """A whole split in memory at the training size."""
+    paths = list_photos(photos)
+    images = tuple(resize(read_image(p), size) for p in paths)
+    masks = tuple(cv2.resize(read_mask(photos, p.stem), size, interpolation=cv2.INTER_NEAREST) for p in paths)
+    return Labelled(tuple(p.stem for p in paths), images, masks)
+
+
+def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, float]:
+    """mIoU and IoU per class, in percent, of one arm and one rng_key."""
+    data = config.segmentation
+    assert data is not None
+    train = load(data.train, config.training.size)
+    counterpart = _counterpart(config, data, train, arm)
+
+    def build() -> nn.Module:
+        return Segmenter(config.training.widths, len(data.classes))
+
+    def loss_of(network: nn.Module, indices: np.ndarray, replaced: np.ndarray, rng: np.random.Generator) -> Tensor:
+        drawn = [_draw(train, counterpart, int(i), bool(r), rng) for i, r in zip(indices, replaced, strict=True)]
+        target = torch.from_numpy(np.stack([mask for _, mask in drawn])).long()
+        return functional.cross_entropy(network(to_batch([image for image, _ in drawn])), target, ignore_index=data.void)
+
+    network = fit(build, loss_of, len(train.images), config.training, rng_key)
+    return evaluate(network, data, config.training.size)
+
+
+def _counterpart(config: GainConfig, data: SegmentationData, train: Labelled, arm: str) -> Draw:
+    """What replaces image i in this arm; None where the arm has nothing for it, and the real image stays."""
+    if arm == "real_only":
+        return lambda i, rng: None
+    if arm in CHANGES:
+        references = [resize(read_image(p), config.training.size) for p in list_photos(data.references)]
+        return lambda i, rng: (CHANGES[arm](train.images[i], references, rng), train.masks[i])
+    assert config.run is not None
+    variants = read_variants(config.run, config.domains, config.training.size, gated=arm == "s2st_gated")
+    return lambda i, rng: _from_run(variants, train, data.void, i, rng)
+
+
+def _from_run(
+    variants: dict[str, list[MaskedVariant]], train: Labelled, void: int, i: int, rng: np.random.Generator
+) -> tuple[Image, np.ndarray] | None:
+    """A variant of image i, or of another image where i's was refused: the mix stays as planned."""
+    stem = train.stems[i]
+    if stem not in variants:
+        known = sorted(variants)
+        stem = known[int(rng.integers(len(known)))]
+    chosen = variants[stem][int(rng.integers(len(variants[stem])))]
+    mask = train.masks[train.stems.index(stem)]
+    return chosen.image, mask if chosen.ignored is None else np.where(chosen.ignored, np.uint8(void), mask)
+
+
+def _draw(train: Labelled, counterpart: Draw, i: int, replaced: bool, rng: np.random.Generator) -> tuple[Image, np.ndarray]:  # noqa: FBT001
+    pair = (counterpart(i, rng) if replaced else None) or (train.images[i], train.masks[i])
+    return _augment(*pair, rng)
+
+
+def _augment(image: Image, mask: np.ndarray, rng: np.random.Generator) -> tuple[Image, np.ndarray]:
+    """The same for every arm: a random crop of 70 to 100 % of the side, and a mirror image half of the time."""
+    height, width = mask.shape
+    share = rng.uniform(0.7, 1.0)
+    h, w = round(height * share), round(width * share)
+    y, x = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
+    image = cv2.resize(image[y : y + h, x : x + w], (width, height), interpolation=cv2.INTER_LINEAR)
+    mask = cv2.resize(mask[y : y + h, x : x + w], (width, height), interpolation=cv2.INTER_NEAREST)
+    return (image[:, ::-1], mask[:, ::-1]) if rng.random() < 0.5 else (image, mask)
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, data: SegmentationData, size: tuple[int, int]) -> dict[str, float]:
+    """IoU at the photos' own size over classes that occur in the test photos; void is left out."""
+    classes = len(data.classes)
+    confusion = np.zeros((classes, classes), np.int64)
+    for path in list_photos(data.test):
+        truth = read_mask(data.test, path.stem)
+        logits = network(to_batch([resize(read_image(path), size)]))
+        guess = functional.interpolate(logits, size=truth.shape, mode="bilinear").argmax(1)[0].numpy()
+        known = truth < classes
+        confusion += np.bincount(truth[known].astype(int) * classes + guess[known], minlength=classes**2).reshape(classes, classes)
+    return _intersections(confusion, data.classes)
+
+
+def _intersections(confusion: np.ndarray, classes: tuple[str, ...]) -> dict[str, float]:
+    hits = np.diag(confusion)
+    union = confusion.sum(0) + confusion.sum(1) - hits
+    present = confusion.sum(1) > 0
+    per_class = {f"iou_{name}": 100 * float(hits[i] / union[i]) for i, name in enumerate(classes) if present[i]}
+    return {"miou": float(np.mean(list(per_class.values()))), **per_class}

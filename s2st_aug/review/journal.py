@@ -1,0 +1,71 @@
+"""The journal of a sample in FiftyOne: every decision taken there, added atomically, and the state that follows from it.
+
+Two reviewers may press a key at the same moment, so entries are pushed by the database and never written back as a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+
+from s2st_aug.storage.decisions import Decision, resolve
+
+JOURNAL = "journal"
+TAGS = {"accept": "accepted", "reject": "rejected"}
+UNDECIDED = "undecided"
+
+
+def entry_of(one: Decision) -> dict[str, Any]:
+    """A journal entry; the time is text, because the database keeps milliseconds alone."""
+    return {
+        "object_id": one.object_id,
+        "decision": one.decision,
+        "reviewer": one.reviewer,
+        "time": one.time.isoformat(),
+        "reason": one.reason,
+    }
+
+
+def decision_of(variant_id: str, entry: Mapping[str, Any]) -> Decision:
+    """The inverse of `entry_of`."""
+    return Decision(
+        variant_id, entry["object_id"], entry["decision"], entry["reviewer"], datetime.fromisoformat(entry["time"]), entry["reason"]
+    )
+
+
+def state_of(decisions: Iterable[Decision]) -> tuple[str, dict[str, str]]:
+    """accept, reject or undecided for the variant, and what holds for each of its objects."""
+    held = resolve(decisions)
+    whole = next((d.decision for (_, object_id), d in held.items() if object_id is None), UNDECIDED)
+    return whole, {object_id: d.decision for (_, object_id), d in held.items() if object_id is not None}
+
+
+def record(dataset: Any, sample_id: str, one: Decision) -> str:
+    """Add a decision to a sample and bring its state, tags and labels up to date; gives the variant's state."""
+    collection = dataset._sample_collection  # the one place without a public way: an atomic push
+    collection.update_one({"_id": ObjectId(sample_id)}, {"$push": {JOURNAL: entry_of(one)}})
+    return refresh(dataset, sample_id)
+
+
+def refresh(dataset: Any, sample_id: str) -> str:
+    """Bring a sample's state in line with its journal; what another process added meanwhile is seen too."""
+    sample = dataset[sample_id]
+    sample.reload()
+    whole, by_object = state_of(decision_of(sample["variant_id"], e) for e in sample[JOURNAL] or ())
+    sample["decision"] = whole
+    kept = [t for t in sample.tags if t not in TAGS.values()]
+    sample.tags = kept + ([TAGS[whole]] if whole in TAGS else [])
+    for label in _labels(sample):
+        decided = by_object.get(label["object_id"])
+        label["decision"] = decided
+        label.tags = [decided] if decided else []
+    sample.save()
+    return whole
+
+
+def _labels(sample: Any) -> list[Any]:
+    boxes, lines = sample["boxes"], sample["lines"]
+    return [*(boxes.detections if boxes else ()), *(lines.polylines if lines else ())]

@@ -1,0 +1,231 @@
+"""`review push`: a run folder into a grouped FiftyOne dataset; again and again without doubling or losing anything."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from s2st_aug.errors import RunFolderError, UsageError
+from s2st_aug.review import looks
+from s2st_aug.review.door import connect
+from s2st_aug.review.journal import JOURNAL, TAGS, decision_of, entry_of, state_of
+from s2st_aug.review.labels import Labeller
+from s2st_aug.review.sources import ReviewScene, Row, fingerprint, read_review_scenes
+from s2st_aug.storage import RunFolder
+from s2st_aug.storage.decisions import Decision, from_table, new_only
+
+log = logging.getLogger(__name__)
+BATCH = 500  # samples built and written at once
+ROW_FIELDS = (
+    "variant_id",
+    "scene_id",
+    "dataset",
+    "split",
+    "domain",
+    "status",
+    "reasons",
+    "structure",
+    "structure_raw",
+    "strength",
+    "model",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PushSummary:
+    """What a push did: variants added, brought up to date, left as they were; rows without an image are not shown."""
+
+    dataset: str
+    added: int
+    updated: int
+    unchanged: int
+    without_image: int
+    decisions: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A variant that the dataset already holds."""
+
+    sample_id: str
+    fingerprint: str
+    journal: tuple[Mapping[str, Any], ...]
+
+
+def dataset_name(run: RunFolder) -> str:
+    """The name a run has in FiftyOne unless told otherwise: folder and plan."""
+    return f"s2st-{run.path.resolve().name}-{run.run_json().plan_sha256[:8]}"
+
+
+def open_dataset(fo: ModuleType, run: RunFolder, name: str | None = None) -> Any:
+    """The run's dataset in FiftyOne; raises UsageError where it was never pushed or the name belongs to something else."""
+    name = name or dataset_name(run)
+    if not fo.dataset_exists(name):
+        raise UsageError(f"FiftyOne holds no dataset {name!r}; run `s2st-aug review push {run.place}` first")
+    dataset = fo.load_dataset(name)
+    _check_owner(dataset, run)
+    return dataset
+
+
+def push(run: RunFolder, *, name: str | None = None) -> PushSummary:
+    """Bring the run's dataset in FiftyOne up to date with its manifest and decisions."""
+    fo = connect()
+    dataset = _open_or_create(fo, run, name or dataset_name(run))
+    rows = {r["variant_id"]: r for r in run.read_manifest().to_pylist()}
+    shown = {v: fingerprint(run, r) for v, r in rows.items() if r["image"] is not None}
+    known = _known(dataset)
+    stale = {v: k for v, k in known.items() if shown.get(v) != k.fingerprint}
+    fresh = {v for v in shown if v not in known or v in stale}
+    decided = _decisions(run, known)
+    _forget(dataset, [k.sample_id for k in stale.values()])
+    labeller = Labeller(fo, {label: int(number) for number, label in dataset.default_mask_targets.items()})
+    _add(dataset, _Builder(fo, labeller, run, shown, decided), read_review_scenes(run, fresh), _sources(dataset))
+    dataset.default_mask_targets = {number: label for label, number in labeller.numbers.items()}
+    looks.dress(fo, dataset)
+    _catch_up(dataset, {v: k for v, k in known.items() if v not in stale}, decided)
+    held = sum(len(d) for d in decided.values())
+    return PushSummary(
+        dataset.name, len(fresh - set(known)), len(fresh & set(known)), len(shown) - len(fresh), len(rows) - len(shown), held
+    )
+
+
+def _open_or_create(fo: ModuleType, run: RunFolder, name: str) -> Any:
+    if fo.dataset_exists(name):
+        dataset = fo.load_dataset(name)
+        _check_owner(dataset, run)
+    else:
+        dataset = fo.Dataset(name, persistent=True)
+        dataset.add_group_field("group", default="source")
+        looks.declare_fields(fo, dataset)
+    dataset.info["s2st_aug"] = {"run": str(run.path.resolve()), "plan_sha256": run.run_json().plan_sha256}
+    dataset.save()
+    return dataset
+
+
+def _check_owner(dataset: Any, run: RunFolder) -> None:
+    owner = (dataset.info or {}).get("s2st_aug", {}).get("plan_sha256")
+    plan = run.run_json().plan_sha256
+    if owner != plan:
+        what = f"another run's (plan {owner[:8]})" if owner else "not made by s2st-aug"
+        raise UsageError(f"the FiftyOne dataset {dataset.name!r} is {what}, expected plan {plan[:8]}; choose another with --name")
+
+
+def _known(dataset: Any) -> dict[str, _Known]:
+    values = flat(dataset).values(["variant_id", "id", "fingerprint", JOURNAL])
+    return {v: _Known(i, f, tuple(j or ())) for v, i, f, j in zip(*values, strict=True) if v is not None}
+
+
+def _sources(dataset: Any) -> set[tuple[str, str]]:
+    """(scene_id, slice) of the samples that are no variants."""
+    values = flat(dataset).values(["scene_id", "group.name", "variant_id"])
+    return {(scene, name) for scene, name, variant in zip(*values, strict=True) if variant is None}
+
+
+def flat(dataset: Any) -> Any:
+    """Every sample of every slice."""
+    return dataset.select_group_slices(list(dataset.group_slices)) if dataset.group_slices else dataset
+
+
+def _decisions(run: RunFolder, known: Mapping[str, _Known]) -> dict[str, list[Decision]]:
+    """Every decision there is, in the run folder or only in the App, by variant."""
+    stored = from_table(run.read_decisions())
+    in_app = [decision_of(v, e) for v, k in known.items() for e in k.journal]
+    by_variant = defaultdict(list)
+    for one in new_only([*stored, *in_app], ()):
+        by_variant[one.variant_id].append(one)
+    return by_variant
+
+
+def _forget(dataset: Any, sample_ids: Sequence[str]) -> None:
+    if sample_ids:
+        dataset.delete_samples(list(sample_ids))
+
+
+def _catch_up(dataset: Any, known: Mapping[str, _Known], decided: Mapping[str, list[Decision]]) -> None:
+    """Decisions that came into the run folder by another way (a JSON file, another database) reach the samples too."""
+    from s2st_aug.review.journal import record
+
+    for variant_id, one in known.items():
+        for decision in new_only(decided.get(variant_id, ()), [decision_of(variant_id, e) for e in one.journal]):
+            record(dataset, one.sample_id, decision)
+
+
+def _add(dataset: Any, builder: _Builder, scenes: Iterator[ReviewScene], present: set[tuple[str, str]]) -> None:
+    batch: list[Any] = []
+    for scene in scenes:
+        batch += builder.samples(scene, present)
+        if len(batch) >= BATCH:
+            _write(dataset, batch)
+            batch = []
+    _write(dataset, batch)
+
+
+def _write(dataset: Any, batch: Sequence[Any]) -> None:
+    if batch:
+        for name in {sample["group"].name for sample in batch} - set(dataset.group_slices):
+            dataset.add_group_slice(name, "image")
+        dataset.add_samples(batch, expand_schema=False, validate=False, progress=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Builder:
+    """Makes the samples of one scene: the source, its true renders, its variants."""
+
+    fo: ModuleType
+    labeller: Labeller
+    run: RunFolder
+    fingerprints: Mapping[str, str]
+    decided: Mapping[str, list[Decision]]
+
+    def samples(self, scene: ReviewScene, present: set[tuple[str, str]]) -> Iterator[Any]:
+        """Samples that the dataset does not hold yet."""
+        group = self.fo.Group(id=group_id(scene.scene_id))
+        slices = {"source": scene.source, **{f"true_{name}": path for name, path in scene.renders.items()}}
+        for name, path in slices.items():
+            if (scene.scene_id, name) not in present:
+                yield self._plain(scene, group.element(name), name, str(path))
+        for row in scene.rows:
+            yield self._variant(scene, group.element(row["domain"]), row)
+
+    def _plain(self, scene: ReviewScene, element: Any, name: str, path: str) -> Any:
+        row = scene.rows[0]
+        fields = self.labeller.fields(scene.objects, () if scene.objects else row["objects"], _size(row), {})
+        own = {k: row[k] for k in ("scene_id", "dataset", "split")}
+        return self.fo.Sample(filepath=path, group=element, domain=name, **own, **fields)
+
+    def _variant(self, scene: ReviewScene, element: Any, row: Row) -> Any:
+        decisions = self.decided.get(row["variant_id"], [])
+        whole, by_object = state_of(decisions)
+        fields = self.labeller.fields(scene.objects, row["objects"], _size(row), by_object)
+        fields |= {name: row[name] for name in ROW_FIELDS} | measures(row)
+        fields |= {"decision": whole, "tags": [TAGS[whole]] if whole in TAGS else [], JOURNAL: [entry_of(d) for d in decisions]}
+        fields |= {"hallucinations": self.labeller.hallucinations(row["hallucinations"], _size(row))}
+        fields |= {"source_path": str(scene.source), "fingerprint": self.fingerprints[row["variant_id"]]}
+        return self.fo.Sample(filepath=str(self.run.image_file(row["image"])), group=element, **fields)
+
+
+def measures(row: Row) -> dict[str, float | int]:
+    """What the saved views sort by. `doubt` is 1 minus the weakest kept object's structure, or the strongest
+    hallucination's score where that is more: in 0..1, the least sure variant has the most."""
+    kept = [o["structure"] for o in row["objects"] if o["verdict"] == "keep" and o["structure"] is not None]
+    scores = [h["score"] for h in row["hallucinations"]]
+    verdicts = [o["verdict"] for o in row["objects"]]
+    counts = {f"objects_{v}": verdicts.count(v) for v in ("keep", "ignore", "lost")}
+    doubt = max([1 - max(0.0, min(1.0, s)) for s in kept] + scores, default=0.0)
+    return {"worst_structure": min(kept, default=None), "doubt": doubt, **counts}
+
+
+def group_id(scene_id: str) -> str:
+    """A scene's group in FiftyOne, the same in every push."""
+    return hashlib.sha256(scene_id.encode()).hexdigest()[:24]
+
+
+def _size(row: Row) -> tuple[int, int]:
+    if not row["width"] or not row["height"]:
+        raise RunFolderError(f"variant {row['variant_id']} has an image but no size in the manifest")
+    return row["width"], row["height"]

@@ -1,0 +1,120 @@
+"""Push, decide, push again, lose the database, pull: nothing is doubled and nothing is lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from s2st_aug.errors import UsageError
+from s2st_aug.review.fakes import FakeRun, make_run
+from s2st_aug.storage.decisions import Decision, from_table, to_table
+
+pytestmark = pytest.mark.usefixtures("mongo")
+
+
+def decide(variant_id, decision, reviewer="ann", second=0, object_id=None):
+    return Decision(variant_id, object_id, decision, reviewer, datetime(2026, 1, 1, 0, 0, second, 123456, tzinfo=UTC))
+
+
+@pytest.fixture
+def run(tmp_path):
+    import fiftyone
+
+    run = make_run(tmp_path / "run")
+    yield run
+    for name in fiftyone.list_datasets():
+        fiftyone.delete_dataset(name)
+
+
+def samples(run):
+    from s2st_aug.review.door import connect
+    from s2st_aug.review.push import flat, open_dataset
+
+    return flat(open_dataset(connect(), run))
+
+
+def test_a_run_becomes_groups_with_native_labels_and_measures(run):
+    from s2st_aug.review.push import push
+
+    done = push(run)
+    assert (done.added, done.without_image) == (7, 1)
+    view = samples(run)
+    assert sorted(view.values("group.name")) == ["night"] * 3 + ["rain"] * 4 + ["source"] * 4
+    groups = view.values("group.id")
+    assert len(set(groups)) == 4
+    variant = view.match({"domain": "night"}).first()
+    assert len(variant.boxes.detections) == 5 and variant.lines.polylines[0].label == "lane/single white"
+    assert variant.boxes.detections[0].verdict in ("keep", "ignore", "lost")
+    box = next(o for o in run.read_manifest().to_pylist() if o["variant_id"] == variant.variant_id)["objects"][0]["bbox"]
+    assert variant.boxes.detections[0].bounding_box[0] * 128 == pytest.approx(box[0])
+
+
+def test_pushing_again_adds_nothing_and_a_changed_row_is_replaced_with_its_decisions(run):
+    import pyarrow.compute as pc
+
+    from s2st_aug.review.journal import record
+    from s2st_aug.review.pull import pull
+    from s2st_aug.review.push import open_dataset, push
+    from s2st_aug.storage.run_folder import parquet_bytes
+
+    push(run)
+    again = push(run)
+    assert (again.added, again.updated, again.unchanged) == (0, 0, 7)
+    view = samples(run).match({"domain": "night"})
+    target = view.first()
+    import fiftyone
+
+    record(open_dataset(fiftyone, run), target.id, decide(target.variant_id, "reject"))
+    table = run.read_manifest()
+    table = table.set_column(
+        table.schema.get_field_index("structure"), table.schema.field("structure"), pc.subtract(table["structure"], 0.1)
+    )
+    run.store.write_many({"manifest/part-0.parquet": parquet_bytes(table)})
+    changed = push(run)
+    assert (changed.added, changed.updated, changed.unchanged) == (0, 7, 0)
+    assert len(samples(run)) == 11
+    kept = samples(run).match({"variant_id": target.variant_id}).first()
+    assert kept.decision == "reject" and kept.tags == ["rejected"]
+    assert pull(run).new == 1
+
+
+def test_a_dropped_database_keeps_what_was_pulled_and_pulling_twice_adds_nothing(run):
+    import fiftyone
+
+    from s2st_aug.review.journal import record
+    from s2st_aug.review.pull import pull
+    from s2st_aug.review.push import open_dataset, push
+
+    push(run)
+    dataset = open_dataset(fiftyone, run)
+    first = samples(run).match({"domain": "night"}).first()
+    record(dataset, first.id, decide(first.variant_id, "accept", second=1))
+    record(dataset, first.id, decide(first.variant_id, "ignore", second=2, object_id=first.boxes.detections[0].object_id))
+    assert (pull(run).new, pull(run).new) == (2, 0)
+    fiftyone.delete_dataset(dataset.name)
+    push(run)
+    back = samples(run).match({"variant_id": first.variant_id}).first()
+    assert back.decision == "accept" and back.boxes.detections[0].decision == "ignore"
+    assert pull(run).new == 0
+    assert len(from_table(run.read_decisions())) == 2
+
+
+def test_a_name_that_belongs_to_something_else_is_refused(run):
+    import fiftyone
+
+    from s2st_aug.review.push import push
+
+    fiftyone.Dataset("mine")
+    with pytest.raises(UsageError, match="not made by s2st-aug"):
+        push(run, name="mine")
+
+
+def test_decisions_of_another_machine_reach_the_samples(run):
+    from s2st_aug.review.push import push
+
+    push(run)
+    variant_id = run.read_manifest()["variant_id"][0].as_py()
+    run.append_decisions(to_table([decide(variant_id, "reject")]))
+    push(run)
+    assert samples(run).match({"variant_id": variant_id}).first().decision == "reject"
