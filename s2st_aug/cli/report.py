@@ -1,0 +1,90 @@
+"""`s2st-aug report RUN`: the HTML page, the contact sheet, and a summary on the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from s2st_aug.cli.terminal import out, print_json
+from s2st_aug.errors import EXIT_OK, UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from s2st_aug.report.summary import DomainLine
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    out_file: Annotated[Path | None, typer.Option("--out", help="Where the page goes; default RUN/report.html.")] = None,
+    review: Annotated[bool, typer.Option("--review", help="A page to take decisions on, saved as JSON for `review pull --file`.")] = False,
+    references: Annotated[list[str] | None, typer.Option("--references", help="DOMAIN=DIR of photos, for the distance.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
+) -> int:
+    """One self-contained HTML page, a contact sheet, and a summary."""
+    from s2st_aug.report.contact_sheet import write_contact_sheet
+    from s2st_aug.report.html import write_report
+    from s2st_aug.report.review_page import write_review_page
+    from s2st_aug.report.summary import domain_lines
+    from s2st_aug.storage.run_folder import RunFolder
+
+    folder = RunFolder(run)
+    page = (
+        write_review_page(run, out=out_file) if review else write_report(run, out=out_file, references=parse_references(references or []))
+    )
+    sheet = write_contact_sheet(run)
+    lines = domain_lines(folder.read_manifest(), folder.run_json().config.get("domains", ()))
+    if json:
+        print_json({"page": str(page), "contact_sheet": str(sheet), "domains": [asdict(line) for line in lines]})
+    else:
+        _tell(run, page, sheet, lines)
+    return EXIT_OK
+
+
+def parse_references(pairs: list[str]) -> dict[str, Path]:
+    """`night=DIR` pairs; raises UsageError for another form or a folder that is not there."""
+    found = {}
+    for pair in pairs:
+        domain, _, place = pair.partition("=")
+        if not place or not Path(place).is_dir():
+            raise UsageError(f"--references expects DOMAIN=DIR with a folder that exists, got {pair!r}")
+        found[domain] = Path(place)
+    return found
+
+
+def summary_table(lines: list[DomainLine]) -> Table:
+    """What a run made, by domain."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(title="Variants, medians of the measures, labels by verdict", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("domain", "rows", "ok", "rejected", "failed", "strength", "structure", "keep", "ignore", "lost", "s/row"):
+        table.add_column(name, justify="left" if name == "domain" else "right")
+    for x in lines:
+        counts = (x.rows, *x.statuses.values())
+        measures = ("n/a" if m is None else f"{m:.2f}" for m in (x.strength, x.structure))
+        table.add_row(x.domain, *map(str, counts), *measures, *map(str, x.verdicts.values()), f"{x.seconds / max(1, x.rows):.1f}")
+    return table
+
+
+def _tell(run: Path, page: Path, sheet: Path, lines: list[DomainLine]) -> None:
+    out.print(summary_table(lines))
+    out.print(f"contact sheet: {sheet}")
+    out.print(f"page:          {page}")
+    out.print("try next:")
+    for command, what in next_commands(run):
+        out.print(f"  {command}")
+        out.print(f"      {what}", style="dim")
+
+
+def next_commands(run: Path) -> list[tuple[str, str]]:
+    """Three commands worth trying on a run, each with what it does; as they can be typed from the checkout."""
+    tool = ".venv/bin/s2st-aug" if Path(".venv/bin/s2st-aug").exists() else "s2st-aug"
+    return [
+        (f"{tool} verify {run}", "every promise checked against the files"),
+        (f"{tool} review push {run} && {tool} review open {run}", "look, accept, reject in FiftyOne"),
+        (f"{tool} export {run} --format bdd100k --out {run}-bdd100k", "a training set with its lock file"),
+    ]

@@ -1,0 +1,217 @@
+"""`report RUN`: one HTML page that holds everything it shows, for people who were not there when the run was made."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
+from s2st_aug import __version__
+from s2st_aug.arrays import Image
+from s2st_aug.errors import RunFolderError, UsageError
+from s2st_aug.report import kid, plot, ranking, summary
+from s2st_aug.report.contact_sheet import read_or_none, spread
+from s2st_aug.report.embed import data_uri
+from s2st_aug.report.palette import STATUSES, VERDICTS
+from s2st_aug.storage.run_folder import RunFolder, RunInfo
+
+log = logging.getLogger(__name__)
+NAME = "report.html"
+SHOWN, LISTED, PICTURE_WIDTH = 20, 100, 640
+SAMPLED = 1000  # images a side for the distance
+PHOTOS = (".png", ".jpg", ".jpeg")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A variant beside its source: pictures as data URIs, boxes in percent of the picture."""
+
+    row: Row
+    before: str | None
+    after: str
+    boxes: list[dict[str, Any]]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class DistanceLine:
+    """How far a domain's variants are from its references, beside the sources and the references' own halves."""
+
+    domain: str
+    variants: kid.Distance
+    sources: kid.Distance
+    halves: kid.Distance
+
+
+def write_report(run: Path | str, *, out: Path | None = None, references: Mapping[str, Path] | None = None) -> Path:
+    """Write the page to `out` (default RUN/report.html) and return its path.
+
+    `references` maps a domain to a folder of real photos (or true renders) for the distance; without it, a
+    scenes dataset's own renders beside the source are used, and else there is no distance. Raises
+    RunFolderError for no run or an empty manifest.
+    """
+    folder = RunFolder(run)
+    page = render("report.html.j2", **report_context(folder, references or {}))
+    return save_page(folder, page, out, NAME)
+
+
+def report_context(folder: RunFolder, references: Mapping[str, Path]) -> dict[str, Any]:
+    """Everything the template shows."""
+    info, table = folder.run_json(), folder.read_manifest()
+    if not len(table):
+        raise RunFolderError(f"{folder.place}: the manifest has no rows yet, so there is nothing to report")
+    lines = summary.domain_lines(table, info.config.get("domains", ()))
+    domains = [line.domain for line in lines]
+    worst, best = ranking.worst_and_best(_light_rows(table), SHOWN)
+    failed = table.filter(pc.equal(table["status"], "failed"))
+    return {
+        **page_context(folder, info),
+        "lines": lines,
+        "domains": domains,
+        "classes": summary.class_lines(table),
+        "reasons": summary.reason_counts(table, "rejected"),
+        "lost_reasons": summary.object_reason_counts(table, "lost"),
+        "ignore_reasons": summary.object_reason_counts(table, "ignore"),
+        "plot": plot.scatter(_points(table), domains),
+        "key": {d: plot.key_mark(d, domains) for d in domains},
+        "worst": _figures(folder, info, table, worst),
+        "best": _figures(folder, info, table, best),
+        "rule": ranking.RULE,
+        "failed": failed.select(["scene_id", "domain", "reasons"]).slice(0, LISTED).to_pylist(),
+        "failed_total": len(failed),
+        "cost": cost(info, lines),
+        "distances": distances(folder, info, table, references),
+        "kid": kid,
+    }
+
+
+def page_context(folder: RunFolder, info: RunInfo) -> dict[str, Any]:
+    """What every page of a run says about it."""
+    return {
+        "run": Path(folder.place).name,
+        "info": info,
+        "config": yaml.safe_dump(info.config, sort_keys=False, allow_unicode=True),
+        "preset": (info.config.get("method") or {}).get("preset", ""),
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "version": __version__,
+        "verdict_marks": VERDICTS,
+        "status_marks": STATUSES,
+    }
+
+
+def render(template: str, **context: Any) -> str:
+    """A template of this package with autoescape on and no undefined names allowed."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template(template).render(**context)
+
+
+def save_page(folder: RunFolder, page: str, out: Path | None, name: str) -> Path:
+    """Into the run folder in one step, or to a path of the user's."""
+    if out is None:
+        folder.store.write_many({name: page.encode()})
+        return folder.path / name
+    if not out.parent.is_dir():
+        raise UsageError(f"{out.parent} is not a folder, so {out.name} cannot be written there")
+    out.write_text(page, encoding="utf-8")
+    return out
+
+
+def cost(info: RunInfo, lines: list[summary.DomainLine]) -> dict[str, float]:
+    """Seconds of actors, network evaluations, and GPU hours where the run's actors had GPUs."""
+    seconds, rows = sum(x.seconds for x in lines), max(1, sum(x.rows for x in lines))
+    gpus = float((info.config.get("cluster") or {}).get("gpus_per_actor") or 0)
+    forward, backward = sum(x.forward_evals for x in lines), sum(x.backward_evals for x in lines)
+    return {
+        "actor_hours": seconds / 3600,
+        "seconds_per_variant": seconds / rows,
+        "gpu_hours": seconds * gpus / 3600,
+        "forward_per_variant": forward / rows,
+        "backward_per_variant": backward / rows,
+    }
+
+
+def boxes_of(row: Row) -> list[dict[str, Any]]:
+    """The row's labels as boxes in percent of the picture, with their verdicts."""
+    w, h = (row["width"] or 1) / 100, (row["height"] or 1) / 100
+    return [
+        {
+            "x": round(o["bbox"][0] / w, 2),
+            "y": round(o["bbox"][1] / h, 2),
+            "w": round((o["bbox"][2] - o["bbox"][0]) / w, 2),
+            "h": round((o["bbox"][3] - o["bbox"][1]) / h, 2),
+            **{k: o[k] for k in ("object_id", "category", "verdict", "reason")},
+        }
+        for o in row["objects"]
+        if o["kind"] != "stuff"
+    ]
+
+
+def distances(folder: RunFolder, info: RunInfo, table: pa.Table, references: Mapping[str, Path]) -> list[DistanceLine]:
+    """KID-style distances for every domain that has references with at least eight photos."""
+    found = []
+    for domain in sorted(set(table["domain"].to_pylist())):
+        photos = _photos(references.get(domain) or _true_renders(info, domain))
+        rows = table.filter(pc.and_(pc.equal(table["domain"], domain), pc.equal(table["status"], "ok")))
+        if len(photos) >= 8 and len(rows) >= 8:
+            found.append(_distance_line(folder, info, domain, rows, photos))
+    return found
+
+
+def _distance_line(folder: RunFolder, info: RunInfo, domain: str, rows: pa.Table, photos: list[Path]) -> DistanceLine:
+    root = Path(info.dataset_root)
+    target = kid.features(_pictures(photos, lambda p: p))
+    variants = kid.features(_pictures(rows["image"].to_pylist(), folder.image_file))
+    sources = kid.features(_pictures(rows["source_image"].to_pylist(), lambda p: root / p))
+    halves = kid.distance(target[::2], target[1::2])
+    return DistanceLine(domain, kid.distance(variants, target), kid.distance(sources, target) if len(sources) >= 8 else halves, halves)
+
+
+def _pictures(names: list[Any], locate: Callable[[Any], Path]) -> list[Image]:
+    chosen = spread(sorted(names), SAMPLED)
+    return [p for p in (read_or_none(locate(n)) for n in chosen) if p is not None]
+
+
+def _photos(folder: Path | None) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTOS) if folder is not None and folder.is_dir() else []
+
+
+def _true_renders(info: RunInfo, domain: str) -> Path | None:
+    root = Path(info.dataset_root)
+    beside = root.parent / domain
+    return beside / "images" if (root.parent / "pairs.parquet").is_file() and beside.is_dir() else None
+
+
+def _light_rows(table: pa.Table) -> list[Row]:
+    return table.select(["variant_id", "image", "objects", "strength", "structure"]).to_pylist()
+
+
+def _points(table: pa.Table) -> list[plot.Point]:
+    rows = table.select(["strength", "structure", "domain", "status", "scene_id"]).to_pylist()
+    both = [r for r in rows if r["strength"] is not None and r["structure"] is not None]
+    return [plot.Point(r["strength"], r["structure"], r["domain"], r["status"], r["scene_id"]) for r in both]
+
+
+def _figures(folder: RunFolder, info: RunInfo, table: pa.Table, chosen: list[Row]) -> list[Figure]:
+    wanted = pa.array([r["variant_id"] for r in chosen], pa.string())
+    full = {r["variant_id"]: r for r in table.filter(pc.is_in(table["variant_id"], value_set=wanted)).to_pylist()}
+    made = (_figure(folder, info, full[r["variant_id"]]) for r in chosen)
+    return [f for f in made if f is not None]
+
+
+def _figure(folder: RunFolder, info: RunInfo, row: Row) -> Figure | None:
+    after = read_or_none(folder.image_file(row["image"]))
+    before = read_or_none(Path(info.dataset_root) / row["source_image"])
+    if after is None:
+        return None
+    uris = None if before is None else data_uri(before, PICTURE_WIDTH)
+    return Figure(row, uris, data_uri(after, PICTURE_WIDTH, synthetic=True), boxes_of(row), ranking.score(row))

@@ -1,0 +1,64 @@
+"""`report RUN --review`: a page to accept, reject and ignore on, without FiftyOne; decisions are saved as JSON.
+
+The file is `{"schema": 1, "run": <plan_sha256>, "decisions": [{variant_id, object_id, decision, reviewer, time, reason}]}`,
+which `s2st-aug review pull RUN --file FILE` reads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from s2st_aug.arrays import Image
+from s2st_aug.errors import RunFolderError
+from s2st_aug.report import ranking
+from s2st_aug.report.contact_sheet import read_or_none
+from s2st_aug.report.embed import data_uri
+from s2st_aug.report.html import NAME, boxes_of, page_context, render, save_page
+from s2st_aug.storage.run_folder import RunFolder
+
+MOST = 1000  # variants on one page, worst first
+BUDGET = 30_000_000  # characters of pictures on one page
+SIZES = ((960, 78), (640, 72), (480, 66), (360, 60), (256, 50))  # width, JPEG quality: the first that fits
+Row = dict[str, Any]
+
+
+def write_review_page(run: Path | str, *, out: Path | None = None, limit: int = MOST) -> Path:
+    """Write the page to `out` (default RUN/report.html) and return its path; worst variants first.
+
+    Raises RunFolderError for no run, or a manifest without a single image.
+    """
+    folder = RunFolder(run)
+    info, rows = folder.run_json(), folder.read_manifest().to_pylist()
+    rows = sorted((r for r in rows if r["image"]), key=lambda r: (ranking.score(r), r["variant_id"]))
+    if not rows:
+        raise RunFolderError(f"{folder.place}: no variant has an image yet, so there is nothing to review")
+    shown = rows[:limit]
+    items, sources = _embed(folder, Path(info.dataset_root), shown)
+    context = page_context(folder, info)
+    page = render("review.html.j2", **context, total=len(rows), data={"run": info.plan_sha256, "sources": sources, "items": items})
+    return save_page(folder, page, out, NAME)
+
+
+def _embed(folder: RunFolder, root: Path, rows: list[Row]) -> tuple[list[Row], dict[str, str | None]]:
+    names = sorted({r["source_image"] for r in rows})
+    first = next((p for p in (read_or_none(folder.image_file(r["image"])) for r in rows) if p is not None), None)
+    width, quality = _size_for(first, len(rows) + len(names))
+    sources = {n: _uri(read_or_none(root / n), width, quality, synthetic=False) for n in names}
+    return [_item(r, _uri(read_or_none(folder.image_file(r["image"])), width, quality, synthetic=True)) for r in rows], sources
+
+
+def _size_for(sample: Image | None, count: int) -> tuple[int, int]:
+    if sample is None:
+        return SIZES[-1]
+    fitting = (s for s in SIZES if len(data_uri(sample, *s)) * count <= BUDGET)
+    return next(fitting, SIZES[-1])
+
+
+def _uri(picture: Image | None, width: int, quality: int, *, synthetic: bool) -> str | None:
+    return None if picture is None else data_uri(picture, width, quality, synthetic=synthetic)
+
+
+def _item(row: Row, image: str | None) -> Row:
+    kept = ("variant_id", "scene_id", "domain", "status", "reasons", "source_image", "strength", "structure")
+    return {**{k: row[k] for k in kept}, "image": image, "boxes": boxes_of(row)}

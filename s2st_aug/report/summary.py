@@ -1,0 +1,131 @@
+"""What a run's manifest says in numbers: by domain, by class and size, by reason. Pure functions over Arrow tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from s2st_aug.report.palette import STATUSES, VERDICTS
+
+SIZES: tuple[tuple[str, float], ...] = (("small", 32.0**2), ("medium", 96.0**2), ("large", float("inf")))  # box area in px, COCO's
+
+
+@dataclass(frozen=True, slots=True)
+class DomainLine:
+    """One domain's rows by status, its objects by verdict, medians of the measures, and what it cost."""
+
+    domain: str
+    rows: int
+    statuses: dict[str, int]
+    verdicts: dict[str, int]
+    strength: float | None  # median over the rows that have one
+    structure: float | None
+    structure_raw: float | None
+    seconds: float  # summed
+    forward_evals: float
+    backward_evals: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClassLine:
+    """Verdicts of one category, over all sizes or in one size."""
+
+    category: str
+    size: str  # small, medium, large, or all
+    counts: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        """Objects judged."""
+        return sum(self.counts.values())
+
+    def share(self, verdict: str) -> float:
+        """Share of the objects with that verdict, 0..1."""
+        return self.counts[verdict] / self.total if self.total else 0.0
+
+
+def domain_lines(table: pa.Table, order: Iterable[str] = ()) -> list[DomainLine]:
+    """One line per domain, in the given order, then by name."""
+    names, wanted = sorted(set(table["domain"].to_pylist())), list(order)
+    names.sort(key=lambda d: (wanted.index(d) if d in wanted else len(wanted), d))
+    return [_domain_line(name, table.filter(pc.equal(table["domain"], name))) for name in names]
+
+
+def class_lines(table: pa.Table) -> list[ClassLine]:
+    """Per category: all sizes first, then each size that occurs; the most frequent category first."""
+    objects = flat_objects(table)
+    lines: list[ClassLine] = []
+    for category in _by_count(objects["category"].to_pylist()):
+        mine = objects.filter(pc.equal(objects["category"], category))
+        lines.append(ClassLine(category, "all", verdict_counts(mine["verdict"])))
+        sizes = np.array([size_of(b) for b in mine["bbox"].to_pylist()])
+        for size, _ in SIZES:
+            part = mine.filter(pa.array(sizes == size))
+            if len(part):
+                lines.append(ClassLine(category, size, verdict_counts(part["verdict"])))
+    return lines
+
+
+def reason_counts(table: pa.Table, status: str | None = None) -> list[tuple[str, int]]:
+    """How often each reason stands in the rows (of one status), the most frequent first."""
+    rows = table if status is None else table.filter(pc.equal(table["status"], status))
+    return _counted(pc.list_flatten(rows["reasons"]))
+
+
+def object_reason_counts(table: pa.Table, verdict: str) -> list[tuple[str, int]]:
+    """How often each reason stands beside objects of that verdict, the most frequent first."""
+    objects = flat_objects(table)
+    return _counted(objects.filter(pc.equal(objects["verdict"], verdict))["reason"].fill_null("no reason given"))
+
+
+def flat_objects(table: pa.Table) -> pa.Table:
+    """Every object of every row as a table of its own."""
+    flat = pc.list_flatten(table["objects"]).combine_chunks()
+    struct = flat if isinstance(flat, pa.StructArray) else pa.concat_arrays(flat.chunks) if flat.num_chunks else None
+    if struct is None or not len(struct):
+        return pa.table({n: pa.array([], t) for n, t in _object_fields(table)})
+    return pa.Table.from_arrays(struct.flatten(), names=[f.name for f in struct.type])
+
+
+def verdict_counts(column: Any) -> dict[str, int]:
+    """Verdict to count, every verdict named."""
+    found = dict(_counted(column))
+    return {v: found.get(v, 0) for v in VERDICTS}
+
+
+def size_of(box: list[float]) -> str:
+    """`small`, `medium` or `large` by the box's area."""
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    return next(name for name, limit in SIZES if area < limit)
+
+
+def median(column: Any) -> float | None:
+    """Median over what is not null, or None."""
+    values = np.array(column.drop_null().to_pylist(), dtype=float)
+    return float(np.median(values)) if len(values) else None
+
+
+def _domain_line(name: str, rows: pa.Table) -> DomainLine:
+    found = dict(_counted(rows["status"]))
+    total = {c: float(pc.sum(rows[c]).as_py() or 0.0) for c in ("seconds", "forward_evals", "backward_evals")}
+    medians = {c: median(rows[c]) for c in ("strength", "structure", "structure_raw")}
+    statuses = {s: found.get(s, 0) for s in STATUSES}
+    return DomainLine(name, len(rows), statuses, verdict_counts(flat_objects(rows)["verdict"]), **medians, **total)
+
+
+def _object_fields(table: pa.Table) -> list[tuple[str, pa.DataType]]:
+    return [(f.name, f.type) for f in table.schema.field("objects").type.value_type]
+
+
+def _counted(column: Any) -> list[tuple[str, int]]:
+    counts = [(c["values"], c["counts"]) for c in pc.value_counts(column).to_pylist()]
+    return sorted(counts, key=lambda c: (-c[1], str(c[0])))
+
+
+def _by_count(values: list[str]) -> list[str]:
+    return [name for name, _ in _counted(pa.array(values, pa.string()))]
