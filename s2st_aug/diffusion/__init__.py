@@ -1,1 +1,1 @@
-"""Placeholder docstring, replaced by the owner of this package."""
+"""Latent diffusion: the one door to diffusers, noise schedules, DDIM both ways. Nothing above this layer knows a pipeline object."""

@@ -1,1 +1,1 @@
-"""Placeholder docstring, replaced by the owner of this package."""
+"""Training a small latent diffusion model on any folder of images with one sub-folder per domain."""

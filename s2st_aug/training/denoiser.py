@@ -1,0 +1,159 @@
+"""Training the UNet and the text encoder together: epsilon prediction on cached latents, balanced over the domains, with EMA."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict
+
+from s2st_aug.diffusion.schedule import NoiseSchedule
+from s2st_aug.training.autoencoder import cosine
+from s2st_aug.training.checkpoints import adam_tensors, load_checkpoint, pack, restore_adam, save_checkpoint, unpack
+from s2st_aug.training.data import Sample, balanced_indices, to_pixels
+from s2st_aug.training.prompts import write_prompt
+
+log = logging.getLogger(__name__)
+
+
+class DenoiserSettings(BaseModel):
+    """Shape and schedule of the UNet's and the text encoder's training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    channels: tuple[int, ...] = (64, 128, 192)
+    text_width: int = 128
+    text_layers: int = 2
+    max_tokens: int = 24
+    vocabulary: int = 1024
+    steps: int = 2000
+    batch: int = 8
+    lr: float = 5e-4
+    lr_floor: float = 0.05
+    ema: float = 0.998
+    prompt_dropout: float = 0.12
+    photo_share: float = 0.5
+
+
+@dataclass(eq=False)
+class DenoiserTraining:
+    """The networks under training, their averages, and where they are: what a checkpoint holds."""
+
+    networks: torch.nn.ModuleDict  # unet, text_encoder
+    average: torch.nn.ModuleDict
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    curve: list[tuple[int, float]] = field(default_factory=list)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint whole."""
+        tensors = pack("network", self.networks.state_dict()) | pack("average", self.average.state_dict())
+        save_checkpoint(path, tensors | pack("adam", adam_tensors(self.optimizer)), {"step": self.step, "curve": self.curve})
+
+    def resume(self, path: Path) -> None:
+        """Take up a checkpoint where it exists."""
+        if not path.is_file():
+            return
+        tensors, state = load_checkpoint(path)
+        self.networks.load_state_dict(unpack("network", tensors))
+        self.average.load_state_dict(unpack("average", tensors))
+        restore_adam(self.optimizer, unpack("adam", tensors))
+        self.step, self.curve = state["step"], [tuple(point) for point in state["curve"]]
+
+
+def start_training(unet: torch.nn.Module, text_encoder: torch.nn.Module, settings: DenoiserSettings, device: str = "cpu") -> DenoiserTraining:
+    """Networks on their device, an average that begins as a copy, and Adam."""
+    networks = torch.nn.ModuleDict({"unet": unet, "text_encoder": text_encoder}).to(device).float().train().requires_grad_(True)
+    networks["unet"].to(memory_format=torch.channels_last)
+    average = copy.deepcopy(networks).eval().requires_grad_(False)
+    return DenoiserTraining(networks, average, torch.optim.Adam(networks.parameters(), lr=settings.lr, betas=(0.9, 0.99)))
+
+
+@torch.no_grad()
+def encode_all(encode: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, *, batch: int = 16, device: str = "cpu") -> torch.Tensor:
+    """Latents of all images and of their mirror images: float16 `2n c h w`, the mirrored ones last."""
+    both = torch.cat([images, images.flip(-1)])
+    parts = [encode(to_pixels(chunk).to(device, memory_format=torch.channels_last)).half().cpu() for chunk in both.split(batch)]
+    return torch.cat(parts)
+
+
+def train_denoiser(
+    training: DenoiserTraining,
+    tokenize: Callable[[list[str]], torch.Tensor],
+    latents: Sequence[torch.Tensor],
+    samples: Sequence[Sample],
+    settings: DenoiserSettings,
+    checkpoint: Path,
+    *,
+    rng_key: int = 0,
+    device: str = "cpu",
+    every: float = 120.0,
+) -> DenoiserTraining:
+    """Train until `settings.steps`, resuming from `checkpoint` and saving it every `every` seconds.
+
+    `latents`: per working size, `2n c h w` as `encode_all` gives them, in the order of `samples`.
+    """
+    training.resume(checkpoint)
+    alphas = torch.from_numpy(NoiseSchedule.stable_diffusion().alphas_cumprod).float().to(device)
+    rng, saved, running = np.random.default_rng([rng_key, training.step]), time.monotonic(), []
+    torch.manual_seed(rng_key + training.step)
+    while training.step < settings.steps:
+        clean, prompts = _draw(latents, samples, settings, rng)
+        running.append(_train_step(training, clean.to(device), tokenize(prompts).to(device), alphas, settings))
+        training.step += 1
+        if training.step % 25 == 0:
+            training.curve.append((training.step, float(np.mean(running))))
+            log.info("denoiser step %d of %d loss %.4f", training.step, settings.steps, training.curve[-1][1])
+            running = []
+        if time.monotonic() - saved > every or training.step == settings.steps:
+            training.save(checkpoint)
+            saved = time.monotonic()
+    return training
+
+
+def _draw(
+    latents: Sequence[torch.Tensor], samples: Sequence[Sample], settings: DenoiserSettings, rng: np.random.Generator
+) -> tuple[torch.Tensor, list[str]]:
+    pool = latents[int(rng.integers(len(latents)))]
+    indices = balanced_indices(samples, settings.batch, rng, photo_share=settings.photo_share)
+    mirrored = rng.integers(0, 2, len(indices)) * len(samples)
+    prompts = [write_prompt(samples[i].domain, samples[i].medium, rng) for i in indices]
+    kept = [prompt if rng.random() >= settings.prompt_dropout else "" for prompt in prompts]
+    return pool[torch.from_numpy(indices + mirrored)].float(), kept
+
+
+def _train_step(
+    training: DenoiserTraining, clean: torch.Tensor, tokens: torch.Tensor, alphas: torch.Tensor, settings: DenoiserSettings
+) -> float:
+    for group in training.optimizer.param_groups:
+        group["lr"] = settings.lr * cosine(training.step, settings.steps, settings.lr_floor)
+    steps = stratified_steps(len(clean), len(alphas)).to(clean.device)
+    abar, noise = alphas[steps].view(-1, 1, 1, 1), torch.randn_like(clean)
+    noisy = (abar.sqrt() * clean + (1 - abar).sqrt() * noise).to(memory_format=torch.channels_last)
+    with torch.autocast(clean.device.type, torch.bfloat16):
+        context = training.networks["text_encoder"](tokens)[0]
+        predicted = training.networks["unet"](noisy, steps, encoder_hidden_states=context).sample
+    loss = F.mse_loss(predicted.float(), noise)
+    training.optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(training.networks.parameters(), 1.0)
+    training.optimizer.step()
+    update_average(training.average, training.networks, min(settings.ema, (training.step + 1) / (training.step + 10)))
+    return loss.item()
+
+
+def stratified_steps(count: int, total: int) -> torch.Tensor:
+    """One uniform training step out of each of `count` equal strata: less noise in the loss than independent draws."""
+    return ((torch.arange(count) + torch.rand(count)) / count * total).long().clamp_max(total - 1)[torch.randperm(count)]
+
+
+@torch.no_grad()
+def update_average(average: torch.nn.Module, network: torch.nn.Module, decay: float) -> None:
+    """Exponential moving average of the parameters."""
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)

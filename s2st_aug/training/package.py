@@ -1,0 +1,83 @@
+"""Writing a trained model as a folder in Stable Diffusion format: fp16 safetensors, tokenizer, scheduler, model card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from s2st_aug.diffusion.networks import SCHEDULER_CONFIG
+
+MODEL_INDEX = {
+    "_class_name": "StableDiffusionPipeline",
+    "_diffusers_version": "0.35.0",
+    "feature_extractor": [None, None],
+    "image_encoder": [None, None],
+    "requires_safety_checker": False,
+    "safety_checker": [None, None],
+    "scheduler": ["diffusers", "DDIMScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderTiny"],
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """The parts of a model, with the vocabulary that its tokenizer is made of."""
+
+    unet: Any
+    vae: Any
+    text_encoder: Any
+    vocabulary: dict[str, int]
+    merges: list[tuple[str, str]]
+
+
+def write_model(folder: Path, networks: Networks, *, max_tokens: int, dtype: torch.dtype = torch.float16) -> None:
+    """Write every part but the card; existing weights are replaced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(folder / "model_index.json", MODEL_INDEX)
+    _write_json(folder / "scheduler" / "scheduler_config.json", {"_class_name": "DDIMScheduler", **SCHEDULER_CONFIG})
+    for name, network in (("unet", networks.unet), ("vae", networks.vae)):
+        network.save_config(folder / name)
+        _save_weights(folder / name / "diffusion_pytorch_model.safetensors", network, dtype)
+    networks.text_encoder.config.to_json_file(_made(folder / "text_encoder" / "config.json"))
+    _save_weights(folder / "text_encoder" / "model.safetensors", networks.text_encoder, dtype)
+    write_tokenizer(folder / "tokenizer", networks.vocabulary, networks.merges, max_tokens=max_tokens)
+
+
+def _save_weights(path: Path, network: torch.nn.Module, dtype: torch.dtype) -> None:
+    """Floating-point tensors in `dtype`; positions and the like stay as they are. The order of names is stable."""
+    state = {k: (v.to(dtype) if v.is_floating_point() else v).contiguous().cpu() for k, v in sorted(network.state_dict().items())}
+    save_file(state, path, metadata={"format": "pt"})
+
+
+def write_tokenizer(folder: Path, vocabulary: dict[str, int], merges: list[tuple[str, str]], *, max_tokens: int) -> None:
+    """CLIP's tokenizer files: vocab.json, merges.txt and their config."""
+    _write_json(folder / "vocab.json", vocabulary)
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges), encoding="utf-8")
+    specials = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
+    _write_json(folder / "special_tokens_map.json", specials)
+    config = {"model_max_length": max_tokens, "tokenizer_class": "CLIPTokenizer", "do_lower_case": True, "add_prefix_space": False}
+    _write_json(folder / "tokenizer_config.json", config | specials)
+
+
+def read_vocabulary(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """What `write_tokenizer` wrote."""
+    lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()[1:]
+    merges = [(left, right) for left, right in (line.split(" ") for line in lines if line)]
+    return json.loads((folder / "vocab.json").read_text(encoding="utf-8")), merges
+
+
+def _write_json(path: Path, content: object) -> None:
+    _made(path).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
