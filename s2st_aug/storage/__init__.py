@@ -1,1 +1,7 @@
-"""Placeholder docstring, replaced by the owner of this package."""
+"""What a run leaves behind: the run folder, its manifest, its lock, and the check of every promise against the files."""
+
+from __future__ import annotations
+
+from s2st_aug.storage.run_folder import RunFolder
+
+__all__ = ["RunFolder"]

@@ -1,0 +1,121 @@
+"""Ray itself: started quietly on this machine, or joined; the desk where workers announce what they begin."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+
+from s2st_aug.config.augment import ClusterConfig
+from s2st_aug.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+OBJECT_STORE_BYTES = 2 << 30
+SPARE_CPUS = 2  # logical ones, for the light stages beside the actors
+QUIET = ("ray", "ray.data", "ray.util.state", "ray._private")
+
+
+@contextmanager
+def ray_session(cluster: ClusterConfig, address: str | None) -> Iterator[None]:
+    """Joins the Ray that runs here already or at `address`, else starts one on this machine and ends it."""
+    if ray.is_initialized():
+        yield
+        return
+    _be_quiet()
+    _start(cluster, address)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start(cluster: ClusterConfig, address: str | None) -> None:
+    joined = address or os.environ.get("RAY_ADDRESS")
+    try:
+        if joined:
+            ray.init(address=joined, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_shipped())
+        else:
+            ray.init(**_local(cluster))
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        first = " ".join(str(error).split())[:300]
+        raise UsageError(f"Ray cannot be reached at {joined or 'this machine'}: {first}{_auth_hint(first)}") from None
+
+
+def _local(cluster: ClusterConfig) -> dict[str, Any]:
+    memory = min(OBJECT_STORE_BYTES, int(psutil.virtual_memory().total * 0.3))
+    cpus = max(os.cpu_count() or 1, cluster.actors[1]) + SPARE_CPUS
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
+    return {"address": "local", "num_cpus": cpus, "object_store_memory": memory, "configure_logging": True, **quiet}
+
+
+def _shipped() -> dict[str, Any] | None:
+    """The package, never the data; nothing where a submitted job has shipped it already."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return None
+    return {"py_modules": [str(Path(__file__).parents[1])], "excludes": ["__pycache__", "weights/street-photo"]}
+
+
+def _auth_hint(message: str) -> str:
+    if "auth" not in message.lower() and "token" not in message.lower():
+        return ""
+    return "; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the head's token file (docs/cluster.md)"
+
+
+def _be_quiet() -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+class Desk:
+    """Counts what workers begin; once the run drains it tells them to begin nothing more."""
+
+    def __init__(self) -> None:
+        self._begun: Counter[str] = Counter()
+        self._draining = False
+
+    def begin(self, what: str) -> int:
+        """How often this was begun, this time included; 0 while draining."""
+        if self._draining:
+            return 0
+        self._begun[what] += 1
+        return self._begun[what]
+
+    def end(self, keys: list[str]) -> None:
+        """Forget batches that are committed, so that memory does not grow with the run."""
+        for key in keys:
+            self._begun.pop(key, None)
+
+    def drain(self) -> list[str]:
+        """From now on nothing is begun; what was begun and is not committed."""
+        self._draining = True
+        return [key for key in self._begun if "/" not in key]
+
+
+class RemoteDesk:
+    """The desk as a worker sees it."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    def begin(self, what: str) -> int:
+        """As Desk.begin, over Ray."""
+        return ray.get(self._handle.begin.remote(what))
+
+
+def open_desk() -> Any:
+    """A desk on the driver's own node: it lives and dies with the run."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0)(Desk).options(scheduling_strategy=here).remote()

@@ -1,0 +1,80 @@
+"""A planned scene's files as a worker sees them: read, checked against the plan, decoded."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from s2st_aug.adapters import Card, read_objects
+from s2st_aug.errors import LabelError, SampleError, SourceChanged, UnreadableImage
+from s2st_aug.images import Photo, read_photo, sha256_bytes
+from s2st_aug.records.scene import SceneObject
+from s2st_aug.storage.plan import PlannedScene
+
+BLANK_SIDE = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A scene's pixels, bytes' hash and labels; or, with `error`, a blank slot in its batch."""
+
+    photo: Photo | None
+    sha256: str | None
+    objects: tuple[SceneObject, ...] = ()
+    error: str | None = None
+
+    @property
+    def rgb(self) -> np.ndarray:
+        """The photo, or black pixels where there is none."""
+        return np.zeros((BLANK_SIDE, BLANK_SIDE, 3), np.uint8) if self.photo is None else self.photo.rgb
+
+
+def read_source(root: Path, card: Card, planned: PlannedScene) -> Source:
+    """Never raises for a bad sample: the reason is in `error`, as `<class>: <message>`."""
+    digest: str | None = None
+    try:
+        data = _read_planned(root, planned)
+        digest = sha256_bytes(data)
+        if planned.sha256 not in (None, digest):
+            raise SourceChanged(f"{planned.scene.image}: its bytes are not the ones that were planned")
+        photo = read_photo(data, orientation="ignore" if card.exif == "ignore" else "apply")
+        check_label(root, planned)
+        return Source(photo, digest, read_objects(card, root, planned.scene))
+    except (SampleError, OSError, MemoryError) as error:
+        return Source(None, digest, (), reason_of(error).replace("image bytes:", f"{planned.scene.image}:"))
+    except Exception as error:
+        return Source(None, digest, (), f"LabelError: {planned.scene.label_file}: {reason_of(error)}")
+
+
+def reason_of(error: BaseException) -> str:
+    """`<class>: <message>` on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+
+
+def _read_planned(root: Path, planned: PlannedScene) -> bytes:
+    path = root / planned.scene.image
+    try:
+        stat, data = path.stat(), path.read_bytes()
+    except OSError as error:
+        raise UnreadableImage(f"{planned.scene.image}: cannot be read ({error.strerror or type(error).__name__})") from None
+    if planned.sha256 is None and planned.size is not None and (stat.st_size, stat.st_mtime_ns) != (planned.size, planned.mtime_ns):
+        raise SourceChanged(f"{planned.scene.image}: changed since it was planned (size or time); --check-sources plans it anew by its bytes")
+    return data
+
+
+def check_label(root: Path, planned: PlannedScene) -> None:
+    """The label record's bytes are the planned ones; raises SourceChanged or LabelError."""
+    scene = planned.scene
+    if scene.label_file is None or scene.label_key is None:
+        return
+    try:
+        with (root / scene.label_file).open("rb") as file:
+            file.seek(scene.label_key.start)
+            record = file.read(scene.label_key.length)
+    except OSError as error:
+        raise LabelError(f"{scene.label_file}: cannot be read ({error.strerror or type(error).__name__})") from None
+    if hashlib.sha256(record).hexdigest() != scene.label_key.sha256:
+        raise SourceChanged(f"{scene.label_file}: the record of {scene.scene_id} is not the one that was planned")

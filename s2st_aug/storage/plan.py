@@ -1,0 +1,154 @@
+"""The plan on disk: `.state/plan/*.parquet`, one row per batch; it fixes which images share a batch for the life of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from s2st_aug.images import sha256_bytes
+from s2st_aug.records.scene import LabelKey, Scene
+from s2st_aug.storage.run_folder import PLAN, RunFolder, parquet_bytes, read_part
+
+BATCHES_PER_FILE = 20_000
+
+SCENE = pa.struct(
+    [
+        ("scene_id", pa.string()),
+        ("dataset", pa.string()),
+        ("split", pa.string()),
+        ("image", pa.string()),
+        ("label_file", pa.string()),
+        ("label_key", pa.string()),
+        ("attributes", pa.string()),  # JSON
+        ("extra_files", pa.list_(pa.string())),
+        ("label_file_sha256", pa.string()),
+        ("size", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("sha256", pa.string()),
+    ]
+)
+PLAN_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("attempt", pa.int32()),
+        ("scenes", pa.list_(SCENE)),
+        ("todo", pa.list_(pa.list_(pa.string()))),  # per scene: the domains still to do
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedScene:
+    """A scene with what was seen of its files when it was planned; `size` is None where the image was absent."""
+
+    scene: Scene
+    label_file_sha256: str | None
+    size: int | None
+    mtime_ns: int | None
+    sha256: str | None = None  # only where sources were checked
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBatch:
+    """The unit of work, of commit and of retry: scenes that share a batch, and the domains each still needs."""
+
+    key: str
+    scenes: tuple[PlannedScene, ...]
+    todo: tuple[tuple[str, ...], ...]
+    attempt: int = 1
+
+
+def batch_key(plan_sha256: str, scenes: Sequence[PlannedScene]) -> str:
+    """Names a batch by its plan and its scenes."""
+    return sha256_bytes("\n".join([plan_sha256, *(s.scene.scene_id for s in scenes)]).encode())[:20]
+
+
+def batches_to_table(batches: Iterable[PlannedBatch]) -> pa.Table:
+    """One row per batch, of PLAN_SCHEMA."""
+    rows = [
+        {"key": b.key, "attempt": b.attempt, "scenes": [_scene_row(s) for s in b.scenes], "todo": [list(t) for t in b.todo]} for b in batches
+    ]
+    return pa.Table.from_pylist(rows, schema=PLAN_SCHEMA)
+
+
+def table_to_batches(table: pa.Table) -> list[PlannedBatch]:
+    """The inverse of `batches_to_table`."""
+    return [_batch(row) for row in table.select(PLAN_SCHEMA.names).to_pylist()]
+
+
+def write_plan(run: RunFolder, batches: Iterable[PlannedBatch], *, first_file: int = 0) -> tuple[int, int]:
+    """Plan files from a stream of batches; (number of files now, scenes written). Memory holds one file's batches."""
+    scenes, number = 0, first_file
+    for group in _chunks(batches, BATCHES_PER_FILE):
+        run.store.write_many({f"{PLAN}/{number:05d}.parquet": parquet_bytes(batches_to_table(group))})
+        scenes += sum(len(b.scenes) for b in group)
+        number += 1
+    return number, scenes
+
+
+def plan_files(run: RunFolder) -> list[str]:
+    """Names of the plan's files, in order."""
+    return sorted(n for n in run.store.names(PLAN, deep=False) if n.endswith(".parquet"))
+
+
+def read_plan(run: RunFolder, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """The plan, one table per file."""
+    for name in plan_files(run):
+        yield read_part(run.store, name, columns)
+
+
+def planned_scene_ids(run: RunFolder) -> pa.ChunkedArray:
+    """Every planned scene's id, in the plan's order."""
+    chunks = [_scene_ids(table) for table in read_plan(run, ["scenes"])]
+    return pa.chunked_array(chunks, type=pa.string())
+
+
+def _scene_ids(table: pa.Table) -> pa.Array:
+    return table["scenes"].combine_chunks().flatten().field("scene_id")
+
+
+def _scene_row(planned: PlannedScene) -> dict[str, object]:
+    scene = planned.scene
+    return {
+        "scene_id": scene.scene_id,
+        "dataset": scene.dataset,
+        "split": scene.split,
+        "image": scene.image,
+        "label_file": scene.label_file,
+        "label_key": None if scene.label_key is None else str(scene.label_key),
+        "attributes": json.dumps(scene.attributes) if scene.attributes else "",
+        "extra_files": scene.extra_files,
+        "label_file_sha256": planned.label_file_sha256,
+        "size": planned.size,
+        "mtime_ns": planned.mtime_ns,
+        "sha256": planned.sha256,
+    }
+
+
+def _batch(row: dict[str, object]) -> PlannedBatch:
+    scenes = tuple(_scene(s) for s in row["scenes"])  # type: ignore[attr-defined]
+    todo = tuple(tuple(t) for t in row["todo"])  # type: ignore[attr-defined]
+    return PlannedBatch(str(row["key"]), scenes, todo, int(row["attempt"]))  # type: ignore[call-overload]
+
+
+def _scene(row: dict) -> PlannedScene:
+    key = LabelKey.parse(row["label_key"]) if row["label_key"] else None
+    attributes = json.loads(row["attributes"]) if row["attributes"] else {}
+    scene = Scene(
+        row["scene_id"], row["dataset"], row["split"], row["image"], row["label_file"], key, attributes, tuple(row["extra_files"] or ())
+    )
+    return PlannedScene(scene, row["label_file_sha256"], row["size"], row["mtime_ns"], row["sha256"])
+
+
+def _chunks(batches: Iterable[PlannedBatch], size: int) -> Iterator[list[PlannedBatch]]:
+    group: list[PlannedBatch] = []
+    for batch in batches:
+        group.append(batch)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group

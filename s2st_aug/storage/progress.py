@@ -1,0 +1,108 @@
+"""progress.json: what a run has done so far, rewritten in one step after each commit, read by `status`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter, deque
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from s2st_aug.errors import RunFolderError
+from s2st_aug.storage.run_folder import PROGRESS, RunFolder
+
+State = Literal["running", "finished", "stopped", "failed"]
+RATE_WINDOW = 64  # commits
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Counts of rows (scene, domain); `rate` in rows a second over the last commits of this start, null before the second one."""
+
+    state: State
+    total: int
+    ok: int
+    rejected: int
+    failed: int
+    updated: float  # Unix seconds
+    started: float
+    busy_seconds: float  # of all starts together
+    rate: float | None = None
+    reasons: dict[str, int] = field(default_factory=dict)  # of rejected rows
+    failures: dict[str, int] = field(default_factory=dict)  # class of error -> rows
+    actors: dict[str, int] = field(default_factory=dict)  # rows per actor, this start
+    message: str = ""
+
+    @property
+    def done(self) -> int:
+        """Rows that have an outcome."""
+        return self.ok + self.rejected + self.failed
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Time left at the present rate."""
+        return (self.total - self.done) / self.rate if self.rate else None
+
+
+class Progress:
+    """Counts on, with a clock that cannot jump, and writes each state whole."""
+
+    def __init__(self, run: RunFolder, first: Snapshot) -> None:
+        self._run = run
+        self._first = first
+        self._start = time.monotonic()
+        self._commits: deque[tuple[float, int]] = deque([(self._start, first.done)], maxlen=RATE_WINDOW)
+        self._counts = Counter(ok=first.ok, rejected=first.rejected, failed=first.failed)
+        self._reasons, self._failures = Counter(first.reasons), Counter(first.failures)
+        self._actors: Counter[str] = Counter()
+
+    def add(self, statuses: list[str], reasons: list[list[str]], actor: str) -> None:
+        """One committed batch: the status and reasons of each row."""
+        self._counts.update(statuses)
+        self._actors[actor] += len(statuses)
+        for status, why in zip(statuses, reasons, strict=True):
+            if status == "rejected":
+                self._reasons.update(reason_class(r) for r in why)
+            if status == "failed":
+                self._failures.update({reason_class(why[0]) if why else "unknown": 1})
+        self._commits.append((time.monotonic(), sum(self._counts.values())))
+
+    def snapshot(self, state: State, message: str = "") -> Snapshot:
+        """The present state."""
+        (t0, n0), (t1, n1) = self._commits[0], self._commits[-1]
+        rate = (n1 - n0) / (t1 - t0) if t1 > t0 else None
+        busy = self._first.busy_seconds + time.monotonic() - self._start
+        counts = {k: self._counts[k] for k in ("ok", "rejected", "failed")}
+        tables = {"reasons": dict(self._reasons), "failures": dict(self._failures), "actors": dict(self._actors)}
+        return Snapshot(state, self._first.total, **counts, updated=time.time(), started=self._first.started, busy_seconds=busy, rate=rate, message=message, **tables)  # type: ignore[arg-type]
+
+    def write(self, state: State, message: str = "") -> Snapshot:
+        """Replace progress.json."""
+        snapshot = self.snapshot(state, message)
+        write_snapshot(self._run, snapshot)
+        return snapshot
+
+
+def reason_class(reason: str) -> str:
+    """The countable part of a reason: what stands before the first colon.
+
+    >>> reason_class("UnreadableImage: train/a.jpg: missing")
+    'UnreadableImage'
+    """
+    return reason.split(":", 1)[0].strip()
+
+
+def write_snapshot(run: RunFolder, snapshot: Snapshot) -> None:
+    """Replace progress.json in one step."""
+    run.store.write_many({PROGRESS: json.dumps(asdict(snapshot), sort_keys=True).encode() + b"\n"})
+
+
+def read_snapshot(run: RunFolder) -> Snapshot:
+    """What progress.json says; raises RunFolderError where there is none."""
+    try:
+        raw: dict[str, Any] = json.loads(run.store.read(PROGRESS))
+        return Snapshot(**raw)
+    except FileNotFoundError:
+        raise RunFolderError(f"{run.place}: no {PROGRESS}: nothing was started here") from None
+    except (ValueError, TypeError) as error:
+        raise RunFolderError(f"{run.place}/{PROGRESS}: damaged ({error})") from None

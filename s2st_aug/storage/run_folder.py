@@ -1,0 +1,162 @@
+"""A run folder: where its parts lie, what run.json says, the manifest and the decisions (CONTRACT, run folder)."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from s2st_aug.errors import RunFolderError
+from s2st_aug.records.manifest import DECISION_SCHEMA, MANIFEST_SCHEMA, SCHEMA_VERSION
+from s2st_aug.storage.store import LocalStore, Store, open_store
+
+RUN_JSON, MANIFEST, OLD, DECISIONS, IMAGES = "run.json", "manifest", "manifest/.old", "decisions", "images"
+STATE, PLAN, ROWS, PROGRESS, LOCK, QUARANTINE, LOGS = (
+    ".state",
+    ".state/plan",
+    ".state/rows",
+    "progress.json",
+    "lock",
+    "quarantine",
+    "logs",
+)
+FAILED_PART = f"{MANIFEST}/failed.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What run.json holds. Unknown keys of later versions are kept in the file's `config` only."""
+
+    schema_version: int
+    package_version: str
+    plan_sha256: str
+    validation_sha256: str
+    model: str
+    model_sha256: str
+    dataset_root: str  # absolute; empty where unknown
+    config: dict[str, Any]
+    domains: dict[str, str] = field(default_factory=dict)  # domain -> profile's sha256
+    same_plans: tuple[str, ...] = ()  # hashes of configs that `--extend` accepted as the same plan, grown
+    plan_files: int = 0  # plan files that count; 0: planning did not end
+    planned_scenes: int = 0
+    batch_size: int = 0
+    method_sha256: str = ""
+    algorithm_version: str = ""
+    label_aware: bool = False
+    rng_key: int = 0
+    generation: int = 0
+    code_version: str = ""
+    created_at: str = ""
+
+
+class RunFolder:
+    """One run folder, local or on an object store; reading needs nothing but its files."""
+
+    def __init__(self, place: str | Path) -> None:
+        self.store: Store = open_store(place)
+        self.place = self.store.root
+
+    @property
+    def path(self) -> Path:
+        """The local folder; raises RunFolderError for an object store."""
+        if isinstance(self.store, LocalStore):
+            return self.store.path
+        raise RunFolderError(f"{self.place}: this needs a run folder on a local disk; copy it here first")
+
+    def exists(self) -> bool:
+        """True where a run.json is."""
+        return self.store.size(RUN_JSON) is not None
+
+    def run_json(self) -> RunInfo:
+        """The run's record; raises RunFolderError for no run folder, damage, or another schema version."""
+        return _parse_info(self.raw_run_json(), self.place)
+
+    def raw_run_json(self) -> dict[str, Any]:
+        """run.json as it stands, of whatever schema version; raises RunFolderError."""
+        try:
+            raw = json.loads(self.store.read(RUN_JSON))
+        except FileNotFoundError:
+            raise RunFolderError(f"{self.place}: not a run folder (there is no {RUN_JSON})") from None
+        except (ValueError, UnicodeDecodeError) as error:
+            raise RunFolderError(f"{self.place}/{RUN_JSON}: not readable as JSON ({error})") from None
+        if not isinstance(raw, dict):
+            raise RunFolderError(f"{self.place}/{RUN_JSON}: expected an object, got {type(raw).__name__}")
+        return raw
+
+    def write_run_json(self, info: RunInfo) -> None:
+        """Replace run.json in one step."""
+        self.store.write_many({RUN_JSON: json.dumps(asdict(info), indent=2, sort_keys=True).encode() + b"\n"})
+
+    def dataset_root(self) -> Path:
+        """Where the source images lie."""
+        return Path(self.run_json().dataset_root)
+
+    def read_manifest(self, columns: list[str] | None = None) -> pa.Table:
+        """The current generation as one table of `MANIFEST_SCHEMA` (or the columns asked for), sorted by nothing.
+
+        Raises RunFolderError for another schema version or a torn part.
+        """
+        self.run_json()
+        tables = [read_part(self.store, name, columns) for name in sorted(self.manifest_parts())]
+        schema = MANIFEST_SCHEMA if columns is None else pa.schema([MANIFEST_SCHEMA.field(c) for c in columns])
+        return pa.concat_tables(tables).cast(schema) if tables else schema.empty_table()
+
+    def manifest_parts(self) -> list[str]:
+        """Names of the current generation's Parquet files."""
+        return [n for n in self.store.names(MANIFEST, deep=False) if n.endswith(".parquet")]
+
+    def read_decisions(self) -> pa.Table:
+        """Every decision ever taken, oldest first (ties: as stored)."""
+        names = [n for n in self.store.names(DECISIONS, deep=False) if n.endswith(".parquet")]
+        tables = [read_part(self.store, n, None).cast(DECISION_SCHEMA) for n in sorted(names)]
+        return pa.concat_tables(tables).sort_by("time") if tables else DECISION_SCHEMA.empty_table()
+
+    def append_decisions(self, decisions: pa.Table) -> None:
+        """Add one file of decisions; nothing that stands is touched."""
+        self.store.write_new(f"{DECISIONS}/{uuid.uuid4().hex}.parquet", parquet_bytes(decisions.cast(DECISION_SCHEMA)))
+
+    def image_file(self, image: str) -> Path:
+        """The local file of a row's `image`; raises RunFolderError for a name that leaves the folder."""
+        path = self.path / image
+        if not image.startswith(f"{IMAGES}/") or ".." in Path(image).parts:
+            raise RunFolderError(f"{self.place}: the manifest names {image!r}, which is not inside {IMAGES}/")
+        return path
+
+    def set_generation(self, generation: int, validation_sha256: str) -> None:
+        """Record a new manifest generation."""
+        self.write_run_json(replace(self.run_json(), generation=generation, validation_sha256=validation_sha256))
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as the bytes of one Parquet file."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", compression_level=1)
+    return sink.getvalue()
+
+
+def read_part(store: Store, name: str, columns: list[str] | None) -> pa.Table:
+    """One Parquet file of a run; raises RunFolderError where it is torn or lacks a column."""
+    try:
+        if isinstance(store, LocalStore):
+            return pq.read_table(store.path / name, columns=columns, partitioning=None, memory_map=False)
+        return pq.read_table(pa.BufferReader(store.read(name)), columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise RunFolderError(f"{store.root}/{name}: cannot be read ({str(error).splitlines()[0]})") from None
+
+
+def _parse_info(raw: dict[str, Any], place: str) -> RunInfo:
+    version = raw.get("schema_version")
+    if version != SCHEMA_VERSION:
+        mend = f"run `s2st-aug migrate {place}`" if isinstance(version, int) and version < SCHEMA_VERSION else "use a newer s2st-aug"
+        raise RunFolderError(f"{place}: schema version {version}, this s2st-aug reads {SCHEMA_VERSION}; {mend}")
+    known = {f.name for f in fields(RunInfo)}
+    try:
+        return RunInfo(**{k: v for k, v in raw.items() if k in known} | {"same_plans": tuple(raw.get("same_plans", ()))})
+    except TypeError as error:
+        raise RunFolderError(f"{place}/{RUN_JSON}: incomplete ({error})") from None

@@ -1,0 +1,294 @@
+"""One small interface over local disks, NFS and object stores; every write is whole or absent.
+
+Local writes go to `.state/tmp`, are flushed to disk, and are renamed (STYLE 9): a reader sees all of a
+file or nothing, and whatever a kill leaves behind lies in one folder. Object stores write whole objects.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from s2st_aug.errors import RunFolderError, Stopped
+from s2st_aug.storage.uri import is_remote, mask_uri
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+TMP = ".state/tmp"
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+_TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EAGAIN, errno.EBUSY)
+
+
+class Store(Protocol):
+    """Files under one root, by POSIX names relative to it."""
+
+    root: str
+
+    def read(self, name: str) -> bytes:
+        """Whole file; raises FileNotFoundError."""
+        ...
+
+    def write_many(self, files: Mapping[str, bytes]) -> None:
+        """Each file whole or absent, replacing what was there; raises Stopped on a full disk."""
+        ...
+
+    def write_new(self, name: str, data: bytes) -> bool:
+        """False, and nothing written, where the name exists. Best effort on object stores."""
+        ...
+
+    def names(self, folder: str, *, deep: bool = True) -> Iterator[str]:
+        """Names of the files in a folder, in no order; nothing where it is absent."""
+        ...
+
+    def size(self, name: str) -> int | None:
+        """Bytes, or None where there is no such file."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """No error where it is absent."""
+        ...
+
+    def move(self, name: str, to: str) -> None:
+        """Rename within the store, replacing."""
+        ...
+
+
+def open_store(place: str | Path) -> Store:
+    """The store for a path or a URI (`s3://`, `gs://`, ... through pyarrow.fs or fsspec)."""
+    text = str(place)
+    if is_remote(text):
+        return RemoteStore(text)
+    return LocalStore(Path(text.removeprefix("file://")).absolute())
+
+
+class LocalStore:
+    """A folder on this machine or on NFS."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = root
+        self.root = str(root)
+
+    def read(self, name: str) -> bytes:
+        """Whole file; raises FileNotFoundError."""
+        return _retry(lambda: (self.path / name).read_bytes())
+
+    def write_many(self, files: Mapping[str, bytes]) -> None:
+        """Temp files, flushed; then the renames; then the folders flushed once each."""
+        temps: dict[str, Path] = {}
+        try:
+            for name, data in files.items():
+                temps[name] = self._temp(data)
+            for name, temp in temps.items():
+                os.replace(temp, self._parent(name))
+            for folder in {(self.path / name).parent for name in files}:
+                _flush_folder(folder)
+        except OSError as error:
+            _discard(temps.values())
+            raise _full_or_same(error, self.root) from None
+
+    def write_new(self, name: str, data: bytes) -> bool:
+        """A hard link onto the name: the file system itself refuses a second writer."""
+        temp = self._temp(data)
+        try:
+            target = self._parent(name)
+            _link_or_rename(temp, target)
+            _flush_folder(target.parent)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise _full_or_same(error, self.root) from None
+        finally:
+            temp.unlink(missing_ok=True)
+        return True
+
+    def names(self, folder: str, *, deep: bool = True) -> Iterator[str]:
+        """Files under a folder; symbolic links are not followed."""
+        stack = [folder]
+        while stack:
+            current = stack.pop()
+            for entry in _scan(self.path / current):
+                name = f"{current}/{entry.name}" if current else entry.name
+                if not entry.is_dir(follow_symlinks=False):
+                    yield name
+                elif deep:
+                    stack.append(name)
+
+    def size(self, name: str) -> int | None:
+        """Bytes, or None where there is no such file."""
+        try:
+            return (self.path / name).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def delete(self, name: str) -> None:
+        """No error where it is absent."""
+        (self.path / name).unlink(missing_ok=True)
+
+    def move(self, name: str, to: str) -> None:
+        """Rename within the folder, replacing."""
+        os.replace(self.path / name, self._parent(to))
+
+    def _temp(self, data: bytes) -> Path:
+        folder = self.path / TMP
+        temp = folder / uuid.uuid4().hex
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with temp.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            _discard([temp])
+            raise _full_or_same(error, self.root) from None
+        return temp
+
+    def _parent(self, name: str) -> Path:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+class RemoteStore:
+    """An object store: a put is whole or absent, so there are no temporaries; `write_new` is best effort."""
+
+    def __init__(self, uri: str) -> None:
+        self.root = mask_uri(uri)
+        self.fs, self.base = _open_remote(uri)
+
+    def __reduce__(self) -> tuple[Callable[[str], RemoteStore], tuple[str]]:
+        raise TypeError("a RemoteStore is opened where it is used: ship its URI")
+
+    def read(self, name: str) -> bytes:
+        """Whole object; raises FileNotFoundError."""
+        return _retry(lambda: self._read_once(name))
+
+    def write_many(self, files: Mapping[str, bytes]) -> None:
+        """One put per object, each tried again with growing pauses."""
+        for name, data in files.items():
+            _retry(lambda name=name, data=data: self._put(name, data))
+
+    def write_new(self, name: str, data: bytes) -> bool:
+        """Asks first, then puts: two writers at the same instant are not told apart."""
+        if self.size(name) is not None:
+            return False
+        self.write_many({name: data})
+        return True
+
+    def names(self, folder: str, *, deep: bool = True) -> Iterator[str]:
+        """Objects under a prefix."""
+        selector = pafs.FileSelector(f"{self.base}/{folder}".rstrip("/"), allow_not_found=True, recursive=deep)
+        for info in _retry(lambda: self.fs.get_file_info(selector)):
+            if info.type == pafs.FileType.File:
+                yield info.path[len(self.base) + 1 :]
+
+    def size(self, name: str) -> int | None:
+        """Bytes, or None where there is no such object."""
+        info = _retry(lambda: self.fs.get_file_info(f"{self.base}/{name}"))
+        return info.size if info.type == pafs.FileType.File else None
+
+    def delete(self, name: str) -> None:
+        """No error where it is absent."""
+        if self.size(name) is not None:
+            _retry(lambda: self.fs.delete_file(f"{self.base}/{name}"))
+
+    def move(self, name: str, to: str) -> None:
+        """Copy, then delete: object stores have no rename."""
+        self.write_many({to: self.read(name)})
+        self.delete(name)
+
+    def _read_once(self, name: str) -> bytes:
+        with self.fs.open_input_stream(f"{self.base}/{name}") as stream:
+            return stream.read()
+
+    def _put(self, name: str, data: bytes) -> None:
+        with self.fs.open_output_stream(f"{self.base}/{name}") as stream:
+            stream.write(data)
+
+
+def _open_remote(uri: str) -> tuple[pafs.FileSystem, str]:
+    try:
+        fs, base = pafs.FileSystem.from_uri(uri)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError, OSError):
+        return _open_fsspec(uri)
+    return fs, base.rstrip("/")
+
+
+def _open_fsspec(uri: str) -> tuple[pafs.FileSystem, str]:
+    import fsspec
+
+    try:
+        fs, base = fsspec.core.url_to_fs(uri)
+    except (ValueError, ImportError, OSError) as error:
+        raise RunFolderError(f"{mask_uri(uri)}: no file system for this address ({type(error).__name__}: {error})") from None
+    return pafs.PyFileSystem(pafs.FSSpecHandler(fs)), base.rstrip("/")
+
+
+def _scan(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _link_or_rename(temp: Path, target: Path) -> None:
+    """A hard link where the file system has them, else a check and a rename."""
+    try:
+        os.link(temp, target)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
+            raise
+        if target.exists():
+            raise FileExistsError(str(target)) from None
+        os.replace(temp, target)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Makes a rename durable; file systems that cannot flush a folder are left alone."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(fd)
+
+
+def _discard(temps: object) -> None:
+    for temp in temps:  # type: ignore[attr-defined]
+        temp.unlink(missing_ok=True)
+
+
+def _full_or_same(error: OSError, root: str) -> Exception:
+    if error.errno in DISK_FULL:
+        return Stopped(f"{root}: the disk is full; what was finished is kept, make room and run the same command")
+    return error
+
+
+def _retry(action: Callable[[], T]) -> T:
+    """Tries again after storage errors that pass, with growing pauses; the last error is raised."""
+    for pause in BACKOFF_SECONDS:
+        try:
+            return action()
+        except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError):
+            raise
+        except OSError as error:
+            if error.errno is not None and error.errno not in _TRANSIENT:
+                raise
+            log.warning("storage error, trying again in %s s: %s", pause, error)
+            time.sleep(pause)
+    return action()
