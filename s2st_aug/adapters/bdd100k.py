@@ -18,6 +18,7 @@ from s2st_aug.adapters.cards import Card, LabelTree
 from s2st_aug.adapters.json_stream import TOO_DEEP, Element, parse_record, read_span, stream
 from s2st_aug.adapters.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of, unique, unique_ids
 from s2st_aug.adapters.references import join_reference, split_reference
+from s2st_aug.adapters.tree import FilesByStem, file_key, files_of, tree_of
 from s2st_aug.errors import DatasetError, LabelError
 from s2st_aug.records.scene import LabelKey, Scene, SceneObject
 
@@ -36,12 +37,12 @@ class Frame:
 
 def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
     """The scenes of a split in label-file order; raises DatasetError for what cannot be read at all."""
-    sources = [tree for tree in card.labels if tree.kind in _FRAMES and _files(root, tree, split)]
+    sources = [tree for tree in card.labels if tree.kind in _FRAMES and files_of(root, tree, split)]
     images = card.images.format(split=split)
     if not sources:
         yield from _unlisted_scenes(card, root, split, images)
         return
-    extras = _Extras.collect(card, root, split, sources[1:])
+    extras = _extras(card, root, split, sources[1:])
     seen: set[str] = set()
     for frame in _frames(root, sources[0], split):
         scene_id = unique(f"{split}/{stem_of(frame.name)}", seen, frame.label_file)
@@ -54,7 +55,7 @@ def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...
     own = [join_reference(scene.label_file, scene.label_key)] if scene.label_file else []
     found: list[SceneObject] = []
     for index, reference in enumerate([*own, *scene.extra_files]):
-        tree = _tree_of(reference, scene.split, card.labels)
+        tree = tree_of(reference, scene.split, card.labels)
         found += _objects(root, reference, tree, prefix=f"{tree.name}/" if tree and index else "")
     return unique_ids(found)
 
@@ -71,30 +72,8 @@ def _objects(root: Path, reference: str, tree: LabelTree | None, *, prefix: str)
     return objects_of(parse_record(read_span(root / path, key), where), where, prefix)
 
 
-def _files(root: Path, tree: LabelTree, split: str) -> list[str]:
-    """The label files of a tree for a split, below the root; `*` and `{stem}` stand for any name."""
-    pattern = tree.path.format(split=split, stem="*")
-    if "*" not in pattern:
-        return [pattern] if (root / pattern).is_file() else []
-    folder, _, name = pattern.rpartition("/")
-    if "**" not in folder and not (root / folder).is_dir():
-        return []
-    base = root / folder
-    prefix, suffix = name.split("*", 1)
-    return [f"{folder}/{n}" for n in list_files(base, {Path(name).suffix}) if Path(n).name.startswith(prefix) and n.endswith(suffix)]
-
-
-def _tree_of(reference: str, split: str, trees: tuple[LabelTree, ...]) -> LabelTree | None:
-    path, _ = split_reference(reference)
-    for tree in trees:
-        prefix, star, suffix = tree.path.format(split=split, stem="*").partition("*")
-        if path == prefix if not star else path.startswith(prefix) and path.endswith(suffix):
-            return tree
-    return None
-
-
 def _frames(root: Path, tree: LabelTree, split: str) -> Iterator[Frame]:
-    for file in _files(root, tree, split):
+    for file in files_of(root, tree, split):
         yield from _whole_file(root, file) if tree.kind == "frame_files" else _listed(root, file)
 
 
@@ -139,46 +118,21 @@ def _whole_file(root: Path, file: str) -> Iterator[Frame]:
     yield Frame(_image_name(value, file), file, LabelKey(0, len(data), hashlib.sha256(data).hexdigest()), _attributes(value))
 
 
-@dataclass(frozen=True, slots=True)
-class _Extras:
+def _extras(card: Card, root: Path, split: str, lists: list[LabelTree]) -> FilesByStem:
     """Label files beside the scene's own, by the image's stem."""
-
-    by_stem: dict[str, list[str]]
-
-    @classmethod
-    def collect(cls, card: Card, root: Path, split: str, lists: list[LabelTree]) -> _Extras:
-        by_stem: dict[str, list[str]] = {}
-        for tree in lists:
-            for frame in _frames(root, tree, split):
-                by_stem.setdefault(stem_of(frame.name), []).append(join_reference(frame.label_file, frame.key))
-        for tree in card.labels:
-            if tree.kind not in _FRAMES:
-                for file in _files(root, tree, split):
-                    by_stem.setdefault(_stem_in(tree, split, file), []).append(file)
-        return cls(by_stem)
-
-    def of(self, stem: str) -> tuple[str, ...]:
-        return tuple(self.by_stem.get(stem, ()))
-
-
-def _stem_in(tree: LabelTree, split: str, file: str) -> str:
-    prefix, _, suffix = tree.path.format(split=split, stem="*").partition("*")
-    return file[len(prefix) : len(file) - len(suffix)]
+    records: dict[str, list[str]] = {}
+    for tree in lists:
+        for frame in _frames(root, tree, split):
+            records.setdefault(stem_of(frame.name), []).append(join_reference(frame.label_file, frame.key))
+    masks = FilesByStem.collect(card, root, split, leave_out=_FRAMES)
+    return FilesByStem({stem: [*records.get(stem, ()), *masks.of(stem)] for stem in records.keys() | masks.files.keys()})
 
 
 def _unlisted_scenes(card: Card, root: Path, split: str, images: str) -> Iterator[Scene]:
     """Images without a frame list: with masks alone, or with no label at all."""
-    extras = _Extras.collect(card, root, split, [])
+    extras = _extras(card, root, split, [])
     for name in list_files(root / images, IMAGE_SUFFIXES):
         files = extras.of(stem_of(name))
-        if files or not extras.by_stem:
-            key = _file_key(root / files[0]) if files else None
+        if files or not extras.files:
+            key = file_key(root / files[0]) if files else None
             yield Scene(f"{split}/{stem_of(name)}", card.name, split, f"{images}/{name}", files[0] if files else None, key, {}, files[1:])
-
-
-def _file_key(path: Path) -> LabelKey:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from None
-    return LabelKey(0, len(data), hashlib.sha256(data).hexdigest())

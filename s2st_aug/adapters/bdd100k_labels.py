@@ -76,7 +76,7 @@ def _shape(label: dict[str, Any], where: str) -> dict[str, Any]:
     return {"kind": "box", "bbox": box}
 
 
-def _number(value: Any, where: str) -> float:
+def number(value: Any, where: str) -> float:
     """A finite coordinate; JSON's NaN literal and huge integers are no coordinates."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise LabelError(f"{where}: expected a coordinate, found {ascii(value)[:40]}")
@@ -88,7 +88,7 @@ def _number(value: Any, where: str) -> float:
 def _box2d(box: Any, where: str) -> Box:
     if not isinstance(box, dict) or not {"x1", "y1", "x2", "y2"} <= box.keys():
         raise LabelError(f"{where}: expected box2d with x1, y1, x2, y2")
-    x1, y1, x2, y2 = (_number(box[k], where) for k in ("x1", "y1", "x2", "y2"))
+    x1, y1, x2, y2 = (number(box[k], where) for k in ("x1", "y1", "x2", "y2"))
     return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
 
 
@@ -97,7 +97,7 @@ def _poly2d(polygons: Any, where: str) -> tuple[tuple[np.ndarray, ...], bool]:
     if not isinstance(polygons, list):
         raise LabelError(f"{where}: expected a list of poly2d, found {type(polygons).__name__}")
     if isinstance(polygons[0], list):  # the legacy spelling: one line of [x, y, "L"]
-        points = [_vertex(p, where) for p in polygons]
+        points = [vertex(p, where) for p in polygons]
         return (curve(points, "".join(str(p[2]) for p in polygons if len(p) > 2)),), False
     parts = [_part(p, where) for p in polygons]
     return tuple(outline for outline, _ in parts), all(closed for _, closed in parts)
@@ -106,14 +106,15 @@ def _poly2d(polygons: Any, where: str) -> tuple[tuple[np.ndarray, ...], bool]:
 def _part(part: Any, where: str) -> tuple[np.ndarray, bool]:
     if not isinstance(part, dict) or not isinstance(part.get("vertices"), list) or not part["vertices"]:
         raise LabelError(f"{where}: expected poly2d with vertices")
-    points = [_vertex(p, where) for p in part["vertices"]]
+    points = [vertex(p, where) for p in part["vertices"]]
     return curve(points, str(part.get("types") or "")), part.get("closed", True) is not False
 
 
-def _vertex(point: Any, where: str) -> tuple[float, float]:
+def vertex(point: Any, where: str) -> Point:
+    """A finite point from `[x, y, ...]`; raises LabelError."""
     if not isinstance(point, list | tuple) or len(point) < 2:
         raise LabelError(f"{where}: expected a vertex [x, y], found {ascii(point)[:40]}")
-    return _number(point[0], where), _number(point[1], where)
+    return number(point[0], where), number(point[1], where)
 
 
 def curve(points: list[tuple[float, float]], types: str) -> np.ndarray:

@@ -33,6 +33,7 @@ class LabelTree(BaseModel):
     name: str
     kind: str  # what the adapter makes of it
     path: str
+    images: str | None = None  # the image folder that goes with it, where it is not the card's
 
 
 class Card(BaseModel):

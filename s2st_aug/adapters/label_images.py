@@ -9,6 +9,8 @@ import numpy as np
 from s2st_aug.adapters.run_lengths import PIXEL_LIMIT
 from s2st_aug.errors import LabelError
 
+_ORIENTATION = 0x0112
+
 
 def read_label_image(path: Path) -> np.ndarray:
     """Pixels `h w` (8 or 16 bit) or `h w c` in RGB(A) order; a palette image gives its indices. Raises LabelError."""
@@ -25,5 +27,30 @@ def read_label_image(path: Path) -> np.ndarray:
                 return np.array(image)
         except LabelError:
             raise
+        except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+            raise LabelError(f"{path}: cannot be read as an image: {' '.join(str(error).split())[:120]}") from None
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Width and height from an image's header, after its orientation is applied; nothing is decoded. Raises LabelError."""
+    (width, height), turn = _header(path)
+    return (height, width) if turn in (5, 6, 7, 8) else (width, height)
+
+
+def stored_size(path: Path) -> tuple[int, int]:
+    """Width and height as stored; nothing is decoded. Raises LabelError."""
+    return _header(path)[0]
+
+
+def _header(path: Path) -> tuple[tuple[int, int], int]:
+    import warnings
+
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(path) as image:
+                return image.size, image.getexif().get(_ORIENTATION, 1)
         except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
             raise LabelError(f"{path}: cannot be read as an image: {' '.join(str(error).split())[:120]}") from None

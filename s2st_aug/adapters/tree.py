@@ -1,0 +1,73 @@
+"""Where the label files of a tree lie: patterns of a card against a folder, the scene's stem in each."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from s2st_aug.adapters.cards import Card, LabelTree
+from s2st_aug.adapters.names import list_files
+from s2st_aug.adapters.references import split_reference
+from s2st_aug.errors import DatasetError
+from s2st_aug.records.scene import LabelKey
+
+
+def files_of(root: Path, tree: LabelTree, split: str) -> list[str]:
+    """The label files of a tree for a split, below the root, sorted; `*` and `{stem}` stand for any name."""
+    prefix, star, suffix = _around(tree, split)
+    if not star:
+        return [prefix] if (root / prefix).is_file() else []
+    folder, _, start = prefix.rpartition("/")
+    names = list_files(root / folder, {"." + suffix.rpartition(".")[2]})
+    return [f"{folder}/{name}" for name in names if name.startswith(start) and name.endswith(suffix)]
+
+
+def stem_in(tree: LabelTree, split: str, file: str) -> str:
+    """What stands for `{stem}` in a file of the tree."""
+    prefix, _, suffix = _around(tree, split)
+    return file[len(prefix) : len(file) - len(suffix)]
+
+
+def tree_of(reference: str, split: str, trees: tuple[LabelTree, ...]) -> LabelTree | None:
+    """The tree that a label file belongs to."""
+    path, _ = split_reference(reference)
+    return next((tree for tree in trees if _matches(path, *_around(tree, split))), None)
+
+
+def _around(tree: LabelTree, split: str) -> tuple[str, str, str]:
+    return tree.path.format(split=split, stem="*").partition("*")
+
+
+def _matches(path: str, prefix: str, star: str, suffix: str) -> bool:
+    return path.startswith(prefix) and path.endswith(suffix) if star else path == prefix
+
+
+def file_key(path: Path) -> LabelKey:
+    """The key of a label file that holds one scene: all of its bytes."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return LabelKey(0, len(data), hashlib.sha256(data).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class FilesByStem:
+    """The files of many trees by the image's stem, in the card's order."""
+
+    files: dict[str, list[str]]
+
+    @classmethod
+    def collect(cls, card: Card, root: Path, split: str, *, leave_out: frozenset[str] = frozenset()) -> FilesByStem:
+        """Lists every tree of the card whose kind is not left out."""
+        files: dict[str, list[str]] = {}
+        for tree in card.labels:
+            if tree.kind not in leave_out:
+                for file in files_of(root, tree, split):
+                    files.setdefault(stem_in(tree, split, file), []).append(file)
+        return cls(files)
+
+    def of(self, stem: str) -> tuple[str, ...]:
+        """The files of one stem."""
+        return tuple(self.files.get(stem, ()))
