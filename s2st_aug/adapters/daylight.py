@@ -11,7 +11,7 @@ import numpy as np
 from s2st_aug.errors import UnreadableImage
 from s2st_aug.records.scene import Scene
 
-DARK = 55.0
+DARK = 64.0
 """Mean luma (0..255) under which an image is no day: chosen on the real photos of ../shared/data, see docs/formats.md."""
 _SIDE = 128
 
