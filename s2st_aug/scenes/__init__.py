@@ -1,1 +1,1 @@
-"""Placeholder docstring, replaced by the owner of this package."""
+"""Procedural street scenes: one 3-D street, six pixel-aligned conditions, exact native labels."""

@@ -1,0 +1,115 @@
+"""Scenes as a native BDD100K tree: det_20, lane, drivable, ins_seg, pan_seg, sem_seg."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2st_aug.records.domains import BDD_ATTRIBUTES, Condition
+from s2st_aug.scenes.categories import CATEGORIES
+from s2st_aug.scenes.files import JsonList, encode_png, write_bytes
+from s2st_aug.scenes.labels import LabelledObject, Labels
+from s2st_aug.scenes.street import Street
+
+SIGNAL_LETTER = {"red": "R", "amber": "Y", "green": "G", None: "NA"}
+TRUNCATED, OCCLUDED = 1 << 3, 1 << 2
+SEM = np.array([c.train_id for c in CATEGORIES], np.uint8)
+PAN = np.array([c.pan_id for c in CATEGORIES], np.uint8)
+
+
+class Bdd100kTree:
+    """Writes one condition's tree, scene by scene; memory does not grow with the number of scenes."""
+
+    def __init__(self, root: Path, splits: tuple[str, ...]) -> None:
+        self.root = root
+        kinds = ("det_20/det", "lane/polygons/lane", "drivable/polygons/drivable")
+        self.lists = {(k, s): JsonList(root / "labels" / f"{k}_{s}.json") for k in kinds for s in splits}
+
+    def add(self, name: str, split: str, image: bytes, labels: Labels, masks: dict[str, bytes], street: Street, condition: Condition) -> None:
+        """Write one scene's image, masks and records."""
+        write_bytes(self.root / "images" / "100k" / split / f"{name}.png", image)
+        for folder, data in masks.items():
+            write_bytes(self.root / "labels" / folder / split / f"{name}.png", data)
+        head = {"name": f"{name}.png", "attributes": image_attributes(street, condition), "timestamp": 10000}
+        self.lists["det_20/det", split].add({**head, "labels": [_box(o) for o in labels.objects]})
+        self.lists["lane/polygons/lane", split].add({**head, "labels": _lane_records(labels)})
+        self.lists["drivable/polygons/drivable", split].add({**head, "labels": _drivable_records(labels)})
+
+    def close(self) -> None:
+        """Finish the label files."""
+        for item in self.lists.values():
+            item.close()
+
+
+def image_attributes(street: Street, condition: Condition) -> dict[str, str]:
+    """BDD100K's weather, timeofday and scene."""
+    weather = "overcast" if street.sun.clouds >= 1 else "partly cloudy" if street.sun.clouds > 0.3 else "clear"
+    day = {"weather": weather if condition in ("day", "dusk") else "clear", "timeofday": "daytime", "scene": street.setting}
+    return {**day, **BDD_ATTRIBUTES.get(condition, {})}
+
+
+def _box(item: LabelledObject) -> dict[str, Any]:
+    instance = item.instance
+    x1, y1, x2, y2 = item.box
+    flags = {"occluded": item.occluded, "truncated": instance.truncated, "trafficLightColor": SIGNAL_LETTER[instance.signal]}
+    box = {"x1": float(x1), "y1": float(y1), "x2": float(x2), "y2": float(y2)}
+    return {"id": str(instance.number), "attributes": flags, "category": CATEGORIES[instance.category].det, "box2d": box}
+
+
+def _lane_records(labels: Labels) -> list[dict[str, Any]]:
+    out = []
+    for k, lane in enumerate(labels.lanes):
+        mark = lane.marking
+        flags = {"laneDirection": "vertical" if mark.vertical else "parallel", "laneStyle": "dashed" if mark.dashed else "solid"}
+        poly = [{"vertices": line.round(3).tolist(), "types": "L" * len(line), "closed": False} for line in lane.lines]
+        out.append({"id": str(k), "attributes": flags, "category": mark.kind, "poly2d": poly})
+    return out
+
+
+def _drivable_records(labels: Labels) -> list[dict[str, Any]]:
+    flat = [(name, outline) for name, outlines in labels.areas for outline in outlines]
+    return [
+        {"id": str(k), "attributes": {}, "category": name, "poly2d": [{"vertices": o.tolist(), "types": "L" * len(o), "closed": True}]}
+        for k, (name, o) in enumerate(flat)
+    ]
+
+
+def mask_files(labels: Labels) -> dict[str, bytes]:
+    """PNG files by folder under labels/."""
+    return {
+        "ins_seg/bitmasks": encode_png(instance_bitmask(labels)),
+        "pan_seg/bitmasks": encode_png(panoptic_bitmask(labels)),
+        "sem_seg/masks": encode_png(np.take(SEM, labels.category)),
+        "drivable/masks": encode_png(labels.drivable),
+    }
+
+
+def _flags(item: LabelledObject) -> int:
+    return TRUNCATED * item.instance.truncated + OCCLUDED * item.occluded
+
+
+def instance_bitmask(labels: Labels) -> np.ndarray:
+    """RGBA of the eight instance classes: category, flags, id high byte, id low byte."""
+    size = int(labels.owner.max()) + 1
+    rows = np.zeros((size, 4), np.uint8)
+    for item in labels.objects:
+        number, category = item.instance.number, CATEGORIES[item.instance.category]
+        if category.ins_id:
+            rows[number] = (category.ins_id, _flags(item), number >> 8, number & 255)
+    return np.take(rows, labels.owner, axis=0)
+
+
+def panoptic_bitmask(labels: Labels) -> np.ndarray:
+    """RGBA over all pixels; stuff (one segment per class) takes ids after the last instance. Unlabelled scraps of instances are 0."""
+    top = max([o.instance.number for o in labels.objects], default=0)
+    stuff = np.zeros((len(CATEGORIES), 4), np.uint8)
+    for k, category in enumerate(CATEGORIES):
+        if not category.has_instances:
+            stuff[k] = (category.pan_id, 0, (top + 1 + k) >> 8, (top + 1 + k) & 255)
+    rows = np.zeros((int(labels.owner.max()) + 1, 4), np.uint8)
+    for item in labels.objects:
+        number = item.instance.number
+        rows[number] = (CATEGORIES[item.instance.category].pan_id, _flags(item), number >> 8, number & 255)
+    return np.where((labels.owner > 0)[..., None], np.take(rows, labels.owner, axis=0), np.take(stuff, labels.category, axis=0))

@@ -1,0 +1,110 @@
+"""Small solid shapes: flat convex faces with a colour, a material and perhaps a light of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+
+
+class Material(IntEnum):
+    """What a face is made of; decides gloss and how rain wets it."""
+
+    MATTE, ASPHALT, PAVING, GRASS, FACADE, FOLIAGE, CAR_PAINT, GLASS, METAL, SKY, SIGN = range(11)
+
+
+class Glow(IntEnum):
+    """Light that a face gives off; each condition decides how strong."""
+
+    NONE, HEAD, TAIL, BRAKE, RED, AMBER, GREEN, LAMP, INTERIOR, INDICATOR, SHOP = range(11)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mesh:
+    """Vertices `v 3` in metres; convex polygons in painting order, each with outward normal, colour (linear RGB), material, glow, detail.
+
+    `detail`: the face is left out where the whole mesh is lower than this many pixels. `thin` faces show both sides.
+    `tile` and `scale` (metres across and up): the surface tile, laid from the face's first vertex.
+    """
+
+    verts: np.ndarray
+    polys: tuple[tuple[int, ...], ...]
+    normals: np.ndarray
+    colour: np.ndarray
+    material: np.ndarray
+    glow: np.ndarray
+    detail: np.ndarray
+    thin: np.ndarray
+    tile: np.ndarray
+    scale: np.ndarray
+
+
+Vec = Sequence[float]
+
+
+def part(
+    verts: Sequence[Vec],
+    polys: Sequence[Sequence[int]],
+    colour: Vec,
+    material: Material = Material.MATTE,
+    *,
+    glow: Glow = Glow.NONE,
+    detail: int = 0,
+    thin: bool = False,
+    inside: Vec | None = None,
+    tile: int = 0,
+    scale: tuple[float, float] = (1.0, 1.0),
+) -> Mesh:
+    """A mesh of one colour whose normals point away from `inside` (default: the middle of its vertices)."""
+    points = np.asarray(verts, dtype=np.float64)
+    centre = points.mean(axis=0) if inside is None else np.asarray(inside)
+    n = len(polys)
+    return Mesh(
+        points,
+        tuple(tuple(p) for p in polys),
+        _normals(points, polys, centre),
+        np.tile(np.asarray(colour, dtype=np.float64), (n, 1)),
+        np.full(n, material),
+        np.full(n, glow),
+        np.full(n, detail),
+        np.full(n, thin),
+        np.full(n, tile),
+        np.tile(np.asarray(scale, dtype=np.float64), (n, 1)),
+    )
+
+
+def _normals(points: np.ndarray, polys: Sequence[Sequence[int]], centre: np.ndarray) -> np.ndarray:
+    out = np.zeros((len(polys), 3))
+    for i, poly in enumerate(polys):
+        p = points[list(poly)]
+        n = np.cross(p[1] - p[0], p[2] - p[1])
+        n = n / max(float(np.linalg.norm(n)), 1e-9)
+        out[i] = n if n @ (p.mean(axis=0) - centre) >= 0 else -n
+    return out
+
+
+def join(*meshes: Mesh) -> Mesh:
+    """Several meshes as one, painted in the order given."""
+    offsets = np.cumsum([0] + [len(m.verts) for m in meshes])
+    polys = tuple(tuple(int(i + o) for i in p) for m, o in zip(meshes, offsets, strict=False) for p in m.polys)
+    fields = ("normals", "colour", "material", "glow", "detail", "thin", "tile", "scale")
+    return Mesh(np.concatenate([m.verts for m in meshes]), polys, *(np.concatenate([getattr(m, f) for m in meshes]) for f in fields))
+
+
+def box(
+    lo: Vec, hi: Vec, colour: Vec, material: Material = Material.MATTE, *, glow: Glow = Glow.NONE, detail: int = 0, tile: int = 0
+) -> Mesh:
+    """An axis-parallel box."""
+    (x0, y0, z0), (x1, y1, z1) = lo, hi
+    verts = [(x, y, z) for z in (z0, z1) for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
+    faces = [(4, 5, 6, 7), (3, 2, 6, 7), (0, 3, 7, 4), (1, 2, 6, 5), (0, 1, 5, 4), (0, 1, 2, 3)]
+    return part(verts, faces, colour, material, glow=glow, detail=detail, tile=tile)
+
+
+def placed(mesh: Mesh, at: Vec, heading: float) -> Mesh:
+    """The mesh turned clockwise by `heading` (0 looks along +y) and moved to `at`."""
+    s, c = np.sin(heading), np.cos(heading)
+    turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    return replace(mesh, verts=mesh.verts @ turn + np.asarray(at), normals=mesh.normals @ turn)
