@@ -15,11 +15,13 @@ from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.errors import ProfileError
 from s2st_aug.images import read_image, resize
 from s2st_aug.profiles.cleaning import Cleaned, Reference, clean_references
+from s2st_aug.profiles.store import find_profile
 from s2st_aug.records.profile import Discriminant, DomainProfile
 from s2st_aug.translation.inversion import invert
 from s2st_aug.translation.losses import band_windows, weighted_quantiles
 from s2st_aug.translation.working_size import working_size
-from s2st_aug.validation.strength import fit_discriminant
+from s2st_aug.validation.strength import features as photo_features
+from s2st_aug.validation.strength import fit_features
 
 log = logging.getLogger(__name__)
 
@@ -49,19 +51,24 @@ def build_profile(
     source_prompt: str = DAY_PROMPT,
     fitted_on: str = "photos",
     discriminant: Discriminant | None = None,
+    base: DomainProfile | None = None,
 ) -> DomainProfile:
-    """A profile of the photos in `references` against each folder of `sources` (name: folder).
+    """A profile of the photos in `references` against each folder of `sources` (name: folder), or against the profile `base`.
 
     A fifth of each folder (the last of every five consecutive parts: videos stay whole) is kept out of the statistics and
     fits the discriminant, unless one is given. What cleaning took away is logged. Raises ProfileError.
     """
-    if not sources:
+    if not sources and base is None:
         raise ProfileError("a profile needs at least one source domain: --source NAME=DIR")
     target = _split(references, name)
     others = {source: _split(folder, source) for source, folder in sources.items()}
     own = statistics(model, target.used, prompt, target.overlay)
     theirs = {source: statistics(model, part.used, source_prompt, part.overlay) for source, part in others.items()}
-    found = discriminant or _discriminant(next(iter(others.values())).held, target.held, fitted_on)
+    held = {source: _features(part.held) for source, part in others.items()}
+    if base is not None:
+        theirs[base.name] = Statistics(base.latents[None], base.seeds[None])
+        held[base.name] = base.features
+    features = _features(target.held)
     return DomainProfile(
         name=name,
         prompt=prompt,
@@ -73,9 +80,15 @@ def build_profile(
         eta_seeds={source: eta(stats.seeds, own.seeds) for source, stats in theirs.items()},
         references=tuple(r.name for r in target.used),
         references_sha256=tuple(r.sha256 for r in target.used),
-        discriminant=found,
+        discriminant=discriminant or _discriminant(next(iter(held.values())), features, fitted_on),
         sha256="",
+        features=features,
     )
+
+
+def shipped_source(model: LatentModel) -> DomainProfile:
+    """The model's own profile of plain day photos; raises ProfileError where it ships none."""
+    return find_profile("day", model)
 
 
 def eta(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -136,9 +149,14 @@ def _evenly(items: list[Reference], most: int) -> list[Reference]:
     return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)] if items else []
 
 
-def _discriminant(sources: list[Reference], targets: list[Reference], fitted_on: str) -> Discriminant | None:
+def _features(references: list[Reference]) -> np.ndarray:
+    rows = [photo_features(read_image(r.path)) for r in references]
+    return np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), np.float32)
+
+
+def _discriminant(sources: np.ndarray | None, targets: np.ndarray, fitted_on: str) -> Discriminant | None:
     """Fitted on the photos held out; None (strength stays null, with a warning) where they are too few."""
-    if min(len(sources), len(targets)) < 4:
+    if sources is None or min(len(sources), len(targets)) < 4:
         log.warning("no discriminant: it needs 4 held-out photos of each domain, 20 in each folder; strength will be null")
         return None
-    return fit_discriminant([read_image(r.path) for r in sources], [read_image(r.path) for r in targets], fitted_on)
+    return fit_features(sources.astype(np.float64), targets.astype(np.float64), fitted_on)

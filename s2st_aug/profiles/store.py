@@ -70,6 +70,8 @@ def save_profile(profile: DomainProfile, path: Path) -> DomainProfile:
 def _arrays(profile: DomainProfile) -> dict[str, np.ndarray]:
     arrays = {"latents": profile.latents, "seeds": profile.seeds}
     arrays |= {f"eta.{source}": eta for source, eta in profile.eta.items()}
+    if profile.features is not None:
+        arrays["features"] = profile.features
     arrays |= {f"eta_seeds.{source}": eta for source, eta in profile.eta_seeds.items()}
     if profile.discriminant:
         arrays |= {f"discriminant.{name}": getattr(profile.discriminant, name) for name in ("weights", "mean", "scale")}
@@ -108,7 +110,7 @@ def _profile(arrays: dict[str, np.ndarray], plain: dict[str, Any], sha256: str) 
     _check(arrays)
     parts = {kind: {k.split(".", 1)[1]: a for k, a in arrays.items() if k.startswith(kind + ".")} for kind in ("eta", "eta_seeds")}
     found = plain.pop("discriminant", None)
-    three = {name: arrays[f"discriminant.{name}"] for name in ("weights", "mean", "scale")} if found else {}
+    three: dict[str, Any] = {name: arrays[f"discriminant.{name}"] for name in ("weights", "mean", "scale")} if found else {}
     plain |= {"references": tuple(plain["references"]), "references_sha256": tuple(plain["references_sha256"])}
     return DomainProfile(
         **plain,
@@ -118,6 +120,7 @@ def _profile(arrays: dict[str, np.ndarray], plain: dict[str, Any], sha256: str) 
         eta_seeds=parts["eta_seeds"],
         discriminant=Discriminant(**three, **found) if found else None,
         sha256=sha256,
+        features=arrays.get("features"),
     )
 
 

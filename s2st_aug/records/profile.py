@@ -49,3 +49,4 @@ class DomainProfile:
     references_sha256: tuple[str, ...]
     discriminant: Discriminant | None
     sha256: str  # of the file's bytes; "" before it is written
+    features: np.ndarray | None = None  # "photos n": of the held-out photos, what a discriminant against this domain is fitted on

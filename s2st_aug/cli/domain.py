@@ -1,0 +1,51 @@
+"""`s2st-aug domain build`: a domain profile from unpaired photos."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from s2st_aug.cli.terminal import out
+from s2st_aug.errors import UsageError
+
+
+def build(
+    name: Annotated[str, typer.Argument(help="The domain's name.")],
+    references: Annotated[Path, typer.Option(help="Folder of photos of the target domain.")],
+    prompt: Annotated[str, typer.Option(help="What the model is told of the target.")],
+    file: Annotated[Path, typer.Option("--out", help="The profile to write (.safetensors).")],
+    source: Annotated[
+        list[str] | None, typer.Option(help="NAME=DIR of a source domain; may be repeated. Default: the shipped day.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="street-mini, street-photo, a Stable Diffusion folder, or a hub id.")] = "street-mini",
+    source_prompt: Annotated[str | None, typer.Option(help="What the model is told of the source.")] = None,
+) -> None:
+    """Build a domain profile for one model and report what cleaning took away."""
+    sources = dict(_pair(text) for text in source or [])
+    if file.suffix != ".safetensors":
+        raise UsageError(f"--out: expected a file ending in .safetensors, got {file}")
+    for folder in (references, *sources.values()):
+        if not folder.is_dir():
+            raise UsageError(f"no such folder of photos: {folder}")
+    from s2st_aug.diffusion.stable_diffusion import load_model
+    from s2st_aug.profiles import build_profile, save_profile
+    from s2st_aug.profiles.build import DAY_PROMPT, shipped_source
+
+    logging.getLogger("s2st_aug.profiles").setLevel(logging.INFO)
+    loaded = load_model(model)
+    base = None if sources else shipped_source(loaded)
+    profile = build_profile(loaded, name, prompt, references, sources, source_prompt=source_prompt or DAY_PROMPT, base=base)
+    saved = save_profile(profile, file)
+    own = profile.discriminant
+    out.print(f"{file}: {len(profile.references)} references, sources {', '.join(profile.eta)}, sha256 {saved.sha256[:12]}")
+    out.print(f"strength is measured by a discriminant fitted on {own.fitted_on}" if own else "no discriminant: strength will be null")
+
+
+def _pair(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise UsageError(f"--source: expected NAME=DIR, got {text!r}")
+    return name, Path(folder)
