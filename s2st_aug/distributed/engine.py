@@ -127,6 +127,7 @@ def _actor_resources(cluster: ClusterConfig) -> dict[str, float]:
 
 def _settle_context() -> None:
     context = DataContext.get_current()
+    context.use_datasource_v2 = False  # its footer readers are a process each: more than a small run itself
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 2 << 30
 SPARE_CPUS = 2  # logical ones, for the light stages beside the actors
+LEAN = {"prestart_worker_first_driver": False, "enable_worker_prestart": False, "worker_maximum_startup_concurrency": 16}
 QUIET = ("ray", "ray.data", "ray.util.state", "ray._private")
 
 
@@ -40,20 +42,40 @@ def ray_session(cluster: ClusterConfig, address: str | None) -> Iterator[None]:
 def _start(cluster: ClusterConfig, address: str | None) -> None:
     joined = address or os.environ.get("RAY_ADDRESS")
     try:
-        if joined:
-            ray.init(address=joined, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_shipped())
-        else:
-            ray.init(**_local(cluster))
+        with _silent_stderr():
+            _init(cluster, joined)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         first = " ".join(str(error).split())[:300]
         raise UsageError(f"Ray cannot be reached at {joined or 'this machine'}: {first}{_auth_hint(first)}") from None
+
+
+def _init(cluster: ClusterConfig, joined: str | None) -> None:
+    if joined:
+        ray.init(address=joined, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_shipped())
+    else:
+        ray.init(**_local(cluster))
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Ray's C++ core writes a line of its own about the log level it was given."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(sink)
 
 
 def _local(cluster: ClusterConfig) -> dict[str, Any]:
     memory = min(OBJECT_STORE_BYTES, int(psutil.virtual_memory().total * 0.3))
     cpus = max(os.cpu_count() or 1, cluster.actors[1]) + SPARE_CPUS
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
-    return {"address": "local", "num_cpus": cpus, "object_store_memory": memory, "configure_logging": True, **quiet}
+    return {"address": "local", "num_cpus": cpus, "object_store_memory": memory, "_system_config": LEAN, **quiet}
 
 
 def _shipped() -> dict[str, Any] | None:
@@ -71,7 +93,7 @@ def _auth_hint(message: str) -> str:
 
 def _be_quiet() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
