@@ -73,7 +73,8 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ...]
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from fields(kind, f"{prefix}{name}.")
             continue
-        default = "required" if field.default is PydanticUndefined and field.default_factory is None else f"`{field.get_default(call_default_factory=True)}`"
+        required = field.default is PydanticUndefined and field.default_factory is None
+        default = "required" if required else f"`{field.get_default(call_default_factory=True)}`"
         shown = kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind).replace("typing.", "")
         yield f"`{prefix}{name}`", f"`{shown}`", default, field.description or ""
 

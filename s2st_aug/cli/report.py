@@ -59,7 +59,8 @@ def summary_table(lines: list[DomainLine]) -> Table:
     """What a run made, by domain."""
     from rich.table import Table
 
-    table = Table(title="Variants, medians of the measures, labels by verdict", title_justify="left", box=None, header_style="bold", padding=(0, 1, 0, 0))
+    title = "Variants, medians of the measures, labels by verdict"
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", padding=(0, 1, 0, 0))
     for name in ("domain", "rows", "ok", "rejected", "failed", "strength", "structure", "keep", "ignore", "lost", "s/row"):
         table.add_column(name, justify="left" if name == "domain" else "right")
     for x in lines:

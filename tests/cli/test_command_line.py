@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import errno
+import importlib
+import logging
+import subprocess
+import sys
+
+import pytest
+from typer.core import TyperGroup
+
+from s2st_aug import __version__
+from s2st_aug.cli import COMMANDS, GROUPS, build_group, load
+from s2st_aug.cli.terminal import explain, run_group
+from s2st_aug.errors import CheckFailed, ConfigError, Stopped, UnreadableImage
+
+PYTHON = [sys.executable, "-c", "import sys; from s2st_aug.cli import main; main(sys.argv[1:])"]
+
+
+def run(*words: str) -> int:
+    return run_group(build_group(), list(words))
+
+
+@pytest.fixture(autouse=True)
+def _quiet_again():
+    level = logging.getLogger("s2st_aug").level
+    yield
+    logging.getLogger("s2st_aug").setLevel(level)
+
+
+def test_help_names_every_command_and_imports_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    shown = capsys.readouterr().out
+    for name in COMMANDS:
+        assert f" {name.split(' ')[0]} " in shown
+    assert run("review", "--help") == 0
+    shown = capsys.readouterr().out
+    assert all(f" {name} " in shown for name in ("push", "open", "pull"))
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+    code = "import sys; from s2st_aug.cli import build_group; build_group(); print(*sorted({'torch','ray','cv2','fiftyone'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_can_be_loaded_and_explains_itself(name: str) -> None:
+    group = build_group()
+    *parent, leaf = name.split(" ")
+    holder = group.commands[parent[0]] if parent else group
+    assert isinstance(holder, TyperGroup)
+    command = load(holder.commands[leaf])
+    assert command.help
+    assert any("--verbose" in p.opts for p in command.params)
+    assert all(getattr(p, "help", None) for p in command.params if p.name not in ("help", "install_completion")), name
+
+
+def test_every_group_is_used() -> None:
+    assert {name.split(" ")[0] for name in COMMANDS if " " in name} == set(GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["agument"], "Did you mean 'augment'?"),
+        (["report", "--otu", "x"], "did you mean '--out'?"),
+        (["report"], "Missing argument 'run' (usage: s2st-aug report --help)"),
+        (["domain", "biuld"], "Did you mean 'build'?"),
+        (["review"], "Missing command"),
+        (["report", "/nowhere/at/all"], "/nowhere/at/all: not a run folder"),
+    ],
+)
+def test_wrong_usage_is_one_line_with_a_hint_and_exit_2(words: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert hint in said.err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"s2st-aug {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["-v", "report", "/nowhere/at/all"], ["report", "/nowhere/at/all", "-v"]])
+def test_verbose_logs_the_traceback_before_or_after_the_command(words: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    assert run("report", "/nowhere/at/all") == 2
+    assert not caplog.records
+    assert run(*words) == 2
+    assert caplog.records[-1].exc_info
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("two\nproblems"), 2),
+        (UnreadableImage("x"), 1),
+        (CheckFailed("x"), 3),
+        (Stopped("x"), 4),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "a.yaml"), 2),
+        (OSError(errno.ENOSPC, "No space left on device", "a.png"), 4),
+        (ZeroDivisionError("ours"), 1),
+    ],
+)
+def test_exit_codes_are_the_contracts(error: Exception, code: int) -> None:
+    assert explain(error)[1] == code
+
+
+def test_ctrl_c_is_exit_4(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module("s2st_aug.storage.run_folder").RunFolder, "run_json", stop)
+    assert run("report", ".") == 4
+    assert "the same command resumes" in capsys.readouterr().err
+
+
+def test_messages_are_not_read_as_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("report", "/no/[bold]such[/bold]") == 2
+    assert "[bold]such[/bold]" in capsys.readouterr().err
+
+
+def test_a_real_process_ends_with_the_code_and_without_a_traceback() -> None:
+    done = subprocess.run([*PYTHON, "report", "/nowhere/at/all"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+
+
+def test_completion_completes_commands_and_groups() -> None:
+    import os
+
+    env = {**os.environ, "_S2ST_AUG_COMPLETE": "complete_bash", "COMP_WORDS": "s2st-aug review p", "COMP_CWORD": "2"}
+    done = subprocess.run([*PYTHON], capture_output=True, text=True, check=False, env=env)
+    assert done.stdout.split() == ["push", "pull"]
