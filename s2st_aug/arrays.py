@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Context: TypeAlias = Float[Tensor, "b n d"]  # prompt embeddings
 
 Image: TypeAlias = UInt8[np.ndarray, "h w 3"]  # RGB, 0..255
+AnyImage: TypeAlias = UInt8[np.ndarray, "_ _ 3"]  # the same, in lists whose images differ in size
 Grey: TypeAlias = Float32[np.ndarray, "h w"]  # luma, 0..255
 Mask: TypeAlias = Bool[np.ndarray, "h w"]
 Box: TypeAlias = tuple[float, float, float, float]  # x1 y1 x2 y2, source pixels; x2, y2 exclusive

@@ -17,8 +17,9 @@ from jaxtyping import Float32
 from s2st_aug.arrays import Image
 from s2st_aug.images import resize, to_uint8
 
-Colour = Float32[np.ndarray, "h w 3"]  # 0..255
-Map = Float32[np.ndarray, "h w"]
+Colour = Float32[np.ndarray, "y x 3"]  # 0..255, at working size
+Map = Float32[np.ndarray, "y x"]
+Hold = Float32[np.ndarray, "hy hx"]  # 0..1, any size
 
 RADIUS = 4  # working pixels: half the window in which the variant is compared with the source
 LARGEST_GAIN = 1.5
@@ -33,7 +34,7 @@ class Finished:
     raw: Image
 
 
-def restore_detail(source: Image, seen: Colour, variant: Colour, *, amount: float, floor: float, hold: Map | None = None) -> Finished:
+def restore_detail(source: Image, seen: Colour, variant: Colour, *, amount: float, floor: float, hold: Hold | None = None) -> Finished:
     """`seen` is the source after the autoencoder's round trip, `variant` the translated image, both at working size.
 
     `hold` (any size, 0..1) lifts the gain inside of labelled objects to what their brightness allows.
@@ -49,7 +50,7 @@ def restore_detail(source: Image, seen: Colour, variant: Colour, *, amount: floa
     return Finished(to_uint8(lost), to_uint8(raw))
 
 
-def detail_gain(seen: Colour, variant: Colour, floor: float, hold: Map | None) -> Map:
+def detail_gain(seen: Colour, variant: Colour, floor: float, hold: Hold | None) -> Map:
     """How much of the source's contrast the variant shows, 0..1.5, smooth; 1 everywhere if it shows the source itself."""
     s, v = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (seen, variant))
     mean_s, mean_v = _mean(s), _mean(v)

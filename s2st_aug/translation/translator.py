@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2st_aug.arrays import Context, Image, Latent
+from s2st_aug.arrays import AnyImage, Context, Image, Latent
 from s2st_aug.diffusion.denoiser import Denoiser
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.errors import Diverged, ProfileError, did_you_mean
@@ -64,7 +64,7 @@ class Translator:
 
     def translate(
         self,
-        photos: Sequence[Image],
+        photos: Sequence[AnyImage],
         domains: Sequence[str],
         objects: Sequence[Sequence[SceneObject]] | None = None,
         keys: Sequence[int] | None = None,
@@ -88,7 +88,7 @@ class Translator:
         """(width, height) at which this photo is diffused."""
         return working_size(photo.shape[1], photo.shape[0], self.model.native_size, self.model.stride)
 
-    def _by_size(self, photos: Sequence[Image]) -> dict[tuple[int, int], list[int]]:
+    def _by_size(self, photos: Sequence[AnyImage]) -> dict[tuple[int, int], list[int]]:
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for i, photo in enumerate(photos):
             groups[self.size_of(photo)].append(i)
@@ -138,7 +138,7 @@ class Translator:
 
     def _decode(self, clean: Latent, done: Sampled, st_used: Tensor, shared: float) -> _Decoded:
         looked = st_used if self.settings.st_space == "x0" else torch.zeros_like(st_used)
-        pixels = self.model.decode(torch.cat([clean, done.latent]).to(self.model.dtype)).float()
+        pixels = self.model.decode(torch.cat([clean, done.latent])).float()
         images = ((pixels + 1) * 127.5).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
         finite = torch.isfinite(pixels[len(clean) :]).flatten(1).all(1) & torch.isfinite(done.latent).flatten(1).all(1)
         costs = torch.stack([st_used, done.iterations, done.forward + looked, done.backward + looked], 1)
@@ -178,7 +178,7 @@ class Translator:
 class _Photos:
     """Photos of one working size."""
 
-    images: list[Image]
+    images: list[AnyImage]
     objects: list[Sequence[SceneObject]]
     size: tuple[int, int]
 
