@@ -128,4 +128,5 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point: every error a user can cause is one clear line and the contract's exit code."""
     from s2st_aug.cli.terminal import run_group
 
-    sys.exit(run_group(build_group(), argv))
+    given = sys.argv[1:] if argv is None else argv
+    sys.exit(run_group(build_group(), ["--dry-run-full" if word == "--dry-run=full" else word for word in given]))

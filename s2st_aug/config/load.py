@@ -115,4 +115,3 @@ def _unknown_domains(domains: Sequence[str]) -> list[str]:
     names = [d for d in domains if "/" not in d and not d.endswith(".safetensors")]
     targets = [c for c in CONDITIONS if c != "day"]
     return [f"domains: unknown {name!r}{did_you_mean(name, targets)}" for name in names if name not in targets]
-

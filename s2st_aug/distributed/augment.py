@@ -23,7 +23,7 @@ from s2st_aug.storage.plan import plan_files, planned_scene_ids, write_plan
 from s2st_aug.storage.progress import Progress, Snapshot, read_snapshot
 from s2st_aug.storage.run_folder import PROGRESS, STATE, RunFolder, RunInfo, parquet_bytes
 from s2st_aug.storage.shards import gather
-from s2st_aug.storage.store import TMP
+from s2st_aug.storage.store import TMP, LocalStore
 from s2st_aug.storage.uri import mask_uri
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class RunSummary:
     run: str
     snapshot: Snapshot
     stopped: str = ""
-    note: str = ""
+    sheet: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -262,17 +262,19 @@ def _finish(folder: RunFolder, progress: Progress, stopped: str) -> RunSummary:
     gather(folder)
     for name in list(folder.store.names(PENDING)):
         folder.store.delete(name)
-    if not stopped:
-        _draw_sheet(folder)
+    sheet = "" if stopped else _draw_sheet(folder)
     snapshot = progress.write("stopped" if stopped else "finished", stopped)
-    return RunSummary(folder.place, snapshot, stopped)
+    return RunSummary(folder.place, snapshot, stopped, sheet)
 
 
-def _draw_sheet(folder: RunFolder) -> None:
-    """The sheet is a convenience: whatever is wrong with it is logged and ends nothing."""
+def _draw_sheet(folder: RunFolder) -> str:
+    """The sheet's path. It is a convenience: whatever is wrong with it is logged and ends nothing."""
+    if not isinstance(folder.store, LocalStore):
+        return ""
     try:
         from s2st_aug.report.contact_sheet import write_contact_sheet
 
-        write_contact_sheet(folder.path)
+        return str(write_contact_sheet(folder.path))
     except Exception as error:
         log.warning("no contact sheet: %s", error)
+        return ""

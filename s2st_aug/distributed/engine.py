@@ -134,5 +134,3 @@ def _settle_context() -> None:
     context.execution_no_progress_timeout_s = NO_PROGRESS_SECONDS
     for name in ("ray.data", "ray.data._internal"):
         logging.getLogger(name).setLevel(logging.ERROR)
-
-

@@ -26,7 +26,13 @@ from s2st_aug.records.verdicts import Judgement, ObjectVerdict
 
 RAISES, OUT_OF_MEMORY, DIVERGES, DIES = (255, 0, 1), (255, 0, 2), (255, 0, 3), (255, 0, 4)
 MAGIC = (RAISES, OUT_OF_MEMORY, DIVERGES, DIES)
-GAINS = {"night": (0.3, 0.3, 0.4), "rain": (0.7, 0.75, 0.8), "dusk": (0.6, 0.5, 0.5), "fog": (0.9, 0.9, 0.95), "night_rain": (0.2, 0.25, 0.35)}
+GAINS = {
+    "night": (0.3, 0.3, 0.4),
+    "rain": (0.7, 0.75, 0.8),
+    "dusk": (0.6, 0.5, 0.5),
+    "fog": (0.9, 0.9, 0.95),
+    "night_rain": (0.2, 0.25, 0.35),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

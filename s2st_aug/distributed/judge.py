@@ -54,7 +54,9 @@ class JudgeStage:
     def _source(self, parcel: Parcel, scene: int) -> Source:
         source = read_source(self._orders.root, self._card, parcel.batch.scenes[scene])
         if source.error is None and source.sha256 != parcel.note.hashes[scene]:
-            return replace(source, error=reason_of(SourceChanged(f"{parcel.batch.scenes[scene].scene.image}: changed while it was translated")))
+            return replace(
+                source, error=reason_of(SourceChanged(f"{parcel.batch.scenes[scene].scene.image}: changed while it was translated"))
+            )
         return source
 
     def _row(self, parcel: Parcel, slot: Slot, source: Source | None) -> tuple[ManifestRow, bytes]:

@@ -85,4 +85,3 @@ def _attempts(run: RunFolder) -> dict[str, int]:
 
 def _number(reasons: list[str]) -> int:
     return max((int(r.removeprefix(ATTEMPT)) for r in reasons if r.startswith(ATTEMPT)), default=1)
-

@@ -33,7 +33,7 @@ def plan_batches(
     config: AugmentConfig, plan_sha256: str, domains: tuple[str, ...], *, without: Collection[str] = (), check_sources: bool = False
 ) -> Iterator[PlannedBatch]:
     """Batches of scenes in order, `without` the scene ids that are planned already; a stream, so memory does not grow."""
-    observe = _Observer(Path(config.dataset.root), check_sources)
+    observe = _Observer(Path(config.dataset.root), check_sources=check_sources)
     scenes = (s for s in selected_scenes(config.dataset) if s.scene_id not in without)
     for group in _groups(scenes, config.cluster.batch_size):
         planned = tuple(observe.all(group))
@@ -43,7 +43,7 @@ def plan_batches(
 class _Observer:
     """Sizes, times and hashes of the files of scenes; label files are hashed once each."""
 
-    def __init__(self, root: Path, check_sources: bool) -> None:
+    def __init__(self, root: Path, *, check_sources: bool) -> None:
         self._root = str(root)
         self._check = check_sources
         self._label_files: dict[str, str | None] = {}
@@ -57,7 +57,7 @@ class _Observer:
     def _planned(self, scene: Scene) -> PlannedScene:
         path = f"{self._root}/{scene.image}"
         try:
-            stat = os.stat(path)
+            stat = os.stat(path)  # noqa: PTH116
         except OSError:
             return PlannedScene(scene, self._label_hash(scene), None, None)
         return PlannedScene(scene, self._label_hash(scene), stat.st_size, stat.st_mtime_ns, sha256_file(path) if self._check else None)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from s2st_aug.adapters import Card, read_objects
+from s2st_aug.arrays import Image
 from s2st_aug.errors import LabelError, SampleError, SourceChanged, UnreadableImage
-from s2st_aug.images import Photo, read_photo, sha256_bytes
+from s2st_aug.images import PLAIN, Photo, read_photo, sha256_bytes
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.storage.plan import PlannedScene
 
-BLANK_SIDE = 64
+BLANK = (64, 64, 3)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,9 +29,21 @@ class Source:
     error: str | None = None
 
     @property
-    def rgb(self) -> np.ndarray:
-        """The photo, or black pixels where there is none."""
-        return np.zeros((BLANK_SIDE, BLANK_SIDE, 3), np.uint8) if self.photo is None else self.photo.rgb
+    def rgb(self) -> Image:
+        """The photo's pixels; only where there is one."""
+        assert self.photo is not None
+        return self.photo.rgb
+
+    def blanked(self, error: str | None) -> Source:
+        """The same slot with black pixels of the same shape."""
+        photo = None if self.photo is None else Photo(np.zeros_like(self.photo.rgb), PLAIN)
+        return Source(photo, self.sha256, (), error)
+
+
+def photos_of(sources: Sequence[Source]) -> list[Image]:
+    """The pixels of a batch; an unreadable slot is black, in the shape of the batch's first readable one."""
+    shape = next((s.photo.rgb.shape for s in sources if s.photo is not None), BLANK)
+    return [np.zeros(shape, np.uint8) if s.photo is None else s.photo.rgb for s in sources]
 
 
 def read_source(root: Path, card: Card, planned: PlannedScene) -> Source:
@@ -40,7 +54,7 @@ def read_source(root: Path, card: Card, planned: PlannedScene) -> Source:
         digest = sha256_bytes(data)
         if planned.sha256 not in (None, digest):
             raise SourceChanged(f"{planned.scene.image}: its bytes are not the ones that were planned")
-        photo = read_photo(data, orientation="ignore" if card.exif == "ignore" else "apply")
+        photo = read_photo(data, orientation="apply" if card.adapter == "yolo" else "ignore")
         check_label(root, planned)
         return Source(photo, digest, read_objects(card, root, planned.scene))
     except (SampleError, OSError, MemoryError) as error:
@@ -61,7 +75,7 @@ def _read_planned(root: Path, planned: PlannedScene) -> bytes:
     except OSError as error:
         raise UnreadableImage(f"{planned.scene.image}: cannot be read ({error.strerror or type(error).__name__})") from None
     if planned.sha256 is None and planned.size is not None and (stat.st_size, stat.st_mtime_ns) != (planned.size, planned.mtime_ns):
-        raise SourceChanged(f"{planned.scene.image}: changed since it was planned (size or time); --check-sources plans it anew by its bytes")
+        raise SourceChanged(f"{planned.scene.image}: changed since it was planned; --check-sources plans it anew")
     return data
 
 

@@ -20,7 +20,7 @@ from s2st_aug.adapters import load_card
 from s2st_aug.distributed.kit import find_kit
 from s2st_aug.distributed.orders import Orders
 from s2st_aug.distributed.parcels import Note, Parcel, Slot
-from s2st_aug.distributed.sources import Source, read_source, reason_of
+from s2st_aug.distributed.sources import Source, photos_of, read_source, reason_of
 from s2st_aug.storage.plan import PlannedBatch
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class TranslateStage:
         for index, source in enumerate(sources):
             error = None if source.error else self._alone(batch, sources, index, announce=announce)
             if error:
-                sources[index] = replace(source, photo=None, error=error)
+                sources[index] = source.blanked(error)
         if all(s.error for s in sources):
             return [s.error for s in sources]
         try:
@@ -89,7 +89,7 @@ class TranslateStage:
         """Why this scene cannot be translated, with every other slot blank; None where it can."""
         if announce and self._desk.begin(f"{batch.key}/{index}") > 2:
             return "LostWorker: the process died each time this image was translated"
-        alone = [s if i == index else replace(s, photo=None, objects=()) for i, s in enumerate(sources)]
+        alone = [s if i == index else s.blanked(s.error) for i, s in enumerate(sources)]
         try:
             self._run(batch, alone)
         except Exception as error:
@@ -101,7 +101,7 @@ class TranslateStage:
         domains = list(self._orders.profiles)
         objects = [s.objects for s in sources] if self._orders.config.method.label_aware else None
         keys = [self._orders.key(p.scene.scene_id) for p in batch.scenes]
-        results = self._model().translate([s.rgb for s in sources], domains, objects, keys)
+        results = self._model().translate(photos_of(sources), domains, objects, keys)
         return [s.error or r for s, r in zip(sources, results, strict=True)]
 
     def _split(self, batch: PlannedBatch, sources: list[Source], error: Exception) -> list[Any]:
@@ -150,8 +150,9 @@ def _parcel(batch: PlannedBatch, sources: list[Source], results: list[Any], acto
     each = seconds / max(sum(len(t) for t in batch.todo), 1)
     for scene, (domains, result) in enumerate(zip(batch.todo, results, strict=True)):
         for domain in domains:
-            if not isinstance(result, dict):
-                slots.append(Slot(scene, domain, None, reasons=(str(result),)))
+            if not isinstance(result, dict) or isinstance(result[domain], Exception):
+                why = result if isinstance(result, str) else reason_of(result[domain])
+                slots.append(Slot(scene, domain, None, reasons=(why,)))
                 continue
             slots.append(_slot(scene, domain, result, len(images), each))
             images.append(result[domain].image.tobytes())

@@ -58,7 +58,9 @@ class RunLock:
             holder = read_holder(self._run)
             if holder is not None and is_live(holder):
                 age = time.time() - holder.beat
-                raise RunFolderError(f"{self._run.place}: another run holds it (process {holder.pid} on {holder.host}, last sign {age:.0f} s ago)")
+                raise RunFolderError(
+                    f"{self._run.place}: another run holds it (process {holder.pid} on {holder.host}, last sign {age:.0f} s ago)"
+                )
             log.warning("taking over a stale lock of %s", holder)
             self._run.store.delete(LOCK)
         raise RunFolderError(f"{self._run.place}: another run is taking it at this moment")

@@ -68,9 +68,7 @@ def batch_key(plan_sha256: str, scenes: Sequence[PlannedScene]) -> str:
 
 def batches_to_table(batches: Iterable[PlannedBatch]) -> pa.Table:
     """One row per batch, of PLAN_SCHEMA."""
-    rows = [
-        {"key": b.key, "attempt": b.attempt, "scenes": [_scene_row(s) for s in b.scenes], "todo": [list(t) for t in b.todo]} for b in batches
-    ]
+    rows = [_batch_row(b) for b in batches]
     return pa.Table.from_pylist(rows, schema=PLAN_SCHEMA)
 
 
@@ -108,6 +106,11 @@ def planned_scene_ids(run: RunFolder) -> pa.ChunkedArray:
 
 def _scene_ids(table: pa.Table) -> pa.Array:
     return table["scenes"].combine_chunks().flatten().field("scene_id")
+
+
+def _batch_row(batch: PlannedBatch) -> dict[str, object]:
+    scenes = [_scene_row(s) for s in batch.scenes]
+    return {"key": batch.key, "attempt": batch.attempt, "scenes": scenes, "todo": [list(t) for t in batch.todo]}
 
 
 def _scene_row(planned: PlannedScene) -> dict[str, object]:

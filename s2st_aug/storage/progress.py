@@ -72,9 +72,19 @@ class Progress:
         (t0, n0), (t1, n1) = self._commits[0], self._commits[-1]
         rate = (n1 - n0) / (t1 - t0) if t1 > t0 else None
         busy = self._first.busy_seconds + time.monotonic() - self._start
-        counts = {k: self._counts[k] for k in ("ok", "rejected", "failed")}
-        tables = {"reasons": dict(self._reasons), "failures": dict(self._failures), "actors": dict(self._actors)}
-        return Snapshot(state, self._first.total, **counts, updated=time.time(), started=self._first.started, busy_seconds=busy, rate=rate, message=message, **tables)  # type: ignore[arg-type]
+        return Snapshot(
+            state,
+            self._first.total,
+            *(self._counts[k] for k in ("ok", "rejected", "failed")),
+            updated=time.time(),
+            started=self._first.started,
+            busy_seconds=busy,
+            rate=rate,
+            reasons=dict(self._reasons),
+            failures=dict(self._failures),
+            actors=dict(self._actors),
+            message=message,
+        )
 
     def write(self, state: State, message: str = "") -> Snapshot:
         """Replace progress.json."""

@@ -152,5 +152,3 @@ def _drop_taken(run: RunFolder) -> None:
         for name in left & taken_shards(run):
             log.info("dropping %s: the manifest holds it", name)
             run.store.delete(name)
-
-

@@ -90,7 +90,7 @@ class LocalStore:
             for name, data in files.items():
                 temps[name] = self._temp(data)
             for name, temp in temps.items():
-                os.replace(temp, self._parent(name))
+                temp.replace(self._parent(name))
             for folder in {(self.path / name).parent for name in files}:
                 _flush_folder(folder)
         except OSError as error:
@@ -137,7 +137,7 @@ class LocalStore:
 
     def move(self, name: str, to: str) -> None:
         """Rename within the folder, replacing."""
-        os.replace(self.path / name, self._parent(to))
+        (self.path / name).replace(self._parent(to))
 
     def _temp(self, data: bytes) -> Path:
         folder = self.path / TMP
@@ -253,7 +253,7 @@ def _link_or_rename(temp: Path, target: Path) -> None:
             raise
         if target.exists():
             raise FileExistsError(str(target)) from None
-        os.replace(temp, target)
+        temp.replace(target)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -103,7 +103,7 @@ def gated_measures(structure: float | None, structure_raw: float | None, strengt
 
 def status_of(reasons: Sequence[str]) -> Status:
     """`rejected` where any reason is a gate's (notes such as a null measure's reason start with `note:`)."""
-    return "rejected" if any(not r.startswith("note:") for r in reasons) else "ok"
+    return "rejected" if any(not r.startswith("note:") and r != "oom_split" for r in reasons) else "ok"  # oom_split: how it was made
 
 
 REGATED = ("lost", "ignored", "hallucination", "strength", "overshoot", "structure", "structure_raw")

@@ -1,0 +1,109 @@
+"""`s2st-aug augment CONFIG`: the main job, with a progress bar on a terminal and a summary table at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from s2st_aug.cli.terminal import err, out
+
+if TYPE_CHECKING:
+    from s2st_aug.config import AugmentConfig
+    from s2st_aug.distributed.augment import Options, RunSummary
+    from s2st_aug.storage.progress import Snapshot
+
+
+def augment(
+    config: Annotated[Path, typer.Argument(help="YAML file, as in configs/.")],
+    run: Annotated[str | None, typer.Option(help="Run folder, or s3://... [default: runs/<config stem>]")] = None,
+    address: Annotated[str | None, typer.Option(help="A running Ray; default: one on this machine.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value over the config, for example run.rng_key=1.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and estimate only; --dry-run=full parses every label.")] = False,
+    dry_run_full: Annotated[bool, typer.Option("--dry-run-full", hidden=True)] = False,
+    check_sources: Annotated[bool, typer.Option("--check-sources", help="Hash every source image against the plan.")] = False,
+    extend: Annotated[bool, typer.Option("--extend", help="Add the dataset's new scenes to the same plan.")] = False,
+) -> int:
+    """The main job: a labelled dataset in, a run folder of checked variants out. The same command resumes a stopped run."""
+    from s2st_aug.config import load_config
+
+    loaded, place = load_config(config, set_ or []), run or f"runs/{config.stem}"
+    if dry_run or dry_run_full:
+        return show_dry_run(loaded, full=dry_run_full)
+    from s2st_aug.distributed.augment import Options
+
+    return run_and_report(loaded, place, Options(address=address, extend=extend, check_sources=check_sources))
+
+
+def run_and_report(config: AugmentConfig, place: str, options: Options) -> int:
+    """Runs with a bar where there is a terminal; prints the table; the contract's exit code."""
+    from s2st_aug.distributed.augment import augment as start
+
+    with progress_bar() as watch:
+        summary = start(config, place, replace(options, watch=watch))
+    print_summary(summary)
+    return summary.exit_code
+
+
+def show_dry_run(config: AugmentConfig, *, full: bool) -> int:
+    """Counts, cost, disk and label errors; exit code 1 where labels are bad."""
+    from s2st_aug.distributed.dry_run import dry_run
+
+    estimate = dry_run(config, full=full)
+    table = Table("dry run", "", title_justify="left")
+    for name, value in estimate.lines():
+        table.add_row(name, value)
+    out.print(table)
+    for problem in estimate.problems[:20]:
+        err.print(f"  {problem}", markup=False)
+    return 1 if estimate.problems else 0
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[Snapshot], None]]:
+    """A rich bar with rate, time left and counts; nothing at all where stderr is no terminal."""
+    if not err.is_terminal:
+        yield lambda snapshot: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("translating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    bar = Progress(*columns, console=err)
+    with bar:
+        task = bar.add_task("", total=None, note="starting Ray")
+        yield lambda s: bar.update(task, total=s.total, completed=s.done, note=_note(s))
+
+
+def _note(snapshot: Snapshot) -> str:
+    rate = f"{snapshot.rate:.2f}/s, " if snapshot.rate else ""
+    return f"{rate}{snapshot.ok} accepted, {snapshot.rejected} rejected, {snapshot.failed} failed"
+
+
+def print_summary(summary: RunSummary) -> None:
+    """What was made, where it lies, and the next commands."""
+    s = summary.snapshot
+    out.print(summary_table(s))
+    for name, count in sorted({**s.reasons, **s.failures}.items(), key=lambda item: -item[1])[:8]:
+        out.print(f"  {count} x {name}", markup=False)
+    if summary.stopped:
+        err.print(f"{summary.stopped}; {s.total - s.done} of {s.total} are left, the same command resumes", markup=False)
+        return
+    if summary.sheet:
+        out.print(f"contact sheet: {summary.sheet}", markup=False)
+    out.print(f"next: s2st-aug verify {summary.run}", markup=False)
+    out.print(f"      s2st-aug review push {summary.run}", markup=False)
+    out.print(f"      s2st-aug export {summary.run} --format bdd100k --out {summary.run}-export", markup=False)
+
+
+def summary_table(s: Snapshot) -> Any:
+    """Counts and rate of a run."""
+    table = Table(*("state", "planned", "accepted", "rejected", "failed", "left", "seconds", "per variant"))
+    each = f"{s.busy_seconds / s.done:.2f} s" if s.done else "-"
+    values = (s.state, s.total, s.ok, s.rejected, s.failed, s.total - s.done, f"{s.busy_seconds:.0f}", each)
+    table.add_row(*map(str, values))
+    return table

@@ -1,0 +1,67 @@
+"""`s2st-aug status RUN`: what progress.json and the lock say, nothing else is read."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from s2st_aug.cli.terminal import out, print_json
+
+if TYPE_CHECKING:
+    pass
+
+WATCH_SECONDS = 2.0
+
+
+def status(
+    run: Annotated[str, typer.Argument(help="Run folder.")],
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds until the run ends.")] = False,
+) -> int:
+    """Progress, rate, time left and failures of a run folder, from its files alone."""
+    while True:
+        report = _report(run)
+        if json_:
+            print_json(report)
+        else:
+            _show(report)
+        if not watch or report["state"] != "running":
+            return 0
+        time.sleep(WATCH_SECONDS)
+
+
+def _report(place: str) -> dict[str, Any]:
+    """The snapshot with what follows from it; a `running` state without a living holder of the lock is `interrupted`."""
+    from s2st_aug.storage.lock import is_live, read_holder
+    from s2st_aug.storage.progress import read_snapshot
+    from s2st_aug.storage.run_folder import RunFolder
+
+    folder = RunFolder(place)
+    folder.raw_run_json()
+    snapshot = read_snapshot(folder)
+    holder = read_holder(folder)
+    running = holder is not None and is_live(holder)
+    state = "interrupted" if snapshot.state == "running" and not running else snapshot.state
+    eta = snapshot.eta_seconds if running else None
+    return {**asdict(snapshot), "state": state, "done": snapshot.done, "left": snapshot.total - snapshot.done, "eta_seconds": eta}
+
+
+def _show(report: dict[str, Any]) -> None:
+    share = report["done"] / report["total"] if report["total"] else 0.0
+    rate = f"{report['rate']:.2f} variants/s" if report["rate"] else "no rate yet"
+    eta = f", {_spell(report['eta_seconds'])} left" if report["eta_seconds"] is not None else ""
+    out.print(f"{report['state']}: {report['done']} of {report['total']} ({share:.0%}), {rate}{eta}", markup=False)
+    out.print(f"accepted {report['ok']}, rejected {report['rejected']}, failed {report['failed']}", markup=False)
+    for title in ("reasons", "failures", "actors"):
+        for name, count in sorted(report[title].items(), key=lambda item: -item[1])[:10]:
+            out.print(f"  {title[:-1]} {name}: {count}", markup=False)
+    if report["message"]:
+        out.print(report["message"], markup=False)
+
+
+def _spell(seconds: float) -> str:
+    hours, rest = divmod(int(seconds), 3600)
+    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"

@@ -1,0 +1,94 @@
+"""The real kit: S2ST on a latent diffusion model, judged by the validity checks. The driver hashes weights and never loads them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from s2st_aug.config import AugmentConfig
+from s2st_aug.diffusion.model import LatentModel
+from s2st_aug.diffusion.model_files import find_model, hash_weights
+from s2st_aug.diffusion.schedule import NoiseSchedule
+from s2st_aug.diffusion.stable_diffusion import load_model
+from s2st_aug.distributed.kit import Identity, Judge, Kit
+from s2st_aug.errors import ConfigError
+from s2st_aug.profiles.store import find_profile
+from s2st_aug.records.profile import DomainProfile
+from s2st_aug.translation.cost import estimate
+from s2st_aug.translation.translator import Translator
+from s2st_aug.validation.judge import judge
+
+
+def identify(config: AugmentConfig) -> Identity:
+    """Hashes of the weights and of each domain's profile; raises ModelError, ProfileError or ConfigError."""
+    profiles = _profiles(config)
+    cost = estimate(config.method, len(profiles))
+    evals = (cost.forward * len(profiles), cost.backward * len(profiles))
+    return Identity(_shell(config).sha256, {name: p.sha256 for name, p in profiles.items()}, evals)
+
+
+def make_translator(config: AugmentConfig, device: str) -> Translator:
+    """The loaded model with its profiles."""
+    name, revision = _named(config.model)
+    model = load_model(name, device=device, revision=revision)
+    return Translator(model, _profiles(config), config.method)
+
+
+def make_judge(config: AugmentConfig) -> Judge:
+    """The checks under the config's thresholds, each domain against its own profile."""
+    profiles = _profiles(config)
+    return lambda source, variant, raw, objects, domain: judge(source, variant, raw, objects, profiles[domain], config.validation)
+
+
+def _profiles(config: AugmentConfig) -> dict[str, DomainProfile]:
+    """Profiles by their own names, in the config's order; two of one name are refused."""
+    shell = _shell(config)
+    found: dict[str, DomainProfile] = {}
+    for domain in config.domains:
+        profile = find_profile(domain, shell)
+        if profile.name in found:
+            raise ConfigError(f"domains: {domain} is a second profile named {profile.name!r}; build it under another name")
+        found[profile.name] = profile
+    return found
+
+
+def _named(model: str) -> tuple[str, str | None]:
+    """`owner/name@revision` as its parts; a folder may hold an @."""
+    name, _, revision = model.rpartition("@")
+    if not name or Path(model).expanduser().is_dir():
+        return model, None
+    return name, revision
+
+
+def _shell(config: AugmentConfig) -> LatentModel:
+    """A model by its files alone: name, hash and profiles; nothing in it can compute."""
+    name, revision = _named(config.model)
+    folder = find_model(name, revision)
+    profiles = folder / "profiles"
+    nothing: Any = partial(_cannot, config.model)
+    return LatentModel(
+        name=config.model,
+        sha256=hash_weights(folder),
+        denoiser=nothing,
+        schedule=NoiseSchedule.stable_diffusion(),
+        encode=nothing,
+        decode=nothing,
+        embed=nothing,
+        native_size=(0, 0),
+        stride=0,
+        latent_channels=0,
+        latent_factor=0,
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        profiles=profiles if profiles.is_dir() else None,
+    )
+
+
+def _cannot(name: str, *args: object) -> None:
+    raise AssertionError(f"{name} was not loaded here")
+
+
+KIT = Kit(identify, make_translator, make_judge)

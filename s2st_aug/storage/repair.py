@@ -1,0 +1,61 @@
+"""`verify --repair`: what is wrong goes to quarantine/, and its row goes too, so that resuming makes it again."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Collection
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from s2st_aug.storage.run_folder import FAILED_PART, QUARANTINE, RunFolder, parquet_bytes, read_part
+from s2st_aug.storage.shards import TAKEN, row_keys
+from s2st_aug.storage.verify import Finding, VerifyReport
+
+MENDED = ("missing", "extra", "torn", "doubled", "foreign", "left")
+
+
+def repair(run: RunFolder, report: VerifyReport) -> int:
+    """Sets aside every file and row that a finding names; the number of findings dealt with. Sources are never touched."""
+    where = f"{QUARANTINE}/{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+    mended = [f for f in report.findings if f.kind in MENDED and (f.image or f.key)]
+    keys = {f.key for f in mended if f.key}
+    lost = _drop_rows(run, keys, where)
+    for image in sorted({f.image for f in mended if f.image} | lost):
+        _set_aside(run, image, where)
+    return len(mended)
+
+
+def _drop_rows(run: RunFolder, keys: Collection[str], where: str) -> set[str]:
+    """Takes the rows out of their parts; the images that those rows spoke of, which no remaining row speaks of."""
+    gone: set[str] = set()
+    kept: set[str] = set()
+    wanted = pa.array(sorted(keys), pa.string())
+    for part in run.manifest_parts():
+        rows = read_part(run.store, part, None)
+        bad = pc.is_in(row_keys(rows), value_set=wanted)
+        gone.update(i for i in rows.filter(bad)["image"].to_pylist() if i)
+        kept.update(i for i in rows.filter(pc.invert(bad))["image"].to_pylist() if i)
+        if pc.any(bad).as_py():
+            run.store.write_many({f"{where}/{part.rsplit('/', 1)[-1]}": parquet_bytes(rows.filter(bad))})
+            _rewrite(run, part, rows.filter(pc.invert(bad)))
+    return gone - kept
+
+
+def _rewrite(run: RunFolder, part: str, rows: pa.Table) -> None:
+    """The part without its bad rows; the shards that it took stay named."""
+    if rows.num_rows or part == FAILED_PART or (rows.schema.metadata or {}).get(TAKEN):
+        run.store.write_many({part: parquet_bytes(rows)})
+    else:
+        run.store.delete(part)
+
+
+def _set_aside(run: RunFolder, name: str, where: str) -> None:
+    if run.store.size(name) is not None:
+        run.store.move(name, f"{where}/{name}")
+
+
+def is_mendable(finding: Finding) -> bool:
+    """Whether `repair` does something about it."""
+    return finding.kind in MENDED and bool(finding.image or finding.key)

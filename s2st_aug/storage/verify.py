@@ -1,0 +1,248 @@
+"""Every promise checked against the files: hashes are computed anew, in parallel; `--repair` sets aside what is wrong.
+
+Findings by kind:
+missing     a row whose image is absent (what is planned and has no row yet is `unfinished`)
+torn        an image that is not what its row says
+extra       an image without a row
+doubled     two rows for one (scene, domain), or one image for two rows
+foreign     a row or file that is not the run's own
+changed     a source image that is not the translated one
+unmeasured  an `ok` row without a measure and without its reason
+left        temporaries, and committed batches that are not gathered yet
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from s2st_aug.images import sha256_bytes, sha256_file
+from s2st_aug.storage.naming import variant_id
+from s2st_aug.storage.plan import planned_scene_ids
+from s2st_aug.storage.run_folder import IMAGES, RunFolder, RunInfo
+from s2st_aug.storage.shards import list_shards, row_keys
+from s2st_aug.storage.store import TMP, LocalStore, Store
+
+KINDS = ("missing", "extra", "torn", "doubled", "foreign", "changed", "unmeasured", "left")
+OWN = {
+    "run.json",
+    "manifest",
+    "images",
+    "decisions",
+    "progress.json",
+    "contact_sheet.png",
+    "report.html",
+    "overlays",
+    "logs",
+    "quarantine",
+    ".state",
+    "lock",
+}
+COLUMNS = [
+    "variant_id",
+    "scene_id",
+    "domain",
+    "status",
+    "reasons",
+    "source_image",
+    "source_sha256",
+    "image",
+    "image_sha256",
+    "label_key",
+    "profile_sha256",
+    "model_sha256",
+    "plan_sha256",
+    "rng_key",
+    "structure",
+    "strength",
+]
+THREADS = min(8, (os.cpu_count() or 1) * 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong; `image` or `key` say what a repair would set aside."""
+
+    kind: str
+    what: str
+    image: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What was looked at and what was found; the promises hold when `findings` is empty and nothing is `unfinished`."""
+
+    planned: int
+    rows: int
+    ok: int
+    rejected: int
+    failed: int
+    unfinished: int
+    images_hashed: int
+    sources_hashed: int
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def holds(self) -> bool:
+        """Whether every promise holds."""
+        return not self.findings and not self.unfinished
+
+    def counts(self) -> dict[str, int]:
+        """Findings by kind, every kind named."""
+        found = Counter(f.kind for f in self.findings)
+        return {kind: found[kind] for kind in KINDS}
+
+
+def verify(run: RunFolder) -> VerifyReport:
+    """Check everything; reads the whole run and changes nothing. Raises RunFolderError for no run folder or a torn part."""
+    info = run.run_json()
+    rows = run.read_manifest(COLUMNS)
+    planned = _planned_keys(run, info)
+    findings = [*_keys(planned, rows), *_top_level(run), *_leftovers(run)]
+    findings += [*_rows(rows, info), *_images(run, rows)]
+    changed = list(_sources(info, rows))
+    counts = Counter(rows["status"].to_pylist())
+    unfinished = len(planned) - pc.sum(pc.is_in(planned, value_set=row_keys(rows))).as_py() if len(planned) else 0
+    hashed = sum(1 for image in rows["image"].to_pylist() if image)
+    return VerifyReport(
+        planned=len(planned),
+        rows=rows.num_rows,
+        ok=counts["ok"],
+        rejected=counts["rejected"],
+        failed=counts["failed"],
+        unfinished=unfinished,
+        images_hashed=hashed,
+        sources_hashed=len(set(rows["source_image"].to_pylist())) if _reachable(info) else 0,
+        findings=tuple(findings + changed),
+    )
+
+
+def _planned_keys(run: RunFolder, info: RunInfo) -> pa.Array:
+    """`scene_id TAB domain` of everything that was planned."""
+    ids = planned_scene_ids(run).combine_chunks()
+    arrays = [pc.binary_join_element_wise(ids, pa.scalar(domain), "\t") for domain in info.domains]
+    return pa.concat_arrays(arrays) if arrays else pa.array([], pa.string())
+
+
+def _keys(planned: pa.Array, rows: pa.Table) -> Iterator[Finding]:
+    """Rows that are doubled or foreign; what is not there yet is counted, not listed."""
+    keys = row_keys(rows)
+    counts = pc.value_counts(keys)
+    for key in counts.field("values").filter(pc.greater(counts.field("counts"), 1)).to_pylist():
+        yield Finding("doubled", f"two rows for {_spell(key)}", key=key)
+    for key in keys.filter(pc.invert(pc.is_in(keys, value_set=planned))).to_pylist():
+        yield Finding("foreign", f"a row for {_spell(key)}, which was never planned", key=key)
+
+
+def _spell(key: str) -> str:
+    return " in ".join(key.split("\t"))
+
+
+def _rows(rows: pa.Table, info: RunInfo) -> Iterator[Finding]:
+    """Each row by itself: its plan, its id, its measures."""
+    images: Counter[str] = Counter(i for i in rows["image"].to_pylist() if i)
+    for name, count in images.items():
+        if count > 1:
+            yield Finding("doubled", f"{count} rows name the image {name}")
+    for row in rows.to_pylist():
+        key = f"{row['scene_id']}\t{row['domain']}"
+        if row["plan_sha256"] != info.plan_sha256:
+            yield Finding("foreign", f"{_spell(key)}: a row of plan {row['plan_sha256'][:12]}", key=key)
+        elif row["variant_id"] != expected_id(row, info):
+            yield Finding("foreign", f"{_spell(key)}: its variant_id does not follow from its row", key=key)
+        if row["status"] == "ok" and not row["reasons"] and None in (row["structure"], row["strength"]):
+            yield Finding("unmeasured", f"{_spell(key)}: ok, without structure or strength and without a reason", key=key)
+
+
+def expected_id(row: dict, info: RunInfo) -> str:
+    """The variant_id that a row's own columns and run.json give (CONTRACT, manifest row)."""
+    label = (row["label_key"] or "").rpartition(":")[2] if info.label_aware else ""
+    return variant_id(
+        row["scene_id"],
+        row["domain"],
+        row["source_sha256"] or "missing",
+        label,
+        row["profile_sha256"],
+        info.method_sha256,
+        row["model_sha256"],
+        info.algorithm_version,
+        str(row["rng_key"]),
+    )
+
+
+def _images(run: RunFolder, rows: pa.Table) -> Iterator[Finding]:
+    """Every image hashed anew; images that no row speaks of."""
+    named = rows.filter(pc.is_valid(rows["image"]))
+    claims = list(zip(named["image"].to_pylist(), named["image_sha256"].to_pylist(), row_keys(named).to_pylist(), strict=True))
+    with ThreadPoolExecutor(THREADS) as pool:
+        yield from (f for f in pool.map(lambda claim: _image(run.store, *claim), claims, chunksize=16) if f)
+    yield from _image_by_status(rows)
+    known = {claim[0] for claim in claims}
+    yield from (Finding("extra", f"{name}: no row speaks of it", image=name) for name in run.store.names(IMAGES) if name not in known)
+
+
+def _image_by_status(rows: pa.Table) -> Iterator[Finding]:
+    """Failed rows have no image, all others have one."""
+    for key, status, image in zip(row_keys(rows).to_pylist(), rows["status"].to_pylist(), rows["image"].to_pylist(), strict=True):
+        if (status == "failed") != (image is None):
+            yield Finding("foreign" if image else "missing", f"{_spell(key)}: status {status}, image {image}", key=key)
+
+
+def _image(store: Store, name: str, sha256: str, key: str) -> Finding | None:
+    if not name.startswith(f"{IMAGES}/") or ".." in name.split("/"):
+        return Finding("foreign", f"{_spell(key)}: names {name!r}, outside of {IMAGES}/", key=key)
+    try:
+        found = sha256_file(store.path / name) if isinstance(store, LocalStore) else sha256_bytes(store.read(name))
+    except FileNotFoundError:
+        return Finding("missing", f"{name}: the image of {_spell(key)} is absent", key=key)
+    if found != sha256:
+        return Finding("torn", f"{name}: its bytes are not those of its row", image=name, key=key)
+    return None
+
+
+def _reachable(info: RunInfo) -> bool:
+    return bool(info.dataset_root) and Path(info.dataset_root).is_dir()
+
+
+def _sources(info: RunInfo, rows: pa.Table) -> Iterator[Finding]:
+    """Source images that changed since; silent where the dataset is not at hand."""
+    if not _reachable(info):
+        return
+    claims = sorted({(i, s) for i, s in zip(rows["source_image"].to_pylist(), rows["source_sha256"].to_pylist(), strict=True) if s})
+    root = Path(info.dataset_root)
+    with ThreadPoolExecutor(THREADS) as pool:
+        for (name, sha256), found in zip(claims, pool.map(lambda c: _hash(root / c[0]), claims), strict=True):
+            if found != sha256:
+                yield Finding("changed", f"source {name}: {'absent' if found is None else 'other bytes'} than when it was translated")
+
+
+def _hash(path: Path) -> str | None:
+    try:
+        return sha256_file(path)
+    except OSError:
+        return None
+
+
+def _top_level(run: RunFolder) -> Iterator[Finding]:
+    """Files that are not the run's own."""
+    if isinstance(run.store, LocalStore):
+        names: Sequence[str] = sorted(p.name for p in run.store.path.iterdir())
+    else:
+        names = sorted({n.split("/")[0] for n in run.store.names("")})
+    yield from (Finding("foreign", f"{name}: not a part of a run folder", image=name) for name in names if name not in OWN)
+
+
+def _leftovers(run: RunFolder) -> Iterator[Finding]:
+    """Temporaries, and batches that are committed and not in the manifest yet."""
+    yield from (Finding("left", f"{name}: a temporary", image=name) for name in run.store.names(TMP))
+    waiting = sum(1 for _ in list_shards(run.store))
+    if waiting:
+        yield Finding("left", f"{waiting} committed batches are not gathered into the manifest; resuming does it")
