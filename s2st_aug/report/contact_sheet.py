@@ -6,7 +6,7 @@ import io
 import logging
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import PIL.Image
@@ -22,6 +22,7 @@ from s2st_aug.storage.run_folder import RunFolder, RunInfo
 log = logging.getLogger(__name__)
 NAME = "contact_sheet.png"
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 def write_contact_sheet(run: Path | str, *, limit: int = 12) -> Path:
@@ -48,7 +49,7 @@ def contact_sheet(folder: RunFolder, *, limit: int = 12) -> Image:
     return draw_sheet(_title(folder, info, len(by_scene)), ["source", *domains], sheet, legend=VERDICT_LEGEND)
 
 
-def spread(names: list[str], limit: int) -> list[str]:
+def spread(names: list[T], limit: int) -> list[T]:
     """At most `limit` of the names, evenly spaced, the first always among them."""
     if len(names) <= limit:
         return names

@@ -19,13 +19,14 @@ from s2st_aug.arrays import Image
 from s2st_aug.errors import RunFolderError, UsageError
 from s2st_aug.report import kid, plot, ranking, summary
 from s2st_aug.report.contact_sheet import read_or_none, spread
-from s2st_aug.report.embed import data_uri
+from s2st_aug.report.embed import data_uri, fitting_size
 from s2st_aug.report.palette import STATUSES, VERDICTS
 from s2st_aug.storage.run_folder import RunFolder, RunInfo
 
 log = logging.getLogger(__name__)
 NAME = "report.html"
-SHOWN, LISTED, PICTURE_WIDTH = 20, 100, 640
+SHOWN, LISTED = 20, 100
+BUDGET = 12_000_000  # characters of pictures on the page
 SAMPLED = 1000  # images a side for the distance
 PHOTOS = (".png", ".jpg", ".jpeg")
 Row = dict[str, Any]
@@ -204,14 +205,13 @@ def _points(table: pa.Table) -> list[plot.Point]:
 def _figures(folder: RunFolder, info: RunInfo, table: pa.Table, chosen: list[Row]) -> list[Figure]:
     wanted = pa.array([r["variant_id"] for r in chosen], pa.string())
     full = {r["variant_id"]: r for r in table.filter(pc.is_in(table["variant_id"], value_set=wanted)).to_pylist()}
-    made = (_figure(folder, info, full[r["variant_id"]]) for r in chosen)
-    return [f for f in made if f is not None]
+    rows = [full[r["variant_id"]] for r in chosen]
+    root = Path(info.dataset_root)
+    pairs = [(read_or_none(root / r["source_image"]), read_or_none(folder.image_file(r["image"]))) for r in rows]
+    size = fitting_size([p for pair in pairs[::5] for p in pair if p is not None], 4 * SHOWN, BUDGET)
+    return [_figure(row, before, after, size) for row, (before, after) in zip(rows, pairs, strict=True) if after is not None]
 
 
-def _figure(folder: RunFolder, info: RunInfo, row: Row) -> Figure | None:
-    after = read_or_none(folder.image_file(row["image"]))
-    before = read_or_none(Path(info.dataset_root) / row["source_image"])
-    if after is None:
-        return None
-    uris = None if before is None else data_uri(before, PICTURE_WIDTH)
-    return Figure(row, uris, data_uri(after, PICTURE_WIDTH, synthetic=True), boxes_of(row), ranking.score(row))
+def _figure(row: Row, before: Image | None, after: Image, size: tuple[int, int]) -> Figure:
+    uri = None if before is None else data_uri(before, *size)
+    return Figure(row, uri, data_uri(after, *size, synthetic=True), boxes_of(row), ranking.score(row))

@@ -13,13 +13,12 @@ from s2st_aug.arrays import Image
 from s2st_aug.errors import RunFolderError
 from s2st_aug.report import ranking
 from s2st_aug.report.contact_sheet import read_or_none
-from s2st_aug.report.embed import data_uri
+from s2st_aug.report.embed import data_uri, fitting_size
 from s2st_aug.report.html import NAME, boxes_of, page_context, render, save_page
 from s2st_aug.storage.run_folder import RunFolder
 
 MOST = 1000  # variants on one page, worst first
 BUDGET = 30_000_000  # characters of pictures on one page
-SIZES = ((960, 78), (640, 72), (480, 66), (360, 60), (256, 50))  # width, JPEG quality: the first that fits
 Row = dict[str, Any]
 
 
@@ -42,17 +41,10 @@ def write_review_page(run: Path | str, *, out: Path | None = None, limit: int = 
 
 def _embed(folder: RunFolder, root: Path, rows: list[Row]) -> tuple[list[Row], dict[str, str | None]]:
     names = sorted({r["source_image"] for r in rows})
-    first = next((p for p in (read_or_none(folder.image_file(r["image"])) for r in rows) if p is not None), None)
-    width, quality = _size_for(first, len(rows) + len(names))
+    few = [read_or_none(folder.image_file(r["image"])) for r in rows[:: max(1, len(rows) // 4)]]
+    width, quality = fitting_size([p for p in few if p is not None], len(rows) + len(names), BUDGET)
     sources = {n: _uri(read_or_none(root / n), width, quality, synthetic=False) for n in names}
     return [_item(r, _uri(read_or_none(folder.image_file(r["image"])), width, quality, synthetic=True)) for r in rows], sources
-
-
-def _size_for(sample: Image | None, count: int) -> tuple[int, int]:
-    if sample is None:
-        return SIZES[-1]
-    fitting = (s for s in SIZES if len(data_uri(sample, *s)) * count <= BUDGET)
-    return next(fitting, SIZES[-1])
 
 
 def _uri(picture: Image | None, width: int, quality: int, *, synthetic: bool) -> str | None:
