@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -31,10 +32,7 @@ class Camera:
     @property
     def axes(self) -> np.ndarray:
         """Rows right, down, forward in world coordinates, `3 3`."""
-        sy, cy, sp, cp = math.sin(self.yaw), math.cos(self.yaw), math.sin(self.pitch), math.cos(self.pitch)
-        forward = np.array([sy * cp, cy * cp, -sp])
-        right = np.array([cy, -sy, 0.0])
-        return np.stack([right, np.cross(forward, right), forward])
+        return _axes(self.yaw, self.pitch)
 
     @property
     def horizon(self) -> float:
@@ -55,6 +53,16 @@ class Camera:
         across = (np.arange(self.width, dtype=np.float32) - (self.width / 2 - 0.5)) / self.focal
         down = (np.arange(self.height, dtype=np.float32) - (self.height / 2 - 0.5)) / self.focal
         return across.astype(np.float32), down.astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def _axes(yaw: float, pitch: float) -> np.ndarray:
+    sy, cy, sp, cp = math.sin(yaw), math.cos(yaw), math.sin(pitch), math.cos(pitch)
+    forward = np.array([sy * cp, cy * cp, -sp])
+    right = np.array([cy, -sy, 0.0])
+    axes = np.stack([right, np.cross(forward, right), forward])
+    axes.setflags(write=False)
+    return axes
 
 
 def clip_near(polygon: np.ndarray) -> np.ndarray:

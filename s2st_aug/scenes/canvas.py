@@ -52,23 +52,18 @@ class Canvas:
     def __init__(self, camera: Camera) -> None:
         self.camera = camera
         self.faces = np.zeros((camera.height, camera.width), np.int32)
-        self.count = 1
+        self.count = 0
         self._axes = camera.axes
-        self._rows: list[dict[str, np.ndarray]] = []
+        self._rows: list[tuple[int, int, dict[str, np.ndarray | float | int]]] = []
         self._spans: dict[int, tuple[int, int]] = {}
         self._add(1, colour=np.zeros(3), normal=np.array([0, 0, -1.0]), inverse=np.array([0, 0, 1e-4]), bounds=np.array([1e-4, 1e-4]))
 
     def _add(self, n: int, **given: np.ndarray | float | int) -> int:
-        """Append n rows; what is not given is zero. Returns the first new face number (row 0 is made by __init__)."""
-        row = {}
-        for name, width in FIELDS.items():
-            kind = np.int32 if name in WHOLE else np.float64
-            row[name] = np.broadcast_to(np.asarray(given.get(name, 0), kind), (n, width) if width > 1 else (n,))
-        self._rows.append(row)
-        owner = int(row["owner"][0])
-        first = 0 if len(self._rows) == 1 else self.count
-        self.count = first + n
-        self._spans[owner] = (self._spans.get(owner, (first, 0))[0], self.count)
+        """Append n rows; what is not given is zero. Returns the first new face number."""
+        first, self.count = self.count, self.count + n
+        self._rows.append((first, self.count, given))
+        owner = given.get("owner", 0)
+        self._spans[int(owner)] = (self._spans.get(int(owner), (first, 0))[0], self.count)  # type: ignore[arg-type]
         return first
 
     def span_of(self, owner: int) -> tuple[int, int]:
@@ -78,9 +73,12 @@ class Canvas:
     def table(self) -> FaceTable:
         """The rows so far, in float32 and int32."""
         columns = {}
-        for name in FIELDS:
-            column = np.concatenate([r[name] for r in self._rows])
-            columns[name] = column if name in WHOLE else column.astype(np.float32)
+        for name, width in FIELDS.items():
+            column = np.zeros((self.count, width) if width > 1 else self.count, np.int32 if name in WHOLE else np.float32)
+            for first, last, given in self._rows:
+                if name in given:
+                    column[first:last] = given[name]
+            columns[name] = column
         return FaceTable(**columns)
 
     def draw(self, mesh: Mesh, owner: int, category: int) -> np.ndarray:

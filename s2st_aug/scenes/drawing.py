@@ -242,12 +242,12 @@ def _length(thing: Thing) -> float:
 def _vehicle_mesh(thing: Thing) -> Mesh:
     rng = np.random.default_rng(thing.seed)
     paint = vehicles.PAINTS[int(rng.choice(len(vehicles.PAINTS), p=vehicles.WEIGHTS / vehicles.WEIGHTS.sum()))]
-    braking = int(thing.speed > 0 and rng.random() < 0.35)
+    braking = bool(thing.speed > 0 and rng.random() < 0.35)
     if thing.kind == "bus":
-        return vehicles.bus(BUS_PAINTS[int(rng.integers(len(BUS_PAINTS)))], braking)
+        return vehicles.bus(BUS_PAINTS[int(rng.integers(len(BUS_PAINTS)))], braking=braking)
     if thing.kind == "truck":
-        return vehicles.truck(paint, CARGO[int(rng.integers(len(CARGO)))], braking)
-    return vehicles.car(thing.style, paint, braking)
+        return vehicles.truck(paint, CARGO[int(rng.integers(len(CARGO)))], braking=braking)
+    return vehicles.car(thing.style, paint, braking=braking)
 
 
 BUS_PAINTS = ((0.50, 0.10, 0.05), (0.60, 0.58, 0.52), (0.05, 0.16, 0.34), (0.55, 0.38, 0.05), (0.10, 0.28, 0.16))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from s2st_aug.scenes.mesh import Glow, Material, Mesh, box, join, part
@@ -15,7 +17,12 @@ DARK_LENS = {"red": (0.06, 0.008, 0.008), "amber": (0.06, 0.03, 0.006), "green":
 
 def lamp(thing: Thing) -> Mesh:
     """A street lamp whose arm reaches over the road."""
-    side = -1.0 if thing.style == "right" else 1.0
+    return _lamp(thing.style)
+
+
+@lru_cache(maxsize=4)
+def _lamp(style: str) -> Mesh:
+    side = -1.0 if style == "right" else 1.0
     post = box((-0.07, -0.07, 0), (0.07, 0.07, LAMP_HEIGHT), STEEL, Material.METAL)
     arm = box((min(0, side * LAMP_OUT), -0.04, LAMP_HEIGHT - 0.06), (max(0, side * LAMP_OUT), 0.04, LAMP_HEIGHT + 0.03), STEEL, Material.METAL)
     x0, x1 = sorted((side * (LAMP_OUT - 0.7), side * LAMP_OUT))
@@ -30,6 +37,7 @@ def _lens(x: float, y: float, z: float, radius: float, colour: tuple[float, ...]
     return part(verts, [tuple(range(10))], colour, glow=glow, inside=(x, y + 1, z))
 
 
+@lru_cache(maxsize=32)
 def head(x: float, z: float, state: str, *, size: float = 1.0) -> Mesh:
     """One three-lens signal head, its middle at (x, 0, z); only the lens of `state` is lit."""
     w, h, r = 0.19 * size, 0.53 * size, 0.125 * size
@@ -56,7 +64,12 @@ def signal_heads(thing: Thing) -> list[Mesh]:
 
 def signal_post(thing: Thing) -> Mesh:
     """The post, and the arm over the road where there is one."""
-    tall = 5.8 if thing.style.endswith("arm") else 2.3
+    return _signal_post(thing.style.endswith("arm"))
+
+
+@lru_cache(maxsize=2)
+def _signal_post(arm: bool) -> Mesh:  # noqa: FBT001
+    tall = 5.8 if arm else 2.3
     post = box((-0.07, -0.0, 0), (0.07, 0.14, tall), STEEL, Material.METAL)
     if tall < 3:
         return post
@@ -91,19 +104,24 @@ def _digits(z: float, colour: tuple[float, ...]) -> list[Mesh]:
 
 def sign_plate(thing: Thing) -> Mesh:
     """The plate of a sign: the labelled thing."""
+    return _plate_of(thing.style)
+
+
+@lru_cache(maxsize=16)
+def _plate_of(style: str) -> Mesh:
     z = 2.35
     back = _back(z, 0.36)
-    if thing.style == "speed":
+    if style == "speed":
         return join(back, _plate(_circle(0.36, 16), z, RED), _plate(_circle(0.28, 16), z, WHITE, 0.01, 8), *_digits(z, BLACK))
-    if thing.style == "stop":
+    if style == "stop":
         octagon = _circle(0.40, 8, np.pi / 8)
         return join(back, _plate(octagon, z, WHITE), _plate(octagon * 0.92, z, RED, 0.01), _plate(_rectangle(0.26, 0.075), z, WHITE, 0.02, 14))
-    if thing.style == "warn":
+    if style == "warn":
         diamond, bar = _circle(0.46, 4), _rectangle(0.05, 0.2)
         return join(back, _plate(diamond, z, BLACK), _plate(diamond * 0.92, z, YELLOW, 0.01), _plate(bar, z, BLACK, 0.02, 14))
-    if thing.style == "blue":
+    if style == "blue":
         return join(back, _plate(_circle(0.33, 16), z, BLUE), _plate(_rectangle(0.05, 0.20), z, WHITE, 0.01, 14))
-    if thing.style == "park":
+    if style == "park":
         parts = [_plate(_rectangle(0.24, 0.33), z, WHITE), _plate(_rectangle(0.21, 0.20) + np.array([0, 0.08]), z, BLUE, 0.01)]
         return join(_back(z, 0.24), *parts, _plate(_rectangle(0.03, 0.12) + np.array([-0.05, 0.08]), z, WHITE, 0.02, 20))
     parts = [_plate(_rectangle(0.85, 0.38), z, WHITE), _plate(_rectangle(0.81, 0.34), z, GREEN, 0.01)]
@@ -115,6 +133,11 @@ def _back(z: float, w: float) -> Mesh:
     return box((-w * 0.9, 0.0, z - min(w, 0.33) * 0.9), (w * 0.9, 0.03, z + min(w, 0.33) * 0.9), (0.28, 0.29, 0.30), Material.METAL)
 
 
+@lru_cache(maxsize=1)
+def _sign_post() -> Mesh:
+    return box((-0.035, 0.03, 0), (0.035, 0.10, 2.6), (0.30, 0.31, 0.32), Material.METAL)
+
+
 def sign_post(thing: Thing) -> Mesh:
     """What the plate hangs on."""
-    return box((-0.035, 0.03, 0), (0.035, 0.10, 2.6), (0.30, 0.31, 0.32), Material.METAL)
+    return _sign_post()

@@ -16,9 +16,9 @@ from s2st_aug.scenes.textures import clouds
 
 F = np.float32
 GLOWS: dict[Glow, tuple[tuple[float, float, float], str]] = {
-    Glow.HEAD: ((9.0, 8.6, 7.6), "heads"), Glow.TAIL: ((0.75, 0.018, 0.012), "tails"), Glow.BRAKE: ((3.2, 0.06, 0.03), "always"),
+    Glow.HEAD: ((22.0, 21.0, 18.5), "heads"), Glow.TAIL: ((0.75, 0.018, 0.012), "tails"), Glow.BRAKE: ((3.2, 0.06, 0.03), "always"),
     Glow.RED: ((4.2, 0.10, 0.05), "always"), Glow.AMBER: ((4.0, 1.35, 0.06), "always"), Glow.GREEN: ((0.12, 3.3, 1.25), "always"),
-    Glow.LAMP: ((11.0, 7.4, 3.6), "lamps"), Glow.INDICATOR: ((1.6, 0.75, 0.05), "always"),
+    Glow.LAMP: ((16.0, 10.6, 5.0), "lamps"), Glow.INDICATOR: ((1.6, 0.75, 0.05), "always"),
 }  # fmt: skip
 ROOMS = np.array([(0.85, 0.50, 0.20), (0.95, 0.66, 0.34), (0.72, 0.66, 0.52), (0.62, 0.70, 0.72), (0.90, 0.42, 0.14), (0.30, 0.36, 0.46), (0.80, 0.55, 0.26), (0.5, 0.3, 0.14)], F)
 LAMP_COLOURS = {"lamp": (16.0, 10.2, 4.9), "head": (26.0, 24.5, 21.0), "tail": (0.85, 0.05, 0.03)}
@@ -190,6 +190,7 @@ def _gloss(drawn: Drawn, surface: Surfaces, look: Look, sky: np.ndarray, out: np
     strength = np.where(table.material == Material.GLASS, 0.16 + 0.42 * np.clip(table.normal[:, 2], 0, 1), strength).astype(F)
     amount = np.take(strength, surface.face)
     panes = (surface.glass > 0) & (amount == 0)
+    amount = np.where((surface.glass > 0) & ~panes, amount * surface.glass, amount)
     amount = np.where(panes, surface.glass * (0.10 + 0.22 * (surface.window & 15) * F(1 / 15)), amount)
     rows, columns = np.nonzero(amount > 0.01)
     share = amount[rows, columns][:, None]

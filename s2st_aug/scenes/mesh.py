@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -41,7 +41,7 @@ class Mesh:
     scale: np.ndarray
 
 
-Vec = Sequence[float]
+Vec = Sequence[float] | np.ndarray
 
 
 def part(
@@ -76,13 +76,13 @@ def part(
 
 
 def _normals(points: np.ndarray, polys: Sequence[Sequence[int]], centre: np.ndarray) -> np.ndarray:
-    out = np.zeros((len(polys), 3))
-    for i, poly in enumerate(polys):
-        p = points[list(poly)]
-        n = np.cross(p[1] - p[0], p[2] - p[1])
-        n = n / max(float(np.linalg.norm(n)), 1e-9)
-        out[i] = n if n @ (p.mean(axis=0) - centre) >= 0 else -n
-    return out
+    """Unit normals `p 3` of flat faces, turned away from `centre`."""
+    corners = points[[(p[0], p[1], p[2]) for p in polys]]
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 1]
+    n = a[:, [1, 2, 0]] * b[:, [2, 0, 1]] - a[:, [2, 0, 1]] * b[:, [1, 2, 0]]
+    n /= np.maximum(np.sqrt((n * n).sum(1, keepdims=True)), 1e-9)
+    outward = (n * (corners[:, 0] - centre)).sum(1, keepdims=True)
+    return np.where(outward >= 0, n, -n)
 
 
 def join(*meshes: Mesh) -> Mesh:
@@ -101,6 +101,14 @@ def box(
     verts = [(x, y, z) for z in (z0, z1) for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
     faces = [(4, 5, 6, 7), (3, 2, 6, 7), (0, 3, 7, 4), (1, 2, 6, 5), (0, 1, 5, 4), (0, 1, 2, 3)]
     return part(verts, faces, colour, material, glow=glow, detail=detail, tile=tile)
+
+
+def painted(mesh: Mesh, colours: Mapping[tuple[float, ...], Vec]) -> Mesh:
+    """The mesh with some of its colours exchanged: built once in marker colours, it serves every paint."""
+    colour = mesh.colour.copy()
+    for marker, paint in colours.items():
+        colour[(mesh.colour == marker).all(axis=1)] = paint
+    return replace(mesh, colour=colour)
 
 
 def placed(mesh: Mesh, at: Vec, heading: float) -> Mesh:

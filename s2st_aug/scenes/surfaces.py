@@ -9,7 +9,8 @@ import numpy as np
 
 from s2st_aug.scenes.categories import NUMBER
 from s2st_aug.scenes.drawing import Drawn
-from s2st_aug.scenes.textures import LEVELS, ONE, PITCH, SIZE, Tile, atlas
+from s2st_aug.scenes.mesh import Material
+from s2st_aug.scenes.textures import LEVELS, ONE, PITCH, SIZE, Tile, atlas, clouds
 
 WHITE_PAINT, YELLOW_PAINT = np.array([0.62, 0.62, 0.60], np.float32), np.array([0.60, 0.36, 0.03], np.float32)
 GROUND = tuple(NUMBER[n] for n in ("road", "sidewalk", "terrain"))
@@ -26,6 +27,8 @@ class Surfaces:
     window: np.ndarray
     ground: np.ndarray
     sky: np.ndarray
+    east: np.ndarray  # world x and y, metres
+    north: np.ndarray
 
 
 def surfaces(drawn: Drawn) -> Surfaces:
@@ -39,9 +42,34 @@ def surfaces(drawn: Drawn) -> Surfaces:
     colour *= texel[..., :3] * np.float32(1 / ONE)
     flat = np.isin(table.category, GROUND) & (table.normal[:, 2] > 0.9)
     ground = np.take(flat, face)
+    east, north = _plan_position(drawn, depth, across, down)
+    colour *= _wear(drawn, ground, east, north)[..., None]
     _lay_paint(drawn, colour, face)
-    glass = np.maximum(texel[..., 3] * np.float32(1 / 255), np.take((table.material == 7).astype(np.float32), face))
-    return Surfaces(face, depth, colour, glass, window, ground, face == 0)
+    glass = texel[..., 3] * np.float32(1 / 255)
+    car_glass = np.take(table.material == Material.GLASS, face)
+    glass[car_glass] = texel[..., 0][car_glass] * np.float32(0.9 / ONE)
+    return Surfaces(face, depth, colour, glass, window, ground, face == 0, east, north)
+
+
+def _plan_position(drawn: Drawn, depth: np.ndarray, across: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    axes = drawn.camera.axes.astype(np.float32)
+    out = []
+    for k, origin in ((0, drawn.camera.x), (1, drawn.camera.y)):
+        out.append(depth * ((axes[2, k] + across * axes[0, k])[None] + down[:, None] * axes[1, k]) + np.float32(origin))
+    return out[0], out[1]
+
+
+def _wear(drawn: Drawn, ground: np.ndarray, east: np.ndarray, north: np.ndarray) -> np.ndarray:
+    """How traffic and weather have changed the ground's brightness: patches, and darker tracks in the lanes; a factor `h w`."""
+    road = drawn.street.road
+    shift = drawn.street.key & 511
+    first = int(max(drawn.camera.horizon, 0)) if drawn.camera.horizon < ground.shape[0] else 0
+    x, y = east[first:], north[first:]
+    noise = cv2.remap(clouds(), (x * 9 + shift) % 512, (y * 5 + shift) % 512, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    lateral = (x - np.float32(road.curvature / 2) * y * y) * np.float32(4 * np.pi / road.lane_width)
+    factor = np.ones(ground.shape, np.float32)
+    factor[first:] = np.where(ground[first:], 1 + np.float32(0.10) * np.clip(noise, -2, 2) - np.float32(0.07) * np.cos(lateral), np.float32(1))
+    return factor
 
 
 def _depth(inverse: np.ndarray, bounds: np.ndarray, face: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:

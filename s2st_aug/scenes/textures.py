@@ -22,6 +22,7 @@ class Tile(IntEnum):
     PLAIN, ASPHALT, PAVING, GRASS, LEAVES, PLASTER, BRICK, ROOF, PLANKS = range(9)
     BAY_SASH, BAY_TALL, BAY_RIBBON, BAY_PAIR, BAY_BALCONY, BAY_BRICK, BAY_SMALL, BAY_CURTAIN = range(9, 17)
     SHOP, DOOR, ARCADE, GARAGE = range(17, 21)
+    PAINT, PANE = range(21, 23)
 
 
 BAYS = (Tile.BAY_SASH, Tile.BAY_TALL, Tile.BAY_RIBBON, Tile.BAY_PAIR, Tile.BAY_BALCONY, Tile.BAY_BRICK, Tile.BAY_SMALL, Tile.BAY_CURTAIN)
@@ -173,6 +174,20 @@ def _fronts(rng: np.random.Generator, plaster: np.ndarray) -> list[np.ndarray]:
     return [shop, door, arcade, garage]
 
 
+def _sheen() -> np.ndarray:
+    """Car paint from sill to shoulder: the road's dark below, a bright line where the sky begins."""
+    up = np.linspace(1, 0, SIZE, dtype=np.float32)
+    value = np.interp(up, [0, 0.25, 0.7, 0.86, 0.93, 1.0], [0.62, 0.80, 1.0, 1.22, 1.05, 0.95]).astype(np.float32)
+    return _grey(np.repeat(value[:, None], SIZE, axis=1))
+
+
+def _reflection(rng: np.random.Generator) -> np.ndarray:
+    """A car window: seats and dark below, sky above, broken by what it mirrors."""
+    up = np.linspace(1, 0, SIZE, dtype=np.float32)[:, None]
+    blocks = np.clip(0.25 * fractal_noise(rng, SIZE, 4, 3), -0.35, 0.35) * (up > 0.3)
+    return _grey(np.clip(0.35 + 1.15 * up + blocks, 0.1, 2.0))
+
+
 def _mips(tile: np.ndarray) -> np.ndarray:
     """One atlas row: the tile and its halvings, each padded by wrapping."""
     row = np.zeros((PITCH, _lefts()[-1] + (SIZE >> (LEVELS - 1)) + PAD, 4), np.uint8)
@@ -195,7 +210,7 @@ def atlas() -> Atlas:
     plaster = _grey(1 + 0.04 * fractal_noise(rng, SIZE, 4, 5))
     brick = _bricks(rng)
     tiles = [_grey(np.ones((SIZE, SIZE))), _asphalt(rng), _slabs(rng), _grass(rng), _leaves(rng), plaster, brick, _roof(rng), _planks(rng)]
-    tiles += _bays(rng, plaster, brick) + _fronts(rng, plaster)
+    tiles += _bays(rng, plaster, brick) + _fronts(rng, plaster) + [_sheen(), _reflection(rng)]
     assert len(tiles) == len(Tile)
     sides = np.array([SIZE >> level for level in range(LEVELS)], np.float32)
     return Atlas(np.concatenate([_mips(t) for t in tiles]), np.array(_lefts(), np.float32), sides)

@@ -10,10 +10,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from s2st_aug.scenes.mesh import Glow, Material, Mesh, box, join, part
+from s2st_aug.scenes.mesh import Glow, Material, Mesh, box, join, painted, part
+from s2st_aug.scenes.textures import Tile
 
 Colour = tuple[float, float, float]
-TYRE, RIM, DARK, PLATE, CHROME = (0.012, 0.012, 0.013), (0.28, 0.29, 0.31), (0.018, 0.018, 0.02), (0.75, 0.74, 0.68), (0.45, 0.46, 0.48)
+TYRE, RIM, DARK, PLATE, CHROME = (0.012, 0.012, 0.013), (0.28, 0.29, 0.31), (0.018, 0.018, 0.02), (0.5, 0.5, 0.46), (0.45, 0.46, 0.48)
 GLASS, HEAD_OFF, TAIL_OFF = (0.03, 0.037, 0.042), (0.72, 0.74, 0.76), (0.30, 0.012, 0.012)
 
 
@@ -59,13 +60,27 @@ def disc(x: float, y: float, z: float, radius: float, n: int, colour: Colour, si
     return part(verts, [tuple(range(n))], colour, Material.MATTE, inside=(x - side, y, z), detail=detail)
 
 
-def wheel(x: float, y: float, radius: float, side: float) -> Mesh:
-    """Arch, tyre with its tread, rim and hub of one wheel."""
-    inner = x - side * 0.22
-    tread = box((min(x, inner), y - radius * 0.80, 0.0), (max(x, inner), y + radius * 0.80, radius * 0.8), TYRE)
-    arch = disc(x, y, radius * 1.08, radius * 1.17, 12, DARK, side, 14)
-    faces = [disc(x + side * 0.01, y, radius, radius, 14, TYRE, side), disc(x + side * 0.015, y, radius, radius * 0.66, 12, RIM, side, 12)]
-    return join(tread, arch, *faces, disc(x + side * 0.02, y, radius, radius * 0.5, 5, (0.10, 0.10, 0.11), side, 50))
+def treads(x: float, axles: tuple[float, ...], radius: float) -> list[Mesh]:
+    """The tyres' running surfaces, painted before the body that hides most of them."""
+    out = []
+    for y in axles:
+        for side in (-1, 1):
+            near, far = sorted((side * x, side * (x - 0.22)))
+            out.append(box((near, y - radius * 0.80, 0.0), (far, y + radius * 0.80, radius * 0.8), TYRE))
+    return out
+
+
+def wheels(x: float, axles: tuple[float, ...], radius: float) -> list[Mesh]:
+    """Arch, tyre, rim and hub of every wheel, painted after the body."""
+    out = []
+    for y in axles:
+        for side in (-1.0, 1.0):
+            at = side * x
+            out.append(disc(at, y - radius * 0.02, radius * 1.08, radius * 1.17, 12, DARK, side, 14))
+            out.append(disc(at + side * 0.01, y, radius, radius, 14, TYRE, side))
+            out.append(disc(at + side * 0.015, y, radius, radius * 0.66, 12, RIM, side, 12))
+            out.append(disc(at + side * 0.02, y, radius, radius * 0.5, 5, (0.10, 0.10, 0.11), side, 50))
+    return out
 
 
 def _rings(style: BodyStyle) -> list[tuple[float, float, float]]:
@@ -93,7 +108,7 @@ def lower_body(style: BodyStyle, paint: Colour) -> Mesh:
     last = 6 * (len(rings) - 1)
     ends = [(0, 1, 4, 3), (1, 2, 5, 4), (last, last + 1, last + 4, last + 3), (last + 1, last + 2, last + 5, last + 4)]
     inside = (0.0, 0.0, 0.5)
-    return part(verts, [*tops, *ends, *skirt], paint, Material.CAR_PAINT, inside=inside)
+    return part(verts, [*tops, *ends, *skirt], paint, Material.CAR_PAINT, inside=inside, tile=Tile.PAINT, scale=(2.0, 0.44))
 
 
 def _cabin_corners(style: BodyStyle) -> np.ndarray:
@@ -126,11 +141,12 @@ def cabin(style: BodyStyle, paint: Colour) -> Mesh:
     quads |= {f"side{s}": (c[s, 0], c[s, 3], c[s, 2], c[s, 1]) for s in (0, 1)}
     shell = part([*c[0], *c[1]], [(0, 1, 2, 3), (4, 5, 6, 7), (0, 4, 5, 1), (3, 7, 6, 2), (1, 5, 6, 2)], paint, Material.CAR_PAINT, inside=inside)
     panes = [(quads["front"], 0.06, 0.06, 0.08, 0.06)]
-    panes += [] if style.blind else [(quads["rear"], 0.09, 0.09, 0.12, 0.12)]
+    halves = [(quads["rear"], 0.08, 0.54, 0.20, 0.16), (quads["rear"], 0.54, 0.08, 0.20, 0.16)]
+    panes += halves if style.blind else [(quads["rear"], 0.09, 0.09, 0.12, 0.12)]
     for s in (0, 1):
         q = quads[f"side{s}"]
         panes += [(q, 0.70, 0.09, 0.1, 0.14)] if style.blind else [(q, 0.10, 0.52, 0.07, 0.14), (q, 0.52, 0.10, 0.07, 0.14)]
-    glass = [part(_inset(np.array(q), *m), [(0, 1, 2, 3)], GLASS, Material.GLASS, inside=inside, detail=8) for q, *m in panes]
+    glass = [part(_inset(np.array(q), *m), [(0, 1, 2, 3)], GLASS, Material.GLASS, inside=inside, detail=8, tile=Tile.PANE, scale=(3.0, 0.6)) for q, *m in panes]
     return join(shell, *glass)
 
 
@@ -155,22 +171,53 @@ def fittings(style: BodyStyle, *, braking: bool) -> Mesh:
     for side in (-1, 1):
         inner, outer = side * half * 0.55, side * half * 0.99
         parts.append(_end_plate(style, 1, inner, outer, front - 0.16, front - 0.02, HEAD_OFF, glow=Glow.HEAD, material=Material.GLASS))
-        parts.append(_end_plate(style, -1, side * half * 0.62, side * half * 1.06, rear - 0.20, rear + 0.02, TAIL_OFF, glow=tail))
+        parts.append(_end_plate(style, -1, side * half * 0.70, side * half * 1.05, rear - 0.13, rear + 0.02, TAIL_OFF, glow=tail))
         y = (style.cabin[3] - 0.05 - 0.5) * style.length
         z = style.deck[3][1]
         parts.append(box((side * (style.width / 2 + 0.09) - 0.08, y, z), (side * (style.width / 2 + 0.09) + 0.08, y + 0.10, z + 0.13), DARK, detail=30))
     return join(*parts)
 
 
-@lru_cache(maxsize=512)
-def car(kind: str, paint: Colour, braking: int) -> Mesh:
+MARKER, STRIPE, CARGO = (-1.0, -1.0, -1.0), (-2.0, -2.0, -2.0), (-3.0, -3.0, -3.0)  # replaced by a vehicle's own colours
+
+
+def car(kind: str, paint: Colour, *, braking: bool) -> Mesh:
     """A passenger car or van of one style."""
-    style = STYLES[kind]
-    wheels = [
-        wheel(side * (style.width / 2 - 0.02), (a - 0.5) * style.length, style.wheel, side) for a in style.axles for side in (-1.0, 1.0)
-    ]
+    return painted(_car(kind, braking), {MARKER: paint})
+
+
+def bus(paint: Colour, *, braking: bool) -> Mesh:
+    """A city bus, 11.5 m."""
+    return painted(_bus(braking), {MARKER: paint, STRIPE: tuple(c * 0.35 for c in paint)})
+
+
+def truck(paint: Colour, cargo: Colour, *, braking: bool) -> Mesh:
+    """A box truck: cab in front, cargo box behind."""
+    return painted(_truck(braking), {MARKER: paint, CARGO: cargo})
+
+
+@lru_cache(maxsize=32)
+def _car(kind: str, braking: bool) -> Mesh:  # noqa: FBT001
+    style, paint = STYLES[kind], MARKER
+    at = (style.width / 2 - 0.02, tuple((a - 0.5) * style.length for a in style.axles), style.wheel)
     under = box((-style.width * 0.42, -style.length * 0.44, 0.08), (style.width * 0.42, style.length * 0.44, 0.30), DARK)
-    return join(under, lower_body(style, paint), *wheels, fittings(style, braking=bool(braking)), cabin(style, paint))
+    return join(under, *treads(*at), lower_body(style, paint), *wheels(*at), *seams(style), fittings(style, braking=braking), cabin(style, paint))
+
+
+def seams(style: BodyStyle) -> list[Mesh]:
+    """Door gaps and handles on both sides; the rear doors of a van."""
+    out = []
+    x = style.width / 2 + 0.004
+    for side in (-1, 1):
+        for f, z0 in ((0.33, 0.30), (0.52, 0.25), (style.cabin[3] - 0.03, 0.25)):
+            y = (f - 0.5) * style.length
+            quad = [(side * x, y, z0), (side * x, y + 0.022, z0), (side * x * 0.95, y + 0.022, 0.93), (side * x * 0.95, y, 0.93)]
+            out.append(part(quad, [(0, 1, 2, 3)], DARK, inside=(0, y, 0.6), detail=34))
+        for f in (0.37, 0.56):
+            y = (f - 0.5) * style.length
+            quad = [(side * x * 0.98, y, 0.78), (side * x * 0.98, y + 0.17, 0.78), (side * x * 0.98, y + 0.17, 0.82), (side * x * 0.98, y, 0.82)]
+            out.append(part(quad, [(0, 1, 2, 3)], CHROME, inside=(0, y, 0.8), detail=44))
+    return out
 
 
 def _side_windows(half: float, y0: float, y1: float, z0: float, z1: float, n: int) -> list[Mesh]:
@@ -181,7 +228,8 @@ def _side_windows(half: float, y0: float, y1: float, z0: float, z1: float, n: in
         for k in range(n):
             a, b = y0 + k * step + 0.05, y0 + (k + 1) * step - 0.05
             quad = [(x, a, z0), (x, b, z0), (x, b, z1), (x, a, z1)]
-            out.append(part(quad, [(0, 1, 2, 3)], GLASS, Material.GLASS, glow=Glow.INTERIOR, inside=(0, (a + b) / 2, z0), detail=14))
+            out.append(part(quad, [(0, 1, 2, 3)], GLASS, Material.GLASS, glow=Glow.INTERIOR, inside=(0, (a + b) / 2, z0), detail=14,
+                            tile=Tile.PANE, scale=(3.0, 1.5)))
     return out
 
 
@@ -199,30 +247,29 @@ def _lamps(length: float, half: float, front_z: float, rear_z: float, braking: b
     return out
 
 
-@lru_cache(maxsize=128)
-def bus(paint: Colour, braking: int) -> Mesh:
-    """A city bus, 11.5 m."""
+@lru_cache(maxsize=2)
+def _bus(braking: bool) -> Mesh:  # noqa: FBT001
+    paint = MARKER
     length, half, height = 11.5, 1.25, 3.05
     body = box((-half, -length / 2, 0.32), (half, length / 2, height), paint, Material.CAR_PAINT)
-    stripe = tuple(c * 0.35 for c in paint)
-    skirt = box((-half - 0.006, -length / 2 - 0.006, 0.32), (half + 0.006, length / 2 + 0.006, 0.62), stripe)
+    skirt = box((-half - 0.006, -length / 2 - 0.006, 0.32), (half + 0.006, length / 2 + 0.006, 0.62), STRIPE)
     windows = _side_windows(half, -length / 2 + 0.5, length / 2 - 0.6, 1.15, 2.45, 8)
     ends = [
         _end_quad(length / 2 + 0.012, -half * 0.92, half * 0.92, 1.05, 2.50, GLASS, Glow.INTERIOR),
         _end_quad(length / 2 + 0.015, -half * 0.7, half * 0.7, 2.62, 2.92, (0.02, 0.02, 0.02), Glow.INDICATOR, 16),
         _end_quad(-length / 2 - 0.012, -half * 0.8, half * 0.8, 1.55, 2.45, GLASS, Glow.INTERIOR),
     ]
-    wheels = [wheel(s * (half - 0.01), y, 0.48, s) for y in (-2.9, 3.1) for s in (-1.0, 1.0)]
-    return join(body, skirt, *wheels, *windows, *ends, *_lamps(length, half, 0.68, 0.75, bool(braking)))
+    at = (half - 0.01, (-2.9, 3.1), 0.48)
+    return join(*treads(*at), body, skirt, *wheels(*at), *windows, *ends, *_lamps(length, half, 0.68, 0.75, braking))
 
 
-@lru_cache(maxsize=128)
-def truck(paint: Colour, cargo: Colour, braking: int) -> Mesh:
-    """A box truck: cab in front, cargo box behind."""
+@lru_cache(maxsize=2)
+def _truck(braking: bool) -> Mesh:  # noqa: FBT001
+    paint, cargo = MARKER, CARGO
     length, half = 8.2, 1.22
     under = box((-half * 0.8, -length / 2, 0.45), (half * 0.8, length / 2 - 0.2, 0.85), DARK)
     load = box((-half, -length / 2, 0.95), (half, length / 2 - 2.25, 3.35), cargo, Material.MATTE)
-    seams = [
+    gaps = [
         _end_quad(-length / 2 - 0.01, -0.015, 0.015, 1.0, 3.3, DARK, detail=30),
         _end_quad(-length / 2 - 0.01, -half, half, 0.62, 0.90, DARK),
     ]
@@ -232,5 +279,5 @@ def truck(paint: Colour, cargo: Colour, braking: int) -> Mesh:
         _end_quad(length / 2 + 0.012, -half * 0.6, half * 0.6, 0.95, 1.25, DARK, detail=16),
     ]
     side = _side_windows(half * 0.96, length / 2 - 1.5, length / 2 - 0.35, 1.5, 2.3, 1)
-    wheels = [wheel(s * (half - 0.02), y, 0.48, s) for y in (-2.4, 2.7) for s in (-1.0, 1.0)]
-    return join(under, load, *seams, cab, *wheels, *front, *side, *_lamps(length, half, 0.66, 0.62, bool(braking)))
+    at = (half - 0.02, (-2.4, 2.7), 0.48)
+    return join(under, *treads(*at), load, *gaps, cab, *wheels(*at), *front, *side, *_lamps(length, half, 0.66, 0.62, braking))

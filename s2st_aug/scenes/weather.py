@@ -42,19 +42,17 @@ def _mirrored(drawn: Drawn, surface: Surfaces, image: np.ndarray) -> np.ndarray:
     mirror[:] = image[: max(_horizon_row(drawn) // 2, 1)].mean((0, 1)) if horizon > 2 else image.mean((0, 1))
     y, x = np.nonzero(source)
     mirror[target[y, x].astype(np.intp), x] = image[y, x]
-    mirror = np.minimum(mirror, 6.0)
-    smear = max(int(height / 40) | 1, 3)
-    return cv2.blur(mirror, (3, smear))
+    np.minimum(mirror, F(8), out=mirror)
+    near = cv2.blur(mirror, (3, max(int(height / 60) | 1, 3)))
+    far = cv2.blur(np.maximum(mirror - F(0.35), 0), (max(int(width / 300) | 1, 1), max(int(height / 6) | 1, 3)))
+    return near * F(0.7) + cv2.blur(near, (1, max(int(height / 20) | 1, 3))) * F(0.3) + far * F(0.9)
 
 
 def _puddles(drawn: Drawn, surface: Surfaces) -> np.ndarray:
     """Where water stands, 0 to 1, fixed to the ground."""
-    across, down = drawn.camera.rays()
-    axes = drawn.camera.axes.astype(F)
-    x = surface.depth * ((axes[2, 0] + across * axes[0, 0])[None] + down[:, None] * axes[1, 0]) + F(drawn.camera.x)
-    y = surface.depth * ((axes[2, 1] + across * axes[0, 1])[None] + down[:, None] * axes[1, 1]) + F(drawn.camera.y)
     shift = drawn.street.key & 255
-    noise = cv2.remap(clouds(), (x * 18 + shift) % 512, (y * 7 + shift) % 512, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    x, y = (surface.east * 18 + shift) % 512, (surface.north * 7 + shift) % 512
+    noise = cv2.remap(clouds(), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     return np.clip((noise - 0.35) * 1.2, 0, 1)
 
 
@@ -70,9 +68,9 @@ def halos(image: np.ndarray, *, wide: float) -> None:
     """Bloom of what is brighter than white, in place; `wide` is the share that spreads far."""
     height, width = image.shape[:2]
     small = cv2.resize(image, (max(width // 4, 1), max(height // 4, 1)), interpolation=cv2.INTER_AREA)
-    bright = np.minimum(np.maximum(small - F(0.9), 0), F(9))
+    bright = np.minimum(np.maximum(small - F(0.9), 0), F(14))
     near, far = cv2.GaussianBlur(bright, (0, 0), max(height / 300, 0.5)), cv2.GaussianBlur(bright, (0, 0), max(height / 60, 0.8))
-    image += cv2.resize(near * F(0.22) + far * F(wide), (width, height), interpolation=cv2.INTER_LINEAR)
+    image += cv2.resize(near * F(0.30) + far * F(wide), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def streaks(look: Look, image: np.ndarray, rng: np.random.Generator) -> None:
@@ -142,8 +140,9 @@ def develop(look: Look, image: np.ndarray, rng: np.random.Generator) -> np.ndarr
     grey = image @ np.array([0.2126, 0.7152, 0.0722], F)
     image = grey[..., None] + (image - grey[..., None]) * F(look.saturation)
     np.maximum(image, 0, out=image)
-    image = image * (1 + image * F(0.10)) / (1 + image * F(0.72))
-    shown = np.sqrt(np.sqrt(image) * image) if False else np.power(np.minimum(image, 1), F(1 / 2.2))
+    image *= (1 + image * F(0.10)) / (1 + image * F(0.62))
+    shown = np.sqrt(np.minimum(image, 1))
+    shown = shown * F(0.82) + shown * shown * (3 - 2 * shown) * F(0.18)
     shown = cv2.GaussianBlur(shown, (3, 3), float(rng.uniform(0.32, 0.55)))
     oy, ox = (int(v) for v in rng.integers(0, 1024, 2))
     noise = np.take(np.take(grain(), np.arange(oy, oy + height) % 1024, axis=0), np.arange(ox, ox + width) % 1024, axis=1)

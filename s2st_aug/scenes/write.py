@@ -140,7 +140,7 @@ def _write_one(street: Street, split: str, trees: dict[str, Tree], make_masks: C
     labels = read_labels(drawn)
     masks = make_masks(labels)
     for condition, tree in trees.items():
-        image = encode_png(render_drawn(drawn, surface, condition))  # type: ignore[arg-type]
+        image = encode_png(render_drawn(drawn, surface, condition), photo=True)  # type: ignore[arg-type]
         tree.add(street.name, split, image, labels, masks, street, condition)  # type: ignore[arg-type]
 
 
