@@ -118,10 +118,11 @@ def stream_receipts(orders: Orders, pending: list[str], desk: Any, filesystem: A
         )
     )
     for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        assert isinstance(table, pa.Table)
         yield from (Receipt(**row) for row in table.to_pylist())
 
 
-def _actor_resources(cluster: ClusterConfig) -> dict[str, float]:
+def _actor_resources(cluster: ClusterConfig) -> dict[str, Any]:
     return {"num_gpus": cluster.gpus_per_actor} if cluster.gpus_per_actor else {"num_cpus": ACTOR_CPUS}
 
 

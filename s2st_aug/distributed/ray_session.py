@@ -26,34 +26,49 @@ QUIET = ("ray", "ray.data", "ray.util.state", "ray._private")
 
 
 @contextmanager
-def ray_session(cluster: ClusterConfig, address: str | None) -> Iterator[None]:
-    """Joins the Ray that runs here already or at `address`, else starts one on this machine and ends it."""
+def ray_session(cluster: ClusterConfig, address: str | None, *, num_gpus: int | None = None) -> Iterator[None]:
+    """Joins the Ray that runs here already or at `address`, else starts one on this machine and ends it.
+
+    `num_gpus` are logical ones (None: those that are found). Raises UsageError where Ray or the GPUs asked for are not there.
+    """
     if ray.is_initialized():
         yield
         return
     _be_quiet()
-    _start(cluster, address)
+    _start(cluster, address, num_gpus)
     try:
+        _need_gpus(cluster, address)
         yield
     finally:
         ray.shutdown()
 
 
-def _start(cluster: ClusterConfig, address: str | None) -> None:
+def _start(cluster: ClusterConfig, address: str | None, num_gpus: int | None) -> None:
     joined = address or os.environ.get("RAY_ADDRESS")
     try:
         with _silent_stderr():
-            _init(cluster, joined)
+            _init(cluster, joined, num_gpus)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         first = " ".join(str(error).split())[:300]
         raise UsageError(f"Ray cannot be reached at {joined or 'this machine'}: {first}{_auth_hint(first)}") from None
 
 
-def _init(cluster: ClusterConfig, joined: str | None) -> None:
+def _init(cluster: ClusterConfig, joined: str | None, num_gpus: int | None) -> None:
     if joined:
         ray.init(address=joined, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_shipped())
     else:
-        ray.init(**_local(cluster))
+        ray.init(**_local(cluster), num_gpus=num_gpus)
+
+
+def _need_gpus(cluster: ClusterConfig, address: str | None) -> None:
+    """Ray would wait for ever; an autoscaling cluster may still get them, so there it is only said."""
+    there = ray.cluster_resources().get("GPU", 0.0)
+    if there >= cluster.gpus_per_actor:
+        return
+    message = f"cluster.gpus_per_actor is {cluster.gpus_per_actor:g}, Ray has {there:g} GPUs"
+    if address is None:
+        raise UsageError(f"{message}; --set cluster.gpus_per_actor=0 computes on the CPU")
+    log.warning("%s so far; waiting for the cluster to grow", message)
 
 
 @contextmanager

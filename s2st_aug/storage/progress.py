@@ -75,7 +75,9 @@ class Progress:
         return Snapshot(
             state,
             self._first.total,
-            *(self._counts[k] for k in ("ok", "rejected", "failed")),
+            ok=self._counts["ok"],
+            rejected=self._counts["rejected"],
+            failed=self._counts["failed"],
             updated=time.time(),
             started=self._first.started,
             busy_seconds=busy,

@@ -1,0 +1,116 @@
+"""The config: what is wrong is said at once, what may change on resume changes no hash, every YAML of the repository loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from s2st_aug.config import load_config
+from s2st_aug.config.hashes import plan_hash, validation_hash
+from s2st_aug.config.load import parse_config
+from s2st_aug.errors import ConfigError
+
+BASE = {"dataset": {"format": "bdd100k", "root": "/data"}, "domains": ["night", "rain"]}
+
+
+def hashed(changes: dict | None = None) -> str:
+    return plan_hash(parse_config({**BASE, **(changes or {})}), "model", {"night": "a", "rain": "b"})
+
+
+def write(folder: Path, value: object) -> Path:
+    path = folder / "run.yaml"
+    path.write_text(value if isinstance(value, str) else yaml.safe_dump(value))
+    return path
+
+
+def test_every_problem_is_named_at_once_with_what_was_meant(tmp_path):
+    raw = {**BASE, "modell": "x", "method": {"preset": "standard", "stps": 3}, "cluster": {"batch_size": 0}, "run": {"rng_kay": 1}}
+    with pytest.raises(ConfigError) as error:
+        load_config(write(tmp_path, raw))
+    text = str(error.value)
+    for part in ("modell", "'model'", "method.stps", "'steps'", "cluster.batch_size", "run.rng_kay", "'rng_key'"):
+        assert part in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("raw", "part"),
+    [
+        ({**BASE, "domains": ["nigth"]}, "'night'"),
+        ({**BASE, "domains": ["night", "night"]}, "twice"),
+        ({**BASE, "domains": []}, "domains"),
+        ({**BASE, "method": {"preset": "standart"}}, "'standard'"),
+        ({**BASE, "cluster": {"actors": [3, 1]}}, "actors"),
+        ({**BASE, "cluster": {"gpus_per_actor": 1.5}}, "gpus_per_actor"),
+        ({"domains": ["night"]}, "dataset: missing"),
+        ("- a list", "mapping"),
+        ("a: [", "cannot be read"),
+        ("!!python/object/apply:os.system ['true']", "cannot be read"),
+    ],
+)
+def test_a_wrong_config_is_one_line(tmp_path, raw, part):
+    with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:
+        load_config(write(tmp_path, raw))
+    assert part in str(error.value)
+
+
+def test_changes_are_read_as_yaml(tmp_path):
+    changes = ["dataset.limit=7", "domains=[rain]", "method.steps=5", "validation.min_strength=null", "dataset.root=/other=place"]
+    config = load_config(write(tmp_path, BASE), changes)
+    assert (config.dataset.limit, config.domains, config.method.steps) == (7, ("rain",), 5)
+    assert config.validation.min_strength is None
+    assert config.dataset.root == "/other=place"
+    with pytest.raises(ConfigError, match="key=value"):
+        load_config(write(tmp_path, BASE), ["limit"])
+    with pytest.raises(ConfigError, match="did you mean 'limit'"):
+        load_config(write(tmp_path, BASE), ["dataset.limits=3"])
+
+
+def test_a_preset_can_be_overridden_in_single_settings():
+    config = parse_config({**BASE, "method": {"preset": "paper", "guidance": 3.0}})
+    assert (config.method.steps, config.method.guidance) == (50, 3.0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dataset": {"format": "bdd100k", "root": "/elsewhere"}},
+        {"cluster": {"actors": [4, 8], "batch_size": 2, "threads_per_actor": 3}},
+        {"validation": {"min_strength": 0.5}},
+    ],
+)
+def test_places_cluster_and_validation_are_no_part_of_the_plan(changes):
+    assert hashed(changes) == hashed()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dataset": {"format": "bdd100k", "root": "/data", "limit": 3}},
+        {"dataset": {"format": "bdd100k", "root": "/data", "split": "val"}},
+        {"dataset": {"format": "bdd100k", "root": "/data", "select": {"timeofday": ["daytime"]}}},
+        {"method": {"preset": "draft"}},
+        {"method": {"dtype": "bfloat16"}},
+        {"run": {"rng_key": 1}},
+        {"run": {"image_format": "jpeg"}},
+    ],
+)
+def test_what_decides_pixels_is_part_of_the_plan(changes):
+    assert hashed(changes) != hashed()
+
+
+def test_other_weights_or_profiles_are_another_plan():
+    config = parse_config(BASE)
+    assert plan_hash(config, "other", {"night": "a", "rain": "b"}) != hashed()
+    assert plan_hash(config, "model", {"night": "a", "rain": "c"}) != hashed()
+    assert validation_hash(parse_config({**BASE, "validation": {"min_strength": 0.5}}).validation) != validation_hash(config.validation)
+
+
+def test_every_augment_config_of_the_repository_loads(repo):
+    found = [p for p in (repo / "configs").glob("*.yaml") if "domains" in p.read_text() and "dataset:" in p.read_text()]
+    loaded = [load_config(p) for p in found if "task:" not in p.read_text()]
+    models = {c.model for c in loaded}
+    assert len(models) >= 4
+    assert {c.dataset.format for c in loaded} >= {"bdd100k", "cityscapes"}

@@ -1,0 +1,69 @@
+"""Batches become the manifest once, whatever is killed in between."""
+
+from __future__ import annotations
+
+import pytest
+
+from s2st_aug.records.manifest import MANIFEST_SCHEMA
+from s2st_aug.storage import shards
+from s2st_aug.storage.shards import commit_shard, gather, list_shards
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing below catches it."""
+
+
+def keys(made) -> list[tuple[str, str]]:
+    return sorted((r["scene_id"], r["domain"]) for r in made.run.read_manifest().to_pylist())
+
+
+def test_gathering_is_complete_and_leaves_no_shard(finished):
+    assert len(keys(finished)) == len(set(keys(finished))) == 8
+    assert not list(list_shards(finished.run.store))
+    assert finished.run.read_manifest().schema.equals(MANIFEST_SCHEMA)
+
+
+@pytest.mark.parametrize("deletes", [0, 1, 3])
+def test_a_kill_between_the_part_and_the_deletes_counts_nothing_twice(made, monkeypatch, deletes):
+    for number in range(4):
+        made.commit(number)
+    real, calls = type(made.run.store).delete, []
+
+    def delete(store, name):
+        if len(calls) == deletes:
+            raise Killed
+        calls.append(name)
+        real(store, name)
+
+    monkeypatch.setattr(type(made.run.store), "delete", delete)
+    with pytest.raises(Killed):
+        gather(made.run)
+    monkeypatch.undo()
+    gather(made.run)
+    assert len(keys(made)) == len(set(keys(made))) == 8
+
+
+def test_a_batch_is_committed_once(made):
+    shard = made.commit(0)
+    assert not commit_shard(made.run.store, shard, MANIFEST_SCHEMA.empty_table())
+    gather(made.run)
+    assert len(keys(made)) == 2
+
+
+def test_a_failed_row_is_replaced_by_its_retry(made):
+    made.commit(0, status="failed")
+    made.commit(1)
+    gather(made.run)
+    assert {r["status"] for r in made.run.read_manifest().to_pylist()} == {"ok", "failed"}
+    made.commit(0, status="ok", attempt=2)
+    gather(made.run)
+    assert [r["status"] for r in made.run.read_manifest().to_pylist()] == ["ok"] * 4
+
+
+def test_groups_stay_small(made, monkeypatch):
+    monkeypatch.setattr(shards, "PART_ROWS", 3)
+    for number in range(4):
+        made.commit(number)
+    gather(made.run)
+    assert len(made.run.manifest_parts()) == 2
+    assert len(keys(made)) == 8

@@ -1,0 +1,119 @@
+"""Writes are whole or absent, names cannot leave the folder, secrets are not shown, one run holds a folder."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s2st_aug.errors import RunFolderError, Stopped
+from s2st_aug.storage import lock as locks
+from s2st_aug.storage.lock import RunLock, is_live, read_holder
+from s2st_aug.storage.naming import image_name, safe_part
+from s2st_aug.storage.run_folder import RunFolder
+from s2st_aug.storage.store import LocalStore
+from s2st_aug.storage.uri import mask_uri
+
+
+@given(st.text(max_size=300), st.text(max_size=20))
+def test_no_name_leaves_its_folder(scene_id, domain):
+    parts = Path(image_name(domain, scene_id, "png")).parts
+    assert parts[0] == "images"
+    assert not {"..", ".", ""} & set(parts)
+    assert all(len(p.encode()) < 255 and not p.startswith(".") for p in parts)
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_two_names_stay_two(one, other):
+    assert (safe_part(one) == safe_part(other)) == (one == other)
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    store = LocalStore(tmp_path)
+    store.write_many({"a/b": b"old"})
+
+    def no_room(fd):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    with pytest.raises(Stopped, match="disk is full"):
+        store.write_many({"a/b": b"new", "c": b"1"})
+    assert store.read("a/b") == b"old"
+    assert sorted(store.names("")) == ["a/b"]
+
+
+def test_the_users_umask_is_kept(tmp_path):
+    before = os.umask(0o027)
+    try:
+        LocalStore(tmp_path).write_many({"x/y": b"1"})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x/y").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_second_writer_is_refused_by_the_file_system(tmp_path, monkeypatch):
+    store = LocalStore(tmp_path)
+    assert store.write_new("mark", b"1")
+    assert not store.write_new("mark", b"2")
+
+    def no_links(a, b):
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    assert store.write_new("other", b"1")
+    assert not store.write_new("other", b"2")
+    assert (store.read("mark"), store.read("other")) == (b"1", b"1")
+
+
+def test_passing_storage_errors_are_tried_again(tmp_path, monkeypatch):
+    (tmp_path / "x").write_bytes(b"1")
+    tries = iter([OSError(errno.ESTALE, "stale"), OSError(errno.EIO, "io"), None])
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    real = Path.read_bytes
+
+    def flaky(path):
+        error = next(tries)
+        if error:
+            raise error
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", flaky)
+    assert LocalStore(tmp_path).read("x") == b"1"
+
+
+@pytest.mark.parametrize(
+    "place", ["s3://key:pa55word@bucket/run", "s3://bucket/run?secret_key=pa55word&region=eu", "gs://b/r?access_token=pa55word"]
+)
+def test_secrets_are_masked(place):
+    assert "pa55word" not in mask_uri(place)
+    assert "bucket/run" in mask_uri(place) or "b/r" in mask_uri(place)
+
+
+def test_one_run_holds_a_folder(tmp_path):
+    run = RunFolder(tmp_path)
+    with RunLock(run), pytest.raises(RunFolderError, match=f"process {os.getpid()}"), RunLock(run):
+        pass
+    assert read_holder(run) is None
+
+
+def test_a_dead_process_or_a_silent_machine_is_stale(tmp_path):
+    run = RunFolder(tmp_path)
+    with RunLock(run):
+        me = read_holder(run)
+    fields = {name: getattr(me, name) for name in me.__slots__}
+    assert is_live(locks.Holder(**{**fields}))
+    assert not is_live(locks.Holder(**{**fields, "pid": 2**22 + 1}))
+    elsewhere = {**fields, "host": "another"}
+    assert is_live(locks.Holder(**{**elsewhere, "beat": time.time() - 100}))
+    assert is_live(locks.Holder(**{**elsewhere, "beat": time.time() + 3600}))  # a clock that jumped
+    stale = {**elsewhere, "beat": time.time() - 200}
+    assert not is_live(locks.Holder(**stale))
+    run.store.write_many({"lock": json.dumps(stale).encode()})
+    with RunLock(run):
+        assert read_holder(run).host != "another"
