@@ -100,7 +100,8 @@ def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:
 
 def _is_of(name: str, stem: str, variant: str | None) -> bool:
     middle = rf"\.{variant}" if variant else ""
-    return re.fullmatch(rf"{stem}{middle}(-\d{{5}}-of-\d{{5}})?{middle}\.safetensors", name) is not None
+    shard = r"(-\d{5}-of-\d{5})"
+    return re.fullmatch(rf"{stem}({middle}{shard}?|{shard}{middle})\.safetensors", name) is not None
 
 
 def hash_weights(folder: Path) -> str:

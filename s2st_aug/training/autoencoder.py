@@ -93,7 +93,7 @@ def train_autoencoder(
     optimizer = torch.optim.Adam(parameters, lr=settings.lr, betas=(0.9, 0.99))
     step, curve = _resume(network, optimizer, checkpoint)
     rng = np.random.default_rng([rng_key, step])
-    saved, running = time.monotonic(), 0.0
+    saved, losses = time.monotonic(), list[float]()
     while step < steps:
         for group in optimizer.param_groups:
             group["lr"] = settings.lr * cosine(step, steps, settings.lr_floor)
@@ -103,11 +103,12 @@ def train_autoencoder(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        step, running = step + 1, running + loss.item()
+        step += 1
+        losses.append(loss.item())
         if step % 25 == 0:
-            curve.append((step, running / 25))
-            log.info("autoencoder (%s) step %d of %d loss %.4f", part, step, steps, running / 25)
-            running = 0.0
+            curve.append((step, float(np.mean(losses))))
+            log.info("autoencoder (%s) step %d of %d loss %.4f", part, step, steps, curve[-1][1])
+            losses.clear()
         if time.monotonic() - saved > 120 or step == steps:
             save_checkpoint(checkpoint, pack("network", network.state_dict()) | pack("adam", adam_tensors(optimizer)), {"step": step, "curve": curve})
             saved = time.monotonic()

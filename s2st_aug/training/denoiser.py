@@ -79,7 +79,8 @@ def start_training(unet: torch.nn.Module, text_encoder: torch.nn.Module, setting
 def encode_all(encode: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, *, batch: int = 16, device: str = "cpu") -> torch.Tensor:
     """Latents of all images and of their mirror images: float16 `2n c h w`, the mirrored ones last."""
     both = torch.cat([images, images.flip(-1)])
-    parts = [encode(to_pixels(chunk).to(device, memory_format=torch.channels_last)).half().cpu() for chunk in both.split(batch)]
+    with torch.autocast(device, torch.bfloat16):
+        parts = [encode(to_pixels(chunk).to(device, memory_format=torch.channels_last)).half().cpu() for chunk in both.split(batch)]
     return torch.cat(parts)
 
 

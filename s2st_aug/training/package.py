@@ -39,16 +39,30 @@ class Networks:
 
 
 def write_model(folder: Path, networks: Networks, *, max_tokens: int, dtype: torch.dtype = torch.float16) -> None:
-    """Write every part but the card; existing weights are replaced."""
+    """Write every part but the card; existing weights are replaced.
+
+    The text encoder stays in float32: transformers loads a file in its own precision, diffusers in float32, and a plain
+    `StableDiffusionPipeline.from_pretrained` would mix the two.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / "model_index.json", MODEL_INDEX)
     _write_json(folder / "scheduler" / "scheduler_config.json", {"_class_name": "DDIMScheduler", **SCHEDULER_CONFIG})
     for name, network in (("unet", networks.unet), ("vae", networks.vae)):
         network.save_config(folder / name)
+        _drop_foreign_keys(folder / name / "config.json")
         _save_weights(folder / name / "diffusion_pytorch_model.safetensors", network, dtype)
     networks.text_encoder.config.to_json_file(_made(folder / "text_encoder" / "config.json"))
-    _save_weights(folder / "text_encoder" / "model.safetensors", networks.text_encoder, dtype)
+    _save_weights(folder / "text_encoder" / "model.safetensors", networks.text_encoder, torch.float32)
     write_tokenizer(folder / "tokenizer", networks.vocabulary, networks.merges, max_tokens=max_tokens)
+
+
+def _drop_foreign_keys(path: Path) -> None:
+    """diffusers writes keys that it warns about on reading."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content["_class_name"] == "AutoencoderTiny":
+        content.pop("block_out_channels", None)
+    content.pop("_name_or_path", None)
+    _write_json(path, content)
 
 
 def _save_weights(path: Path, network: torch.nn.Module, dtype: torch.dtype) -> None:

@@ -1,0 +1,211 @@
+"""The recipe: scenes, autoencoder, latents, UNet with text encoder, decoder, packaging. Every stage resumes where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load_file
+
+from s2st_aug.diffusion import networks
+from s2st_aug.errors import ConfigError, did_you_mean
+from s2st_aug.records.domains import CONDITIONS
+from s2st_aug.training import autoencoder as ae
+from s2st_aug.training import denoiser as dn
+from s2st_aug.training.checkpoints import load_checkpoint, save_checkpoint, unpack
+from s2st_aug.training.data import Sample, Source, list_samples, load_images, to_pixels
+from s2st_aug.training.package import Networks, read_vocabulary, write_model
+from s2st_aug.training.prompts import vocabulary_corpus
+from s2st_aug.training.scenes import render_training_scenes
+from s2st_aug.training.tokenizer import learn_vocabulary
+
+log = logging.getLogger(__name__)
+STAGES = ("scenes", "autoencoder", "denoiser", "decoder", "package")
+
+
+class SceneSettings(BaseModel):
+    """Procedural scenes to render first; `rng_key` apart from the ones that tests and demos use."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    folder: Path
+    count: int = 260
+    rng_key: int = 710001
+
+
+class TrainingConfig(BaseModel):
+    """All that decides a model: data, shapes, schedules."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    out: Path
+    data: tuple[Source, ...]
+    domains: tuple[str, ...] = CONDITIONS
+    scenes: SceneSettings | None = None
+    sizes: tuple[tuple[int, int], ...] = ((256, 192), (288, 160))  # w, h; the first is the native one
+    jpeg_quality: int = 92
+    autoencoder: ae.AutoencoderSettings = ae.AutoencoderSettings()
+    denoiser: dn.DenoiserSettings = dn.DenoiserSettings()
+    init_from: Path | None = None  # a folder of weights to begin from; its encoder is kept, so that its latents stay
+    rng_key: int = 0
+    device: str = "auto"
+    threads: int = 1
+
+
+def read_training_config(path: Path) -> TrainingConfig:
+    """A training config from YAML; raises ConfigError with every problem at once."""
+    try:
+        content = yaml.safe_load(path.read_text())
+        return TrainingConfig.model_validate(content)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {'; '.join(_problem(e) for e in error.errors())}") from None
+
+
+def _problem(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {where}{did_you_mean(str(error['loc'][-1]), TrainingConfig.model_fields)}"
+    return f"{where}: {error['msg']}"
+
+
+@dataclass(eq=False)
+class Recipe:
+    """One training, its checkpoints in `folder`."""
+
+    config: TrainingConfig
+    folder: Path
+
+    @property
+    def device(self) -> str:
+        """CUDA where it is, unless the config says otherwise."""
+        return self.config.device if self.config.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+
+    def run(self, stages: tuple[str, ...] = STAGES) -> Path:
+        """Run the stages in their order; gives the folder of the finished model."""
+        torch.set_num_threads(self.config.threads)
+        torch.manual_seed(self.config.rng_key)
+        for stage in stages:
+            log.info("%s: stage %s on %s", self.config.name, stage, self.device)
+            getattr(self, f"make_{stage}")()
+        return self.config.out
+
+    @cached_property
+    def samples(self) -> list[Sample]:
+        """The training images."""
+        return list_samples(self.config.data, self.config.domains)
+
+    @cached_property
+    def images(self) -> list[torch.Tensor]:
+        """The training images in memory, once per size."""
+        rng = np.random.default_rng(self.config.rng_key)
+        return [load_images(self.samples, size, quality=self.config.jpeg_quality, rng=rng) for size in self.config.sizes]
+
+    def make_scenes(self) -> None:
+        """Render the scenes that are not there yet."""
+        if self.config.scenes:
+            render_training_scenes(self.config.scenes.folder, self.config.scenes.count, rng_key=self.config.scenes.rng_key)
+
+    def make_autoencoder(self) -> None:
+        """Train the autoencoder, or take that of `init_from`; fold the normalisation of its latents."""
+        if self.config.init_from:
+            return
+        network = self._new_autoencoder()
+        settings = self.config.autoencoder
+        path = self.folder / "autoencoder.safetensors"
+        curve = ae.train_autoencoder(network, self.images, self.samples, settings, path, rng_key=self.config.rng_key, device=self.device)
+        rng = np.random.default_rng(1)
+        some = [to_pixels(self.images[0][rng.permutation(len(self.samples))[:200]])[i : i + 8].to(self.device) for i in range(0, 200, 8)]
+        ae.fold_normalisation(network, some)
+        save_checkpoint(self.folder / "vae.safetensors", network.state_dict(), {"curve": curve})
+
+    def make_denoiser(self) -> None:
+        """Train UNet and text encoder on the latents of the folded autoencoder."""
+        training, tokenizer = self._denoiser_training()
+        latents = self._latents()
+
+        def tokenize(prompts: list[str]) -> torch.Tensor:
+            return tokenizer(prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt").input_ids
+
+        path, settings = self.folder / "denoiser.safetensors", self.config.denoiser
+        dn.train_denoiser(training, tokenize, latents, self.samples, settings, path, rng_key=self.config.rng_key, device=self.device)
+
+    def make_decoder(self) -> None:
+        """Train the decoder on, behind the folded normalisation; the latents do not change."""
+        network = self.folded_autoencoder()
+        settings = self.config.autoencoder
+        if not settings.decoder_steps:
+            return
+        path = self.folder / "decoder.safetensors"
+        curve = ae.train_autoencoder(
+            network, self.images, self.samples, settings, path, rng_key=self.config.rng_key + 1, device=self.device, part="decoder"
+        )
+        save_checkpoint(self.folder / "vae-final.safetensors", network.state_dict(), {"curve": curve})
+
+    def make_package(self) -> None:
+        """Write the folder in Stable Diffusion format, with averaged weights; the model card is written apart."""
+        training, _ = self._denoiser_training()
+        training.resume(self.folder / "denoiser.safetensors")
+        vocabulary, merges = self._vocabulary()
+        vae = self.folded_autoencoder(final=True)
+        parts = Networks(training.average["unet"], vae, training.average["text_encoder"], vocabulary, merges)
+        write_model(self.config.out, parts, max_tokens=self.config.denoiser.max_tokens)
+        log.info("%s: step %d written to %s", self.config.name, training.step, self.config.out)
+
+    def folded_autoencoder(self, *, final: bool = False) -> Any:
+        """The autoencoder whose latents the UNet is trained on; `final`: with the decoder as far as it is trained."""
+        network = self._new_autoencoder()
+        path = self.folder / "vae.safetensors"
+        if path.is_file():
+            network.load_state_dict(load_checkpoint(path)[0])
+        decoder = self.folder / "decoder.safetensors"
+        if final and decoder.is_file():
+            network.load_state_dict(unpack("network", load_checkpoint(decoder)[0]))
+        return network.to(self.device, memory_format=torch.channels_last).eval()
+
+    def _new_autoencoder(self) -> Any:
+        if self.config.init_from:
+            return networks.read_autoencoder(self.config.init_from)
+        return networks.build_autoencoder(channels=self.config.autoencoder.channels, blocks=self.config.autoencoder.blocks)
+
+    def _vocabulary(self) -> tuple[dict[str, int], list[tuple[str, str]]]:
+        if self.config.init_from:
+            return read_vocabulary(self.config.init_from / "tokenizer")
+        words = [domain.replace("_", " ") for domain in self.config.domains if domain not in CONDITIONS]
+        return learn_vocabulary([*vocabulary_corpus(), *words], size=self.config.denoiser.vocabulary)
+
+    def _denoiser_training(self) -> tuple[dn.DenoiserTraining, Any]:
+        settings = self.config.denoiser
+        tokenizer = networks.build_tokenizer(*self._vocabulary(), max_length=settings.max_tokens)
+        text_encoder = networks.build_text_encoder(tokenizer, width=settings.text_width, layers=settings.text_layers)
+        w, h = (side // 2 ** (len(self.config.autoencoder.blocks) - 1) for side in self.config.sizes[0])
+        unet = networks.build_unet(channels=settings.channels, context_dim=settings.text_width, sample_size=(h, w))
+        if self.config.init_from:
+            unet.load_state_dict(_weights(self.config.init_from / "unet" / "diffusion_pytorch_model.safetensors"))
+            text_encoder.load_state_dict(_weights(self.config.init_from / "text_encoder" / "model.safetensors"), strict=False)
+        return dn.start_training(unet, text_encoder, settings, self.device), tokenizer
+
+    def _latents(self) -> list[torch.Tensor]:
+        """Latents of all images, kept beside the checkpoints under the hash of what they were made from."""
+        network = self.folded_autoencoder()
+        digest = hashlib.sha256(repr([str(s.path) for s in self.samples]).encode())
+        digest.update(next(network.encoder.parameters()).detach().float().cpu().numpy().tobytes())
+        path = self.folder / f"latents-{digest.hexdigest()[:12]}.safetensors"
+        if not path.is_file():
+            tensors = {str(i): dn.encode_all(network.encoder, images, device=self.device) for i, images in enumerate(self.images)}
+            save_checkpoint(path, tensors, {})
+        return [value for _, value in sorted(load_checkpoint(path)[0].items())]
+
+
+def _weights(path: Path) -> dict[str, torch.Tensor]:
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(path).items()}
