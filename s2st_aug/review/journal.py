@@ -58,7 +58,7 @@ def refresh(dataset: Any, sample_id: str) -> str:
     sample["decision"] = whole
     kept = [t for t in sample.tags if t not in TAGS.values()]
     sample.tags = kept + ([TAGS[whole]] if whole in TAGS else [])
-    for label in _labels(sample):
+    for label in labels_of(sample):
         decided = by_object.get(label["object_id"])
         label["decision"] = decided
         label.tags = [decided] if decided else []
@@ -66,6 +66,7 @@ def refresh(dataset: Any, sample_id: str) -> str:
     return whole
 
 
-def _labels(sample: Any) -> list[Any]:
+def labels_of(sample: Any) -> list[Any]:
+    """Boxes and lines of a sample."""
     boxes, lines = sample["boxes"], sample["lines"]
     return [*(boxes.detections if boxes else ()), *(lines.polylines if lines else ())]

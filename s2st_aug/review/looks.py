@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from s2st_aug.review.labels import MEASURE_FIELDS, TEXT_FIELDS
+from s2st_aug.review.documents import MEASURE_FIELDS, TEXT_FIELDS
 
 VERDICT_COLOURS = {"keep": "#3fb950", "ignore": "#d29922", "lost": "#f85149"}
 DOMAIN_COLOUR = "#58a6ff"

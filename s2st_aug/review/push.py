@@ -11,10 +11,9 @@ from types import ModuleType
 from typing import Any
 
 from s2st_aug.errors import RunFolderError, UsageError
-from s2st_aug.review import looks
+from s2st_aug.review import documents, looks
 from s2st_aug.review.door import connect
 from s2st_aug.review.journal import JOURNAL, TAGS, decision_of, entry_of, state_of
-from s2st_aug.review.labels import Labeller
 from s2st_aug.review.sources import ReviewScene, Row, fingerprint, read_review_scenes
 from s2st_aug.storage import RunFolder
 from s2st_aug.storage.decisions import Decision, from_table, new_only
@@ -83,9 +82,9 @@ def push(run: RunFolder, *, name: str | None = None) -> PushSummary:
     fresh = {v for v in shown if v not in known or v in stale}
     decided = _decisions(run, known)
     _forget(dataset, [k.sample_id for k in stale.values()])
-    labeller = Labeller(fo, {label: int(number) for number, label in dataset.default_mask_targets.items()})
-    _add(dataset, _Builder(fo, labeller, run, shown, decided), read_review_scenes(run, fresh), _sources(dataset))
-    dataset.default_mask_targets = {number: label for label, number in labeller.numbers.items()}
+    numbers = {label: int(number) for number, label in dataset.default_mask_targets.items()}
+    _add(dataset, _Builder(dataset._doc.id, numbers, run, shown, decided), read_review_scenes(run, fresh), _sources(dataset))
+    dataset.default_mask_targets = {number: label for label, number in numbers.items()}
     looks.dress(fo, dataset)
     _catch_up(dataset, {v: k for v, k in known.items() if v not in stale}, decided)
     held = sum(len(d) for d in decided.values())
@@ -165,48 +164,45 @@ def _add(dataset: Any, builder: _Builder, scenes: Iterator[ReviewScene], present
     _write(dataset, batch)
 
 
-def _write(dataset: Any, batch: Sequence[Any]) -> None:
+def _write(dataset: Any, batch: Sequence[documents.Document]) -> None:
+    """Into the collection itself, which FiftyOne's own adding ends in too, after a slower way."""
     if batch:
-        for name in {sample["group"].name for sample in batch} - set(dataset.group_slices):
+        for name in {one["group"]["name"] for one in batch} - set(dataset.group_slices):
             dataset.add_group_slice(name, "image")
-        dataset.add_samples(batch, expand_schema=False, validate=False, progress=False)
+        dataset._sample_collection.insert_many(batch, ordered=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Builder:
     """Makes the samples of one scene: the source, its true renders, its variants."""
 
-    fo: ModuleType
-    labeller: Labeller
+    dataset_id: Any
+    numbers: dict[str, int]  # stuff classes in masks; grows
     run: RunFolder
     fingerprints: Mapping[str, str]
     decided: Mapping[str, list[Decision]]
 
-    def samples(self, scene: ReviewScene, present: set[tuple[str, str]]) -> Iterator[Any]:
+    def samples(self, scene: ReviewScene, present: set[tuple[str, str]]) -> Iterator[documents.Document]:
         """Samples that the dataset does not hold yet."""
-        group = self.fo.Group(id=group_id(scene.scene_id))
-        slices = {"source": scene.source, **{f"true_{name}": path for name, path in scene.renders.items()}}
-        for name, path in slices.items():
-            if (scene.scene_id, name) not in present:
-                yield self._plain(scene, group.element(name), name, str(path))
-        for row in scene.rows:
-            yield self._variant(scene, group.element(row["domain"]), row)
-
-    def _plain(self, scene: ReviewScene, element: Any, name: str, path: str) -> Any:
         row = scene.rows[0]
-        fields = self.labeller.fields(scene.objects, () if scene.objects else row["objects"], _size(row), {})
-        own = {k: row[k] for k in ("scene_id", "dataset", "split")}
-        return self.fo.Sample(filepath=path, group=element, domain=name, **own, **fields)
+        labels = documents.Labels.of(scene.objects, row["objects"], _size(row), self.numbers)
+        for name, path in {"source": scene.source, **{f"true_{name}": path for name, path in scene.renders.items()}}.items():
+            if (scene.scene_id, name) not in present:
+                fields = {k: row[k] for k in ("scene_id", "dataset", "split")} | {"domain": name} | labels.fields((), {})
+                yield documents.sample(self.dataset_id, str(path), group_id(scene.scene_id), name, fields)
+        for row in scene.rows:
+            yield self._variant(scene, row, labels)
 
-    def _variant(self, scene: ReviewScene, element: Any, row: Row) -> Any:
+    def _variant(self, scene: ReviewScene, row: Row, labels: documents.Labels) -> documents.Document:
         decisions = self.decided.get(row["variant_id"], [])
         whole, by_object = state_of(decisions)
-        fields = self.labeller.fields(scene.objects, row["objects"], _size(row), by_object)
-        fields |= {name: row[name] for name in ROW_FIELDS} | measures(row)
-        fields |= {"decision": whole, "tags": [TAGS[whole]] if whole in TAGS else [], JOURNAL: [entry_of(d) for d in decisions]}
-        fields |= {"hallucinations": self.labeller.hallucinations(row["hallucinations"], _size(row))}
+        fields = labels.fields(row["objects"], by_object) | {name: row[name] for name in ROW_FIELDS} | measures(row)
+        fields |= {"decision": whole, JOURNAL: [entry_of(d) for d in decisions]}
+        fields |= {"hallucinations": documents.hallucinations(row["hallucinations"], _size(row))}
         fields |= {"source_path": str(scene.source), "fingerprint": self.fingerprints[row["variant_id"]]}
-        return self.fo.Sample(filepath=str(self.run.image_file(row["image"])), group=element, **fields)
+        tags = [TAGS[whole]] if whole in TAGS else []
+        path = str(self.run.image_file(row["image"]))
+        return documents.sample(self.dataset_id, path, group_id(scene.scene_id), row["domain"], fields, tags)
 
 
 def measures(row: Row) -> dict[str, float | int]:

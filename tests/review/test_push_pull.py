@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from s2st_aug.errors import UsageError
-from s2st_aug.review.fakes import FakeRun, make_run
+from s2st_aug.review.fakes import make_run
 from s2st_aug.storage.decisions import Decision, from_table, to_table
 
 pytestmark = pytest.mark.usefixtures("mongo")
@@ -118,3 +118,56 @@ def test_decisions_of_another_machine_reach_the_samples(run):
     run.append_decisions(to_table([decide(variant_id, "reject")]))
     push(run)
     assert samples(run).match({"variant_id": variant_id}).first().decision == "reject"
+
+
+def test_documents_are_what_fiftyone_itself_would_store(run):
+    """Guards the quick way of writing against another version of FiftyOne."""
+    import fiftyone as fo
+    import numpy as np
+
+    from s2st_aug.records.scene import SceneObject
+    from s2st_aug.review.documents import Labels, hallucinations, sample
+
+    mask = np.zeros((72, 128), bool)
+    mask[10:20, 30:50] = True
+    objects = [
+        SceneObject("a", "box", "car", (1.0, 2.0, 33.0, 38.0)),
+        SceneObject("b", "mask", "person", (30.0, 10.0, 50.0, 20.0), mask=mask),
+        SceneObject("c", "polyline", "lane", (0.0, 0.0, 64.0, 36.0), (np.array([[0, 0], [64, 36]]),)),
+        SceneObject("d", "stuff", "road", (30.0, 10.0, 50.0, 20.0), mask=mask),
+    ]
+    numbers = {}
+    fields = Labels.of(objects, (), (128, 72), numbers).fields((), {})
+    fields["hallucinations"] = hallucinations([{"kind": "lamp", "bbox": (0, 0, 64, 36), "score": 0.5}], (128, 72))
+    ours = sample(None, "/x.png", "0" * 24, "night", fields)
+    own = {"kind": "box", "signal": None}
+    boxes = [
+        fo.Detection(label="car", bounding_box=[1 / 128, 2 / 72, 32 / 128, 36 / 72], object_id="a", **own),
+        fo.Detection(
+            label="person",
+            bounding_box=[30 / 128, 10 / 72, 20 / 128, 10 / 72],
+            mask=mask[10:20, 30:50],
+            object_id="b",
+            **own | {"kind": "mask"},
+        ),
+    ]
+    line = fo.Polyline(label="lane", points=[[[0.0, 0.0], [0.5, 0.5]]], object_id="c", **own | {"kind": "polyline"})
+    theirs = fo.Sample(
+        filepath="/x.png",
+        group=fo.Group(id="0" * 24).element("night"),
+        boxes=fo.Detections(detections=boxes),
+        lines=fo.Polylines(polylines=[line]),
+        stuff=fo.Segmentation(mask=mask.astype(np.uint8)),
+        hallucinations=fo.Detections(detections=[fo.Detection(label="lamp", bounding_box=[0, 0, 0.5, 0.5], confidence=0.5)]),
+    ).to_mongo_dict()
+    assert numbers == {"road": 1}
+    assert plain(ours) == plain({k: v for k, v in theirs.items() if k != "metadata"} | {"_id": None})
+
+
+def plain(value):
+    """Without what differs by its nature: ids, random numbers, times."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items() if k not in ("_id", "_rand", "created_at", "last_modified_at", "_dataset_id")}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return bytes(value) if isinstance(value, bytes) else value
