@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@rm -f $(VENV)/.installed-* && touch $@
 
 demo: $(STAMP)  ## procedural scenes to night and rain, on the embedded model (RUN=DIR)
-	@test -f $(RUN)-scenes/pairs.parquet || $(S2ST) scenes $(RUN)-scenes --count $(COUNT) --format bdd100k --conditions day,night,rain
+	@test -f $(RUN)-scenes/pairs.parquet || $(S2ST) scenes $(RUN)-scenes --count $(COUNT) --format bdd100k --conditions day,night,rain --val-share 0
 	@$(S2ST) augment configs/demo.yaml --run $(RUN) --set dataset.root=$(RUN)-scenes/day
 	@$(S2ST) report $(RUN)
 

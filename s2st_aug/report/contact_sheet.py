@@ -98,7 +98,7 @@ def _scene_cells(folder: RunFolder, info: RunInfo, rows: list[Row], domains: lis
 def _source_cell(info: RunInfo, row: Row, lines: dict[str, tuple[np.ndarray, ...]]) -> Cell:
     picture = read_or_none(Path(info.dataset_root) / row["source_image"])
     caption = (row["scene_id"], f"{len(row['objects'])} labels" if picture is not None else "the source image is not there")
-    return Cell(picture, tuple(_outlines(row["objects"], lines, keep_all=True)), caption)
+    return Cell(picture, tuple(outlines_of(row["objects"], lines, keep_all=True)), caption)
 
 
 def _variant_cell(folder: RunFolder, row: Row | None, lines: dict[str, tuple[np.ndarray, ...]]) -> Cell:
@@ -107,17 +107,18 @@ def _variant_cell(folder: RunFolder, row: Row | None, lines: dict[str, tuple[np.
     picture = read_or_none(folder.image_file(row["image"])) if row["image"] else None
     measures = f"strength {_number(row['strength'])} · structure {_number(row['structure'])} · {row['status']}"
     why = "; ".join(row["reasons"]) if row["status"] != "ok" else count_verdicts(row["objects"])
-    return Cell(picture, tuple(_outlines(row["objects"], lines, keep_all=False)), (measures, why), STATUSES[row["status"]])
+    return Cell(picture, tuple(outlines_of(row["objects"], lines, keep_all=False)), (measures, why), STATUSES[row["status"]])
 
 
-def _outlines(objects: list[Row], lines: dict[str, tuple[np.ndarray, ...]], *, keep_all: bool) -> list[Outline]:
+def outlines_of(objects: list[Row], lines: dict[str, tuple[np.ndarray, ...]], *, keep_all: bool) -> list[Outline]:
+    """What to draw: boxes, lanes and polygons by their own lines; masks and stuff only where lost, as boxes."""
     found = []
     for o in objects:
-        if o["kind"] == "stuff":
+        verdict = "keep" if keep_all else o["verdict"]
+        if o["kind"] in ("mask", "stuff") and verdict != "lost":
             continue
-        mark = VERDICTS["keep" if keep_all else o["verdict"]]
         pieces = lines.get(o["object_id"], ()) if o["kind"] in ("polyline", "polygon") else ()
-        found += [Outline(mark, tuple(o["bbox"]), piece) for piece in pieces] or [Outline(mark, tuple(o["bbox"]))]
+        found += [Outline(VERDICTS[verdict], tuple(o["bbox"]), p) for p in pieces] or [Outline(VERDICTS[verdict], tuple(o["bbox"]))]
     return found
 
 

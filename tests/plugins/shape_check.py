@@ -1,7 +1,7 @@
-"""The type checker behind the shape hook: beartype, but for functions whose names only a type checker can see.
+"""The type checker behind the shape hook: beartype, for the functions that name an array's shape; mypy checks the others.
 
-An annotation imported under TYPE_CHECKING, or a protocol that is not for run time, cannot be
-checked when the tests run; mypy checks those.
+An annotation imported under TYPE_CHECKING, or a protocol that is not for run time, cannot be checked when the tests
+run: such a function is left as it is.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ CONF = BeartypeConf(is_pep484_tower=True)  # an int is a float, as PEP 484 has i
 
 
 def check(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` under beartype where all its annotations resolve, else as it is."""
+    """`function` under beartype where it names a shape and all its annotations resolve, else as it is."""
     if not inspect.isfunction(function):
         return function
     try:
         hints = typing.get_type_hints(function, include_extras=True)
-        return beartype(conf=CONF)(_resolved(function, hints))
+        return beartype(conf=CONF)(_resolved(function, hints)) if "jaxtyping." in repr(hints) else function
     except Exception:
         return function
 

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from s2st_aug.cli import build_group
+from s2st_aug.cli.terminal import run_group
+from s2st_aug.images import read_image
+
+CONFIG = "dataset: {{format: bdd100k, root: {root}, split: train}}\ndomains: [night, rain]\n"
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("scenes") / "s"
+    assert (
+        run_group(build_group(), ["scenes", str(out), "--count", "3", "--size", "192x108", "--val-share", "0", "--conditions", "day"]) == 0
+    )
+    return out
+
+
+@pytest.fixture
+def config(scenes: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(CONFIG.format(root=scenes / "day"))
+    return path
+
+
+def preview(config: Path, *words: str) -> int:
+    return run_group(build_group(), ["preview", str(config), "--kit", "fake", *words])
+
+
+def test_a_sweep_makes_a_column_for_each_value_and_domain(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain, swept = tmp_path / "plain.png", tmp_path / "swept.png"
+    assert preview(config, "-n", "2", "--out", str(plain)) == 0
+    assert preview(config, "-n", "2", "--sweep", "method.guidance=2,3", "--out", str(swept)) == 0
+    assert read_image(swept).shape[1] - read_image(plain).shape[1] == 2 * (384 + 8)
+    shown = capsys.readouterr().out
+    assert "guidance=3" in shown
+    assert str(swept) in shown
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["plain.png", "small.yaml", "swept.png"]
+
+
+def test_a_scene_that_cannot_be_read_is_a_grey_cell_and_exit_1(config: Path, scenes: Path, tmp_path: Path) -> None:
+    broken = next((scenes / "day" / "images").rglob("*.[jp][pn]g"))
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:200])
+    try:
+        assert preview(config, "--out", str(tmp_path / "x.png")) == 1
+    finally:
+        broken.write_bytes(whole)
+    assert (tmp_path / "x.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--sweep", "method.guidnce=1,2"], "did you mean 'guidance'"),
+        (["--sweep", "method.guidance"], "key=a,b,c"),
+        (["--sweep", "run.rng_key=" + ",".join(map(str, range(13)))], "26 columns"),
+        (["-n", "0"], "greater than or equal to 1"),
+        (["--out", "/no/such/folder/x.png"], "is not a folder"),
+    ],
+)
+def test_wrong_usage_starts_nothing(config: Path, words: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert preview(config, *words) == 2
+    assert hint in capsys.readouterr().err
