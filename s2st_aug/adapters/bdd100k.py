@@ -15,7 +15,7 @@ from typing import Any
 from s2st_aug.adapters import bdd100k_masks
 from s2st_aug.adapters.bdd100k_labels import objects_of
 from s2st_aug.adapters.cards import Card, LabelTree
-from s2st_aug.adapters.json_stream import TOO_DEEP, Element, parse_record, read_span, stream
+from s2st_aug.adapters.json_stream import ARRAY, TOO_DEEP, Element, parse_record, read_span, stream
 from s2st_aug.adapters.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of, unique, unique_ids
 from s2st_aug.adapters.references import join_reference, split_reference
 from s2st_aug.adapters.tree import FilesByStem, file_key, files_of, tree_of
@@ -52,12 +52,19 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
 
 def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:
     """Every label of one scene; parses one record and the scene's own masks. Raises LabelError for a bad record."""
+    return unique_ids(item for found in _by_reference(card, root, scene) for item in found)
+
+
+def label_counts(card: Card, root: Path, scene: Scene) -> list[int]:
+    """How many labels come from the scene's own record and from each of its extra files, in that order."""
+    return [len(found) for found in _by_reference(card, root, scene)]
+
+
+def _by_reference(card: Card, root: Path, scene: Scene) -> Iterator[list[SceneObject]]:
     own = [join_reference(scene.label_file, scene.label_key)] if scene.label_file else []
-    found: list[SceneObject] = []
     for index, reference in enumerate([*own, *scene.extra_files]):
         tree = tree_of(reference, scene.split, card.labels)
-        found += _objects(root, reference, tree, prefix=f"{tree.name}/" if tree and index else "")
-    return unique_ids(found)
+        yield _objects(root, reference, tree, prefix=f"{tree.name}/" if tree and index else "")
 
 
 def _objects(root: Path, reference: str, tree: LabelTree | None, *, prefix: str) -> list[SceneObject]:
@@ -79,6 +86,8 @@ def _frames(root: Path, tree: LabelTree, split: str) -> Iterator[Frame]:
 
 def _listed(root: Path, file: str) -> Iterator[Frame]:
     for element in stream(root / file, skim=True):
+        if element.value is ARRAY:
+            continue
         if element.array in ("", "frames"):
             yield _frame(element, file)
         elif element.array in ("name", "labels"):

@@ -17,7 +17,7 @@ import numpy as np
 
 from s2st_aug.adapters.bdd100k_labels import decode_rle, mask_box, number, outline_box
 from s2st_aug.adapters.cards import Card, LabelTree
-from s2st_aug.adapters.json_stream import Element, parse_record, read_span, stream
+from s2st_aug.adapters.json_stream import ARRAY, Element, parse_record, read_span, stream
 from s2st_aug.adapters.label_images import read_label_image
 from s2st_aug.adapters.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of, unique, unique_ids
 from s2st_aug.adapters.references import join_reference, split_reference
@@ -72,6 +72,8 @@ class _Index:
         index = cls(file, root / file, masks)
         bounds: list[int] = []
         for element in stream(root / file, skim=True):
+            if element.value is ARRAY:
+                continue
             if element.array == "annotations":
                 index._annotation(element)
             elif element.array == "categories":
@@ -92,7 +94,7 @@ class _Index:
     def images(self) -> Iterator[tuple[int | str, str, LabelKey]]:
         """Every entry of `images`: its id, its file name, where it is."""
         for element in stream(self.path, skim=True):
-            if element.array == "images":
+            if element.array == "images" and element.value is not ARRAY:
                 where = f"{self.file} at byte {element.start}"
                 value = element.value if isinstance(element.value, dict) else {}
                 yield _image_id(value.get("id"), where), safe_name(value.get("file_name"), where), element.key()

@@ -35,11 +35,22 @@ def _int(text: str) -> int | float:
 _DECODE_ENDLESS = json.JSONDecoder(parse_int=_int).raw_decode
 
 
+def decode_value(text: str, at: int) -> tuple[Any, int]:
+    """The JSON value at `at` and where it ends; integers of any length. Raises ValueError or RecursionError."""
+    try:
+        return _DECODE(text, at)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # an integer of thousands of digits
+        return _DECODE_ENDLESS(text, at)
+
+
 class TooDeep:
     """Stands for a value that nests too deeply, or holds too long a number, to be decoded."""
 
 
 TOO_DEEP = TooDeep()
+ARRAY = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +155,7 @@ class _Window:
     def _try_element(self, array: str) -> Element | None:
         """The value at the cursor, or None where the window ends too early."""
         try:
-            value, end = self._decode()
+            value, end = decode_value(self.text, self.pos)
         except json.JSONDecodeError as error:
             if self.ended or (len(self.text) - error.pos > _NEAR_END and "Unterminated" not in error.msg):
                 raise self.broken(error.msg, error.pos) from None
@@ -156,14 +167,6 @@ class _Window:
         start, text = self.base + self.pos, self.text[self.pos : end]
         self.pos = end
         return Element(array, start, text, value if text.isascii() else self._as_utf8(text, start, value))
-
-    def _decode(self) -> tuple[Any, int]:
-        try:
-            return _DECODE(self.text, self.pos)
-        except json.JSONDecodeError:
-            raise
-        except ValueError:  # an integer of thousands of digits
-            return _DECODE_ENDLESS(self.text, self.pos)
 
     def _as_utf8(self, text: str, start: int, value: Any) -> Any:
         if value is TOO_DEEP:
@@ -188,8 +191,10 @@ class _Window:
 def stream(path: Path, *, skim: bool = False) -> Iterator[Element]:
     """Every element of a top-level list, or of every array that is a member of a top-level object.
 
-    Other members of the object come as one element each, named by their key. With `skim`, the lists inside an element are not decoded
-    and come as empty ones. Raises DatasetError for what is not JSON, not UTF-8, or a record larger than `RECORD_LIMIT`.
+    An array that is a member begins with an element of no text and value `ARRAY`; other members come as one element each, named by their
+    key. With `skim`, the lists inside an element are not decoded and come as empty ones.
+
+    Raises DatasetError for what is not JSON, not UTF-8, or a record larger than `RECORD_LIMIT`.
     """
     try:
         with open(path, "rb") as file:
@@ -233,6 +238,7 @@ def _member(window: _Window, *, skim: bool) -> Iterator[Element]:
     name = str(window.element("").value)
     window.expect(":")
     if window.peek() == "[":
+        yield Element(name, window.base + window.pos, "", ARRAY)
         window.expect("[")
         yield from _array(window, name, skim=skim)
     else:

@@ -29,6 +29,13 @@ def stem_in(tree: LabelTree, split: str, file: str) -> str:
     return file[len(prefix) : len(file) - len(suffix)]
 
 
+def rename_in(tree: LabelTree, file: str, stem: str, new: str) -> str:
+    """The file's name with another stem: where the pattern says, or at the end of the name."""
+    tail = tree.path.rpartition("{stem}")[2]
+    tail = tail if file.endswith(stem + tail) else "." + file.rpartition(".")[2]
+    return file[: len(file) - len(stem + tail)] + new + tail
+
+
 def tree_of(reference: str, split: str, trees: tuple[LabelTree, ...]) -> LabelTree | None:
     """The tree that a label file belongs to."""
     path, _ = split_reference(reference)

@@ -20,7 +20,7 @@ from s2st_aug.adapters.tree import file_key
 from s2st_aug.errors import DatasetError, LabelError
 from s2st_aug.records.scene import Scene, SceneObject
 
-_DATA = ("data.yaml", "dataset.yaml", "data.yml")
+DATA_FILES = ("data.yaml", "dataset.yaml", "data.yml")
 _LIMIT = 1 << 20
 
 
@@ -83,7 +83,7 @@ def _listed(root: Path, place: str) -> list[str]:
 
 def data_yaml(root: Path) -> dict[str, Any]:
     """The data.yaml at the root, or an empty dict; raises DatasetError for what is no YAML mapping."""
-    path = next((root / name for name in _DATA if (root / name).is_file()), None)
+    path = next((root / name for name in DATA_FILES if (root / name).is_file()), None)
     return _parsed(path, path.stat().st_mtime_ns) if path else {}
 
 

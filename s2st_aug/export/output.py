@@ -1,0 +1,150 @@
+"""The folder that an export writes: built beside its place, hashed file by file, put in place as a whole at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Literal
+
+from s2st_aug.errors import CheckFailed, UsageError
+
+LOCK = "s2st_aug.lock.json"
+Link = Literal["copy", "hard"]
+_WORKERS = 4
+_PENDING = 256
+
+
+class OutputFolder:
+    """Files by POSIX name below `out`, each with its SHA-256. Use it as a context; `finish` puts it in place."""
+
+    def __init__(self, out: Path, link: Link) -> None:
+        self.out, self.link = out, link
+        self.partial = out.parent / f".{out.name}.s2st_aug-partial"
+        self.sha256: dict[str, str] = {}
+        self._made: set[str] = set()
+        self._pool = ThreadPoolExecutor(_WORKERS)
+        self._pending: deque[tuple[str, Future[str]]] = deque()
+
+    def __enter__(self) -> OutputFolder:
+        refuse_foreign(self.out)
+        shutil.rmtree(self.partial, ignore_errors=True)
+        try:
+            self.partial.mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(f"--out {self.out}: cannot be made ({error.strerror})") from None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def write(self, name: str, data: bytes) -> None:
+        """A file of its own bytes."""
+        self.path(name).write_bytes(data)
+        self.sha256[name] = hashlib.sha256(data).hexdigest()
+
+    def place(self, name: str, source: Path, expected: str | None = None) -> None:
+        """Copy or link a file, in a thread; raises CheckFailed (here or at the end) where its hash is not the expected one."""
+        target = self.path(name)
+        self.sha256[name] = ""
+        self._pending.append((name, self._pool.submit(_place, source, target, self.link, expected)))
+        while len(self._pending) > _PENDING:
+            self._settle()
+
+    def later(self, name: str, make: Future[bytes]) -> None:
+        """A file whose bytes another thread makes."""
+        target = self.path(name)
+        self.sha256[name] = ""
+        self._pending.append((name, self._pool.submit(_write, target, make)))
+
+    def path(self, name: str) -> Path:
+        """Where a file of the export is written; its folder is made. Raises UsageError for a name twice or one that leaves the folder."""
+        if name in self.sha256 or name.startswith("/") or ".." in PurePosixPath(name).parts:
+            raise UsageError(f"{name!r} cannot be written: it is there already, or lies outside of the export")
+        folder = name.rpartition("/")[0]
+        if folder not in self._made:
+            (self.partial / folder).mkdir(parents=True, exist_ok=True)
+            self._made.add(folder)
+        return self.partial / name
+
+    def settle(self) -> None:
+        """Wait for every copy."""
+        while self._pending:
+            self._settle()
+
+    def _settle(self) -> None:
+        name, future = self._pending.popleft()
+        self.sha256[name] = future.result()
+
+    def finish(self, lock: dict[str, object]) -> None:
+        """Write the lock file and put the folder in place of what an earlier export left there."""
+        self.settle()
+        files = {name: self.sha256[name] for name in sorted(self.sha256)}
+        text = json.dumps(lock | {"files": files}, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+        (self.partial / LOCK).write_bytes(text.encode())
+        if self.out.exists():
+            shutil.rmtree(self.out)
+        self.partial.replace(self.out)
+
+
+def _place(source: Path, target: Path, link: Link, expected: str | None) -> str:
+    try:
+        with open(source, "rb") as file:
+            data = file.read()
+        sha256 = hashlib.sha256(data).hexdigest()
+        if expected is not None and sha256 != expected:
+            raise CheckFailed(f"{source}: not the file that the run recorded (SHA-256 {sha256[:12]}…, expected {expected[:12]}…)")
+        if link == "copy" or not _linked(source, target):
+            target.write_bytes(data)
+        return sha256
+    except OSError as error:
+        raise CheckFailed(f"{source}: cannot be copied to {target.name} ({error.strerror or error})") from None
+
+
+def _linked(source: Path, target: Path) -> bool:
+    """Whether a hard link could be made; another file system takes a copy."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        return False
+    return True
+
+
+def _write(target: Path, make: Future[bytes]) -> str:
+    data = make.result()
+    target.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def refuse_foreign(out: Path) -> None:
+    """Raises UsageError unless `out` is absent, empty, or an earlier export that nobody added to."""
+    if not out.exists() and not out.is_symlink():
+        return
+    if not out.is_dir():
+        raise UsageError(f"--out {out}: expected a folder, found a file")
+    if not any(out.iterdir()):
+        return
+    if not (out / LOCK).is_file():
+        raise UsageError(f"--out {out}: the folder is not empty and holds no {LOCK}: not an export of ours; choose another")
+    foreign = sorted(_files(out) - _locked(out))
+    if foreign:
+        raise UsageError(
+            f"--out {out}: holds {len(foreign)} files that no export wrote, the first {foreign[0]}; move them or choose another"
+        )
+
+
+def _files(out: Path) -> set[str]:
+    return {p.relative_to(out).as_posix() for p in out.rglob("*") if not p.is_dir() or p.is_symlink()} - {LOCK}
+
+
+def _locked(out: Path) -> set[str]:
+    try:
+        return set(json.loads((out / LOCK).read_bytes())["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"--out {out}: its {LOCK} cannot be read; choose another folder") from None

@@ -1,0 +1,212 @@
+"""Which variants and which sources an export holds: the gates' verdict, people's decisions, the share of synthetic images."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from s2st_aug.errors import UsageError
+from s2st_aug.storage.decisions import Decision, Target
+
+COLUMNS = [
+    *("variant_id", "scene_id", "dataset", "split", "domain", "status", "source_image", "source_sha256", "image", "image_sha256"),
+    *("label_file", "label_sha256", "label_key", "objects"),
+]
+HELD_OUT = frozenset({"val", "valid", "validation", "test", "testing"})
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One synthetic image that goes out, and which of its labels no longer hold as they are."""
+
+    variant_id: str
+    scene_id: str
+    domain: str
+    image: str  # below the run folder
+    image_sha256: str
+    ignored: frozenset[str]  # object ids: to be ignored in training
+    lost: frozenset[str]  # those of them that the variant shows no more
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What goes out: variants by scene, and the sources with their hashes."""
+
+    variants: dict[str, list[Variant]]
+    sources: dict[str, str | None]  # scene id -> SHA-256 of the source image, in the run
+    label_keys: dict[str, str | None]  # scene id -> where its record was, for every scene that is needed
+    classes: dict[str, Counter[str]] = field(default_factory=dict)  # domain ("source" for real) -> labels by class
+    ignored: dict[str, int] = field(default_factory=dict)  # domain -> labels that a verdict asks to ignore
+
+    def scenes(self) -> set[str]:
+        """Every scene of which anything goes out."""
+        return self.variants.keys() | self.sources.keys()
+
+    @property
+    def synthetic(self) -> int:
+        """How many variants go out."""
+        return sum(map(len, self.variants.values()))
+
+
+def select(table: pa.Table, decisions: dict[Target, Decision], *, accepted_only: bool, mix: float | None, balance: bool) -> Selection:
+    """Rows of the manifest to what goes out; raises UsageError where nothing does, or the run is of a held-out split."""
+    _refuse_held_out(table)
+    objects = _Objects.of(table)
+    rows = table.drop_columns(["objects"]).to_pylist()
+    said = _on_labels(decisions)
+    variants = [
+        _variant(row, index, objects, said) for index, row in enumerate(rows) if _goes_out(row, decisions, accepted_only=accepted_only)
+    ]
+    if balance:
+        variants = _balanced(variants)
+    sources = {row["scene_id"]: row["source_sha256"] for row in rows if row["source_sha256"]}
+    variants, sources = _mixed(variants, sources, mix)
+    if not variants and mix != 0:
+        raise UsageError(_nothing(rows, accepted_only=accepted_only))
+    return _counted(variants, sources, rows, objects)
+
+
+def _refuse_held_out(table: pa.Table) -> None:
+    held_out = sorted(set(table["split"].unique().to_pylist()) & HELD_OUT)
+    if held_out:
+        raise UsageError(
+            f"the run is of split {held_out[0]!r}: synthetic images never go into a split that is held out; export a run of train"
+        )
+
+
+def _goes_out(row: dict[str, object], decisions: dict[Target, Decision], *, accepted_only: bool) -> bool:
+    decision = decisions.get((str(row["variant_id"]), None))
+    said = decision.decision if decision else None
+    if row["image"] is None:
+        return False
+    return said == "accept" if accepted_only else row["status"] == "ok" and said not in ("reject", "ignore")
+
+
+def _nothing(rows: list[dict[str, object]], *, accepted_only: bool) -> str:
+    states = Counter(str(row["status"]) for row in rows)
+    told = ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "no row"
+    wanted = "a variant that a person accepted" if accepted_only else "an ok variant that nobody rejected"
+    return f"nothing to export: expected {wanted}, the manifest holds {told}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Objects:
+    """The objects of all rows as flat columns: millions of labels without a Python object each."""
+
+    offsets: np.ndarray
+    ids: pa.Array
+    categories: np.ndarray
+    names: list[str]
+    verdicts: np.ndarray  # 0 keep, 1 ignore, 2 lost
+
+    @classmethod
+    def of(cls, table: pa.Table) -> _Objects:
+        column = table["objects"].combine_chunks()
+        lists = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        values = lists.values
+        categories = values.field("category").fill_null("").dictionary_encode()
+        verdicts = pc.index_in(values.field("verdict"), pa.array(["keep", "ignore", "lost"])).fill_null(0)
+        names = categories.dictionary.to_pylist()
+        return cls(lists.offsets.to_numpy(), values.field("object_id"), categories.indices.to_numpy(), names, verdicts.to_numpy())
+
+    def judged(self, row: int) -> Iterator[tuple[str, int]]:
+        """Object id and verdict of the row's labels that are not kept."""
+        start, end = int(self.offsets[row]), int(self.offsets[row + 1])
+        for index in np.flatnonzero(self.verdicts[start:end]) + start:
+            yield self.ids[int(index)].as_py(), int(self.verdicts[index])
+
+    def count(self, row: int) -> int:
+        """How many labels a row has."""
+        return int(self.offsets[row + 1] - self.offsets[row])
+
+    def counts(self, row: int) -> np.ndarray:
+        """Labels of the row by category number."""
+        return np.bincount(self.categories[self.offsets[row] : self.offsets[row + 1]], minlength=len(self.names))
+
+
+def _variant(row: dict[str, object], index: int, objects: _Objects, said: dict[str, dict[str, int]]) -> Variant:
+    name = str(row["variant_id"])
+    verdicts = dict(objects.judged(index)) | said.get(name, {})
+    ignored = frozenset(k for k, v in verdicts.items() if v)
+    lost = frozenset(k for k, v in verdicts.items() if v == 2)
+    return Variant(name, str(row["scene_id"]), str(row["domain"]), str(row["image"]), str(row["image_sha256"]), ignored, lost, index)
+
+
+def _on_labels(decisions: dict[Target, Decision]) -> dict[str, dict[str, int]]:
+    """People's verdicts on single labels, by variant: a person's word goes before the gate's."""
+    said: dict[str, dict[str, int]] = {}
+    for (variant_id, object_id), decision in decisions.items():
+        if object_id is not None:
+            said.setdefault(variant_id, {})[object_id] = {"accept": 0, "ignore": 1, "reject": 2}[decision.decision]
+    return said
+
+
+def _balanced(variants: list[Variant]) -> list[Variant]:
+    """As many variants of every domain as of the rarest, chosen by their hash."""
+    domains = Counter(v.domain for v in variants)
+    least = min(domains.values(), default=0)
+    kept = {v.variant_id for domain in domains for v in _first((v for v in variants if v.domain == domain), least)}
+    return [v for v in variants if v.variant_id in kept]
+
+
+def _mixed(variants: list[Variant], sources: dict[str, str | None], mix: float | None) -> tuple[list[Variant], dict[str, str | None]]:
+    """The most images of which the share `mix` is synthetic; all of both without it."""
+    if mix is None:
+        return variants, sources
+    if not (0 <= mix <= 1):
+        raise UsageError(f"--mix: expected a fraction from 0 to 1, came {mix}")
+    synthetic, real = len(variants), len(sources)
+    if mix * real >= (1 - mix) * synthetic:  # too few variants: fewer sources
+        real = math.floor(synthetic * (1 - mix) / mix + 1e-9) if mix > 0 else real
+    else:
+        synthetic = math.floor(real * mix / (1 - mix) + 1e-9)
+    kept = {v.variant_id for v in _first(variants, synthetic)}
+    names = set(sorted(sources, key=_draw)[:real])
+    return [v for v in variants if v.variant_id in kept], {k: v for k, v in sources.items() if k in names}
+
+
+def _first(variants: Iterable[Variant], count: int) -> list[Variant]:
+    return sorted(variants, key=lambda v: v.variant_id)[:count]
+
+
+def _draw(scene_id: str) -> str:
+    return hashlib.sha256(scene_id.encode()).hexdigest()
+
+
+def _counted(variants: list[Variant], sources: dict[str, str | None], rows: list[dict[str, object]], objects: _Objects) -> Selection:
+    by_scene: dict[str, list[Variant]] = {}
+    for variant in sorted(variants, key=lambda v: v.domain):
+        by_scene.setdefault(variant.scene_id, []).append(variant)
+    keys = {str(row["scene_id"]): row["label_key"] for row in rows}
+    selection = Selection(by_scene, sources, {k: None if v is None else str(v) for k, v in keys.items()})
+    _count_classes(selection, variants, rows, objects)
+    return selection
+
+
+def _count_classes(selection: Selection, variants: list[Variant], rows: list[dict[str, object]], objects: _Objects) -> None:
+    totals: dict[str, np.ndarray] = {}
+    shown = [*((v.domain, v.row) for v in variants), *(("source", i) for i in _richest(selection.sources, rows, objects))]
+    for domain, index in shown:
+        totals[domain] = totals.get(domain, np.zeros(len(objects.names), np.int64)) + objects.counts(index)
+    for domain, counts in totals.items():
+        selection.classes[domain] = Counter({objects.names[i]: int(n) for i, n in enumerate(counts) if n})
+    for variant in variants:
+        selection.ignored[variant.domain] = selection.ignored.get(variant.domain, 0) + len(variant.ignored)
+
+
+def _richest(sources: dict[str, str | None], rows: list[dict[str, object]], objects: _Objects) -> Iterable[int]:
+    """For each source one row that tells its labels: a failed row may hold none."""
+    best: dict[str, int] = {}
+    for index, row in enumerate(rows):
+        scene = str(row["scene_id"])
+        if scene in sources and (scene not in best or objects.count(index) > objects.count(best[scene])):
+            best[scene] = index
+    return best.values()

@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from s2st_aug.adapters import load_card, read_objects, read_scenes
+from s2st_aug.errors import CheckFailed, UsageError
+from s2st_aug.export import export_run
+from s2st_aug.export.fakes import write_run
+
+
+def put(root: Path, name: str, data: str | bytes) -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+def image(root: Path, name: str, size: tuple[int, int] = (40, 20), **save) -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (90, 120, 150)).save(path, **save)
+    return path
+
+
+def ignoring(*names: str, verdict: str = "lost"):
+    return lambda scene, item: verdict if item.object_id in names else "keep"
+
+
+def run_over(tmp_path: Path, card: str, split: str = "train", **more) -> Path:
+    write_run(tmp_path / "run", load_card(card), tmp_path / "data", split, **more)
+    return tmp_path / "run"
+
+
+RECORD = (
+    '{"name":"a b.jpg" , "attributes":{"weather":"clear","timeofday":"daytime"},"timestamp":10000,\n "odd":[-0.0,1e-17,NaN,'
+    + "9" * 40
+    + ',{"deep":[[[]]]}],"labels":[{"id":"1","category":"car","box2d":{"x1":1.50,"y1":-0.0,"x2":3E1,"y2":12}},'
+    '{"category":"bus","attributes":{"occluded":false},"id":"2","box2d":{"x1":1,"y1":1,"x2":9,"y2":9}}]}'
+)
+
+
+def bdd(tmp_path: Path, text: str = f"[{RECORD}]") -> Path:
+    put(tmp_path, "data/labels/det_20/det_train.json", text)
+    image(tmp_path, "data/images/100k/train/a b.jpg", quality=83)
+    return tmp_path / "data"
+
+
+def exported_records(out: Path) -> tuple[str, str]:
+    text = (out / "labels/det_20/det_train.json").read_text()
+    real, variant = text.removeprefix("[\n").removesuffix("\n]\n").split(",\n{", 1)
+    return real, "{" + variant
+
+
+def test_bdd_record_keeps_every_byte_but_for_what_the_contract_names(tmp_path):
+    bdd(tmp_path)
+    export_run(run_over(tmp_path, "bdd100k"), "bdd100k", tmp_path / "out")
+    real, variant = exported_records(tmp_path / "out")
+    assert real == RECORD
+    expected = RECORD.replace('"a b.jpg"', '"a b__night.jpg"').replace('"timeofday":"daytime"', '"timeofday":"night"')
+    assert variant == expected.replace('"attributes":{"weather"', '"attributes":{"timeofday_source": "daytime", "weather"')
+
+
+def test_bdd_lost_and_ignored_labels_are_marked_and_only_they(tmp_path):
+    bdd(tmp_path)
+    export_run(run_over(tmp_path, "bdd100k", verdicts=ignoring("1", "2")), "bdd100k", tmp_path / "out")
+    real, variant = exported_records(tmp_path / "out")
+    assert real == RECORD
+    assert '{"attributes": {"ignored": true}, "id":"1","category":"car"' in variant
+    assert '"attributes":{"ignored": true, "occluded":false}' in variant
+
+
+def test_export_reads_back_as_a_dataset_with_the_same_labels(tmp_path):
+    root = bdd(tmp_path)
+    export_run(run_over(tmp_path, "bdd100k", domains=("night", "rain")), "bdd100k", tmp_path / "out")
+    card = load_card("bdd100k")
+    (source,) = read_scenes(card, root, "train")
+    found = list(read_scenes(card, tmp_path / "out", "train"))
+    assert [s.scene_id for s in found] == ["train/a b", "train/a b__night", "train/a b__rain"]
+    assert found[2].attributes["weather"] == "rainy"
+    assert found[2].attributes["weather_source"] == "clear"
+    for scene in found:
+        assert (tmp_path / "out" / scene.image).is_file()
+        assert [o.bbox for o in read_objects(card, tmp_path / "out", scene)] == [o.bbox for o in read_objects(card, root, source)]
+
+
+def test_variants_take_the_sources_file_type_and_tables(tmp_path):
+    bdd(tmp_path)
+    export_run(run_over(tmp_path, "bdd100k"), "bdd100k", tmp_path / "out")
+    real, variant = (Image.open(tmp_path / f"out/images/100k/train/a b{mark}.jpg") for mark in ("", "__night"))
+    assert variant.format == real.format == "JPEG"
+    assert variant.quantization == real.quantization
+    assert variant.size == real.size
+
+
+def test_two_exports_are_the_same_bytes_and_an_export_can_be_replaced(tmp_path):
+    bdd(tmp_path)
+    run = run_over(tmp_path, "bdd100k", domains=("night", "rain"))
+    export_run(run, "bdd100k", tmp_path / "a")
+    export_run(run, "bdd100k", tmp_path / "b", link="hard")
+    export_run(run, "bdd100k", tmp_path / "a")
+    trees = [{p.relative_to(t): p.read_bytes() for p in t.rglob("*") if p.is_file()} for t in (tmp_path / "a", tmp_path / "b")]
+    assert trees[0] == trees[1]
+    lock = json.loads((tmp_path / "a/s2st_aug.lock.json").read_bytes())
+    assert lock["counts"]["train"]["bdd100k"]["night"] == {"images": 1, "classes": {"bus": 1, "car": 1}, "ignored": 0}
+    assert set(lock["files"]) == {p.as_posix() for p in trees[0]} - {"s2st_aug.lock.json"}
+
+
+def test_foreign_and_nested_out_folders_are_refused(tmp_path):
+    bdd(tmp_path)
+    run = run_over(tmp_path, "bdd100k")
+    put(tmp_path, "mine/notes.txt", "keep me")
+    with pytest.raises(UsageError, match="not an export of ours"):
+        export_run(run, "bdd100k", tmp_path / "mine")
+    export_run(run, "bdd100k", tmp_path / "out")
+    put(tmp_path, "out/added.txt", "keep me")
+    with pytest.raises(UsageError, match=r"added\.txt"):
+        export_run(run, "bdd100k", tmp_path / "out")
+    for inside in (run / "export", tmp_path / "data/export", tmp_path):
+        with pytest.raises(UsageError, match="lies inside|holds the"):
+            export_run(run, "bdd100k", inside)
+
+
+def test_a_held_out_split_is_refused(tmp_path):
+    put(tmp_path, "data/labels/det_20/det_val.json", f"[{RECORD}]")
+    image(tmp_path, "data/images/100k/val/a b.jpg")
+    with pytest.raises(UsageError, match="held out"):
+        export_run(run_over(tmp_path, "bdd100k", "val"), "bdd100k", tmp_path / "out")
+
+
+def test_changed_labels_or_images_since_the_run_are_noticed(tmp_path):
+    bdd(tmp_path)
+    run = run_over(tmp_path, "bdd100k")
+    bdd(tmp_path, f"[{RECORD.replace('bus', 'car')}]")
+    with pytest.raises(CheckFailed, match="not the one that the run was made from"):
+        export_run(run, "bdd100k", tmp_path / "out")
+    bdd(tmp_path)
+    image(tmp_path, "data/images/100k/train/a b.jpg", size=(8, 8))
+    with pytest.raises(CheckFailed, match="not the file that the run recorded"):
+        export_run(run, "bdd100k", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_tracking_variants_are_videos_of_their_own(tmp_path):
+    frames = [{"name": f"v1-000000{i}.jpg", "videoName": "v1", "frameIndex": i - 1, "labels": None} for i in (1, 2)]
+    put(tmp_path, "data/labels/box_track_20/train/v1.json", json.dumps(frames))
+    for frame in frames:
+        image(tmp_path, f"data/images/track/train/v1/{frame['name']}")
+    export_run(run_over(tmp_path, "bdd100k_track"), "bdd100k", tmp_path / "out")
+    variant = json.loads((tmp_path / "out/labels/box_track_20/train/v1__night.json").read_text())
+    assert [(f["name"], f["videoName"], f["frameIndex"]) for f in variant] == [
+        ("v1-0000001.jpg", "v1__night", 0),
+        ("v1-0000002.jpg", "v1__night", 1),
+    ]
+    assert json.loads((tmp_path / "out/labels/box_track_20/train/v1.json").read_text()) == frames
+    assert (tmp_path / "out/images/track/train/v1__night/v1-0000002.jpg").is_file()
+
+
+def test_lists_inside_an_object_keep_what_stands_around_them(tmp_path):
+    bdd(tmp_path, '{"config": {"x": 1e-17}, "frames": [' + RECORD + '], "groups": null}')
+    export_run(run_over(tmp_path, "bdd100k"), "bdd100k", tmp_path / "out")
+    text = (tmp_path / "out/labels/det_20/det_train.json").read_text()
+    assert text.startswith('{"config": {"x": 1e-17}, "frames": [' + RECORD)
+    assert text.endswith('], "groups": null}')
+    assert len(json.loads(text)["frames"]) == 2
+
+
+def test_instance_masks_carry_the_ignored_bit_of_their_own_objects(tmp_path):
+    bdd(tmp_path)
+    pixels = np.zeros((20, 40, 4), np.uint8)
+    pixels[1:3, 2:5], pixels[5:9, 2:5] = (3, 0, 0, 1), (3, 0, 0, 2)
+    path = tmp_path / "data/labels/ins_seg/bitmasks/train/a b.png"
+    path.parent.mkdir(parents=True)
+    Image.fromarray(pixels).save(path)
+    export_run(run_over(tmp_path, "bdd100k", verdicts=ignoring("ins_seg/2")), "bdd100k", tmp_path / "out")
+    out = tmp_path / "out/labels/ins_seg/bitmasks/train"
+    assert (out / "a b.png").read_bytes() == path.read_bytes()
+    changed = np.array(Image.open(out / "a b__night.png"))
+    assert (changed[5:9, 2:5] == (3, 1, 0, 2)).all()
+    assert (changed[1:3, 2:5] == (3, 0, 0, 1)).all()
+
+
+def cityscapes(tmp_path: Path) -> None:
+    image(tmp_path, "data/leftImg8bit/train/bonn/bonn_000000_000001_leftImg8bit.png")
+    objects = [{"label": n, "polygon": [[x, 0], [x + 9, 0], [x + 9, 19], [x, 19]]} for n, x in (("road", 0), ("car", 5), ("car", 20))]
+    record = json.dumps({"imgHeight": 20, "imgWidth": 40, "objects": objects})
+    base = "data/gtFine/train/bonn/bonn_000000_000001_gtFine"
+    put(tmp_path, f"{base}_polygons.json", record)
+    ids = np.zeros((20, 40), np.uint8)
+    ids[:, 0:10], ids[:, 5:15], ids[:, 20:30] = 7, 26, 26
+    Image.fromarray(ids).save(tmp_path / f"{base}_labelIds.png")
+    instances = ids.astype(np.uint16)
+    instances[:, 5:15], instances[:, 20:30] = 26000, 26001
+    Image.fromarray(instances).save(tmp_path / f"{base}_instanceIds.png")
+    put(tmp_path, "data/camera/train/bonn/bonn_000000_000001_camera.json", '{"baseline": -0.0}')
+
+
+def test_cityscapes_keeps_bytes_where_nothing_is_lost(tmp_path):
+    cityscapes(tmp_path)
+    export_run(run_over(tmp_path, "cityscapes", domains=("night_rain",)), "cityscapes", tmp_path / "out")
+    for kind in ("gtFine/train/bonn/bonn_000000_000001{}_gtFine_polygons.json", "camera/train/bonn/bonn_000000_000001{}_camera.json",
+                 "gtFine/train/bonn/bonn_000000_000001{}_gtFine_instanceIds.png"):  # fmt: skip
+        source = (tmp_path / "data" / kind.format("")).read_bytes()
+        assert (tmp_path / "out" / kind.format("")).read_bytes() == source
+        assert (tmp_path / "out" / kind.format("-night-rain")).read_bytes() == source
+
+
+def test_cityscapes_lost_objects_become_void_with_the_original_beside(tmp_path):
+    cityscapes(tmp_path)
+    export_run(run_over(tmp_path, "cityscapes", verdicts=ignoring("1")), "cityscapes", tmp_path / "out")
+    base = tmp_path / "out/gtFine/train/bonn/bonn_000000_000001-night_gtFine"
+    assert [o["label"] for o in json.loads(Path(f"{base}_polygons.json").read_text())["objects"]] == ["road", "unlabeled", "car"]
+    ids, instances = (np.array(Image.open(f"{base}_{kind}.png")) for kind in ("labelIds", "instanceIds"))
+    assert set(np.unique(ids)) == {0, 7, 26}
+    assert set(np.unique(instances)) == {0, 7, 26001}
+    assert (ids[:, 20:30] == 26).all()
+    original = tmp_path / "data/gtFine/train/bonn/bonn_000000_000001_gtFine_labelIds.png"
+    assert Path(f"{base}_labelIds.original.png").read_bytes() == original.read_bytes()
+
+
+def coco(tmp_path: Path) -> None:
+    annotations = (
+        '[{"id": 5, "image_id": 9, "category_id": 3, "bbox": [1, 2, 3.0, -0.0], "iscrowd": 0, "x": 1e-17},\n'
+        '{"id": 6, "image_id": 9, "category_id": 3, "bbox": [5, 5, 9, 9], "area": 81}]'
+    )
+    images = '[{"id": 9, "file_name": "a.jpg", "width": 40, "height": 20, "big": 123456789012345678901234567890}]'
+    text = f'{{"info": {{"year": 2017}}, "licenses": [], "images": {images}, "annotations": {annotations}, "categories": [{{"id": 3, "name": "car"}}]}}'
+    put(tmp_path, "data/annotations/instances_train2017.json", text)
+    image(tmp_path, "data/train2017/a.jpg")
+
+
+def test_coco_gives_new_numbers_and_keeps_the_rest(tmp_path):
+    coco(tmp_path)
+    export_run(run_over(tmp_path, "coco", verdicts=ignoring("6")), "coco", tmp_path / "out")
+    text = (tmp_path / "out/annotations/instances_train2017.json").read_text()
+    data = json.loads(text)
+    assert list(data) == ["info", "licenses", "images", "annotations", "categories"]
+    assert [(i["id"], i["file_name"]) for i in data["images"]] == [(9, "a.jpg"), (10, "a__night.jpg")]
+    assert [(a["id"], a["image_id"], a.get("iscrowd")) for a in data["annotations"]] == [(5, 9, 0), (6, 9, None), (7, 10, 0), (8, 10, 1)]
+    assert text.count('"bbox": [1, 2, 3.0, -0.0], "iscrowd": 0, "x": 1e-17}') == 2
+    assert text.count("123456789012345678901234567890") == 2
+
+
+def test_yolo_drops_lost_lines_and_reports_them(tmp_path):
+    put(tmp_path, "data/data.yaml", "path: /somewhere/else\ntrain: images/train\nval: images/val\nnames: [car]\n")
+    image(tmp_path, "data/images/train/x.jpg")
+    put(tmp_path, "data/labels/train/x.txt", "0 0.5 0.5 0.250 0.5\r\n0 .1 .1 .1 .1\r\n")
+    run = run_over(tmp_path, "yolo", verdicts=ignoring("1"))
+    summary = export_run(run, "yolo", tmp_path / "out")
+    assert (tmp_path / "out/labels/train/x.txt").read_bytes() == b"0 0.5 0.5 0.250 0.5\r\n0 .1 .1 .1 .1\r\n"
+    assert (tmp_path / "out/labels/train/x__night.txt").read_bytes() == b"0 0.5 0.5 0.250 0.5\r\n"
+    assert (tmp_path / "out/data.yaml").read_text().startswith("path: .\ntrain: images/train")
+    assert summary.losses == 1
+    (loss,) = json.loads((tmp_path / "out/loss_report.json").read_text())["losses"]
+    assert (loss["count"], loss["first"]) == (1, "labels/train/x.txt")
+
+
+def test_kitti_lost_lines_become_dontcare_regions(tmp_path):
+    image(tmp_path, "data/training/image_2/000000.png")
+    lines = "Car 0.00 0 -1.5 1.00 2.50 30 15 1.5 1.6 3.9 1 2 3 0.1\nPedestrian 0 0 0 1 2 3 4 1 1 1 1 1 1 1\n"
+    put(tmp_path, "data/training/label_2/000000.txt", lines)
+    put(tmp_path, "data/training/calib/000000.txt", "P0: 1")
+    export_run(run_over(tmp_path, "kitti", "training", verdicts=ignoring("0")), "kitti", tmp_path / "out")
+    out = tmp_path / "out/training"
+    changed = (out / "label_2/000000__night.txt").read_text().splitlines()
+    assert changed == ["DontCare -1 -1 -10 1.00 2.50 30 15 -1 -1 -1 -1000 -1000 -1000 -10", lines.splitlines()[1]]
+    assert (out / "calib/000000__night.txt").read_text() == "P0: 1"
+
+
+@pytest.mark.parametrize(("mix", "real", "synthetic"), [(None, 4, 8), (0.5, 4, 4), (0.8, 2, 8), (0.0, 4, 0), (1.0, 0, 8)])
+def test_mix_is_the_share_of_synthetic_images(tmp_path, mix, real, synthetic):
+    frames = [json.loads(RECORD) | {"name": f"{i}.jpg"} for i in range(4)]
+    put(tmp_path, "data/labels/det_20/det_train.json", json.dumps(frames))
+    for i in range(4):
+        image(tmp_path, f"data/images/100k/train/{i}.jpg")
+    summary = export_run(run_over(tmp_path, "bdd100k", domains=("night", "rain")), "bdd100k", tmp_path / "out", mix=mix)
+    assert (summary.real, summary.synthetic) == (real, synthetic)
+    assert len(list((tmp_path / "out/images/100k/train").iterdir())) == real + synthetic
+
+
+def test_a_scene_whose_image_is_absent_is_left_out(tmp_path):
+    frames = [json.loads(RECORD), json.loads(RECORD) | {"name": "gone.jpg"}]
+    bdd(tmp_path, json.dumps(frames))
+    summary = export_run(run_over(tmp_path, "bdd100k"), "bdd100k", tmp_path / "out")
+    assert (summary.real, summary.synthetic) == (1, 1)
