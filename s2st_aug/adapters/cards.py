@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from s2st_aug.errors import DatasetError, did_you_mean
 
 _PACKAGED = Path(__file__).parent / "cards"
 _CHECKOUT = Path(__file__).parents[2] / "datasets"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Adapter = Literal["bdd100k", "cityscapes", "coco", "yolo", "kitti"]
 
 
@@ -67,8 +69,13 @@ def card_names() -> list[str]:
 def load_card(name_or_path: str | Path) -> Card:
     """A shipped card by name, or a YAML file by path; raises DatasetError with every problem on one line."""
     path = _find(name_or_path)
+    return _read(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=32)
+def _read(path: Path, changed: int) -> Card:
     try:
-        return Card.model_validate(yaml.safe_load(path.read_text(encoding="utf-8-sig")))
+        return Card.model_validate(yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_LOADER))
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors())
         raise DatasetError(f"dataset card {path}: {problems}") from None

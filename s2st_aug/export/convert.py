@@ -1,6 +1,147 @@
+"""Out in another format than the one that came in: what the format can hold of every label, and a report of the rest."""
+
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from s2st_aug.adapters import load_card, read_objects
+from s2st_aug.adapters.cards import Card, ClassInfo
+from s2st_aug.adapters.label_images import stored_size, upright_size
+from s2st_aug.errors import LabelError
 from s2st_aug.export.job import Job
+from s2st_aug.export.selection import Variant
+from s2st_aug.records.scene import Scene, SceneObject
+
+NOT_CARRIED = {
+    "kitti": "alpha, the 3-D box and calibration",
+    "coco": "fields beyond category, geometry and iscrowd (keypoints, captions, licences)",
+    "cityscapes": "camera, disparity, vehicle and timestamp files; deleted polygons",
+    "bdd100k": "fields beyond category, geometry, occluded, truncated and light colour (track ids, lane styles, curve types)",
+    "yolo": "nothing beyond class and geometry is there",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image of the export in the target's terms: a real one, or a variant with what its verdicts ask for."""
+
+    stem: str  # of the target's file, without the variant's mark
+    mark: str  # empty for a real image
+    suffix: str
+    size: tuple[int, int]  # width, height
+    objects: tuple[SceneObject, ...]
+    attributes: dict[str, str]
+    domain: str | None
+    ignored: frozenset[str]
+    lost: frozenset[str]
+    where: str  # the scene, for the report
+
+    def is_ignored(self, item: SceneObject) -> bool:
+        """Whether training should leave this label alone: by a verdict, or a crowd from the start."""
+        return item.object_id in self.ignored or item.crowd
+
+
+class Target(Protocol):
+    """A writer of one format."""
+
+    png_only: bool
+
+    def image_name(self, item: Item) -> str:
+        """Where the image goes."""
+        ...
+
+    def add(self, item: Item) -> None:
+        """Its labels."""
+        ...
+
+    def finish(self) -> None:
+        """What belongs to the data set as a whole."""
+        ...
 
 
 def export_converted(job: Job, target: str) -> None:
-    """x"""
+    """Every scene and variant of the job in another format; a label that cannot be read costs its scene and is reported."""
+    writer = _targets()[target](job)
+    for scene in job.scenes():
+        try:
+            objects, size = read_objects(job.card, job.root, scene), _size(job, scene)
+        except LabelError as error:
+            job.losses.add("scene", f"its label cannot be read: {error}", scene.scene_id)
+            continue
+        _report_source(job, scene, objects)
+        if scene.scene_id in job.selection.sources:
+            _real(job, writer, scene, objects, size)
+        for variant in job.selection.variants.get(scene.scene_id, ()):
+            _synthetic(job, writer, target, scene, variant, objects, size)
+    writer.finish()
+
+
+def _size(job: Job, scene: Scene) -> tuple[int, int]:
+    return (upright_size if job.card.adapter == "yolo" else stored_size)(job.root / scene.image)
+
+
+def _real(job: Job, writer: Target, scene: Scene, objects: tuple[SceneObject, ...], size: tuple[int, int]) -> None:
+    suffix = ".png" if writer.png_only else "." + scene.image.rpartition(".")[2]
+    item = Item(_stem(scene), "", suffix, size, objects, scene.attributes, None, frozenset(), frozenset(), scene.scene_id)
+    job.place_source_as(scene, writer.image_name(item), suffix)
+    writer.add(item)
+
+
+def _synthetic(
+    job: Job, writer: Target, target: str, scene: Scene, variant: Variant, objects: tuple[SceneObject, ...], size: tuple[int, int]
+) -> None:
+    suffix = ".png" if writer.png_only else job.suffix(scene)
+    mark = job.mark(variant, target)
+    item = Item(_stem(scene), mark, suffix, size, objects, scene.attributes, variant.domain, variant.ignored, variant.lost, scene.scene_id)
+    job.place_variant_as(scene, variant, writer.image_name(item), suffix)
+    writer.add(item)
+
+
+def _stem(scene: Scene) -> str:
+    return scene.scene_id.removeprefix(f"{scene.split}/")
+
+
+def _report_source(job: Job, scene: Scene, objects: tuple[SceneObject, ...]) -> None:
+    if job.card.adapter != "yolo":
+        job.losses.add("fields", f"not carried into another format: {NOT_CARRIED[job.card.adapter]}", scene.scene_id, len(objects))
+    job.losses.add("file", "extra label files are read where they hold labels, not copied", scene.scene_id, len(scene.extra_files))
+
+
+def class_of(card: Card, category: str) -> ClassInfo:
+    """The card's class of that category, or a bare one."""
+    return card.category(category) or ClassInfo(name=category)
+
+
+def translate(card: Card, category: str, target: Card) -> str:
+    """The target's name for a category of the source: through the name that Cityscapes has for both; else its own."""
+    if target.category(category):
+        return target.category(category).name  # type: ignore[union-attr]
+    common = class_of(card, category).cityscapes
+    found = next((c.name for c in target.classes if common and c.cityscapes == common and c.id is not None), None)
+    return found or category
+
+
+def split_name(split: str) -> str:
+    """What other formats call the split.
+
+    >>> split_name("training")
+    'train'
+    """
+    return {"training": "train"}.get(split, split)
+
+
+def _targets() -> dict[str, Callable[[Job], Target]]:
+    from s2st_aug.export.to_bdd100k import ToBdd100k
+    from s2st_aug.export.to_cityscapes import ToCityscapes
+    from s2st_aug.export.to_coco import ToCoco
+    from s2st_aug.export.to_kitti import ToKitti
+    from s2st_aug.export.to_yolo import ToYolo
+
+    return {"bdd100k": ToBdd100k, "cityscapes": ToCityscapes, "coco": ToCoco, "kitti": ToKitti, "yolo": ToYolo}
+
+
+def target_card(name: str) -> Card:
+    """The shipped card of a target format."""
+    return load_card(name)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from s2st_aug.errors import CheckFailed, UnreadableImage
-from s2st_aug.images import SYNTHETIC, encode_png
+import numpy as np
+
+from s2st_aug.errors import CheckFailed
+from s2st_aug.images import SYNTHETIC, encode_png, read_photo
 
 ImageFormat = Literal["png", "jpeg"]
 _JPEG = frozenset({".jpg", ".jpeg"})
@@ -23,33 +27,38 @@ def variant_suffix(source: str, image_format: ImageFormat | None) -> str:
 
 
 def is_as_stored(image: str, suffix: str) -> bool:
-    """Whether the run's file has the type that goes out already."""
-    return (PurePosixPath(image).suffix.lower() in _JPEG) == (suffix.lower() in _JPEG)
+    """Whether a file has the type that goes out already."""
+    return _type(PurePosixPath(image).suffix) == _type(suffix)
 
 
-def transcoded(image: Path, sha256: str, source: Path, suffix: str) -> bytes:
-    """The run's image in another file type; a JPEG takes the source's own quantisation tables and chroma subsampling.
+def _type(suffix: str) -> str:
+    return ".jpg" if suffix.lower() in _JPEG else suffix.lower()
 
-    Raises CheckFailed where the run's file is not the one that its manifest names, UnreadableImage where it is no image.
+
+def transcoded(image: Path, sha256: str, source: Path, suffix: str, marks: Mapping[str, str] = SYNTHETIC) -> bytes:
+    """An image in another file type; a JPEG takes the source's own quantisation tables and chroma subsampling.
+
+    `marks` are its PNG's text chunks or JPEG's comment; a real image has none. Raises CheckFailed where the file is not the one that
+    its manifest names, UnreadableImage where it is no image.
     """
-    import hashlib
-
-    import numpy as np
     from PIL import Image
 
+    pixels = _pixels(image, sha256)
+    if suffix.lower() not in _JPEG:
+        return encode_png(pixels, text=marks)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", comment=marks.get("Comment", ""), **jpeg_class(source))
+    return out.getvalue()
+
+
+def _pixels(image: Path, sha256: str) -> np.ndarray:
     try:
         data = image.read_bytes()
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise CheckFailed(f"{image}: not the file that the manifest names; run `s2st-aug verify`")
-        with Image.open(io.BytesIO(data)) as opened:
-            pixels = opened.convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise UnreadableImage(f"{image}: cannot be read ({str(error).splitlines()[0]})") from None
-    if suffix.lower() not in _JPEG:
-        return encode_png(np.asarray(pixels))
-    out = io.BytesIO()
-    pixels.save(out, "JPEG", comment=SYNTHETIC["Comment"], **jpeg_class(source))
-    return out.getvalue()
+    except OSError as error:
+        raise CheckFailed(f"{image}: cannot be read ({error.strerror or error})") from None
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise CheckFailed(f"{image}: not the file that the manifest names; run `s2st-aug verify`")
+    return read_photo(data, orientation="ignore").rgb
 
 
 def jpeg_class(source: Path) -> dict[str, Any]:

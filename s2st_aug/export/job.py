@@ -63,12 +63,23 @@ class Job:
 
     def place_variant(self, scene: Scene, variant: Variant, name: str) -> None:
         """The synthetic image under a name of the export, in the source's file type."""
-        suffix = self.suffix(scene)
+        self.place_variant_as(scene, variant, name, self.suffix(scene))
+
+    def place_variant_as(self, scene: Scene, variant: Variant, name: str, suffix: str) -> None:
+        """The synthetic image in the file type of a suffix."""
         if is_as_stored(variant.image, suffix):
             self.output.place(name, self.run / variant.image, variant.image_sha256)
             return
         source = self.root / scene.image
         self.output.later(name, self.transcoding.submit(transcoded, self.run / variant.image, variant.image_sha256, source, suffix))
+
+    def place_source_as(self, scene: Scene, name: str, suffix: str) -> None:
+        """The real image in the file type of a suffix; without loss, where that is another than its own."""
+        path, sha256 = self.root / scene.image, self.selection.sources[scene.scene_id]
+        if is_as_stored(scene.image, suffix):
+            self.output.place(name, path, sha256)
+        else:
+            self.output.later(name, self.transcoding.submit(transcoded, path, sha256 or "", path, suffix, {}))
 
     def write(self, target: str) -> None:
         """Everything that goes out, in the source's own format or in another, and the report of what could not be expressed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path, PurePosixPath
 
@@ -27,9 +26,3 @@ def finish_kitti(output: OutputFolder, split: str) -> None:
             PurePosixPath(n).stem for n in output.sha256 if "/image_2/" in n and PurePosixPath(n).suffix.lower() in IMAGE_SUFFIXES
         )
         output.write(f"ImageSets/{split}.txt", ("\n".join(names) + "\n").encode())
-
-
-def yolo_data(names: list[str], split: str) -> bytes:
-    """A data.yaml for a converted data set."""
-    lines = ["path: .", f"train: images/{split}", f"val: images/{split}  # nothing held out was exported: name your own", "names:"]
-    return "\n".join([*lines, *(f"  {i}: {json.dumps(name)}" for i, name in enumerate(names))]).encode() + b"\n"
