@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from s2st_aug.adapters import load_card, read_objects, read_scenes
-from s2st_aug.images import encode_png, sha256_bytes
+from s2st_aug.images import encode_png, sha256_bytes, sha256_file
 from s2st_aug.randomness import numpy_generator
 from s2st_aug.records.manifest import SCHEMA_VERSION, ManifestRow, rows_to_table
 from s2st_aug.records.scene import Scene, SceneObject
@@ -102,7 +102,7 @@ def _row(run: RunFolder, what: FakeRun, number: int, scene: Scene, objects: tupl
         status=status,  # type: ignore[arg-type]
         reasons=() if status == "ok" else ("made up by a fake",),
         source_image=scene.image,
-        source_sha256="d" * 64,
+        source_sha256=sha256_file(run.dataset_root() / scene.image),
         image=image,
         image_sha256=digest,
         width=what.size[0],

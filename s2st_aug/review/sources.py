@@ -42,14 +42,14 @@ def read_review_scenes(run: RunFolder, wanted: set[str]) -> Iterator[ReviewScene
     for row in run.read_manifest().to_pylist():
         if row["variant_id"] in wanted:
             by_scene.setdefault(row["scene_id"], []).append(row)
-    labels = _Labels(run, {row["split"] for rows in by_scene.values() for row in rows})
+    labels = SceneLabels(run, {row["split"] for rows in by_scene.values() for row in rows})
     for scene_id in sorted(by_scene):
         rows = by_scene[scene_id]
         source = labels.root / rows[0]["source_image"]
         yield ReviewScene(scene_id, source, labels.of(scene_id), tuple(rows), _renders(labels.root, rows[0]["source_image"]))
 
 
-class _Labels:
+class SceneLabels:
     """A dataset's labels by scene id; says once, and goes on with boxes alone, where they cannot be read."""
 
     def __init__(self, run: RunFolder, splits: set[str]):
@@ -60,7 +60,7 @@ class _Labels:
             self._card = load_card(info.config["dataset"]["format"])
             self._scenes = {s.scene_id: s for split in splits for s in read_scenes(self._card, self.root, split)}
         except (S2STError, KeyError) as error:
-            log.warning("labels are shown as boxes without shapes: %s", error)
+            log.warning("labels cannot be read with their shapes: %s", error)
 
     def of(self, scene_id: str) -> tuple[SceneObject, ...]:
         """The labels of a scene, or none."""
@@ -68,7 +68,7 @@ class _Labels:
         try:
             return read_objects(self._card, self.root, scene) if scene else ()
         except S2STError as error:
-            log.warning("%s: labels are shown as boxes without shapes: %s", scene_id, error)
+            log.warning("%s: labels cannot be read with their shapes: %s", scene_id, error)
             return ()
 
 

@@ -1,0 +1,106 @@
+"""What a training set holds: one light entry per image, real or synthetic, with people's decisions and the gates applied."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from s2st_aug.adapters import load_card, read_objects, read_scenes
+from s2st_aug.arrays import Image
+from s2st_aug.errors import DatasetError, SourceChanged
+from s2st_aug.export.selection import COLUMNS, Selection, Variant, select
+from s2st_aug.images import read_image, sha256_bytes
+from s2st_aug.records.scene import Scene, SceneObject
+from s2st_aug.storage import RunFolder
+from s2st_aug.storage.decisions import from_table, resolve
+
+REAL = "source"  # the domain of real images, as in the lock file of an export
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image of the training set. `sample_id` is the variant's id, or the scene's for a real image.
+
+    `ignored` are the labels that a verdict or a person took out of training; `sha256` is the image file's.
+    """
+
+    sample_id: str
+    scene: Scene
+    domain: str
+    image: Path
+    sha256: str | None
+    ignored: frozenset[str] = frozenset()
+
+    @property
+    def synthetic(self) -> bool:
+        """False for a real image."""
+        return self.domain != REAL
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """An entry with its pixels and labels; `trained` are the labels to learn from, `ignored` the regions to leave out."""
+
+    entry: Entry
+    image: Image
+    trained: tuple[SceneObject, ...]
+    ignored: tuple[SceneObject, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeedIndex:
+    """A training set that is not yet read: what is in it, in a stable order."""
+
+    format: str  # the dataset card's name
+    root: Path
+    entries: tuple[Entry, ...]
+
+    def read(self, entry: Entry) -> Sample:
+        """Decode one entry; raises SourceChanged where the file is not the one that the run recorded."""
+        try:
+            data = entry.image.read_bytes()
+        except OSError as error:
+            raise DatasetError(f"{entry.image}: cannot be read ({error.strerror})") from None
+        if entry.sha256 is not None and sha256_bytes(data) != entry.sha256:
+            raise SourceChanged(f"{entry.image}: not the file that the run recorded for {entry.sample_id}")
+        objects = read_objects(load_card(self.format), self.root, entry.scene)
+        ignored = tuple(o for o in objects if o.object_id in entry.ignored or o.crowd)
+        return Sample(entry, read_image(data), tuple(o for o in objects if o not in ignored), ignored)
+
+    def images_by_domain(self) -> Counter[str]:
+        """How many images of each domain; real ones count as `source`."""
+        return Counter(e.domain for e in self.entries)
+
+
+def open_feed(
+    run: RunFolder, *, accepted_only: bool = False, mix: float | None = None, balance: bool = False, domains: Sequence[str] | None = None
+) -> FeedIndex:
+    """The training set of a run: its sources and the variants that passed the gates and that nobody rejected.
+
+    `mix` is the fraction of synthetic images, `balance` takes as many of every domain; both as in `s2st-aug export`.
+    Raises UsageError for a run of val or test, or where nothing is left.
+    """
+    info = run.run_json()
+    table = run.read_manifest(COLUMNS)
+    if domains is not None:
+        table = table.filter([d in set(domains) for d in table["domain"].to_pylist()])
+    decisions = resolve(from_table(run.read_decisions()))
+    selection = select(table, decisions, accepted_only=accepted_only, mix=mix, balance=balance)
+    card_name, root = info.config["dataset"]["format"], Path(info.dataset_root)
+    splits = sorted(set(table["split"].to_pylist()))
+    scenes = {s.scene_id: s for split in splits for s in read_scenes(load_card(card_name), root, split)}
+    return FeedIndex(card_name, root, tuple(_entries(run, root, selection, scenes)))
+
+
+def _entries(run: RunFolder, root: Path, selection: Selection, scenes: dict[str, Scene]) -> list[Entry]:
+    gone = sorted(selection.scenes() - scenes.keys())
+    if gone:
+        raise DatasetError(f"{root}: {len(gone)} scenes of the run are no longer in the dataset, the first {gone[0]!r}")
+    real = [Entry(s, scenes[s], REAL, root / scenes[s].image, sha) for s, sha in sorted(selection.sources.items())]
+    return real + [_variant(run, v, scenes[s]) for s in sorted(selection.variants) for v in selection.variants[s]]
+
+
+def _variant(run: RunFolder, v: Variant, scene: Scene) -> Entry:
+    return Entry(v.variant_id, scene, v.domain, run.image_file(v.image), v.image_sha256, v.ignored)

@@ -1,0 +1,59 @@
+"""Samples in the forms of the well-known training libraries; the recipes in docs/training.md use them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from s2st_aug.feed.entries import FeedIndex, Sample
+from s2st_aug.feed.shards import record
+from s2st_aug.records.scene import SceneObject
+
+XYXY_ABS = 0  # detectron2.structures.BoxMode.XYXY_ABS
+
+
+def _boxed(objects: tuple[SceneObject, ...], class_ids: Mapping[str, int]) -> list[SceneObject]:
+    return [o for o in objects if o.category in class_ids and o.kind in ("box", "mask", "polygon")]
+
+
+def torchvision_detection(sample: Sample, class_ids: Mapping[str, int]) -> dict[str, Any]:
+    """`image` float 0..1 `3 h w` and `target` with boxes, labels, area, iscrowd, as torchvision's detection models take it.
+
+    Ignored labels are there as iscrowd 1, which torchvision's reference engine leaves out of training.
+    """
+    shown = _boxed(sample.trained, class_ids) + _boxed(sample.ignored, class_ids)
+    boxes = torch.tensor([o.bbox for o in shown], dtype=torch.float32).reshape(-1, 4)
+    crowd = [o in sample.ignored for o in shown]
+    target = {
+        "boxes": boxes,
+        "labels": torch.tensor([class_ids[o.category] for o in shown], dtype=torch.int64),
+        "area": (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]),
+        "iscrowd": torch.tensor(crowd, dtype=torch.int64),
+    }
+    return {"image": torch.from_numpy(sample.image.copy()).permute(2, 0, 1).float() / 255, "target": target}
+
+
+def detectron2_dicts(index: FeedIndex, class_ids: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Detectron2's list of dicts, for `DatasetCatalog.register(name, lambda: detectron2_dicts(index, class_ids))`."""
+    return [_detectron2(index.read(entry), class_ids) for entry in index.entries]
+
+
+def _detectron2(sample: Sample, class_ids: Mapping[str, int]) -> dict[str, Any]:
+    height, width = sample.image.shape[:2]
+    own = {"file_name": str(sample.entry.image), "image_id": sample.entry.sample_id, "height": height, "width": width}
+    trained = [(o, 0) for o in _boxed(sample.trained, class_ids)] + [(o, 1) for o in _boxed(sample.ignored, class_ids)]
+    annotations = [
+        {"bbox": list(o.bbox), "bbox_mode": XYXY_ABS, "category_id": class_ids[o.category], "iscrowd": crowd} for o, crowd in trained
+    ]
+    return own | {"annotations": annotations}
+
+
+def huggingface_rows(index: FeedIndex) -> Iterator[dict[str, Any]]:
+    """Rows for `datasets.Dataset.from_generator`: `image` (path) to be cast to `datasets.Image`, ids, and objects as columns."""
+    for entry in index.entries:
+        found = record(index.read(entry))
+        objects = found.pop("objects")
+        columns = {name: [o[name] for o in objects] for name in ("object_id", "kind", "category", "bbox", "ignored")}
+        yield found | {"image": str(entry.image), "objects": columns}

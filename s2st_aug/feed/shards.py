@@ -1,0 +1,54 @@
+"""The WebDataset form: tar shards of `<key>.<png|jpg>` and `<key>.json`, readable by webdataset and by anything that reads tar."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from s2st_aug.feed.entries import Entry, FeedIndex, Sample
+
+TIME = 0  # every file's time stamp: two writings give the same bytes
+
+
+def write_shards(index: FeedIndex, folder: Path, *, per_shard: int = 1000) -> list[Path]:
+    """Write `feed-000000.tar` and so on, in the index's order; image files go in byte for byte."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, start in enumerate(range(0, len(index.entries), per_shard)):
+        path = folder / f"feed-{number:06}.tar"
+        temporary = path.with_suffix(".tmp")
+        with tarfile.open(temporary, "w") as tar:
+            for entry in index.entries[start : start + per_shard]:
+                _add_entry(tar, index, entry)
+        temporary.replace(path)
+        paths.append(path)
+    return paths
+
+
+def _add_entry(tar: tarfile.TarFile, index: FeedIndex, entry: Entry) -> None:
+    sample = index.read(entry)
+    key = entry.sample_id.replace("/", "__").replace(".", "_")  # webdataset ends a key at the first dot
+    _add(tar, f"{key}{entry.image.suffix.lower()}", entry.image.read_bytes())
+    _add(tar, f"{key}.json", json.dumps(record(sample), sort_keys=True).encode())
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mtime = len(data), TIME
+    tar.addfile(member, io.BytesIO(data))
+
+
+def record(sample: Sample) -> dict[str, Any]:
+    """The labels of a sample as plain values: boxes in pixels, what is ignored marked."""
+    entry = sample.entry
+    objects = [_plain(o) | {"ignored": False} for o in sample.trained] + [_plain(o) | {"ignored": True} for o in sample.ignored]
+    own = {"sample_id": entry.sample_id, "scene_id": entry.scene.scene_id, "domain": entry.domain, "synthetic": entry.synthetic}
+    height, width = sample.image.shape[:2]
+    return own | {"dataset": entry.scene.dataset, "split": entry.scene.split, "width": width, "height": height, "objects": objects}
+
+
+def _plain(one: Any) -> dict[str, Any]:
+    return {"object_id": one.object_id, "kind": one.kind, "category": one.category, "bbox": list(one.bbox)}
