@@ -166,7 +166,7 @@ def _decode_plain(image: PIL.Image.Image) -> np.ndarray:
         raise ValueError(f"pixels of mode {image.mode} are neither 8 nor 16 bits")
     see_through = image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info
     grey = image.mode in ("1", "L", "LA", "La")
-    return np.asarray(image.convert(("LA" if see_through else "L") if grey else ("RGBA" if see_through else "RGB")))
+    return np.array(image.convert(("LA" if see_through else "L") if grey else ("RGBA" if see_through else "RGB")))
 
 
 def _upright(array: np.ndarray, turn: int) -> np.ndarray:

@@ -31,13 +31,16 @@ def build(
         if not folder.is_dir():
             raise UsageError(f"no such folder of photos: {folder}")
     from s2st_aug.diffusion.stable_diffusion import load_model
-    from s2st_aug.profiles import build_profile, save_profile
-    from s2st_aug.profiles.build import DAY_PROMPT, shipped_source
+    from s2st_aug.profiles import build_profile, find_profile, save_profile
+    from s2st_aug.profiles.build import DAY_PROMPT, Measured, measure
+    from s2st_aug.profiles.cleaning import Photos
+    from s2st_aug.records.profile import DomainProfile
 
     logging.getLogger("s2st_aug.profiles").setLevel(logging.INFO)
-    loaded = load_model(model)
-    base = None if sources else shipped_source(loaded)
-    profile = build_profile(loaded, name, prompt, references, sources, source_prompt=source_prompt or DAY_PROMPT, base=base)
+    loaded, day = load_model(model), source_prompt or DAY_PROMPT
+    given: dict[str, Measured | DomainProfile] = {key: measure(loaded, [Photos(folder)], key, day) for key, folder in sources.items()}
+    given = given or {"day": find_profile("day", loaded)}
+    profile = build_profile(loaded, name, prompt, [Photos(references)], given, source_prompt=day)
     saved = save_profile(profile, file)
     own = profile.discriminant
     out.print(f"{file}: {len(profile.references)} references, sources {', '.join(profile.eta)}, sha256 {saved.sha256[:12]}")

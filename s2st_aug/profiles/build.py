@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,8 +13,7 @@ from s2st_aug.arrays import Image
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.errors import ProfileError
 from s2st_aug.images import read_image, resize
-from s2st_aug.profiles.cleaning import Cleaned, Reference, clean_references
-from s2st_aug.profiles.store import find_profile
+from s2st_aug.profiles.cleaning import Photos, Reference, clean_references
 from s2st_aug.records.profile import Discriminant, DomainProfile
 from s2st_aug.translation.inversion import invert
 from s2st_aug.translation.losses import band_windows, weighted_quantiles
@@ -29,7 +27,7 @@ QUANTILES = 128
 BANDS = 3
 INVERSION_STEPS = 20
 MOST = 200  # photos of a folder that enter the statistics, evenly taken
-DAY_PROMPT = "a photo of a street by day"
+DAY_PROMPT = "a street by day"
 HELD_OUT = 5  # every fifth part of a folder, by sequence, is kept for the discriminant
 
 
@@ -41,54 +39,63 @@ class Statistics:
     seeds: np.ndarray
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One domain's photos, measured: statistics of the used ones, features of those held out."""
+
+    statistics: Statistics
+    features: np.ndarray | None
+    references: tuple[Reference, ...]
+
+
+def measure(model: LatentModel, photos: Sequence[Photos], name: str, prompt: str, *, most: int = MOST) -> Measured:
+    """Clean, split and measure a domain's photos: at most `most` of each folder, evenly taken. Raises ProfileError."""
+    split = split_references(photos, name, most)
+    return Measured(statistics(model, split.used, prompt, split.overlay), _features(split.held), tuple(split.used))
+
+
 def build_profile(
     model: LatentModel,
     name: str,
     prompt: str,
-    references: Path,
-    sources: Mapping[str, Path],
+    references: Sequence[Photos],
+    sources: Mapping[str, Measured | DomainProfile],
     *,
     source_prompt: str = DAY_PROMPT,
     fitted_on: str = "photos",
     discriminant: Discriminant | None = None,
-    base: DomainProfile | None = None,
+    most: int = MOST,
 ) -> DomainProfile:
-    """A profile of the photos in `references` against each folder of `sources` (name: folder), or against the profile `base`.
+    """A profile of `references` against each of `sources` (by name: measured photos, or the profile of that domain).
 
-    A fifth of each folder (the last of every five consecutive parts: videos stay whole) is kept out of the statistics and
-    fits the discriminant, unless one is given. What cleaning took away is logged. Raises ProfileError.
+    A fifth of each folder (its last part by name: videos stay whole) is kept out of the statistics and fits the
+    discriminant, unless one is given. What cleaning took away is logged. Raises ProfileError.
     """
-    if not sources and base is None:
+    if not sources:
         raise ProfileError("a profile needs at least one source domain: --source NAME=DIR")
-    target = _split(references, name)
-    others = {source: _split(folder, source) for source, folder in sources.items()}
-    own = statistics(model, target.used, prompt, target.overlay)
-    theirs = {source: statistics(model, part.used, source_prompt, part.overlay) for source, part in others.items()}
-    held = {source: _features(part.held) for source, part in others.items()}
-    if base is not None:
-        theirs[base.name] = Statistics(base.latents[None], base.seeds[None])
-        held[base.name] = base.features
-    features = _features(target.held)
+    own = measure(model, references, name, prompt, most=most)
+    theirs = {source: _source_statistics(found) for source, found in sources.items()}
+    fitted = discriminant or _discriminant(next(iter(sources.values())).features, own.features, fitted_on)
     return DomainProfile(
         name=name,
         prompt=prompt,
         source_prompt=source_prompt,
         model_sha256=model.sha256,
-        latents=own.latents.mean(0).astype(np.float32),
-        seeds=own.seeds.mean(0).astype(np.float32),
-        eta={source: eta(stats.latents, own.latents) for source, stats in theirs.items()},
-        eta_seeds={source: eta(stats.seeds, own.seeds) for source, stats in theirs.items()},
-        references=tuple(r.name for r in target.used),
-        references_sha256=tuple(r.sha256 for r in target.used),
-        discriminant=discriminant or _discriminant(next(iter(held.values())), features, fitted_on),
+        latents=own.statistics.latents.mean(0).astype(np.float32),
+        seeds=own.statistics.seeds.mean(0).astype(np.float32),
+        eta={source: eta(stats.latents, own.statistics.latents) for source, stats in theirs.items()},
+        eta_seeds={source: eta(stats.seeds, own.statistics.seeds) for source, stats in theirs.items()},
+        references=tuple(r.name for r in own.references),
+        references_sha256=tuple(r.sha256 for r in own.references),
+        discriminant=fitted,
         sha256="",
-        features=features,
+        seed_abar=model.schedule.abar(model.schedule.timesteps(INVERSION_STEPS)[0]),
+        features=own.features,
     )
 
 
-def shipped_source(model: LatentModel) -> DomainProfile:
-    """The model's own profile of plain day photos; raises ProfileError where it ships none."""
-    return find_profile("day", model)
+def _source_statistics(source: Measured | DomainProfile) -> Statistics:
+    return source.statistics if isinstance(source, Measured) else Statistics(source.latents[None], source.seeds[None])
 
 
 def eta(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -125,18 +132,30 @@ def _photo_statistics(model: LatentModel, photo: Image, prompt: str, overlay: np
 
 
 @dataclass(frozen=True, slots=True)
-class _Split:
+class Split:
+    """A domain's cleaned photos: those that the statistics use, those held out for the discriminant, and the common overlay."""
+
     used: list[Reference]
     held: list[Reference]
     overlay: np.ndarray
 
+    @property
+    def everything(self) -> list[Reference]:
+        """Both parts."""
+        return [*self.used, *self.held]
 
-def _split(folder: Path, name: str) -> _Split:
-    cleaned: Cleaned = clean_references(folder)
-    for line in cleaned.lines(name):
-        log.info(line)
-    used, held = _by_sequence(list(cleaned.kept))
-    return _Split(_evenly(used, MOST), _evenly(held, MOST), cleaned.overlay)
+
+def split_references(photos: Sequence[Photos], name: str, most: int = MOST) -> Split:
+    """Clean each folder (what was taken away is logged) and hold out its last fifth; overlays of several folders do not mix."""
+    parts = []
+    for one in photos:
+        cleaned = clean_references(one)
+        for line in cleaned.lines(f"{name} ({one.folder.name}/{one.match})"):
+            log.info(line)
+        used, held = _by_sequence(list(cleaned.kept))
+        parts.append(Split(_evenly(used, most), _evenly(held, most), cleaned.overlay))
+    overlay = parts[0].overlay if len(parts) == 1 else np.zeros_like(parts[0].overlay)
+    return Split([r for p in parts for r in p.used], [r for p in parts for r in p.held], overlay)
 
 
 def _by_sequence(references: list[Reference]) -> tuple[list[Reference], list[Reference]]:
@@ -149,14 +168,14 @@ def _evenly(items: list[Reference], most: int) -> list[Reference]:
     return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)] if items else []
 
 
-def _features(references: list[Reference]) -> np.ndarray:
+def _features(references: list[Reference]) -> np.ndarray | None:
     rows = [photo_features(read_image(r.path)) for r in references]
-    return np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), np.float32)
+    return np.stack(rows).astype(np.float32) if rows else None
 
 
-def _discriminant(sources: np.ndarray | None, targets: np.ndarray, fitted_on: str) -> Discriminant | None:
+def _discriminant(sources: np.ndarray | None, targets: np.ndarray | None, fitted_on: str) -> Discriminant | None:
     """Fitted on the photos held out; None (strength stays null, with a warning) where they are too few."""
-    if sources is None or min(len(sources), len(targets)) < 4:
+    if sources is None or targets is None or min(len(sources), len(targets)) < 4:
         log.warning("no discriminant: it needs 4 held-out photos of each domain, 20 in each folder; strength will be null")
         return None
     return fit_features(sources.astype(np.float64), targets.astype(np.float64), fitted_on)

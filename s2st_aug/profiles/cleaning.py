@@ -22,6 +22,14 @@ FEW = 8  # below this many photos neither outliers nor overlays can be told
 
 
 @dataclass(frozen=True, slots=True)
+class Photos:
+    """A folder (with its sub-folders) and which of its files count."""
+
+    folder: Path
+    match: str = "*"
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
     """One photo of a domain: its name, its bytes' hash, and where it lies."""
 
@@ -57,25 +65,26 @@ class Cleaned:
         )
 
 
-def clean_references(folder: Path) -> Cleaned:
-    """The usable photos of a folder (and its sub-folders), in order of name; raises ProfileError where there is none."""
+def clean_references(photos: Photos) -> Cleaned:
+    """The usable photos of a folder (and its sub-folders), whose name matches, in order; raises ProfileError where there is none."""
+    folder = photos.folder
     if not folder.is_dir():
         raise ProfileError(f"{folder}: no such folder of references")
-    kept, thumbs, unreadable, doubles = _readable(folder)
+    kept, thumbs, unreadable, doubles = _readable(photos)
     outliers = _outliers(thumbs)
     chosen = [i for i in range(len(kept)) if i not in outliers]
     if not chosen:
-        raise ProfileError(f"{folder}: holds no readable photo ({', '.join(SUFFIXES)})")
+        raise ProfileError(f"{folder}/{photos.match}: holds no readable photo ({', '.join(SUFFIXES)})")
     names = tuple(kept[i].name for i in sorted(outliers))
     return Cleaned(tuple(kept[i] for i in chosen), unreadable, doubles, names, overlay([thumbs[i] for i in chosen]))
 
 
-def _readable(folder: Path) -> tuple[list[Reference], list[Image], tuple[str, ...], tuple[str, ...]]:
+def _readable(photos: Photos) -> tuple[list[Reference], list[Image], tuple[str, ...], tuple[str, ...]]:
     kept: list[Reference] = []
     thumbs: list[Image] = []
     unreadable, doubles = [], []
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
-        name = path.relative_to(folder).as_posix()
+    for path in sorted(p for p in photos.folder.rglob(photos.match) if p.suffix.lower() in SUFFIXES):
+        name = path.relative_to(photos.folder).as_posix()
         try:
             data = path.read_bytes()
             thumb = resize(read_image(data), THUMB)

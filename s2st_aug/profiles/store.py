@@ -79,7 +79,7 @@ def _arrays(profile: DomainProfile) -> dict[str, np.ndarray]:
 
 
 def _metadata(profile: DomainProfile) -> dict[str, str]:
-    plain: dict[str, Any] = {name: getattr(profile, name) for name in ("name", "prompt", "source_prompt", "model_sha256")}
+    plain: dict[str, Any] = {name: getattr(profile, name) for name in ("name", "prompt", "source_prompt", "model_sha256", "seed_abar")}
     plain |= {"references": profile.references, "references_sha256": profile.references_sha256}
     if profile.discriminant:
         fields = dataclasses.fields(Discriminant)

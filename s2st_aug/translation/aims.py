@@ -23,12 +23,19 @@ class Batch:
     profiles: Sequence[DomainProfile]
     maps: Sequence[LabelMaps]
     settings: MethodSettings
+    abar: float  # cumulative alpha of the level where this run's seeds lie
+
+
+def seeds_at(profile: DomainProfile, abar: float) -> np.ndarray:
+    """The profile's seed quantiles at another level: a seed's mean is sqrt(abar) of its latent's (METHOD, why the seed matters)."""
+    shift = abar**0.5 - profile.seed_abar**0.5
+    return profile.seeds + np.float32(shift) * profile.latents.mean(-1, keepdims=True)
 
 
 def seed_aim(batch: Batch, seed: Latent) -> Aim:
     """The aim of seed translation in seed space."""
     s = batch.settings
-    profiles = [(p.seeds, weights(p.eta_seeds, s)) for p in batch.profiles]
+    profiles = [(seeds_at(p, batch.abar), weights(p.eta_seeds, s)) for p in batch.profiles]
     return _aim(batch, seed, profiles, s.st_structure, s.st_appearance)
 
 

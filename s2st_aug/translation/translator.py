@@ -114,7 +114,7 @@ class Translator:
         context = self._embed([profiles[0].source_prompt] * len(clean))
         source = invert(denoise, self.model.schedule, clean, context, steps=s.steps, refinements=s.inversion_refinements, solver=s.solver)
         offsets = source_offsets(denoise, self.model.schedule, source, context) if s.to_method == "direct" else None
-        batch = Batch(profiles, photos.label_maps(clean, s), s)
+        batch = Batch(profiles, photos.label_maps(clean, s), s, self.model.schedule.abar(self.model.schedule.timesteps(s.steps)[0]))
         prompt, empty = self._embed([p.prompt for p in profiles] * len(clean)), self._embed([""] * len(clean) * count)
         seed, st_used = self._translate_seed(
             _fresh(source.seed, keys, s.seed_noise).repeat_interleave(count, 0), batch, source, prompt, denoise

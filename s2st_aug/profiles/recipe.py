@@ -1,0 +1,124 @@
+"""A recipe for all profiles that ship with a model: which photos and renders define each domain. YAML only fills it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from s2st_aug.arrays import AnyImage
+from s2st_aug.diffusion.model import LatentModel
+from s2st_aug.errors import ConfigError
+from s2st_aug.images import read_image
+from s2st_aug.profiles.build import build_profile, measure, split_references
+from s2st_aug.profiles.cleaning import Photos
+from s2st_aug.profiles.store import SUFFIX, save_profile
+from s2st_aug.records.domains import CONDITIONS
+from s2st_aug.records.profile import Discriminant, DomainProfile
+from s2st_aug.scenes.write import write_scenes
+from s2st_aug.validation.strength import accuracy, fit_discriminant
+
+log = logging.getLogger(__name__)
+SCENES = "scenes/"  # a folder named scenes/<condition> holds true renders made for the recipe
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SceneRecipe(_Part):
+    """Renders that serve as references: of streets that neither training nor any test uses (their own rng_key)."""
+
+    count: int = 60
+    size: tuple[int, int] = (640, 360)
+    rng_key: int = 9002
+
+
+class DiscriminantRecipe(_Part):
+    """What strength is fitted on (held-out fifths of both folders) and which other photos only test it."""
+
+    source: str
+    target: str
+    fitted_on: str
+    tested_on: tuple[str, str] | None = None
+
+
+class DomainRecipe(_Part):
+    """One domain: its prompt, and its folders of references: under the data folder, or scenes/<condition>.
+
+    `folder::pattern` takes the files whose name matches.
+    """
+
+    prompt: str
+    references: list[str]
+    discriminant: DiscriminantRecipe | None = None
+
+
+class Recipe(_Part):
+    """All profiles of one model. Paths are relative to the folder where the command runs."""
+
+    model: str
+    data: Path
+    out: Path
+    source_prompt: str
+    sources: dict[str, list[str]]
+    most: int = 32  # photos of each folder that enter the statistics
+    scenes: SceneRecipe = SceneRecipe()
+    scenes_folder: Path = Path("runs/domain-scenes")
+    domains: dict[str, DomainRecipe]
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe from YAML; raises ConfigError with all problems in one line."""
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text()))
+    except pydantic.ValidationError as error:
+        raise ConfigError(f"{path}: " + "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
+
+
+def build_all(recipe: Recipe, model: LatentModel) -> Iterator[DomainProfile]:
+    """Build and write every profile of the recipe, one after the other."""
+    if any(name.startswith(SCENES) for d in recipe.domains.values() for name in d.references):
+        s = recipe.scenes
+        write_scenes(recipe.scenes_folder, s.count, "bdd100k", CONDITIONS, s.size, s.rng_key)
+    sources = {
+        name: measure(model, [_folder(recipe, f) for f in folders], name, recipe.source_prompt, most=recipe.most)
+        for name, folders in recipe.sources.items()
+    }
+    for name, domain in recipe.domains.items():
+        profile = build_profile(
+            model,
+            name,
+            domain.prompt,
+            [_folder(recipe, f) for f in domain.references],
+            sources,
+            source_prompt=recipe.source_prompt,
+            most=recipe.most,
+            discriminant=_discriminant(recipe, domain.discriminant) if domain.discriminant else None,
+        )
+        yield save_profile(profile, recipe.out / f"{name}{SUFFIX}")
+
+
+def _folder(recipe: Recipe, name: str) -> Photos:
+    name, _, match = name.partition("::")
+    rendered = recipe.scenes_folder / name.removeprefix(SCENES) / "images"
+    return Photos(rendered if name.startswith(SCENES) else recipe.data / name, match or "*")
+
+
+def _discriminant(recipe: Recipe, wanted: DiscriminantRecipe) -> Discriminant:
+    source, target = (_held(_folder(recipe, f)) for f in (wanted.source, wanted.target))
+    fitted = fit_discriminant(source, target, wanted.fitted_on)
+    if not wanted.tested_on:
+        return fitted
+    day, other = ([read_image(r.path) for r in split_references([_folder(recipe, f)], f).everything] for f in wanted.tested_on)
+    return fit_discriminant(source, target, wanted.fitted_on, accuracy=accuracy(fitted, day, other))
+
+
+def _held(photos: Photos) -> list[AnyImage]:
+    return [read_image(r.path) for r in split_references([photos], photos.folder.name).held]

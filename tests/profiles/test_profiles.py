@@ -1,0 +1,177 @@
+"""Domain profiles: cleaning, building, the file, what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from s2st_aug.diffusion.fakes import tiny_latent_model
+from s2st_aug.errors import ConfigError, ProfileError
+from s2st_aug.images import encode_png
+from s2st_aug.profiles import build_profile, find_profile, load_profile, save_profile
+from s2st_aug.profiles.build import eta, measure
+from s2st_aug.profiles.cleaning import Photos, clean_references
+from s2st_aug.profiles.recipe import read_recipe
+from s2st_aug.translation.aims import seeds_at
+
+MODEL = tiny_latent_model()
+
+
+def write_photos(folder: Path, count: int, low: int, high: int, *, key: int = 0) -> Path:
+    rng = np.random.default_rng(key)
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        coarse = rng.integers(low, high, (6, 8, 3)).astype(np.uint8)
+        (folder / f"p{i:03d}.png").write_bytes(encode_png(coarse.repeat(10, 0).repeat(10, 1)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("photos")
+    return {"day": write_photos(root / "day", 25, 120, 250), "night": write_photos(root / "night", 25, 0, 60, key=1)}
+
+
+@pytest.fixture(scope="module")
+def night(folders):
+    day = measure(MODEL, [Photos(folders["day"])], "day", "a street by day")
+    return build_profile(MODEL, "night", "a street at night", [Photos(folders["night"])], {"day": day})
+
+
+def test_a_profile_tells_night_from_day(night, folders):
+    assert night.latents.shape == night.seeds.shape == (4, 4, 128)
+    assert (np.diff(night.latents) >= -1e-6).all()
+    assert night.latents.mean() < -0.8
+    assert night.eta["day"].mean() == pytest.approx(1, abs=1e-5)
+    assert len(night.references) == 20
+    assert night.discriminant.target_median > night.discriminant.source_median
+
+
+def test_seeds_at_another_level_move_by_the_mean(night):
+    assert (seeds_at(night, night.seed_abar) == night.seeds).all()
+    moved = seeds_at(night, 4 * night.seed_abar) - night.seeds
+    assert moved[0, 0, 0] == pytest.approx(night.seed_abar**0.5 * night.latents[0, 0].mean(), rel=1e-4)
+
+
+def test_eta_counts_what_differs_over_what_varies():
+    rng = np.random.default_rng(0)
+    source = np.sort(rng.normal(0, 1, (30, 1, 3, 64)), -1)
+    target = np.sort(rng.normal(0, 1, (30, 1, 3, 64)), -1)
+    target[:, :, 0] += 2
+    found = eta(source, target)
+    assert found[0, 0] > 5 * max(found[0, 1], found[0, 2])
+    assert found.mean() == pytest.approx(1)
+
+
+def test_a_file_holds_all_of_it(night, tmp_path):
+    saved = save_profile(night, tmp_path / "night.safetensors")
+    again = load_profile(tmp_path / "night.safetensors", MODEL)
+    assert again.sha256 == saved.sha256 != ""
+    for field in dataclasses.fields(night):
+        a, b = getattr(again, field.name), getattr(saved, field.name)
+        if field.name == "discriminant":
+            assert all(np.array_equal(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
+        elif field.name.startswith("eta"):
+            assert all((a[k] == b[k]).all() for k in b)
+        else:
+            assert np.array_equal(a, b), field.name
+    assert save_profile(again, tmp_path / "again.safetensors").sha256 == saved.sha256
+
+
+@pytest.mark.parametrize("cut", [0, 5, 40, 2000, -1])
+def test_a_damaged_file_is_refused_in_one_line(night, tmp_path, cut):
+    path = tmp_path / "night.safetensors"
+    save_profile(night, path)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(ProfileError, match="not a domain profile, or damaged") as error:
+        load_profile(path)
+    assert "\n" not in str(error.value)
+
+
+def test_values_that_are_not_finite_are_refused(night, tmp_path):
+    latents = night.latents.copy()
+    latents[0, 0, 0] = np.nan
+    save_profile(dataclasses.replace(night, latents=latents), tmp_path / "bad.safetensors")
+    with pytest.raises(ProfileError, match="not finite"):
+        load_profile(tmp_path / "bad.safetensors")
+
+
+def test_another_models_profile_is_refused(night, tmp_path):
+    save_profile(night, tmp_path / "night.safetensors")
+    with pytest.raises(ProfileError, match="was built for model"):
+        load_profile(tmp_path / "night.safetensors", tiny_latent_model(rng_key=7))
+
+
+def test_shipped_profiles_are_found_by_name(night, tmp_path):
+    model = dataclasses.replace(MODEL, profiles=tmp_path)
+    save_profile(night, tmp_path / "night.safetensors")
+    assert find_profile("night", model).name == "night"
+    assert find_profile(str(tmp_path / "night.safetensors"), model).name == "night"
+    with pytest.raises(ProfileError, match="did you mean 'night'"):
+        find_profile("nihgt", model)
+    with pytest.raises(ProfileError, match="ships no profile for 'rain'"):
+        find_profile("rain", model)
+    with pytest.raises(ProfileError, match="cannot be read"):
+        find_profile("./gone.safetensors", model)
+
+
+def test_cleaning_drops_doubles_outliers_and_broken_files_and_says_so(tmp_path):
+    folder = write_photos(tmp_path, 12, 100, 160)
+    (folder / "copy.png").write_bytes((folder / "p003.png").read_bytes())
+    (folder / "black.png").write_bytes(encode_png(np.zeros((60, 80, 3), np.uint8)))
+    (folder / "broken.jpg").write_bytes(b"no image")
+    found = clean_references(Photos(folder))
+    assert (found.unreadable, found.outliers) == (("broken.jpg",), ("black.png",))
+    assert len(found.doubles) == 1
+    assert len(found.kept) == 12
+    assert not found.overlay.any()
+    assert "1 double" in " ".join(found.lines("night"))
+
+
+def test_a_bonnet_in_every_photo_is_left_out(tmp_path):
+    folder = write_photos(tmp_path, 16, 60, 250)
+    from s2st_aug.images import read_image
+
+    for path in folder.iterdir():
+        photo = read_image(path)
+        photo[50:] = 10
+        photo[50:52] = 240
+        path.write_bytes(encode_png(photo))
+    found = clean_references(Photos(folder))
+    rows = found.overlay.mean(1)
+    assert rows[42:].mean() > 0.7
+    assert rows[:30].mean() < 0.05
+
+
+def test_an_empty_or_missing_folder_is_refused(tmp_path):
+    with pytest.raises(ProfileError, match="holds no readable photo"):
+        clean_references(Photos(tmp_path))
+    with pytest.raises(ProfileError, match="no such folder"):
+        clean_references(Photos(tmp_path / "gone"))
+
+
+def test_too_few_photos_leave_strength_null(tmp_path, caplog):
+    day = measure(MODEL, [Photos(write_photos(tmp_path / "a", 6, 120, 250))], "day", "day")
+    found = build_profile(MODEL, "night", "night", [Photos(write_photos(tmp_path / "b", 6, 0, 60))], {"day": day})
+    assert found.discriminant is None
+    assert "strength will be null" in caplog.text
+
+
+def test_every_recipe_of_the_repository_loads(repo):
+    paths = sorted((repo / "configs").glob("domains_*.yaml"))
+    assert len(paths) >= 2
+    for path in paths:
+        recipe = read_recipe(path)
+        assert {"day", "night", "rain"} <= set(recipe.domains)
+        assert not any("photos/" in f for d in recipe.domains.values() for f in d.references)
+
+
+def test_a_wrong_recipe_is_one_line(tmp_path):
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump({"model": "m", "dat": "x"}))
+    with pytest.raises(ConfigError, match=r"data: Field required.*dat: Extra inputs") as error:
+        read_recipe(tmp_path / "r.yaml")
+    assert "\n" not in str(error.value)
