@@ -1,12 +1,13 @@
 """DDIM both ways as pure functions (arXiv 2010.02502, equation 12), and a second-order solver (DPM-Solver++ 2M, arXiv 2211.01095).
 
 The latents pass through *levels*: CLEAN, then the visited steps, rising. Between two neighbouring levels the network is shown
-the noisier one's time, in inversion as in sampling (as null-text's code and diffusers' DDIMInverseScheduler do); x0 takes the abar of the level
-where the latents are.
+the noisier one's time, in inversion as in sampling (as null-text's code and diffusers' DDIMInverseScheduler do); x0 takes the
+abar of the level where the latents are.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Literal
@@ -46,7 +47,7 @@ def invert(
     if solver == "dpm2m":
         return [latents, *_dpm2m(predict, latents, schedule, levels)]
     path = [latents]
-    for below, above in zip(levels[:-1], levels[1:], strict=True):
+    for below, above in itertools.pairwise(levels):
         here, there = schedule.abar(below), schedule.abar(above)
         moved = ddim_move(path[-1], predict(path[-1], above), here, there)
         for _ in range(refine):
@@ -62,16 +63,14 @@ def sample(predict: Predict, seed: Latent, schedule: NoiseSchedule, steps: int, 
     return clean
 
 
-def sampling_path(
-    predict: Predict, seed: Latent, schedule: NoiseSchedule, steps: int, *, solver: Solver = "ddim"
-) -> Iterator[Latent]:
+def sampling_path(predict: Predict, seed: Latent, schedule: NoiseSchedule, steps: int, *, solver: Solver = "ddim") -> Iterator[Latent]:
     """The latents after each of the `steps` moves of sampling, from the noisiest down."""
     levels = schedule.levels(steps)[::-1]
     if solver == "dpm2m":
         yield from _dpm2m(predict, seed, schedule, levels)
         return
     latents = seed
-    for above, below in zip(levels[:-1], levels[1:], strict=True):
+    for above, below in itertools.pairwise(levels):
         latents = ddim_move(latents, predict(latents, above), schedule.abar(above), schedule.abar(below))
         yield latents
 
@@ -106,7 +105,7 @@ def _dpm2m(predict: Predict, latents: Latent, schedule: NoiseSchedule, levels: l
     """The latents after each move along `levels`, rising or falling; the network is shown the level where the latents are."""
     x0_before: torch.Tensor | None = None
     before: float | None = None
-    for at, to in zip(levels[:-1], levels[1:], strict=True):
+    for at, to in itertools.pairwise(levels):
         abars = schedule.abar(at), schedule.abar(to)
         x0 = predicted_x0(latents, predict(latents, max(at, 0)), abars[0])
         here = half_log_snr(abars[0])

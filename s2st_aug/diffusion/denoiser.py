@@ -18,7 +18,7 @@ Context: TypeAlias = Float[Tensor, "b n d"]
 class Denoiser(Protocol):
     """Predicted noise of `latents` (b c h w) at training step `t`, given prompt embeddings (b n d)."""
 
-    def __call__(self, latents: Latent, t: int, context: Context) -> Latent:
+    def __call__(self, latents: Latent, t: int, context: Context, /) -> Latent:
         """Predicted noise eps, of the latents' shape and dtype."""
         ...
 

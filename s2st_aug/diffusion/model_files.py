@@ -35,7 +35,9 @@ def find_model(name_or_path: str | Path, revision: str | None = None) -> Path:
         return folder
     if _HUB_ID.match(name) and not folder.exists():
         return _download(name, revision)
-    raise ModelError(f"{name}: no such model; expected {', '.join(EMBEDDED)}, a folder in Stable Diffusion format, or a hub id like owner/name")
+    raise ModelError(
+        f"{name}: no such model; expected {', '.join(EMBEDDED)}, a folder in Stable Diffusion format, or a hub id like owner/name"
+    )
 
 
 def _embedded(name: str) -> Path:
@@ -68,7 +70,8 @@ def _download(repository: str, revision: str | None) -> Path:
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
         where = f"{repository}@{revision}" if revision else repository
         raise ModelError(
-            f"{where}: not in the local cache, and the hub cannot be reached ({type(error).__name__}); download it once with `hf download {repository}`{mirror}"
+            f"{where}: not in the local cache, and the hub cannot be reached ({type(error).__name__}); "
+            f"download it once with `hf download {repository}`{mirror}"
         ) from None
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    from diffusers import AutoencoderTiny, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+AutoencoderTiny: TypeAlias = Any  # diffusers and transformers are lazy modules that a type checker does not see through
+UNet2DConditionModel: TypeAlias = Any
+CLIPTextModel: TypeAlias = Any
+CLIPTokenizer: TypeAlias = Any
 
 SCHEDULER_CONFIG = {
     "num_train_timesteps": 1000,
@@ -28,9 +29,9 @@ def build_autoencoder(*, channels: int, blocks: tuple[int, ...], latent_channels
 
     `blocks`: residual blocks per level, from the pixels down; each level after the first halves the size.
     """
-    from diffusers import AutoencoderTiny
+    import diffusers
 
-    return AutoencoderTiny(
+    return diffusers.AutoencoderTiny(
         encoder_block_out_channels=(channels,) * len(blocks),
         decoder_block_out_channels=(channels,) * len(blocks),
         num_encoder_blocks=blocks,
@@ -40,12 +41,14 @@ def build_autoencoder(*, channels: int, blocks: tuple[int, ...], latent_channels
     )
 
 
-def build_unet(*, channels: tuple[int, ...], context_dim: int, sample_size: tuple[int, int], latent_channels: int = 4) -> UNet2DConditionModel:
+def build_unet(
+    *, channels: tuple[int, ...], context_dim: int, sample_size: tuple[int, int], latent_channels: int = 4
+) -> UNet2DConditionModel:
     """A UNet with one residual block per level and attention at the lowest level only; `sample_size` is (h, w) of the latents."""
-    from diffusers import UNet2DConditionModel
+    import diffusers
 
     plain = len(channels) - 1
-    return UNet2DConditionModel(
+    return diffusers.UNet2DConditionModel(
         sample_size=sample_size,
         in_channels=latent_channels,
         out_channels=latent_channels,
@@ -62,17 +65,18 @@ def build_unet(*, channels: tuple[int, ...], context_dim: int, sample_size: tupl
 
 def build_tokenizer(vocab: dict[str, int], merges: list[tuple[str, str]], *, max_length: int) -> CLIPTokenizer:
     """CLIP's tokenizer over a vocabulary of our own."""
-    from transformers import CLIPTokenizer
+    import transformers
 
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=max_length)
+    pairs: Any = merges
+    return transformers.CLIPTokenizer(vocab=vocab, merges=pairs, model_max_length=max_length)
 
 
 def build_text_encoder(tokenizer: CLIPTokenizer, *, width: int, layers: int) -> CLIPTextModel:
     """A small CLIPTextModel for that tokenizer."""
-    from transformers import CLIPTextConfig, CLIPTextModel
+    import transformers
 
-    return CLIPTextModel(
-        CLIPTextConfig(
+    return transformers.CLIPTextModel(
+        transformers.CLIPTextConfig(
             vocab_size=len(tokenizer),
             hidden_size=width,
             intermediate_size=4 * width,
@@ -89,6 +93,6 @@ def build_text_encoder(tokenizer: CLIPTokenizer, *, width: int, layers: int) -> 
 
 def read_autoencoder(folder: Path) -> AutoencoderTiny:
     """The AutoencoderTiny of a folder in Stable Diffusion format, in float32, for further training."""
-    from diffusers import AutoencoderTiny
+    import diffusers
 
-    return AutoencoderTiny.from_pretrained(folder / "vae", use_safetensors=True, local_files_only=True).float()
+    return diffusers.AutoencoderTiny.from_pretrained(folder / "vae", use_safetensors=True, local_files_only=True).float()

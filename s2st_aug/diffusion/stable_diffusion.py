@@ -8,20 +8,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent, from_v_prediction
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.model_files import EMBEDDED, find_model, hash_weights, read_config, weight_files
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.errors import ModelError, did_you_mean
-
-if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
 
 log = logging.getLogger(__name__)
 Compile = Literal["off", "default", "reduce-overhead", "max-autotune"]
@@ -62,10 +58,10 @@ def load_model(
 
 
 def build_model(
-    unet: UNet2DConditionModel,
-    vae: AutoencoderKL | AutoencoderTiny,
-    text_encoder: CLIPTextModel,
-    tokenizer: CLIPTokenizer,
+    unet: Any,
+    vae: Any,
+    text_encoder: Any,
+    tokenizer: Any,
     *,
     schedule: NoiseSchedule | None = None,
 ) -> LatentModel:
@@ -100,13 +96,13 @@ def read_schedule(folder: Path) -> tuple[str, NoiseSchedule]:
     return prediction, NoiseSchedule.from_config(config)
 
 
-def _predict(unet: nn.Module, latents: Latent, t: int, context: Context) -> Latent:
+def _predict(unet: Any, latents: Latent, t: int, context: Context) -> Latent:
     steps = torch.full((len(latents),), t, device=latents.device)
     shown = latents.to(unet.dtype, memory_format=torch.channels_last)
     return unet(shown, steps, encoder_hidden_states=context.to(unet.dtype)).sample.to(latents.dtype)
 
 
-def _encoder(vae: AutoencoderKL | AutoencoderTiny) -> Callable[[Tensor], Latent]:
+def _encoder(vae: Any) -> Callable[[Tensor], Latent]:
     scale, shift = _scale_and_shift(vae)
 
     def encode(pixels: Tensor) -> Latent:
@@ -117,7 +113,7 @@ def _encoder(vae: AutoencoderKL | AutoencoderTiny) -> Callable[[Tensor], Latent]
     return encode
 
 
-def _decoder(vae: AutoencoderKL | AutoencoderTiny) -> Callable[[Latent], Tensor]:
+def _decoder(vae: Any) -> Callable[[Latent], Tensor]:
     scale, shift = _scale_and_shift(vae)
 
     def decode(latents: Latent) -> Tensor:
@@ -126,13 +122,13 @@ def _decoder(vae: AutoencoderKL | AutoencoderTiny) -> Callable[[Latent], Tensor]
     return decode
 
 
-def _scale_and_shift(vae: AutoencoderKL | AutoencoderTiny) -> tuple[float, float]:
+def _scale_and_shift(vae: Any) -> tuple[float, float]:
     """AutoencoderTiny has no shift of its own: its `latent_shift` only serves storing latents as images."""
     return float(vae.config.scaling_factor), float(vae.config.get("shift_factor") or 0.0)
 
 
 @torch.no_grad()
-def _embed(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, prompts: list[str]) -> Context:
+def _embed(tokenizer: Any, text_encoder: Any, prompts: list[str]) -> Context:
     tokens = tokenizer(prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt")
     return text_encoder(tokens.input_ids.to(text_encoder.device))[0].float()
 

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict
 
 from s2st_aug.training.checkpoints import adam_tensors, load_checkpoint, pack, restore_adam, save_checkpoint, unpack
-from s2st_aug.training.data import Sample, balanced_indices, load_images, to_pixels
+from s2st_aug.training.data import Sample, balanced_indices, to_pixels
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,9 @@ def cosine(step: int, steps: int, floor: float) -> float:
     return min(1.0, (step + 1) / 20) * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def draw_crops(images: Sequence[torch.Tensor], samples: Sequence[Sample], settings: AutoencoderSettings, rng: np.random.Generator) -> torch.Tensor:
+def draw_crops(
+    images: Sequence[torch.Tensor], samples: Sequence[Sample], settings: AutoencoderSettings, rng: np.random.Generator
+) -> torch.Tensor:
     """A balanced batch of random crops, mirrored at times, from the images at one of several sizes."""
     pool = images[int(rng.integers(len(images)))]
     crops = []
@@ -73,7 +76,7 @@ def draw_crops(images: Sequence[torch.Tensor], samples: Sequence[Sample], settin
 
 
 def train_autoencoder(
-    network: torch.nn.Module,
+    network: Any,
     images: Sequence[torch.Tensor],
     samples: Sequence[Sample],
     settings: AutoencoderSettings,
@@ -110,12 +113,14 @@ def train_autoencoder(
             log.info("autoencoder (%s) step %d of %d loss %.4f", part, step, steps, curve[-1][1])
             losses.clear()
         if time.monotonic() - saved > 120 or step == steps:
-            save_checkpoint(checkpoint, pack("network", network.state_dict()) | pack("adam", adam_tensors(optimizer)), {"step": step, "curve": curve})
+            save_checkpoint(
+                checkpoint, pack("network", network.state_dict()) | pack("adam", adam_tensors(optimizer)), {"step": step, "curve": curve}
+            )
             saved = time.monotonic()
     return curve
 
 
-def _loss(network: torch.nn.Module, pixels: torch.Tensor, settings: AutoencoderSettings, part: str) -> torch.Tensor:
+def _loss(network: Any, pixels: torch.Tensor, settings: AutoencoderSettings, part: str) -> torch.Tensor:
     with torch.autocast(pixels.device.type, torch.bfloat16), torch.set_grad_enabled(part == "whole"):
         latents = network.encoder(pixels).float()
     with torch.autocast(pixels.device.type, torch.bfloat16):
@@ -124,7 +129,7 @@ def _loss(network: torch.nn.Module, pixels: torch.Tensor, settings: AutoencoderS
     return loss + settings.moment_weight * moment_loss(latents) if part == "whole" else loss
 
 
-def _resume(network: torch.nn.Module, optimizer: torch.optim.Optimizer, checkpoint: Path) -> tuple[int, list[tuple[int, float]]]:
+def _resume(network: Any, optimizer: torch.optim.Optimizer, checkpoint: Path) -> tuple[int, list[tuple[int, float]]]:
     if not checkpoint.is_file():
         return 0, []
     tensors, state = load_checkpoint(checkpoint)
@@ -134,7 +139,7 @@ def _resume(network: torch.nn.Module, optimizer: torch.optim.Optimizer, checkpoi
 
 
 @torch.no_grad()
-def fold_normalisation(network: torch.nn.Module, pixels: Sequence[torch.Tensor]) -> None:
+def fold_normalisation(network: Any, pixels: Sequence[torch.Tensor]) -> None:
     """Fold per-channel normalisation of the latents over `pixels` into the encoder's last and the decoder's first convolution."""
     latents = torch.cat([network.encoder(p).permute(1, 0, 2, 3).flatten(1) for p in pixels], dim=1).float()
     mean, std = latents.mean(1), latents.std(1)
@@ -146,7 +151,7 @@ def fold_normalisation(network: torch.nn.Module, pixels: Sequence[torch.Tensor])
 
 
 @torch.no_grad()
-def autoencoder_psnr(network: torch.nn.Module, images: torch.Tensor) -> list[float]:
+def autoencoder_psnr(network: Any, images: torch.Tensor) -> list[float]:
     """PSNR of each uint8 image through the autoencoder, in dB, on 8-bit pixels."""
     device = next(network.parameters()).device
     values = []

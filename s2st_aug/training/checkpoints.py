@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -16,7 +15,7 @@ def save_checkpoint(path: Path, tensors: dict[str, torch.Tensor], state: dict[st
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, temporary, metadata={"state": json.dumps(state)})
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:

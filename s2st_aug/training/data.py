@@ -72,7 +72,7 @@ def load_sample(path: Path, size: tuple[int, int], *, quality: int, rng: np.rand
     x, y = rng.integers(0, w - cw + 1), rng.integers(0, h - ch + 1)
     small = cv2.resize(image[y : y + ch, x : x + cw], size, interpolation=cv2.INTER_AREA)
     _, data = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1].copy()
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1].copy()
 
 
 def load_images(samples: Sequence[Sample], size: tuple[int, int], *, quality: int, rng: np.random.Generator) -> torch.Tensor:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,16 +68,18 @@ class DenoiserTraining:
         self.step, self.curve = state["step"], [tuple(point) for point in state["curve"]]
 
 
-def start_training(unet: torch.nn.Module, text_encoder: torch.nn.Module, settings: DenoiserSettings, device: str = "cpu") -> DenoiserTraining:
+def start_training(unet: Any, text_encoder: Any, settings: DenoiserSettings, device: str = "cpu") -> DenoiserTraining:
     """Networks on their device, an average that begins as a copy, and Adam."""
-    networks = torch.nn.ModuleDict({"unet": unet, "text_encoder": text_encoder}).to(device).float().train().requires_grad_(True)
-    networks["unet"].to(memory_format=torch.channels_last)
+    networks = torch.nn.ModuleDict({"unet": unet.to(memory_format=torch.channels_last), "text_encoder": text_encoder})
+    networks.to(device).float().train().requires_grad_(True)
     average = copy.deepcopy(networks).eval().requires_grad_(False)
     return DenoiserTraining(networks, average, torch.optim.Adam(networks.parameters(), lr=settings.lr, betas=(0.9, 0.99)))
 
 
 @torch.no_grad()
-def encode_all(encode: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, *, batch: int = 16, device: str = "cpu") -> torch.Tensor:
+def encode_all(
+    encode: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, *, batch: int = 16, device: str = "cpu"
+) -> torch.Tensor:
     """Latents of all images and of their mirror images: float16 `2n c h w`, the mirrored ones last."""
     both = torch.cat([images, images.flip(-1)])
     with torch.autocast(device, torch.bfloat16):

@@ -10,12 +10,58 @@ from s2st_aug.errors import ConfigError, did_you_mean
 from s2st_aug.records.domains import CONDITIONS
 
 CONDITION_PHRASES: dict[str, tuple[str, ...]] = {
-    "day": ("by day", "in daylight", "on a clear day", "on a sunny day", "at noon", "in the daytime", "in bright light", "under a blue sky", "in the morning"),
-    "dusk": ("at dusk", "at dawn", "in the evening", "after sunset", "at twilight", "in the late evening", "at sunset", "in dim light", "before sunrise"),
-    "night": ("at night", "by night", "after dark", "in the dark", "at midnight", "under street lamps", "in the night", "late at night", "under a dark sky"),
-    "rain": ("in the rain", "in heavy rain", "on a rainy day", "in wet weather", "during a rain shower", "in pouring rain", "with wet roads", "in drizzle"),
+    "day": (
+        "by day",
+        "in daylight",
+        "on a clear day",
+        "on a sunny day",
+        "at noon",
+        "in the daytime",
+        "in bright light",
+        "under a blue sky",
+        "in the morning",
+    ),
+    "dusk": (
+        "at dusk",
+        "at dawn",
+        "in the evening",
+        "after sunset",
+        "at twilight",
+        "in the late evening",
+        "at sunset",
+        "in dim light",
+        "before sunrise",
+    ),
+    "night": (
+        "at night",
+        "by night",
+        "after dark",
+        "in the dark",
+        "at midnight",
+        "under street lamps",
+        "in the night",
+        "late at night",
+        "under a dark sky",
+    ),
+    "rain": (
+        "in the rain",
+        "in heavy rain",
+        "on a rainy day",
+        "in wet weather",
+        "during a rain shower",
+        "in pouring rain",
+        "with wet roads",
+        "in drizzle",
+    ),
     "fog": ("in fog", "in thick fog", "on a foggy day", "in mist", "on a misty morning", "in haze", "with low visibility", "in dense fog"),
-    "night_rain": ("at night in the rain", "on a rainy night", "at night with rain", "by night in heavy rain", "at night, rain", "after dark on a wet road"),
+    "night_rain": (
+        "at night in the rain",
+        "on a rainy night",
+        "at night with rain",
+        "by night in heavy rain",
+        "at night, rain",
+        "after dark on a wet road",
+    ),
 }
 ADJECTIVES: dict[str, tuple[str, ...]] = {
     "day": ("sunny", "bright", "clear", "daytime"),
@@ -26,8 +72,17 @@ ADJECTIVES: dict[str, tuple[str, ...]] = {
     "night_rain": ("dark and rainy", "rainy night", "wet night"),
 }
 PLACES = (
-    "a street", "a road", "a city street", "a town", "a city", "traffic", "a street with cars", "a road with cars and houses", "an urban street", "the road ahead",
-)  # fmt: skip
+    "a street",
+    "a road",
+    "a city street",
+    "a town",
+    "a city",
+    "traffic",
+    "a street with cars",
+    "a road with cars and houses",
+    "an urban street",
+    "the road ahead",
+)
 MEDIA: dict[str, tuple[str, ...]] = {
     "photo": ("a photo of", "a photograph of", "a dash cam photo of", "a picture of", "a real photo of", "a camera image of"),
     "scene": ("a rendering of", "a rendered scene of", "a synthetic image of", "a computer graphics image of", "a simulated view of"),
@@ -49,7 +104,9 @@ def _fill(form: str, domain: str, medium: str, place: str, rng: np.random.Genera
     adjective = _pick(ADJECTIVES[domain], rng)
     bare = place.split(" ", 1)[1] if place.split(" ", 1)[0] in ("a", "an", "the") else place
     article = "" if bare == "traffic" else ("an " if adjective[0] in "aeiou" else "a ")
-    text = form.format(medium=medium, place=place, condition=_pick(CONDITION_PHRASES[domain], rng), adjective_place=f"{article}{adjective} {bare}")
+    text = form.format(
+        medium=medium, place=place, condition=_pick(CONDITION_PHRASES[domain], rng), adjective_place=f"{article}{adjective} {bare}"
+    )
     return text.strip().replace(",  ", ", ")
 
 

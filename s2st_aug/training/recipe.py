@@ -135,7 +135,9 @@ class Recipe:
         latents = self._latents()
 
         def tokenize(prompts: list[str]) -> torch.Tensor:
-            return tokenizer(prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt").input_ids
+            return tokenizer(
+                prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
+            ).input_ids
 
         path, settings = self.folder / "denoiser.safetensors", self.config.denoiser
         dn.train_denoiser(training, tokenize, latents, self.samples, settings, path, rng_key=self.config.rng_key, device=self.device)

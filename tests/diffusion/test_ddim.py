@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -31,7 +32,7 @@ def test_each_move_rotates_by_the_angle_between_the_levels():
     """STYLE 18: with eps of the level where the latents are, the 50-step round trip of unit-Gaussian data is 0.946539."""
     levels = np.linspace(0, 999, 51).astype(int).tolist()
     predict, z = exact(), torch.ones(1, 4, 2, 2, dtype=torch.float64)
-    for below, above in zip(levels[:-1], levels[1:], strict=True):
+    for below, above in itertools.pairwise(levels):
         z = ddim.ddim_move(z, predict(z, below), SCHEDULE.abar(below), SCHEDULE.abar(above))
     for above, below in zip(levels[:0:-1], levels[-2::-1], strict=True):
         z = ddim.ddim_move(z, predict(z, above), SCHEDULE.abar(above), SCHEDULE.abar(below))
@@ -128,7 +129,9 @@ def test_schedule_reads_the_scheduler_config():
     assert math.sqrt(SCHEDULE.alphas_cumprod[-1]) == pytest.approx(0.068, abs=1e-3)
 
 
-@pytest.mark.parametrize(("key", "value", "hint"), [("beta_schedule", "scaled_linea", "scaled_linear"), ("timestep_spacing", "lead", "leading")])
+@pytest.mark.parametrize(
+    ("key", "value", "hint"), [("beta_schedule", "scaled_linea", "scaled_linear"), ("timestep_spacing", "lead", "leading")]
+)
 def test_unknown_schedule_is_one_clear_line(key, value, hint):
     with pytest.raises(ModelError, match=hint):
         NoiseSchedule.from_config(SCHEDULER_CONFIG | {key: value})
