@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -19,36 +20,54 @@ RISE = 45  # levels by which a blob stands above its surroundings
 FADE = 0.5  # share of that which the source may already have
 MIN_AREA, MAX_AREA = 4, 150  # px at WIDTH
 MAX_BLOBS = 40
+PAD = 4  # px around a blob that its edges are looked for in
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Small:
+    """A frame at WIDTH pixels: RGB, the brightest channel, and what a top-hat leaves of it."""
+
+    rgb: np.ndarray
+    value: np.ndarray
+    hat: np.ndarray
+    scale: float
 
 
 def made_up_lights(source: Frame, variant: Frame, objects: Sequence[SceneObject]) -> tuple[Hallucination, ...]:
     """Lamp-like blobs outside labelled objects with the score that the source does not explain them, highest first."""
-    scale = min(1.0, WIDTH / source.image.shape[1])
-    found = []
-    for x, y, w, h in _blobs(source, variant, objects, scale):
-        box = (x / scale, y / scale, (x + w) / scale, (y + h) / scale)
-        found.append(Hallucination(box, _kind(variant, box), unexplained(source, variant, box)))
+    small_s, small_v = _small(source), _small(variant)
+    blobs = _blobs(small_s, small_v, objects)
+    found = [_judged(source, variant, small_s, small_v, blob) for blob in blobs]
     return tuple(sorted(found, key=lambda h: -h.score))
 
 
-def _blobs(source: Frame, variant: Frame, objects: Sequence[SceneObject], scale: float) -> list[tuple[int, int, int, int]]:
-    hat_s, hat_v = _hat(source, scale), _hat(variant, scale)
-    earlier = cv2.dilate(hat_s, np.ones((5, 5), np.uint8))
-    fresh = (hat_v > RISE) & (earlier < hat_v * FADE)
-    fresh &= ~_labelled(objects, fresh.shape, scale)
+def _judged(source: Frame, variant: Frame, small_s: _Small, small_v: _Small, blob: np.ndarray) -> Hallucination:
+    row = blob_features(source, variant, small_s, small_v, blob)
+    score = float(1 / (1 + np.exp(-np.clip(_expanded(row) @ WEIGHTS, -30, 30))))
+    x, y, w, h = (float(v) / small_v.scale for v in blob[:4])
+    return Hallucination((x, y, x + w, y + h), _kind(row), score)
+
+
+def _small(frame: Frame) -> _Small:
+    h, w = frame.image.shape[:2]
+    scale = min(1.0, WIDTH / w)
+    rgb = frame.image
+    if scale < 1:
+        rgb = cv2.resize(rgb, (max(1, round(w * scale)), max(1, round(h * scale))), interpolation=cv2.INTER_AREA)
+    value = rgb.max(axis=2)
+    return _Small(rgb, value, cv2.morphologyEx(value, cv2.MORPH_TOPHAT, np.ones((HAT, HAT), np.uint8)), scale)
+
+
+def _blobs(source: _Small, variant: _Small, objects: Sequence[SceneObject]) -> np.ndarray:
+    """Fresh bright blobs, a row of x, y, w, h, area each, largest first."""
+    earlier = cv2.dilate(source.hat, np.ones((5, 5), np.uint8))
+    fresh = (variant.hat > RISE) & (earlier < variant.hat * FADE)
+    fresh &= ~_labelled(objects, fresh.shape, variant.scale)
     count, _, stats, _ = cv2.connectedComponentsWithStats(fresh.astype(np.uint8))
     stats = stats[1:count]
     area, w, h = stats[:, cv2.CC_STAT_AREA], stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
-    round_ones = (area >= MIN_AREA) & (area <= MAX_AREA) & (area > 0.4 * w * h) & (np.maximum(w, h) < 3 * np.minimum(w, h))
-    kept = stats[round_ones]
-    return [tuple(int(v) for v in row[:4]) for row in kept[np.argsort(-kept[:, 4])][:MAX_BLOBS]]
-
-
-def _hat(frame: Frame, scale: float) -> np.ndarray:
-    size = (max(1, round(frame.image.shape[1] * scale)), max(1, round(frame.image.shape[0] * scale)))
-    small = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA) if scale < 1 else frame.image
-    light = small.max(axis=2)
-    return cv2.morphologyEx(light, cv2.MORPH_TOPHAT, np.ones((HAT, HAT), np.uint8))
+    kept = stats[(area >= MIN_AREA) & (area <= MAX_AREA) & (area > 0.4 * w * h) & (np.maximum(w, h) < 3 * np.minimum(w, h))]
+    return kept[np.argsort(-kept[:, 4])][:MAX_BLOBS]
 
 
 def _labelled(objects: Sequence[SceneObject], shape: tuple[int, int], scale: float) -> np.ndarray:
@@ -65,9 +84,48 @@ def _scaled(box: Box, k: float) -> Box:
     return box[0] * k, box[1] * k, box[2] * k, box[3] * k
 
 
+def blob_features(source: Frame, variant: Frame, small_s: _Small, small_v: _Small, blob: np.ndarray) -> np.ndarray:
+    """What tells a made-up light from a lamp, a lit window or a reflection; float64, about unit range.
+
+    Unexplained edges, the source's own contrast there, shape, brightness, halo, colour, height in the image, light above.
+    """
+    x, y, w, h, area = (int(v) for v in blob)
+    inner = (slice(y, y + h), slice(x, x + w))
+    grown, far = _around(blob, 1, small_v), _around(blob, 2, small_v)
+    core = small_v.rgb[inner].reshape(-1, 3).mean(0) / 255
+    level, near, base = (float(small_v.value[s].mean()) / 255 for s in (inner, grown, far))
+    hue, saturation = _hue(core)
+    above = small_v.value[max(0, y - 8 * h) : max(1, y - h), x : x + w]
+    before = small_s.value[grown].astype(np.float32)
+    gap = unexplained(source, variant, _scaled((x, y, x + w, y + h), 1 / small_v.scale))
+    return np.array([
+        gap, np.clip(before.std() / 30, 0, 2), np.clip(float(small_s.hat[grown].max()) / 60, 0, 2),
+        area / (w * h), abs(np.log(w / h)), np.log(area) / 5, level, float(small_v.hat[inner].max()) / 255,
+        np.clip((near - base) / max(level - base, 0.05), 0, 1), base,
+        saturation, saturation * _near(hue, 0), saturation * _near(hue, 140), saturation * _near(hue, 40),
+        y / small_v.value.shape[0], (float(above.max()) / 255) if above.size else 0.0,
+    ])  # fmt: skip
+
+
+def _around(blob: np.ndarray, times: int, small: _Small) -> tuple[slice, slice]:
+    x, y, w, h = (int(v) for v in blob[:4])
+    dx, dy = times * w // 2 + 1, times * h // 2 + 1
+    return slice(max(0, y - dy), y + h + dy), slice(max(0, x - dx), x + w + dx)
+
+
+def _hue(colour: np.ndarray) -> tuple[float, float]:
+    pixel = cv2.cvtColor(colour.astype(np.float32)[None, None], cv2.COLOR_RGB2HSV)[0, 0]
+    return float(pixel[0]), float(pixel[1])
+
+
+def _near(hue: float, centre: float) -> float:
+    away = abs((hue - centre + 180) % 360 - 180)
+    return float(np.exp(-((away / 25) ** 2)))
+
+
 def unexplained(source: Frame, variant: Frame, box: Box) -> float:
     """1 - how well the source's edges run along the blob's own, in [0, 1]: a lit window had its frame by day, a false lamp nothing."""
-    left, top, right, bottom = clipped((box[0] - 4, box[1] - 4, box[2] + 4, box[3] + 4), source.image.shape)
+    left, top, right, bottom = clipped((box[0] - PAD, box[1] - PAD, box[2] + PAD, box[3] + PAD), source.image.shape)
     cut = (slice(top, bottom), slice(left, right))
     (cos, sin), norm = source_directions(variant.gradients.x[cut], variant.gradients.y[cut])
     if norm <= 0:
@@ -76,12 +134,18 @@ def unexplained(source: Frame, variant: Frame, box: Box) -> float:
     return float(np.clip(1 - (cos * there[..., 0] + sin * there[..., 1]).sum() / norm, 0, 1))
 
 
-def _kind(variant: Frame, box: Box) -> str:
+def _expanded(row: np.ndarray) -> np.ndarray:
+    """1, the features, and their products two by two."""
+    upper = np.triu_indices(len(row))
+    return np.concatenate([[1.0], row, np.outer(row, row)[upper]])
+
+
+def _kind(row: np.ndarray) -> str:
     """signal, tail_light or lamp, by colour and by height in the image."""
-    left, top, right, bottom = clipped(box, variant.image.shape)
-    mean = variant.image[top:bottom, left:right].reshape(-1, 3).mean(0)
-    hue, saturation, _ = cv2.cvtColor((mean / 255).astype(np.float32)[None, None], cv2.COLOR_RGB2HSV)[0, 0]
-    if saturation < 0.35 or 25 <= hue < 75:
+    saturation, red, green, height = row[10], row[11], row[12], row[14]
+    if max(red, green) < 0.3 * max(saturation, 1e-6) or saturation < 0.3:
         return "lamp"
-    low = bottom > 0.5 * variant.image.shape[0]
-    return "tail_light" if low and (hue < 25 or hue > 335) else "signal"
+    return "tail_light" if red > green and height > 0.5 else "signal"
+
+
+WEIGHTS = np.zeros(153)

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from s2st_aug.arrays import Image
+from s2st_aug.arrays import Box, Image
 from s2st_aug.errors import UsageError
 from s2st_aug.records.profile import Discriminant, DomainProfile
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Judgement, ObjectVerdict
 from s2st_aug.validation import gates
 from s2st_aug.validation.appearance import SMALLEST, appearance
+from s2st_aug.validation.detectors import Detector, load_detector, made_up_objects
 from s2st_aug.validation.hallucinations import made_up_lights
 from s2st_aug.validation.objects import Measures, measure
-from s2st_aug.validation.patches import Frame, frame
+from s2st_aug.validation.patches import Frame, frame, in_front
 from s2st_aug.validation.settings import ValidationSettings
 from s2st_aug.validation.signals import signal_state
 from s2st_aug.validation.strength import position, strength_between
@@ -26,14 +27,18 @@ AROUND_KEPT = 0.35  # structure of its surroundings from which an absent object 
 
 
 def judge(
-    source: Image,
-    variant: Image,
-    raw: Image,
+    source: np.ndarray,
+    variant: np.ndarray,
+    raw: np.ndarray,
     objects: Sequence[SceneObject],
     profile: DomainProfile | None,
     settings: ValidationSettings,
+    *,
+    detector: Detector | None = None,
 ) -> Judgement:
     """Judge a variant; `raw` is the variant before the detail step (the variant itself where there is none).
+
+    A `detector` given here goes before the one that the settings name.
 
     Raises UsageError where the three images differ in size or are no RGB images; nothing else about the images or
     labels raises. NaN never leaves: a measure that cannot be taken is None, with a `note:` in `reasons`.
@@ -42,17 +47,23 @@ def judge(
     frames = _frames(source, variant, raw)
     whole, before = (_finite(v) for v in structures_of(frames[0].gradients, [f.gradients for f in frames[1:]]))
     strength, notes = _strength(source, variant, profile.discriminant if profile else None)
-    verdicts = tuple(_object(item, frames, settings) for item in objects)
-    lights = made_up_lights(frames[0], frames[1], objects)
+    verdicts = tuple(_object(item, frames, settings, front) for item, front in zip(objects, in_front(objects), strict=True))
+    made_up = made_up_lights(frames[0], frames[1], objects)
+    if detector := detector or _detector(settings):
+        made_up += made_up_objects(detector, source, variant, objects)
     if whole is None:
         notes.append("note: structure is null, the source is too flat to judge")
     reasons = _appearance_reasons(source, variant, settings)
     reasons += gates.gated_measures(whole, before, strength, settings)
-    reasons += gates.judged_image(verdicts, lights, settings)
-    return Judgement(gates.status_of(reasons), (*reasons, *notes), verdicts, lights, whole, before, strength)
+    reasons += gates.judged_image(verdicts, made_up, settings)
+    return Judgement(gates.status_of(reasons), (*reasons, *notes), verdicts, made_up, whole, before, strength)
 
 
-def _same_size(*images: Image) -> None:
+def _detector(settings: ValidationSettings) -> Detector | None:
+    return load_detector(settings.detector, settings.detector_score) if settings.detector else None
+
+
+def _same_size(*images: np.ndarray) -> None:
     if len({i.shape for i in images}) > 1 or images[0].ndim != 3 or images[0].shape[2] != 3 or not images[0].size:
         shapes = ", ".join("x".join(map(str, i.shape)) for i in images)
         raise UsageError(f"source, variant and raw must be RGB images of one size; got {shapes}")
@@ -75,8 +86,8 @@ def _strength(source: Image, variant: Image, discriminant: Discriminant | None) 
     return value, [] if value is not None else ["note: strength is null, the source already lies in the target domain"]
 
 
-def _object(item: SceneObject, frames: tuple[Frame, Frame, Frame], settings: ValidationSettings) -> ObjectVerdict:
-    found = measure(item, *frames)
+def _object(item: SceneObject, frames: tuple[Frame, Frame, Frame], settings: ValidationSettings, front: Sequence[Box]) -> ObjectVerdict:
+    found = measure(item, *frames, front)
     stored = ObjectVerdict(
         item.object_id, item.kind, item.category, item.bbox, "keep", _fact(item, found, frames),
         _finite(found.structure), _finite(found.structure_raw), _finite(found.visibility), _shift(found, settings),

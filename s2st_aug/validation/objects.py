@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from s2st_aug.arrays import Box
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.validation import patches
 from s2st_aug.validation.gradients import HALF, source_directions, variant_directions
@@ -32,11 +34,11 @@ class Measures:
     around: float | None = None
 
 
-def measure(item: SceneObject, source: Frame, variant: Frame, raw: Frame) -> Measures:
-    """All measures of one object; never raises on odd boxes."""
+def measure(item: SceneObject, source: Frame, variant: Frame, raw: Frame, front: Sequence[Box] = ()) -> Measures:
+    """All measures of one object, `front` being the boxes of what hides parts of it; never raises on odd boxes."""
     if item.kind in LINES:
         return _measure_lines(item, source, variant, raw)
-    at = patches.window(item, source.image.shape)
+    at = patches.window(item, source.image.shape, front)
     field = _directions(*patches.patch_gradients(source, at))
     inside = field * at.mask[..., None]
     regions = _core_and_ring(at, item)

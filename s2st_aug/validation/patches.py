@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -15,6 +16,7 @@ SIDE = 64  # px, the most that an object is measured on
 REACH = 16  # px of the patch that an object is looked for around its place
 OUTLINE = 2  # px of the patch around a mask that still belong to its outline
 LEVELS = 3
+LEAST_FREE = 0.25  # of an object's pixels that must be left when what hides it is taken out
 STRIP = 9  # px across a line that count as the line (its neighbourhood is REACH wider on each side)
 
 
@@ -24,7 +26,7 @@ class Frame:
 
     image: Image
     gradients: Gradients
-    images: tuple[Image, ...]  # 1, 1/2, 1/4 of the size
+    images: tuple[np.ndarray, ...]  # 1, 1/2, 1/4 of the size
     lumas: tuple[np.ndarray, ...]
 
 
@@ -71,8 +73,8 @@ def clipped(box: Box, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     return left, top, right, bottom
 
 
-def window(item: SceneObject, shape: tuple[int, ...]) -> Window:
-    """The window of a box, polygon or mask in an image of `shape`."""
+def window(item: SceneObject, shape: tuple[int, ...], front: Sequence[Box] = ()) -> Window:
+    """The window of a box, polygon or mask in an image of `shape`; what lies under the `front` boxes is not the object's."""
     left, top, right, bottom = clipped(item.bbox, shape)
     scale = min(1.0, SIDE / max(right - left, bottom - top))
     pad = int(np.ceil((REACH + OUTLINE) / scale))
@@ -81,7 +83,30 @@ def window(item: SceneObject, shape: tuple[int, ...]) -> Window:
     mask = np.zeros(size[::-1], np.uint8)
     _paint(mask, item, (left, top, right, bottom), (x0, y0), scale)
     mask = cv2.dilate(mask, np.ones((2 * OUTLINE + 1,) * 2, np.uint8))
+    if item.kind == "box" and len(front):
+        mask = _uncovered(mask, front, (x0, y0), scale)
     return Window(x0, y0, x1, y1, scale, mask.astype(bool))
+
+
+def _uncovered(mask: np.ndarray, front: Sequence[Box], corner: tuple[int, int], scale: float) -> np.ndarray:
+    """The mask without what nearer objects hide, unless that leaves too little of it."""
+    free = mask.copy()
+    for box in np.clip(np.nan_to_num(front), -1e6, 1e6):
+        left, top, right, bottom = (max(0, round((v - corner[i % 2]) * scale)) for i, v in enumerate(box))
+        free[top:bottom, left:right] = 0
+    return free if free.sum() >= LEAST_FREE * mask.sum() else mask
+
+
+def in_front(items: Sequence[SceneObject]) -> list[list[Box]]:
+    """For each object the boxes of those that overlap it and stand nearer: lower in the image, or wholly inside it."""
+    boxes = np.nan_to_num(np.array([o.bbox for o in items], np.float64).reshape(-1, 4))
+    solid = np.array([o.kind in ("box", "mask", "polygon") and not o.crowd for o in items], bool)
+    x1, y1, x2, y2 = boxes.T
+    overlap = (x1[:, None] < x2) & (x1 < x2[:, None]) & (y1[:, None] < y2) & (y1 < y2[:, None])
+    inside = (x1[:, None] <= x1) & (x2 <= x2[:, None]) & (y1[:, None] <= y1) & (y2 <= y2[:, None])
+    nearer = overlap & solid & ((y2 > y2[:, None]) | inside)
+    np.fill_diagonal(nearer, val=False)
+    return [[items[j].bbox for j in np.flatnonzero(row).tolist()] for row in nearer]
 
 
 def _paint(mask: np.ndarray, item: SceneObject, box: tuple[int, int, int, int], corner: tuple[int, int], scale: float) -> None:

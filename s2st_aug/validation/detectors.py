@@ -1,0 +1,182 @@
+"""Detectors behind a small protocol: what a second pair of eyes sees in the variant that neither labels nor source have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import cv2
+import numpy as np
+
+from s2st_aug.arrays import Box, Image
+from s2st_aug.errors import MissingDependency, ModelError
+from s2st_aug.records.scene import SceneObject
+from s2st_aug.records.verdicts import Hallucination
+
+Layout = Literal["yolox", "yolov5", "yolov8"]
+STRIDES = (8, 16, 32)
+LEAST_OVERLAP = 0.3  # IoU from which a detection is one that is known already
+COCO_STREET = {0: "person", 1: "bicycle", 2: "car", 3: "motorcycle", 5: "bus", 6: "train", 7: "truck", 9: "traffic light", 11: "stop sign"}
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One box, xyxy in the image's pixels, with its category and score in [0, 1]."""
+
+    bbox: Box
+    category: str
+    score: float
+
+
+class Detector(Protocol):
+    """Anything that finds objects in an RGB image."""
+
+    def detect(self, image: Image) -> tuple[Detection, ...]:
+        """Detections, highest score first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FakeDetector:
+    """The shipped fake: answers what `answer` says of an image."""
+
+    answer: Callable[[Image], Sequence[Detection]]
+
+    def detect(self, image: Image) -> tuple[Detection, ...]:
+        """The prepared answer."""
+        return tuple(self.answer(image))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnnxDetector:
+    """A YOLO- or YOLOX-style ONNX file through onnxruntime; `names` maps class numbers, others are dropped."""
+
+    session: Any
+    size: tuple[int, int]  # w, h
+    names: dict[int, str]
+    least: float
+
+    def detect(self, image: Image) -> tuple[Detection, ...]:
+        """Detections after non-maximum suppression at IoU 0.5."""
+        k = min(self.size[0] / image.shape[1], self.size[1] / image.shape[0])
+        small = cv2.resize(image, (max(1, round(image.shape[1] * k)), max(1, round(image.shape[0] * k))))
+        padded = np.full((self.size[1], self.size[0], 3), 114, np.uint8)
+        padded[: small.shape[0], : small.shape[1]] = small
+        name = self.session.get_inputs()[0].name
+        out = np.asarray(self.session.run(None, {name: self._blob(padded)})[0])[0]
+        return self._kept(decoded(out, self.size), k)
+
+    def _blob(self, padded: Image) -> np.ndarray:
+        """YOLOX takes BGR in 0..255, the YOLO family RGB in 0..1; both channels first."""
+        shape = self.session.get_outputs()[0].shape
+        is_yolox = layout_of((int(shape[1]), int(shape[2])), self.size) == "yolox"
+        pixels = padded[..., ::-1].astype(np.float32) if is_yolox else padded.astype(np.float32) / 255
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+
+    def _kept(self, found: tuple[np.ndarray, np.ndarray], k: float) -> tuple[Detection, ...]:
+        boxes, scores = found
+        best = scores.argmax(1)
+        score = scores[np.arange(len(scores)), best]
+        at = np.flatnonzero((score >= self.least) & np.isin(best, list(self.names)))
+        corners = np.concatenate([boxes[at, :2] - boxes[at, 2:] / 2, boxes[at, 2:]], 1) / k
+        kept = cv2.dnn.NMSBoxes(corners.tolist(), score[at].tolist(), self.least, 0.5)
+        rows = [(corners[i], self.names[int(best[at[i]])], float(score[at[i]])) for i in np.asarray(kept, int).ravel()]
+        return tuple(Detection((float(b[0]), float(b[1]), float(b[0] + b[2]), float(b[1] + b[3])), n, s) for b, n, s in rows)
+
+
+def layout_of(shape: tuple[int, int], size: tuple[int, int]) -> Layout:
+    """The family an output `a b` belongs to: YOLOX has one row a grid cell, YOLOv5 three, YOLOv8 has them as columns."""
+    cells = sum((size[0] // s) * (size[1] // s) for s in STRIDES)
+    if shape[0] == cells:
+        return "yolox"
+    if shape[0] == 3 * cells:
+        return "yolov5"
+    if shape[1] == cells:
+        return "yolov8"
+    raise ModelError(f"detector output {shape[0]}x{shape[1]} fits no YOLO layout for an input of {size[0]}x{size[1]} ({cells} grid cells)")
+
+
+def decoded(out: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes `n 4` (cx cy w h, input pixels) and class scores `n c` from a detector's output `a b`."""
+    layout = layout_of((out.shape[0], out.shape[1]), size)
+    if layout == "yolov8":
+        return out[:4].T, out[4:].T
+    boxes, scores = out[:, :4], out[:, 4:5] * out[:, 5:]
+    return (_on_grid(boxes, size) if layout == "yolox" else boxes), scores
+
+
+def _on_grid(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """YOLOX's raw offsets and log sizes on their grid."""
+    grids = [np.stack(np.meshgrid(np.arange(size[0] // s), np.arange(size[1] // s)), -1).reshape(-1, 2) for s in STRIDES]
+    stride = np.concatenate([np.full((len(g), 1), s) for g, s in zip(grids, STRIDES, strict=True)])
+    return np.concatenate([(boxes[:, :2] + np.concatenate(grids)) * stride, np.exp(boxes[:, 2:]) * stride], 1)
+
+
+@lru_cache(maxsize=4)
+def load_detector(path: str, least: float = 0.5) -> Detector:
+    """An ONNX file as a detector, on one thread; raises ModelError on a missing or foreign file, MissingDependency without onnxruntime.
+
+    Class names are read from the file's `names` metadata (as the YOLO family writes it), else COCO's street classes are taken.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependency("detectors need onnxruntime: pip install 's2st-aug[detect]'") from error
+    if not Path(path).is_file():
+        raise ModelError(f"no detector at {path}: expected a YOLO- or YOLOX-style ONNX file")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ModelError(f"{path} is no ONNX model that onnxruntime can read: {str(error).splitlines()[0]}") from error
+    shape = session.get_inputs()[0].shape
+    if len(shape) != 4 or not all(isinstance(v, int) for v in shape[2:]):
+        raise ModelError(f"{path}: expected an input of fixed size 1x3xHxW, got {shape}")
+    return OnnxDetector(session, (shape[3], shape[2]), _names(session), least)
+
+
+def _names(session: Any) -> dict[int, str]:
+    import ast
+
+    text = session.get_modelmeta().custom_metadata_map.get("names")
+    return {int(k): str(v) for k, v in ast.literal_eval(text).items()} if text else COCO_STREET
+
+
+@dataclass(frozen=True, slots=True)
+class TorchvisionDetector:
+    """A torchvision detection model with its weights' category names. Not run in this repository's tests: see ENVIRONMENT."""
+
+    model: Any
+    categories: Sequence[str]
+    least: float = 0.5
+
+    def detect(self, image: Image) -> tuple[Detection, ...]:
+        """Detections of the model on one image."""
+        import torch
+
+        with torch.inference_mode():
+            out = self.model([torch.from_numpy(image.copy()).permute(2, 0, 1) / 255])[0]
+        rows = zip(out["boxes"].tolist(), out["labels"].tolist(), out["scores"].tolist(), strict=True)
+        return tuple(Detection(tuple(b), self.categories[n], s) for b, n, s in rows if s >= self.least)
+
+
+def made_up_objects(detector: Detector, source: Image, variant: Image, objects: Sequence[SceneObject]) -> tuple[Hallucination, ...]:
+    """Boxes in the variant that neither the labels nor the source's own detections have."""
+    known = [o.bbox for o in objects if o.kind not in ("polyline", "stuff")] + [d.bbox for d in detector.detect(source)]
+    return tuple(
+        Hallucination(d.bbox, d.category, d.score)
+        for d in detector.detect(variant)
+        if not any(_overlap(d.bbox, b) >= LEAST_OVERLAP for b in known)
+    )
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Intersection over union."""
+    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(w, 0.0) * max(h, 0.0)
+    whole = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / whole if whole > 0 else 0.0
