@@ -1,10 +1,123 @@
-"""The detection task: a small CenterNet on labelled scenes, AP through pycocotools by class and size."""
+"""The detection task: a small CenterNet on labelled scenes, AP through pycocotools by test set, class and size."""
 
 from __future__ import annotations
 
-from s2st_aug.gain.config import GainConfig
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from s2st_aug.adapters import load_card, read_objects, read_scenes
+from s2st_aug.arrays import Image
+from s2st_aug.gain.arms import CHANGES
+from s2st_aug.gain.boxes import Boxes, average_precision, decode, loss, targets
+from s2st_aug.gain.config import DetectionData, GainConfig
+from s2st_aug.gain.networks import Detector
+from s2st_aug.gain.segmentation import list_photos
+from s2st_aug.gain.training import fit, to_batch
+from s2st_aug.gain.variants import TrainVariant, read_variants, stem_of
+from s2st_aug.images import read_image, resize
+
+Draw = Callable[[int, np.random.Generator], tuple[Image, Boxes] | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoxedScenes:
+    """Scenes of one split at the training size; `scales` leads from source pixels there."""
+
+    stems: tuple[str, ...]
+    images: tuple[Image, ...]
+    boxes: tuple[Boxes, ...]
+    scales: tuple[tuple[float, float], ...]
+
+
+def load(data: DetectionData, root: Path, split: str, size: tuple[int, int]) -> BoxedScenes:
+    """A whole split in memory at the training size."""
+    card = load_card(data.format)
+    stems, images, boxes, scales = [], [], [], []
+    for scene in read_scenes(card, root, split):
+        image = read_image(root / scene.image)
+        scale = size[0] / image.shape[1], size[1] / image.shape[0]
+        objects = [o for o in read_objects(card, root, scene) if o.kind == "box" and o.category in data.classes and not o.crowd]
+        xyxy = np.array([o.bbox for o in objects], np.float64).reshape(-1, 4)
+        labels = np.array([data.classes.index(o.category) for o in objects], np.int64)
+        stems.append(stem_of(scene.image))
+        images.append(resize(image, size))
+        boxes.append(Boxes(xyxy, labels, np.zeros((0, 4))).scaled(*scale))
+        scales.append(scale)
+    return BoxedScenes(tuple(stems), tuple(images), tuple(boxes), tuple(scales))
 
 
 def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, float]:
-    """AP in percent of one arm and one rng_key, by test set, class and size."""
-    raise NotImplementedError
+    """AP in percent of one arm and one rng_key: `ap` is the mean over the test sets, the rest is by test set, class and size."""
+    data, size = config.detection, config.training.size
+    assert data is not None
+    train = load(data, data.train, data.split, size)
+    counterpart = _counterpart(config, data, train, arm)
+
+    def build() -> nn.Module:
+        return Detector(config.training.widths, len(data.classes))
+
+    def loss_of(network: nn.Module, indices: np.ndarray, replaced: np.ndarray, rng: np.random.Generator) -> Tensor:
+        drawn = [_draw(train, counterpart, int(i), rng, real=not r) for i, r in zip(indices, replaced, strict=True)]
+        made = [targets(boxes, size, len(data.classes)) for _, boxes in drawn]
+        heat, geometry, weight = (torch.from_numpy(np.stack(part)) for part in zip(*made, strict=True))
+        return loss(*network(to_batch([image for image, _ in drawn])), heat, geometry, weight)
+
+    network = fit(build, loss_of, len(train.images), config.training, rng_key)
+    return _test(network, data, size)
+
+
+def _test(network: nn.Module, data: DetectionData, size: tuple[int, int]) -> dict[str, float]:
+    measures = {}
+    for name, root in data.test.items():
+        own = evaluate(network, load(data, root, data.test_split, size), data.classes)
+        measures |= {f"{name}_{key}": value for key, value in own.items()}
+    overall = {key: float(np.mean([measures[f"{name}_{key}"] for name in data.test])) for key in ("ap", "ap_traffic light")
+               if all(f"{name}_{key}" in measures for name in data.test)}  # fmt: skip
+    return overall | measures
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, scenes: BoxedScenes, classes: tuple[str, ...]) -> dict[str, float]:
+    """AP on one test set, at the training size."""
+    found = [decode(*network(to_batch([image]))) for image in scenes.images]
+    return average_precision(scenes.boxes, found, classes)
+
+
+def _counterpart(config: GainConfig, data: DetectionData, train: BoxedScenes, arm: str) -> Draw:
+    if arm == "real_only":
+        return lambda i, rng: None
+    if arm in CHANGES:
+        photos = [p for domain in config.domains for p in list_photos(data.references[domain])]
+        references = [resize(read_image(p), config.training.size) for p in photos]
+        return lambda i, rng: (CHANGES[arm](train.images[i], references, rng), train.boxes[i])
+    assert config.run is not None
+    variants = read_variants(config.run, config.domains, config.training.size, gated=arm == "s2st_gated")
+    return lambda i, rng: _from_run(variants, train, i, rng)
+
+
+def _from_run(variants: dict[str, list[TrainVariant]], train: BoxedScenes, i: int, rng: np.random.Generator) -> tuple[Image, Boxes]:
+    """A variant of scene i, or of another scene where i's were refused: the mix stays as planned."""
+    known = sorted(variants)
+    stem = train.stems[i] if train.stems[i] in variants else known[int(rng.integers(len(known)))]
+    chosen = variants[stem][int(rng.integers(len(variants[stem])))]
+    own = train.stems.index(stem)
+    boxes, ignored = train.boxes[own], np.array(chosen.ignored_boxes, np.float64).reshape(-1, 4) * np.tile(train.scales[own], 2)
+    kept = ~_among(boxes.xyxy, ignored)
+    return chosen.image, Boxes(boxes.xyxy[kept], boxes.classes[kept], ignored)
+
+
+def _among(boxes: np.ndarray, ignored: np.ndarray) -> np.ndarray:
+    """Which boxes are among the ignored ones, to a hundredth of a pixel."""
+    if not len(boxes) or not len(ignored):
+        return np.zeros(len(boxes), bool)
+    return (np.abs(boxes[:, None] - ignored[None]).max(-1) < 0.01).any(1)
+
+
+def _draw(train: BoxedScenes, counterpart: Draw, i: int, rng: np.random.Generator, *, real: bool) -> tuple[Image, Boxes]:
+    image, boxes = (None if real else counterpart(i, rng)) or (train.images[i], train.boxes[i])
+    return (image[:, ::-1], boxes.mirrored(image.shape[1])) if rng.random() < 0.5 else (image, boxes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from s2st_aug.distributed.experiments import run_tasks
@@ -14,6 +14,7 @@ from s2st_aug.gain.config import ArmName, GainConfig
 
 log = logging.getLogger(__name__)
 Measures = dict[str, float]
+Runner = Callable[..., Iterator[tuple[int, Measures]]]
 TASKS: dict[str, Callable[[GainConfig, str, int], Measures]] = {
     "segmentation": segmentation.train_and_test,
     "detection": detection.train_and_test,
@@ -21,13 +22,13 @@ TASKS: dict[str, Callable[[GainConfig, str, int], Measures]] = {
 HEADLINE = {"segmentation": "miou", "detection": "ap"}
 
 
-def run_experiment(config: GainConfig, *, address: str | None = None) -> dict[ArmName, list[Measures]]:
-    """Measures per arm, in the order of `rng_keys`; one file per training under `out/results`."""
+def run_experiment(config: GainConfig, *, address: str | None = None, run: Runner = run_tasks) -> dict[ArmName, list[Measures]]:
+    """Measures per arm, in the order of `rng_keys`; one file per training under `out/results`. `run` is what spreads the trainings."""
     wanted = [(arm, key) for key in config.rng_keys for arm in config.arms]
     missing = [pair for pair in wanted if not _result_file(config, *pair).exists()]
     log.info("gain: %d trainings, %d of them already measured", len(wanted), len(wanted) - len(missing))
     tasks = [(config, arm, key) for arm, key in missing]
-    for index, measures in run_tasks(_train_one, tasks, address=address) if tasks else ():
+    for index, measures in run(_train_one, tasks, address=address) if tasks else ():
         _store(config, *missing[index], measures)
     return collect(config)
 

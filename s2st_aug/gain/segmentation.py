@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from s2st_aug.gain.arms import CHANGES
 from s2st_aug.gain.config import GainConfig, Photos, SegmentationData
 from s2st_aug.gain.networks import Segmenter
 from s2st_aug.gain.training import fit, to_batch
-from s2st_aug.gain.variants import MaskedVariant, read_variants
+from s2st_aug.gain.variants import TrainVariant, read_variants
 from s2st_aug.images import read_image, resize
 
 Draw = Callable[[int, np.random.Generator], tuple[Image, np.ndarray] | None]
@@ -64,17 +64,25 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
     assert data is not None
     train = load(data.train, config.training.size)
     counterpart = _counterpart(config, data, train, arm)
+    weights = class_weights(train.masks, len(data.classes))
 
     def build() -> nn.Module:
         return Segmenter(config.training.widths, len(data.classes))
 
     def loss_of(network: nn.Module, indices: np.ndarray, replaced: np.ndarray, rng: np.random.Generator) -> Tensor:
-        drawn = [_draw(train, counterpart, int(i), bool(r), rng) for i, r in zip(indices, replaced, strict=True)]
+        drawn = [_draw(train, counterpart, int(i), rng, real=not r) for i, r in zip(indices, replaced, strict=True)]
         target = torch.from_numpy(np.stack([mask for _, mask in drawn])).long()
-        return functional.cross_entropy(network(to_batch([image for image, _ in drawn])), target, ignore_index=data.void)
+        return functional.cross_entropy(network(to_batch([image for image, _ in drawn])), target, weights, ignore_index=data.void)
 
     network = fit(build, loss_of, len(train.images), config.training, rng_key)
     return evaluate(network, data, config.training.size)
+
+
+def class_weights(masks: Sequence[np.ndarray], classes: int) -> Tensor:
+    """1 / sqrt(share of the pixels), mean 1, at most 5: rare classes are learned within few updates. The same for every arm."""
+    counts = np.bincount(np.concatenate([m.ravel() for m in masks]), minlength=classes)[:classes]
+    weights = 1 / np.sqrt(np.maximum(counts, 1) / max(1, counts.sum()))
+    return torch.tensor(np.minimum(weights / weights.mean(), 5.0), dtype=torch.float32)
 
 
 def _counterpart(config: GainConfig, data: SegmentationData, train: Labelled, arm: str) -> Draw:
@@ -90,7 +98,7 @@ def _counterpart(config: GainConfig, data: SegmentationData, train: Labelled, ar
 
 
 def _from_run(
-    variants: dict[str, list[MaskedVariant]], train: Labelled, void: int, i: int, rng: np.random.Generator
+    variants: dict[str, list[TrainVariant]], train: Labelled, void: int, i: int, rng: np.random.Generator
 ) -> tuple[Image, np.ndarray] | None:
     """A variant of image i, or of another image where i's was refused: the mix stays as planned."""
     stem = train.stems[i]
@@ -102,8 +110,8 @@ def _from_run(
     return chosen.image, mask if chosen.ignored is None else np.where(chosen.ignored, np.uint8(void), mask)
 
 
-def _draw(train: Labelled, counterpart: Draw, i: int, replaced: bool, rng: np.random.Generator) -> tuple[Image, np.ndarray]:  # noqa: FBT001
-    pair = (counterpart(i, rng) if replaced else None) or (train.images[i], train.masks[i])
+def _draw(train: Labelled, counterpart: Draw, i: int, rng: np.random.Generator, *, real: bool) -> tuple[Image, np.ndarray]:
+    pair = (None if real else counterpart(i, rng)) or (train.images[i], train.masks[i])
     return _augment(*pair, rng)
 
 

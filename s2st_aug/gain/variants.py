@@ -2,23 +2,80 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from s2st_aug.arrays import Image
+from s2st_aug.arrays import Box, Image
 from s2st_aug.errors import RunFolderError
+from s2st_aug.feed import open_feed
+from s2st_aug.feed.entries import Sample
+from s2st_aug.images import read_image, resize
+from s2st_aug.records.scene import SceneObject
+from s2st_aug.storage import RunFolder
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MaskedVariant:
-    """A variant at the training size; `ignored` marks where its labels are no longer to be trusted."""
+class TrainVariant:
+    """A variant at the training size; `ignored` and `ignored_boxes` (source pixels) are labels no longer to be trusted."""
 
     image: Image
-    ignored: np.ndarray | None  # bool "h w"
+    ignored: np.ndarray | None  # bool "h w", at the training size
+    ignored_boxes: tuple[Box, ...] = ()
 
 
-def read_variants(run: Path, domains: tuple[str, ...], size: tuple[int, int], *, gated: bool) -> dict[str, list[MaskedVariant]]:
-    """Variants by source stem; gated: `ok` rows, ignored and lost objects masked; else every image with all labels."""
-    raise RunFolderError(f"{run}: no run folder")
+def read_variants(run: Path, domains: Sequence[str], size: tuple[int, int], *, gated: bool) -> dict[str, list[TrainVariant]]:
+    """Variants by source stem; gated: what `open_feed` lets through, ignored labels marked; else every image, labels untouched."""
+    folder = RunFolder(run)
+    found = _gated(folder, domains, size) if gated else _all(folder, domains, size)
+    if not found:
+        raise RunFolderError(f"{run}: no {'accepted ' if gated else ''}variant of {', '.join(domains)}")
+    return found
+
+
+def stem_of(image: str | Path) -> str:
+    """A source's name without folder and ending, and without Cityscapes' suffix."""
+    return Path(image).stem.removesuffix("_leftImg8bit")
+
+
+def _all(folder: RunFolder, domains: Sequence[str], size: tuple[int, int]) -> dict[str, list[TrainVariant]]:
+    found = defaultdict(list)
+    for row in folder.read_manifest(["domain", "source_image", "image"]).to_pylist():
+        if row["image"] is not None and row["domain"] in domains:
+            image = resize(read_image(folder.image_file(row["image"])), size)
+            found[stem_of(row["source_image"])].append(TrainVariant(image, None))
+    return dict(found)
+
+
+def _gated(folder: RunFolder, domains: Sequence[str], size: tuple[int, int]) -> dict[str, list[TrainVariant]]:
+    found = defaultdict(list)
+    index = open_feed(folder, domains=domains)
+    for entry in index.entries:
+        if entry.synthetic:
+            sample = index.read(entry)
+            boxes = tuple(o.bbox for o in sample.ignored)
+            found[stem_of(entry.scene.image)].append(TrainVariant(resize(sample.image, size), _region(sample, size), boxes))
+    return dict(found)
+
+
+def _region(sample: Sample, size: tuple[int, int]) -> np.ndarray | None:
+    if not sample.ignored:
+        return None
+    canvas = np.zeros(sample.image.shape[:2], np.uint8)
+    for one in sample.ignored:
+        _mark(canvas, one)
+    return cv2.resize(canvas, size, interpolation=cv2.INTER_NEAREST) > 0
+
+
+def _mark(canvas: np.ndarray, one: SceneObject) -> None:
+    if one.mask is not None:
+        canvas[one.mask] = 1
+    elif one.kind in ("polygon", "stuff") and one.outlines:
+        cv2.fillPoly(canvas, [np.rint(o).astype(np.int32) for o in one.outlines], 1)
+    elif one.kind != "polyline":
+        x1, y1, x2, y2 = (max(0, round(v)) for v in one.bbox)
+        canvas[y1:y2, x1:x2] = 1

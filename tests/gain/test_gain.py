@@ -1,0 +1,164 @@
+"""The experiment's machinery on tiny data: equal updates, paired orders, honest statements, AP that a perfect detector reaches."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from s2st_aug.errors import ConfigError
+from s2st_aug.gain.arms import CHANGES
+from s2st_aug.gain.boxes import Boxes, average_precision, decode, targets
+from s2st_aug.gain.config import load_config
+from s2st_aug.gain.statistics import compare, estimate
+from s2st_aug.review.fakes import FakeRun, make_dataset, make_run
+
+TINY = {"steps": 2, "batch": 2, "size": [64, 48], "widths": [4, 8]}
+
+
+def photos(folder, count, level):
+    rng = np.random.default_rng(level)
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        mask = np.zeros((48, 64), np.uint8)
+        mask[24:] = 1
+        mask[:2] = 2
+        image = np.where(mask[..., None] == 1, level, 255 - level).astype(np.uint8) + rng.integers(0, 9, (48, 64, 3), np.uint8)
+        cv2.imwrite(str(folder / "images" / f"{i:05}.png"), image)
+        cv2.imwrite(str(folder / "labels" / f"{i:05}.png"), mask)
+    return {"images": str(folder / "images"), "labels": str(folder / "labels")}
+
+
+def segmentation_config(tmp_path, **changes):
+    day, dusk = photos(tmp_path / "day", 6, 100), photos(tmp_path / "dusk", 4, 20)
+    data = {"train": day, "test": dusk, "references": {"images": dusk["images"]}, "classes": ["sky", "road"], "void": 2}
+    made = {"task": "segmentation", "domains": ["night"], "segmentation": data, "out": str(tmp_path / "out"), "training": TINY}
+    path = tmp_path / "gain.yaml"
+    path.write_text(yaml.safe_dump(made | {"arms": ["real_only", "copies"], "rng_keys": [0, 1]} | changes))
+    return path
+
+
+@pytest.mark.parametrize("arm", ["real_only", *CHANGES])
+def test_every_control_arm_trains_and_reports_the_classes_that_occur(tmp_path, arm):
+    from s2st_aug.gain.segmentation import train_and_test
+
+    measures = train_and_test(load_config(segmentation_config(tmp_path)), arm, 0)
+    assert set(measures) == {"miou", "iou_sky", "iou_road"}
+    assert measures["miou"] == pytest.approx((measures["iou_sky"] + measures["iou_road"]) / 2)
+
+
+def test_arms_of_one_rng_key_start_from_the_same_weights_and_see_the_same_order(tmp_path):
+    from s2st_aug.gain.config import Training
+    from s2st_aug.gain.training import fit
+
+    seen = {}
+    for arm in ("a", "b"):
+        drawn = []
+
+        def loss_of(network, indices, replaced, rng, arm=arm, drawn=drawn):
+            drawn.append((indices.tolist(), replaced.tolist(), float(network.weight.sum().detach()) if not drawn else 0))
+            rng.random(7 if arm == "a" else 1)  # an arm that draws more must not move the order
+            return network.weight.sum() * 0.0
+
+        fit(lambda: torch.nn.Linear(2, 2), loss_of, 10, Training(steps=5, batch=3), 4)
+        seen[arm] = drawn
+    assert seen["a"] == seen["b"]
+
+
+def test_a_stopped_experiment_goes_on_and_the_page_says_what_one_may_say(tmp_path):
+    from s2st_aug.gain import experiment
+    from s2st_aug.gain.tables import write_tables
+
+    ran = []
+
+    def here(function, tasks, **kwargs):
+        for index, task in enumerate(tasks):
+            ran.append(task[1:])
+            yield index, {"miou": 10.0 + task[2] + (5 if task[1] == "copies" else 0)}
+
+    config = load_config(segmentation_config(tmp_path))
+    page = write_tables(config, experiment.run_experiment(config, run=here)).read_text()
+    assert len(ran) == 4 and "| copies | 15.5" in page and "no statement" in page
+    more = config.model_copy(update={"rng_keys": (0, 1, 2)})
+    page = write_tables(more, experiment.run_experiment(more, run=here)).read_text()
+    assert ran[4:] == [("real_only", 2), ("copies", 2)]
+    assert "+5.0" in page and ": gain" in page
+    assert (config.out / "result.json").exists()
+
+
+def test_statements():
+    assert compare([9.0], [1.0]).statement == "1 seed: no statement"
+    assert compare([9.0, 9.1], [1.0, 1.2]).statement == "2 seeds: no statement"
+    assert compare([9.0, 9.1, 9.3], [1.0, 1.2, 1.1]).statement == "gain"
+    assert compare([1.0, 1.2, 1.1], [9.0, 9.1, 9.3]).statement == "loss"
+    assert compare([1.0, 9.0, 2.0], [2.0, 3.0, 4.0]).statement == "not shown"
+    low, high = estimate([1.0, 2.0, 3.0]).low, estimate([1.0, 2.0, 3.0]).high
+    assert (low, high) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"arm": ["copies"]}, "did you mean 'arms'"),
+        ({"arms": ["real_only", "s2st_gated"]}, "need `run`"),
+        ({"arms": ["copies"]}, "must hold real_only"),
+        ({"task": "detection"}, "needs a section `detection`"),
+    ],
+)
+def test_a_wrong_config_is_one_clear_line(tmp_path, change, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(segmentation_config(tmp_path, **change))
+
+
+def test_gated_variants_leave_rejected_ones_out_and_mark_what_is_no_longer_true(tmp_path):
+    from s2st_aug.gain.variants import read_variants
+
+    run = make_run(tmp_path / "run", FakeRun(scenes=5, domains=("night",), statuses=("ok", "rejected")))
+    every = read_variants(run.path, ("night",), (64, 36), gated=False)
+    gated = read_variants(run.path, ("night",), (64, 36), gated=True)
+    assert (len(every), len(gated)) == (5, 3)
+    assert all(v.ignored is None for vs in every.values() for v in vs)
+    assert any(v.ignored is not None and v.ignored.any() for vs in gated.values() for v in vs)
+
+
+def test_a_perfect_heatmap_decodes_to_its_boxes_and_scores_full_ap():
+    boxes = Boxes(np.array([[10.0, 8.0, 30.0, 24.0], [40.0, 20.0, 46.0, 40.0]]), np.array([0, 1]), np.zeros((0, 4)))
+    heat, geometry, _ = targets(boxes, (64, 48), 2)
+    found = decode(torch.from_numpy(np.where(heat > 0.999, 9.0, -9.0))[None], torch.from_numpy(geometry)[None])
+    order = np.argsort(-found[2], kind="stable")[:2]
+    assert sorted(map(tuple, found[0][order].round(3).tolist())) == sorted(map(tuple, boxes.xyxy.tolist()))
+    measures = average_precision([boxes], [found], ("car", "traffic light"))
+    assert measures["ap"] == pytest.approx(100) and measures["ap_traffic light"] == pytest.approx(100)
+    shifted = (found[0] + 30, found[1], found[2])
+    assert average_precision([boxes], [shifted], ("car", "traffic light"))["ap"] == 0
+
+
+def test_the_detection_task_reports_test_sets_classes_and_sizes(tmp_path):
+    from s2st_aug.gain.detection import train_and_test
+
+    run = make_run(tmp_path / "run", FakeRun(scenes=4, domains=("night",), statuses=("ok",)))
+    for name in ("night", "rain"):
+        make_dataset(tmp_path / name, FakeRun(scenes=2, split="val"))
+    references = {"night": {"images": str(tmp_path / "night/images/100k/val")}}
+    data = {"train": run.run_json().dataset_root, "test": {n: str(tmp_path / n) for n in ("night", "rain")}, "references": references}
+    data |= {"classes": ["car", "pedestrian", "traffic light"]}
+    made = {"task": "detection", "domains": ["night"], "detection": data, "out": str(tmp_path / "out"), "run": str(run.path)}
+    (tmp_path / "gain.yaml").write_text(yaml.safe_dump(made | {"training": TINY}))
+    measures = train_and_test(load_config(tmp_path / "gain.yaml"), "s2st_gated", 0)
+    assert {"ap", "ap_traffic light", "night_ap", "rain_ap_car", "night_ap50"} <= set(measures)
+
+
+def test_camvid_masks_become_cityscapes_ids(tmp_path):
+    from s2st_aug.adapters import load_card, read_objects, read_scenes
+    from s2st_aug.gain.camvid import write_cityscapes
+    from s2st_aug.gain.config import Photos
+
+    made = photos(tmp_path / "day", 2, 100)
+    assert write_cityscapes(Photos(images=made["images"], labels=made["labels"]), tmp_path / "city") == 2
+    card = load_card("cityscapes")
+    scenes = list(read_scenes(card, tmp_path / "city", "train"))
+    assert [s.scene_id.split("/")[-1] for s in scenes] == ["00000", "00001"]
+    assert {o.category for o in read_objects(card, tmp_path / "city", scenes[0])} == {"sky", "building", "pole"}
