@@ -17,6 +17,8 @@ def scenes(
     conditions: Annotated[str, typer.Option(help="Comma-separated: day, dusk, night, rain, fog, night_rain.")] = "day,night,rain",
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "1280x720",
     rng_key: Annotated[int, typer.Option(help="The same key gives the same bytes.")] = 0,
+    sequences: Annotated[int, typer.Option(help="Short sequences with a moving camera besides the scenes (BDD100K: tracking sets).")] = 0,
+    frames: Annotated[int, typer.Option(help="Frames of each sequence, five a second.")] = 10,
     val_share: Annotated[float, typer.Option(help="Share of scenes in split val.")] = 0.2,
 ) -> None:
     """Render street scenes under several conditions, aligned to the pixel, with exact native labels."""
@@ -27,10 +29,22 @@ def scenes(
     from s2st_aug.scenes.write import write_scenes
 
     names = [c.strip() for c in conditions.split(",") if c.strip()]
+    total = count + sequences * frames
     with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("scenes", total=max(count, 1))
-        write_scenes(out, count, format, names, parse_size(size), rng_key, val_share=val_share, tell=lambda n: bar.update(task, completed=n))
-    console.print(f"{count} scenes x {len(names)} conditions ({', '.join(names)}) in {out}")
+        task = bar.add_task("scenes", total=max(total, 1))
+        write_scenes(
+            out,
+            count,
+            format,
+            names,
+            parse_size(size),
+            rng_key,
+            val_share=val_share,
+            sequences=sequences,
+            frames=frames,
+            tell=lambda done: bar.update(task, completed=done),
+        )
+    console.print(f"{total} images x {len(names)} conditions ({', '.join(names)}) in {out}")
 
 
 def parse_size(text: str) -> tuple[int, int]:

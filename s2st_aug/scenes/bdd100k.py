@@ -10,7 +10,7 @@ import numpy as np
 from s2st_aug.records.domains import BDD_ATTRIBUTES, Condition
 from s2st_aug.scenes.categories import CATEGORIES
 from s2st_aug.scenes.files import JsonList, encode_png, write_bytes
-from s2st_aug.scenes.labels import LabelledObject, Labels
+from s2st_aug.scenes.labels import LabelledObject, Labels, Sample
 from s2st_aug.scenes.street import Street
 
 SIGNAL_LETTER = {"red": "R", "amber": "Y", "green": "G", None: "NA"}
@@ -26,21 +26,56 @@ class Bdd100kTree:
         self.root = root
         kinds = ("det_20/det", "lane/polygons/lane", "drivable/polygons/drivable")
         self.lists = {(k, s): JsonList(root / "labels" / f"{k}_{s}.json") for k in kinds for s in splits}
+        self.video: JsonList | None = None
 
-    def add(self, name: str, split: str, image: bytes, labels: Labels, masks: dict[str, bytes], street: Street, condition: Condition) -> None:
+    def image_path(self, sample: Sample) -> str:
+        """Where the sample's image lies, relative to the tree."""
+        if sample.frame:
+            return f"images/track/{sample.split}/{sample.street.name}/{frame_name(sample)}.png"
+        return f"images/100k/{sample.split}/{sample.street.name}.png"
+
+    def add(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: Condition) -> None:
         """Write one scene's image, masks and records."""
-        write_bytes(self.root / "images" / "100k" / split / f"{name}.png", image)
+        write_bytes(self.root / self.image_path(sample), image)
+        if sample.frame:
+            self._add_frame(sample, image, masks, condition)
+            return
+        name, split = sample.street.name, sample.split
         for folder, data in masks.items():
             write_bytes(self.root / "labels" / folder / split / f"{name}.png", data)
-        head = {"name": f"{name}.png", "attributes": image_attributes(street, condition), "timestamp": 10000}
-        self.lists["det_20/det", split].add({**head, "labels": [_box(o) for o in labels.objects]})
-        self.lists["lane/polygons/lane", split].add({**head, "labels": _lane_records(labels)})
-        self.lists["drivable/polygons/drivable", split].add({**head, "labels": _drivable_records(labels)})
+        head = {"name": f"{name}.png", "attributes": image_attributes(sample.street, condition), "timestamp": 10000}
+        self.lists["det_20/det", split].add({**head, "labels": [_box(o) for o in sample.labels.objects]})
+        self.lists["lane/polygons/lane", split].add({**head, "labels": _lane_records(sample.labels)})
+        self.lists["drivable/polygons/drivable", split].add({**head, "labels": _drivable_records(sample.labels)})
+
+    def _add_frame(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: Condition) -> None:
+        """One frame of a tracking sequence: box_track_20 and seg_track_20."""
+        name, video, split = frame_name(sample), sample.street.name, sample.split
+        write_bytes(self.root / "images" / "seg_track_20" / split / video / f"{name}.png", image)
+        write_bytes(self.root / "labels" / "seg_track_20" / "bitmasks" / split / video / f"{name}.png", masks["ins_seg/bitmasks"])
+        if sample.frame == 1:
+            self._finish_video()
+            self.video = JsonList(self.root / "labels" / "box_track_20" / split / f"{video}.json")
+        assert self.video is not None
+        head = {"name": f"{name}.png", "videoName": video, "frameIndex": sample.frame - 1}
+        labels = [_track(o) for o in sample.labels.objects if CATEGORIES[o.instance.category].ins_id]
+        self.video.add({**head, "attributes": image_attributes(sample.street, condition), "labels": labels})
+
+    def _finish_video(self) -> None:
+        if self.video is not None:
+            self.video.close()
+            self.video = None
 
     def close(self) -> None:
         """Finish the label files."""
+        self._finish_video()
         for item in self.lists.values():
             item.close()
+
+
+def frame_name(sample: Sample) -> str:
+    """Video name and seven-digit frame, as BDD100K names its frames."""
+    return f"{sample.street.name}-{sample.frame:07d}"
 
 
 def image_attributes(street: Street, condition: Condition) -> dict[str, str]:
@@ -56,6 +91,11 @@ def _box(item: LabelledObject) -> dict[str, Any]:
     flags = {"occluded": item.occluded, "truncated": instance.truncated, "trafficLightColor": SIGNAL_LETTER[instance.signal]}
     box = {"x1": float(x1), "y1": float(y1), "x2": float(x2), "y2": float(y2)}
     return {"id": str(instance.number), "attributes": flags, "category": CATEGORIES[instance.category].det, "box2d": box}
+
+
+def _track(item: LabelledObject) -> dict[str, Any]:
+    record = _box(item)
+    return {**record, "attributes": {"occluded": item.occluded, "truncated": item.instance.truncated, "crowd": False}}
 
 
 def _lane_records(labels: Labels) -> list[dict[str, Any]]:
@@ -76,8 +116,11 @@ def _drivable_records(labels: Labels) -> list[dict[str, Any]]:
     ]
 
 
-def mask_files(labels: Labels) -> dict[str, bytes]:
-    """PNG files by folder under labels/."""
+def mask_files(sample: Sample) -> dict[str, bytes]:
+    """PNG files by folder under labels/; a frame of a sequence has instances only."""
+    labels = sample.labels
+    if sample.frame:
+        return {"ins_seg/bitmasks": encode_png(instance_bitmask(labels))}
     return {
         "ins_seg/bitmasks": encode_png(instance_bitmask(labels)),
         "pan_seg/bitmasks": encode_png(panoptic_bitmask(labels)),

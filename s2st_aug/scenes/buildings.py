@@ -9,14 +9,27 @@ from s2st_aug.scenes.street import Thing
 from s2st_aug.scenes.textures import BAYS, FRONTS, Tile
 
 WALLS = (
-    (0.46, 0.40, 0.31), (0.40, 0.33, 0.24), (0.34, 0.16, 0.10), (0.26, 0.11, 0.075), (0.40, 0.39, 0.37), (0.27, 0.27, 0.28), (0.50, 0.46, 0.38),
-    (0.36, 0.26, 0.20), (0.31, 0.34, 0.36), (0.47, 0.36, 0.22), (0.22, 0.20, 0.19), (0.42, 0.42, 0.40), (0.30, 0.21, 0.16),
-)  # fmt: skip
+    (0.46, 0.40, 0.31),
+    (0.40, 0.33, 0.24),
+    (0.34, 0.16, 0.10),
+    (0.26, 0.11, 0.075),
+    (0.40, 0.39, 0.37),
+    (0.27, 0.27, 0.28),
+    (0.50, 0.46, 0.38),
+    (0.36, 0.26, 0.20),
+    (0.31, 0.34, 0.36),
+    (0.47, 0.36, 0.22),
+    (0.22, 0.20, 0.19),
+    (0.42, 0.42, 0.40),
+    (0.30, 0.21, 0.16),
+)
 ROOFS = ((0.16, 0.075, 0.05), (0.07, 0.07, 0.075), (0.11, 0.09, 0.075), (0.20, 0.10, 0.07))
 SHUTTERS = ((0.32, 0.05, 0.04), (0.04, 0.12, 0.09), (0.05, 0.08, 0.2), (0.3, 0.22, 0.06), (0.12, 0.12, 0.13))
 
 
-def _walls(x: float, y: float, z0: float, z1: float, colour: tuple[float, ...], tile: Tile, scale: tuple[float, float], glow: Glow = Glow.NONE) -> Mesh:
+def _walls(
+    x: float, y: float, z0: float, z1: float, colour: tuple[float, ...], tile: Tile, scale: tuple[float, float], glow: Glow = Glow.NONE
+) -> Mesh:
     """Four walls from z0 to z1, each textured from its own lower corner."""
     ring = [(-x, -y), (x, -y), (x, y), (-x, y)]
     verts = [(a, b, z) for z in (z0, z1) for a, b in ring]
@@ -74,10 +87,10 @@ def _gable(x: float, y: float, top: float, rng: np.random.Generator, wall: tuple
     colour = ROOFS[int(rng.integers(len(ROOFS)))]
     a, b = x + over, y + over
     if rng.random() < 0.5:
-        ridge, ends = [(0, -b, top + rise), (0, b, top + rise)], [(0, 1, 4), (2, 3, 5)]
+        ridge, ends = [(0.0, -b, top + rise), (0.0, b, top + rise)], [(0, 1, 4), (2, 3, 5)]
         slopes = [(1, 2, 5, 4), (3, 0, 4, 5)]
     else:
-        ridge, ends = [(-a, 0, top + rise), (a, 0, top + rise)], [(3, 0, 4), (1, 2, 5)]
+        ridge, ends = [(-a, 0.0, top + rise), (a, 0.0, top + rise)], [(3, 0, 4), (1, 2, 5)]
         slopes = [(0, 1, 5, 4), (2, 3, 4, 5)]
     verts = [(-a, -b, top - 0.1), (a, -b, top - 0.1), (a, b, top - 0.1), (-a, b, top - 0.1), *ridge]
     gables = part(verts, ends, wall, Material.FACADE, tile=Tile.PLASTER, scale=(3, 3))

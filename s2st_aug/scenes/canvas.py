@@ -63,7 +63,7 @@ class Canvas:
         first, self.count = self.count, self.count + n
         self._rows.append((first, self.count, given))
         owner = given.get("owner", 0)
-        self._spans[int(owner)] = (self._spans.get(int(owner), (first, 0))[0], self.count)  # type: ignore[arg-type]
+        self._spans[int(owner)] = (self._spans.get(int(owner), (first, 0))[0], self.count)
         return first
 
     def span_of(self, owner: int) -> tuple[int, int]:
@@ -127,7 +127,9 @@ class Canvas:
                 drawn.append(points)
         return np.concatenate(drawn) if drawn else np.zeros((0, 2))
 
-    def draw_ground(self, polygon: np.ndarray, colour: np.ndarray, material: int, tile: int, scale: float, category: int, z: float = 0.0) -> None:
+    def draw_ground(
+        self, polygon: np.ndarray, colour: np.ndarray, material: int, tile: int, scale: float, category: int, z: float = 0.0
+    ) -> None:
         """Paint a flat, perhaps concave area `n 2` (x, y) at height z; its texture is fixed to the world."""
         cam = self.camera.to_camera(np.column_stack([polygon, np.full(len(polygon), z)]))
         cam = clip_near(cam)

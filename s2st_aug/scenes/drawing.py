@@ -93,7 +93,11 @@ class _Painter:
 
     def _key(self, thing: Thing) -> float:
         """Far ends first: a building must never cover what stands in front of it."""
-        return thing.s + (thing.size[0] / 2 if thing.kind in ("building", "fence", "rail") else 0.0) + (0.02 if thing.kind == "building" else 0.0)
+        return (
+            thing.s
+            + (thing.size[0] / 2 if thing.kind in ("building", "fence", "rail") else 0.0)
+            + (0.02 if thing.kind == "building" else 0.0)
+        )
 
     def _draw(self, thing: Thing) -> None:
         ahead = thing.s - self.street.advance
@@ -137,7 +141,7 @@ class _Painter:
         out = side * (furniture.LAMP_OUT - 0.35)
         head = at + np.array([math.cos(heading) * out, -math.sin(heading) * out, furniture.LAMP_HEIGHT - 0.1])
         self.lamps.append(Lamp(head, "lamp", np.array([0.0, 0.0, -1.0])))
-        self.casters.append(np.array([at + [0.08, 0, 0], at - [0.08, 0, 0], at + [0.08, 0, 7.0], at + [-0.08, 0, 7.0]]))
+        self.casters.append(at + np.array([[0.08, 0, 0], [-0.08, 0, 0], [0.08, 0, 7.0], [-0.08, 0, 7.0]]))
 
     def signal(self, thing: Thing, at: np.ndarray, heading: float) -> None:
         """A traffic light: one post, each head an instance of its own."""
@@ -145,7 +149,9 @@ class _Painter:
         for k, head in enumerate(furniture.signal_heads(thing)):
             mesh = placed(head, at, heading)
             if self._tall_enough(mesh.verts.mean(0), 1.0):
-                self._instance(thing, k, "traffic light", self.canvas.draw(mesh, thing.uid * 8 + k, NUMBER["traffic light"]), thing.style.split("-")[0])
+                self._instance(
+                    thing, k, "traffic light", self.canvas.draw(mesh, thing.uid * 8 + k, NUMBER["traffic light"]), thing.style.split("-")[0]
+                )
 
     def sign(self, thing: Thing, at: np.ndarray, heading: float) -> None:
         """A sign on its post."""
@@ -166,7 +172,7 @@ class _Painter:
         self._instance(thing, 0, thing.kind, self.canvas.draw(mesh, thing.uid * 8, NUMBER[thing.kind]))
         self.casters.append(_hull_box(mesh, 0.97))
         self.footprints.append(_hull_box(mesh, 1.02)[:4])
-        if thing.speed > 0:
+        if not thing.parked:
             self._vehicle_lamps(thing, at, heading, mesh)
 
     def _vehicle_lamps(self, thing: Thing, at: np.ndarray, heading: float, mesh: Mesh) -> None:
@@ -181,7 +187,7 @@ class _Painter:
         tall = float(rng.normal(1.70, 0.10)) * (0.72 if rng.random() < 0.08 else 1.0)
         if not self._tall_enough(at, tall):
             return
-        phase = float(rng.uniform(0, 2 * math.pi)) + self.street.advance * 0.9 + thing.s * 2
+        phase = float(rng.uniform(0, 2 * math.pi)) + 4.2 * (thing.s * math.cos(thing.turn) + thing.t * math.sin(thing.turn))
         pose = figures.walking(phase, 0.45 if thing.style == "walk" else 0.06, self._near_side(at, heading))
         points = figures.draw_figure(self.canvas, pose, figures.outfit(thing.seed), at, heading, tall, thing.uid * 8, NUMBER["pedestrian"])
         self._instance(thing, 0, "pedestrian", points)
@@ -210,7 +216,7 @@ class _Painter:
         a = np.arange(6) * (math.pi / 3)
         ring = np.column_stack([r * np.cos(a), r * np.sin(a), np.zeros(6)]) + at
         self.footprints.append(ring)
-        self.casters.append(np.concatenate([ring[::2] * [1, 1, 0] + [0, 0, at[2]], ring[::2] + [0, 0, tall * 0.95]]))
+        self.casters.append(np.concatenate([ring[::2], ring[::2] + np.array([0, 0, tall * 0.95])]))
 
     def _instance(self, thing: Thing, k: int, name: str, outline: np.ndarray, signal: str | None = None) -> None:
         if len(outline) == 0:
@@ -242,7 +248,7 @@ def _length(thing: Thing) -> float:
 def _vehicle_mesh(thing: Thing) -> Mesh:
     rng = np.random.default_rng(thing.seed)
     paint = vehicles.PAINTS[int(rng.choice(len(vehicles.PAINTS), p=vehicles.WEIGHTS / vehicles.WEIGHTS.sum()))]
-    braking = bool(thing.speed > 0 and rng.random() < 0.35)
+    braking = bool(not thing.parked and rng.random() < 0.35)
     if thing.kind == "bus":
         return vehicles.bus(BUS_PAINTS[int(rng.integers(len(BUS_PAINTS)))], braking=braking)
     if thing.kind == "truck":
@@ -273,12 +279,30 @@ def _backdrop(canvas: Canvas, street: Street) -> None:
     wide = rng.uniform(0.03, 0.13, n) * camera.width
     tall = rng.uniform(4, 15 if street.setting != "city street" else 30, n) * metre
     colour = rng.uniform(0.10, 0.3, (n, 1)) * np.array([1.0, 0.97, 0.92])
-    first = canvas.add_flat(n, 320.0, colour=colour, normal=-camera.axes[2], category=NUMBER["building"], tile=int(Tile.BAY_SMALL), scale=8.0, material=int(Material.MATTE))
+    first = canvas.add_flat(
+        n,
+        320.0,
+        colour=colour,
+        normal=-camera.axes[2],
+        category=NUMBER["building"],
+        tile=int(Tile.BAY_SMALL),
+        scale=8.0,
+        material=int(Material.MATTE),
+    )
     for i in range(n):
         a, b, top = left[i], left[i] + wide[i], horizon - tall[i]
         canvas.fill(first + i, np.array([(a, horizon + 2), (b, horizon + 2), (b, top), (a, top)]))
     green = np.array([0.06, 0.09, 0.035])
-    trees = canvas.add_flat(1, 300.0, colour=green, normal=[0, -0.5, 0.85], category=NUMBER["vegetation"], tile=int(Tile.LEAVES), scale=14.0, material=int(Material.FOLIAGE))
+    trees = canvas.add_flat(
+        1,
+        300.0,
+        colour=green,
+        normal=np.array([0, -0.5, 0.85]),
+        category=NUMBER["vegetation"],
+        tile=int(Tile.LEAVES),
+        scale=14.0,
+        material=int(Material.FOLIAGE),
+    )
     x = np.linspace(-5, camera.width + 5, 90)
     y = horizon - metre * np.clip(4.5 + 2.5 * np.cumsum(rng.normal(0, 0.5, 90)) / 2, 2.0, 11)
     outline = np.concatenate([np.column_stack([x, y]), [(camera.width + 5, horizon + 2), (-5, horizon + 2)]])
@@ -294,7 +318,9 @@ def _bonnet(canvas: Canvas, seed: int) -> None:
     y = 1 - rise * (1 - np.abs((x - 0.5) / 0.62) ** 3.2)
     paint = np.array(vehicles.PAINTS[int(rng.integers(len(vehicles.PAINTS)))]) * 0.6
     for k, normal in enumerate(([0, 0.2, 0.97], [0, -0.55, 0.83])):
-        face = canvas.add_flat(1, 1.4, colour=paint, normal=np.array(normal), material=int(Material.CAR_PAINT), category=NUMBER["ego vehicle"])
+        face = canvas.add_flat(
+            1, 1.4, colour=paint, normal=np.array(normal), material=int(Material.CAR_PAINT), category=NUMBER["ego vehicle"]
+        )
         edge = np.column_stack([x * w, (y + k * 0.022) * h])
         outline = np.concatenate([edge, [(1.05 * w, 1.1 * h), (-0.05 * w, 1.1 * h)]])
         cv2.fillPoly(canvas.faces, [np.round(outline * 8).astype(np.int32)], face, cv2.LINE_8, 3)

@@ -7,20 +7,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from s2st_aug.scenes.camera import NEAR
 from s2st_aug.scenes.canvas import Canvas
 from s2st_aug.scenes.mesh import Material
 from s2st_aug.scenes.street import Thing
-from s2st_aug.scenes.textures import Tile
+from s2st_aug.scenes.textures import Tile, leaf_noise
 
 SKIN = ((0.56, 0.34, 0.24), (0.48, 0.28, 0.19), (0.30, 0.16, 0.10), (0.15, 0.075, 0.045), (0.62, 0.40, 0.30))
 HAIR = ((0.02, 0.015, 0.012), (0.07, 0.04, 0.02), (0.22, 0.15, 0.07), (0.30, 0.29, 0.28), (0.03, 0.03, 0.06), (0.25, 0.03, 0.03))
 CLOTH = (
-    (0.03, 0.035, 0.06), (0.015, 0.015, 0.018), (0.06, 0.09, 0.20), (0.34, 0.03, 0.03), (0.45, 0.45, 0.44), (0.16, 0.15, 0.14), (0.05, 0.16, 0.08),
-    (0.50, 0.36, 0.10), (0.30, 0.24, 0.17), (0.05, 0.22, 0.32), (0.40, 0.12, 0.22), (0.55, 0.20, 0.04), (0.20, 0.22, 0.26), (0.60, 0.58, 0.50),
-)  # fmt: skip
+    (0.03, 0.035, 0.06),
+    (0.015, 0.015, 0.018),
+    (0.06, 0.09, 0.20),
+    (0.34, 0.03, 0.03),
+    (0.45, 0.45, 0.44),
+    (0.16, 0.15, 0.14),
+    (0.05, 0.16, 0.08),
+    (0.50, 0.36, 0.10),
+    (0.30, 0.24, 0.17),
+    (0.05, 0.22, 0.32),
+    (0.40, 0.12, 0.22),
+    (0.55, 0.20, 0.04),
+    (0.20, 0.22, 0.26),
+    (0.60, 0.58, 0.50),
+)
 Limb = tuple[str, str, float, float, str]  # from joint, to joint, radius at each end, what colours it
 
 
@@ -49,18 +62,27 @@ def walking(phase: float, swing: float, near: str) -> Pose:
     """Mid-stride at `phase` (radians); `swing` 0 is standing."""
     a, far = swing * np.sin(phase), "r" if near == "l" else "l"
     j: dict[str, tuple[float, float, float]] = {
-        "pelvis": (0, 0, 0.93), "belly": (0, 0.01, 1.12), "chest": (0, 0.02, 1.32), "neck": (0, 0.03, 1.50),
-        "head": (0, 0.03, 1.61), "crown": (0, 0.02, 1.66), "face": (0, 0.09, 1.58), "face2": (0, 0.09, 1.61),
-    }  # fmt: skip
+        "pelvis": (0, 0, 0.93),
+        "belly": (0, 0.01, 1.12),
+        "chest": (0, 0.02, 1.32),
+        "neck": (0, 0.03, 1.50),
+        "head": (0, 0.03, 1.61),
+        "crown": (0, 0.02, 1.66),
+        "face": (0, 0.09, 1.58),
+        "face2": (0, 0.09, 1.61),
+    }
     for p, x, s in (("l", -1, 1), ("r", 1, -1)):
         sw = a * s
         lift = 0.12 * max(-sw, 0)
         j |= {
-            f"{p}hip": (x * 0.09, 0, 0.92), f"{p}knee": (x * 0.10, 0.40 * np.sin(sw) + 0.05 * abs(sw), 0.92 - 0.42 * np.cos(sw)),
-            f"{p}foot": (x * 0.10, 0.82 * np.sin(sw) * 0.95 - 0.03, 0.09 + lift), f"{p}toe": (x * 0.11, 0.82 * np.sin(sw) * 0.95 + 0.12, 0.045 + lift),
-            f"{p}shoulder": (x * 0.185, 0.01, 1.43), f"{p}elbow": (x * 0.23, -0.26 * np.sin(sw), 1.16),
+            f"{p}hip": (x * 0.09, 0, 0.92),
+            f"{p}knee": (x * 0.10, 0.40 * np.sin(sw) + 0.05 * abs(sw), 0.92 - 0.42 * np.cos(sw)),
+            f"{p}foot": (x * 0.10, 0.82 * np.sin(sw) * 0.95 - 0.03, 0.09 + lift),
+            f"{p}toe": (x * 0.11, 0.82 * np.sin(sw) * 0.95 + 0.12, 0.045 + lift),
+            f"{p}shoulder": (x * 0.185, 0.01, 1.43),
+            f"{p}elbow": (x * 0.23, -0.26 * np.sin(sw), 1.16),
             f"{p}hand": (x * 0.23, -0.50 * np.sin(sw) + 0.08, 0.93 + 0.04 * abs(sw)),
-        }  # fmt: skip
+        }
     return Pose(j, _body(far, near))
 
 
@@ -69,19 +91,27 @@ def riding(phase: float, near: str, *, motor: bool) -> Pose:
     far, lean = "r" if near == "l" else "l", 0.28
     seat = 0.80 if motor else 0.96
     j: dict[str, tuple[float, float, float]] = {
-        "pelvis": (0, -0.22, seat), "belly": (0, -0.14, seat + 0.18), "chest": (0, -0.02 + lean * 0.3, seat + 0.38), "neck": (0, 0.08 + lean * 0.3, seat + 0.55),
-        "head": (0, 0.13 + lean * 0.3, seat + 0.66), "crown": (0, 0.11 + lean * 0.3, seat + 0.71), "face": (0, 0.20 + lean * 0.3, seat + 0.63),
+        "pelvis": (0, -0.22, seat),
+        "belly": (0, -0.14, seat + 0.18),
+        "chest": (0, -0.02 + lean * 0.3, seat + 0.38),
+        "neck": (0, 0.08 + lean * 0.3, seat + 0.55),
+        "head": (0, 0.13 + lean * 0.3, seat + 0.66),
+        "crown": (0, 0.11 + lean * 0.3, seat + 0.71),
+        "face": (0, 0.20 + lean * 0.3, seat + 0.63),
         "face2": (0, 0.20 + lean * 0.3, seat + 0.66),
-    }  # fmt: skip
+    }
     for p, x, s in (("l", -1, 1), ("r", 1, -1)):
         up = 0.0 if motor else 0.16 * np.sin(phase) * s
         foot_y = 0.12 if motor else 0.02 + 0.14 * np.cos(phase) * s
         j |= {
-            f"{p}hip": (x * 0.09, -0.22, seat), f"{p}knee": (x * 0.12, 0.22 + up * 0.2, seat - 0.32 + up * 0.7),
-            f"{p}foot": (x * 0.11, foot_y, 0.30 + up), f"{p}toe": (x * 0.11, foot_y + 0.14, 0.27 + up),
-            f"{p}shoulder": (x * 0.18, 0.06 + lean * 0.3, seat + 0.49), f"{p}elbow": (x * 0.26, 0.24 + lean * 0.3, seat + 0.26),
+            f"{p}hip": (x * 0.09, -0.22, seat),
+            f"{p}knee": (x * 0.12, 0.22 + up * 0.2, seat - 0.32 + up * 0.7),
+            f"{p}foot": (x * 0.11, foot_y, 0.30 + up),
+            f"{p}toe": (x * 0.11, foot_y + 0.14, 0.27 + up),
+            f"{p}shoulder": (x * 0.18, 0.06 + lean * 0.3, seat + 0.49),
+            f"{p}elbow": (x * 0.26, 0.24 + lean * 0.3, seat + 0.26),
             f"{p}hand": (x * 0.24, 0.50, seat + 0.12),
-        }  # fmt: skip
+        }
     return Pose(j, _body(far, near))
 
 
@@ -93,7 +123,13 @@ def outfit(seed: int) -> dict[str, np.ndarray]:
     """Colours by part, linear RGB."""
     rng = np.random.default_rng(seed)
     top = _pick(rng, CLOTH)
-    out = {"skin": _pick(rng, SKIN), "hair": _pick(rng, HAIR), "top": top, "trousers": _pick(rng, CLOTH[:7] + CLOTH[8:9]), "shoes": _pick(rng, HAIR)}
+    out = {
+        "skin": _pick(rng, SKIN),
+        "hair": _pick(rng, HAIR),
+        "top": top,
+        "trousers": _pick(rng, CLOTH[:7] + CLOTH[8:9]),
+        "shoes": _pick(rng, HAIR),
+    }
     out["sleeve"] = top if rng.random() < 0.7 else out["skin"]
     return out
 
@@ -119,7 +155,9 @@ def _project(canvas: Canvas, local: np.ndarray, at: np.ndarray, heading: float) 
     return canvas.camera.to_image(cam), float(cam[:, 2].mean())
 
 
-def draw_figure(canvas: Canvas, pose: Pose, colours: dict[str, np.ndarray], at: np.ndarray, heading: float, tall: float, owner: int, category: int) -> np.ndarray:
+def draw_figure(
+    canvas: Canvas, pose: Pose, colours: dict[str, np.ndarray], at: np.ndarray, heading: float, tall: float, owner: int, category: int
+) -> np.ndarray:
     """Draw a person; returns the outline points `n 2`, empty if not seen."""
     names = list(pose.joints)
     points, depth = _project(canvas, np.array([pose.joints[n] for n in names]) * (tall / 1.75), at, heading)
@@ -131,16 +169,29 @@ def draw_figure(canvas: Canvas, pose: Pose, colours: dict[str, np.ndarray], at: 
     rp, rq = (np.array([m[k] for m in pose.limbs]) * scale for k in (2, 3))
     colour = np.array([colours[m[4]] for m in pose.limbs])
     outer = capsules(p, q, rp, rq)
-    _paint_limbs(canvas, outer, capsules(p - 0.25 * rp[:, None], q - 0.25 * rq[:, None], rp * 0.62, rq * 0.62), colour, depth, owner, category, scale > 22)
+    _paint_limbs(
+        canvas,
+        outer,
+        capsules(p - 0.25 * rp[:, None], q - 0.25 * rq[:, None], rp * 0.62, rq * 0.62),
+        colour,
+        depth,
+        owner,
+        category,
+        rounded=scale > 22,
+    )
     return outer.reshape(-1, 2)
 
 
-def _paint_limbs(canvas: Canvas, outer: np.ndarray, inner: np.ndarray, colour: np.ndarray, depth: float, owner: int, category: int, rounded: bool) -> None:  # noqa: FBT001
+def _paint_limbs(
+    canvas: Canvas, outer: np.ndarray, inner: np.ndarray, colour: np.ndarray, depth: float, owner: int, category: int, *, rounded: bool
+) -> None:
     view = -canvas.camera.axes[2]
     right = canvas.camera.axes[0]
     away, towards = _unit(view * 0.5 + right * 0.75 - np.array([0, 0, 0.25])), _unit(view * 0.75 - right * 0.35 + np.array([0, 0, 0.45]))
     n = len(colour)
-    shade = canvas.add_flat(n, depth, colour=colour, normal=away if rounded else towards, material=int(Material.MATTE), owner=owner, category=category)
+    shade = canvas.add_flat(
+        n, depth, colour=colour, normal=away if rounded else towards, material=int(Material.MATTE), owner=owner, category=category
+    )
     light = canvas.add_flat(n, depth, colour=colour, normal=towards, material=int(Material.MATTE), owner=owner, category=category)
     for i in range(n):
         canvas.fill(shade + i, outer[i])
@@ -157,32 +208,39 @@ def _ring(cx: float, cy: float, r: float, n: int = 18) -> np.ndarray:
     return np.column_stack([np.zeros(n + 1), cy + r * np.cos(a), cx + r * np.sin(a)])
 
 
-def _strokes(motor: bool) -> list[tuple[np.ndarray, float, str]]:  # noqa: FBT001
+def _strokes(*, motor: bool) -> list[tuple[np.ndarray, float, str]]:
     """Lines of a bicycle or motorcycle: points `n 3`, thickness in metres, what colours it."""
     if motor:
         body = [np.array([(0, -0.75, 0.72), (0, -0.15, 0.70), (0, 0.25, 0.85)]), np.array([(0, -0.35, 0.45), (0, 0.30, 0.45)])]
         wheels = [(_ring(0.31, y, 0.25), 0.13, "tyre") for y in (-0.70, 0.70)]
-        fork = [(np.array([(0, 0.70, 0.31), (0, 0.48, 0.95)]), 0.06, "metal"), (np.array([(-0.33, 0.42, 1.0), (0.33, 0.42, 1.0)]), 0.04, "metal")]
+        fork = [
+            (np.array([(0, 0.70, 0.31), (0, 0.48, 0.95)]), 0.06, "metal"),
+            (np.array([(-0.33, 0.42, 1.0), (0.33, 0.42, 1.0)]), 0.04, "metal"),
+        ]
         return [*wheels, (body[1], 0.26, "metal"), (body[0], 0.20, "frame"), *fork]
-    wheels = [(_ring(0.34, y, 0.33), 0.035, "tyre") for y in (-0.53, 0.53)]
+    hoops = [(_ring(0.34, y, 0.33), 0.035, "tyre") for y in (-0.53, 0.53)]
     hubs = [np.array([(0, -0.53, 0.34), (0, -0.05, 0.30), (0, -0.20, 0.88), (0, -0.53, 0.34)])]
     main = np.array([(0, -0.05, 0.30), (0, 0.40, 0.82), (0, -0.17, 0.78)])
-    fork = np.array([(0, 0.53, 0.34), (0, 0.38, 0.98)])
+    front = np.array([(0, 0.53, 0.34), (0, 0.38, 0.98)])
     bar, seat = np.array([(-0.26, 0.44, 1.04), (0.0, 0.38, 1.0), (0.26, 0.44, 1.04)]), np.array([(0, -0.32, 0.92), (0, -0.10, 0.92)])
-    return [*wheels, (hubs[0], 0.03, "frame"), (main, 0.04, "frame"), (fork, 0.035, "metal"), (bar, 0.03, "metal"), (seat, 0.06, "tyre")]
+    return [*hoops, (hubs[0], 0.03, "frame"), (main, 0.04, "frame"), (front, 0.035, "metal"), (bar, 0.03, "metal"), (seat, 0.06, "tyre")]
 
 
 def draw_cycle(canvas: Canvas, seed: int, at: np.ndarray, heading: float, owner: int, category: int, *, motor: bool) -> np.ndarray:
     """Draw a bicycle or motorcycle as thick strokes; returns outline points, empty if not seen."""
-    import cv2
-
-    colour = {"tyre": np.array([0.012, 0.012, 0.013]), "metal": np.array([0.2, 0.2, 0.21]), "frame": _pick(np.random.default_rng(seed), CLOTH)}
+    colour = {
+        "tyre": np.array([0.012, 0.012, 0.013]),
+        "metal": np.array([0.2, 0.2, 0.21]),
+        "frame": _pick(np.random.default_rng(seed), CLOTH),
+    }
     seen: list[np.ndarray] = []
-    for line, thick, what in _strokes(motor):
+    for line, thick, what in _strokes(motor=motor):
         points, depth = _project(canvas, line, at, heading)
         if depth < 0:
             return np.zeros((0, 2))
-        face = canvas.add_flat(1, depth, colour=colour[what], normal=-canvas.camera.axes[2], material=int(Material.METAL), owner=owner, category=category)
+        face = canvas.add_flat(
+            1, depth, colour=colour[what], normal=-canvas.camera.axes[2], material=int(Material.METAL), owner=owner, category=category
+        )
         width = max(round(thick * canvas.camera.focal / depth), 1)
         fixed = np.round(np.clip(points, -4000, 4000) * 8).astype(np.int32)
         cv2.polylines(canvas.faces, [fixed], False, face, width, cv2.LINE_8, 3)
@@ -220,13 +278,17 @@ def _clump_centres(rng: np.random.Generator, style: str, n: int) -> np.ndarray:
 
 def _draw_trunk(canvas: Canvas, points: np.ndarray, depth: float, width: float, owner: int, category: int) -> None:
     colour = np.array([0.11, 0.085, 0.062])
-    face = canvas.add_flat(2, depth, colour=colour, normal=-canvas.camera.axes[2], tile=int(Tile.PLASTER), scale=1.0, owner=owner, category=category)
+    face = canvas.add_flat(
+        2, depth, colour=colour, normal=-canvas.camera.axes[2], tile=int(Tile.PLASTER), scale=1.0, owner=owner, category=category
+    )
     w = np.full(2, width)
     for i, polygon in enumerate(capsules(points[:2], points[1:], w, w * 0.75)):
         canvas.fill(face + i, polygon)
 
 
-def _draw_crown(canvas: Canvas, rng: np.random.Generator, middle: np.ndarray, offsets: np.ndarray, radius: float, owner: int, category: int) -> np.ndarray:
+def _draw_crown(
+    canvas: Canvas, rng: np.random.Generator, middle: np.ndarray, offsets: np.ndarray, radius: float, owner: int, category: int
+) -> np.ndarray:
     order = np.argsort(-(offsets @ canvas.camera.axes[2]))
     offsets = offsets[order]
     cam = canvas.camera.to_camera(middle + offsets)
@@ -238,7 +300,17 @@ def _draw_crown(canvas: Canvas, rng: np.random.Generator, middle: np.ndarray, of
     n = len(offsets)
     colour = hue * rng.uniform(0.8, 1.2, (n, 1))
     normal = offsets / np.maximum(np.linalg.norm(offsets, axis=1, keepdims=True), 1e-6)
-    first = canvas.add_flat(n, depth, colour=colour, normal=normal, material=int(Material.FOLIAGE), tile=int(Tile.LEAVES), scale=radius * 1.8, owner=owner, category=category)
+    first = canvas.add_flat(
+        n,
+        depth,
+        colour=colour,
+        normal=normal,
+        material=int(Material.FOLIAGE),
+        tile=int(Tile.LEAVES),
+        scale=radius * 1.8,
+        owner=owner,
+        category=category,
+    )
     a = np.linspace(0, 2 * np.pi, 14, endpoint=False)
     wobble = rng.uniform(0.75, 1.15, (n, 14))
     outline = centres[:, None] + (size[:, None] * wobble)[..., None] * np.stack([np.cos(a), np.sin(a)], -1)
@@ -265,8 +337,6 @@ def _ragged(canvas: Canvas, outline: np.ndarray, first: int, reach: float, seed:
 
 
 def _jitter(seed: int, h: int, w: int, reach: float) -> tuple[np.ndarray, np.ndarray]:
-    from s2st_aug.scenes.textures import leaf_noise
-
     noise = leaf_noise()
     rows, columns = (seed + np.arange(h)) % 512, (seed * 7 + np.arange(w)) % 512
     patch = noise[rows][:, columns] * reach

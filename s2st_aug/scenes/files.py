@@ -25,15 +25,16 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def encode_png(image: np.ndarray, *, photo: bool = False) -> bytes:
-    """Lossless PNG of RGB `h w 3`, RGBA `h w 4` or grey `h w` uint8, without time stamps.
+    """Lossless PNG of RGB `h w 3`, RGBA `h w 4` or grey `h w` uint8, or grey `h w` uint16, without time stamps.
 
     Written here because it is three times as quick as OpenCV for masks: rows are differenced from the
     one above (photos: from the pixel before, and only Huffman-coded) before zlib sees them.
     """
     height, width = image.shape[:2]
     channels = 1 if image.ndim == 2 else image.shape[2]
-    flat = image.reshape(height, width * channels)
-    rows = np.empty((height, 1 + width * channels), np.uint8)
+    depth = image.dtype.itemsize
+    flat = image.astype(f">u{depth}").reshape(height, width * channels).view(np.uint8)
+    rows = np.empty((height, 1 + flat.shape[1]), np.uint8)
     if photo:
         rows[:, 0], rows[:, 1 : 1 + channels] = 1, flat[:, :channels]
         np.subtract(flat[:, channels:], flat[:, :-channels], out=rows[:, 1 + channels :])
@@ -42,7 +43,7 @@ def encode_png(image: np.ndarray, *, photo: bool = False) -> bytes:
         np.subtract(flat[1:], flat[:-1], out=rows[1:, 1:])
     packer = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_HUFFMAN_ONLY if photo else zlib.Z_DEFAULT_STRATEGY)
     body = packer.compress(rows.tobytes()) + packer.flush()
-    head = struct.pack(">IIBBBBB", width, height, 8, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
+    head = struct.pack(">IIBBBBB", width, height, 8 * depth, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
 
 

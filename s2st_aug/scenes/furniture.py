@@ -24,10 +24,14 @@ def lamp(thing: Thing) -> Mesh:
 def _lamp(style: str) -> Mesh:
     side = -1.0 if style == "right" else 1.0
     post = box((-0.07, -0.07, 0), (0.07, 0.07, LAMP_HEIGHT), STEEL, Material.METAL)
-    arm = box((min(0, side * LAMP_OUT), -0.04, LAMP_HEIGHT - 0.06), (max(0, side * LAMP_OUT), 0.04, LAMP_HEIGHT + 0.03), STEEL, Material.METAL)
+    arm = box(
+        (min(0, side * LAMP_OUT), -0.04, LAMP_HEIGHT - 0.06), (max(0, side * LAMP_OUT), 0.04, LAMP_HEIGHT + 0.03), STEEL, Material.METAL
+    )
     x0, x1 = sorted((side * (LAMP_OUT - 0.7), side * LAMP_OUT))
     head = box((x0, -0.16, LAMP_HEIGHT - 0.04), (x1, 0.16, LAMP_HEIGHT + 0.10), (0.2, 0.2, 0.21), Material.METAL)
-    glass = box((x0 + 0.05, -0.13, LAMP_HEIGHT - 0.12), (x1 - 0.05, 0.13, LAMP_HEIGHT - 0.03), (0.6, 0.6, 0.56), Material.GLASS, glow=Glow.LAMP)
+    glass = box(
+        (x0 + 0.05, -0.13, LAMP_HEIGHT - 0.12), (x1 - 0.05, 0.13, LAMP_HEIGHT - 0.03), (0.6, 0.6, 0.56), Material.GLASS, glow=Glow.LAMP
+    )
     return join(post, arm, head, glass)
 
 
@@ -115,7 +119,9 @@ def _plate_of(style: str) -> Mesh:
         return join(back, _plate(_circle(0.36, 16), z, RED), _plate(_circle(0.28, 16), z, WHITE, 0.01, 8), *_digits(z, BLACK))
     if style == "stop":
         octagon = _circle(0.40, 8, np.pi / 8)
-        return join(back, _plate(octagon, z, WHITE), _plate(octagon * 0.92, z, RED, 0.01), _plate(_rectangle(0.26, 0.075), z, WHITE, 0.02, 14))
+        return join(
+            back, _plate(octagon, z, WHITE), _plate(octagon * 0.92, z, RED, 0.01), _plate(_rectangle(0.26, 0.075), z, WHITE, 0.02, 14)
+        )
     if style == "warn":
         diamond, bar = _circle(0.46, 4), _rectangle(0.05, 0.2)
         return join(back, _plate(diamond, z, BLACK), _plate(diamond * 0.92, z, YELLOW, 0.01), _plate(bar, z, BLACK, 0.02, 14))
@@ -125,7 +131,9 @@ def _plate_of(style: str) -> Mesh:
         parts = [_plate(_rectangle(0.24, 0.33), z, WHITE), _plate(_rectangle(0.21, 0.20) + np.array([0, 0.08]), z, BLUE, 0.01)]
         return join(_back(z, 0.24), *parts, _plate(_rectangle(0.03, 0.12) + np.array([-0.05, 0.08]), z, WHITE, 0.02, 20))
     parts = [_plate(_rectangle(0.85, 0.38), z, WHITE), _plate(_rectangle(0.81, 0.34), z, GREEN, 0.01)]
-    text = [_plate(_rectangle(w, 0.05) + np.array([w - 0.7, dz]), z, WHITE, 0.02, 12) for w, dz in ((0.5, 0.16), (0.36, -0.02), (0.55, -0.2))]
+    text = [
+        _plate(_rectangle(w, 0.05) + np.array([w - 0.7, dz]), z, WHITE, 0.02, 12) for w, dz in ((0.5, 0.16), (0.36, -0.02), (0.55, -0.2))
+    ]
     return join(_back(z, 0.8), *parts, *text)
 
 

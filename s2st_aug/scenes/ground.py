@@ -68,7 +68,9 @@ def draw_ground(canvas: Canvas, street: Street) -> None:
     slabs = np.array(SLABS) * rng.uniform(0.75, 1.2)
     _terrain(canvas, street, grass, slabs)
     shoulder = 1.4 if street.setting == "highway" else 0.0
-    canvas.draw_ground(strip(road, s, road.left - shoulder, road.right + shoulder), tar, Material.ASPHALT, Tile.ASPHALT, 3.2, NUMBER["road"])
+    canvas.draw_ground(
+        strip(road, s, road.left - shoulder, road.right + shoulder), tar, Material.ASPHALT, Tile.ASPHALT, 3.2, NUMBER["road"]
+    )
     if road.crossing is not None:
         across = strip(road, np.array(road.crossing), -SIDE_REACH, SIDE_REACH)
         canvas.draw_ground(across, tar, Material.ASPHALT, Tile.ASPHALT, 3.2, NUMBER["road"])
@@ -91,10 +93,16 @@ def _pavement(canvas: Canvas, street: Street, s: np.ndarray, edge: tuple[int, fl
     side, kerb, wide = edge
     road, city = street.road, street.setting == "city street"
     outer = kerb + side * (wide + 45)
-    ground, material, tile, category = (slabs * 0.9, Material.PAVING, Tile.PAVING, "sidewalk") if city else (grass, Material.GRASS, Tile.GRASS, "terrain")
+    ground, material, tile, category = (
+        (slabs * 0.9, Material.PAVING, Tile.PAVING, "sidewalk") if city else (grass, Material.GRASS, Tile.GRASS, "terrain")
+    )
     canvas.draw_ground(strip(road, s, kerb + side * 0.15, outer), ground, material, tile, 3.0, NUMBER[category], KERB)
-    canvas.draw_ground(strip(road, s, kerb + side * 0.15, kerb + side * wide), slabs, Material.PAVING, Tile.PAVING, 2.4, NUMBER["sidewalk"], KERB)
-    canvas.draw_ground(strip(road, s, kerb, kerb + side * 0.15), np.array(KERB_STONE), Material.PAVING, Tile.PLASTER, 1.5, NUMBER["sidewalk"], KERB)
+    canvas.draw_ground(
+        strip(road, s, kerb + side * 0.15, kerb + side * wide), slabs, Material.PAVING, Tile.PAVING, 2.4, NUMBER["sidewalk"], KERB
+    )
+    canvas.draw_ground(
+        strip(road, s, kerb, kerb + side * 0.15), np.array(KERB_STONE), Material.PAVING, Tile.PLASTER, 1.5, NUMBER["sidewalk"], KERB
+    )
     x, y, _ = road.place(s, kerb)
     verts = np.concatenate([np.column_stack([x, y, np.zeros(len(s))]), np.column_stack([x, y, np.full(len(s), KERB)])])
     n = len(s)

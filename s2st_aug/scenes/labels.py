@@ -53,6 +53,17 @@ class Labels:
     areas: tuple[tuple[str, tuple[np.ndarray, ...]], ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One image to be written: its street, its labels, and where it belongs. `frame` counts from 1 within a sequence, 0 outside."""
+
+    street: Street
+    labels: Labels
+    index: int
+    split: str
+    frame: int = 0
+
+
 def read_labels(drawn: Drawn) -> Labels:
     """All labels of a drawing; they are the same in every condition."""
     category = np.take(drawn.table.category.astype(np.uint8), drawn.faces)
@@ -97,7 +108,11 @@ def _drivable(drawn: Drawn, category: np.ndarray) -> np.ndarray:
 
 def _free_ahead(street: Street, t: float) -> float:
     """Metres of free lane ahead of the camera."""
-    ahead = [m.s - 2.6 - street.advance for m in street.things if m.kind in ("car", "truck", "bus") and abs(m.t - t) < 1.4 and m.s > street.advance + 2]
+    ahead = [
+        m.s - 2.6 - street.advance
+        for m in street.things
+        if m.kind in ("car", "truck", "bus") and abs(m.t - t) < 1.4 and m.s > street.advance + 2
+    ]
     return min([REACH * 0.5, *ahead])
 
 

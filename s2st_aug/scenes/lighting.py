@@ -20,7 +20,19 @@ GLOWS: dict[Glow, tuple[tuple[float, float, float], str]] = {
     Glow.RED: ((4.2, 0.10, 0.05), "always"), Glow.AMBER: ((4.0, 1.35, 0.06), "always"), Glow.GREEN: ((0.12, 3.3, 1.25), "always"),
     Glow.LAMP: ((16.0, 10.6, 5.0), "lamps"), Glow.INDICATOR: ((1.6, 0.75, 0.05), "always"),
 }  # fmt: skip
-ROOMS = np.array([(0.85, 0.50, 0.20), (0.95, 0.66, 0.34), (0.72, 0.66, 0.52), (0.62, 0.70, 0.72), (0.90, 0.42, 0.14), (0.30, 0.36, 0.46), (0.80, 0.55, 0.26), (0.5, 0.3, 0.14)], F)
+ROOMS = np.array(
+    [
+        (0.85, 0.50, 0.20),
+        (0.95, 0.66, 0.34),
+        (0.72, 0.66, 0.52),
+        (0.62, 0.70, 0.72),
+        (0.90, 0.42, 0.14),
+        (0.30, 0.36, 0.46),
+        (0.80, 0.55, 0.26),
+        (0.5, 0.3, 0.14),
+    ],
+    F,
+)
 LAMP_COLOURS = {"lamp": (16.0, 10.2, 4.9), "head": (26.0, 24.5, 21.0), "tail": (0.85, 0.05, 0.03)}
 
 
@@ -213,7 +225,7 @@ def _glow(drawn: Drawn, surface: Surfaces, look: Look, out: np.ndarray) -> None:
 
 def _parked_are_dark(drawn: Drawn, emission: np.ndarray) -> None:
     """Vehicles that stand at the kerb have their lights off."""
-    parked = [t.uid * 8 for t in drawn.street.things if t.speed == 0 and t.kind in ("car", "truck", "bus")]
+    parked = [t.uid * 8 for t in drawn.street.things if t.parked]
     emission[np.isin(drawn.table.owner, parked)] = 0
 
 

@@ -26,7 +26,8 @@ def render_drawn(drawn: Drawn, surface: Surfaces, condition: Condition) -> Image
         raise UsageError(f"unknown condition {condition!r}{did_you_mean(condition, LOOKS)}")
     street = drawn.street
     look, sun = look_of(street, condition)
-    rng = np.random.default_rng([street.key, 1 + sorted(LOOKS).index(condition), round(street.advance * 1000)])
+    kind = 1 + sorted(LOOKS).index(condition)
+    lens, rng = np.random.default_rng([street.key, kind]), np.random.default_rng([street.key, kind, round(street.moment * 1000)])
     image = lighting.lit_scene(drawn, surface, look, sun)
     if look.wet > 0:
         weather.wet_ground(drawn, surface, look, image)
@@ -36,5 +37,5 @@ def render_drawn(drawn: Drawn, surface: Surfaces, condition: Condition) -> Image
     if look.streaks > 0:
         weather.streaks(look, image, rng)
     if look.drops > 0:
-        weather.drops(look, image, rng)
-    return weather.develop(look, image, rng)
+        weather.drops(look, image, lens)
+    return weather.develop(look, image, lens, rng)

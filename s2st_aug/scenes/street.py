@@ -57,7 +57,8 @@ class Road:
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """Anything placed on the street. `turn` is its heading against the road's; `speed` m/s along its heading; `style` and `seed` say how it looks."""
+    """Anything placed on the street. `turn` is its heading against the road's; `speed` m/s along its heading;
+    `style` and `seed` say how it looks."""
 
     uid: int
     kind: str
@@ -68,6 +69,7 @@ class Thing:
     style: str = ""
     seed: int = 0
     size: tuple[float, float, float] = (0.0, 0.0, 0.0)  # along, across, up, where the kind does not fix it
+    parked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +99,23 @@ class Street:
     sun: Sun
     setting: str  # BDD100K's `scene`: city street, residential, highway
     bonnet: int | None
+    ego_t: float
+    ego_speed: float
     advance: float = 0.0  # metres that the camera has driven
-    ego_t: float = 0.0
+    moment: float = 0.0  # seconds since the first frame
 
-    def after(self, seconds: float, ego_speed: float) -> Street:
+    def after(self, seconds: float) -> Street:
         """The same street a little later: the camera and everything with a speed has moved."""
         things = tuple(_moved(t, seconds) for t in self.things)
-        driven = self.advance + ego_speed * seconds
-        return replace(self, things=things, advance=driven, camera=camera_at(self.camera, self.road, driven, self.ego_t))
+        driven = self.advance + self.ego_speed * seconds
+        camera = _driven(self.camera, self.road, self.advance, driven, self.ego_t)
+        return replace(self, things=things, advance=driven, moment=self.moment + seconds, camera=camera)
 
 
-def camera_at(camera: Camera, road: Road, s: float, t: float) -> Camera:
-    """The camera at (s, t), looking along the road."""
-    x, y, heading = road.place(s, t)
-    before = float(road.place(0.0, 0.0)[2])
-    return replace(camera, x=float(x), y=float(y), yaw=camera.yaw + float(heading) - before)
+def _driven(camera: Camera, road: Road, before: float, after: float, t: float) -> Camera:
+    """The camera taken on along its lane; it keeps its angle to the road."""
+    x, y, heading = road.place(after, t)
+    return replace(camera, x=float(x), y=float(y), yaw=camera.yaw + float(heading) - float(road.place(before, t)[2]))
 
 
 def _moved(thing: Thing, seconds: float) -> Thing:

@@ -68,7 +68,9 @@ def _wear(drawn: Drawn, ground: np.ndarray, east: np.ndarray, north: np.ndarray)
     noise = cv2.remap(clouds(), (x * 9 + shift) % 512, (y * 5 + shift) % 512, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     lateral = (x - np.float32(road.curvature / 2) * y * y) * np.float32(4 * np.pi / road.lane_width)
     factor = np.ones(ground.shape, np.float32)
-    factor[first:] = np.where(ground[first:], 1 + np.float32(0.10) * np.clip(noise, -2, 2) - np.float32(0.07) * np.cos(lateral), np.float32(1))
+    factor[first:] = np.where(
+        ground[first:], 1 + np.float32(0.10) * np.clip(noise, -2, 2) - np.float32(0.07) * np.cos(lateral), np.float32(1)
+    )
     return factor
 
 
@@ -101,7 +103,9 @@ def _texture(drawn: Drawn, face: np.ndarray, depth: np.ndarray, across: np.ndarr
     return texel, ((window >> 8) & 255).astype(np.uint8)
 
 
-def _along(axis: np.ndarray, start: np.ndarray, scale: np.ndarray, face: np.ndarray, depth: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:
+def _along(
+    axis: np.ndarray, start: np.ndarray, scale: np.ndarray, face: np.ndarray, depth: np.ndarray, across: np.ndarray, down: np.ndarray
+) -> np.ndarray:
     size = np.where(scale > 0, scale, 1.0).astype(np.float32)
     a, b, c = (np.take(axis[:, k] / size, face) for k in range(3))
     a *= across

@@ -34,22 +34,50 @@ class BodyStyle:
 
 STYLES: dict[str, BodyStyle] = {
     "sedan": BodyStyle(
-        4.6, 1.80, 1.45, ((0, 0.72), (0.02, 0.92), (0.18, 0.97), (0.5, 0.94), (0.70, 0.92), (0.93, 0.76), (1, 0.60)), (0.10, 0.29, 0.55, 0.73)
+        4.6,
+        1.80,
+        1.45,
+        ((0, 0.72), (0.02, 0.92), (0.18, 0.97), (0.5, 0.94), (0.70, 0.92), (0.93, 0.76), (1, 0.60)),
+        (0.10, 0.29, 0.55, 0.73),
     ),
-    "hatch": BodyStyle(4.0, 1.75, 1.50, ((0, 0.75), (0.02, 0.95), (0.4, 0.96), (0.70, 0.94), (0.93, 0.80), (1, 0.62)), (0.02, 0.13, 0.53, 0.74)),
-    "wagon": BodyStyle(4.7, 1.82, 1.48, ((0, 0.75), (0.02, 0.95), (0.4, 0.95), (0.70, 0.93), (0.93, 0.77), (1, 0.60)), (0.015, 0.08, 0.55, 0.73)),
+    "hatch": BodyStyle(
+        4.0, 1.75, 1.50, ((0, 0.75), (0.02, 0.95), (0.4, 0.96), (0.70, 0.94), (0.93, 0.80), (1, 0.62)), (0.02, 0.13, 0.53, 0.74)
+    ),
+    "wagon": BodyStyle(
+        4.7, 1.82, 1.48, ((0, 0.75), (0.02, 0.95), (0.4, 0.95), (0.70, 0.93), (0.93, 0.77), (1, 0.60)), (0.015, 0.08, 0.55, 0.73)
+    ),
     "suv": BodyStyle(
         4.6, 1.88, 1.72, ((0, 0.85), (0.02, 1.06), (0.4, 1.08), (0.70, 1.07), (0.94, 0.98), (1, 0.74)), (0.02, 0.09, 0.56, 0.73), 0.37
     ),
     "van": BodyStyle(
-        5.2, 1.98, 2.15, ((0, 0.95), (0.01, 1.10), (0.5, 1.12), (0.83, 1.10), (0.96, 0.98), (1, 0.70)), (0.005, 0.02, 0.70, 0.87), 0.35, (0.2, 0.82), True
+        5.2,
+        1.98,
+        2.15,
+        ((0, 0.95), (0.01, 1.10), (0.5, 1.12), (0.83, 1.10), (0.96, 0.98), (1, 0.70)),
+        (0.005, 0.02, 0.70, 0.87),
+        0.35,
+        (0.2, 0.82),
+        True,
     ),
 }
 PAINTS: tuple[Colour, ...] = (
-    (0.62, 0.63, 0.64), (0.70, 0.70, 0.68), (0.30, 0.31, 0.33), (0.10, 0.105, 0.115), (0.022, 0.023, 0.026), (0.012, 0.012, 0.014),
-    (0.33, 0.018, 0.02), (0.42, 0.04, 0.02), (0.03, 0.07, 0.24), (0.05, 0.14, 0.32), (0.02, 0.09, 0.06), (0.20, 0.14, 0.08), (0.55, 0.30, 0.02),
-    (0.38, 0.36, 0.30), (0.16, 0.20, 0.24), (0.45, 0.46, 0.48),
-)  # fmt: skip
+    (0.62, 0.63, 0.64),
+    (0.70, 0.70, 0.68),
+    (0.30, 0.31, 0.33),
+    (0.10, 0.105, 0.115),
+    (0.022, 0.023, 0.026),
+    (0.012, 0.012, 0.014),
+    (0.33, 0.018, 0.02),
+    (0.42, 0.04, 0.02),
+    (0.03, 0.07, 0.24),
+    (0.05, 0.14, 0.32),
+    (0.02, 0.09, 0.06),
+    (0.20, 0.14, 0.08),
+    (0.55, 0.30, 0.02),
+    (0.38, 0.36, 0.30),
+    (0.16, 0.20, 0.24),
+    (0.45, 0.46, 0.48),
+)
 WEIGHTS = np.array([16, 14, 11, 10, 9, 9, 6, 3, 5, 4, 2, 2, 1.2, 3, 4, 8])
 
 
@@ -139,14 +167,19 @@ def cabin(style: BodyStyle, paint: Colour) -> Mesh:
     inside = tuple(c.mean(axis=(0, 1)))
     quads = {"rear": (c[0, 0], c[1, 0], c[1, 1], c[0, 1]), "front": (c[0, 3], c[1, 3], c[1, 2], c[0, 2])}
     quads |= {f"side{s}": (c[s, 0], c[s, 3], c[s, 2], c[s, 1]) for s in (0, 1)}
-    shell = part([*c[0], *c[1]], [(0, 1, 2, 3), (4, 5, 6, 7), (0, 4, 5, 1), (3, 7, 6, 2), (1, 5, 6, 2)], paint, Material.CAR_PAINT, inside=inside)
+    shell = part(
+        [*c[0], *c[1]], [(0, 1, 2, 3), (4, 5, 6, 7), (0, 4, 5, 1), (3, 7, 6, 2), (1, 5, 6, 2)], paint, Material.CAR_PAINT, inside=inside
+    )
     panes = [(quads["front"], 0.06, 0.06, 0.08, 0.06)]
     halves = [(quads["rear"], 0.08, 0.54, 0.20, 0.16), (quads["rear"], 0.54, 0.08, 0.20, 0.16)]
     panes += halves if style.blind else [(quads["rear"], 0.09, 0.09, 0.12, 0.12)]
     for s in (0, 1):
         q = quads[f"side{s}"]
         panes += [(q, 0.70, 0.09, 0.1, 0.14)] if style.blind else [(q, 0.10, 0.52, 0.07, 0.14), (q, 0.52, 0.10, 0.07, 0.14)]
-    glass = [part(_inset(np.array(q), *m), [(0, 1, 2, 3)], GLASS, Material.GLASS, inside=inside, detail=8, tile=Tile.PANE, scale=(3.0, 0.6)) for q, *m in panes]
+    glass = [
+        part(_inset(np.array(q), *m), [(0, 1, 2, 3)], GLASS, Material.GLASS, inside=inside, detail=8, tile=Tile.PANE, scale=(3.0, 0.6))
+        for q, *m in panes
+    ]
     return join(shell, *glass)
 
 
@@ -174,7 +207,14 @@ def fittings(style: BodyStyle, *, braking: bool) -> Mesh:
         parts.append(_end_plate(style, -1, side * half * 0.70, side * half * 1.05, rear - 0.13, rear + 0.02, TAIL_OFF, glow=tail))
         y = (style.cabin[3] - 0.05 - 0.5) * style.length
         z = style.deck[3][1]
-        parts.append(box((side * (style.width / 2 + 0.09) - 0.08, y, z), (side * (style.width / 2 + 0.09) + 0.08, y + 0.10, z + 0.13), DARK, detail=30))
+        parts.append(
+            box(
+                (side * (style.width / 2 + 0.09) - 0.08, y, z),
+                (side * (style.width / 2 + 0.09) + 0.08, y + 0.10, z + 0.13),
+                DARK,
+                detail=30,
+            )
+        )
     return join(*parts)
 
 
@@ -201,7 +241,9 @@ def _car(kind: str, braking: bool) -> Mesh:  # noqa: FBT001
     style, paint = STYLES[kind], MARKER
     at = (style.width / 2 - 0.02, tuple((a - 0.5) * style.length for a in style.axles), style.wheel)
     under = box((-style.width * 0.42, -style.length * 0.44, 0.08), (style.width * 0.42, style.length * 0.44, 0.30), DARK)
-    return join(under, *treads(*at), lower_body(style, paint), *wheels(*at), *seams(style), fittings(style, braking=braking), cabin(style, paint))
+    return join(
+        under, *treads(*at), lower_body(style, paint), *wheels(*at), *seams(style), fittings(style, braking=braking), cabin(style, paint)
+    )
 
 
 def seams(style: BodyStyle) -> list[Mesh]:
@@ -215,7 +257,12 @@ def seams(style: BodyStyle) -> list[Mesh]:
             out.append(part(quad, [(0, 1, 2, 3)], DARK, inside=(0, y, 0.6), detail=34))
         for f in (0.37, 0.56):
             y = (f - 0.5) * style.length
-            quad = [(side * x * 0.98, y, 0.78), (side * x * 0.98, y + 0.17, 0.78), (side * x * 0.98, y + 0.17, 0.82), (side * x * 0.98, y, 0.82)]
+            quad = [
+                (side * x * 0.98, y, 0.78),
+                (side * x * 0.98, y + 0.17, 0.78),
+                (side * x * 0.98, y + 0.17, 0.82),
+                (side * x * 0.98, y, 0.82),
+            ]
             out.append(part(quad, [(0, 1, 2, 3)], CHROME, inside=(0, y, 0.8), detail=44))
     return out
 
@@ -228,17 +275,30 @@ def _side_windows(half: float, y0: float, y1: float, z0: float, z1: float, n: in
         for k in range(n):
             a, b = y0 + k * step + 0.05, y0 + (k + 1) * step - 0.05
             quad = [(x, a, z0), (x, b, z0), (x, b, z1), (x, a, z1)]
-            out.append(part(quad, [(0, 1, 2, 3)], GLASS, Material.GLASS, glow=Glow.INTERIOR, inside=(0, (a + b) / 2, z0), detail=14,
-                            tile=Tile.PANE, scale=(3.0, 1.5)))
+            out.append(
+                part(
+                    quad,
+                    [(0, 1, 2, 3)],
+                    GLASS,
+                    Material.GLASS,
+                    glow=Glow.INTERIOR,
+                    inside=(0, (a + b) / 2, z0),
+                    detail=14,
+                    tile=Tile.PANE,
+                    scale=(3.0, 1.5),
+                )
+            )
     return out
 
 
 def _end_quad(y: float, x0: float, x1: float, z0: float, z1: float, colour: Colour, glow: Glow = Glow.NONE, detail: int = 0) -> Mesh:
     material = Material.GLASS if colour is GLASS else Material.MATTE
-    return part([(x0, y, z0), (x1, y, z0), (x1, y, z1), (x0, y, z1)], [(0, 1, 2, 3)], colour, material, glow=glow, inside=(0, 0, z0), detail=detail)
+    return part(
+        [(x0, y, z0), (x1, y, z0), (x1, y, z1), (x0, y, z1)], [(0, 1, 2, 3)], colour, material, glow=glow, inside=(0, 0, z0), detail=detail
+    )
 
 
-def _lamps(length: float, half: float, front_z: float, rear_z: float, braking: bool) -> list[Mesh]:
+def _lamps(length: float, half: float, front_z: float, rear_z: float, *, braking: bool) -> list[Mesh]:
     tail = Glow.BRAKE if braking else Glow.TAIL
     out = []
     for s in (-1, 1):
@@ -260,7 +320,7 @@ def _bus(braking: bool) -> Mesh:  # noqa: FBT001
         _end_quad(-length / 2 - 0.012, -half * 0.8, half * 0.8, 1.55, 2.45, GLASS, Glow.INTERIOR),
     ]
     at = (half - 0.01, (-2.9, 3.1), 0.48)
-    return join(*treads(*at), body, skirt, *wheels(*at), *windows, *ends, *_lamps(length, half, 0.68, 0.75, braking))
+    return join(*treads(*at), body, skirt, *wheels(*at), *windows, *ends, *_lamps(length, half, 0.68, 0.75, braking=braking))
 
 
 @lru_cache(maxsize=2)
@@ -280,4 +340,4 @@ def _truck(braking: bool) -> Mesh:  # noqa: FBT001
     ]
     side = _side_windows(half * 0.96, length / 2 - 1.5, length / 2 - 0.35, 1.5, 2.3, 1)
     at = (half - 0.02, (-2.4, 2.7), 0.48)
-    return join(under, *treads(*at), load, *gaps, cab, *wheels(*at), *front, *side, *_lamps(length, half, 0.66, 0.62, braking))
+    return join(under, *treads(*at), load, *gaps, cab, *wheels(*at), *front, *side, *_lamps(length, half, 0.66, 0.62, braking=braking))

@@ -92,7 +92,9 @@ def streaks(look: Look, image: np.ndarray, rng: np.random.Generator) -> None:
 def drops(look: Look, image: np.ndarray, rng: np.random.Generator) -> None:
     """Drops on the glass, in place: each shows the scene small and upside down."""
     height, width = image.shape[:2]
-    flipped = cv2.GaussianBlur(cv2.resize(image, (max(width // 4, 2), max(height // 4, 2)), interpolation=cv2.INTER_AREA), (0, 0), 1.0)[::-1]
+    flipped = cv2.GaussianBlur(cv2.resize(image, (max(width // 4, 2), max(height // 4, 2)), interpolation=cv2.INTER_AREA), (0, 0), 1.0)[
+        ::-1
+    ]
     for _ in range(look.drops):
         r = height * float(rng.uniform(0.006, 0.022))
         _drop(image, flipped, rng.uniform(0, width), rng.uniform(0, height * 0.92), r, r * float(rng.uniform(0.9, 1.35)))
@@ -133,17 +135,20 @@ def vignette(height: int, width: int, amount: float) -> np.ndarray:
     return 1 - F(amount) * (x[None] ** 2 + y[:, None] ** 2) * 2
 
 
-def develop(look: Look, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Radiance to an 8-bit sRGB photo: exposure, fall-off, tone curve, colour, lens blur, sensor noise."""
+def develop(look: Look, image: np.ndarray, lens: np.random.Generator, rng: np.random.Generator) -> np.ndarray:
+    """Radiance to an 8-bit sRGB photo: exposure, fall-off, tone curve, colour, lens blur, sensor noise.
+
+    `lens` is the same in every frame of a sequence, `rng` is not.
+    """
     height, width = image.shape[:2]
-    image *= (vignette(height, width, float(rng.uniform(0.05, 0.35))) * F(look.exposure))[..., None]
+    image *= (vignette(height, width, float(lens.uniform(0.05, 0.35))) * F(look.exposure))[..., None]
     grey = image @ np.array([0.2126, 0.7152, 0.0722], F)
     image = grey[..., None] + (image - grey[..., None]) * F(look.saturation)
     np.maximum(image, 0, out=image)
     image *= (1 + image * F(0.10)) / (1 + image * F(0.62))
     shown = np.sqrt(np.minimum(image, 1))
     shown = shown * F(0.82) + shown * shown * (3 - 2 * shown) * F(0.18)
-    shown = cv2.GaussianBlur(shown, (3, 3), float(rng.uniform(0.32, 0.55)))
+    shown = cv2.GaussianBlur(shown, (3, 3), float(lens.uniform(0.32, 0.55)))
     oy, ox = (int(v) for v in rng.integers(0, 1024, 2))
     noise = np.take(np.take(grain(), np.arange(oy, oy + height) % 1024, axis=0), np.arange(ox, ox + width) % 1024, axis=1)
     shown += noise * F(look.noise)

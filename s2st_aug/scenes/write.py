@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from s2st_aug.errors import UsageError, did_you_mean
 from s2st_aug.records.domains import CONDITIONS, Condition
-from s2st_aug.scenes import bdd100k
+from s2st_aug.scenes import bdd100k, cityscapes
 from s2st_aug.scenes.drawing import draw_street
-from s2st_aug.scenes.files import encode_png, write_bytes
-from s2st_aug.scenes.labels import Labels, read_labels
+from s2st_aug.scenes.files import PART, encode_png, write_bytes
+from s2st_aug.scenes.labels import Sample, read_labels
 from s2st_aug.scenes.render import render_drawn
 from s2st_aug.scenes.sampling import sample_street
 from s2st_aug.scenes.street import Street
@@ -30,16 +30,21 @@ ALGORITHM = 1  # raised whenever the pixels of a scene change
 class Tree(Protocol):
     """What a label format offers the writer."""
 
-    def add(self, name: str, split: str, image: bytes, labels: Labels, masks: dict[str, bytes], street: Street, condition: Condition) -> None:
-        """Write one scene."""
+    def image_path(self, sample: Sample) -> str:
+        """Where the sample's image lies, relative to the tree."""
+
+    def add(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: Condition) -> None:
+        """Write one sample."""
 
     def close(self) -> None:
         """Finish the label files."""
 
 
-FORMATS: dict[str, tuple[Callable[[Path, tuple[str, ...]], Tree], Callable[[Labels], dict[str, bytes]]]] = {
+FORMATS: dict[str, tuple[Callable[[Path, tuple[str, ...]], Tree], Callable[[Sample], dict[str, bytes]]]] = {
     "bdd100k": (bdd100k.Bdd100kTree, bdd100k.mask_files),
+    "cityscapes": (cityscapes.CityscapesTree, cityscapes.label_files),
 }
+FRAME_SECONDS = 0.2  # BDD100K's tracking sets run at five frames a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class SceneRequest:
     size: tuple[int, int]
     rng_key: int
     val_share: float = 0.2
+    sequences: int = 0
+    frames: int = 0
 
     def check(self) -> None:
         """Raises UsageError in one line for what cannot be rendered."""
@@ -62,8 +69,8 @@ class SceneRequest:
             raise UsageError(f"unknown format {self.format!r}{did_you_mean(self.format, FORMATS)}")
         if not self.conditions or len(set(self.conditions)) != len(self.conditions):
             raise UsageError(f"expected one or more different conditions, got {','.join(self.conditions) or 'none'}")
-        if self.count < 0:
-            raise UsageError(f"--count must be 0 or more, got {self.count}")
+        if min(self.count, self.sequences, self.frames) < 0:
+            raise UsageError(f"--count, --sequences and --frames must be 0 or more, got {self.count}, {self.sequences}, {self.frames}")
         if min(self.size) < 16 or max(self.size) > 8192:
             raise UsageError(f"--size must lie between 16x16 and 8192x8192, got {self.size[0]}x{self.size[1]}")
         if not 0 <= self.val_share <= 1:
@@ -79,10 +86,16 @@ def write_scenes(
     rng_key: int = 0,
     *,
     val_share: float = 0.2,
+    sequences: int = 0,
+    frames: int = 10,
     tell: Callable[[int], None] = lambda done: None,
 ) -> Path:
-    """Write `count` scenes under `out`; a finished folder of the same request is left as it is. Returns `out`."""
-    request = SceneRequest(count, format, tuple(conditions), tuple(size), rng_key, val_share)
+    """Write `count` scenes, and `sequences` of `frames` images each, under `out`; returns `out`.
+
+    A finished folder of the same request is left as it is; a folder that a stopped run left is written anew.
+    Raises UsageError for a request that makes no sense and for a folder that holds anything else.
+    """
+    request = SceneRequest(count, format, tuple(conditions), (size[0], size[1]), rng_key, val_share, sequences, frames if sequences else 0)
     request.check()
     if _prepare(out, request):
         return out
@@ -118,39 +131,72 @@ def split_of(index: int, count: int, val_share: float) -> str:
     return "val" if index >= count - round(count * val_share) else "train"
 
 
+def _samples(request: SceneRequest) -> Iterator[tuple[Street, int, str, int]]:
+    """Street, index, split and frame (0: no sequence) of every image, in the order of writing."""
+    for index in range(request.count):
+        yield sample_street(request.rng_key, index, request.size), index, split_of(index, request.count, request.val_share), 0
+    for index in range(request.count, request.count + request.sequences):
+        street = sample_street(request.rng_key, index, request.size)
+        split = split_of(index - request.count, request.sequences, request.val_share)
+        for frame in range(request.frames):
+            yield street.after(FRAME_SECONDS * frame), index, split, frame + 1
+
+
 def _write_all(out: Path, request: SceneRequest, tell: Callable[[int], None]) -> None:
     make_tree, make_masks = FORMATS[request.format]
     trees = {c: make_tree(out / c, ("train", "val")) for c in request.conditions}
-    rows: list[dict[str, str | int]] = []
-    for index in range(request.count):
-        street = sample_street(request.rng_key, index, request.size)
-        split = split_of(index, request.count, request.val_share)
-        _write_one(street, split, trees, make_masks)
-        rows.append({"index": index, "name": street.name, "split": split, "scene": street.setting})
-        tell(index + 1)
+    pairs = PairsTable(out / "pairs.parquet", request.conditions)
+    for done, (street, index, split, frame) in enumerate(_samples(request), start=1):
+        sample = _write_one(street, index, split, frame, trees, make_masks)
+        pairs.add(sample, {c: f"{c}/{tree.image_path(sample)}" for c, tree in trees.items()})
+        tell(done)
     for tree in trees.values():
         tree.close()
-    _write_pairs(out, rows, request)
+    pairs.close()
     write_bytes(out / MARK, _marker(request, complete=True))
 
 
-def _write_one(street: Street, split: str, trees: dict[str, Tree], make_masks: Callable[[Labels], dict[str, bytes]]) -> None:
+def _write_one(
+    street: Street, index: int, split: str, frame: int, trees: dict[str, Tree], make_masks: Callable[[Sample], dict[str, bytes]]
+) -> Sample:
     drawn = draw_street(street)
     surface = surfaces(drawn)
-    labels = read_labels(drawn)
-    masks = make_masks(labels)
+    sample = Sample(street, read_labels(drawn), index, split, frame)
+    masks = make_masks(sample)
     for condition, tree in trees.items():
         image = encode_png(render_drawn(drawn, surface, condition), photo=True)  # type: ignore[arg-type]
-        tree.add(street.name, split, image, labels, masks, street, condition)  # type: ignore[arg-type]
+        tree.add(sample, image, masks, condition)  # type: ignore[arg-type]
+    return sample
 
 
-def _write_pairs(out: Path, rows: list[dict[str, str | int]], request: SceneRequest) -> None:
-    """One row per scene: where its image lies in each condition's tree."""
-    columns = {key: [r[key] for r in rows] for key in ("index", "name", "split", "scene")}
-    for condition in request.conditions:
-        columns[condition] = [f"{condition}/images/100k/{r['split']}/{r['name']}.png" for r in rows]
-    types = [("index", pa.int64()), *((k, pa.string()) for k in columns if k != "index")]
-    table = pa.table(columns, schema=pa.schema(types))
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    write_bytes(out / "pairs.parquet", sink.getvalue().to_pybytes())
+class PairsTable:
+    """One row per image: where it lies in each condition's tree. Written in row groups, so memory stays level."""
+
+    GROUP = 1000
+
+    def __init__(self, path: Path, conditions: Sequence[str]) -> None:
+        fields = [("index", pa.int64()), ("frame", pa.int64()), ("name", pa.string()), ("split", pa.string()), ("scene", pa.string())]
+        self.schema = pa.schema(fields + [(c, pa.string()) for c in conditions])
+        self.path, self.part = path, path.with_name(path.name + PART)
+        self.writer = pq.ParquetWriter(self.part, self.schema)
+        self.rows: list[dict[str, str | int]] = []
+
+    def add(self, sample: Sample, images: dict[str, str]) -> None:
+        """Append a row."""
+        street = sample.street
+        self.rows.append(
+            {"index": sample.index, "frame": sample.frame, "name": street.name, "split": sample.split, "scene": street.setting, **images}
+        )
+        if len(self.rows) >= self.GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        self.writer.write_table(pa.Table.from_pylist(self.rows, schema=self.schema))
+        self.rows.clear()
+
+    def close(self) -> None:
+        """Write the last rows and put the file in place."""
+        if self.rows:
+            self._flush()
+        self.writer.close()
+        self.part.replace(self.path)
