@@ -18,6 +18,7 @@ from s2st_aug.distributed.planning import plan_batches
 from s2st_aug.distributed.running import Running
 from s2st_aug.errors import ConfigError, PlanMismatch, UsageError
 from s2st_aug.records.manifest import SCHEMA_VERSION
+from s2st_aug.storage.generations import finish_replacement
 from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.plan import plan_files, planned_scene_ids, write_plan
 from s2st_aug.storage.progress import Progress, Snapshot, read_snapshot
@@ -70,6 +71,8 @@ def augment(config: AugmentConfig, run: Path | str, options: Options = Options()
     _refuse_run_inside_dataset(folder, config)
     with RunLock(folder) as lock:
         _sweep(folder)
+        if folder.exists():
+            finish_replacement(folder)
         info = _planned(folder, config, identity, wanted, options)
         config = _first_batch_size(config, info)
         orders = orders_of(folder, str(run), config, identity, info, options.kit)

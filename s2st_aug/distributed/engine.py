@@ -52,13 +52,8 @@ class TranslateActor:
     """One TranslateStage per GPU of the actor (one on the CPU); as many planned batches at once."""
 
     def __init__(self, orders: Orders, desk: Any) -> None:
-        import torch
-
-        torch.set_num_threads(orders.config.cluster.threads_per_actor)
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
         name = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
-        devices = _devices(orders.config.cluster, cuda=torch.cuda.is_available())
+        devices = _devices(orders.config.cluster)
         self._stages = [TranslateStage(orders, RemoteDesk(desk), device=d, name=name) for d in devices]
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -85,11 +80,16 @@ class FinishActor:
         return pa.Table.from_pylist([asdict(self._commit(self._judge(p))) for p in unpack(table)], schema=RECEIPT)
 
 
-def _devices(cluster: ClusterConfig, *, cuda: bool) -> list[str]:
+def _devices(cluster: ClusterConfig) -> list[str]:
+    """One per GPU of the actor; Ray's logical GPUs may have no CUDA behind them, then it is the CPU."""
     number = max(int(cluster.gpus_per_actor), 1)
-    if not cuda or not cluster.gpus_per_actor:
-        return ["cpu"] * number
-    return [f"cuda:{i}" for i in range(number)]
+    return [f"cuda:{i}" for i in range(number)] if cluster.gpus_per_actor and _has_cuda() else ["cpu"] * number
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def stream_receipts(orders: Orders, pending: list[str], desk: Any, filesystem: Any = None) -> Iterator[Receipt]:

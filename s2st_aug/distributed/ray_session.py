@@ -129,7 +129,7 @@ class Desk:
         return self._begun[what]
 
     def end(self, keys: list[str]) -> None:
-        """Forget batches that are committed, so that memory does not grow with the run."""
+        """Forget what is committed or was survived, so that memory does not grow with the run."""
         for key in keys:
             self._begun.pop(key, None)
 
@@ -148,6 +148,10 @@ class RemoteDesk:
     def begin(self, what: str) -> int:
         """As Desk.begin, over Ray."""
         return ray.get(self._handle.begin.remote(what))
+
+    def end(self, whats: list[str]) -> None:
+        """As Desk.end, without waiting."""
+        self._handle.end.remote(whats)
 
 
 def open_desk() -> Any:

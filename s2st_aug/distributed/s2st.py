@@ -31,7 +31,10 @@ def identify(config: AugmentConfig) -> Identity:
 
 
 def make_translator(config: AugmentConfig, device: str) -> Translator:
-    """The loaded model with its profiles."""
+    """The loaded model with its profiles, computing the same way on any actor."""
+    torch.set_num_threads(config.cluster.threads_per_actor)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
     name, revision = _named(config.model)
     model = load_model(name, device=device, revision=revision)
     return Translator(model, _profiles(config), config.method)

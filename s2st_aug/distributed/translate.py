@@ -33,7 +33,11 @@ class Desk(Protocol):
     """Where a worker announces what it begins."""
 
     def begin(self, what: str) -> int:
-        """How often this was begun, this time included; 0: do not begin, the run is draining."""
+        """How often this was begun and not ended, this time included; 0: do not begin, the run is draining."""
+        ...
+
+    def end(self, whats: list[str]) -> None:
+        """These were survived."""
         ...
 
 
@@ -94,6 +98,8 @@ class TranslateStage:
             self._run(batch, alone)
         except Exception as error:
             return reason_of(error)
+        if announce:
+            self._desk.end([f"{batch.key}/{index}"])
         return None
 
     def _run(self, batch: PlannedBatch, sources: Sequence[Source]) -> list[Any]:

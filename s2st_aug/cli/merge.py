@@ -1,0 +1,34 @@
+"""`s2st-aug merge RUN RUN --out RUN`: two runs of one plan into one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from s2st_aug.cli.terminal import out as console
+
+
+def merge(
+    runs: Annotated[list[str], typer.Argument(help="Two or more run folders of one plan.")],
+    out: Annotated[str, typer.Option(help="The new run folder.")],
+) -> int:
+    """Two runs of one plan into one; a finished row beats a failed one, the first folder beats the second."""
+    from contextlib import ExitStack
+
+    from s2st_aug.errors import UsageError
+    from s2st_aug.storage.lock import RunLock
+    from s2st_aug.storage.merge import merge as join
+    from s2st_aug.storage.run_folder import RunFolder
+
+    if len(runs) < 2:
+        raise UsageError(f"merge: expected two run folders or more, came {len(runs)}")
+    folders = [RunFolder(place) for place in runs]
+    for folder in folders:
+        folder.run_json()
+    with ExitStack() as locks:
+        for folder in folders:
+            locks.enter_context(RunLock(folder))
+        rows = join(folders, RunFolder(out))
+    console.print(f"{rows} rows in {out}; check it: s2st-aug verify {out}", markup=False)
+    return 0

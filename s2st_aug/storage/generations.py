@@ -1,0 +1,59 @@
+"""A new manifest generation: all parts replaced as one step that a kill can interrupt and the next command ends."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from s2st_aug.storage.run_folder import FAILED_PART, MANIFEST, OLD, STATE, RunFolder, parquet_bytes, read_part
+
+NEXT = f"{STATE}/next"
+READY = f"{STATE}/next.json"
+
+
+def replace_manifest(run: RunFolder, change: Callable[[pa.Table], pa.Table], validation: dict[str, Any], validation_sha256: str) -> int:
+    """Every part through `change`, one at a time; the old ones are kept under manifest/.old/<n>. Returns the new generation.
+
+    `validation` becomes run.json's, with its hash. Failed rows are no matter of thresholds and stay as they are.
+    """
+    finish_replacement(run)
+    _clear_next(run)
+    old = [name for name in run.manifest_parts() if name != FAILED_PART]
+    generation = run.run_json().generation + 1
+    for name in old:
+        table = change(read_part(run.store, name, None))
+        run.store.write_many({f"{NEXT}/part-{generation}-{uuid.uuid4().hex}.parquet": parquet_bytes(table)})
+    ready = {"generation": generation, "old": old, "validation": validation, "validation_sha256": validation_sha256}
+    run.store.write_many({READY: json.dumps(ready).encode()})
+    finish_replacement(run)
+    return generation
+
+
+def finish_replacement(run: RunFolder) -> None:
+    """Carries out a replacement that is ready; does nothing where none is. May be interrupted and called again."""
+    if run.store.size(READY) is None:
+        return
+    ready = json.loads(run.store.read(READY))
+    info = run.run_json()
+    aside = f"{OLD}/{ready['generation'] - 1}"
+    if run.store.size(FAILED_PART) is not None:
+        run.store.write_many({f"{aside}/failed.parquet": run.store.read(FAILED_PART)})
+    for name in ready["old"]:
+        if run.store.size(name) is not None:
+            run.store.move(name, f"{aside}/{name.rsplit('/', 1)[-1]}")
+    for name in list(run.store.names(NEXT)):
+        run.store.move(name, f"{MANIFEST}/{name.rsplit('/', 1)[-1]}")
+    config = {**info.config, "validation": ready["validation"]}
+    run.write_run_json(replace(info, generation=ready["generation"], validation_sha256=ready["validation_sha256"], config=config))
+    run.store.delete(READY)
+
+
+def _clear_next(run: RunFolder) -> None:
+    """Parts of a replacement that never became ready."""
+    for name in list(run.store.names(NEXT)):
+        run.store.delete(name)

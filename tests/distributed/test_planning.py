@@ -1,0 +1,70 @@
+"""The plan: a stream of batches; what is pending is the plan less the manifest."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from s2st_aug.distributed.fake_dataset import make_config, make_dataset
+from s2st_aug.distributed.pending import Standing, pending_tables
+from s2st_aug.distributed.planning import plan_batches, selected_scenes
+from s2st_aug.errors import DatasetError
+from s2st_aug.storage.plan import batches_to_table, table_to_batches, write_plan
+from s2st_aug.storage.run_folder import RunFolder
+
+
+def plan(root, **changes):
+    return list(plan_batches(make_config(root, **changes), "plan", ("night", "rain")))
+
+
+def test_batches_are_fixed_by_the_dataset_and_the_batch_size(tmp_path):
+    root = make_dataset(tmp_path / "data", 7)
+    sizes = [len(b.scenes) for b in plan(root, cluster={"batch_size": 3})]
+    assert sizes == [3, 3, 1]
+    assert [b.key for b in plan(root)] == [b.key for b in plan(root, cluster={"actors": [1, 4]})]
+
+
+def test_the_plan_survives_its_file(tmp_path):
+    batches = plan(make_dataset(tmp_path / "data", 5))
+    assert table_to_batches(batches_to_table(batches)) == batches
+
+
+def test_selection_and_limit(tmp_path):
+    root = make_dataset(tmp_path / "data", 5)
+    config = make_config(root, dataset={"format": "bdd100k", "root": str(root), "limit": 2, "select": {"timeofday": ["daytime"]}})
+    assert [s.scene_id for s in selected_scenes(config.dataset)] == ["train/f000000", "train/f000001"]
+    none = make_config(root, dataset={"format": "bdd100k", "root": str(root), "select": {"timeofday": ["night"]}})
+    with pytest.raises(DatasetError, match="timeofday in"):
+        list(selected_scenes(none.dataset))
+
+
+def test_an_absent_image_is_planned_and_said_so(tmp_path):
+    root = make_dataset(tmp_path / "data", 3)
+    (root / "images/100k/train/f000001.png").unlink()
+    assert [s.size is None for b in plan(root) for s in b.scenes] == [False, True, False]
+
+
+def test_checked_sources_carry_their_hash(tmp_path):
+    root = make_dataset(tmp_path / "data", 2)
+    (batch,) = plan_batches(make_config(root), "plan", ("night",), check_sources=True)
+    assert all(len(s.sha256) == 64 for s in batch.scenes)
+
+
+def pending(run, done):
+    return [b for t in pending_tables(run, ["night", "rain"], done) for b in table_to_batches(t)]
+
+
+def test_pending_is_the_plan_less_what_stands(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    batches = plan(make_dataset(tmp_path / "data", 6), cluster={"batch_size": 2})
+    write_plan(run, batches)
+    assert pending(run, Standing(pa.array([], pa.string()), {}, 0, 0, 0)) == batches
+    whole = [f"train/f{i:06d}\t{d}" for i in (0, 1) for d in ("night", "rain")]
+    left = pending(run, Standing(pa.array(whole), {}, 4, 0, 0))
+    assert left == batches[1:]
+    more = [*whole, "train/f000002\tnight", "train/f000003\tnight", "train/f000003\train"]
+    part = pending(run, Standing(pa.array(more), {"train/f000002\train": 1}, 7, 0, 0))
+    assert part[0].todo == (("rain",), ())
+    assert part[0].attempt == 2
+    assert part[0].scenes == batches[1].scenes  # the batch keeps its company
+    assert (part[1].scenes, part[1].todo, part[1].attempt) == (batches[2].scenes, batches[2].todo, 1)
