@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 def regate(
     run: Annotated[str, typer.Argument(help="Run folder.")],
-    config: Annotated[
-        Path, typer.Option(help="YAML with the new thresholds: a whole config, its validation part, or the thresholds alone.")
-    ],
+    config: Annotated[Path, typer.Option(help="YAML: a whole config, its validation part, or the thresholds alone.")],
 ) -> int:
     """New thresholds over the stored measures; nothing is translated anew. The old manifest is kept under manifest/.old."""
     from s2st_aug.config.hashes import validation_hash
@@ -54,11 +52,10 @@ def thresholds(path: Path) -> ValidationSettings:
     given = raw.get("validation") or {} if "validation" in raw or "dataset" in raw else raw
     if not isinstance(given, dict):
         raise ConfigError(f"{path}: validation: expected thresholds by name, came {type(given).__name__}")
-    unknown = [
-        f"{k}: unknown{did_you_mean(str(k), ValidationSettings.model_fields)}" for k in given if k not in ValidationSettings.model_fields
-    ]
+    known = ValidationSettings.model_fields
+    unknown = [f"{k}: unknown{did_you_mean(str(k), known)}" for k in given if k not in known]
     try:
-        settings = ValidationSettings.model_validate({k: v for k, v in given.items() if k in ValidationSettings.model_fields})
+        settings = ValidationSettings.model_validate({k: v for k, v in given.items() if k in known})
     except ValidationError as error:
         unknown += [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (came {e['input']!r})" for e in error.errors()]
     if unknown:

@@ -21,7 +21,12 @@ log = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 2 << 30
 SPARE_CPUS = 2  # logical ones, for the light stages beside the actors
-LEAN = {"prestart_worker_first_driver": False, "enable_worker_prestart": False, "worker_maximum_startup_concurrency": 16}
+LEAN = {
+    "prestart_worker_first_driver": False,
+    "enable_worker_prestart": False,
+    "worker_maximum_startup_concurrency": 16,
+    "worker_niceness": 0,
+}
 QUIET = ("ray", "ray.data", "ray.util.state", "ray._private")
 
 

@@ -38,7 +38,7 @@ def undisturbed(ray_here, tmp_path_factory) -> tuple[Path, Path]:
 
 
 def test_a_run_keeps_every_promise(undisturbed):
-    root, run = undisturbed
+    _, run = undisturbed
     assert verify(RunFolder(run)).holds
     assert read_snapshot(RunFolder(run)).state == "finished"
     assert (run / "contact_sheet.png").is_file()
@@ -47,9 +47,7 @@ def test_a_run_keeps_every_promise(undisturbed):
     assert sum(len(line["scenes"]) for line in lines) == 10
 
 
-@pytest.mark.parametrize(
-    "cluster", [{"actors": [2, 2]}, {"actors": [2, 4], "gpus_per_actor": 0.5}, {"actors": [1, 1], "gpus_per_actor": 2}]
-)
+@pytest.mark.parametrize("cluster", [{"actors": [2, 4], "gpus_per_actor": 1}, {"actors": [1, 1], "gpus_per_actor": 2}])
 def test_the_same_result_for_any_cluster(undisturbed, tmp_path, cluster):
     root, run = undisturbed
     config = make_config(root, cluster=cluster)
@@ -91,10 +89,9 @@ def test_failed_rows_are_tried_again_within_the_cap(ray_here, tmp_path):
     assert (summary.exit_code, summary.snapshot.failed, summary.snapshot.ok) == (1, 4, 6)
     assert summary.snapshot.failures == {"ValueError": 2, "Diverged": 2}
     assert verify(RunFolder(run)).holds
-    for attempt in (2, 3, 3):
-        assert augment(make_config(root), run, FAKE).exit_code == 1
-        reasons = contents(run)["train/f000001", "rain"]["reasons"]
-        assert f"attempt {attempt}" in reasons
+    for attempt in (2, 2):
+        assert augment(make_config(root, cluster={"attempts": 2}), run, FAKE).exit_code == 1
+        assert f"attempt {attempt}" in contents(run)["train/f000001", "rain"]["reasons"]
     assert read_snapshot(RunFolder(run)).failed == 4
 
 
