@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from s2st_aug.arrays import Image
@@ -20,12 +22,13 @@ def render_scene(street: Street, condition: Condition) -> Image:
     return render_drawn(drawn, surfaces(drawn), condition)
 
 
-def render_drawn(drawn: Drawn, surface: Surfaces, condition: Condition) -> Image:
-    """As `render_scene`, for a street that is drawn already."""
+def render_drawn(drawn: Drawn, surface: Surfaces, condition: Condition, *, noise: float = 1.0) -> Image:
+    """As `render_scene`, for a street that is drawn already; sensor noise times `noise` (0: what is truly to be seen)."""
     if condition not in LOOKS:
         raise UsageError(f"unknown condition {condition!r}{did_you_mean(condition, LOOKS)}")
     street = drawn.street
     look, sun = look_of(street, condition)
+    look = replace(look, noise=look.noise * noise)
     kind = 1 + sorted(LOOKS).index(condition)
     lens, rng = np.random.default_rng([street.key, kind]), np.random.default_rng([street.key, kind, round(street.moment * 1000)])
     image = lighting.lit_scene(drawn, surface, look, sun)

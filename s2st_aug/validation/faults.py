@@ -15,6 +15,7 @@ from s2st_aug.validation.patches import clipped
 from s2st_aug.validation.signals import HUES, PLACE, STATES, signal_state
 
 LIGHTS = {"red": (255, 40, 30), "amber": (255, 180, 40), "green": (40, 255, 140), "white": (255, 250, 235), "yellow": (255, 225, 150)}
+LEAST_SHOW = 80  # levels in one channel by which a pasted lamp stands out from its place
 LAMP_HUE = {"red": 2.0, "amber": 42.0, "green": 155.0}
 
 
@@ -104,7 +105,7 @@ def pasted_car(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -
 
 
 def pasted_light(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -> Planted | None:
-    """A lamp with a halo, red, amber, green, white or yellow, where no label is; strikes the image."""
+    """A lamp with a halo, red, amber, green, white or yellow, where no label is and where it shows; strikes the image."""
     h = pair.variant.shape[0]
     radius = float(rng.uniform(4, 10)) * h / 720
     side = int(np.ceil(6 * radius))
@@ -112,6 +113,9 @@ def pasted_light(pair: Pair, item: SceneObject | None, rng: np.random.Generator)
     if corner is None:
         return None
     colour = np.array(LIGHTS[list(LIGHTS)[rng.integers(len(LIGHTS))]], np.float32)
+    place = pair.variant[corner[1] : corner[1] + side, corner[0] : corner[0] + side]
+    if float(np.abs(0.4 * 255 + 0.6 * colour - place.reshape(-1, 3).mean(0)).max()) < LEAST_SHOW:
+        return None
     yy, xx = np.mgrid[:side, :side] - (side - 1) / 2
     far = np.hypot(xx, yy) / radius
     core, halo = np.clip((1.25 - far) * 4, 0, 1)[..., None], (0.6 * np.exp(-((far / 1.6) ** 2)))[..., None]
@@ -137,8 +141,10 @@ def signal_changed(pair: Pair, item: SceneObject | None, rng: np.random.Generato
 def identity(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -> Planted | None:
     """The source itself, as it is or as JPEG would have changed it."""
     quality = int(rng.integers(70, 101))
+    if quality >= 90:
+        return Planted(pair.source.copy(), None, None)
     coded = cv2.imencode(".jpg", pair.source, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return Planted(cv2.imdecode(coded, cv2.IMREAD_COLOR) if quality < 90 else pair.source.copy(), None, None)
+    return Planted(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8), None, None)
 
 
 def darkened(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -> Planted | None:

@@ -47,7 +47,7 @@ def _verdict(item: ObjectVerdict, s: ValidationSettings, width: int) -> tuple[Ve
 
 def _by_structure(item: ObjectVerdict, s: ValidationSettings, width: int) -> tuple[VerdictKind, str | None]:
     structure, before = item.structure or 0.0, code(item.reason)
-    if item.shift_px is not None and item.shift_px >= s.max_shift_px:
+    if item.shift_px is not None and item.shift_px >= max(s.max_shift_px, s.max_shift_of_size * _longest(item)):
         return "lost", f"{MOVED}: by {item.shift_px:.1f} px"
     if structure >= s.keep_structure:
         if _dissolved(item, s, width):
@@ -67,9 +67,12 @@ def _is_tiny(item: ObjectVerdict, s: ValidationSettings) -> bool:
 
 def _dissolved(item: ObjectVerdict, s: ValidationSettings, width: int) -> bool:
     """An object longer than two latent cells must pass before the detail step too (METHOD, structure_raw)."""
-    longest = max(item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1])
-    large = longest > 2 * width / s.latent_cells_across
+    large = _longest(item) > 2 * width / s.latent_cells_across
     return large and item.structure_raw is not None and item.structure_raw < s.keep_structure_raw
+
+
+def _longest(item: ObjectVerdict) -> float:
+    return max(item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1])
 
 
 def judged_image(objects: Sequence[ObjectVerdict], hallucinations: Sequence[Hallucination], s: ValidationSettings) -> list[str]:

@@ -25,7 +25,7 @@ PAD = 4  # px around a blob that its edges are looked for in
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Small:
-    """A frame at WIDTH pixels: RGB, the brightest channel, and what a top-hat leaves of it."""
+    """A frame at WIDTH pixels: RGB, the brightest channel, and what a top-hat leaves of it or of chroma."""
 
     rgb: np.ndarray
     value: np.ndarray
@@ -54,8 +54,12 @@ def _small(frame: Frame) -> _Small:
     rgb = frame.image
     if scale < 1:
         rgb = cv2.resize(rgb, (max(1, round(w * scale)), max(1, round(h * scale))), interpolation=cv2.INTER_AREA)
-    value = rgb.max(axis=2)
-    return _Small(rgb, value, cv2.morphologyEx(value, cv2.MORPH_TOPHAT, np.ones((HAT, HAT), np.uint8)), scale)
+    red, green, blue = cv2.split(rgb)
+    value = cv2.max(cv2.max(red, green), blue)
+    chroma = cv2.subtract(value, cv2.min(cv2.min(red, green), blue))
+    square = np.ones((HAT, HAT), np.uint8)
+    hats = [cv2.morphologyEx(channel, cv2.MORPH_TOPHAT, square) for channel in (value, chroma)]
+    return _Small(rgb, value, cv2.max(*hats), scale)
 
 
 def _blobs(source: _Small, variant: _Small, objects: Sequence[SceneObject]) -> np.ndarray:

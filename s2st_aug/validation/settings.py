@@ -22,6 +22,9 @@ class ValidationSettings(BaseModel):
     min_side_px: float = Field(8.0, ge=0, description="smaller objects are too tiny to judge")
     min_visibility: float = Field(1.0, ge=0, description="core against ring over noise, below: too dark or flat to judge")
     max_shift_px: float = Field(3.0, gt=0, description="a label moved by more is lost")
+    max_shift_of_size: float = Field(
+        0.012, ge=0, description="the same as a share of the object's longer side: large ones are measured small"
+    )
     shift_gain: float = Field(0.15, ge=0, description="how much better the moved place must fit")
     # gates of the image
     min_structure: float | None = Field(0.10, ge=-1, le=1)

@@ -1,0 +1,78 @@
+"""`s2st-aug calibrate`: thresholds from one's own photos, and their false-alarm rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from s2st_aug.cli.terminal import out
+from s2st_aug.errors import UnreadableImage, UsageError
+
+if TYPE_CHECKING:
+    from s2st_aug.validation.calibration import TrueChange
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+
+
+def calibrate(
+    photos: Annotated[Path, typer.Option(help="A folder of your own source photos, searched with its subfolders.")],
+    model: Annotated[str, typer.Option(help="The model whose round trip stands for what a translation may do to detail.")] = "street-mini",
+    file: Annotated[Path | None, typer.Option("--out", help="Write the thresholds as the `validation:` part of a config (YAML).")] = None,
+    limit: Annotated[int, typer.Option(min=8, help="At most so many photos, evenly chosen.")] = 40,
+) -> None:
+    """Choose thresholds on half of the photos and print how often they doubt a true label on the other half."""
+    if not photos.is_dir():
+        raise UsageError(f"--photos: no such folder: {photos}")
+    paths = sorted(p for p in photos.rglob("*") if p.suffix.lower() in SUFFIXES)
+    chosen = paths[:: max(1, -(-len(paths) // limit))]
+    from s2st_aug.diffusion.stable_diffusion import load_model
+    from s2st_aug.validation.calibration import calibrate as measure
+    from s2st_aug.validation.settings import ValidationSettings
+
+    found = measure(_changes(chosen, load_model(model)), ValidationSettings(), f"{len(chosen)} photos of {photos.name}, {model}")
+    given = {k: v for k, v in found.settings.model_dump().items() if v != getattr(ValidationSettings(), k)}
+    out.print(f"{found.photos} photos, {found.objects} places held out: true labels doubted")
+    out.print(f"  shipped thresholds (not calibrated): {found.before:.1%}")
+    out.print(f"  these thresholds:                    {found.after:.1%}")
+    _tell(given, file)
+
+
+def _changes(paths: list[Path], model: Any) -> Iterator[TrueChange]:
+    from s2st_aug.images import read_image
+    from s2st_aug.validation.calibration import TrueChange, retouched
+
+    for number, path in enumerate(paths):
+        try:
+            photo = read_image(path)
+        except UnreadableImage as error:
+            out.print(f"left out: {error}")
+            continue
+        variant = retouched(photo, str(number))
+        yield TrueChange(photo, variant, _round_trip(model, variant))
+
+
+def _round_trip(model: Any, photo: Any) -> Any:
+    """Through the model's autoencoder at its native size and back to the photo's own."""
+    import cv2
+    import torch
+
+    small = cv2.resize(photo, model.native_size, interpolation=cv2.INTER_AREA)
+    pixels = torch.from_numpy(small).permute(2, 0, 1)[None].to(model.device, torch.float32) / 127.5 - 1
+    with torch.inference_mode():
+        back = model.decode(model.encode(pixels))[0].permute(1, 2, 0).clamp(-1, 1)
+    image = ((back + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
+    return cv2.resize(image, photo.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def _tell(given: dict[str, Any], file: Path | None) -> None:
+    import yaml
+
+    text = yaml.safe_dump({"validation": given}, sort_keys=False)
+    if file is None:
+        out.print("put this into your config:", text, sep="\n", end="")
+        return
+    file.write_text(text, encoding="utf-8")
+    out.print(f"written to {file}")
