@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,16 +35,21 @@ def read_label_image(path: Path) -> np.ndarray:
 
 def upright_size(path: Path) -> tuple[int, int]:
     """Width and height from an image's header, after its orientation is applied; nothing is decoded. Raises LabelError."""
-    (width, height), turn = _header(path)
+    (width, height), turn = _header(path, _orientation)
     return (height, width) if turn in (5, 6, 7, 8) else (width, height)
 
 
 def stored_size(path: Path) -> tuple[int, int]:
     """Width and height as stored; nothing is decoded. Raises LabelError."""
-    return _header(path)[0]
+    return _header(path, lambda image: 1)[0]
 
 
-def _header(path: Path) -> tuple[tuple[int, int], int]:
+def _orientation(image: Any) -> int:
+    """PNG may hold its EXIF behind the pixels: there only what stands before them is looked at."""
+    return int(image.getexif().get(_ORIENTATION, 1)) if image.format != "PNG" or "exif" in image.info else 1
+
+
+def _header(path: Path, turn: Callable[[Any], int]) -> tuple[tuple[int, int], int]:
     import warnings
 
     from PIL import Image
@@ -51,6 +58,6 @@ def _header(path: Path) -> tuple[tuple[int, int], int]:
         warnings.simplefilter("ignore")
         try:
             with Image.open(path) as image:
-                return image.size, image.getexif().get(_ORIENTATION, 1)
-        except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+                return image.size, turn(image)
+        except (OSError, ValueError, TypeError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
             raise LabelError(f"{path}: cannot be read as an image: {' '.join(str(error).split())[:120]}") from None

@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 
 import s2st_aug
 from s2st_aug.adapters import Card, read_objects, read_scenes
+from s2st_aug.adapters.label_images import stored_size
+from s2st_aug.errors import LabelError
 from s2st_aug.images import encode_png
 from s2st_aug.records.manifest import SCHEMA_VERSION, ManifestRow, rows_to_table
 from s2st_aug.records.scene import Scene, SceneObject
@@ -48,12 +50,19 @@ def _info(card: Card, root: Path, split: str, domains: tuple[str, ...]) -> RunIn
 
 
 def _rows(run: Path, card: Card, root: Path, scene: Scene, domains: tuple[str, ...], verdicts: Verdicts) -> Iterator[ManifestRow]:
-    source = root / scene.image
-    data = source.read_bytes() if source.is_file() else None
+    data = _readable(root / scene.image)
     objects = read_objects(card, root, scene) if data is not None else ()
     judged = tuple(ObjectVerdict(o.object_id, o.kind, o.category, o.bbox, verdicts(scene, o)) for o in objects)
     for domain in domains:
         yield _row(run, scene, domain, data, judged)
+
+
+def _readable(path: Path) -> bytes | None:
+    try:
+        stored_size(path)
+    except LabelError:
+        return None
+    return path.read_bytes()
 
 
 def _row(run: Path, scene: Scene, domain: str, data: bytes | None, judged: tuple[ObjectVerdict, ...]) -> ManifestRow:

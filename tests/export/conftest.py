@@ -1,88 +1,11 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-SIZE = (48, 32)
-
-
-def put(root: Path, name: str, data: str | bytes) -> Path:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return path
-
-
-def image(root: Path, name: str, size: tuple[int, int] = SIZE) -> None:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.zeros((size[1], size[0], 3), np.uint8)
-    pixels[:, :, 0], pixels[:, :, 2] = np.arange(size[0])[None] * 4, 130
-    Image.fromarray(pixels).save(path)
-
-
-def make_bdd100k(root: Path) -> None:
-    box = {"x1": 4, "y1": 5, "x2": 20.5, "y2": 25}
-    labels = [
-        {"id": "1", "category": "car", "attributes": {"occluded": True}, "box2d": box},
-        {"id": "2", "category": "traffic light", "attributes": {"trafficLightColor": "G"}, "box2d": {"x1": 30, "y1": 1, "x2": 34, "y2": 9}},
-        {"id": "3", "category": "single white", "poly2d": [{"vertices": [[0, 30], [9, 9]], "types": "LL", "closed": False}]},
-        {"id": "4", "category": "person", "poly2d": [{"vertices": [[1, 1], [9, 1], [9, 9]], "types": "LLL", "closed": True}]},
-    ]
-    put(root, "labels/det_20/det_train.json", json.dumps([{"name": "a.jpg", "attributes": {"timeofday": "daytime"}, "labels": labels}]))
-    image(root, "images/100k/train/a.jpg")
-
-
-def make_cityscapes(root: Path) -> None:
-    image(root, "leftImg8bit/train/bonn/bonn_000000_000001_leftImg8bit.png")
-    square = ((0, 0), (47, 0), (47, 31), (0, 31))
-    objects = [{"label": "road", "polygon": square}, {"label": "car", "polygon": [[5, 5], [15, 5], [15, 15], [5, 15]]}]
-    objects += [{"label": "persongroup", "polygon": [[20, 5], [30, 5], [30, 15]]}]
-    base = "gtFine/train/bonn/bonn_000000_000001_gtFine"
-    put(root, f"{base}_polygons.json", json.dumps({"imgHeight": 32, "imgWidth": 48, "objects": objects}))
-
-
-def make_coco(root: Path) -> None:
-    car = {"id": 1, "image_id": 4, "category_id": 3, "bbox": [4, 5, 10, 10], "area": 100, "iscrowd": 0}
-    crowd = {"id": 2, "image_id": 4, "category_id": 1, "bbox": [20, 5, 8, 9], "area": 72, "iscrowd": 1}
-    car["segmentation"], crowd["segmentation"] = [[4, 5, 14, 5, 14, 15, 4, 15]], {"counts": [0, 9, 1527], "size": [32, 48]}
-    annotations = [car, crowd]
-    record = {"images": [{"id": 4, "file_name": "a.jpg", "width": 48, "height": 32}], "annotations": annotations}
-    put(
-        root,
-        "annotations/instances_train2017.json",
-        json.dumps(record | {"categories": [{"id": 1, "name": "person"}, {"id": 3, "name": "car"}]}),
-    )
-    image(root, "train2017/a.jpg")
-
-
-def make_yolo(root: Path) -> None:
-    put(root, "data.yaml", "train: images/train\nval: images/val\nnames: {0: car, 1: person}\n")
-    put(root, "labels/train/a.txt", "0 0.5 0.5 0.25 0.5\n1 0.1 0.1 0.2 0.2\n")
-    image(root, "images/train/a.jpg")
-    image(root, "images/train/empty.jpg")
-
-
-def make_kitti(root: Path) -> None:
-    car = "Car 0.50 1 -1.5 4.00 5.00 20.00 25.00 1.5 1.6 3.9 1 2 3 0.1"
-    region = "DontCare -1 -1 -10 0 0 5 5 -1 -1 -1 -1000 -1000 -1000 -10"
-    put(root, "training/label_2/000000.txt", f"{car}\n{region}\n")
-    put(root, "training/calib/000000.txt", "P0: 1")
-    image(root, "training/image_2/000000.png")
-
-
-MAKERS: dict[str, Callable[[Path], None]] = {
-    "bdd100k": make_bdd100k,
-    "cityscapes": make_cityscapes,
-    "coco": make_coco,
-    "yolo": make_yolo,
-    "kitti": make_kitti,
-}
+from s2st_aug.adapters.fakes import write_tree
 
 
 @pytest.fixture
@@ -91,7 +14,6 @@ def native(tmp_path: Path) -> Callable[[str], tuple[Path, str]]:
 
     def make(format: str) -> tuple[Path, str]:
         root = tmp_path / f"{format}-data"
-        MAKERS[format](root)
-        return root, "training" if format == "kitti" else "train"
+        return root, write_tree(format, root)
 
     return make

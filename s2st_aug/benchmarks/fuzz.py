@@ -1,0 +1,226 @@
+"""Fuzzing of every parser: damaged trees of each format through reading and, where that succeeds, through an export.
+
+Run as a program it keeps its own memory under a limit: python -m s2st_aug.benchmarks.fuzz COUNT RNG_KEY [SECONDS] prints what it found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from s2st_aug.adapters import load_card, read_objects, read_scenes
+from s2st_aug.adapters.fakes import write_tree
+from s2st_aug.errors import S2STError
+from s2st_aug.records.scene import Scene
+
+FORMATS = ("bdd100k", "cityscapes", "coco", "yolo", "kitti")
+MEMORY_LIMIT = 1 << 30
+HANG_SECONDS = 20.0
+EXPORT_EVERY = 50
+_TOKENS = (
+    *(b"../", b"/etc/passwd", b"..\\", b"\x00", b"\\u0000", b"CON", b"\xff", b"\xef\xbb\xbf", b"\r\n", b"\\ud800", b"//", b"~"),
+    *(b"NaN", b"-Infinity", b"1e999", b"-0.0", b"9" * 60, b"9" * 5000, b"-1", b"null", b"true", b"[]", b"{}", b'""', b"1e-17"),
+    *(
+        b"[" * 3000,
+        b'{"a":' * 3000,
+        b'"',
+        b"\\",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b",",
+        b":",
+        b" ",
+        b"0 0.5 0.5 nan 1\n",
+        b"&a *a",
+        b"!!python/object:os.system x",
+    ),
+    *(
+        b'"size": [100000, 100000]',
+        b'"size": [0, 0]',
+        b'"counts": "~~~~"',
+        b'"file_name": "../../x.jpg"',
+        b'"name": "/x.jpg"',
+        b"path: /\n",
+    ),
+)
+
+
+@dataclass(slots=True)
+class Found:
+    """What a run of the fuzzer saw."""
+
+    inputs: int = 0
+    exports: int = 0
+    tracebacks: list[str] = field(default_factory=list)
+    escapes: list[str] = field(default_factory=list)
+    hangs: list[str] = field(default_factory=list)
+    slowest: float = 0.0
+    peak_mib: float = 0.0
+    refused: int = 0
+
+
+def fuzz(count: int, rng_key: int, seconds: float = float("inf")) -> Found:
+    """`count` damaged trees, or as many as the seconds allow; the same inputs for the same key."""
+    found, end = Found(), time.monotonic() + seconds
+    base = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="s2st_aug-fuzz-", dir=base) as folder:
+        seeds = {name: _Seed.write(name, Path(folder) / "seeds" / name) for name in FORMATS}
+        for index in range(count):
+            if time.monotonic() > end:
+                break
+            _one(index, random.Random(f"{rng_key}/{index}"), Path(folder), seeds, found)
+    found.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Seed:
+    """A sound tree in memory."""
+
+    name: str
+    split: str
+    files: dict[str, bytes]
+
+    @classmethod
+    def write(cls, name: str, root: Path) -> _Seed:
+        split = write_tree(name, root)
+        return cls(name, split, {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()})
+
+
+def _one(index: int, rng: random.Random, folder: Path, seeds: dict[str, _Seed], found: Found) -> None:
+    seed = seeds[FORMATS[index % len(FORMATS)]]
+    root = folder / "jail" / "data"
+    shutil.rmtree(folder / "jail", ignore_errors=True)
+    _plant(root, seed, rng)
+    started = time.monotonic()
+    found.inputs += 1
+    label = f"{seed.name} input {index}"
+    try:
+        _read(seed, root, found, label)
+        if index // len(FORMATS) % EXPORT_EVERY == 0:
+            found.exports += 1
+            _export(seed, folder, root, found, label)
+    except S2STError as error:
+        found.refused += 1
+        if "\n" in str(error):
+            found.tracebacks.append(f"{label}: an error of several lines")
+    except BaseException as error:
+        found.tracebacks.append(f"{label}: {type(error).__name__}: {str(error)[:160]}")
+        if isinstance(error, KeyboardInterrupt):
+            raise
+    took = time.monotonic() - started
+    found.slowest = max(found.slowest, took)
+    if took > HANG_SECONDS:
+        found.hangs.append(f"{label}: {took:.1f} s")
+
+
+def _read(seed: _Seed, root: Path, found: Found, label: str) -> None:
+    card = load_card(seed.name)
+    for scene in read_scenes(card, root, seed.split):
+        for path in _paths(scene):
+            if not _inside(root, path):
+                found.escapes.append(f"{label}: {path!r}")
+        try:
+            read_objects(card, root, scene)
+        except S2STError:
+            found.refused += 1
+
+
+def _paths(scene: Scene) -> Iterator[str]:
+    yield scene.image
+    yield from (part.partition("#")[0] for part in (scene.label_file or "", *scene.extra_files))
+
+
+def _inside(root: Path, path: str) -> bool:
+    return "\x00" not in path and not path.startswith("/") and os.path.normpath(root / path).startswith(str(root))
+
+
+def _export(seed: _Seed, folder: Path, root: Path, found: Found, label: str) -> None:
+    """A whole export of the damaged tree: nothing may appear beside its folder."""
+    from s2st_aug.export import export_run
+    from s2st_aug.export.fakes import write_run
+
+    jail = folder / "jail"
+    try:
+        write_run(jail / "run", load_card(seed.name), root, seed.split)
+        for target in FORMATS:
+            export_run(jail / "run", target, jail / "out" / target)  # type: ignore[arg-type]
+    finally:
+        stray = {p.name for p in jail.iterdir()} - {"data", "run", "out"}
+        stray |= {p.name for p in (jail / "out").iterdir() if p.name not in FORMATS} if (jail / "out").is_dir() else set()
+        found.escapes += [f"{label}: wrote {name!r}" for name in stray]
+
+
+def _plant(root: Path, seed: _Seed, rng: random.Random) -> None:
+    labels = [name for name in seed.files if not name.endswith((".jpg", ".png"))]
+    victims = {rng.choice(labels)} if rng.random() < 0.9 else {rng.choice(sorted(seed.files))}
+    for name, data in seed.files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(damaged(data, rng) if name in victims else data)
+    if rng.random() < 0.03:
+        _link(root, rng)
+
+
+def _link(root: Path, rng: random.Random) -> None:
+    """A loop of links somewhere in the tree."""
+    folders = [p for p in root.rglob("*") if p.is_dir()]
+    target = rng.choice([root, *folders])
+    (rng.choice(folders) / "loop").symlink_to(target, target_is_directory=True)
+
+
+def damaged(data: bytes, rng: random.Random) -> bytes:
+    """One to four damages: bytes changed, cut, doubled, or tokens put in that parsers trip over."""
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(data) + 1)
+        to = min(len(data), at + rng.choice((1, 1, 2, 8, 64)))
+        kind = rng.randrange(6)
+        if kind == 0:
+            data = data[:at] + bytes([rng.randrange(256)]) + data[to:]
+        elif kind == 1:
+            data = data[:at] + data[to:]
+        elif kind == 2:
+            data = data[:at] + data[at:to] * rng.choice((2, 3, 50)) + data[to:]
+        elif kind == 3:
+            data = data[:at]
+        else:
+            data = _token(data, at, rng)
+    return data
+
+
+def _token(data: bytes, at: int, rng: random.Random) -> bytes:
+    """A token in place of a word, number or string, or at a place by chance."""
+    import re
+
+    words = list(re.finditer(rb'"[^"]*"|[\w.+-]+', data))
+    token = rng.choice(_TOKENS)
+    if not words or rng.random() < 0.3:
+        return data[:at] + token + data[at:]
+    word = rng.choice(words)
+    quoted = b'"' + token + b'"' if word[0].startswith(b'"') and rng.random() < 0.8 else token
+    return data[: word.start()] + quoted + data[word.end() :]
+
+
+def main() -> None:
+    """The program: memory limited, findings as JSON on stdout."""
+    import s2st_aug.export
+    import s2st_aug.export.fakes  # noqa: F401 - its memory is not the parsers'
+
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LIMIT, MEMORY_LIMIT))
+    seconds = float(sys.argv[3]) if len(sys.argv) > 3 else float("inf")
+    json.dump(asdict(fuzz(int(sys.argv[1]), int(sys.argv[2]), seconds)), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
