@@ -193,9 +193,8 @@ def check_sampled(epoch: Epoch, mix: Mix) -> None:
         low, high = stats.binom.interval(1 - TOLERANCE / len(expected), epoch.total, share)
         if not low <= seen <= high:
             what = domain if category is None else f"{domain} with {category}"
-            raise CheckFailed(
-                f"feed receipt: {seen} of {epoch.total} images are {what}, expected {share * epoch.total:.0f} ({low:.0f} to {high:.0f}) by the locked mix"
-            )
+            planned = f"expected {share * epoch.total:.0f} ({low:.0f} to {high:.0f}) by the locked mix"
+            raise CheckFailed(f"feed receipt: {seen} of {epoch.total} images are {what}, {planned}")
 
 
 def _expected(mix: Mix) -> Iterator[tuple[tuple[str, str | None], float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -24,7 +25,7 @@ class Trunk(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(3, widths[0], 3, stride=2, padding=1)
         self.down = nn.ModuleList(_block(a, b) for a, b in zip([widths[0], *widths], widths, strict=False))
-        self.up = nn.ModuleList(_block(b + a, a) for a, b in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(_block(b + a, a) for a, b in pairwise(widths))
 
     def forward(self, image: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
         """Features at half the size; H and W are multiples of 2 to the number of widths."""

@@ -76,12 +76,15 @@ def markdown(config: GainConfig, results: Mapping[str, Sequence[Measures]], rows
     body = "".join(
         f"| {r.arm} | {_estimate(r.headline)} | {_comparison(r.to_real_only)} | {_comparison(r.to_best_control)} |\n" for r in rows
     )
-    settings = config.training
-    note = (
-        f"{settings.steps} updates of {settings.batch} at {settings.size[0]}x{settings.size[1]} in every arm, {settings.replaced:.0%} replaced; "
-        f"rng_keys {', '.join(map(str, config.rng_keys))}; mean and 95 % t interval over them, paired t-test. {machine()}.\n"
-    )
-    return f"{head}{body}\n{note}\n{_details(results)}"
+    return f"{head}{body}\n{_protocol(config)}\n{_details(results)}"
+
+
+def _protocol(config: GainConfig) -> str:
+    training = config.training
+    size = f"{training.size[0]}x{training.size[1]}"
+    same = f"{training.steps} updates of {training.batch} at {size} in every arm, {training.replaced:.0%} replaced"
+    keys = ", ".join(map(str, config.rng_keys))
+    return f"{same}; rng_keys {keys}; mean and 95 % t interval over them, paired t-test. {machine()}.\n"
 
 
 def _details(results: Mapping[str, Sequence[Measures]]) -> str:

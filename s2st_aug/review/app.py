@@ -52,8 +52,13 @@ def serve(
 
 
 def launch(fo: ModuleType, dataset: Any, *, port: int, address: str = "127.0.0.1") -> Any:
-    """FiftyOne's session, without a browser of its own."""
-    return fo.launch_app(dataset, port=port, address=address, remote=True, auto=False)
+    """FiftyOne's session, without a browser of its own; raises UsageError where its server does not come up."""
+    from fiftyone.core.service import ServiceListenTimeout
+
+    try:
+        return fo.launch_app(dataset, port=port, address=address, remote=True, auto=False)
+    except ServiceListenTimeout:
+        raise UsageError(f"the App's server did not answer on port {port} within a minute; is the machine very busy? Try again") from None
 
 
 def check_port(address: str, port: int) -> None:

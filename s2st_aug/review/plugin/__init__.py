@@ -19,6 +19,7 @@ class _Decide(foo.Operator):
 
     @property
     def config(self) -> Any:
+        """What FiftyOne lists."""
         return foo.OperatorConfig(name=self.name, label=self.label, description=self.description, icon=self.icon, dynamic=True)
 
     def decide(self, ctx: Any) -> deciding.Outcome:
@@ -93,6 +94,7 @@ class NextUndecided(foo.Operator):
 
     @property
     def config(self) -> Any:
+        """What FiftyOne lists."""
         return foo.OperatorConfig(name="next_undecided", label="S2ST: next undecided variant", icon="skip_next")
 
     def execute(self, ctx: Any) -> dict[str, Any]:
@@ -111,6 +113,7 @@ class PanelData(foo.Operator):
 
     @property
     def config(self) -> Any:
+        """What FiftyOne lists."""
         return foo.OperatorConfig(name="panel_data", label="S2ST: panel data", unlisted=True)
 
     def execute(self, ctx: Any) -> dict[str, Any]:
