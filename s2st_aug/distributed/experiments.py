@@ -5,22 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from s2st_aug.errors import S2STError
+
 
 def run_tasks(
-    function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], *, cpus_per_task: int = 1, address: str | None = None
+    function: Callable[..., Any],
+    tasks: Sequence[tuple[Any, ...]],
+    *,
+    cpus_per_task: int = 1,
+    gpus_per_task: float = 0,
+    address: str | None = None,
 ) -> Iterator[tuple[int, Any]]:
-    """(index, result) of `function(*task)` as each ends; an exception inside is raised here as Ray's RayTaskError."""
+    """(index, result) of `function(*task)` as each ends; an exception inside is raised here as what it was."""
     import ray
 
     started = not ray.is_initialized()
     if started:
         ray.init(address=address, log_to_driver=False, include_dashboard=False)
     try:
-        remote = ray.remote(num_cpus=cpus_per_task, max_retries=2)(function)
+        remote = ray.remote(num_cpus=cpus_per_task, num_gpus=gpus_per_task, max_retries=2)(function)
         waiting = {remote.remote(*task): index for index, task in enumerate(tasks)}
         while waiting:
             done, _ = ray.wait(list(waiting), num_returns=1)
-            yield waiting.pop(done[0]), ray.get(done[0])
+            yield waiting.pop(done[0]), _result(ray.get, done[0])
     finally:
         if started:
             ray.shutdown()
+
+
+def _result(get: Callable[[Any], Any], reference: Any) -> Any:
+    from ray.exceptions import RayTaskError
+
+    try:
+        return get(reference)
+    except RayTaskError as error:
+        if isinstance(error.cause, S2STError):
+            raise error.cause from None
+        raise

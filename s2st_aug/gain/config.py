@@ -62,32 +62,47 @@ class DetectionData(_Record):
     classes: tuple[str, ...]
 
 
+class ExternalData(_Record):
+    """Somebody else's trainer. `command` is run once per arm and rng_key, with {dataset}, {arm}, {rng_key} and {out} filled in.
+
+    It writes `{out}/measures.json`: an object of numbers, `ap` among them. `datasets` names each arm's training set.
+    """
+
+    command: tuple[str, ...]
+    datasets: dict[ArmName, Path]
+
+
 class GainConfig(_Record):
     """One experiment. `run` is the run folder whose variants the S2ST arms use (detection: one run may hold several domains)."""
 
-    task: Literal["segmentation", "detection"]
+    task: Literal["segmentation", "detection", "external"]
     domains: tuple[str, ...]
     segmentation: SegmentationData | None = None
     detection: DetectionData | None = None
+    external: ExternalData | None = None
     run: Path | None = None
     arms: tuple[ArmName, ...] = ("real_only", *CONTROLS, "s2st_ungated", "s2st_gated")
     rng_keys: tuple[int, ...] = (0, 1, 2)
     training: Training = Training()
+    cpus_per_training: Annotated[int, Field(ge=1)] = 1
+    gpus_per_training: Annotated[float, Field(ge=0)] = 0
     out: Path
 
     @model_validator(mode="after")
     def _consistent(self) -> GainConfig:
-        if (self.segmentation if self.task == "segmentation" else self.detection) is None:
+        if getattr(self, self.task) is None:
             raise ValueError(f"task {self.task} needs a section `{self.task}`")
-        if self.run is None and any(arm.startswith("s2st") for arm in self.arms):
+        if self.task != "external" and self.run is None and any(arm.startswith("s2st") for arm in self.arms):
             raise ValueError("arms s2st_ungated and s2st_gated need `run`, a run folder")
+        if self.external is not None and set(self.arms) - self.external.datasets.keys():
+            raise ValueError("external.datasets must name a training set for every arm")
         if "real_only" not in self.arms:
             raise ValueError("arms must hold real_only: everything is compared with it")
         return self
 
     def sha256(self) -> str:
         """Hash of all that decides one training: data, domains, run, training; not which arms and keys are asked for."""
-        text = self.model_dump_json(include={"task", "domains", "segmentation", "detection", "training"})
+        text = self.model_dump_json(include={"task", "domains", "segmentation", "detection", "external", "training"})
         return hashlib.sha256(text.encode()).hexdigest()
 
 

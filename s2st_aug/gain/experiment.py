@@ -9,7 +9,7 @@ from pathlib import Path
 
 from s2st_aug.distributed.experiments import run_tasks
 from s2st_aug.errors import RunFolderError
-from s2st_aug.gain import detection, segmentation
+from s2st_aug.gain import detection, external, segmentation
 from s2st_aug.gain.config import ArmName, GainConfig
 
 log = logging.getLogger(__name__)
@@ -18,8 +18,9 @@ Runner = Callable[..., Iterator[tuple[int, Measures]]]
 TASKS: dict[str, Callable[[GainConfig, str, int], Measures]] = {
     "segmentation": segmentation.train_and_test,
     "detection": detection.train_and_test,
+    "external": external.train_and_test,
 }
-HEADLINE = {"segmentation": "miou", "detection": "ap"}
+HEADLINE = {"segmentation": "miou", "detection": "ap", "external": "ap"}
 
 
 def run_experiment(config: GainConfig, *, address: str | None = None, run: Runner = run_tasks) -> dict[ArmName, list[Measures]]:
@@ -28,7 +29,8 @@ def run_experiment(config: GainConfig, *, address: str | None = None, run: Runne
     missing = [pair for pair in wanted if not _result_file(config, *pair).exists()]
     log.info("gain: %d trainings, %d of them already measured", len(wanted), len(wanted) - len(missing))
     tasks = [(config, arm, key) for arm, key in missing]
-    for index, measures in run(_train_one, tasks, address=address) if tasks else ():
+    needs = {"cpus_per_task": config.cpus_per_training, "gpus_per_task": config.gpus_per_training, "address": address}
+    for index, measures in run(_train_one, tasks, **needs) if tasks else ():
         _store(config, *missing[index], measures)
     return collect(config)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from s2st_aug.errors import UsageError
 from s2st_aug.review.deciding import REVIEWER
@@ -19,6 +23,7 @@ from s2st_aug.storage import RunFolder
 log = logging.getLogger(__name__)
 PLUGIN = Path(__file__).parent / "plugin"
 LINK = "s2st-aug-review"
+START_SECONDS = 300
 
 
 def serve(
@@ -38,27 +43,41 @@ def serve(
     fo = connect()
     install_plugin(fo)
     dataset = open_dataset(fo, run, name)
-    session = launch(fo, dataset, port=port, address=address)
-    url = f"http://{address}:{port}/datasets/{dataset.name}"
-    announce(url)
-    if browser:
-        _show(url)
+    with running(fo, port=port, address=address) as server:
+        url = f"http://{address}:{port}/datasets/{dataset.name}"
+        announce(url)
+        if browser:
+            _show(url)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.wait()
+
+
+@contextlib.contextmanager
+def running(fo: ModuleType, *, port: int, address: str = "127.0.0.1") -> Iterator[subprocess.Popen[bytes]]:
+    """FiftyOne's own server, up and answering; ended on leaving. Raises UsageError where it ends or stays silent.
+
+    Closing the browser ends nothing: the page may be opened again.
+    """
+    folder = Path(fo.constants.SERVER_DIR)
+    command = [sys.executable, str(folder / "main.py"), "--port", str(port), "--address", address]
+    environment = os.environ | {"FIFTYONE_DISABLE_SERVICES": "1"}
+    server = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        session.wait(-1)
-    except KeyboardInterrupt:
-        log.info("the App was closed")
+        _wait_for(server, f"http://{address}:{port}/fiftyone")
+        yield server
     finally:
-        session.close()
+        server.terminate()
+        server.wait()
 
 
-def launch(fo: ModuleType, dataset: Any, *, port: int, address: str = "127.0.0.1") -> Any:
-    """FiftyOne's session, without a browser of its own; raises UsageError where its server does not come up."""
-    from fiftyone.core.service import ServiceListenTimeout
-
-    try:
-        return fo.launch_app(dataset, port=port, address=address, remote=True, auto=False)
-    except ServiceListenTimeout:
-        raise UsageError(f"the App's server did not answer on port {port} within a minute; is the machine very busy? Try again") from None
+def _wait_for(server: subprocess.Popen[bytes], url: str) -> None:
+    for _ in range(START_SECONDS * 2):
+        if server.poll() is not None:
+            raise UsageError(f"the App's server ended with code {server.returncode} before it answered at {url}")
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
+            return
+        time.sleep(0.5)
+    raise UsageError(f"the App's server did not answer at {url} within {START_SECONDS} s; is the machine very busy?")
 
 
 def check_port(address: str, port: int) -> None:

@@ -162,3 +162,29 @@ def test_camvid_masks_become_cityscapes_ids(tmp_path):
     scenes = list(read_scenes(card, tmp_path / "city", "train"))
     assert [s.scene_id.split("/")[-1] for s in scenes] == ["00000", "00001"]
     assert {o.category for o in read_objects(card, tmp_path / "city", scenes[0])} == {"sky", "building", "pole"}
+
+
+def test_an_external_trainer_is_run_per_arm_and_key_and_its_failure_is_one_line(tmp_path):
+    import sys
+
+    from s2st_aug.errors import CheckFailed
+    from s2st_aug.gain.external import train_and_test
+
+    program = "import json,sys; d,a,k,o=sys.argv[1:]; json.dump({'ap': int(k)+(a!='real_only')}, open(o+'/measures.json','w'))"
+    made = {"task": "external", "domains": ["night"], "arms": ["real_only", "s2st_gated"], "out": str(tmp_path)}
+    command = [sys.executable, "-c", program, "{dataset}", "{arm}", "{rng_key}", "{out}"]
+    (tmp_path / "gain.yaml").write_text(
+        yaml.safe_dump(made | {"external": {"command": command, "datasets": {"real_only": "a", "s2st_gated": "b"}}})
+    )
+    config = load_config(tmp_path / "gain.yaml")
+    assert train_and_test(config, "s2st_gated", 3) == {"ap": 4.0}
+    broken = config.model_copy(update={"external": config.external.model_copy(update={"command": (sys.executable, "-c", "1/0")})})
+    with pytest.raises(CheckFailed, match="ended with code 1"):
+        train_and_test(broken, "real_only", 0)
+
+
+def test_every_gain_config_of_the_repository_loads(repo):
+    paths = sorted((repo / "configs").glob("gain_*.yaml"))
+    assert len(paths) >= 3
+    for path in paths:
+        load_config(path)
