@@ -252,14 +252,16 @@ def check_hub() -> Iterator[Finding]:
 
 
 def check_dataset(card: str, root: Path) -> Iterator[Finding]:
-    """A dataset folder against its card, by the adapters."""
-    from s2st_aug import adapters
+    """A dataset folder against its card: every split's images and a sample of its labels."""
+    from s2st_aug.adapters import load_card
+    from s2st_aug.adapters.checks import check_card
 
-    loaded = adapters.load_card(card)
-    problems = list(adapters.check_card(loaded, root))
-    yield from (Finding(loaded.name, "missing", problem, f"see {loaded.where}") for problem in problems)
-    if not problems:
-        yield Finding(loaded.name, "ok", f"{root} is laid out as the card says; licence: {loaded.licence}")
+    loaded = load_card(card)
+    states: dict[str, State] = {"ok": "ok", "warning": "note", "error": "missing"}
+    for one in check_card(loaded, root):
+        mend = "" if one.level == "ok" else f"compare the folder with the tree in datasets/{loaded.name}.yaml; the data: {loaded.where}"
+        yield Finding(one.split or loaded.name, states[one.level], one.text, mend)
+    yield Finding("terms", "note", f"{loaded.licence}: {' '.join(loaded.terms.split())}", f"read the terms: {loaded.where}")
 
 
 def _run(command: list[str]) -> str | None:

@@ -53,7 +53,7 @@ def preview(
     if out_file is not None and not out_file.absolute().parent.is_dir():
         raise UsageError(f"{out_file.parent} is not a folder, so {out_file.name} cannot be written there")
     sources = read_sources(next(iter(settings.values())), count)
-    tried = []
+    tried: list[Tried] = []
     for name, loaded in settings.items():
         err.print(f"{name or 'as configured'}: {len(sources)} scenes to {', '.join(loaded.domains)}", markup=False)
         tried += try_setting(name, loaded, sources, kit)

@@ -112,10 +112,10 @@ def median(column: Any) -> float | None:
 
 def _domain_line(name: str, rows: pa.Table) -> DomainLine:
     found = dict(_counted(rows["status"]))
-    total = {c: float(pc.sum(rows[c]).as_py() or 0.0) for c in ("seconds", "forward_evals", "backward_evals")}
-    medians = {c: median(rows[c]) for c in ("strength", "structure", "structure_raw")}
-    statuses = {s: found.get(s, 0) for s in STATUSES}
-    return DomainLine(name, len(rows), statuses, verdict_counts(flat_objects(rows)["verdict"]), **medians, **total)
+    strength, structure, structure_raw = (median(rows[c]) for c in ("strength", "structure", "structure_raw"))
+    seconds, forward, backward = (float(pc.sum(rows[c]).as_py() or 0.0) for c in ("seconds", "forward_evals", "backward_evals"))
+    statuses, verdicts = {s: found.get(s, 0) for s in STATUSES}, verdict_counts(flat_objects(rows)["verdict"])
+    return DomainLine(name, len(rows), statuses, verdicts, strength, structure, structure_raw, seconds, forward, backward)
 
 
 def _object_fields(table: pa.Table) -> list[tuple[str, pa.DataType]]:

@@ -49,3 +49,15 @@ def test_half_a_dataset_question_is_wrong_usage(words: list[str], capsys: pytest
 def test_memory_is_judged_by_the_weights() -> None:
     assert doctor.memory_finding(10 * 2**20).state == "ok"
     assert doctor.memory_finding(10 * 2**40).state == "note"
+
+
+def test_a_dataset_is_checked_against_its_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "s"
+    assert (
+        run_group(build_group(), ["scenes", str(out), "--count", "1", "--size", "192x108", "--val-share", "0", "--conditions", "day"]) == 0
+    )
+    assert run_group(build_group(), ["doctor", "--dataset", "bdd100k", str(out / "day")]) == 0
+    assert "1 scenes, 1 with labels" in capsys.readouterr().out
+    assert run_group(build_group(), ["doctor", "--dataset", "bdd100k", str(tmp_path / "none")]) == 3
+    assert run_group(build_group(), ["doctor", "--dataset", "bdd10k", str(out / "day")]) == 2
+    assert "did you mean" in capsys.readouterr().err
