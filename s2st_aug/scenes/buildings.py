@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from s2st_aug.scenes.mesh import Glow, Material, Mesh, box, join, part
+from s2st_aug.scenes.mesh import Glow, Material, Mesh, Slab, box, boxes, join, part
 from s2st_aug.scenes.street import Thing
 from s2st_aug.scenes.textures import BAYS, FRONTS, Tile
 
@@ -27,16 +27,6 @@ ROOFS = ((0.16, 0.075, 0.05), (0.07, 0.07, 0.075), (0.11, 0.09, 0.075), (0.20, 0
 SHUTTERS = ((0.32, 0.05, 0.04), (0.04, 0.12, 0.09), (0.05, 0.08, 0.2), (0.3, 0.22, 0.06), (0.12, 0.12, 0.13))
 
 
-def _walls(
-    x: float, y: float, z0: float, z1: float, colour: tuple[float, ...], tile: Tile, scale: tuple[float, float], glow: Glow = Glow.NONE
-) -> Mesh:
-    """Four walls from z0 to z1, each textured from its own lower corner."""
-    ring = [(-x, -y), (x, -y), (x, y), (-x, y)]
-    verts = [(a, b, z) for z in (z0, z1) for a, b in ring]
-    polys = [(i, (i + 1) % 4, 4 + (i + 1) % 4, 4 + i) for i in range(4)]
-    return part(verts, polys, colour, Material.FACADE, tile=tile, scale=scale, glow=glow)
-
-
 def building(thing: Thing) -> Mesh:
     """A town block with shop fronts and window bays, or a house under a gable roof."""
     rng = np.random.default_rng(thing.seed)
@@ -47,21 +37,24 @@ def building(thing: Thing) -> Mesh:
 
 def _block(thing: Thing, rng: np.random.Generator, wall: tuple[float, ...]) -> Mesh:
     x, y, top = thing.size[1] / 2, thing.size[0] / 2, thing.size[2]
-    ground = 3.7
+    ground = min(3.7, top)
     bay = float(rng.uniform(2.2, 3.6))
     bay = 2 * y / max(round(2 * y / bay), 1)
     front = FRONTS[int(rng.integers(len(FRONTS)))]
-    darker = float(rng.uniform(0.55, 1.05))
-    base = tuple(c * darker for c in wall)
-    parts = [_walls(x, y, 0, min(ground, top), base, front, (bay * rng.choice([1.0, 2.0]), ground), Glow.SHOP)]
+    darker, wide = float(rng.uniform(0.55, 1.05)), float(rng.choice([1.0, 2.0]))
+    slabs = [Slab((-x, -y, 0), (x, y, ground), _shade(wall, darker), Material.FACADE, Glow.SHOP, front, (bay * wide, ground))]
+    style, floors = BAYS[int(rng.integers(len(BAYS)))], max(round((top - ground) / 3.1), 1)
     if top > ground + 1:
-        floors = max(round((top - ground) / 3.1), 1)
-        parts.append(_walls(x, y, ground, top, wall, BAYS[int(rng.integers(len(BAYS)))], (bay, (top - ground) / floors), Glow.INTERIOR))
-        parts.append(box((-x - 0.12, -y, ground - 0.18), (x + 0.12, y, ground + 0.12), tuple(c * 0.85 for c in wall)))
-    parts.append(box((-x - 0.22, -y, top - 0.35), (x + 0.22, y, top + 0.25), tuple(min(c * 1.15, 0.8) for c in wall)))
+        slabs.append(Slab((-x, -y, ground), (x, y, top), wall, Material.FACADE, Glow.INTERIOR, style, (bay, (top - ground) / floors)))
+        slabs.append(Slab((-x - 0.12, -y, ground - 0.18), (x + 0.12, y, ground + 0.12), _shade(wall, 0.85)))
+    slabs.append(Slab((-x - 0.22, -y, top - 0.35), (x + 0.22, y, top + 0.25), _shade(wall, 1.15)))
     if front in (Tile.SHOP, Tile.ARCADE) and rng.random() < 0.6:
-        parts.insert(1, _awning(x, y, SHUTTERS[int(rng.integers(len(SHUTTERS)))]))
-    return join(*parts)
+        return join(boxes(slabs), _awning(x, y, SHUTTERS[int(rng.integers(len(SHUTTERS)))]))
+    return boxes(slabs)
+
+
+def _shade(colour: tuple[float, ...], factor: float) -> tuple[float, ...]:
+    return tuple(min(c * factor, 0.8) for c in colour)
 
 
 def _awning(x: float, y: float, colour: tuple[float, ...]) -> Mesh:
@@ -77,7 +70,7 @@ def _house(thing: Thing, rng: np.random.Generator, wall: tuple[float, ...]) -> M
     floors = max(round(top / 2.9), 1)
     tile = (Tile.BAY_SASH, Tile.BAY_PAIR, Tile.BAY_BRICK, Tile.DOOR)[int(rng.integers(4))]
     bay = 2 * y / max(round(2 * y / 3.4), 1)
-    walls = _walls(x, y, 0, top, wall, tile, (bay, top / floors), Glow.INTERIOR)
+    walls = boxes([Slab((-x, -y, 0), (x, y, top), wall, Material.FACADE, Glow.INTERIOR, tile, (bay, top / floors))])
     return join(walls, _gable(x, y, top, rng, wall))
 
 

@@ -5,6 +5,7 @@ Everything else (colour, depth, labels) is looked up from the numbers, so labels
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -14,6 +15,7 @@ from s2st_aug.scenes.camera import NEAR, Camera, clip_near
 from s2st_aug.scenes.mesh import Mesh
 
 SHIFT = 3
+NOWHERE = np.zeros((0, 2))
 LIMIT = 12000.0  # pixels; keeps fixed-point coordinates inside what OpenCV takes
 
 
@@ -81,51 +83,81 @@ class Canvas:
             columns[name] = column
         return FaceTable(**columns)
 
-    def draw(self, mesh: Mesh, owner: int, category: int) -> np.ndarray:
-        """Paint a mesh in world coordinates; returns its projected vertices `v 2` (empty if behind the camera)."""
-        cam = (mesh.verts - self.camera.centre) @ self._axes.T
-        if cam[:, 2].max() < NEAR:
-            return np.zeros((0, 2))
-        first_vertex = cam[[p[0] for p in mesh.polys]]
-        normals = mesh.normals @ self._axes.T
-        facing = np.einsum("ij,ij->i", normals, first_vertex)
-        start = self._add_planes(mesh, cam, normals, facing, owner, category)
-        visible = (facing < 0) | mesh.thin
-        if cam[:, 2].min() < NEAR:
-            return self._draw_clipped(mesh, cam, visible, start)
-        points = self.camera.to_image(cam)
-        rows = points[:, 1]
-        visible &= mesh.detail <= rows.max() - rows.min()
-        fixed = np.round(np.clip(points, -LIMIT, LIMIT) * (1 << SHIFT)).astype(np.int32)
-        for i in np.flatnonzero(visible).tolist():
-            cv2.fillConvexPoly(self.faces, fixed[list(mesh.polys[i])], start + i, cv2.LINE_8, SHIFT)
+    def draw(self, mesh: Mesh, owner: int, category: int, at: np.ndarray | None = None, heading: float = 0.0) -> np.ndarray:
+        """Paint a mesh that stands at `at` and looks along `heading`; returns its projected vertices `v 2`, empty if out of sight."""
+        turn = turning(heading)
+        place = np.zeros(3) if at is None else at
+        cam = mesh.verts @ (turn @ self._axes.T) + (place - self.camera.centre) @ self._axes.T
+        depth = cam[:, 2]
+        if depth.max() < NEAR:
+            return NOWHERE
+        clipped = bool(depth.min() < NEAR)
+        points = NOWHERE if clipped else self.camera.to_image(cam)
+        if not clipped and self.misses(points):
+            return NOWHERE
+        facing = ((mesh.normals @ (turn @ self._axes.T)) * cam[mesh.first]).sum(1)
+        tall = np.inf if clipped else np.ptp(points[:, 1])
+        shown = np.flatnonzero(((facing < 0) | mesh.thin) & (mesh.detail <= tall))
+        start = self._add_planes(mesh, cam, turn, place, facing[shown], shown, owner, category)
+        polys = [mesh.polys[i] for i in shown.tolist()]
+        if clipped:
+            return self._draw_clipped(cam, polys, start)
+        fixed = fixed_point(points)
+        for i, poly in enumerate(polys):
+            cv2.fillConvexPoly(self.faces, fixed[list(poly)], start + i, cv2.LINE_8, SHIFT)
         return points
 
-    def _add_planes(self, mesh: Mesh, cam: np.ndarray, normals: np.ndarray, facing: np.ndarray, owner: int, category: int) -> int:
-        depth = np.clip(cam[:, 2], NEAR, None)
-        bounds = np.array([1 / depth.max(), 1 / depth.min()])
+    def misses(self, points: np.ndarray) -> bool:
+        """Whether image points `n 2` all lie beyond one edge of the image."""
+        (left, top), (right, low) = points.min(0), points.max(0)
+        return bool(right < -1 or low < -1 or left > self.camera.width or top > self.camera.height)
+
+    def _add_planes(
+        self,
+        mesh: Mesh,
+        cam: np.ndarray,
+        turn: np.ndarray,
+        at: np.ndarray,
+        facing: np.ndarray,
+        shown: np.ndarray,
+        owner: int,
+        category: int,
+    ) -> int:
+        """Table rows of the faces `shown`."""
+        depth = np.maximum(cam[:, 2], NEAR)
+        near, far = float(depth.min()), float(depth.max())
+        normal = mesh.normals[shown] @ turn
         edge_on = np.abs(facing) < 1e-4
-        inverse = normals / np.where(edge_on, 1.0, facing)[:, None]
-        inverse[edge_on] = (0.0, 0.0, 2 / (depth.max() + depth.min()))
-        across, up = _tangents(mesh.normals)
-        origin = mesh.verts[[p[0] for p in mesh.polys]] - self.camera.centre
-        start = np.stack([-np.einsum("ij,ij->i", origin, across), -np.einsum("ij,ij->i", origin, up)], axis=1)
-        normal = np.where((mesh.thin & (facing > 0))[:, None], -mesh.normals, mesh.normals)
+        inverse = (normal @ self._axes.T) / np.where(edge_on, 1.0, facing)[:, None]
+        inverse[edge_on] = (0.0, 0.0, 2 / (near + far))
+        laid: dict[str, np.ndarray] = {}
+        if mesh.tile.any():
+            across, up = _tangents(normal)
+            origin = mesh.verts[mesh.first[shown]] @ turn + at - self.camera.centre
+            start = np.stack([-(origin * across).sum(1), -(origin * up).sum(1)], axis=1)
+            laid = {
+                "across": across @ self._axes.T,
+                "up": up @ self._axes.T,
+                "start": start,
+                "scale": mesh.scale[shown],
+                "tile": mesh.tile[shown],
+            }
+        seen_from_behind = mesh.thin[shown] & (facing > 0)
+        if seen_from_behind.any():
+            normal[seen_from_behind] *= -1
         return self._add(
-            len(mesh.polys), colour=mesh.colour, normal=normal, inverse=inverse, bounds=bounds, across=across @ self._axes.T,
-            up=up @ self._axes.T, start=start, scale=mesh.scale, material=mesh.material, glow=mesh.glow, tile=mesh.tile,
-            owner=owner, category=category,
+            len(shown), colour=mesh.colour[shown], normal=normal, inverse=inverse, bounds=np.array([1 / far, 1 / near]),
+            material=mesh.material[shown], glow=mesh.glow[shown], owner=owner, category=category, **laid,
         )  # fmt: skip
 
-    def _draw_clipped(self, mesh: Mesh, cam: np.ndarray, visible: np.ndarray, start: int) -> np.ndarray:
-        drawn = []
-        for i in np.flatnonzero(visible).tolist():
-            polygon = clip_near(cam[list(mesh.polys[i])])
+    def _draw_clipped(self, cam: np.ndarray, polys: list[tuple[int, ...]], start: int) -> np.ndarray:
+        drawn = [NOWHERE]
+        for i, poly in enumerate(polys):
+            polygon = clip_near(cam[list(poly)])
             if len(polygon) >= 3:
-                points = np.clip(self.camera.to_image(polygon), -LIMIT, LIMIT)
-                cv2.fillConvexPoly(self.faces, np.round(points * (1 << SHIFT)).astype(np.int32), start + i, cv2.LINE_8, SHIFT)
-                drawn.append(points)
-        return np.concatenate(drawn) if drawn else np.zeros((0, 2))
+                drawn.append(self.camera.to_image(polygon))
+                cv2.fillConvexPoly(self.faces, fixed_point(drawn[-1]), start + i, cv2.LINE_8, SHIFT)
+        return np.concatenate(drawn)
 
     def draw_ground(
         self, polygon: np.ndarray, colour: np.ndarray, material: int, tile: int, scale: float, category: int, z: float = 0.0
@@ -142,8 +174,7 @@ class Canvas:
             across=self._axes[:, 0], up=self._axes[:, 1], start=start, scale=np.array([scale, scale]), material=material, tile=tile,
             category=category,
         )  # fmt: skip
-        points = np.clip(self.camera.to_image(cam), -LIMIT, LIMIT)
-        cv2.fillPoly(self.faces, [np.round(points * (1 << SHIFT)).astype(np.int32)], face, cv2.LINE_8, SHIFT)
+        cv2.fillPoly(self.faces, [fixed_point(self.camera.to_image(cam))], face, cv2.LINE_8, SHIFT)
 
     def add_flat(self, n: int, depth: float | np.ndarray, **given: np.ndarray | float | int) -> int:
         """Rows for n shapes that stand at one depth each, facing the camera; returns the first face number."""
@@ -153,10 +184,21 @@ class Canvas:
         right, down = self._axes[0] @ self._axes.T, -self._axes[1] @ self._axes.T
         return self._add(n, inverse=inverse, bounds=bounds, across=right, up=down, **given)
 
-    def fill(self, face: int, points: np.ndarray) -> None:
-        """Paint one convex image polygon `n 2`."""
-        fixed = np.round(np.clip(points, -LIMIT, LIMIT) * (1 << SHIFT)).astype(np.int32)
-        cv2.fillConvexPoly(self.faces, fixed, face, cv2.LINE_8, SHIFT)
+    def fill(self, first: int, polygons: np.ndarray) -> None:
+        """Paint convex image polygons `k n 2` with faces numbered from `first`."""
+        for i, polygon in enumerate(fixed_point(polygons)):
+            cv2.fillConvexPoly(self.faces, polygon, first + i, cv2.LINE_8, SHIFT)
+
+
+def fixed_point(points: np.ndarray) -> np.ndarray:
+    """Image points in the fixed-point numbers that OpenCV fills between, int32."""
+    return np.rint(np.minimum(np.maximum(points, -LIMIT), LIMIT) * (1 << SHIFT)).astype(np.int32)
+
+
+def turning(heading: float) -> np.ndarray:
+    """Rows of local coordinates times this are turned clockwise by `heading` (0 looks along +y), `3 3`."""
+    s, c = math.sin(heading), math.cos(heading)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
 def _tangents(normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,10 +10,10 @@ import numpy as np
 
 from s2st_aug.scenes import buildings, figures, furniture, vehicles
 from s2st_aug.scenes.camera import NEAR, Camera
-from s2st_aug.scenes.canvas import Canvas, FaceTable
+from s2st_aug.scenes.canvas import Canvas, FaceTable, turning
 from s2st_aug.scenes.categories import CATEGORIES, NUMBER
 from s2st_aug.scenes.ground import Marking, draw_ground, markings, paint_layer
-from s2st_aug.scenes.mesh import Material, Mesh, placed
+from s2st_aug.scenes.mesh import Material, Mesh
 from s2st_aug.scenes.street import KERB, Street, Thing
 from s2st_aug.scenes.textures import Tile
 
@@ -116,27 +116,36 @@ class _Painter:
         depth = float(self.canvas.camera.to_camera(at[None])[0, 2])
         return depth < 1 or height * self.canvas.camera.focal / depth > LOWEST * self.canvas.camera.height / 360
 
+    def _in_view(self, at: np.ndarray, radius: float) -> bool:
+        """Whether a ball around `at` can show in the image."""
+        camera = self.canvas.camera
+        x, _, depth = camera.axes @ (at - camera.centre)
+        return depth > -radius and abs(x) < max(depth, 0) * camera.width / (2 * camera.focal) + 1.5 * radius
+
     def structure(self, thing: Thing, at: np.ndarray, heading: float) -> None:
         """A building, fence or rail: no instance, but a shadow."""
-        mesh = placed(buildings.building(thing) if thing.kind == "building" else buildings.barrier(thing), at, heading)
-        names = {"building": "building", "rail": "fence", "hedge": "vegetation", "planks": "fence", "wall": "wall"}
-        self.canvas.draw(mesh, 0, NUMBER[names[thing.style if thing.kind == "fence" else thing.kind]])
+        along, across, up = (v / 2 for v in thing.size)
         if thing.kind == "building":
-            self.casters.append(_hull_box(mesh))
+            self.casters.append(_block(at, heading, across, along, 2 * up))
+        if not self._in_view(at, math.hypot(along, across)):
+            return
+        mesh = buildings.building(thing) if thing.kind == "building" else buildings.barrier(thing)
+        names = {"building": "building", "rail": "fence", "hedge": "vegetation", "planks": "fence", "wall": "wall"}
+        self.canvas.draw(mesh, 0, NUMBER[names[thing.style if thing.kind == "fence" else thing.kind]], at, heading)
 
     def tree(self, thing: Thing, at: np.ndarray, heading: float) -> None:
         """A tree or bush."""
-        figures.draw_tree(self.canvas, thing, at, 0, NUMBER["vegetation"], NUMBER["vegetation"])
         r, tall = thing.size[2] * 0.25, thing.size[2] * (0.28 if thing.style == "bush" else 1.0)
         a = np.arange(8) * (math.pi / 4)
+        circle = np.column_stack([r * np.cos(a), r * np.sin(a), np.zeros(8)])
         for z, k in ((0.40, 0.8), (0.66, 1.0), (0.9, 0.7)):
-            ring = np.column_stack([r * k * np.cos(a), r * k * np.sin(a), np.full(8, tall * z)])
-            self.casters.append(ring + at)
+            self.casters.append(circle * k + (at + np.array([0, 0, tall * z])))
+        if self._in_view(at, r * 1.3):
+            figures.draw_tree(self.canvas, thing, at, 0, NUMBER["vegetation"], NUMBER["vegetation"])
 
     def lamp(self, thing: Thing, at: np.ndarray, heading: float) -> None:
         """A street lamp."""
-        mesh = placed(furniture.lamp(thing), at, heading)
-        self.canvas.draw(mesh, 0, NUMBER["pole"])
+        self.canvas.draw(furniture.lamp(thing), 0, NUMBER["pole"], at, heading)
         side = -1.0 if thing.style == "right" else 1.0
         out = side * (furniture.LAMP_OUT - 0.35)
         head = at + np.array([math.cos(heading) * out, -math.sin(heading) * out, furniture.LAMP_HEIGHT - 0.1])
@@ -145,20 +154,18 @@ class _Painter:
 
     def signal(self, thing: Thing, at: np.ndarray, heading: float) -> None:
         """A traffic light: one post, each head an instance of its own."""
-        self.canvas.draw(placed(furniture.signal_post(thing), at, heading), 0, NUMBER["pole"])
-        for k, head in enumerate(furniture.signal_heads(thing)):
-            mesh = placed(head, at, heading)
-            if self._tall_enough(mesh.verts.mean(0), 1.0):
-                self._instance(
-                    thing, k, "traffic light", self.canvas.draw(mesh, thing.uid * 8 + k, NUMBER["traffic light"]), thing.style.split("-")[0]
-                )
+        self.canvas.draw(furniture.signal_post(thing), 0, NUMBER["pole"], at, heading)
+        if self._tall_enough(at, 1.0):
+            for k, head in enumerate(furniture.signal_heads(thing)):
+                seen = self.canvas.draw(head, thing.uid * 8 + k, NUMBER["traffic light"], at, heading)
+                self._instance(thing, k, "traffic light", seen, thing.style.split("-")[0])
 
     def sign(self, thing: Thing, at: np.ndarray, heading: float) -> None:
         """A sign on its post."""
-        self.canvas.draw(placed(furniture.sign_post(thing), at, heading), 0, NUMBER["pole"])
-        mesh = placed(furniture.sign_plate(thing), at, heading)
-        if self._tall_enough(mesh.verts.mean(0), 0.7):
-            self._instance(thing, 0, "traffic sign", self.canvas.draw(mesh, thing.uid * 8, NUMBER["traffic sign"]))
+        self.canvas.draw(furniture.sign_post(thing), 0, NUMBER["pole"], at, heading)
+        if self._tall_enough(at, 0.7):
+            seen = self.canvas.draw(furniture.sign_plate(thing), thing.uid * 8, NUMBER["traffic sign"], at, heading)
+            self._instance(thing, 0, "traffic sign", seen)
 
     def vehicle(self, thing: Thing, at: np.ndarray, heading: float) -> None:
         """A car, truck or bus, or a motorcycle that nobody rides."""
@@ -168,24 +175,24 @@ class _Painter:
             points = figures.draw_cycle(self.canvas, thing.seed, at, heading, thing.uid * 8, NUMBER["motorcycle"], motor=True)
             self._instance(thing, 0, "motorcycle", points)
             return
-        mesh = placed(_vehicle_mesh(thing), at, heading)
-        self._instance(thing, 0, thing.kind, self.canvas.draw(mesh, thing.uid * 8, NUMBER[thing.kind]))
-        self.casters.append(_hull_box(mesh, 0.97))
-        self.footprints.append(_hull_box(mesh, 1.02)[:4])
+        along, across, up = _extent(thing)
+        self.casters.append(_block(at, heading, across * 0.97, along * 0.97, up))
+        self.footprints.append(_block(at, heading, across * 1.02, along * 1.02, 0.0)[:4])
         if not thing.parked:
-            self._vehicle_lamps(thing, at, heading, mesh)
+            self._vehicle_lamps(at, heading, along)
+        if self._in_view(at, along):
+            self._instance(thing, 0, thing.kind, self.canvas.draw(_vehicle_mesh(thing), thing.uid * 8, NUMBER[thing.kind], at, heading))
 
-    def _vehicle_lamps(self, thing: Thing, at: np.ndarray, heading: float, mesh: Mesh) -> None:
+    def _vehicle_lamps(self, at: np.ndarray, heading: float, half: float) -> None:
         forward = np.array([math.sin(heading), math.cos(heading), 0.0])
-        half = _length(thing) / 2
-        self.lamps.append(Lamp(at + forward * half + [0, 0, 0.68], "head", forward))
-        self.lamps.append(Lamp(at - forward * half + [0, 0, 0.8], "tail", -forward))
+        self.lamps.append(Lamp(at + forward * half + np.array([0, 0, 0.68]), "head", forward))
+        self.lamps.append(Lamp(at - forward * half + np.array([0, 0, 0.8]), "tail", -forward))
 
     def pedestrian(self, thing: Thing, at: np.ndarray, heading: float) -> None:
         """Somebody on foot."""
         rng = np.random.default_rng(thing.seed)
         tall = float(rng.normal(1.70, 0.10)) * (0.72 if rng.random() < 0.08 else 1.0)
-        if not self._tall_enough(at, tall):
+        if not self._tall_enough(at, tall) or not self._in_view(at, 1.0):
             return
         phase = float(rng.uniform(0, 2 * math.pi)) + 4.2 * (thing.s * math.cos(thing.turn) + thing.t * math.sin(thing.turn))
         pose = figures.walking(phase, 0.45 if thing.style == "walk" else 0.06, self._near_side(at, heading))
@@ -195,7 +202,7 @@ class _Painter:
 
     def ridden(self, thing: Thing, at: np.ndarray, heading: float) -> None:
         """A bicycle or motorcycle and its rider, two instances."""
-        if not self._tall_enough(at, 1.7):
+        if not self._tall_enough(at, 1.7) or not self._in_view(at, 1.2):
             return
         motor = thing.style == "motorcycle"
         points = figures.draw_cycle(self.canvas, thing.seed, at, heading, thing.uid * 8, NUMBER[thing.style], motor=motor)
@@ -241,8 +248,12 @@ DRAWERS = {
 }  # fmt: skip
 
 
-def _length(thing: Thing) -> float:
-    return vehicles.STYLES[thing.style].length if thing.kind == "car" else {"bus": 11.5, "truck": 8.2}.get(thing.kind, 2.1)
+def _extent(thing: Thing) -> tuple[float, float, float]:
+    """Half length, half width and height of a vehicle, metres."""
+    if thing.kind == "car":
+        style = vehicles.STYLES[thing.style]
+        return style.length / 2, style.width / 2, style.height
+    return {"bus": (5.75, 1.25, 3.05), "truck": (4.1, 1.22, 3.35)}[thing.kind]
 
 
 def _vehicle_mesh(thing: Thing) -> Mesh:
@@ -260,13 +271,11 @@ BUS_PAINTS = ((0.50, 0.10, 0.05), (0.60, 0.58, 0.52), (0.05, 0.16, 0.34), (0.55,
 CARGO = ((0.66, 0.66, 0.64), (0.50, 0.49, 0.45), (0.05, 0.12, 0.30), (0.45, 0.07, 0.04), (0.62, 0.50, 0.12))
 
 
-def _hull_box(mesh: Mesh, shrink: float = 1.0) -> np.ndarray:
-    """Eight corners of the mesh's bounding box in its own heading: here, by its extreme vertices below and above."""
-    ground = cv2.convexHull(mesh.verts[:, :2].astype(np.float32), returnPoints=True)[:, 0].astype(float)
-    rect = cv2.boxPoints(cv2.minAreaRect(ground.astype(np.float32))).astype(float)
-    rect = rect.mean(0) + (rect - rect.mean(0)) * shrink
-    low, high = float(mesh.verts[:, 2].min()), float(mesh.verts[:, 2].max())
-    return np.concatenate([np.column_stack([rect, np.full(4, low)]), np.column_stack([rect, np.full(4, high)])])
+def _block(at: np.ndarray, heading: float, across: float, along: float, up: float) -> np.ndarray:
+    """The eight corners of an upright box from its half sides and height, the lower four first."""
+    ring = np.array([(-across, -along), (across, -along), (across, along), (-across, along)])
+    local = np.concatenate([np.column_stack([ring, np.zeros(4)]), np.column_stack([ring, np.full(4, up)])])
+    return local @ turning(heading) + at
 
 
 def _backdrop(canvas: Canvas, street: Street) -> None:
@@ -291,7 +300,7 @@ def _backdrop(canvas: Canvas, street: Street) -> None:
     )
     for i in range(n):
         a, b, top = left[i], left[i] + wide[i], horizon - tall[i]
-        canvas.fill(first + i, np.array([(a, horizon + 2), (b, horizon + 2), (b, top), (a, top)]))
+        canvas.fill(first + i, np.array([[(a, horizon + 2), (b, horizon + 2), (b, top), (a, top)]]))
     green = np.array([0.06, 0.09, 0.035])
     trees = canvas.add_flat(
         1,

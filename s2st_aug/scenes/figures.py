@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from s2st_aug.scenes.camera import NEAR
-from s2st_aug.scenes.canvas import Canvas
+from s2st_aug.scenes.canvas import NOWHERE, Canvas, fixed_point, turning
 from s2st_aug.scenes.mesh import Material
 from s2st_aug.scenes.street import Thing
 from s2st_aug.scenes.textures import Tile, leaf_noise
@@ -147,11 +147,9 @@ def capsules(p: np.ndarray, q: np.ndarray, rp: np.ndarray, rq: np.ndarray) -> np
 
 def _project(canvas: Canvas, local: np.ndarray, at: np.ndarray, heading: float) -> tuple[np.ndarray, float]:
     """Image points of local joints, and the depth of the figure (negative if it is behind the camera)."""
-    s, c = np.sin(heading), np.cos(heading)
-    world = local @ np.array([[c, -s, 0.0], [s, c, 0.0], [0, 0, 1.0]]) + at
-    cam = canvas.camera.to_camera(world)
+    cam = canvas.camera.to_camera(local @ turning(heading) + at)
     if cam[:, 2].min() < NEAR + 0.3:
-        return np.zeros((0, 2)), -1.0
+        return NOWHERE, -1.0
     return canvas.camera.to_image(cam), float(cam[:, 2].mean())
 
 
@@ -193,10 +191,12 @@ def _paint_limbs(
         n, depth, colour=colour, normal=away if rounded else towards, material=int(Material.MATTE), owner=owner, category=category
     )
     light = canvas.add_flat(n, depth, colour=colour, normal=towards, material=int(Material.MATTE), owner=owner, category=category)
+    if not rounded:
+        canvas.fill(shade, outer)
+        return
     for i in range(n):
-        canvas.fill(shade + i, outer[i])
-        if rounded:
-            canvas.fill(light + i, inner[i])
+        canvas.fill(shade + i, outer[i : i + 1])
+        canvas.fill(light + i, inner[i : i + 1])
 
 
 def _unit(v: np.ndarray) -> np.ndarray:
@@ -237,13 +237,12 @@ def draw_cycle(canvas: Canvas, seed: int, at: np.ndarray, heading: float, owner:
     for line, thick, what in _strokes(motor=motor):
         points, depth = _project(canvas, line, at, heading)
         if depth < 0:
-            return np.zeros((0, 2))
+            return NOWHERE
         face = canvas.add_flat(
             1, depth, colour=colour[what], normal=-canvas.camera.axes[2], material=int(Material.METAL), owner=owner, category=category
         )
         width = max(round(thick * canvas.camera.focal / depth), 1)
-        fixed = np.round(np.clip(points, -4000, 4000) * 8).astype(np.int32)
-        cv2.polylines(canvas.faces, [fixed], False, face, width, cv2.LINE_8, 3)
+        cv2.polylines(canvas.faces, [fixed_point(np.clip(points, -4000, 4000))], False, face, width, cv2.LINE_8, 3)
         seen.append(points)
     return np.concatenate(seen)
 
@@ -282,8 +281,7 @@ def _draw_trunk(canvas: Canvas, points: np.ndarray, depth: float, width: float, 
         2, depth, colour=colour, normal=-canvas.camera.axes[2], tile=int(Tile.PLASTER), scale=1.0, owner=owner, category=category
     )
     w = np.full(2, width)
-    for i, polygon in enumerate(capsules(points[:2], points[1:], w, w * 0.75)):
-        canvas.fill(face + i, polygon)
+    canvas.fill(face, capsules(points[:2], points[1:], w, w * 0.75))
 
 
 def _draw_crown(
@@ -293,9 +291,11 @@ def _draw_crown(
     offsets = offsets[order]
     cam = canvas.camera.to_camera(middle + offsets)
     if cam[:, 2].min() < NEAR + 0.5:
-        return np.zeros((0, 2))
+        return NOWHERE
     centres, depth = canvas.camera.to_image(cam), cam[:, 2]
     size = radius * canvas.camera.focal / depth
+    if canvas.misses(np.concatenate([centres - size[:, None] * 1.5, centres + size[:, None] * 1.5])):
+        return NOWHERE
     hue = np.array([0.075, 0.125, 0.032]) * rng.uniform(0.65, 1.25) * np.array([rng.uniform(0.75, 1.6), 1.0, rng.uniform(0.7, 1.2)])
     n = len(offsets)
     colour = hue * rng.uniform(0.8, 1.2, (n, 1))
@@ -326,8 +326,7 @@ def _ragged(canvas: Canvas, outline: np.ndarray, first: int, reach: float, seed:
     if x1 <= x0 or y1 <= y0:
         return flat
     before = canvas.faces[y0:y1, x0:x1].copy()
-    for i, polygon in enumerate(outline):
-        canvas.fill(first + i, polygon)
+    canvas.fill(first, outline)
     window = canvas.faces[y0:y1, x0:x1]
     after = window.copy()
     dy, dx = _jitter(seed, y1 - y0, x1 - x0, min(reach, 24.0))

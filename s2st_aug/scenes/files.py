@@ -52,23 +52,22 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 class JsonList:
-    """A JSON array on disk that grows record by record."""
+    """A JSON array on disk that grows record by record and holds no file open in between."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.part = path, path.with_name(path.name + PART)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.with_name(path.name + PART).open("w", encoding="utf-8")
-        self._file.write("[")
-        self._first = True
+        self.part.write_text("[", encoding="utf-8")
+        self._separator = "\n"
 
     def add(self, record: dict[str, Any]) -> None:
         """Append one record on a line of its own."""
-        self._file.write("\n" if self._first else ",\n")
-        self._file.write(json.dumps(record, separators=(",", ":")))
-        self._first = False
+        with self.part.open("a", encoding="utf-8") as file:
+            file.write(self._separator + json.dumps(record, separators=(",", ":")))
+        self._separator = ",\n"
 
     def close(self) -> None:
         """Close the array and put the file in place."""
-        self._file.write("\n]\n")
-        self._file.close()
-        self.path.with_name(self.path.name + PART).replace(self.path)
+        with self.part.open("a", encoding="utf-8") as file:
+            file.write("\n]\n")
+        self.part.replace(self.path)

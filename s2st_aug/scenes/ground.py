@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from s2st_aug.scenes.camera import NEAR, clip_near
-from s2st_aug.scenes.canvas import LIMIT, SHIFT, Canvas
+from s2st_aug.scenes.canvas import SHIFT, Canvas, fixed_point
 from s2st_aug.scenes.categories import NUMBER
 from s2st_aug.scenes.mesh import Material, part
 from s2st_aug.scenes.street import KERB, Road, Street
@@ -191,11 +191,9 @@ def _paint(canvas: Canvas, layer: np.ndarray, quads: np.ndarray) -> None:
     if len(quads) == 0:
         return
     cam = canvas.camera.to_camera(quads.reshape(-1, 3)).reshape(-1, 4, 3)
-    for quad in cam:
-        polygon = quad if quad[:, 2].min() >= NEAR else clip_near(quad)
-        if len(polygon) < 3:
-            continue
-        points = np.clip(canvas.camera.to_image(polygon), -LIMIT, LIMIT)
+    whole = cam[:, :, 2].min(axis=1) >= NEAR
+    pieces = list(canvas.camera.to_image(cam[whole].reshape(-1, 3)).reshape(-1, 4, 2))
+    pieces += [canvas.camera.to_image(cut) for cut in map(clip_near, cam[~whole]) if len(cut) >= 3]
+    for points in pieces:
         side = float(min(np.ptp(points[:, 0]), np.ptp(points[:, 1]) * 3))
-        value = 255 * min(1.0, side / 1.6)
-        cv2.fillConvexPoly(layer, np.round(points * (1 << SHIFT)).astype(np.int32), value, cv2.LINE_AA, SHIFT)
+        cv2.fillConvexPoly(layer, fixed_point(points), 255 * min(1.0, side / 1.6), cv2.LINE_AA, SHIFT)

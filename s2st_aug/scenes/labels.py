@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from s2st_aug.scenes.camera import NEAR, clip_near
-from s2st_aug.scenes.canvas import LIMIT, SHIFT
+from s2st_aug.scenes.canvas import SHIFT, fixed_point
 from s2st_aug.scenes.categories import NUMBER
 from s2st_aug.scenes.drawing import Drawn, Instance
 from s2st_aug.scenes.ground import REACH, Marking, stations, strip
@@ -121,8 +121,8 @@ def _fill(drawn: Drawn, layer: np.ndarray, outline: np.ndarray, value: int) -> N
     if cam[:, 2].min() < NEAR:
         cam = clip_near(cam)
     if len(cam) >= 3:
-        points = np.clip(drawn.camera.to_image(cam), -LIMIT, LIMIT)
-        cv2.fillPoly(layer, [np.round(points * (1 << SHIFT)).astype(np.int32)], value, cv2.LINE_8, SHIFT)
+        points = fixed_point(drawn.camera.to_image(cam))
+        cv2.fillPoly(layer, [points], value, cv2.LINE_8, SHIFT)
 
 
 def _outlines(mask: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from s2st_aug.scenes.camera import NEAR, clip_near
-from s2st_aug.scenes.canvas import LIMIT, SHIFT
+from s2st_aug.scenes.canvas import SHIFT, fixed_point
 from s2st_aug.scenes.drawing import Drawn, Lamp
 from s2st_aug.scenes.looks import Look
 from s2st_aug.scenes.mesh import Glow, Material
@@ -97,8 +97,8 @@ def _fill_ground(drawn: Drawn, layer: np.ndarray, outline: np.ndarray, value: in
     if cam[:, 2].min() < NEAR:
         cam = clip_near(cam)
     if len(cam) >= 3:
-        points = np.clip(drawn.camera.to_image(cam), -LIMIT, LIMIT)
-        cv2.fillConvexPoly(layer, np.round(points * (1 << SHIFT)).astype(np.int32), value, cv2.LINE_8, SHIFT)
+        points = fixed_point(drawn.camera.to_image(cam))
+        cv2.fillConvexPoly(layer, points, value, cv2.LINE_8, SHIFT)
 
 
 def _positions(drawn: Drawn, surface: Surfaces, step: int) -> tuple[np.ndarray, np.ndarray]:

@@ -39,6 +39,7 @@ class Mesh:
     thin: np.ndarray
     tile: np.ndarray
     scale: np.ndarray
+    first: np.ndarray  # each face's first vertex
 
 
 Vec = Sequence[float] | np.ndarray
@@ -65,13 +66,14 @@ def part(
         points,
         tuple(tuple(p) for p in polys),
         _normals(points, polys, centre),
-        np.tile(np.asarray(colour, dtype=np.float64), (n, 1)),
+        np.array([colour] * n, dtype=np.float64),
         np.full(n, material),
         np.full(n, glow),
         np.full(n, detail),
         np.full(n, thin),
         np.full(n, tile),
-        np.tile(np.asarray(scale, dtype=np.float64), (n, 1)),
+        np.array([scale] * n, dtype=np.float64),
+        np.array([p[0] for p in polys]),
     )
 
 
@@ -89,18 +91,54 @@ def join(*meshes: Mesh) -> Mesh:
     """Several meshes as one, painted in the order given."""
     offsets = np.cumsum([0] + [len(m.verts) for m in meshes])
     polys = tuple(tuple(int(i + o) for i in p) for m, o in zip(meshes, offsets, strict=False) for p in m.polys)
+    first = np.concatenate([m.first + o for m, o in zip(meshes, offsets, strict=False)])
     fields = ("normals", "colour", "material", "glow", "detail", "thin", "tile", "scale")
-    return Mesh(np.concatenate([m.verts for m in meshes]), polys, *(np.concatenate([getattr(m, f) for m in meshes]) for f in fields))
+    return Mesh(np.concatenate([m.verts for m in meshes]), polys, *(np.concatenate([getattr(m, f) for m in meshes]) for f in fields), first)
 
 
 def box(
     lo: Vec, hi: Vec, colour: Vec, material: Material = Material.MATTE, *, glow: Glow = Glow.NONE, detail: int = 0, tile: int = 0
 ) -> Mesh:
     """An axis-parallel box."""
-    (x0, y0, z0), (x1, y1, z1) = lo, hi
-    verts = [(x, y, z) for z in (z0, z1) for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
-    faces = [(4, 5, 6, 7), (3, 2, 6, 7), (0, 3, 7, 4), (1, 2, 6, 5), (0, 1, 5, 4), (0, 1, 2, 3)]
-    return part(verts, faces, colour, material, glow=glow, detail=detail, tile=tile)
+    return boxes([Slab(lo, hi, colour, material, glow, tile)], detail=detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Slab:
+    """One box of `boxes`: corners in metres, and its looks."""
+
+    lo: Vec
+    hi: Vec
+    colour: Vec
+    material: Material = Material.MATTE
+    glow: Glow = Glow.NONE
+    tile: int = 0
+    scale: tuple[float, float] = (1.0, 1.0)
+
+
+BOX_FACES = ((4, 5, 6, 7), (3, 2, 6, 7), (0, 3, 7, 4), (1, 2, 6, 5), (0, 1, 5, 4), (0, 1, 2, 3))
+BOX_NORMALS = np.array([(0, 0, 1), (0, 1, 0), (-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 0, -1)], float)
+BOX_CORNERS = np.array([(x, y, z) for z in (0, 1) for x, y in ((0, 0), (1, 0), (1, 1), (0, 1))], bool)
+
+
+def boxes(slabs: Sequence[Slab], *, detail: int = 0) -> Mesh:
+    """Several boxes as one mesh, painted in the order given; made in one go, for buildings are many."""
+    n = len(slabs)
+    lo, hi = np.array([s.lo for s in slabs], float)[:, None], np.array([s.hi for s in slabs], float)[:, None]
+    polys = tuple(tuple(8 * k + i for i in face) for k in range(n) for face in BOX_FACES)
+    return Mesh(
+        np.where(BOX_CORNERS, hi, lo).reshape(-1, 3),
+        polys,
+        np.concatenate([BOX_NORMALS] * n),
+        np.array([s.colour for s in slabs], float).repeat(6, axis=0),
+        np.array([s.material for s in slabs]).repeat(6),
+        np.array([s.glow for s in slabs]).repeat(6),
+        np.full(6 * n, detail),
+        np.zeros(6 * n, bool),
+        np.array([s.tile for s in slabs]).repeat(6),
+        np.array([s.scale for s in slabs], float).repeat(6, axis=0),
+        np.array([p[0] for p in polys]),
+    )
 
 
 def painted(mesh: Mesh, colours: Mapping[tuple[float, ...], Vec]) -> Mesh:
@@ -109,10 +147,3 @@ def painted(mesh: Mesh, colours: Mapping[tuple[float, ...], Vec]) -> Mesh:
     for marker, paint in colours.items():
         colour[(mesh.colour == marker).all(axis=1)] = paint
     return replace(mesh, colour=colour)
-
-
-def placed(mesh: Mesh, at: Vec, heading: float) -> Mesh:
-    """The mesh turned clockwise by `heading` (0 looks along +y) and moved to `at`."""
-    s, c = np.sin(heading), np.cos(heading)
-    turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-    return replace(mesh, verts=mesh.verts @ turn + np.asarray(at), normals=mesh.normals @ turn)

@@ -123,8 +123,8 @@ class _Placer:
                     size=(rng.uniform(14, 30), 14, rng.uniform(6, 22)),
                     style="block",
                 )
-            for s in np.arange(-4.0, FAR, 4.0):
-                self.add("rail", s + 2.0, self.line(side) + side * 1.2, size=(4.02, 0.1, 0.8))
+            for s in np.arange(-4.0, FAR, 8.0):
+                self.add("rail", s + 4.0, self.line(side) + side * 1.2, size=(8.05, 0.1, 0.8))
             return
         house = self.setting == "residential"
         style = "house" if house else "block"

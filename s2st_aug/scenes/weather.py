@@ -141,15 +141,29 @@ def develop(look: Look, image: np.ndarray, lens: np.random.Generator, rng: np.ra
     `lens` is the same in every frame of a sequence, `rng` is not.
     """
     height, width = image.shape[:2]
-    image *= (vignette(height, width, float(lens.uniform(0.05, 0.35))) * F(look.exposure))[..., None]
-    grey = image @ np.array([0.2126, 0.7152, 0.0722], F)
-    image = grey[..., None] + (image - grey[..., None]) * F(look.saturation)
+    image *= vignette(height, width, float(lens.uniform(0.05, 0.35)))[..., None]
+    image = cv2.transform(image, _colour_matrix(look) * F(look.exposure))
     np.maximum(image, 0, out=image)
     image *= (1 + image * F(0.10)) / (1 + image * F(0.62))
-    shown = np.sqrt(np.minimum(image, 1))
-    shown = shown * F(0.82) + shown * shown * (3 - 2 * shown) * F(0.18)
+    shown = np.sqrt(np.minimum(image, 1, out=image), out=image)
+    shown *= F(0.82) + shown * (F(0.54) - F(0.36) * shown)
     shown = cv2.GaussianBlur(shown, (3, 3), float(lens.uniform(0.32, 0.55)))
-    oy, ox = (int(v) for v in rng.integers(0, 1024, 2))
-    noise = np.take(np.take(grain(), np.arange(oy, oy + height) % 1024, axis=0), np.arange(ox, ox + width) % 1024, axis=1)
-    shown += noise * F(look.noise)
-    return np.clip(shown * F(255) + F(0.5), 0, 255).astype(np.uint8)
+    shown += _grain_at(height, width, rng) * F(look.noise)
+    shown *= F(255)
+    return np.clip(np.rint(shown, out=shown), 0, 255, out=shown).astype(np.uint8)
+
+
+def _colour_matrix(look: Look) -> np.ndarray:
+    """Saturation as a matrix on RGB."""
+    grey = np.tile(np.array([0.2126, 0.7152, 0.0722], F), (3, 1))
+    return (grey * F(1 - look.saturation) + np.eye(3, dtype=F) * F(look.saturation)).astype(F)
+
+
+def _grain_at(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """A piece of the grain at a random place, wrapped where the image is larger."""
+    tile = grain()
+    y, x = (int(v) for v in rng.integers(0, 1024, 2))
+    if height <= 512 and width <= 768:
+        y, x = y % (1025 - height), x % (1025 - width)
+        return tile[y : y + height, x : x + width]
+    return np.take(np.take(tile, np.arange(y, y + height) % 1024, axis=0), np.arange(x, x + width) % 1024, axis=1)

@@ -24,7 +24,7 @@ SIZE = (320, 180)
 
 @pytest.fixture(scope="module")
 def streets() -> list[tuple[Drawn, Labels]]:
-    drawn = [draw_street(sample_street(3, i, SIZE)) for i in range(8)]
+    drawn = [draw_street(sample_street(3, i, SIZE)) for i in range(5)]
     return [(d, read_labels(d)) for d in drawn]
 
 
@@ -38,7 +38,7 @@ def test_boxes_are_tight_around_the_id_mask(streets: list[tuple[Drawn, Labels]])
             assert item.pixels == len(rows)
             assert (labels.category[rows, columns] == item.instance.category).all()
             checked += 1
-    assert checked > 40
+    assert checked > 25
 
 
 def test_a_hidden_thing_is_occluded_and_a_cut_one_truncated(streets: list[tuple[Drawn, Labels]]) -> None:
@@ -80,7 +80,7 @@ def test_conditions_share_one_geometry_and_differ_in_light(streets: list[tuple[D
 
 def test_edges_of_day_and_night_lie_in_the_same_place() -> None:
     """Cars against the road: where the labels change, both images change more than elsewhere."""
-    for index in range(4):
+    for index in range(2):
         drawn = draw_street(sample_street(8, index, SIZE))
         labels, surface = read_labels(drawn), surfaces(drawn)
         border = np.zeros(labels.owner.shape, bool)
@@ -102,7 +102,7 @@ def test_the_same_key_gives_the_same_pixels_and_another_key_does_not() -> None:
 def test_any_size_is_drawn(size: tuple[int, int]) -> None:
     drawn = draw_street(sample_street(2, 1, size))
     labels, surface = read_labels(drawn), surfaces(drawn)
-    for condition in CONDITIONS:
+    for condition in ("dusk", "night_rain"):
         image = render_drawn(drawn, surface, condition)
         assert image.shape == (size[1], size[0], 3)
         assert image.dtype == np.uint8
@@ -116,7 +116,7 @@ def test_size_changes_nothing_but_the_resolution() -> None:
     assert (shrunk == read_labels(small).category).mean() > 0.93
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.integers(0, 2**31), st.integers(0, 1000))
 def test_every_street_is_finite_and_consistent(key: int, index: int) -> None:
     drawn = draw_street(sample_street(key, index, (96, 54)))
@@ -137,7 +137,9 @@ def test_depth_grows_up_the_road_and_things_stand_at_their_distance() -> None:
     assert all(a > b for a, b in pairwise(column))
     row = SIZE[1] - 1
     expected = street.camera.z / np.tan(np.arctan((row - street.camera.height / 2 + 0.5) / street.camera.focal) + street.camera.pitch)
-    along = depth[row, SIZE[0] // 2] * np.cos(street.camera.pitch) - (row - 89.5) / street.camera.focal * depth[row, SIZE[0] // 2] * np.sin(street.camera.pitch)
+    along = depth[row, SIZE[0] // 2] * np.cos(street.camera.pitch) - (row - 89.5) / street.camera.focal * depth[row, SIZE[0] // 2] * np.sin(
+        street.camera.pitch
+    )
     assert along == pytest.approx(expected, rel=0.02)
 
 
@@ -169,17 +171,17 @@ def test_an_unknown_condition_is_refused_with_a_hint() -> None:
 def test_wet_ground_mirrors_and_dry_ground_does_not() -> None:
     """A lit signal or lamp over the road shows below the horizon in the rain at night: bright pixels on the ground."""
     brighter = 0
-    for index in range(6):
+    for index in range(3):
         drawn = draw_street(replace(sample_street(2, index, SIZE), bonnet=None))
         surface = surfaces(drawn)
         wet, dry = (render_drawn(drawn, surface, c).astype(int).max(axis=2)[surface.ground] for c in ("night_rain", "night"))
         brighter += (wet > 150).mean() > (dry > 150).mean()
-    assert brighter >= 4
+    assert brighter >= 2
 
 
 def test_fog_hides_the_far_and_leaves_the_near() -> None:
     kept = {"near": [], "far": []}
-    for index in range(6):
+    for index in range(3):
         drawn = draw_street(replace(sample_street(2, index, SIZE), bonnet=None))
         surface = surfaces(drawn)
         day, fog = (render_drawn(drawn, surface, c).astype(float).mean(axis=2) for c in ("day", "fog"))
