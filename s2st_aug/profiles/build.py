@@ -33,25 +33,35 @@ HELD_OUT = 5  # every fifth part of a folder, by sequence, is kept for the discr
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Of one folder: each photo's quantile functions (`photos bands channels quantiles`) in latents and in seeds."""
+    """Of one domain: each photo's quantile functions (`photos bands views quantiles`) in latents and in seeds."""
 
     latents: np.ndarray
     seeds: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """One domain's photos, measured: statistics of the used ones, features of those held out."""
+class Coded:
+    """One photo: its latent and seed (`channels h w`) and the windows (`bands h w`) that its cells count in."""
 
-    statistics: Statistics
+    latent: torch.Tensor
+    seed: torch.Tensor
+    windows: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One domain's photos, measured: codes of the used ones, features of those held out."""
+
+    codes: tuple[Coded, ...]
     features: np.ndarray | None
     references: tuple[Reference, ...]
 
 
 def measure(model: LatentModel, photos: Sequence[Photos], name: str, prompt: str, *, most: int = MOST) -> Measured:
-    """Clean, split and measure a domain's photos: at most `most` of each folder, evenly taken. Raises ProfileError."""
+    """Clean, split, encode and invert a domain's photos: at most `most` of each folder, evenly taken. Raises ProfileError."""
     split = split_references(photos, name, most)
-    return Measured(statistics(model, split.used, prompt, split.overlay), _features(split.held), tuple(split.used))
+    codes = tuple(_coded(model, read_image(r.path), prompt, split.overlay) for r in split.used)
+    return Measured(codes, _features(split.held), tuple(split.used))
 
 
 def build_profile(
@@ -74,32 +84,46 @@ def build_profile(
     if not sources:
         raise ProfileError("a profile needs at least one source domain: --source NAME=DIR")
     own = measure(model, references, name, prompt, most=most)
-    theirs = {source: _source_statistics(found) for source, found in sources.items()}
+    views = _views(own, next(iter(sources.values())))
+    stats = statistics(own, views)
+    theirs = {source: _source_statistics(found, views) for source, found in sources.items()}
     fitted = discriminant or _discriminant(next(iter(sources.values())).features, own.features, fitted_on)
     return DomainProfile(
         name=name,
         prompt=prompt,
         source_prompt=source_prompt,
         model_sha256=model.sha256,
-        latents=own.statistics.latents.mean(0).astype(np.float32),
-        seeds=own.statistics.seeds.mean(0).astype(np.float32),
-        eta={source: eta(stats.latents, own.statistics.latents) for source, stats in theirs.items()},
-        eta_seeds={source: eta(stats.seeds, own.statistics.seeds) for source, stats in theirs.items()},
+        latents=stats.latents.mean(0).astype(np.float32),
+        seeds=stats.seeds.mean(0).astype(np.float32),
+        eta={source: eta(other.latents, stats.latents) for source, other in theirs.items()},
+        eta_seeds={source: eta(other.seeds, stats.seeds) for source, other in theirs.items()},
         references=tuple(r.name for r in own.references),
         references_sha256=tuple(r.sha256 for r in own.references),
         discriminant=fitted,
         sha256="",
+        views=views,
         seed_abar=model.schedule.abar(model.schedule.timesteps(INVERSION_STEPS)[0]),
         features=own.features,
     )
 
 
-def _source_statistics(source: Measured | DomainProfile) -> Statistics:
-    return source.statistics if isinstance(source, Measured) else Statistics(source.latents[None], source.seeds[None])
+def _source_statistics(source: Measured | DomainProfile, views: np.ndarray) -> Statistics:
+    return statistics(source, views) if isinstance(source, Measured) else Statistics(source.latents[None], source.seeds[None])
+
+
+def _views(target: Measured, source: Measured | DomainProfile) -> np.ndarray:
+    """The latent channels, and behind them the principal directions of both domains' latents (a profile's own views stay)."""
+    if isinstance(source, DomainProfile) and source.views is not None:
+        return source.views
+    codes = [*target.codes, *(source.codes if isinstance(source, Measured) else ())]
+    cells = torch.cat([c.latent.flatten(1)[:, ::7] for c in codes], 1).double()
+    directions = torch.linalg.eigh(torch.cov(cells))[1].flip(1).T
+    signs = torch.where(directions.sum(1, keepdim=True) < 0, -1.0, 1.0)
+    return np.concatenate([np.eye(len(directions)), (directions * signs).numpy()]).astype(np.float32)
 
 
 def eta(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """METHOD: eta_c = W1(H_c^A, H_c^B) over the within-domain spread of W1, mean 1. `photos bands channels quantiles` each."""
+    """METHOD: eta_c = W1(H_c^A, H_c^B) over the within-domain spread of W1, mean 1. `photos bands views quantiles` each."""
     between = np.abs(source.mean(0) - target.mean(0)).mean(-1)
     within = (_spread(source) + _spread(target)) / 2
     ratio = between / np.maximum(within, 1e-6)
@@ -111,24 +135,29 @@ def _spread(photos: np.ndarray) -> np.ndarray:
     return np.abs(photos - photos.mean(0)).mean((0, -1))
 
 
-def statistics(model: LatentModel, references: Sequence[Reference], prompt: str, overlay: np.ndarray | None = None) -> Statistics:
-    """Quantiles of latents and of seeds of some photos, each at its own working size; cells of the overlay do not count."""
-    rows = [_photo_statistics(model, read_image(r.path), prompt, overlay) for r in references]
+def statistics(measured: Measured, views: np.ndarray) -> Statistics:
+    """Quantile functions of latents and of seeds in every view and band, photo by photo."""
+    seen = torch.from_numpy(views)
+    rows = [[_quantiles(seen, z, c.windows) for z in (c.latent, c.seed)] for c in measured.codes]
     return Statistics(np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows]))
 
 
+def _quantiles(views: torch.Tensor, z: torch.Tensor, windows: torch.Tensor) -> np.ndarray:
+    return weighted_quantiles(torch.einsum("vc,chw->vhw", views, z)[None], windows[None], QUANTILES)[0].numpy()
+
+
 @torch.no_grad()
-def _photo_statistics(model: LatentModel, photo: Image, prompt: str, overlay: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _coded(model: LatentModel, photo: Image, prompt: str, overlay: np.ndarray) -> Coded:
+    """A photo encoded and inverted at its own working size; cells of the overlay do not count."""
     size = working_size(photo.shape[1], photo.shape[0], model.native_size, model.stride)
     pixels = torch.from_numpy(resize(photo, size)).to(model.device).permute(2, 0, 1)[None].float() / 127.5 - 1
     clean = model.encode(pixels).float()
     seed = invert(model.denoiser, model.schedule, clean, model.embed([prompt]).float(), steps=INVERSION_STEPS).seed
-    windows = band_windows(clean.shape[2], clean.shape[3], BANDS).to(clean)
-    if overlay is not None and overlay.any():
+    windows = band_windows(clean.shape[2], clean.shape[3], BANDS)
+    if overlay.any():
         free = 1 - resize(overlay.astype(np.float32), (clean.shape[3], clean.shape[2]))
-        windows = windows * torch.from_numpy(np.clip(free, 1e-3, 1)).to(clean)
-    latents, seeds = (weighted_quantiles(z, windows[None], QUANTILES)[0].cpu().numpy() for z in (clean, seed))
-    return latents, seeds
+        windows = windows * torch.from_numpy(np.clip(free, 1e-3, 1))
+    return Coded(clean[0].cpu(), seed[0].cpu(), windows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,8 @@ def _arrays(profile: DomainProfile) -> dict[str, np.ndarray]:
     arrays |= {f"eta.{source}": eta for source, eta in profile.eta.items()}
     if profile.features is not None:
         arrays["features"] = profile.features
+    if profile.views is not None:
+        arrays["views"] = profile.views
     arrays |= {f"eta_seeds.{source}": eta for source, eta in profile.eta_seeds.items()}
     if profile.discriminant:
         arrays |= {f"discriminant.{name}": getattr(profile.discriminant, name) for name in ("weights", "mean", "scale")}
@@ -120,6 +122,7 @@ def _profile(arrays: dict[str, np.ndarray], plain: dict[str, Any], sha256: str) 
         eta_seeds=parts["eta_seeds"],
         discriminant=Discriminant(**three, **found) if found else None,
         sha256=sha256,
+        views=arrays.get("views"),
         features=arrays.get("features"),
     )
 
@@ -127,8 +130,8 @@ def _profile(arrays: dict[str, np.ndarray], plain: dict[str, Any], sha256: str) 
 def _check(arrays: dict[str, np.ndarray]) -> None:
     shape = arrays["latents"].shape
     if len(shape) != 3 or arrays["seeds"].shape != shape:
-        raise ValueError(f"latents {shape} and seeds {arrays['seeds'].shape} should both be bands x channels x quantiles")
+        raise ValueError(f"latents {shape} and seeds {arrays['seeds'].shape} should both be bands x views x quantiles")
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("values that are not finite")
     if any(a.shape != shape[:2] for k, a in arrays.items() if k.startswith("eta")) or not any(k.startswith("eta.") for k in arrays):
-        raise ValueError("eta should be bands x channels, for at least one source domain")
+        raise ValueError("eta should be bands x views, for at least one source domain")

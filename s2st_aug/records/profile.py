@@ -32,22 +32,23 @@ class DomainProfile:
     """Reference statistics of a target domain in latent and seed space, eta, and the discriminant.
 
     Quantile functions stand for histograms (the L1 between cumulative histograms is the L1 between
-    quantile functions): shape `band channel quantile`, at the model's own scale; band 0 is the whole
-    image, then the horizontal bands from the top. `eta` maps a source domain to weights
-    `band channel` of mean 1.
+    quantile functions): shape `band view quantile`, at the model's own scale; band 0 is the whole
+    image, then the horizontal bands from the top. The views are the latent channels and, behind them,
+    their principal directions. `eta` maps a source domain to weights `band view` of mean 1.
     """
 
     name: str
     prompt: str
     source_prompt: str
     model_sha256: str
-    latents: np.ndarray  # "bands channels quantiles"
-    seeds: np.ndarray  # "bands channels quantiles"
-    eta: dict[str, np.ndarray]  # source domain -> "bands channels"
+    latents: np.ndarray  # "bands views quantiles"
+    seeds: np.ndarray  # "bands views quantiles"
+    eta: dict[str, np.ndarray]  # source domain -> "bands views"
     eta_seeds: dict[str, np.ndarray]
     references: tuple[str, ...]  # ids
     references_sha256: tuple[str, ...]
     discriminant: Discriminant | None
     sha256: str  # of the file's bytes; "" before it is written
+    views: np.ndarray | None = None  # "views channels": what the statistics see, rows over latent channels; None: the channels themselves
     seed_abar: float = 0.0047  # cumulative alpha of the level that the seeds were taken at
     features: np.ndarray | None = None  # "photos n": of the held-out photos, what a discriminant against this domain is fitted on

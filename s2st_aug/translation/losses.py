@@ -22,30 +22,40 @@ CONTRAST_FLOOR = 0.15  # in units of a latent's standard deviation: below it a g
 class Aim:
     """What a batch of latents is pulled towards, and how strongly; rows belong to samples.
 
-    `windows` are the bands (0: the whole image) times the appearance weights. `quantiles` is the
-    target's quantile function on an even grid over [0, 1].
+    `windows` are the bands (0: the whole image) times the appearance weights; `views` the directions
+    in which latents are looked at. `quantiles` is the target's quantile function on an even grid over [0, 1].
     """
 
     gradients: Float[Tensor, "b c2 h w"]  # of the source
     structure_map: Float[Tensor, "b 1 h w"]
     windows: Float[Tensor, "b k h w"]
-    quantiles: Float[Tensor, "b k c q"]
-    eta: Float[Tensor, "b k c"]
+    views: Float[Tensor, "b v c"]
+    quantiles: Float[Tensor, "b k v q"]
+    eta: Float[Tensor, "b k v"]
     structure: float
     appearance: float
 
-    def losses(self, z: Latent) -> Float[Tensor, " b"]:
-        """Weighted sum of both losses, one per sample."""
+    def losses(self, z: Latent, targets: Float[Tensor, "b k v h w"] | None = None) -> Float[Tensor, " b"]:
+        """Weighted sum of both losses, one per sample; `targets` spare the sorting (see `targets_of`)."""
         total = z.new_zeros(len(z))
         if self.structure:
             total = total + self.structure * structure_loss(normalised_gradients(z), self.gradients, self.structure_map)
         if self.appearance:
-            total = total + self.appearance * appearance_loss(z, self.windows, self.quantiles, self.eta)
+            held = self.targets_of(z) if targets is None else targets
+            total = total + self.appearance * appearance_loss(self.look(z), self.windows, held, self.eta)
         return total
+
+    def look(self, z: Latent) -> Float[Tensor, "b v h w"]:
+        """Latents in the views of the profile."""
+        return torch.einsum("bvc,bchw->bvhw", self.views, z)
+
+    def targets_of(self, z: Latent) -> Float[Tensor, "b k v h w"]:
+        """Where each cell's value belongs in the target's quantile function of each band: an inner loop may hold them."""
+        return transport_targets(self.look(z), self.windows, self.quantiles)
 
     def rows(self, index: Tensor) -> Aim:
         """The aim of some of the samples."""
-        tensors = ("gradients", "structure_map", "windows", "quantiles", "eta")
+        tensors = ("gradients", "structure_map", "windows", "views", "quantiles", "eta")
         return replace(self, **{name: getattr(self, name)[index] for name in tensors})
 
 
@@ -69,15 +79,24 @@ def structure_loss(
 
 
 def appearance_loss(
-    z: Latent, windows: Float[Tensor, "b k h w"], quantiles: Float[Tensor, "b k c q"], eta: Float[Tensor, "b k c"]
+    seen: Float[Tensor, "b v h w"], windows: Float[Tensor, "b k h w"], targets: Float[Tensor, "b k v h w"], eta: Float[Tensor, "b k v"]
 ) -> Float[Tensor, " b"]:
-    """L_app = mean over bands and channels of eta W1(h, H), with W1 the L1 between quantile functions."""
-    values, order = z.flatten(2).sort(-1)  # b c n
-    weight = _sorted_weights(windows, order)  # b k c n
-    with torch.no_grad():
-        target = quantile_at(quantiles, weight.cumsum(-1) - weight / 2)
-    distance = ((values[:, None] - target).abs() * weight).sum(-1)
+    """L_app = mean over bands and views of eta W1(h, H), with W1 the distance of every value to where it belongs."""
+    share = windows / windows.sum((2, 3), keepdim=True).clamp_min(1e-12)
+    distance = ((seen[:, None] - targets).abs() * share[:, :, None]).sum((3, 4))
     return (eta * distance).mean((1, 2))
+
+
+@torch.no_grad()
+def transport_targets(
+    seen: Float[Tensor, "b v h w"], windows: Float[Tensor, "b k h w"], quantiles: Float[Tensor, "b k v q"]
+) -> Float[Tensor, "b k v h w"]:
+    """1-D optimal transport: a value's level in its own (weighted) histogram, read off the target's quantile function."""
+    order = seen.flatten(2).sort(-1)[1]
+    weight = _sorted_weights(windows, order)
+    target = quantile_at(quantiles, weight.cumsum(-1) - weight / 2)
+    places = order[:, None].expand_as(target)
+    return torch.empty_like(target).scatter_(-1, places, target).unflatten(-1, seen.shape[2:])
 
 
 def weighted_quantiles(z: Latent, windows: Float[Tensor, "b k h w"], count: int) -> Float[Tensor, "b k c {count}"]:

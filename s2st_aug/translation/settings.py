@@ -12,6 +12,7 @@ from s2st_aug.errors import ConfigError, did_you_mean
 
 EtaKind = Literal["profile", "uniform", "shuffled", "inverted"]
 Bands = Literal["whole", "bands", "both"]
+Views = Literal["channels", "principal", "both"]
 
 
 class MethodSettings(BaseModel):
@@ -46,6 +47,7 @@ class MethodSettings(BaseModel):
     # losses
     eta: EtaKind = "profile"
     bands: Bands = Field("both", description="histograms over the whole image, over horizontal bands, or both")
+    views: Views = Field("channels", description="histograms of the latent channels (the paper's), of their principal directions, or both")
     label_aware: bool = Field(True, description="use the labels where there are any")
     label_weight: float = Field(3.0, ge=0, le=50, description="how much more structure counts inside of labelled objects")
     # detail at the source's own size

@@ -16,13 +16,16 @@ from s2st_aug.translation.losses import Aim
 
 
 def optimise_clean(x0: Latent, aim: Aim, descent: Descent) -> tuple[Latent, Int[Tensor, " b"]]:
-    """TO on the latents: Adam on the predicted clean latent of one step; no network. Also the iterations by sample."""
-    x, state = x0, adam_start(x0)
+    """TO on the latents: Adam on the predicted clean latent of one step; no network. Also the iterations by sample.
+
+    Where each value belongs in the target's histograms is asked once a step, not once an iteration.
+    """
+    x, state, targets = x0, adam_start(x0), aim.targets_of(x0)
     used = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
     for _ in range(descent.iterations):
         with torch.enable_grad():
             free = x.detach().requires_grad_()
-            losses = aim.losses(free)
+            losses = aim.losses(free, targets)
             (gradient,) = torch.autograd.grad(losses.sum(), free)
         moving = losses.detach() > descent.tolerance
         moved, state = adam_step(x, gradient, state, descent.rate)

@@ -43,7 +43,7 @@ def night(folders):
 
 
 def test_a_profile_tells_night_from_day(night, folders):
-    assert night.latents.shape == night.seeds.shape == (4, 4, 128)
+    assert night.latents.shape == night.seeds.shape == (4, 8, 128)
     assert (np.diff(night.latents) >= -1e-6).all()
     assert night.latents.mean() < -0.8
     assert night.eta["day"].mean() == pytest.approx(1, abs=1e-5)

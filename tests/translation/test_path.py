@@ -31,7 +31,16 @@ def an_aim(z: torch.Tensor, shift: float = 0.0, structure: float = 1.0, appearan
     windows = band_windows(*z.shape[2:], 3).to(z).repeat(len(z), 1, 1, 1)
     quantiles = weighted_quantiles(z + shift, windows, 128)
     ones = torch.ones(len(z), 1, *z.shape[2:], dtype=z.dtype)
-    return Aim(normalised_gradients(z), ones, windows, quantiles, torch.ones(quantiles.shape[:3], dtype=z.dtype), structure, appearance)
+    return Aim(
+        normalised_gradients(z),
+        ones,
+        windows,
+        torch.eye(4).to(z).repeat(len(z), 1, 1),
+        quantiles,
+        torch.ones(quantiles.shape[:3], dtype=z.dtype),
+        structure,
+        appearance,
+    )
 
 
 def cosines(steps: int) -> float:
