@@ -15,7 +15,7 @@ export FIFTYONE_DATABASE_VALIDATION ?= false
 export RAY_USAGE_STATS_ENABLED ?= 0
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help install demo test test-long coverage check format docs profiles bench wheel clean
+.PHONY: help install demo test test-long coverage check format docs profiles bench measured wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## what each verb does
@@ -64,6 +64,10 @@ profiles: $(STAMP)  ## build the shipped domain profiles anew
 bench: $(STAMP)  ## every suite, quick, to runs/bench
 	@mkdir -p runs/bench
 	@for s in method scenes faults formats cluster feed; do $(PY) pipelines/benchmark.py --suite $$s --quick --json runs/bench/$$s.json; done
+
+measured: $(STAMP)  ## every suite in full (hours), to docs/measured and README
+	@for s in method scenes faults formats cluster feed; do $(PY) pipelines/benchmark.py --suite $$s --json docs/measured/$$s.json; done
+	@$(PY) docs/hooks.py
 
 wheel: $(STAMP)  ## sdist and wheel in dist/
 	@$(PY) -m build --outdir dist .

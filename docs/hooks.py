@@ -17,6 +17,31 @@ from pydantic_core import PydanticUndefined
 
 MARKER = re.compile(r"<!-- (commands|config|validation|measured)(?: ([\w.-]+))? -->")
 MEASURED = Path(__file__).parent / "measured"
+WORDS = {True: "holds", False: "**falls short**", None: "undecided"}
+README = {
+    "method": {
+        "render_distance_vs_best_baseline": "distance to the true render, over the best baseline's",
+        "signal_state_kept": "traffic lights that keep their state",
+        "speedup_over_null_text": "speed over null-text optimisation",
+    },
+    "scenes": {
+        "strength_scenes": "strength on scenes (0 source, 1 target)",
+        "structure_vs_true_render": "structure, over the true render's",
+        "render_distance_vs_best_control": "distance to the true render, over the best control's",
+        "strength_dusk_photos": "strength on real photos, to dusk",
+        "translate_seconds_draft": "a photo, preset draft",
+        "translate_seconds_standard": "a photo, preset standard",
+    },
+    "faults": {
+        "recall_erased": "erased objects found",
+        "recall_signal_changed": "changed signals found",
+        "recall_pasted_light": "pasted lights found",
+        "fpr": "good variants called bad",
+    },
+    "formats": {"lossless_bdd100k": "BDD100K records carried without loss"},
+    "cluster": {"chaos_set_difference": "rows that differ after random kills", "scaling_8": "efficiency at eight actors"},
+    "feed": {"gain_miou_dusk": "mIoU gained on real dusk photos", "gain_over_best_control": "of it over the best control arm"},
+}
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -50,12 +75,38 @@ def measured(name: str | None) -> str:
     path = MEASURED / f"{name}.json"
     if not path.is_file():
         return f"Not measured yet: `python pipelines/benchmark.py --suite {name} --json docs/measured/{name}.json`."
-    stored = json.loads(path.read_text())
-    figures = stored["figures"] if isinstance(stored, dict) else stored
-    about = f"Measured {stored.get('date', '')} on {stored.get('machine', '')}.\n\n" if isinstance(stored, dict) else ""
-    words = {True: "holds", False: "**falls short**", None: "undecided"}
-    rows = ((f"`{f['name']}`", value(f), str(f["goal"]), words[f["holds"]], str(f["n"]), f["why"]) for f in figures)
-    return about + table(("figure", "value", "goal", "", "n", "why"), rows)
+    rows = ((f"`{f['name']}`", value(f), f"{f['goal']}", WORDS[f["holds"]], f"{f['n']}", f["why"]) for f in json.loads(path.read_text()))
+    return f"{about(name)}\n\n" + table(("figure", "value", "goal", "", "n", "why"), rows)
+
+
+def about(name: str | None) -> str:
+    """When and where a suite was measured, as docs/measured/machine.json says."""
+    path = MEASURED / "machine.json"
+    known = json.loads(path.read_text()).get(name, {}) if path.is_file() else {}
+    return (
+        f"Measured {known['date']}, {known['machine']}{', quick' if known['quick'] else ''}."
+        if known
+        else "Date and machine are not recorded."
+    )
+
+
+def readme_table() -> str:
+    """The figures that README shows, each with its goal; nothing is left out because it falls short."""
+    rows = []
+    for suite, names in README.items():
+        path = MEASURED / f"{suite}.json"
+        stored = {f["name"]: f for f in json.loads(path.read_text())} if path.is_file() else {}
+        for name, words in names.items():
+            if name in stored:
+                rows.append((words, value(stored[name]), f"{stored[name]['goal']}", WORDS[stored[name]["holds"]]))
+    return table(("measured", "value", "goal", ""), rows) if rows else "No figures are stored yet: `make measured`."
+
+
+def write_readme() -> None:
+    """Bring README's table up to date."""
+    path = Path(__file__).parents[1] / "README.md"
+    head, _, rest = path.read_text().partition("<!-- measured -->\n")
+    path.write_text(f"{head}<!-- measured -->\n{readme_table()}\n<!-- /measured -->{rest.partition('<!-- /measured -->')[2]}")
 
 
 def value(figure: dict[str, Any]) -> str:
@@ -87,3 +138,6 @@ def table(head: tuple[str, ...], rows: Any) -> str:
 
 
 TABLES = {"commands": commands, "config": config, "validation": validation, "measured": measured}
+
+if __name__ == "__main__":
+    write_readme()

