@@ -17,6 +17,7 @@ from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent, from_v_predic
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.model_files import EMBEDDED, find_model, hash_weights, read_config, weight_files
 from s2st_aug.diffusion.schedule import NoiseSchedule
+from s2st_aug.diffusion.selftest import check_model
 from s2st_aug.errors import ModelError, did_you_mean
 
 log = logging.getLogger(__name__)
@@ -32,11 +33,13 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     revision: str | None = None,
     compile_mode: Compile = "off",
+    self_test: bool = True,
 ) -> LatentModel:
     """A model by its embedded name (street-mini, street-photo), folder, or hub id with its `revision`.
 
     Networks run in `dtype` on `device`, channels last; latents, pixels and embeddings at the border are float32. Raises ModelError,
-    one line, for what is missing, not safetensors, or not Stable Diffusion's format.
+    one line, for what is missing, not safetensors, not Stable Diffusion's format, or fails the self-test, which a model that is not
+    embedded passes once (about fifty evaluations, remembered by its hash).
     """
     folder = find_model(name_or_path, revision)
     prediction, schedule = read_schedule(folder)
@@ -47,7 +50,7 @@ def load_model(
     denoise: Denoiser = partial(_predict, unet)
     model = build_model(unet, vae, text_encoder, tokenizer, schedule=schedule)
     name = str(name_or_path)
-    return replace(
+    model = replace(
         model,
         name=name if name in EMBEDDED or not revision else f"{name}@{revision}",
         sha256=sha256,
@@ -55,6 +58,9 @@ def load_model(
         prediction_type=prediction,
         profiles=folder / "profiles" if (folder / "profiles").is_dir() else None,
     )
+    if self_test and name not in EMBEDDED:
+        check_model(model)
+    return model
 
 
 def build_model(

@@ -1,4 +1,4 @@
-"""Training the UNet and the text encoder together: epsilon prediction on cached latents, balanced over the domains, with EMA."""
+"""Training the UNet and the text encoder together: v-prediction on cached latents, balanced over the domains, with EMA."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from s2st_aug.training.data import Sample, balanced_indices, to_pixels
 from s2st_aug.training.prompts import write_prompt
 
 log = logging.getLogger(__name__)
+TOWARDS_NOISE = 0.9  # 1: uniform
 
 
 class DenoiserSettings(BaseModel):
@@ -143,7 +144,7 @@ def _train_step(
     with torch.autocast(clean.device.type, torch.bfloat16):
         context = training.networks["text_encoder"](tokens)[0]
         predicted = training.networks["unet"](noisy, steps, encoder_hidden_states=context).sample
-    loss = F.mse_loss(predicted.float(), noise)
+    loss = F.mse_loss(predicted.float(), abar.sqrt() * noise - (1 - abar).sqrt() * clean)
     training.optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(training.networks.parameters(), 1.0)
@@ -153,8 +154,9 @@ def _train_step(
 
 
 def stratified_steps(count: int, total: int) -> torch.Tensor:
-    """One uniform training step out of each of `count` equal strata: less noise in the loss than independent draws."""
-    return ((torch.arange(count) + torch.rand(count)) / count * total).long().clamp_max(total - 1)[torch.randperm(count)]
+    """One training step out of each of `count` strata, which crowd a little towards noise, where the prompt decides."""
+    uniform = (torch.arange(count) + torch.rand(count)) / count
+    return (uniform**TOWARDS_NOISE * total).long().clamp_max(total - 1)[torch.randperm(count)]
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,17 @@ from s2st_aug.diffusion.model_files import hash_weights
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import ModelError
 
+load_random = partial(load_model, self_test=False)  # random weights know nothing of noise
+
+
+def test_random_weights_do_not_pass_the_self_test(tiny_folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(ModelError, match="untrained or damaged weights"):
+        load_model(tiny_folder)
+
 
 def test_facts_of_a_folder(tiny_folder):
-    model = load_model(tiny_folder)
+    model = load_random(tiny_folder)
     assert (model.native_size, model.stride, model.latent_channels, model.latent_factor) == ((64, 48), 8, 4, 4)
     assert (model.prediction_type, model.profiles, model.schedule.steps_offset) == ("epsilon", None, 1)
     latents = model.encode(torch.zeros(2, 3, 48, 64))
@@ -49,12 +58,12 @@ def test_a_plain_pipeline_gives_the_same_image(tiny_folder, guidance):
     theirs = plain_pipeline(tiny_folder)(
         "a street at night", height=48, width=64, num_inference_steps=10, guidance_scale=guidance, latents=seed, output_type="np"
     ).images
-    np.testing.assert_allclose(our_image(load_model(tiny_folder), "a street at night", seed, guidance, 10), theirs, atol=2e-4)
+    np.testing.assert_allclose(our_image(load_random(tiny_folder), "a street at night", seed, guidance, 10), theirs, atol=2e-4)
 
 
 def test_v_prediction_with_a_scaled_and_shifted_autoencoder(tiny_kl_folder):
     """Encode is the posterior's mode, scaled; decoding a pipeline's latents needs the same scale (the pipeline ignores the shift)."""
-    model, pipeline = load_model(tiny_kl_folder), plain_pipeline(tiny_kl_folder)
+    model, pipeline = load_random(tiny_kl_folder), plain_pipeline(tiny_kl_folder)
     pixels = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
         expected = (pipeline.vae.encode(pixels).latent_dist.mode() - 0.25) * 0.18215
@@ -67,7 +76,7 @@ def test_v_prediction_with_a_scaled_and_shifted_autoencoder(tiny_kl_folder):
 
 
 def test_precision_is_inside_and_float32_at_the_border(tiny_folder):
-    model = load_model(tiny_folder, dtype=torch.bfloat16)
+    model = load_random(tiny_folder, dtype=torch.bfloat16)
     latents = model.encode(torch.zeros(1, 3, 48, 64))
     eps = model.denoiser(latents, 500, model.embed([""]))
     assert {latents.dtype, eps.dtype, model.decode(latents).dtype} == {torch.float32}
@@ -75,7 +84,7 @@ def test_precision_is_inside_and_float32_at_the_border(tiny_folder):
 
 
 def test_gradients_reach_latents_and_context_but_no_weights(tiny_folder):
-    model = load_model(tiny_folder)
+    model = load_random(tiny_folder)
     context, latents = model.embed([""]).requires_grad_(), torch.zeros(1, 4, 12, 16, requires_grad=True)
     model.decode(model.denoiser(latents, 500, context)).sum().backward()
     assert context.grad is not None
@@ -86,7 +95,7 @@ def test_gradients_reach_latents_and_context_but_no_weights(tiny_folder):
 def test_the_hash_covers_every_weight_file_and_nothing_else(own_folder):
     before = hash_weights(own_folder)
     (own_folder / "README.md").write_text("a card")
-    assert hash_weights(own_folder) == before == load_model(own_folder).sha256
+    assert hash_weights(own_folder) == before == load_random(own_folder).sha256
     for component in ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model"):
         path = own_folder / f"{component}.safetensors"
         data = bytearray(path.read_bytes())
@@ -99,7 +108,7 @@ def test_the_hash_covers_every_weight_file_and_nothing_else(own_folder):
 def test_half_precision_files_by_variant_name(own_folder):
     for path in list(own_folder.rglob("*.safetensors")):
         path.rename(path.with_name(path.name.replace(".safetensors", ".fp16.safetensors")))
-    assert load_model(own_folder).native_size == (64, 48)
+    assert load_random(own_folder).native_size == (64, 48)
 
 
 def edit(path: Path, **changes: object) -> None:
