@@ -32,7 +32,8 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)  ## procedural scenes to night and rain, on the embedded model (RUN=DIR)
 	@test -f $(RUN)-scenes/pairs.parquet || $(S2ST) scenes $(RUN)-scenes --count $(COUNT) --format bdd100k --conditions day,night,rain --val-share 0
-	@$(S2ST) augment configs/demo.yaml --run $(RUN) --set dataset.root=$(RUN)-scenes/day
+	@echo "translating to night and rain; Ctrl-C stops, the same command goes on"
+	@$(S2ST) augment configs/demo.yaml --run $(RUN) --set dataset.root=$(RUN)-scenes/day >/dev/null
 	@$(S2ST) report $(RUN)
 
 test: $(STAMP)  ## the tests that run in minutes
