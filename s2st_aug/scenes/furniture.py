@@ -124,7 +124,7 @@ def _plate_of(style: str) -> Mesh:
         )
     if style == "warn":
         diamond, bar = _circle(0.46, 4), _rectangle(0.05, 0.2)
-        return join(back, _plate(diamond, z, BLACK), _plate(diamond * 0.92, z, YELLOW, 0.01), _plate(bar, z, BLACK, 0.02, 14))
+        return join(_plate(diamond, z, BLACK), _plate(diamond * 0.92, z, YELLOW, 0.01), _plate(bar, z, BLACK, 0.02, 14))
     if style == "blue":
         return join(back, _plate(_circle(0.33, 16), z, BLUE), _plate(_rectangle(0.05, 0.20), z, WHITE, 0.01, 14))
     if style == "park":

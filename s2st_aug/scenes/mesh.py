@@ -89,11 +89,11 @@ def _normals(points: np.ndarray, polys: Sequence[Sequence[int]], centre: np.ndar
 
 def join(*meshes: Mesh) -> Mesh:
     """Several meshes as one, painted in the order given."""
-    offsets = np.cumsum([0] + [len(m.verts) for m in meshes])
-    polys = tuple(tuple(int(i + o) for i in p) for m, o in zip(meshes, offsets, strict=False) for p in m.polys)
+    offsets = [0, *np.cumsum([len(m.verts) for m in meshes]).tolist()]
+    polys = tuple(tuple(i + o for i in p) for m, o in zip(meshes, offsets, strict=False) for p in m.polys)
     first = np.concatenate([m.first + o for m, o in zip(meshes, offsets, strict=False)])
-    fields = ("normals", "colour", "material", "glow", "detail", "thin", "tile", "scale")
-    return Mesh(np.concatenate([m.verts for m in meshes]), polys, *(np.concatenate([getattr(m, f) for m in meshes]) for f in fields), first)
+    kept = ("verts", "normals", "colour", "material", "glow", "detail", "thin", "tile", "scale")
+    return Mesh(polys=polys, first=first, **{f: np.concatenate([getattr(m, f) for m in meshes]) for f in kept})
 
 
 def box(

@@ -148,9 +148,8 @@ def develop(look: Look, image: np.ndarray, lens: np.random.Generator, rng: np.ra
     shown = np.sqrt(np.minimum(image, 1, out=image), out=image)
     shown *= F(0.82) + shown * (F(0.54) - F(0.36) * shown)
     shown = cv2.GaussianBlur(shown, (3, 3), float(lens.uniform(0.32, 0.55)))
-    shown += _grain_at(height, width, rng) * F(look.noise)
-    shown *= F(255)
-    return np.clip(np.rint(shown, out=shown), 0, 255, out=shown).astype(np.uint8)
+    shown = (shown + _grain_at(height, width, rng) * F(look.noise)) * F(255)
+    return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
 
 
 def _colour_matrix(look: Look) -> np.ndarray:
