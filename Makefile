@@ -60,7 +60,7 @@ docs: $(STAMP)  ## the documentation on http://127.0.0.1:8000
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs serve
 
 profiles: $(STAMP)  ## build the shipped domain profiles anew
-	@$(PY) pipelines/build_domain.py --shipped
+	@$(PY) pipelines/build_domain.py configs/domains_street_mini.yaml
 
 bench: $(STAMP)  ## every suite, quick, to runs/bench
 	@mkdir -p runs/bench

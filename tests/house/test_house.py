@@ -48,6 +48,10 @@ def load_yaml_of_its_kind(path: Path) -> object:
         from s2st_aug.training.recipe import read_training_config
 
         return read_training_config(path)
+    if place.name.startswith("domains"):
+        from s2st_aug.profiles.recipe import read_recipe
+
+        return read_recipe(path)
     if "dataset" in raw:
         from s2st_aug.config import load_config
 

@@ -131,3 +131,31 @@ def test_the_wheel_translates_in_a_clean_environment(wheel: Path, tmp_path: Path
 
 def version() -> str:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def test_the_dockerfile_copies_what_is_there_and_runs_as_nobody_special() -> None:
+    lines = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    steps = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
+    assert {s for s, _ in steps} <= {"FROM", "ARG", "ENV", "WORKDIR", "COPY", "RUN", "USER", "ENTRYPOINT", "CMD"}
+    copied = [w for s, rest in steps if s == "COPY" for w in rest.split()[:-1] if not w.startswith("--")]
+    assert [w for w in copied if not (ROOT / w).exists()] == []
+    assert [rest for s, rest in steps if s == "USER"] == ["worker"]
+    assert all(":" in rest and "latest" not in rest for s, rest in steps if s == "FROM")
+    assert "street-photo" not in " ".join(copied)
+
+
+def test_environment_and_hooks_agree_with_the_pins() -> None:
+    import yaml
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][-1]["pip"]
+    (extras,) = re.findall(r"\[(.*)\]", " ".join(pip))
+    assert set(extras.split(",")) <= set(project["optional-dependencies"])
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert f"ruff=={hooks['repos'][0]['rev'].removeprefix('v')}" in (ROOT / "constraints.txt").read_text().splitlines()
+
+
+def test_ci_calls_the_readmes_verbs_and_nothing_else() -> None:
+    script = (ROOT / ".ci/run").read_text()
+    assert (ROOT / ".ci/run").stat().st_mode & 0o111
+    assert [line.split()[1] for line in script.splitlines() if line.startswith("make ")] == ["check", "test"]
