@@ -10,7 +10,8 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -125,9 +126,25 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ...]
             yield from fields(kind, f"{prefix}{name}.")
             continue
         required = field.default is PydanticUndefined and field.default_factory is None
-        default = "required" if required else f"`{field.get_default(call_default_factory=True)}`"
-        shown = kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind).replace("typing.", "")
-        yield f"`{prefix}{name}`", f"`{shown}`", default, field.description or ""
+        stored = None if required else field.get_default(call_default_factory=True)
+        default = "required" if required else f"`{'null' if stored is None else stored}`"
+        yield f"`{prefix}{name}`", f"`{shown(kind)}`", default, field.description or ""
+
+
+def shown(kind: Any) -> str:
+    """A type as a reader of YAML would say it."""
+    if get_origin(kind) is Annotated:
+        return shown(get_args(kind)[0])
+    if get_origin(kind) is Literal:
+        return ", ".join(str(a) for a in get_args(kind))
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join(shown(a) for a in get_args(kind))
+    if get_origin(kind) is tuple:
+        inner = [shown(a) for a in get_args(kind) if a is not Ellipsis]
+        return f"list of {inner[0]}" if Ellipsis in get_args(kind) else f"[{', '.join(inner)}]"
+    if get_origin(kind) is dict:
+        return " to ".join(shown(a) for a in get_args(kind))
+    return "null" if kind is type(None) else getattr(kind, "__name__", str(kind))
 
 
 def table(head: tuple[str, ...], rows: Any) -> str:

@@ -13,35 +13,48 @@ from s2st_aug.validation.settings import ValidationSettings
 class Record(BaseModel):
     """Frozen; unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class DatasetConfig(Record):
     """Which scenes. `select` keeps those whose image attribute is one of the values; `limit` the first so many of them."""
 
     format: str
+    """a dataset card: its name (bdd100k, cityscapes, coco, yolo, kitti, ...) or a YAML file"""
     root: str
+    """the dataset's folder; read-only, not in the plan hash"""
     split: str = "train"
+    """one of the card's splits"""
     select: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """image attribute to the values that are taken, e.g. `timeofday: [daytime]`"""
     limit: Annotated[int, Field(ge=1)] | None = None
+    """the first so many scenes; null: all"""
 
 
 class RunConfig(Record):
     """What belongs to the run as a whole. `rng_key` is the random integer; the seed is something else."""
 
     rng_key: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """the run's random integer"""
     image_format: Literal["png", "jpeg"] = "png"
+    """png is lossless; jpeg is quality 95 without chroma subsampling"""
 
 
 class ClusterConfig(Record):
     """How the work is spread. Nothing here changes a pixel, but for `batch_size` (50 dB), which keeps the run's first value."""
 
-    actors: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (1, 2)  # at least, at most
+    actors: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (1, 2)
+    """at least and at most so many actors, each with its own copy of the model"""
     gpus_per_actor: Annotated[float, Field(ge=0)] = 0
+    """0: CPU; a share below 1 lets actors share a GPU"""
     batch_size: Annotated[int, Field(ge=1, le=256)] = 4
+    """scenes translated at once; a resumed run keeps its first value"""
     threads_per_actor: Annotated[int, Field(ge=1)] = 1
-    attempts: Annotated[int, Field(ge=1)] = 3  # of a failed sample, over all starts
+    """CPU threads of an actor; another number may move single pixels"""
+    attempts: Annotated[int, Field(ge=1)] = 3
+    """of a failed sample, over all starts"""
     drain_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """how long Ctrl-C or TERM waits for batches under way"""
 
     @model_validator(mode="after")
     def _ordered(self) -> ClusterConfig:
@@ -57,7 +70,9 @@ class AugmentConfig(Record):
 
     dataset: DatasetConfig
     domains: Annotated[tuple[str, ...], Field(min_length=1)]
+    """shipped profiles by name (night, rain, dusk, fog, night_rain), or paths of built ones"""
     model: str = "street-mini"
+    """street-mini, street-photo, a folder in Stable Diffusion format, or a hub id (`owner/name@revision`)"""
     method: MethodSettings = PRESETS["standard"]
     validation: ValidationSettings = ValidationSettings()
     run: RunConfig = RunConfig()
