@@ -16,7 +16,7 @@ LINE = 18
 SHOWN = 0.5  # score from which a hallucination is drawn
 
 
-def draw_overlay(source: Image, variant: Image, judgement: Judgement) -> Image:
+def draw_overlay(source: Image, variant: Image, judgement: Judgement) -> np.ndarray:
     """Source left, variant right, reasons below; objects framed by verdict, hallucinations in violet."""
     k = PANEL / source.shape[1]
     size = (PANEL, max(1, round(source.shape[0] * k)))
@@ -40,7 +40,7 @@ def _frame(panel: Image, box: Box, k: float, colour: str, text: str) -> None:
         cv2.putText(panel, text, (max(x1, 2), max(y1 - 4, 12)), cv2.FONT_HERSHEY_SIMPLEX, 0.4, COLOURS[colour], 1, cv2.LINE_AA)
 
 
-def _caption(judgement: Judgement) -> Image:
+def _caption(judgement: Judgement) -> np.ndarray:
     measures = ", ".join(
         f"{name} {'null' if v is None else format(v, '.2f')}"
         for name, v in (("structure", judgement.structure), ("raw", judgement.structure_raw), ("strength", judgement.strength))

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from s2st_aug.arrays import Image
+from s2st_aug.validation.patches import shrunk_to
 
 WIDTH = 160  # px: fine detail and noise are no part of this question
 SMALLEST = 1.5  # mean levels of change below which a variant is the source itself
@@ -34,7 +35,7 @@ def appearance(source: Image, variant: Image) -> Appearance:
 
 def _small(image: Image) -> np.ndarray:
     size = (WIDTH, max(4, round(image.shape[0] * WIDTH / image.shape[1])))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return shrunk_to(image, size).astype(np.float32)
 
 
 def _light(image: np.ndarray) -> np.ndarray:

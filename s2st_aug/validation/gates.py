@@ -12,51 +12,70 @@ import pyarrow as pa
 from s2st_aug.records.verdicts import Hallucination, ObjectVerdict, Status, VerdictKind
 from s2st_aug.validation.settings import ValidationSettings
 
-# Reason codes that a verdict starts with. The first three are facts of the source, kept by `regate`.
-CROWD, FLAT_SOURCE, SIGNAL, VANISHED = "crowd", "flat in the source", "signal changed", "vanished"
-TINY, MOVED, REPLACED, DISSOLVED, HIDDEN, UNREAD = (
-    "tiny", "moved", "replaced", "dissolved before the detail step", "too dark or flat", "signal not readable",
+# What only the images say: facts that a reason carries after " | ", so that `regate` needs no image.
+CROWD, FLAT_SOURCE, SIGNAL, UNREAD, AROUND, UNSURE = (
+    "crowd", "flat in the source", "signal changed", "signal not readable", "surroundings changed", "best place unsure",
 )  # fmt: skip
+# Codes that a reason starts with, beside those facts that decide alone.
+TINY, MOVED, VANISHED, DISSOLVED, HIDDEN = "tiny", "moved", "vanished", "dissolved before the detail step", "too dark or flat"
+NOTE = "note"  # starts a reason that rejects nothing, such as why a measure is null
 UNMEASURED = (CROWD, FLAT_SOURCE, TINY)
-IMAGE_GATES = ("identity", "darkened", "strength", "overshoot", "contrast", "structure", "ignored", "lost", "hallucination")
 
 
 def code(reason: str | None) -> str:
-    """The machine-readable part of a reason: what stands before the first colon."""
-    return (reason or "").split(":")[0]
+    """The machine-readable part of a reason: what stands before the first colon or bar.
+
+    >>> code("moved: by 8.1 px | surroundings changed")
+    'moved'
+    """
+    return (reason or "").split(" | ")[0].split(":")[0]
+
+
+def facts_of(reason: str | None) -> tuple[str, ...]:
+    """The facts that a reason carries after the bar."""
+    _, bar, rest = (reason or "").partition(" | ")
+    return tuple(rest.split("; ")) if bar else ()
+
+
+def with_facts(reason: str | None, facts: Sequence[str]) -> str | None:
+    """A reason that carries facts; None where there is neither."""
+    return f"{reason or 'kept'} | {'; '.join(facts)}" if facts else reason
 
 
 def decide(item: ObjectVerdict, settings: ValidationSettings, width: int) -> ObjectVerdict:
-    """The verdict that the stored measures of an object give under these settings; `width` is the image's, in pixels."""
-    verdict, reason = _verdict(item, settings, width)
-    return replace(item, verdict=verdict, reason=reason)
+    """The verdict that the stored measures and facts of an object give under these settings; `width` is the image's, in pixels."""
+    facts = facts_of(item.reason)
+    verdict, reason = _verdict(item, facts, settings, width)
+    return replace(item, verdict=verdict, reason=with_facts(reason, facts))
 
 
-def _verdict(item: ObjectVerdict, s: ValidationSettings, width: int) -> tuple[VerdictKind, str | None]:
-    before = code(item.reason)
-    if before == CROWD:
-        return "ignore", f"{CROWD}: crowds are never judged"
+def _verdict(item: ObjectVerdict, facts: tuple[str, ...], s: ValidationSettings, width: int) -> tuple[VerdictKind, str | None]:
+    if CROWD in facts:
+        return "ignore", f"{CROWD}: never judged"
     if _is_tiny(item, s):
         return "ignore", f"{TINY}: a side below {s.min_side_px:g} px"
     if item.structure is None:
-        return "ignore", item.reason or f"{FLAT_SOURCE}: too little structure to judge by"
-    if before == SIGNAL:
-        return "lost", item.reason
-    return _by_structure(item, s, width)
+        return "ignore", f"{FLAT_SOURCE}: too little structure to judge by"
+    if (changed := _fact(facts, SIGNAL)) is not None:
+        return "lost", changed
+    return _by_structure(item, facts, s, width)
 
 
-def _by_structure(item: ObjectVerdict, s: ValidationSettings, width: int) -> tuple[VerdictKind, str | None]:
-    structure, before = item.structure or 0.0, code(item.reason)
+def _fact(facts: tuple[str, ...], name: str) -> str | None:
+    return next((f for f in facts if f.startswith(name)), None)
+
+
+def _by_structure(item: ObjectVerdict, facts: tuple[str, ...], s: ValidationSettings, width: int) -> tuple[VerdictKind, str | None]:
+    structure = item.structure or 0.0
     if item.shift_px is not None and item.shift_px >= max(s.max_shift_px, s.max_shift_of_size * _longest(item)):
-        return "lost", f"{MOVED}: by {item.shift_px:.1f} px"
+        return "ignore" if UNSURE in facts else "lost", f"{MOVED}: by {item.shift_px:.1f} px"
     if structure >= s.keep_structure:
         if _dissolved(item, s, width):
             return "ignore", f"{DISSOLVED}: structure_raw {item.structure_raw:.2f} < {s.keep_structure_raw:g}"
-        return ("ignore", item.reason) if before == UNREAD else ("keep", None)
-    if before == VANISHED:
-        return "lost", f"{VANISHED}: structure {structure:.2f} where its surroundings are kept"
-    if structure < s.lost_structure and (item.visibility or 0.0) >= s.min_visibility:
-        return "lost", f"{REPLACED}: structure {structure:.2f} < {s.lost_structure:g} where something is to be seen"
+        unread = _fact(facts, UNREAD)
+        return ("ignore", unread) if unread else ("keep", None)
+    if structure < s.lost_structure and AROUND not in facts:
+        return "lost", f"{VANISHED}: structure {structure:.2f} < {s.lost_structure:g} where its surroundings are kept"
     return "ignore", f"{HIDDEN}: structure {structure:.2f} < {s.keep_structure:g}"
 
 
@@ -129,7 +148,9 @@ def _regated(row: dict[str, Any], s: ValidationSettings) -> dict[str, Any]:
         return row
     objects = [decide(ObjectVerdict(**{**o, "bbox": tuple(o["bbox"])}), s, row["width"] or 1) for o in row["objects"]]
     found = [Hallucination(tuple(h["bbox"]), h["kind"], h["score"]) for h in row["hallucinations"]]
-    kept = [r for r in row["reasons"] if code(r) not in REGATED]
-    reasons = kept + gated_measures(row["structure"], row["structure_raw"], row["strength"], s) + judged_image(objects, found, s)
+    kept = [r for r in row["reasons"] if code(r) not in (*REGATED, NOTE)]
+    notes = [r for r in row["reasons"] if code(r) == NOTE]
+    anew = gated_measures(row["structure"], row["structure_raw"], row["strength"], s) + judged_image(objects, found, s)
+    reasons = [*kept, *anew, *notes]
     plain = [{**o, "verdict": v.verdict, "reason": v.reason} for o, v in zip(row["objects"], objects, strict=True)]
     return {**row, "objects": plain, "reasons": reasons, "status": status_of(reasons)}

@@ -12,14 +12,17 @@ from s2st_aug.arrays import Box
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Hallucination
 from s2st_aug.validation.gradients import source_directions, variant_directions
+from s2st_aug.validation.lights import scores
 from s2st_aug.validation.patches import Frame, clipped
 
-WIDTH = 640  # px that blobs are looked for at
+WIDTH = 640  # px, nearly, that blobs are looked for at
 HAT = 15  # px, side of the top-hat: larger bright areas are no lamps
-RISE = 45  # levels by which a blob stands above its surroundings
-FADE = 0.5  # share of that which the source may already have
-MIN_AREA, MAX_AREA = 4, 150  # px at WIDTH
-MAX_BLOBS = 40
+RISE = 36  # levels by which a blob stands above its surroundings
+FADE = 0.7  # share of that which the source may already have
+MIN_AREA, MAX_AREA = 4, 220  # px at WIDTH
+MAX_BLOBS = 48
+LEAST_SCORE = 0.05  # blobs that are surely real are not listed
+FEATURES = 16
 PAD = 4  # px around a blob that its edges are looked for in
 
 
@@ -35,25 +38,24 @@ class _Small:
 
 def made_up_lights(source: Frame, variant: Frame, objects: Sequence[SceneObject]) -> tuple[Hallucination, ...]:
     """Lamp-like blobs outside labelled objects with the score that the source does not explain them, highest first."""
+    boxes, rows = blobs(source, variant, objects)
+    found = [Hallucination(box, _kind(row), float(score)) for box, row, score in zip(boxes, rows, scores(rows), strict=True)]
+    return tuple(sorted((h for h in found if h.score >= LEAST_SCORE), key=lambda h: -h.score))
+
+
+def blobs(source: Frame, variant: Frame, objects: Sequence[SceneObject]) -> tuple[list[Box], np.ndarray]:
+    """Fresh bright blobs of a variant, in source pixels, and their features, a row each."""
     small_s, small_v = _small(source), _small(variant)
-    blobs = _blobs(small_s, small_v, objects)
-    found = [_judged(source, variant, small_s, small_v, blob) for blob in blobs]
-    return tuple(sorted(found, key=lambda h: -h.score))
-
-
-def _judged(source: Frame, variant: Frame, small_s: _Small, small_v: _Small, blob: np.ndarray) -> Hallucination:
-    row = blob_features(source, variant, small_s, small_v, blob)
-    score = float(1 / (1 + np.exp(-np.clip(_expanded(row) @ WEIGHTS, -30, 30))))
-    x, y, w, h = (float(v) / small_v.scale for v in blob[:4])
-    return Hallucination((x, y, x + w, y + h), _kind(row), score)
+    found = _blobs(small_s, small_v, objects)
+    boxes = [_scaled((x, y, x + w, y + h), 1 / small_v.scale) for x, y, w, h in found[:, :4].astype(float).tolist()]
+    rows = [blob_features(source, variant, small_s, small_v, blob) for blob in found]
+    return boxes, np.stack(rows) if rows else np.empty((0, FEATURES))
 
 
 def _small(frame: Frame) -> _Small:
-    h, w = frame.image.shape[:2]
-    scale = min(1.0, WIDTH / w)
-    rgb = frame.image
-    if scale < 1:
-        rgb = cv2.resize(rgb, (max(1, round(w * scale)), max(1, round(h * scale))), interpolation=cv2.INTER_AREA)
+    """The halved copy that is nearest to WIDTH, or the image itself where that is smaller."""
+    rgb = min(frame.images, key=lambda level: abs(np.log(level.shape[1] / WIDTH)))
+    scale = rgb.shape[1] / frame.image.shape[1]
     red, green, blue = cv2.split(rgb)
     value = cv2.max(cv2.max(red, green), blue)
     chroma = cv2.subtract(value, cv2.min(cv2.min(red, green), blue))
@@ -64,13 +66,13 @@ def _small(frame: Frame) -> _Small:
 
 def _blobs(source: _Small, variant: _Small, objects: Sequence[SceneObject]) -> np.ndarray:
     """Fresh bright blobs, a row of x, y, w, h, area each, largest first."""
-    earlier = cv2.dilate(source.hat, np.ones((5, 5), np.uint8))
+    earlier = cv2.dilate(source.hat, np.ones((3, 3), np.uint8))
     fresh = (variant.hat > RISE) & (earlier < variant.hat * FADE)
     fresh &= ~_labelled(objects, fresh.shape, variant.scale)
     count, _, stats, _ = cv2.connectedComponentsWithStats(fresh.astype(np.uint8))
     stats = stats[1:count]
     area, w, h = stats[:, cv2.CC_STAT_AREA], stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
-    kept = stats[(area >= MIN_AREA) & (area <= MAX_AREA) & (area > 0.4 * w * h) & (np.maximum(w, h) < 3 * np.minimum(w, h))]
+    kept = stats[(area >= MIN_AREA) & (area <= MAX_AREA) & (area > 0.3 * w * h) & (np.maximum(w, h) < 3 * np.minimum(w, h))]
     return kept[np.argsort(-kept[:, 4])][:MAX_BLOBS]
 
 
@@ -138,18 +140,9 @@ def unexplained(source: Frame, variant: Frame, box: Box) -> float:
     return float(np.clip(1 - (cos * there[..., 0] + sin * there[..., 1]).sum() / norm, 0, 1))
 
 
-def _expanded(row: np.ndarray) -> np.ndarray:
-    """1, the features, and their products two by two."""
-    upper = np.triu_indices(len(row))
-    return np.concatenate([[1.0], row, np.outer(row, row)[upper]])
-
-
 def _kind(row: np.ndarray) -> str:
     """signal, tail_light or lamp, by colour and by height in the image."""
     saturation, red, green, height = row[10], row[11], row[12], row[14]
     if max(red, green) < 0.3 * max(saturation, 1e-6) or saturation < 0.3:
         return "lamp"
     return "tail_light" if red > green and height > 0.5 else "signal"
-
-
-WEIGHTS = np.zeros(153)

@@ -17,13 +17,14 @@ from s2st_aug.validation.appearance import SMALLEST, appearance
 from s2st_aug.validation.detectors import Detector, load_detector, made_up_objects
 from s2st_aug.validation.hallucinations import made_up_lights
 from s2st_aug.validation.objects import Measures, measure
-from s2st_aug.validation.patches import Frame, frame, in_front
+from s2st_aug.validation.patches import Frame, frame, in_front, raw_frame
 from s2st_aug.validation.settings import ValidationSettings
 from s2st_aug.validation.signals import signal_state
 from s2st_aug.validation.strength import position, strength_between
 from s2st_aug.validation.structure import structures_of
 
 AROUND_KEPT = 0.35  # structure of its surroundings from which an absent object has vanished rather than gone dark
+SURE_PLACE = 0.6  # structure at another place from which an object surely stands there
 
 
 def judge(
@@ -72,7 +73,7 @@ def _same_size(*images: np.ndarray) -> None:
 def _frames(source: Image, variant: Image, raw: Image) -> tuple[Frame, Frame, Frame]:
     a, b = frame(source), frame(variant)
     same = raw is variant or np.array_equal(raw, variant)
-    return a, b, b if same else frame(raw)
+    return a, b, b if same else raw_frame(raw)
 
 
 def _finite(value: float | None) -> float | None:
@@ -89,28 +90,33 @@ def _strength(source: Image, variant: Image, discriminant: Discriminant | None) 
 def _object(item: SceneObject, frames: tuple[Frame, Frame, Frame], settings: ValidationSettings, front: Sequence[Box]) -> ObjectVerdict:
     found = measure(item, *frames, front)
     stored = ObjectVerdict(
-        item.object_id, item.kind, item.category, item.bbox, "keep", _fact(item, found, frames),
+        item.object_id, item.kind, item.category, item.bbox, "keep", gates.with_facts(None, _facts(item, found, frames)),
         _finite(found.structure), _finite(found.structure_raw), _finite(found.visibility), _shift(found, settings),
     )  # fmt: skip
     return gates.decide(stored, settings, frames[0].image.shape[1])
 
 
 def _shift(found: Measures, settings: ValidationSettings) -> float | None:
-    """The distance of the best place; 0 where no other place fits clearly better."""
+    """The distance of the best place; 0 where a far place fits hardly better or not well itself."""
     if found.shift_px is None:
         return None
-    return _finite(found.shift_px) if found.shift_gain >= settings.shift_gain or found.shift_px < 1 else 0.0
+    there = (found.structure or 0.0) + found.shift_gain
+    far = not found.near and found.shift_gain < settings.shift_gain
+    return 0.0 if far or there < settings.shift_structure else _finite(found.shift_px)
 
 
-def _fact(item: SceneObject, found: Measures, frames: tuple[Frame, Frame, Frame]) -> str | None:
-    """What only the images say, as a reason code that `regate` keeps."""
-    if item.crowd:
-        return gates.CROWD
+def _facts(item: SceneObject, found: Measures, frames: tuple[Frame, Frame, Frame]) -> list[str]:
+    """What only the images say, carried by the reason for `regate`."""
+    facts = [gates.CROWD] if item.crowd else []
     if found.structure is None:
-        return f"{gates.FLAT_SOURCE}: too little structure to judge by"
+        return [*facts, gates.FLAT_SOURCE]
     if item.category == "traffic light" and (fact := _signal(item, frames)):
-        return fact
-    return gates.VANISHED if (found.around or 0.0) >= AROUND_KEPT else None
+        facts.append(fact)
+    if (found.around or 0.0) < AROUND_KEPT:
+        facts.append(gates.AROUND)
+    if found.structure + found.shift_gain < SURE_PLACE:
+        facts.append(gates.UNSURE)
+    return facts
 
 
 def _signal(item: SceneObject, frames: tuple[Frame, Frame, Frame]) -> str | None:

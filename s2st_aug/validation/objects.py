@@ -17,13 +17,15 @@ from s2st_aug.validation.patches import REACH, STRIP, Frame, Window
 MIN_WEIGHT = 0.15  # mean of w a pixel below which the source shows too little of an object to judge it
 L_PER_LEVEL = 100 / 255  # L* of one level of gamma-coded luma, nearly
 NOISE_FLOOR = 1.0  # L* that noise is never taken to be below
+NEAR = 3.0  # px of the patch
 CORE = 0.7  # of a box's sides that count as its core
 LINES = ("polyline", "stuff")
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Measures of one object; None where the source gives nothing to measure. `around` is the structure of what surrounds it."""
+    """Measures of one object; None where the source gives nothing to measure. `around` is the structure of what surrounds it,
+    `near` whether the best place is within three pixels of the patch."""
 
     structure: float | None = None
     structure_raw: float | None = None
@@ -31,6 +33,7 @@ class Measures:
     source_visibility: float | None = None
     shift_px: float | None = None
     shift_gain: float = 0.0
+    near: bool = True
     around: float | None = None
 
 
@@ -57,6 +60,7 @@ def measure(item: SceneObject, source: Frame, variant: Frame, raw: Frame, front:
         source_visibility=seen[0],
         shift_px=shift,
         shift_gain=gain,
+        near=shift * at.scale <= NEAR,
         around=_around(field, moved, at.mask),
     )
 
@@ -150,7 +154,7 @@ def _measure_lines(item: SceneObject, source: Frame, variant: Frame, raw: Frame)
     mask = np.zeros(field.shape[:2], bool)
     mask[:, REACH : REACH + STRIP] = True
     in_place = float((inside * before[:, REACH : REACH + STRIP]).sum() / norm)
-    return Measures(here, in_place, shift_px=shift, shift_gain=gain, around=_around(field, moved, mask))
+    return Measures(here, in_place, shift_px=shift, shift_gain=gain, near=shift <= NEAR, around=_around(field, moved, mask))
 
 
 def _outlines(item: SceneObject) -> tuple[np.ndarray, ...]:

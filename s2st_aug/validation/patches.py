@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,15 +34,29 @@ class Frame:
 def frame(image: Image) -> Frame:
     """Everything that is computed once an image."""
     field = gradients(luma(image))
-    return Frame(image, field, _halved(image), _halved(field.luma))
+    return Frame(image, field, halved(image), halved(field.luma))
 
 
-def _halved(image: np.ndarray) -> tuple[np.ndarray, ...]:
+def raw_frame(image: Image) -> Frame:
+    """As `frame`, for an image that only structure is measured on: no halved copies of its colours."""
+    field = gradients(luma(image))
+    return Frame(image, field, (image,), halved(field.luma))
+
+
+def halved(image: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The array and its copies of half and a quarter of the size, each pixel the mean of four."""
     levels = [image]
     for _ in range(LEVELS - 1):
         h, w = levels[-1].shape[:2]
         levels.append(cv2.resize(levels[-1], (max(1, w // 2), max(1, h // 2)), interpolation=cv2.INTER_AREA))
     return tuple(levels)
+
+
+def shrunk_to(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The image at `size` (w, h): halved as long as that stays larger, then by area."""
+    while image.shape[1] >= 2 * size[0] and image.shape[0] >= 2 * size[1]:
+        image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,10 +81,10 @@ class Window:
 
 def clipped(box: Box, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """The whole pixels of a box inside an image of `shape` (h, w, ...), at least one pixel, wherever the box lies."""
-    h, w = shape[:2]
-    x1, y1, x2, y2 = (0.0 if not np.isfinite(v) else v for v in box)
-    left, top = int(np.clip(np.floor(min(x1, x2)), 0, w - 1)), int(np.clip(np.floor(min(y1, y2)), 0, h - 1))
-    right, bottom = int(np.clip(np.ceil(max(x1, x2)), left + 1, w)), int(np.clip(np.ceil(max(y1, y2)), top + 1, h))
+    h, w = shape[0], shape[1]
+    x1, y1, x2, y2 = (min(max(v, -1e6), 1e6) if math.isfinite(v) else 0.0 for v in box)
+    left, top = min(max(math.floor(min(x1, x2)), 0), w - 1), min(max(math.floor(min(y1, y2)), 0), h - 1)
+    right, bottom = min(max(math.ceil(max(x1, x2)), left + 1), w), min(max(math.ceil(max(y1, y2)), top + 1), h)
     return left, top, right, bottom
 
 

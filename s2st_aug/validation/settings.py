@@ -13,19 +13,19 @@ class ValidationSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # objects
-    keep_structure: float = Field(0.30, ge=-1, le=1, description="at or above: the object is there")
-    lost_structure: float = Field(0.10, ge=-1, le=1, description="below, where the variant shows something else: lost")
+    keep_structure: float = Field(0.25, ge=-1, le=1, description="at or above: the object is there")
+    lost_structure: float = Field(0.05, ge=-1, le=1, description="below, where its surroundings are kept: lost")
     keep_structure_raw: float = Field(0.10, ge=-1, le=1, description="the same before the detail step, for objects of two latent cells")
     latent_cells_across: int = Field(
         72, ge=1, description="latent cells in an image's width at working size (288 / 4 for the small models)"
     )
     min_side_px: float = Field(8.0, ge=0, description="smaller objects are too tiny to judge")
-    min_visibility: float = Field(1.0, ge=0, description="core against ring over noise, below: too dark or flat to judge")
     max_shift_px: float = Field(3.0, gt=0, description="a label moved by more is lost")
     max_shift_of_size: float = Field(
         0.012, ge=0, description="the same as a share of the object's longer side: large ones are measured small"
     )
-    shift_gain: float = Field(0.15, ge=0, description="how much better the moved place must fit")
+    shift_gain: float = Field(0.15, ge=0, description="how much better a far place must fit to count as the object's")
+    shift_structure: float = Field(0.35, ge=-1, le=1, description="how well the best place itself must fit")
     # gates of the image
     min_structure: float | None = Field(0.10, ge=-1, le=1)
     min_structure_raw: float | None = Field(None, ge=-1, le=1)
@@ -37,7 +37,7 @@ class ValidationSettings(BaseModel):
     min_contrast: float | None = Field(6.0, ge=0, description="5-95 % range of L*; below: black, or washed out")
     max_ignored: float = Field(0.30, ge=0, le=1, description="share of objects measurable in the source that may come out ignore")
     critical: tuple[str, ...] = Field(CRITICAL, description="losing one of these rejects the image")
-    max_hallucination: float | None = Field(0.5, ge=0, le=1, description="score at which a made-up light or object rejects the image")
+    max_hallucination: float | None = Field(0.7, ge=0, le=1, description="score at which a made-up light or object rejects the image")
     detector: str | None = Field(None, description="path of a YOLO- or YOLOX-style ONNX file")
     detector_score: float = Field(0.5, ge=0, le=1)
     calibrated_on: str | None = Field(None, description="what `calibrate` saw; null: shipped defaults, not calibrated on your photos")

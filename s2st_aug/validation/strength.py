@@ -10,6 +10,7 @@ import numpy as np
 from s2st_aug.arrays import Image
 from s2st_aug.randomness import numpy_generator
 from s2st_aug.records.profile import Discriminant
+from s2st_aug.validation.patches import shrunk_to
 
 WIDTH = 192  # px that features are taken at: the same for a webcam and for a 2048 px camera
 BANDS = 3
@@ -32,7 +33,7 @@ def features(image: Image) -> np.ndarray:
 def small_lab(image: Image) -> np.ndarray:
     """CIELAB of the image shrunk to WIDTH pixels, float32."""
     height = max(BANDS * 8, round(image.shape[0] * WIDTH / image.shape[1]))
-    small = cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA)
+    small = shrunk_to(image, (WIDTH, height))
     return cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
 
 

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from s2st_aug.errors import ModelError
+from s2st_aug.records.scene import SceneObject
+from s2st_aug.validation.detectors import Detection, FakeDetector, decoded, layout_of, load_detector, made_up_objects
+from s2st_aug.validation.judge import judge
+from s2st_aug.validation.settings import ValidationSettings
+
+SIZE = (64, 64)
+CELLS = 64 + 16 + 4
+
+
+def yolox_output(cell: int, offset: tuple[float, float], wh: tuple[float, float], number: int) -> np.ndarray:
+    out = np.zeros((CELLS, 5 + 8), np.float32)
+    out[:, 2:4] = -9
+    out[cell, :4] = (*offset, *np.log(np.array(wh) / 8))
+    out[cell, 4], out[cell, 5 + number] = 0.9, 1.0
+    return out
+
+
+def test_yolox_boxes_are_read_off_their_grid():
+    boxes, scores = decoded(yolox_output(9, (0.5, 0.5), (16, 24), 2), SIZE)
+    best = int(scores.max(1).argmax())
+    assert boxes[best].tolist() == pytest.approx([12, 12, 16, 24])
+    assert scores[best].argmax() == 2
+
+
+def test_the_three_layouts_are_told_by_their_shape():
+    assert [layout_of(s, SIZE) for s in ((CELLS, 13), (3 * CELLS, 13), (12, CELLS))] == ["yolox", "yolov5", "yolov8"]
+    with pytest.raises(ModelError, match="fits no YOLO layout"):
+        layout_of((100, 7), SIZE)
+
+
+def constant_model(path, answer: np.ndarray) -> None:
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper, numpy_helper
+
+    image = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 64, 64])
+    output = helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, *answer.shape])
+    nodes = [
+        helper.make_node("ReduceSum", ["images"], ["sum"], keepdims=0),
+        helper.make_node("Mul", ["sum", "zero"], ["nothing"]),
+        helper.make_node("Add", ["answer", "nothing"], ["output"]),
+    ]
+    constants = [numpy_helper.from_array(answer[None], "answer"), numpy_helper.from_array(np.array(0, np.float32), "zero")]
+    graph = helper.make_graph(nodes, "constant", [image], [output], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, str(path))
+
+
+def test_an_onnx_file_detects_in_the_images_own_pixels(tmp_path):
+    pytest.importorskip("onnxruntime")
+    constant_model(tmp_path / "yolox.onnx", yolox_output(9, (0.5, 0.5), (16, 24), 2))
+    found = load_detector(str(tmp_path / "yolox.onnx")).detect(np.zeros((128, 128, 3), np.uint8))
+    assert [(d.category, round(d.score, 2)) for d in found] == [("car", 0.9)]
+    assert found[0].bbox == pytest.approx((8, 0, 40, 48))
+
+
+def test_a_missing_or_foreign_file_is_one_clear_line(tmp_path):
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(ModelError, match="no detector at"):
+        load_detector(str(tmp_path / "none.onnx"))
+    (tmp_path / "text.onnx").write_text("not a model")
+    with pytest.raises(ModelError, match="no ONNX model"):
+        load_detector(str(tmp_path / "text.onnx"))
+
+
+def test_only_what_neither_labels_nor_source_have_is_made_up(pair):
+    ghost, known, seen = (200.0, 20.0, 240.0, 60.0), (150.0, 130.0, 215.0, 183.0), (20.0, 200.0, 60.0, 230.0)
+
+    def answer(image: np.ndarray) -> list[Detection]:
+        both = [Detection(seen, "car", 0.8)]
+        return both if image is pair.source else [*both, Detection(ghost, "car", 0.9), Detection(known, "car", 0.9)]
+
+    labels = (SceneObject("car", "box", "car", known),)
+    found = made_up_objects(FakeDetector(answer), pair.source, pair.variant, labels)
+    assert [(h.bbox, h.kind, h.score) for h in found] == [(ghost, "car", 0.9)]
+    judged = judge(pair.source, pair.variant, pair.variant, labels, None, ValidationSettings(), detector=FakeDetector(answer))
+    assert any(r.startswith("hallucination: car") for r in judged.reasons)
