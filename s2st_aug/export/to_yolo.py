@@ -27,7 +27,7 @@ class ToYolo:
 
     def image_name(self, item: Item) -> str:
         """Where the image goes."""
-        return f"images/{self.split}/{item.stem}{item.mark}{item.suffix}"
+        return f"images/{self.split}/{flat(item.stem)}{item.mark}{item.suffix}"
 
     def add(self, item: Item) -> None:
         """One label file; an image without things gets an empty one."""
@@ -83,6 +83,16 @@ class ToYolo:
         ]
         names = [f"  {number}: {json.dumps(name, ensure_ascii=False)}" for name, number in self.names.items()]
         self.job.output.write("data.yaml", ("\n".join([*lines, *names]) + "\n").encode())
+
+
+def flat(stem: str) -> str:
+    """One folder for all images, as YOLO's loaders list them; a folder that the name repeats is left out.
+
+    >>> flat("bonn/bonn_000000_000001"), flat("a/1")
+    ('bonn_000000_000001', 'a_1')
+    """
+    folder, _, name = stem.rpartition("/")
+    return name if name.startswith(folder.rpartition("/")[2]) else stem.replace("/", "_")
 
 
 def _centre(found: SceneObject, size: tuple[int, int]) -> np.ndarray:

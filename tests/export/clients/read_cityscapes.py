@@ -1,0 +1,32 @@
+"""Run by the venv of cityscapesscripts: its own evaluation of an export against itself, and its own drawing of the polygons."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as pixels
+from cityscapesscripts.helpers.csHelpers import getCsFileInfo
+from cityscapesscripts.preparation.json2instanceImg import json2instanceImg
+from cityscapesscripts.preparation.json2labelImg import json2labelImg
+from PIL import Image
+
+root = Path(sys.argv[1])
+truths = sorted(str(p) for p in root.glob("gtFine/*/*/*_gtFine_labelIds.png"))
+pixels.args.quiet, pixels.args.JSONOutput = True, False
+result = pixels.evaluateImgLists(truths, truths, pixels.args)
+same = []
+for path in sorted(str(p) for p in root.glob("gtFine/*/*/*_gtFine_polygons.json")):
+    for kind, draw in (("labelIds", json2labelImg), ("instanceIds", json2instanceImg)):
+        ours = path.replace("polygons.json", kind + ".png")
+        if Path(ours).exists():
+            with tempfile.NamedTemporaryFile(suffix=".png") as drawn:
+                draw(path, drawn.name, "ids")
+                same.append(bool((np.array(Image.open(drawn.name)) == np.array(Image.open(ours))).all()))
+cities = [getCsFileInfo(p).city for p in truths]
+print(
+    json.dumps(
+        {"n": len(truths), "iou": result["averageScoreClasses"], "iiou": result["averageScoreInstClasses"], "same": same, "cities": cities}
+    )
+)
