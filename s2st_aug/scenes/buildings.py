@@ -46,8 +46,8 @@ def _block(thing: Thing, rng: np.random.Generator, wall: tuple[float, ...]) -> M
     style, floors = BAYS[int(rng.integers(len(BAYS)))], max(round((top - ground) / 3.1), 1)
     if top > ground + 1:
         slabs.append(Slab((-x, -y, ground), (x, y, top), wall, Material.FACADE, Glow.INTERIOR, style, (bay, (top - ground) / floors)))
-        slabs.append(Slab((-x - 0.12, -y, ground - 0.18), (x + 0.12, y, ground + 0.12), _shade(wall, 0.85)))
-    slabs.append(Slab((-x - 0.22, -y, top - 0.35), (x + 0.22, y, top + 0.25), _shade(wall, 1.15)))
+        slabs.append(Slab((-x - 0.12, -y, ground - 0.18), (x + 0.12, y, ground + 0.12), _shade(wall, 0.85), underside=False))
+    slabs.append(Slab((-x - 0.22, -y, top - 0.35), (x + 0.22, y, top + 0.25), _shade(wall, 1.15), underside=False))
     if front in (Tile.SHOP, Tile.ARCADE) and rng.random() < 0.6:
         return join(boxes(slabs), _awning(x, y, SHUTTERS[int(rng.integers(len(SHUTTERS)))]))
     return boxes(slabs)
@@ -95,7 +95,8 @@ def barrier(thing: Thing) -> Mesh:
     y, x, top = thing.size[0] / 2, thing.size[1] / 2, thing.size[2]
     if thing.kind == "rail":
         beam = box((-0.05, -y, 0.48), (0.05, y, 0.80), (0.42, 0.43, 0.45), Material.METAL)
-        return join(box((-0.06, -0.06, 0), (0.06, 0.06, 0.7), (0.3, 0.3, 0.31), Material.METAL), beam)
+        posts = [Slab((-0.06, y - 0.06, 0), (0.06, y + 0.06, 0.7), (0.3, 0.3, 0.31), Material.METAL) for y in np.arange(-y + 2, y, 4.0)]
+        return join(boxes(posts), beam)
     if thing.style == "hedge":
         return box((-x - 0.2, -y, 0), (x + 0.2, y, top), (0.05, 0.095, 0.03), Material.FOLIAGE, tile=Tile.LEAVES)
     if thing.style == "planks":

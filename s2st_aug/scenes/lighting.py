@@ -11,7 +11,7 @@ from s2st_aug.scenes.drawing import Drawn, Lamp
 from s2st_aug.scenes.looks import Look
 from s2st_aug.scenes.mesh import Glow, Material
 from s2st_aug.scenes.street import Sun
-from s2st_aug.scenes.surfaces import Surfaces
+from s2st_aug.scenes.surfaces import Surfaces, spread
 from s2st_aug.scenes.textures import clouds
 
 F = np.float32
@@ -42,10 +42,10 @@ def lit_scene(drawn: Drawn, surface: Surfaces, look: Look, sun: Sun) -> np.ndarr
     if look.lamps + look.heads > 0.5:
         light += _lamp_light(drawn, surface, look)
     out = surface.colour * light
-    sky = sky_image(drawn, look, sun)
-    _gloss(drawn, surface, look, sky, out)
+    _gloss(drawn, surface, look, out)
     _glow(drawn, surface, look, out)
-    np.copyto(out, sky, where=surface.sky[..., None])
+    rows = int(np.clip(np.ceil(drawn.camera.horizon) + 3, 1, len(out)))
+    cv2.copyTo(sky_image(drawn, look, sun, rows), surface.sky[:rows].view(np.uint8), out[:rows])
     return out
 
 
@@ -63,13 +63,13 @@ def _even_light(drawn: Drawn, surface: Surfaces, look: Look, sun: Sun) -> np.nda
 
 
 def _shade_ground(drawn: Drawn, surface: Surfaces, look: Look, sun: Sun, light: np.ndarray) -> None:
-    under = 1 - 0.78 * contact_shadow(drawn)
+    under = 1 - F(0.78) * contact_shadow(drawn)
     if max(look.sun) > 0.02:
         shadow = sun_shadow(drawn, sun) * F(1 / 255)
         loss = np.array(look.sun, F) * F(max(np.sin(sun.elevation), 0))
-        light -= (shadow * surface.ground)[..., None] * loss
-    factor = np.where(surface.ground, under, F(1))
-    light *= factor[..., None]
+        shadow *= surface.ground
+        light -= cv2.merge([shadow * part for part in loss])
+    light *= spread(np.where(surface.ground, under, F(1)))
 
 
 def contact_shadow(drawn: Drawn) -> np.ndarray:
@@ -158,28 +158,32 @@ def _ego_beam(drawn: Drawn, at: np.ndarray, normal: np.ndarray) -> np.ndarray:
     return (cone * below * (0.15 + incidence) / d2)[..., None] * np.array((52.0, 49.0, 43.0), F)
 
 
-def sky_image(drawn: Drawn, look: Look, sun: Sun) -> np.ndarray:
-    """The sky over the whole frame, `h w 3`; computed at half the size."""
+def sky_image(drawn: Drawn, look: Look, sun: Sun, rows: int) -> np.ndarray:
+    """The sky of the upper `rows` of the frame, `rows w 3`; computed at half the size."""
     camera = drawn.camera
-    across, down = (v[::2] for v in camera.rays())
+    across, down = camera.rays()
+    across, down = across[::2], down[:rows:2]
     axes = camera.axes.astype(F)
     rise = axes[2, 2] + down * axes[1, 2]  # no roll: the height of a ray depends on its row only
     length = np.sqrt(1 + across[None] ** 2 + down[:, None] ** 2)
     elevation = np.clip(rise[:, None] / length, 0, 1)
     blend = (1 - elevation) ** 5
-    sky = np.array(look.zenith, F) * (1 - blend)[..., None] + np.array(look.horizon, F) * blend[..., None]
+    sky = cv2.merge([F(z) + F(h - z) * blend for z, h in zip(look.zenith, look.horizon, strict=True)])
     east = (axes[2, 0] + across * axes[0, 0])[None] + down[:, None] * axes[1, 0]
     north = (axes[2, 1] + across * axes[0, 1])[None] + down[:, None] * axes[1, 1]
-    sky += _sun_glare(np.stack([east, north, np.broadcast_to(rise[:, None], east.shape)], -1) / length[..., None], look, sun)
+    if max(look.sun) > 0:
+        towards = sun.direction.astype(F)
+        sky += _sun_glare((east * towards[0] + north * towards[1] + rise[:, None] * towards[2]) / length, look)
     cover = _cloud_cover(east, north, rise, drawn.street.key, look.cover)
-    sky += cover[..., None] * (np.array(look.cloud, F) - sky)
-    return cv2.resize(sky, (camera.width, camera.height), interpolation=cv2.INTER_LINEAR)
+    sky += spread(cover) * (np.array(look.cloud, F) - sky)
+    return cv2.resize(sky, (camera.width, rows), interpolation=cv2.INTER_LINEAR)
 
 
-def _sun_glare(ray: np.ndarray, look: Look, sun: Sun) -> np.ndarray:
-    near = np.clip(ray @ sun.direction.astype(F), 0, 1)
-    strength = np.array(look.sun, F)
-    return (near**40)[..., None] * strength * F(0.35) + (near**6)[..., None] * strength * F(0.12)
+def _sun_glare(cosine: np.ndarray, look: Look) -> np.ndarray:
+    """Light around the sun by the cosine of the angle to it."""
+    near = np.clip(cosine, 0, 1)
+    glare = F(0.35) * near**40 + F(0.12) * near**6
+    return cv2.merge([glare * F(part) for part in look.sun])
 
 
 def _cloud_cover(east: np.ndarray, north: np.ndarray, rise: np.ndarray, key: int, cover: float) -> np.ndarray:
@@ -194,7 +198,7 @@ def _cloud_cover(east: np.ndarray, north: np.ndarray, rise: np.ndarray, key: int
     return amount.astype(F)
 
 
-def _gloss(drawn: Drawn, surface: Surfaces, look: Look, sky: np.ndarray, out: np.ndarray) -> None:
+def _gloss(drawn: Drawn, surface: Surfaces, look: Look, out: np.ndarray) -> None:
     """Glass and car paint mirror the sky; curtains differ from window to window."""
     ambient = (0.55 * np.array(look.horizon, F) + 0.45 * np.array(look.zenith, F)) * F(0.85)
     table = drawn.table

@@ -114,29 +114,30 @@ class Slab:
     glow: Glow = Glow.NONE
     tile: int = 0
     scale: tuple[float, float] = (1.0, 1.0)
+    underside: bool = True  # a cornice has none: it would be painted over the wall below it
 
 
-BOX_FACES = ((4, 5, 6, 7), (3, 2, 6, 7), (0, 3, 7, 4), (1, 2, 6, 5), (0, 1, 5, 4), (0, 1, 2, 3))
+BOX_FACES = ((4, 5, 6, 7), (3, 2, 6, 7), (0, 3, 7, 4), (1, 2, 6, 5), (0, 1, 5, 4), (0, 1, 2, 3))  # the underside last
 BOX_NORMALS = np.array([(0, 0, 1), (0, 1, 0), (-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 0, -1)], float)
 BOX_CORNERS = np.array([(x, y, z) for z in (0, 1) for x, y in ((0, 0), (1, 0), (1, 1), (0, 1))], bool)
 
 
 def boxes(slabs: Sequence[Slab], *, detail: int = 0) -> Mesh:
     """Several boxes as one mesh, painted in the order given; made in one go, for buildings are many."""
-    n = len(slabs)
+    n, sides = len(slabs), [6 if s.underside else 5 for s in slabs]
     lo, hi = np.array([s.lo for s in slabs], float)[:, None], np.array([s.hi for s in slabs], float)[:, None]
-    polys = tuple(tuple(8 * k + i for i in face) for k in range(n) for face in BOX_FACES)
+    polys = tuple(tuple(8 * k + i for i in face) for k in range(n) for face in BOX_FACES[: sides[k]])
     return Mesh(
         np.where(BOX_CORNERS, hi, lo).reshape(-1, 3),
         polys,
-        np.concatenate([BOX_NORMALS] * n),
-        np.array([s.colour for s in slabs], float).repeat(6, axis=0),
-        np.array([s.material for s in slabs]).repeat(6),
-        np.array([s.glow for s in slabs]).repeat(6),
-        np.full(6 * n, detail),
-        np.zeros(6 * n, bool),
-        np.array([s.tile for s in slabs]).repeat(6),
-        np.array([s.scale for s in slabs], float).repeat(6, axis=0),
+        np.concatenate([BOX_NORMALS[:k] for k in sides]),
+        np.array([s.colour for s in slabs], float).repeat(sides, axis=0),
+        np.array([s.material for s in slabs]).repeat(sides),
+        np.array([s.glow for s in slabs]).repeat(sides),
+        np.full(len(polys), detail),
+        np.zeros(len(polys), bool),
+        np.array([s.tile for s in slabs]).repeat(sides),
+        np.array([s.scale for s in slabs], float).repeat(sides, axis=0),
         np.array([p[0] for p in polys]),
     )
 

@@ -123,8 +123,8 @@ class _Placer:
                     size=(rng.uniform(14, 30), 14, rng.uniform(6, 22)),
                     style="block",
                 )
-            for s in np.arange(-4.0, FAR, 8.0):
-                self.add("rail", s + 4.0, self.line(side) + side * 1.2, size=(8.05, 0.1, 0.8))
+            for s in np.arange(-8.0, 120.0, 16.0):
+                self.add("rail", s + 8.0, self.line(side) + side * 1.2, size=(16.1, 0.1, 0.8))
             return
         house = self.setting == "residential"
         style = "house" if house else "block"
@@ -190,7 +190,7 @@ class _Placer:
         t = self.kerb(side) - side * PARKING / 2
         fill = self.rng.uniform(0.4, 0.95)
         s = float(self.rng.uniform(2.5, 8))
-        while s < 110:
+        while s < 85:
             kind, style = self._vehicle(parked=True)
             length = LENGTHS[style or kind]
             blocked = self.road.in_crossing(s + length / 2, length / 2 + 4) or self._on_zebra(s + length / 2, length / 2 + 2)
@@ -223,7 +223,7 @@ class _Placer:
                 self.ego_speed if abs(t - self.ego_t) < 1 else self.ego_speed * float(self.rng.uniform(0.7, 1.3))
             )  # one speed a lane: nobody collides
             s = float(self.rng.uniform(7, 22)) if abs(t - self.ego_t) < 1 else float(self.rng.uniform(4, 20))
-            while s < 130:
+            while s < 100:
                 kind, style = self._vehicle(parked=False)
                 length = LENGTHS[style or kind]
                 if self.rng.random() < busy and not self._on_zebra(s + length / 2, length / 2):

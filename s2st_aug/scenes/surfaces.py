@@ -31,6 +31,11 @@ class Surfaces:
     north: np.ndarray
 
 
+def spread(layer: np.ndarray) -> np.ndarray:
+    """A layer `h w` three times over, `h w 3`: many times quicker than letting numpy broadcast over a last axis of three."""
+    return cv2.merge((layer, layer, layer))
+
+
 def surfaces(drawn: Drawn) -> Surfaces:
     """Look everything up from the face numbers and texture it."""
     table = drawn.table
@@ -39,11 +44,12 @@ def surfaces(drawn: Drawn) -> Surfaces:
     depth = _depth(table.inverse, table.bounds, face, across, down)
     texel, window = _texture(drawn, face, depth, across, down)
     colour = np.take(table.colour, face, axis=0)
-    colour *= texel[..., :3] * np.float32(1 / ONE)
+    colour *= cv2.cvtColor(texel, cv2.COLOR_BGRA2BGR)
+    colour *= np.float32(1 / ONE)
     flat = np.isin(table.category, GROUND) & (table.normal[:, 2] > 0.9)
     ground = np.take(flat, face)
     east, north = _plan_position(drawn, depth, across, down)
-    colour *= _wear(drawn, ground, east, north)[..., None]
+    colour *= spread(_wear(drawn, ground, east, north))
     _lay_paint(drawn, colour, face)
     glass = texel[..., 3] * np.float32(1 / 255)
     car_glass = np.take(table.material == Material.GLASS, face)

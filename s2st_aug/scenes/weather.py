@@ -7,7 +7,7 @@ import numpy as np
 
 from s2st_aug.scenes.drawing import Drawn
 from s2st_aug.scenes.looks import Look
-from s2st_aug.scenes.surfaces import Surfaces
+from s2st_aug.scenes.surfaces import Surfaces, spread
 from s2st_aug.scenes.textures import clouds, grain
 
 F = np.float32
@@ -20,9 +20,10 @@ def wet_ground(drawn: Drawn, surface: Surfaces, look: Look, image: np.ndarray) -
     grazing = np.clip(1 - 2.6 * np.abs(down - down[_horizon_row(drawn)]), 0.0, 1)[:, None]
     puddle = _puddles(drawn, surface)
     share = F(look.wet) * np.clip(0.16 + 0.50 * grazing**2 + 0.40 * puddle, 0, 0.85)
-    share = np.where(surface.ground, share, F(0))[..., None]
-    image *= 1 - F(0.9) * share - F(0.28 * look.wet) * surface.ground[..., None]
-    image += mirror * share
+    share = np.where(surface.ground, share, F(0)).astype(F)
+    image *= spread(1 - F(0.9) * share - F(0.28 * look.wet) * surface.ground)
+    mirror *= spread(share)
+    image += mirror
 
 
 def _horizon_row(drawn: Drawn) -> int:
@@ -59,9 +60,9 @@ def _puddles(drawn: Drawn, surface: Surfaces) -> np.ndarray:
 def fog(surface: Surfaces, look: Look, image: np.ndarray) -> None:
     """Blend towards the haze by distance, in place; the sky keeps a part of its own light."""
     through = np.exp(-F(look.fog) * np.minimum(surface.depth, F(260)))
-    through = np.where(surface.sky, np.maximum(through, F(0.5)), through)[..., None]
-    image *= through
-    image += np.array(look.haze, F) * (1 - through)
+    through = np.where(surface.sky, np.maximum(through, F(0.5)), through)
+    image *= spread(through)
+    image += cv2.merge([F(part) * (1 - through) for part in look.haze])
 
 
 def halos(image: np.ndarray, *, wide: float) -> None:
@@ -84,7 +85,7 @@ def streaks(look: Look, image: np.ndarray, rng: np.random.Generator) -> None:
     ends = np.stack([np.column_stack([x, y]), np.column_stack([x + slant * length, y + length])], 1)
     for line, value in zip(np.round(ends * 8).astype(np.int32), rng.integers(40, 150, n).tolist(), strict=True):
         cv2.line(layer, line[0].tolist(), line[1].tolist(), value, 1, cv2.LINE_AA, 3)
-    alpha = cv2.blur(layer, (1, 3)).astype(F)[..., None] * F(1 / 255)
+    alpha = spread(cv2.blur(layer, (1, 3)).astype(F) * F(1 / 255))
     local = cv2.resize(cv2.resize(image, (16, 9), interpolation=cv2.INTER_AREA), (width, height), interpolation=cv2.INTER_LINEAR)
     image += alpha * (local * F(0.55) + F(0.10) * np.array(look.haze, F) + F(0.004))
 
@@ -124,9 +125,7 @@ def soften_edges(drawn: Drawn, image: np.ndarray) -> np.ndarray:
     edge[:, :-1] |= across
     edge[1:] |= down
     edge[:-1] |= down
-    soft = cv2.GaussianBlur(image, (3, 3), 0.75)
-    np.copyto(image, soft, where=edge[..., None])
-    return image
+    return cv2.copyTo(cv2.GaussianBlur(image, (3, 3), 0.75), edge.view(np.uint8), image)
 
 
 def vignette(height: int, width: int, amount: float) -> np.ndarray:
@@ -141,15 +140,14 @@ def develop(look: Look, image: np.ndarray, lens: np.random.Generator, rng: np.ra
     `lens` is the same in every frame of a sequence, `rng` is not.
     """
     height, width = image.shape[:2]
-    image *= vignette(height, width, float(lens.uniform(0.05, 0.35)))[..., None]
+    image *= spread(vignette(height, width, float(lens.uniform(0.05, 0.35))))
     image = cv2.transform(image, _colour_matrix(look) * F(look.exposure))
     np.maximum(image, 0, out=image)
     image *= (1 + image * F(0.10)) / (1 + image * F(0.62))
     shown = np.sqrt(np.minimum(image, 1, out=image), out=image)
     shown *= F(0.82) + shown * (F(0.54) - F(0.36) * shown)
     shown = cv2.GaussianBlur(shown, (3, 3), float(lens.uniform(0.32, 0.55)))
-    shown = (shown + _grain_at(height, width, rng) * F(look.noise)) * F(255)
-    return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
+    return cv2.addWeighted(shown, 255.0, _grain_at(height, width, rng), 255.0 * look.noise, 0.0, dtype=cv2.CV_8U)
 
 
 def _colour_matrix(look: Look) -> np.ndarray:
