@@ -17,12 +17,19 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
     folder = config.out / "trainings" / f"{arm}-{rng_key}"
     folder.mkdir(parents=True, exist_ok=True)
     filled = {"dataset": external.datasets[arm], "arm": arm, "rng_key": rng_key, "out": folder}  # type: ignore[index]
-    command = [part.format(**filled) for part in external.command]
+    command = [_fill(part, filled) for part in external.command]
     with (folder / "log.txt").open("wb") as log:
         code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
     if code:
         raise CheckFailed(f"{arm}, rng_key {rng_key}: {command[0]} ended with code {code}; its output is in {folder / 'log.txt'}")
     return _measures(folder / "measures.json")
+
+
+def _fill(part: str, filled: dict[str, object]) -> str:
+    """Only our own names in braces: a command may hold others."""
+    for name, value in filled.items():
+        part = part.replace(f"{{{name}}}", str(value))
+    return part
 
 
 def _measures(path: Path) -> dict[str, float]:

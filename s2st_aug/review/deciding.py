@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from s2st_aug.review.journal import JOURNAL, UNDECIDED, decision_of, labels_of, record
+from s2st_aug.review.journal import JOURNAL, UNDECIDED, attribute, decision_of, labels_of, record
 from s2st_aug.storage.decisions import Decision, DecisionKind, resolve
 
 REVIEWER = "S2ST_AUG_REVIEWER"
@@ -21,15 +21,6 @@ class Outcome:
 
     message: str
     changed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A sample to open."""
-
-    sample_id: str
-    group_id: str
-    slice: str
 
 
 def reviewer() -> str:
@@ -76,13 +67,11 @@ def undo(dataset: Any, sample_ids: Sequence[str]) -> Outcome:
     return Outcome(f"undone on {done} variants" if done else "there is nothing to undo here", done)
 
 
-def next_undecided(dataset: Any, current: str | None) -> Found | None:
-    """The undecided `ok` variant of the most doubt, other than the one that is open."""
+def next_undecided(dataset: Any, current: str | None) -> str | None:
+    """The id of the undecided `ok` variant of the most doubt, other than the one that is open."""
     query = {"status": "ok", "decision": UNDECIDED}
-    for found in dataset._sample_collection.find(query, {"group": 1}).sort([("doubt", -1), ("variant_id", 1)]).limit(2):
-        if str(found["_id"]) != current:
-            return Found(str(found["_id"]), str(found["group"]["_id"]), found["group"]["name"])
-    return None
+    found = dataset._sample_collection.find(query, {"_id": 1}).sort([("doubt", -1), ("variant_id", 1)]).limit(2)
+    return next((str(one["_id"]) for one in found if str(one["_id"]) != current), None)
 
 
 def panel_data(dataset: Any, sample_id: str | None) -> dict[str, Any]:
@@ -92,7 +81,8 @@ def panel_data(dataset: Any, sample_id: str | None) -> dict[str, Any]:
     if sample is None or not sample["variant_id"]:
         return {"progress": progress, "variant": None}
     boxes = [
-        {"box": b.bounding_box, "label": b.label, "verdict": b["verdict"], "decision": b["decision"]} for b in sample["boxes"].detections
+        {"box": one.bounding_box, "label": one.label} | {name: attribute(one, name) for name in ("verdict", "decision")}
+        for one in sample["boxes"].detections
     ]
     measures = {name: sample[name] for name in ("strength", "structure", "structure_raw", "worst_structure", "doubt")}
     counts = {name: sample[f"objects_{name}"] for name in ("keep", "ignore", "lost")}

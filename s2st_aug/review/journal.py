@@ -70,3 +70,8 @@ def labels_of(sample: Any) -> list[Any]:
     """Boxes and lines of a sample."""
     boxes, lines = sample["boxes"], sample["lines"]
     return [*(boxes.detections if boxes else ()), *(lines.polylines if lines else ())]
+
+
+def attribute(label: Any, name: str) -> Any:
+    """A label's own attribute, or None where it was never set."""
+    return label[name] if label.has_field(name) else None

@@ -9,6 +9,7 @@ from s2st_aug.review.documents import MEASURE_FIELDS, TEXT_FIELDS
 
 VERDICT_COLOURS = {"keep": "#3fb950", "ignore": "#d29922", "lost": "#f85149"}
 DOMAIN_COLOUR = "#58a6ff"
+TO_REVIEW = "to review: least sure first"
 _TEXT = ("variant_id", "scene_id", "dataset", "split", "domain", "status", "model", "decision", "source_path", "fingerprint")
 _NUMBERS = ("structure", "structure_raw", "strength", "worst_structure", "doubt")
 _COUNTS = ("objects_keep", "objects_ignore", "objects_lost")
@@ -72,15 +73,14 @@ def _group(fo: ModuleType, name: str, paths: list[str], *, expanded: bool) -> An
 def _views(fo: ModuleType, dataset: Any) -> dict[str, tuple[Any, str]]:
     """The saved views by name; all but the last ones hold variants of every domain."""
     field = fo.ViewField
-    domains = sorted(d for d in dataset.distinct("domain") if d != "source" and not d.startswith("true_"))
-    slices = [s for s in dataset.group_slices if s in domains]
+    slices = sorted(s for s in dataset.group_slices if s != "source" and not s.startswith("true_"))
     if not slices:
         return {}
     every = dataset.select_group_slices(slices)
     undecided = every.match((field("decision") == "undecided") & (field("status") == "ok"))
     lights = field("boxes.detections").filter(field("label").is_in(["traffic light", "traffic sign"])).length() > 0
     views = {
-        "to review: least sure first": (
+        TO_REVIEW: (
             undecided.sort_by("doubt", reverse=True),
             "ok, undecided; doubt is the weakest kept object or the surest invention",
         ),

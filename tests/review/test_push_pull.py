@@ -34,6 +34,14 @@ def samples(run):
     return flat(open_dataset(connect(), run))
 
 
+def open_view_names(run):
+    return samples(run)._dataset.list_saved_views()
+
+
+def variant_names(run, view):
+    return samples(run)._dataset.load_saved_view(view).values("variant_id")
+
+
 def test_a_run_becomes_groups_with_native_labels_and_measures(run):
     from s2st_aug.review.push import push
 
@@ -46,6 +54,10 @@ def test_a_run_becomes_groups_with_native_labels_and_measures(run):
     variant = view.match({"domain": "night"}).first()
     assert len(variant.boxes.detections) == 5 and variant.lines.polylines[0].label == "lane/single white"
     assert variant.boxes.detections[0].verdict in ("keep", "ignore", "lost")
+    views = {name: variant_names(run, name) for name in open_view_names(run)}
+    assert len(views["to review: least sure first"]) == 6 and len(views["rejected by gate"]) == 1
+    assert {"strongest", "traffic lights", "decided", "domain: night", "domain: rain", "worst structure: car"} <= views.keys()
+    assert len(views["worst structure: car"]) == 7
     box = next(o for o in run.read_manifest().to_pylist() if o["variant_id"] == variant.variant_id)["objects"][0]["bbox"]
     assert variant.boxes.detections[0].bounding_box[0] * 128 == pytest.approx(box[0])
 

@@ -7,7 +7,7 @@ from typing import Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
-from s2st_aug.review import deciding
+from s2st_aug.review import deciding, looks
 
 REASONS = ("label no longer true", "object dissolved", "light made up", "not the domain", "artefacts", "other")
 
@@ -98,14 +98,15 @@ class NextUndecided(foo.Operator):
         return foo.OperatorConfig(name="next_undecided", label="S2ST: next undecided variant", icon="skip_next")
 
     def execute(self, ctx: Any) -> dict[str, Any]:
-        """Switch slice and open the sample."""
+        """Open the sample, in the saved view of what is to be reviewed where the App shows groups."""
         found = deciding.next_undecided(ctx.dataset, ctx.current_sample)
         if found is None:
             ctx.ops.notify("every variant that passed the gates is decided", variant="success")
             return {}
-        ctx.ops.set_group_slice(found.slice)
-        ctx.ops.open_sample(id=found.sample_id, group_id=found.group_id)
-        return {"sample_id": found.sample_id, "slice": found.slice}
+        if ctx.view.media_type == "group":
+            ctx.ops.set_view(view=ctx.dataset.load_saved_view(looks.TO_REVIEW))
+        ctx.ops.open_sample(id=found)
+        return {"sample_id": found}
 
 
 class PanelData(foo.Operator):

