@@ -16,7 +16,12 @@ from s2st_aug.scenes.surfaces import surfaces
 
 
 def contact_sheet(
-    rng_key: int, streets: Sequence[int], *, conditions: Sequence[Condition] = CONDITIONS, size: tuple[int, int] = (640, 360), shown: int = 320
+    rng_key: int,
+    streets: Sequence[int],
+    *,
+    conditions: Sequence[Condition] = CONDITIONS,
+    size: tuple[int, int] = (640, 360),
+    shown: int = 320,
 ) -> Image:
     """Each street is rendered at `size` and shown `shown` pixels wide."""
     return np.concatenate([_row(rng_key, index, conditions, size, shown) for index in streets])

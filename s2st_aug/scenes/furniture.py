@@ -138,7 +138,7 @@ def _plate_of(style: str) -> Mesh:
 
 
 def _back(z: float, w: float) -> Mesh:
-    return box((-w * 0.9, 0.0, z - min(w, 0.33) * 0.9), (w * 0.9, 0.03, z + min(w, 0.33) * 0.9), (0.28, 0.29, 0.30), Material.METAL)
+    return box((-w * 0.68, 0.0, z - min(w, 0.36) * 0.68), (w * 0.68, 0.03, z + min(w, 0.36) * 0.68), (0.28, 0.29, 0.30), Material.METAL)
 
 
 @lru_cache(maxsize=1)
