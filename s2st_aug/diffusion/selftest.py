@@ -18,16 +18,16 @@ import torch
 from torch import Tensor
 
 from s2st_aug.diffusion import ddim
-from s2st_aug.diffusion.denoiser import Context, Latent, eps_from_v, v_from_eps, with_context
+from s2st_aug.diffusion.denoiser import Context, Latent, eps_from_v, unit_gaussian_denoiser, v_from_eps, with_context
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.schedule import BETAS, NoiseSchedule
 from s2st_aug.errors import ModelError
 
 log = logging.getLogger(__name__)
-VERSION = 1
+VERSION = 2
 STEPS_TRIED = (150, 450, 750)
 ROUND_TRIP_STEPS = 20
-WORST_RESIDUAL = 0.5  # of the noise's energy; a network that knows nothing has 1
+WORST_SHARE = 0.8  # of what is left by the best guess that knows nothing of images, eps = sqrt(1-abar) z
 WORST_ROUND_TRIP_DB = 15.0  # latents, against their own range of 6
 SURELY_GOOD = 0.02  # at or below it nothing is looked for
 CLEARLY_BETTER = 0.6  # another reading must leave less than this share of the residual to be called the cause
@@ -41,6 +41,7 @@ class SelfTest:
     residual: float  # share of the noise's energy not found, under the model's own config
     likely: str  # the reading with the least residual, as "prediction/schedule"
     likely_residual: float
+    ignorant: float  # the residual of a guess that knows nothing of images
 
 
 def check_model(model: LatentModel, *, cache: Path | None = None) -> SelfTest:
@@ -77,11 +78,12 @@ def _store(path: Path, result: SelfTest) -> None:
 
 def _refuse(model: LatentModel, result: SelfTest) -> None:
     own = f"{model.prediction_type}/{_schedule_name(model.schedule)}"
-    found = f"residual {result.residual:.2f}, expected below {WORST_RESIDUAL}; round trip {result.round_trip_db:.1f} dB"
-    better = result.likely_residual < min(CLEARLY_BETTER * result.residual, WORST_RESIDUAL)
+    worst = WORST_SHARE * result.ignorant
+    found = f"residual {result.residual:.2f}, expected below {worst:.2f}; round trip {result.round_trip_db:.1f} dB"
+    better = result.likely_residual < min(CLEARLY_BETTER * result.residual, worst)
     if result.likely != own and better and result.residual > SURELY_GOOD:
         raise ModelError(f"{model.name}: the scheduler config says {own}, but the network answers as {result.likely} would ({found})")
-    if not (result.residual < WORST_RESIDUAL and result.round_trip_db > WORST_ROUND_TRIP_DB):
+    if not (result.residual < worst and result.round_trip_db > WORST_ROUND_TRIP_DB):
         raise ModelError(f"{model.name}: the network does not find the noise in a latent ({found}); untrained or damaged weights?")
 
 
@@ -93,7 +95,9 @@ def measure_model(model: LatentModel) -> SelfTest:
     own = (model.prediction_type, _schedule_name(model.schedule))
     residuals = {reading: _residual(model, latents, context, *reading) for reading in _readings(*own)}
     best = min(residuals, key=residuals.__getitem__)
-    return SelfTest(round_trip_db(model, latents, context), residuals[own], "/".join(best), residuals[best])
+    ignorant = dataclasses.replace(model, denoiser=unit_gaussian_denoiser(model.schedule), prediction_type="epsilon")
+    guess = _residual(ignorant, latents, context, "epsilon", own[1])
+    return SelfTest(round_trip_db(model, latents, context), residuals[own], "/".join(best), residuals[best], guess)
 
 
 def round_trip_db(model: LatentModel, latents: Latent, context: Context, *, steps: int = ROUND_TRIP_STEPS) -> float:

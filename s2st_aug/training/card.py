@@ -73,7 +73,8 @@ A small latent diffusion model of streets, trained by this repository's own reci
 
 ![training loss](curves.svg)
 
-Reproduce: `python pipelines/train_street_mini.py {config}` (resumable; `--init-from {folder_name(facts.name)}` trains the shipped weights on).
+Reproduce: `python pipelines/train_street_mini.py {config}` (resumable).
+Train on from the shipped weights: the same with `--init-from {folder_name(facts.name)}`.
 """
 
 

@@ -32,7 +32,7 @@ class DenoiserSettings(BaseModel):
     channels: tuple[int, ...] = (64, 128, 192)
     text_width: int = 128
     text_layers: int = 2
-    max_tokens: int = 24
+    max_tokens: int = 18
     vocabulary: int = 1024
     steps: int = 2000
     batch: int = 8
@@ -40,6 +40,7 @@ class DenoiserSettings(BaseModel):
     lr_floor: float = 0.05
     ema: float = 0.998
     prompt_dropout: float = 0.12
+    offset_noise: float = 0.1  # of a random constant per channel in the noise: else its mean tells the brightness, and no prompt is heeded
     photo_share: float = 0.5
 
 
@@ -139,7 +140,8 @@ def _train_step(
     for group in training.optimizer.param_groups:
         group["lr"] = settings.lr * cosine(training.step, settings.steps, settings.lr_floor)
     steps = stratified_steps(len(clean), len(alphas)).to(clean.device)
-    abar, noise = alphas[steps].view(-1, 1, 1, 1), torch.randn_like(clean)
+    abar = alphas[steps].view(-1, 1, 1, 1)
+    noise = torch.randn_like(clean) + settings.offset_noise * torch.randn_like(clean[:, :, :1, :1])
     noisy = (abar.sqrt() * clean + (1 - abar).sqrt() * noise).to(memory_format=torch.channels_last)
     with torch.autocast(clean.device.type, torch.bfloat16):
         context = training.networks["text_encoder"](tokens)[0]

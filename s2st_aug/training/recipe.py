@@ -198,14 +198,22 @@ class Recipe:
         return dn.start_training(unet, text_encoder, settings, self.device), tokenizer
 
     def _latents(self) -> list[torch.Tensor]:
-        """Latents of all images, kept beside the checkpoints under the hash of what they were made from."""
+        """Latents of all images per size, `2n c h w`, the mirrored ones last, in the order of `samples`."""
         network = self.folded_autoencoder()
-        digest = hashlib.sha256(repr([str(s.path) for s in self.samples]).encode())
-        digest.update(next(network.encoder.parameters()).detach().float().cpu().numpy().tobytes())
-        path = self.folder / f"latents-{digest.hexdigest()[:12]}.safetensors"
+        parts = [self._source_latents(network, source) for source in self.config.data]
+        halves = [[part[i].chunk(2) for part in parts] for i in range(len(self.config.sizes))]
+        return [torch.cat([plain for plain, _ in size] + [mirrored for _, mirrored in size]) for size in halves]
+
+    def _source_latents(self, network: Any, source: Source) -> list[torch.Tensor]:
+        """One source's latents, kept beside the checkpoints under the hash of what they were made from."""
+        samples = list_samples([source], self.config.domains)
+        digest = hashlib.sha256(repr([[str(s.path) for s in samples], self.config.sizes, self.config.jpeg_quality]).encode())
+        digest.update(next(network.encoder.parameters()).detach().half().cpu().numpy().tobytes())
+        path = self.folder.parent / f"latents-{digest.hexdigest()[:12]}.safetensors"
         if not path.is_file():
-            tensors = {str(i): dn.encode_all(network.encoder, images, device=self.device) for i, images in enumerate(self.images)}
-            save_checkpoint(path, tensors, {})
+            rng = np.random.default_rng(self.config.rng_key)
+            images = [load_images(samples, size, quality=self.config.jpeg_quality, rng=rng) for size in self.config.sizes]
+            save_checkpoint(path, {str(i): dn.encode_all(network.encoder, part, device=self.device) for i, part in enumerate(images)}, {})
         return [value for _, value in sorted(load_checkpoint(path)[0].items())]
 
 

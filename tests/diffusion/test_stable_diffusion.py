@@ -29,7 +29,7 @@ def test_random_weights_do_not_pass_the_self_test(tiny_folder, monkeypatch, tmp_
 def test_facts_of_a_folder(tiny_folder):
     model = load_random(tiny_folder)
     assert (model.native_size, model.stride, model.latent_channels, model.latent_factor) == ((64, 48), 8, 4, 4)
-    assert (model.prediction_type, model.profiles, model.schedule.steps_offset) == ("epsilon", None, 1)
+    assert (model.prediction_type, model.profiles, model.schedule.steps_offset) == ("v_prediction", None, 1)
     latents = model.encode(torch.zeros(2, 3, 48, 64))
     assert latents.shape == (2, 4, 12, 16)
     assert model.decode(latents).shape == (2, 3, 48, 64)
