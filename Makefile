@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 to 3.13 is needed and none was found; install python3.11 and python3.11-venv" >&2; exit 2; }
 	@test -x $(PY) || { echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing (about two minutes the first time)"
-	@$(PY) -m pip install --quiet -c constraints.txt -e '.[review,detect,bench,dev,docs]'
+	@$(PY) -m pip install --quiet --no-compile -c constraints.txt -e '.[review,detect,bench,dev,docs]'
 	@rm -f $(VENV)/.installed-* && touch $@
 
 demo: $(STAMP)  ## procedural scenes to night and rain, on the embedded model (RUN=DIR)

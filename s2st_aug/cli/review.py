@@ -14,10 +14,13 @@ Name = Annotated[str | None, typer.Option(help="Name of the FiftyOne dataset; de
 def push(run: Run, name: Name = None) -> None:
     """Make or bring up to date the run's grouped dataset in FiftyOne."""
     from s2st_aug.cli.terminal import out
-    from s2st_aug.review.push import push as push_run
     from s2st_aug.storage import RunFolder
 
-    done = push_run(RunFolder(run), name=name)
+    folder = RunFolder(run)
+    folder.run_json()  # a folder that is no run is told before FiftyOne and its database start
+    from s2st_aug.review.push import push as push_run
+
+    done = push_run(folder, name=name)
     out.print(f"{done.dataset}: {done.added} variants added, {done.updated} updated, {done.unchanged} unchanged", markup=False)
     if done.without_image:
         out.print(f"{done.without_image} rows have no image (failed) and are not shown", markup=False)
@@ -42,7 +45,9 @@ def open_app(
     def announce(url: str) -> None:
         out.print(f"{url}  (Ctrl-C ends the App; then: s2st-aug review pull {run})", markup=False)
 
-    serve(RunFolder(run), name=name, port=port, address=address, reviewer=reviewer, browser=browser, announce=announce)
+    folder = RunFolder(run)
+    folder.run_json()
+    serve(folder, name=name, port=port, address=address, reviewer=reviewer, browser=browser, announce=announce)
 
 
 def pull(
