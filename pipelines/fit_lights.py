@@ -24,7 +24,8 @@ OUT = Path(__file__).parents[1] / "s2st_aug" / "validation" / "lights.json"
 
 def main(streets: int, photos: int) -> None:
     """Gather blobs of true variants and of planted lights, fit, write."""
-    rows, made_up = [], []
+    rows: list[np.ndarray] = []
+    made_up: list[np.ndarray] = []
     for case in cases(streets, photos, key=CHOSEN_KEY, video="0016E5"):
         source, rng = frame(case.pair.source), numpy_generator(0, "lights", case.name)
         _, real = blobs(source, frame(case.pair.variant), case.labels)

@@ -7,7 +7,7 @@ rng_key 5 and of CamVid's 0006R0, which nothing was chosen on.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,12 +15,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from s2st_aug.arrays import Image, Mask
+from s2st_aug.arrays import Box, Image, Mask
 from s2st_aug.benchmarks.figure import Figure, measured, undecided
 from s2st_aug.images import read_image
 from s2st_aug.randomness import numpy_generator
 from s2st_aug.records.domains import Condition
-from s2st_aug.records.scene import SceneObject
+from s2st_aug.records.scene import SceneObject, SignalState
 from s2st_aug.records.verdicts import Judgement
 from s2st_aug.scenes.categories import CATEGORIES
 from s2st_aug.scenes.drawing import Drawn, draw_street
@@ -32,6 +32,7 @@ from s2st_aug.validation.calibration import retouched
 from s2st_aug.validation.faults import FAULTS, IMAGE_FAULTS, Pair, objects_of_masks
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.settings import ValidationSettings
+from s2st_aug.validation.signals import STATES
 
 REPORTED_KEY, CHOSEN_KEY = 5, 4
 SIZE = (1280, 720)
@@ -42,7 +43,8 @@ VISIBLE_SHARE, VISIBLE_STEP = (
     0.5,
     3.0,
 )  # of the outline that must show a step of so many CIE76 units without noise, by day and in the variant
-PHOTO_SIDE, SCENE_SIDE = 16, 8  # px, least side of an object that a fault is planted on
+LEAST_SIDE, LEAST_OWN = 16, 0.4  # px of both sides, and share of its box that is not hidden, of an object that counts
+SMALL_SIDE = 8  # px from which smaller objects are reported beside the rest
 CAMVID = Path(__file__).parents[2].parent / "shared" / "data" / "camvid" / "day"
 CAMVID_CLASSES = {6: "traffic sign", 8: "car", 9: "pedestrian", 10: "rider"}
 SETTINGS = ValidationSettings()
@@ -55,6 +57,7 @@ class Case:
     pair: Pair
     labels: tuple[SceneObject, ...]  # as the data set has them: boxes
     strikable: tuple[SceneObject, ...]  # visible ones, with their pixels
+    small: tuple[SceneObject, ...]  # visible, and smaller than those
     origin: str  # night, rain, dusk, photo
     name: str
 
@@ -63,8 +66,8 @@ class Case:
 class Tally:
     """Hits of n by name."""
 
-    hits: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    n: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    hits: Counter[str] = field(default_factory=Counter)
+    n: Counter[str] = field(default_factory=Counter)
 
     def add(self, name: str, *, hit: bool) -> None:
         """Count one trial."""
@@ -82,7 +85,7 @@ def run(*, quick: bool) -> Iterator[Figure]:
     for case in cases(5 if quick else 40, 12 if quick else 101):
         _controls(case, false, true_night)
         _planted(case, tally)
-    for name in FAULTS:
+    for name in (*FAULTS, "erased_small", "shift8_small"):
         yield _recall(name, tally)
     yield _rate(
         "fpr", false, "all", 0.05, "true objects not kept and true renders rejected, pooled over night, rain, dusk and retouched photos"
@@ -117,8 +120,19 @@ def street_cases(key: int, index: int) -> Iterator[Case]:
     boxes = tuple(replace(o, kind="box", mask=None) for o in objects)
     for condition in CONDITIONS:
         variant, seen = render_drawn(drawn, surface, condition), _visible(drawn, surface, condition, objects)
-        strikable = tuple(o for o, a, b in zip(objects, seen_by_day, seen, strict=True) if a and b and _side(o) >= SCENE_SIDE)
-        yield Case(Pair(day, variant, boxes), boxes, strikable, condition, f"{key}-{index}-{condition}")
+        visible = [o for o, a, b in zip(objects, seen_by_day, seen, strict=True) if a and b]
+        strikable = tuple(o for o in visible if _side(o) >= LEAST_SIDE)
+        small = tuple(o for o in visible if SMALL_SIDE <= _side(o) < LEAST_SIDE)
+        yield Case(Pair(day, variant, boxes), boxes, strikable, small, condition, f"{key}-{index}-{condition}")
+
+
+def _box(corners: Sequence[int]) -> Box:
+    x1, y1, x2, y2 = corners
+    return float(x1), float(y1), float(x2), float(y2)
+
+
+def _state(signal: str | None) -> SignalState | None:
+    return next((state for state in STATES if state == signal), None)
 
 
 def photo_cases(photos: int, video: str) -> Iterator[Case]:
@@ -127,14 +141,14 @@ def photo_cases(photos: int, video: str) -> Iterator[Case]:
     for path in paths[:: max(1, len(paths) // photos)][:photos]:
         source = read_image(path)
         classes = read_ids(next((CAMVID / "labels").glob(f"{path.stem}.*")))
-        objects = tuple(objects_of_masks(classes, CAMVID_CLASSES, least=PHOTO_SIDE))
+        objects = tuple(objects_of_masks(classes, CAMVID_CLASSES, least=LEAST_SIDE))
         variant = retouched(source, path.stem)
-        yield Case(Pair(source, variant, objects), objects, objects, "photo", path.stem)
+        yield Case(Pair(source, variant, objects), objects, objects, (), "photo", path.stem)
 
 
 def read_ids(path: Path) -> np.ndarray:
     """Class ids of a mask file, `h w`."""
-    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
 
 
 def _side(item: SceneObject) -> float:
@@ -144,7 +158,13 @@ def _side(item: SceneObject) -> float:
 def _visible(drawn: Drawn, surface: Surfaces, condition: Condition, objects: Sequence[SceneObject]) -> list[bool]:
     clean = render_drawn(drawn, surface, condition, noise=0.0)
     lab = cv2.cvtColor(clean.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
-    return [outline_contrast(lab, o.mask) >= VISIBLE_SHARE for o in objects if o.mask is not None]
+    return [_own_share(o) >= LEAST_OWN and outline_contrast(lab, o.mask) >= VISIBLE_SHARE for o in objects if o.mask is not None]
+
+
+def _own_share(item: SceneObject) -> float:
+    """Share of an object's box that is the object."""
+    x1, y1, x2, y2 = item.bbox
+    return (0.0 if item.mask is None else float(np.count_nonzero(item.mask))) / max((x2 - x1) * (y2 - y1), 1.0)
 
 
 def outline_contrast(lab: np.ndarray, mask: Mask) -> float:
@@ -165,8 +185,10 @@ def _judged(case: Case, variant: Image) -> Judgement:
 def _controls(case: Case, false: Tally, true_night: Tally) -> None:
     """Unplanted: every visible object should be kept, every true render accepted."""
     found = _judged(case, case.pair.variant)
-    seen = {o.object_id for o in case.strikable}
+    seen, small = ({o.object_id for o in some} for some in (case.strikable, case.small))
     for item in found.objects:
+        if item.object_id in small:
+            false.add("small_objects", hit=item.verdict != "keep")
         if item.object_id in seen:
             _count(false, f"objects_{case.origin}", hit=item.verdict != "keep")
             if case.origin == "night":
@@ -184,21 +206,26 @@ def _count(tally: Tally, name: str, *, hit: bool) -> None:
 def _planted(case: Case, tally: Tally) -> None:
     rng = numpy_generator(0, "planted", case.name)
     for name in OBJECT_FAULTS:
-        _plant_on_objects(case, name, rng, tally)
+        _plant_on_objects(case, case.strikable, name, rng, tally)
+    for name in ("erased", "shift8"):
+        _plant_on_objects(case, case.small, name, rng, tally, "_small")
     for name in (*IMAGE_FAULTS, "duplicated", "pasted_car"):
         _plant_on_image(case, name, rng, tally)
 
 
-def _plant_on_objects(case: Case, name: str, rng: np.random.Generator, tally: Tally) -> None:
+def _plant_on_objects(
+    case: Case, items: Sequence[SceneObject], name: str, rng: np.random.Generator, tally: Tally, suffix: str = ""
+) -> None:
     """Up to four objects that do not touch are struck in one image; each must come out as anything but keep."""
-    pair, struck = case.pair, []
-    for item in _apart(case.strikable, rng, name):
+    pair = case.pair
+    struck: list[str] = []
+    for item in _apart(items, rng, name):
         if (planted := FAULTS[name](pair, item, rng)) is not None:
             pair, struck = replace(pair, variant=planted.variant), [*struck, item.object_id]
     if struck:
         verdicts = {o.object_id: o.verdict for o in _judged(case, pair.variant).objects}
         for object_id in struck:
-            tally.add(name, hit=verdicts[object_id] != "keep")
+            tally.add(name + suffix, hit=verdicts[object_id] != "keep")
 
 
 def _apart(items: Sequence[SceneObject], rng: np.random.Generator, name: str) -> list[SceneObject]:

@@ -68,20 +68,27 @@ def _fact(facts: tuple[str, ...], name: str) -> str | None:
 def _by_structure(item: ObjectVerdict, facts: tuple[str, ...], s: ValidationSettings, width: int) -> tuple[VerdictKind, str | None]:
     structure = item.structure or 0.0
     if item.shift_px is not None and item.shift_px >= max(s.max_shift_px, s.max_shift_of_size * _longest(item)):
-        return "ignore" if UNSURE in facts else "lost", f"{MOVED}: by {item.shift_px:.1f} px"
+        return "ignore" if UNSURE in facts or _is_small(item, s) else "lost", f"{MOVED}: by {item.shift_px:.1f} px"
     if structure >= s.keep_structure:
         if _dissolved(item, s, width):
             return "ignore", f"{DISSOLVED}: structure_raw {item.structure_raw:.2f} < {s.keep_structure_raw:g}"
         unread = _fact(facts, UNREAD)
         return ("ignore", unread) if unread else ("keep", None)
-    if structure < s.lost_structure and AROUND not in facts:
+    if structure < s.lost_structure and AROUND not in facts and not _is_small(item, s):
         return "lost", f"{VANISHED}: structure {structure:.2f} < {s.lost_structure:g} where its surroundings are kept"
     return "ignore", f"{HIDDEN}: structure {structure:.2f} < {s.keep_structure:g}"
 
 
 def _is_tiny(item: ObjectVerdict, s: ValidationSettings) -> bool:
-    w, h = item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1]
-    return item.kind not in ("polyline", "stuff") and min(w, h) < s.min_side_px
+    return item.kind not in ("polyline", "stuff") and _shortest(item) < s.min_side_px
+
+
+def _is_small(item: ObjectVerdict, s: ValidationSettings) -> bool:
+    return item.kind not in ("polyline", "stuff") and _shortest(item) < s.min_lost_side_px
+
+
+def _shortest(item: ObjectVerdict) -> float:
+    return min(item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1])
 
 
 def _dissolved(item: ObjectVerdict, s: ValidationSettings, width: int) -> bool:

@@ -20,6 +20,7 @@ class ValidationSettings(BaseModel):
         72, ge=1, description="latent cells in an image's width at working size (288 / 4 for the small models)"
     )
     min_side_px: float = Field(8.0, ge=0, description="smaller objects are too tiny to judge")
+    min_lost_side_px: float = Field(16.0, ge=0, description="smaller objects are at worst ignored, but for a changed signal")
     max_shift_px: float = Field(3.0, gt=0, description="a label moved by more is lost")
     max_shift_of_size: float = Field(
         0.012, ge=0, description="the same as a share of the object's longer side: large ones are measured small"

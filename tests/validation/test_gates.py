@@ -43,6 +43,8 @@ def measured(structure: float | None, **given) -> ObjectVerdict:
         (measured(0.8, reason=f"kept | {gates.CROWD}"), "ignore", gates.CROWD),
         (measured(None, reason=f"kept | {gates.FLAT_SOURCE}"), "ignore", gates.FLAT_SOURCE),
         (measured(0.8, bbox=(10.0, 10.0, 13.0, 60.0)), "ignore", gates.TINY),
+        (measured(0.02, bbox=(10.0, 10.0, 22.0, 60.0)), "ignore", gates.HIDDEN),
+        (measured(0.8, shift_px=9.0, bbox=(10.0, 10.0, 22.0, 60.0)), "ignore", gates.MOVED),
         (measured(0.8, structure_raw=-0.2), "ignore", gates.DISSOLVED),
     ],
 )
