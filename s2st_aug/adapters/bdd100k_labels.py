@@ -48,8 +48,8 @@ def _labels(record: dict[str, Any], where: str) -> list[Any]:
 def _object(label: Any, where: str, prefix: str, index: int) -> SceneObject:
     if not isinstance(label, dict):
         raise LabelError(f"{where}: expected a label (an object), found {type(label).__name__}")
-    attributes = label.get("attributes") if isinstance(label.get("attributes"), dict) else {}
-    flags = {str(k).lower(): v for k, v in attributes.items()}
+    attributes = label.get("attributes")
+    flags = {str(k).lower(): v for k, v in attributes.items()} if isinstance(attributes, dict) else {}
     shape = _shape(label, where)
     return SceneObject(
         object_id=prefix + str(label.get("id", index)),

@@ -20,7 +20,7 @@ from s2st_aug.adapters.label_images import read_label_image
 from s2st_aug.adapters.names import IMAGE_SUFFIXES, list_files, safe_name, unique_ids
 from s2st_aug.adapters.tree import FilesByStem, file_key, tree_of
 from s2st_aug.errors import LabelError
-from s2st_aug.records.scene import Scene, SceneObject
+from s2st_aug.records.scene import ObjectKind, Scene, SceneObject
 
 _SUFFIX = "_leftImg8bit"
 LABEL_KINDS = ("polygons", "instance_ids", "label_ids")
@@ -108,7 +108,7 @@ def _by_code(mask: np.ndarray, code: int) -> SceneObject | None:
     label = BY_ID.get(code // 1000 if code >= 1000 else code)
     if label is None or label.name in NOT_JUDGED:
         return None
-    kind = "mask" if label.instances else "stuff"
+    kind: ObjectKind = "mask" if label.instances else "stuff"
     return SceneObject(str(code), kind, label.name, mask_box(mask), mask=mask, crowd=label.instances and code < 1000)
 
 

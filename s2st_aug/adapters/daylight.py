@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from s2st_aug.errors import UnreadableImage
 from s2st_aug.records.scene import Scene
 
+log = logging.getLogger(__name__)
 DARK = 64.0
 """Mean luma (0..255) under which an image is no day: chosen on the real photos of ../shared/data, see docs/formats.md."""
 _SIDE = 128
@@ -50,3 +52,13 @@ def suspects(root: Path, scenes: Iterable[Scene], *, dark: float = DARK) -> Iter
             continue
         if luma < dark:
             yield Suspect(scene, luma)
+
+
+def without_suspects(root: Path, scenes: Iterable[Scene]) -> Iterator[Scene]:
+    """The scenes that are bright or cannot be read; each suspect is named in the log and skipped."""
+    for scene in scenes:
+        found = next(suspects(root, [scene]), None)
+        if found is None:
+            yield scene
+        else:
+            log.warning("%s: tagged as day, mean luma %.0f is under %.0f: skipped", scene.scene_id, found.luma, DARK)

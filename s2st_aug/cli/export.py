@@ -49,12 +49,12 @@ def export(
 
     summary = export_run(
         run,
-        format.value,  # type: ignore[arg-type]
+        format.value,
         out,
         accepted_only=accepted_only,
         mix=mix,
-        image_format=image_format.value if image_format else None,  # type: ignore[arg-type]
-        link=link.value,  # type: ignore[arg-type]
+        image_format=image_format.value if image_format else None,
+        link=link.value,
         balance=balance,
     )
     console.print(f"{summary.real} real and {summary.synthetic} synthetic images in {summary.format} form, {summary.files} files: {out}")

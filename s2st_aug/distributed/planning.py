@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from s2st_aug.adapters import load_card, read_scenes
+from s2st_aug.adapters.daylight import without_suspects
 from s2st_aug.config.augment import AugmentConfig, DatasetConfig
 from s2st_aug.errors import DatasetError
 from s2st_aug.images import sha256_file
@@ -35,6 +36,8 @@ def plan_batches(
     """Batches of scenes in order, `without` the scene ids that are planned already; a stream, so memory does not grow."""
     observe = _Observer(Path(config.dataset.root), check_sources=check_sources)
     scenes = (s for s in selected_scenes(config.dataset) if s.scene_id not in without)
+    if check_sources and "daytime" in config.dataset.select.get("timeofday", ()):
+        scenes = without_suspects(Path(config.dataset.root), scenes)
     for group in _groups(scenes, config.cluster.batch_size):
         planned = tuple(observe.all(group))
         yield PlannedBatch(batch_key(plan_sha256, planned), planned, tuple(domains for _ in planned))

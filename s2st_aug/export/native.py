@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
+import numpy as np
+
 from s2st_aug.adapters import bdd100k, read_objects
 from s2st_aug.adapters.cards import LabelTree
 from s2st_aug.adapters.json_stream import parse_record, read_span
@@ -29,6 +31,7 @@ def export_native(job: Job) -> None:
     """Every scene and variant of the job; raises CheckFailed where a file is not the one that the run was made from."""
     writer = _Native(job)
     for scene in job.scenes():
+        writer.begin()
         if scene.scene_id in job.selection.sources:
             writer.source(scene)
         for variant in job.selection.variants.get(scene.scene_id, ()):
@@ -42,10 +45,22 @@ class _Native:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.lists: dict[str, ListWriter] = {}
+        self._records: dict[str, bytes] = {}  # of the scene at hand: read once for the source and all variants
 
     def close(self) -> None:
         for writer in self.lists.values():
             writer.close()
+
+    def begin(self) -> None:
+        """A new scene."""
+        self._records.clear()
+
+    def _record(self, reference: str) -> bytes:
+        if reference not in self._records:
+            path, key = split_reference(reference)
+            assert key is not None
+            self._records[reference] = read_span(self.job.root / path, key)
+        return self._records[reference]
 
     def _references(self, scene: Scene) -> list[str]:
         own = [join_reference(scene.label_file, scene.label_key)] if scene.label_file else []
@@ -58,7 +73,7 @@ class _Native:
             path, key = split_reference(reference)
             tree = self._tree(scene, path)
             if key is not None and tree is not None and tree.kind == "frames":
-                self._list(path, path).append(read_span(self.job.root / path, key))
+                self._list(path, path).append(self._record(reference))
             elif path not in self.job.output.sha256:
                 self.job.output.place(path, self.job.root / path)
 
@@ -75,7 +90,7 @@ class _Native:
             elif tree.kind == "frames" and key is not None:
                 new = renaming.listed(path) if "*" in tree.path else path
                 prefix = f"{tree.name}/" if index else ""
-                data = read_span(self.job.root / path, key)
+                data = self._record(reference)
                 self._list(path, new).append(edit_frame(data, change, prefix, self._offset(scene, variant, index)))
             else:
                 self._file(scene, variant, tree, path, renaming.file(tree, path), change)
@@ -176,7 +191,7 @@ def _id_image(job: Job, scene: Scene, tree: LabelTree, path: str, change: Change
     return None if ignored is None or not ignored.any() else void(job.root / path, tree.kind, ignored)
 
 
-def _ignored_pixels(job: Job, scene: Scene, change: Change):  # type: ignore[no-untyped-def]
+def _ignored_pixels(job: Job, scene: Scene, change: Change) -> np.ndarray | None:
     from s2st_aug.adapters.label_images import stored_size
 
     if scene.label_file is None or scene.label_key is None:

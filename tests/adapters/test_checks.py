@@ -8,7 +8,7 @@ from PIL import Image
 
 from s2st_aug.adapters import load_card, read_scenes
 from s2st_aug.adapters.checks import check_card
-from s2st_aug.adapters.daylight import DARK, mean_luma, suspects
+from s2st_aug.adapters.daylight import DARK, mean_luma, suspects, without_suspects
 
 
 def bdd(root, names, box=(1, 2, 30, 40)):
@@ -41,13 +41,16 @@ def test_missing_and_wrong_folders_say_where_to_get_it(tmp_path):
     assert check_card(card, tmp_path)[-1].level == "error"
 
 
-def test_dark_images_tagged_day_are_suspects_and_damaged_ones_are_not(tmp_path):
+def test_dark_images_tagged_day_are_suspects_and_damaged_ones_are_not(tmp_path, caplog):
     folder = bdd(tmp_path, ["day.jpg", "night.jpg", "torn.jpg"])
     Image.fromarray(np.full((48, 64, 3), 120, np.uint8)).save(folder / "day.jpg")
     Image.fromarray(np.full((48, 64, 3), 25, np.uint8)).save(folder / "night.jpg")
     (folder / "torn.jpg").write_bytes(b"\xff\xd8 torn")
     found = list(suspects(tmp_path, read_scenes(load_card("bdd100k"), tmp_path, "train")))
     assert [(s.scene.scene_id, round(s.luma)) for s in found] == [("train/night", 25)]
+    kept = without_suspects(tmp_path, read_scenes(load_card("bdd100k"), tmp_path, "train"))
+    assert [s.scene_id for s in kept] == ["train/day", "train/torn"]
+    assert "train/night: tagged as day" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from s2st_aug.export.fakes import write_run
 
 SCRIPTS = Path(__file__).parent / "clients"
 CLIENTS = {
-    "scalabel": ["scalabel", "bdd100k", "pydantic<2", "numpy<2"],
+    "scalabel": ["scalabel", "bdd100k", "pydantic<2"],
     "cityscapesscripts": ["cityscapesscripts", "numpy<2", "pillow<11"],
     "supervision": ["supervision"],
     "datumaro": ["datumaro"],
