@@ -35,7 +35,7 @@ def plan_batches(
 ) -> Iterator[PlannedBatch]:
     """Batches of scenes in order, `without` the scene ids that are planned already; a stream, so memory does not grow."""
     observe = _Observer(Path(config.dataset.root), check_sources=check_sources)
-    scenes = (s for s in selected_scenes(config.dataset) if s.scene_id not in without)
+    scenes: Iterator[Scene] = (s for s in selected_scenes(config.dataset) if s.scene_id not in without)
     if check_sources and "daytime" in config.dataset.select.get("timeofday", ()):
         scenes = without_suspects(Path(config.dataset.root), scenes)
     for group in _groups(scenes, config.cluster.batch_size):

@@ -41,7 +41,8 @@ class Scene:
     `scene_id` is unique and stable within a dataset (`<split>/<name without suffix>`, with the
     video folder where there is one). `image` and `label_file` are POSIX paths relative to the
     dataset's root. `extra_files` are further label files of the scene (masks, drivable areas,
-    camera), carried on export; a record inside a larger file is `path#start:length:sha256`. `attributes` are the image's own (`timeofday`, `weather`, `scene`).
+    camera), carried on export; a record inside a larger file is `path#start:length:sha256`.
+    `attributes` are the image's own (`timeofday`, `weather`, `scene`).
     """
 
     scene_id: str
