@@ -28,16 +28,17 @@ def augment(
     dry_run_full: Annotated[bool, typer.Option("--dry-run-full", hidden=True)] = False,
     check_sources: Annotated[bool, typer.Option("--check-sources", help="Hash every source image against the plan.")] = False,
     extend: Annotated[bool, typer.Option("--extend", help="Add the dataset's new scenes to the same plan.")] = False,
+    kit: Annotated[str, typer.Option(hidden=True, help="What computes: s2st, or the engine's public fake.")] = "s2st",
 ) -> int:
     """The main job: a labelled dataset in, a run folder of checked variants out. The same command resumes a stopped run."""
     from s2st_aug.config import load_config
 
     loaded, place = load_config(config, set_ or []), run or f"runs/{config.stem}"
     if dry_run or dry_run_full:
-        return show_dry_run(loaded, full=dry_run_full)
+        return show_dry_run(loaded, kit, full=dry_run_full)
     from s2st_aug.distributed.augment import Options
 
-    return run_and_report(loaded, place, Options(address=address, extend=extend, check_sources=check_sources))
+    return run_and_report(loaded, place, Options(address=address, extend=extend, check_sources=check_sources, kit=kit))
 
 
 def run_and_report(config: AugmentConfig, place: str, options: Options) -> int:
@@ -50,11 +51,11 @@ def run_and_report(config: AugmentConfig, place: str, options: Options) -> int:
     return summary.exit_code
 
 
-def show_dry_run(config: AugmentConfig, *, full: bool) -> int:
+def show_dry_run(config: AugmentConfig, kit: str, *, full: bool) -> int:
     """Counts, cost, disk and label errors; exit code 1 where labels are bad."""
     from s2st_aug.distributed.dry_run import dry_run
 
-    estimate = dry_run(config, full=full)
+    estimate = dry_run(config, full=full, kit=kit)
     table = Table("dry run", "", title_justify="left")
     for name, value in estimate.lines():
         table.add_row(name, value)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from s2st_aug.arrays import Image
 from s2st_aug.config import AugmentConfig
+from s2st_aug.errors import UsageError, did_you_mean
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Judgement
 
@@ -72,5 +73,7 @@ KITS: dict[str, str] = {
 
 
 def find_kit(name: str) -> Kit:
-    """The kit of that name; a worker imports only its own."""
+    """The kit of that name; a worker imports only its own. Raises UsageError for an unknown one."""
+    if name not in KITS:
+        raise UsageError(f"no kit named {name!r}{did_you_mean(name, KITS)}")
     return importlib.import_module(KITS[name]).KIT

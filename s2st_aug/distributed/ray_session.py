@@ -20,6 +20,7 @@ from s2st_aug.errors import UsageError
 log = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 2 << 30
+STARTS = 3
 SPARE_CPUS = 2  # logical ones, for the light stages beside the actors
 LEAN = {
     "prestart_worker_first_driver": False,
@@ -61,8 +62,15 @@ def _start(cluster: ClusterConfig, address: str | None, num_gpus: int | None) ->
 def _init(cluster: ClusterConfig, joined: str | None, num_gpus: int | None) -> None:
     if joined:
         ray.init(address=joined, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_shipped())
-    else:
-        ray.init(**_local(cluster), num_gpus=num_gpus)
+        return
+    for again in range(STARTS):
+        try:
+            ray.init(**_local(cluster), num_gpus=num_gpus)
+            return
+        except Exception as error:  # Ray raises a bare Exception where a busy machine starts it too slowly
+            ray.shutdown()
+            if "timed out" not in str(error) or again == STARTS - 1:
+                raise RuntimeError(str(error)) from None
 
 
 def _need_gpus(cluster: ClusterConfig, address: str | None) -> None:

@@ -70,7 +70,7 @@ def conflicts(decisions: Iterable[Decision]) -> list[list[Decision]]:
 def new_only(candidates: Iterable[Decision], known: Iterable[Decision]) -> list[Decision]:
     """Candidates that are not yet known, each once; two reasons for the same act at the same time are one decision."""
     seen = {_identity(d) for d in known}
-    fresh = {}
+    fresh: dict[tuple[Any, ...], Decision] = {}
     for one in candidates:
         if _identity(one) not in seen:
             fresh.setdefault(_identity(one), one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pyarrow as pa
 
@@ -122,13 +123,18 @@ def _scene_row(planned: PlannedScene) -> dict[str, object]:
         "image": scene.image,
         "label_file": scene.label_file,
         "label_key": None if scene.label_key is None else str(scene.label_key),
-        "attributes": json.dumps(scene.attributes) if scene.attributes else "",
+        "attributes": _as_json(tuple(scene.attributes.items())),
         "extra_files": scene.extra_files,
         "label_file_sha256": planned.label_file_sha256,
         "size": planned.size,
         "mtime_ns": planned.mtime_ns,
         "sha256": planned.sha256,
     }
+
+
+@lru_cache(4096)
+def _as_json(attributes: tuple[tuple[str, str], ...]) -> str:
+    return json.dumps(dict(attributes)) if attributes else ""
 
 
 def _batch(row: dict[str, object]) -> PlannedBatch:
