@@ -207,8 +207,8 @@ def planted_feeds(index: FeedIndex, other: FeedIndex) -> list[Feed]:
         "drawn five times too often": rng.choices(real + fake * 5, k=900),
         "one domain drawn for another": rng.choices(real + night * 2, k=900),
     }
-    feeds: list[Feed] = [lambda ids=chosen: FeedReceipt(batches(ids), mix) for chosen in exact.values()]  # type: ignore[misc]
-    feeds += [lambda ids=chosen: FeedReceipt(batches(ids), mix, mode="sampled") for chosen in sampled.values()]  # type: ignore[misc]
+    feeds: list[Feed] = [lambda ids=chosen: FeedReceipt(batches(ids), mix) for chosen in exact.values()]
+    feeds += [lambda ids=chosen: FeedReceipt(batches(ids), mix, mode="sampled") for chosen in sampled.values()]
     feeds += [lambda: FeedReceipt(batches(ids), Mix.of(index, split="val"))]  # synthetic images of train in val
     return feeds
 
@@ -237,9 +237,7 @@ def _values(path: Path, measure: str) -> dict[str, list[float]]:
 
 def _against(values: Mapping[str, list[float]], baseline: str, name: str, goal: float, path: Path) -> Figure:
     if "s2st_gated" not in values or baseline not in values:
-        return undecided(
-            name, "points", goal, f"{path.name} holds no s2st_gated arm beside {baseline or 'a control'}; run `s2st-aug gain`"
-        )
+        return undecided(name, "points", goal, f"{path.name} holds no s2st_gated arm beside {baseline or 'a control'}; run `s2st-aug gain`")
     difference = compare(values["s2st_gated"], values[baseline]).difference
     why = f"s2st_gated against {baseline}, read from the committed {path.name}, not run here"
     return measured(name, difference.mean, "points", goal, "at_least", n=difference.n, interval=_interval(difference), why=why)

@@ -115,7 +115,7 @@ def _mean(precision: np.ndarray) -> float:
 
 
 def _ground_truth(truths: Sequence[Boxes], classes: Sequence[str]) -> dict[str, Any]:
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for image_id, boxes in enumerate(truths, start=1):
         for (x1, y1, x2, y2), label in zip(boxes.xyxy.tolist(), boxes.classes.tolist(), strict=True):
             box = [x1, y1, x2 - x1, y2 - y1]

@@ -65,14 +65,15 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
         drawn = [_draw(train, counterpart, int(i), rng, real=not r) for i, r in zip(indices, replaced, strict=True)]
         made = [targets(boxes, size, len(data.classes)) for _, boxes in drawn]
         heat, geometry, weight = (torch.from_numpy(np.stack(part)) for part in zip(*made, strict=True))
-        return loss(*network(to_batch([image for image, _ in drawn])), heat, geometry, weight)
+        logits, guessed = network(to_batch([image for image, _ in drawn]))
+        return loss(logits, guessed, heat, geometry, weight)
 
     network = fit(build, loss_of, len(train.images), config.training, rng_key)
     return _test(network, data, size)
 
 
 def _test(network: nn.Module, data: DetectionData, size: tuple[int, int]) -> dict[str, float]:
-    measures = {}
+    measures: dict[str, float] = {}
     for name, root in data.test.items():
         own = evaluate(network, load(data, root, data.test_split, size), data.classes)
         measures |= {f"{name}_{key}": value for key, value in own.items()}

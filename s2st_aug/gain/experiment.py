@@ -10,7 +10,7 @@ from pathlib import Path
 from s2st_aug.distributed.experiments import run_tasks
 from s2st_aug.errors import RunFolderError
 from s2st_aug.gain import detection, external, segmentation
-from s2st_aug.gain.config import ArmName, GainConfig
+from s2st_aug.gain.config import GainConfig
 
 log = logging.getLogger(__name__)
 Measures = dict[str, float]
@@ -23,7 +23,7 @@ TASKS: dict[str, Callable[[GainConfig, str, int], Measures]] = {
 HEADLINE = {"segmentation": "miou", "detection": "ap", "external": "ap"}
 
 
-def run_experiment(config: GainConfig, *, address: str | None = None, run: Runner = run_tasks) -> dict[ArmName, list[Measures]]:
+def run_experiment(config: GainConfig, *, address: str | None = None, run: Runner = run_tasks) -> dict[str, list[Measures]]:
     """Measures per arm, in the order of `rng_keys`; one file per training under `out/results`. `run` is what spreads the trainings."""
     wanted = [(arm, key) for key in config.rng_keys for arm in config.arms]
     missing = [pair for pair in wanted if not _result_file(config, *pair).exists()]
@@ -35,9 +35,9 @@ def run_experiment(config: GainConfig, *, address: str | None = None, run: Runne
     return collect(config)
 
 
-def collect(config: GainConfig) -> dict[ArmName, list[Measures]]:
+def collect(config: GainConfig) -> dict[str, list[Measures]]:
     """What is on disk of an experiment, for arms whose every rng_key was measured."""
-    files = {arm: [_result_file(config, arm, key) for key in config.rng_keys] for arm in config.arms}
+    files: dict[str, list[Path]] = {arm: [_result_file(config, arm, key) for key in config.rng_keys] for arm in config.arms}
     return {arm: [json.loads(f.read_text())["measures"] for f in paths] for arm, paths in files.items() if all(f.exists() for f in paths)}
 
 

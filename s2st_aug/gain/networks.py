@@ -59,6 +59,7 @@ class Detector(nn.Module):
         self.trunk = Trunk(widths)
         self.heat = nn.Conv2d(widths[0], classes, 1)
         self.geometry = nn.Sequential(nn.Conv2d(widths[0], 32, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(32, 4, 1))
+        assert self.heat.bias is not None
         nn.init.constant_(self.heat.bias, -4.6)  # a centre in a hundred cells: the focal loss starts calm
 
     def forward(self, image: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b 4 h w"]]:

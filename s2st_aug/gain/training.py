@@ -31,7 +31,7 @@ def fit(
     Indices and which of them are replaced come from a generator of their own, so that all arms of one rng_key see the same order.
     """
     torch.manual_seed(sample_key(rng_key, "weights") % 2**31)
-    network = build().to(memory_format=torch.channels_last).train()
+    network = build().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
     order, rng = numpy_generator(rng_key, "order"), numpy_generator(rng_key, "changes")

@@ -205,7 +205,7 @@ class _Builder:
         return documents.sample(self.dataset_id, path, group_id(scene.scene_id), row["domain"], fields, tags)
 
 
-def measures(row: Row) -> dict[str, float | int]:
+def measures(row: Row) -> dict[str, float | int | None]:
     """What the saved views sort by. `doubt` is 1 minus the weakest kept object's structure, or the strongest
     hallucination's score where that is more: in 0..1, the least sure variant has the most."""
     kept = [o["structure"] for o in row["objects"] if o["verdict"] == "keep" and o["structure"] is not None]

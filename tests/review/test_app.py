@@ -1,18 +1,21 @@
-"""The real App in headless Chromium: slices and boxes are seen, a variant is rejected by form and by key, and export leaves it out."""
+"""The real App in headless Chromium: slices and boxes are seen, variants are rejected by form and by key, export leaves them out."""
 
 from __future__ import annotations
 
 import shutil
+import time
 
 import pytest
 
 from s2st_aug.review.fakes import FakeRun, make_run
+from s2st_aug.storage.decisions import from_table
 
 pytestmark = pytest.mark.app
 CHROMIUM = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+PATIENCE = 120_000  # ms
 
 
 @pytest.fixture(scope="module")
@@ -23,30 +26,96 @@ def page(mongo):
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM)
-        yield browser.new_page(viewport={"width": 1500, "height": 900})
+        page = browser.new_page(viewport={"width": 1500, "height": 900})
+        page.set_default_timeout(PATIENCE)
+        yield page
         browser.close()
 
 
 @pytest.fixture(scope="module")
 def app(mongo, free_port, tmp_path_factory):
-    """A run, pushed, and its App on a free port."""
-    from s2st_aug.review.app import install_plugin, launch
+    """A run, pushed, and the App on it; gives the run, the dataset and the page's address."""
+    from s2st_aug.review.app import install_plugin, running
     from s2st_aug.review.door import connect
     from s2st_aug.review.push import open_dataset, push
 
-    run = make_run(tmp_path_factory.mktemp("app") / "run", FakeRun(scenes=6, size=(640, 360), statuses=("ok",)))
+    run = make_run(tmp_path_factory.mktemp("app") / "run", FakeRun(scenes=4, size=(640, 360), statuses=("ok",)))
     push(run)
     fo = connect()
     install_plugin(fo)
     dataset = open_dataset(fo, run)
-    session = launch(fo, dataset, port=free_port)
-    yield run, dataset, session
-    session.close()
+    with running(fo, port=free_port):
+        yield run, dataset, f"http://127.0.0.1:{free_port}/datasets/{dataset.name}"
+    fo.delete_dataset(dataset.name)
 
 
-def test_reject_by_operator_and_by_key_reaches_the_run_folder(app, page):
+def eventually(check, seconds=PATIENCE / 1000):
+    """The value of `check()` once it is true; fails after a while with what it was last."""
+    end = time.monotonic() + seconds
+    while not (value := check()) and time.monotonic() < end:
+        time.sleep(0.3)
+    assert value
+    return value
 
-    run, dataset, session = app
-    page.goto(f"http://127.0.0.1:{session.server_port}/datasets/{dataset.name}")
-    page.wait_for_selector("[data-cy=looker]", timeout=60000)
-    page.screenshot(path="/tmp/shot1.png")
+
+def journals(dataset):
+    from s2st_aug.review.push import flat
+
+    view = flat(dataset)
+    view.reload()
+    return {s.variant_id: [e["decision"] for e in s.journal] for s in view if s.variant_id and s.journal}
+
+
+def test_a_person_reviews_in_the_app_and_export_follows(app, page, tmp_path):
+    from s2st_aug.cli import main
+    from s2st_aug.review.pull import pull
+
+    run, dataset, address = app
+    page.goto(address)
+    page.wait_for_selector("[data-cy=looker]")
+
+    page.keyboard.press("Shift+N")  # opens the variant of the most doubt, in the saved view
+    page.get_by_text("S2ST review").first.click()
+    panel = page.wait_for_selector("[data-cy=s2st-panel]")
+    assert "undecided" in panel.inner_text() and "0 of 8 decided" in page.locator("[data-cy=s2st-progress]").inner_text()
+    sources = [image.get_attribute("src") for image in page.locator("[data-cy=s2st-slider] img").all()]
+    assert any("images%2Fnight" in s or "images%2Frain" in s or "images/" in s for s in sources) and len(sources) == 2
+    assert page.locator("[data-cy=s2st-slider] rect").count() == 5
+
+    page.keyboard.press("Shift+R")
+    eventually(lambda: list(journals(dataset).values()) == [["reject"]])
+    eventually(lambda: page.locator("[data-cy=s2st-decision]").inner_text() == "reject")
+    rejected = next(iter(journals(dataset)))
+
+    page.keyboard.press("Shift+N")
+    eventually(lambda: page.locator("[data-cy=s2st-decision]").inner_text() == "undecided")
+    page.keyboard.press("`")  # the operator browser
+    page.keyboard.type("S2ST: reject")
+    page.get_by_text("S2ST: reject variant").first.click()
+    page.get_by_text("In your words").wait_for()
+    page.get_by_role("button", name="Execute").click()
+    eventually(lambda: sorted(journals(dataset).values()) == [["reject"], ["reject"]])
+
+    page.keyboard.press("Shift+U")
+    undone = eventually(lambda: [v for v, taken in journals(dataset).items() if taken == ["reject", "undo"]])
+    page.keyboard.press("Shift+A")
+    eventually(lambda: journals(dataset)[undone[0]] == ["reject", "undo", "accept"])
+
+    assert (pull(run).new, pull(run).new) == (4, 0)
+    by_variant = {(d.variant_id, d.decision): d for d in from_table(run.read_decisions())}
+    assert (rejected, "reject") in by_variant and by_variant[(undone[0], "reject")].reason == "label no longer true"
+    with pytest.raises(SystemExit) as stop:
+        main(["export", str(run.path), "--format", "bdd100k", "--out", str(tmp_path / "out")])
+    assert stop.value.code == 0
+    names = {row["variant_id"]: row["image"].rpartition("/")[2] for row in run.read_manifest().to_pylist()}
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 4 + 8 - 1 and names[rejected]
+
+
+def test_groups_show_their_slices_and_boxes(app, page):
+    _, _, address = app
+    page.goto(address)
+    page.wait_for_selector("[data-cy=looker]")
+    page.locator("[data-cy=looker]").first.click()
+    page.wait_for_selector("[data-cy=modal]")
+    carousel = page.locator("[data-cy=group-carousel], [data-cy=modal]").first
+    eventually(lambda: all(name in carousel.inner_text() for name in ("source", "night", "rain")))
