@@ -110,9 +110,7 @@ def street_cases(key: int, index: int) -> Iterator[Case]:
     surface, labels = surfaces(drawn), read_labels(drawn)
     names = [(CATEGORIES[o.instance.category].det or "", o) for o in labels.objects]
     objects = [
-        SceneObject(
-            str(o.instance.number), "mask", name, tuple(map(float, o.box)), (), labels.owner == o.instance.number, o.instance.signal
-        )
+        SceneObject(str(o.instance.number), "mask", name, _box(o.box), (), labels.owner == o.instance.number, _state(o.instance.signal))
         for name, o in names
         if name
     ]

@@ -1,0 +1,50 @@
+"""What a set of variants has in common and its sources do not: an ego bonnet or a watermark that references leak everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from s2st_aug.arrays import Box
+from s2st_aug.errors import UsageError
+from s2st_aug.records.verdicts import Hallucination
+from s2st_aug.validation.gradients import gradients, luma, variant_directions
+from s2st_aug.validation.patches import shrunk_to
+
+WIDTH = 160  # px that images are compared at
+LEAST_IMAGES = 8
+LEAST_GAIN = 0.4  # consensus of the variants' edges above that of the sources', in [0, 1]
+LEAST_AREA = 20  # px at WIDTH
+
+
+def pasted_everywhere(sources: Sequence[np.ndarray], variants: Sequence[np.ndarray]) -> tuple[Hallucination, ...]:
+    """Places where most variants of *different* scenes have the same edges and their sources do not, in the first source's pixels.
+
+    The score is the mean consensus there. Raises UsageError on fewer than eight pairs: a statistic of a set needs a set.
+    """
+    if len(sources) != len(variants) or len(sources) < LEAST_IMAGES:
+        raise UsageError(f"common overlays need at least {LEAST_IMAGES} pairs; got {len(sources)} sources and {len(variants)} variants")
+    gain = consensus(variants) - consensus(sources)
+    joined = cv2.dilate((gain > LEAST_GAIN).astype(np.uint8), np.ones((5, 5), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined)
+    k = sources[0].shape[1] / WIDTH
+    found = [Hallucination(_box(stats[n], k), "overlay", float(gain[(labels == n) & (gain > LEAST_GAIN)].mean())) for n in range(1, count)]
+    large = [h for h, s in zip(found, stats[1:count], strict=True) if s[cv2.CC_STAT_AREA] >= LEAST_AREA]
+    return tuple(sorted(large, key=lambda h: -h.score))
+
+
+def consensus(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Length of the mean edge direction of a set at each pixel, in [0, 1]: 1 where all have one and the same edge."""
+    height = max(8, round(images[0].shape[0] * WIDTH / images[0].shape[1]))
+    fields = []
+    for image in images:
+        grey = gradients(luma(shrunk_to(image, (WIDTH, height))))
+        fields.append(variant_directions(grey.x, grey.y))
+    return np.linalg.norm(np.mean(fields, axis=0), axis=-1)
+
+
+def _box(row: np.ndarray, k: float) -> Box:
+    x, y, w, h = (float(v) * k for v in row[:4])
+    return x, y, x + w, y + h
