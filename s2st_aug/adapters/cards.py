@@ -9,11 +9,11 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from s2st_aug.adapters.yaml_text import parse_yaml
 from s2st_aug.errors import DatasetError, did_you_mean
 
 _PACKAGED = Path(__file__).parent / "cards"
 _CHECKOUT = Path(__file__).parents[2] / "datasets"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Adapter = Literal["bdd100k", "cityscapes", "coco", "yolo", "kitti"]
 
 
@@ -75,7 +75,7 @@ def load_card(name_or_path: str | Path) -> Card:
 @lru_cache(maxsize=32)
 def _read(path: Path, changed: int) -> Card:
     try:
-        return Card.model_validate(yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_LOADER))
+        return Card.model_validate(parse_yaml(path.read_text(encoding="utf-8-sig")))
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors())
         raise DatasetError(f"dataset card {path}: {problems}") from None

@@ -17,6 +17,7 @@ from s2st_aug.adapters.kitti import coordinate, decoded
 from s2st_aug.adapters.label_images import upright_size
 from s2st_aug.adapters.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of, unique
 from s2st_aug.adapters.tree import file_key
+from s2st_aug.adapters.yaml_text import parse_yaml
 from s2st_aug.errors import DatasetError, LabelError
 from s2st_aug.records.scene import Scene, SceneObject
 
@@ -92,7 +93,7 @@ def _parsed(path: Path, changed: int) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LIMIT:
             raise DatasetError(f"{path}: larger than {_LIMIT} bytes")
-        data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        data = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: cannot be read: {' '.join(str(error).split())[:160]}") from None
     if not isinstance(data, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 import zlib
 
 import pytest
@@ -15,7 +16,7 @@ from s2st_aug.adapters.json_skim import outline
 from s2st_aug.adapters.label_images import read_label_image, stored_size
 from s2st_aug.adapters.run_lengths import decode
 from s2st_aug.benchmarks.fuzz import fuzz
-from s2st_aug.errors import LabelError
+from s2st_aug.errors import DatasetError, LabelError
 
 VALUES = st.recursive(
     st.none() | st.integers() | st.text('{}[]"\\,:aé ') | st.floats(allow_nan=True),
@@ -83,7 +84,7 @@ def test_one_record_larger_than_the_limit_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "labels/det_20/det_train.json"
     path.parent.mkdir(parents=True)
     path.write_text('[{"name": "a.jpg", "x": "' + "y" * 100_000 + '"}]')
-    with pytest.raises(json_stream.DatasetError, match="larger than"):
+    with pytest.raises(DatasetError, match="larger than"):
         list(read_scenes(load_card("bdd100k"), tmp_path, "train"))
 
 
@@ -97,6 +98,16 @@ def test_a_yaml_bomb_in_data_yaml_is_refused(tmp_path):
     (scene,) = read_scenes(load_card("yolo"), tmp_path, "train")
     with pytest.raises(LabelError):
         read_objects(load_card("yolo"), tmp_path, scene)
+
+
+@pytest.mark.parametrize("text", ["names: " + "[" * 3000, "names: " + "{a: " * 3000, "names: " + "- " * 3000 + "x"])
+def test_deep_yaml_is_refused_at_once(tmp_path, text):
+    """Found by fuzzing: PyYAML took minutes over three kilobytes of brackets."""
+    (tmp_path / "data.yaml").write_text(text)
+    started = time.process_time()
+    with pytest.raises(DatasetError, match="nested deeper"):
+        list(read_scenes(load_card("yolo"), tmp_path, "train"))
+    assert time.process_time() - started < 1
 
 
 def test_sizes_come_from_headers_alone(tmp_path):

@@ -180,6 +180,9 @@ def test_supervision_reads_it(tmp_path, native, ask, source, target):
 @pytest.mark.parametrize("target", ["coco", "kitti", "cityscapes", "yolo"])
 def test_datumaro_reads_it(tmp_path, native, ask, target):
     out = exported(tmp_path, native, "cityscapes" if target == "cityscapes" else "bdd100k", target)
+    if target == "coco":  # Datumaro wants the images below `images`, other loaders the folders of COCO's own zip files
+        (out / "images").mkdir()
+        (out / "images/train2017").symlink_to(out / "train2017")
     said = ask("datumaro", "read_datumaro.py", target, out)
     assert said["n"] == 2
     assert len(set(said["annotations"])) == 1
