@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 QUANTILES = 128
 BANDS = 3
-INVERSION_STEPS = 20
+INVERSION_STEPS = 10
 MOST = 200  # photos of a folder that enter the statistics, evenly taken
 DAY_PROMPT = "a street by day"
 HELD_OUT = 5  # every fifth part of a folder, by sequence, is kept for the discriminant

@@ -66,7 +66,7 @@ class Recipe(_Part):
     out: Path
     source_prompt: str
     sources: dict[str, list[str]]
-    most: int = 32  # photos of each folder that enter the statistics
+    most: int = 12  # photos of each folder that enter the statistics
     scenes: SceneRecipe = SceneRecipe()
     scenes_folder: Path = Path("runs/domain-scenes")
     domains: dict[str, DomainRecipe]
