@@ -23,7 +23,7 @@ def status(
 ) -> int:
     """Progress, rate, time left and failures of a run folder, from its files alone."""
     while True:
-        report = _report(run)
+        report = report_of(run)
         if json_:
             print_json(report)
         else:
@@ -33,7 +33,7 @@ def status(
         time.sleep(WATCH_SECONDS)
 
 
-def _report(place: str) -> dict[str, Any]:
+def report_of(place: str) -> dict[str, Any]:
     """The snapshot with what follows from it; a `running` state without a living holder of the lock is `interrupted`."""
     from s2st_aug.storage.lock import is_live, read_holder
     from s2st_aug.storage.progress import read_snapshot

@@ -60,28 +60,50 @@ class Options:
     watch: Callable[[Snapshot], None] = lambda snapshot: None
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A start that is ready to compute: what the workers are told, what is left, and the books so far."""
+
+    orders: Orders
+    pending: list[str]
+    progress: Progress
+
+
 def augment(config: AugmentConfig, run: Path | str, options: Options = Options()) -> RunSummary:
     """Run or resume; raises UsageError before anything is started, and nothing for a bad sample."""
     folder = RunFolder(run)
     config = with_absolute_root(config)
     identity = find_kit(options.kit).identify(config)
+    _refuse(folder, config, identity, options)
+    with RunLock(folder) as lock:
+        ready = prepare(config, folder, options, identity, place=str(run))
+        stopped = ""
+        if ready.pending:
+            stopped = Running(ready.orders, options, folder, ready.progress, lock).run(ready.pending)
+        return _finish(folder, ready.progress, stopped)
+
+
+def prepare(config: AugmentConfig, folder: RunFolder, options: Options, identity: Identity, *, place: str = "") -> Prepared:
+    """All that comes before the first batch: sweep, plan or take up the plan, gather, find what is left. Takes no lock."""
+    wanted = plan_hash(config, identity.model_sha256, identity.profiles)
+    _sweep(folder)
+    if folder.exists():
+        finish_replacement(folder)
+    info = _planned(folder, config, identity, wanted, options)
+    config = _first_batch_size(config, info)
+    orders = orders_of(folder, place or folder.place, config, identity, info, options.kit)
+    gather(folder)
+    done = standing(folder, config.cluster.attempts)
+    pending = _write_pending(folder, tuple(identity.profiles), done)
+    return Prepared(orders, pending, Progress(folder, _first_snapshot(folder, info, len(identity.profiles), done)))
+
+
+def _refuse(folder: RunFolder, config: AugmentConfig, identity: Identity, options: Options) -> None:
+    """Everything that a user can have got wrong, before a lock or a file is made."""
     wanted = plan_hash(config, identity.model_sha256, identity.profiles)
     if folder.exists():
         _refuse_other_plan(folder.run_json(), wanted, config, identity, options)
     _refuse_run_inside_dataset(folder, config)
-    with RunLock(folder) as lock:
-        _sweep(folder)
-        if folder.exists():
-            finish_replacement(folder)
-        info = _planned(folder, config, identity, wanted, options)
-        config = _first_batch_size(config, info)
-        orders = orders_of(folder, str(run), config, identity, info, options.kit)
-        gather(folder)
-        done = standing(folder, config.cluster.attempts)
-        pending = _write_pending(folder, tuple(identity.profiles), done)
-        progress = Progress(folder, _first_snapshot(folder, info, len(identity.profiles), done))
-        stopped = Running(orders, options, folder, progress, lock).run(pending) if pending else ""
-        return _finish(folder, progress, stopped)
 
 
 def with_absolute_root(config: AugmentConfig) -> AugmentConfig:
