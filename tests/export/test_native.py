@@ -289,3 +289,66 @@ def test_a_scene_whose_image_is_absent_is_left_out(tmp_path):
     bdd(tmp_path, json.dumps(frames))
     summary = export_run(run_over(tmp_path, "bdd100k"), "bdd100k", tmp_path / "out")
     assert (summary.real, summary.synthetic) == (1, 1)
+
+
+def test_coco_keypoints_and_panoptic_files_go_along(tmp_path):
+    coco(tmp_path)
+    root = tmp_path / "data/annotations"
+    main = json.loads((root / "instances_train2017.json").read_text())
+    person = {"id": 70, "image_id": 9, "category_id": 3, "bbox": [1, 2, 3, 4], "keypoints": [1, 2, 2], "num_keypoints": 1}
+    (root / "person_keypoints_train2017.json").write_text(json.dumps(main | {"annotations": [person]}))
+    segments = [{"id": 258, "category_id": 3, "iscrowd": 0}, {"id": 5, "category_id": 3, "iscrowd": 0}]
+    panoptic = main | {"annotations": [{"image_id": 9, "file_name": "a.png", "segments_info": segments}]}
+    (root / "panoptic_train2017.json").write_text(json.dumps(panoptic))
+    image(root, "panoptic_train2017/a.png")
+    run = run_over(tmp_path, "coco", verdicts=ignoring("panoptic/5", "keypoints/70"))
+    export_run(run, "coco", tmp_path / "out")
+    out = tmp_path / "out/annotations"
+    points, whole = (json.loads((out / f"{n}_train2017.json").read_text()) for n in ("person_keypoints", "panoptic"))
+    assert [(a["image_id"], a["keypoints"], a.get("iscrowd")) for a in points["annotations"]] == [(9, [1, 2, 2], None), (10, [1, 2, 2], 1)]
+    assert [i["id"] for i in points["images"]] == [i["id"] for i in whole["images"]] == [9, 10]
+    real, night = whole["annotations"]
+    assert real == panoptic["annotations"][0]
+    assert (night["image_id"], night["file_name"], [s["iscrowd"] for s in night["segments_info"]]) == (10, "a__night.png", [0, 1])
+    assert (out / "panoptic_train2017/a__night.png").read_bytes() == (root / "panoptic_train2017/a.png").read_bytes()
+
+
+def test_decisions_reject_accept_and_touch_single_labels(tmp_path):
+    from datetime import UTC, datetime
+
+    from s2st_aug.storage.decisions import Decision, to_table
+    from s2st_aug.storage.naming import variant_id
+
+    bdd(tmp_path)
+    folder = write_run(tmp_path / "run", load_card("bdd100k"), tmp_path / "data", domains=("night", "rain"))
+    night, rain = (variant_id("train/a b", d) for d in ("night", "rain"))
+    time = datetime(2026, 1, 2, tzinfo=UTC)
+    said = [
+        Decision(night, None, "accept", "r", time),
+        Decision(rain, None, "accept", "r", time),
+        Decision(rain, None, "reject", "q", time),
+    ]
+    folder.append_decisions(to_table([*said, Decision(night, "2", "reject", "r", time)]))
+    for only in (False, True):
+        summary = export_run(tmp_path / "run", "bdd100k", tmp_path / "out", accepted_only=only)
+        assert (summary.real, summary.synthetic) == (1, 1)
+    _, variant = exported_records(tmp_path / "out")
+    assert variant.count('"ignored": true') == 1
+    assert '"name":"a b__night.jpg"' in variant
+
+
+def test_balance_takes_as_many_of_every_domain(tmp_path):
+    from datetime import UTC, datetime
+
+    from s2st_aug.storage.decisions import Decision, to_table
+    from s2st_aug.storage.naming import variant_id
+
+    put(tmp_path, "data/labels/det_20/det_train.json", json.dumps([json.loads(RECORD) | {"name": f"{i}.jpg"} for i in range(3)]))
+    for i in range(3):
+        image(tmp_path, f"data/images/100k/train/{i}.jpg")
+    folder = write_run(tmp_path / "run", load_card("bdd100k"), tmp_path / "data", domains=("night", "rain"))
+    time = datetime(2026, 1, 2, tzinfo=UTC)
+    folder.append_decisions(to_table([Decision(variant_id(f"train/{i}", "rain"), None, "reject", "r", time) for i in (0, 1)]))
+    export_run(tmp_path / "run", "bdd100k", tmp_path / "out", balance=True)
+    counts = json.loads((tmp_path / "out/s2st_aug.lock.json").read_bytes())["counts"]["train"]["bdd100k"]
+    assert (counts["night"]["images"], counts["rain"]["images"], counts["source"]["images"]) == (1, 1, 3)

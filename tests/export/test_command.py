@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from s2st_aug.adapters import load_card
+from s2st_aug.cli import main
+from s2st_aug.export.fakes import write_run
+
+
+def called(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main(["export", *map(str, arguments)])
+    return int(stopped.value.code or 0)
+
+
+def test_export_says_what_it_wrote(tmp_path, native, capsys):
+    root, split = native("bdd100k")
+    write_run(tmp_path / "run", load_card("bdd100k"), root, split)
+    assert called(tmp_path / "run", "--format", "kitti", "--out", tmp_path / "out", "--link", "hard", "--mix", "0.5") == 0
+    said = capsys.readouterr().out
+    assert "1 real and 1 synthetic images in kitti form" in said
+    assert "loss_report.json" in said
+    assert (tmp_path / "out/s2st_aug.lock.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("more", "clue"),
+    [
+        (["--format", "pascal"], "pascal"),
+        (["--format", "coco", "--mix", "1.5"], "from 0 to 1"),
+        (["--format", "coco", "--accepted-only"], "nothing to export"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(tmp_path, native, capsys, more, clue):
+    root, split = native("bdd100k")
+    write_run(tmp_path / "run", load_card("bdd100k"), root, split)
+    assert called(tmp_path / "run", "--out", tmp_path / "out", *more) == 2
+    said = capsys.readouterr().err
+    assert clue in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_run_folder_is_exit_2(tmp_path):
+    assert called(tmp_path, "--format", "coco", "--out", tmp_path / "out") == 2
