@@ -188,3 +188,16 @@ def test_every_gain_config_of_the_repository_loads(repo):
     assert len(paths) >= 3
     for path in paths:
         load_config(path)
+
+
+def test_the_benchmark_reads_committed_results_and_says_so(tmp_path):
+    import json
+
+    from s2st_aug.benchmarks.feed import gain_figures
+
+    runs = {"real_only": [20.0, 21.0, 22.0], "colour_transfer": [30.0, 30.0, 31.0], "copies": [20.0] * 3, "s2st_gated": [37.0, 37.0, 38.5]}
+    (tmp_path / "a.json").write_text(json.dumps({"results": {arm: [{"miou": v} for v in values] for arm, values in runs.items()}}))
+    miou, control, lights = gain_figures(tmp_path / "a.json", tmp_path / "none.json")
+    assert (miou.value, miou.holds, miou.n) == (pytest.approx(16.5), True, 3)
+    assert control.value == pytest.approx(37.5 - 91 / 3) and "colour_transfer" in control.why and "not run here" in control.why
+    assert lights.holds is None and lights.why
