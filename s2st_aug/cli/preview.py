@@ -133,8 +133,7 @@ def _try_scene(scene_id: str, source: Source, name: str, config: AugmentConfig, 
 
 
 def _write(place: Path, title: str, sources: dict[str, Source], tried: Sequence[Tried]) -> None:
-    import PIL.Image
-
+    from s2st_aug.images import encode_png
     from s2st_aug.report.sheet import VERDICT_LEGEND, draw_sheet
 
     columns = list(dict.fromkeys((t.domain, t.setting) for t in tried))
@@ -143,7 +142,7 @@ def _write(place: Path, title: str, sources: dict[str, Source], tried: Sequence[
     heads = ["source", *(f"{d} {s}".strip() for d, s in columns)]
     sheet = draw_sheet(f"{title}, preview · synthetic images", heads, rows, legend=VERDICT_LEGEND)
     place.parent.mkdir(parents=True, exist_ok=True)
-    PIL.Image.fromarray(sheet).save(place)
+    place.write_bytes(encode_png(sheet, compression=6))
 
 
 def _source_cell(scene_id: str, source: Source) -> Cell:

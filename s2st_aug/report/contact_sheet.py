@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import PIL.Image
 
 from s2st_aug.arrays import Image
 from s2st_aug.errors import RunFolderError, S2STError
-from s2st_aug.images import read_image
+from s2st_aug.images import encode_png, read_image
 from s2st_aug.report.labels import source_outlines
 from s2st_aug.report.palette import STATUSES, VERDICTS
 from s2st_aug.report.sheet import VERDICT_LEGEND, Cell, Outline, draw_sheet
@@ -32,9 +30,7 @@ def write_contact_sheet(run: Path | str, *, limit: int = 12) -> Path:
     picture becomes a grey cell that says so. Raises RunFolderError for no run or an empty manifest.
     """
     folder = RunFolder(run)
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(contact_sheet(folder, limit=limit)).save(buffer, "PNG", optimize=True)
-    folder.store.write_many({NAME: buffer.getvalue()})
+    folder.store.write_many({NAME: encode_png(contact_sheet(folder, limit=limit), compression=6)})
     return folder.path / NAME
 
 

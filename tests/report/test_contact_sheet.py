@@ -30,6 +30,7 @@ def test_the_sheet_has_a_row_per_scene_and_a_column_per_domain(run: Path) -> Non
     path = write_contact_sheet(run)
     assert path == run / "contact_sheet.png"
     sheet = read_image(path)
+    assert b"Synthetic" in path.read_bytes()
     assert sheet.shape[1] == GAP + 3 * (WIDTH + GAP)
     assert cell(sheet, 0, 0).mean() > cell(sheet, 0, 2).mean() > cell(sheet, 0, 1).mean()
 
