@@ -62,7 +62,7 @@ def mongod(folder: Path) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         del os.environ["FIFTYONE_DATABASE_URI"]
 
 
@@ -82,12 +82,12 @@ def _free_port() -> int:
 
 
 def _wait_for(port: int) -> None:
-    for _ in range(100):
+    for _ in range(1200):
         with socket.socket() as one:
             if one.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
-    raise MissingDependency("mongod did not answer within ten seconds")
+    raise MissingDependency("mongod did not answer within two minutes")
 
 
 def push_seconds(folder: Path, *, variants: int) -> Figure:

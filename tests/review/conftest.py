@@ -28,10 +28,12 @@ def mongo(tmp_path_factory):
     os.environ |= SETTINGS | {"FIFTYONE_DATABASE_URI": f"mongodb://127.0.0.1:{port}", "FIFTYONE_PLUGINS_DIR": str(folder / "plugins")}
     command = [program, "--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1", "--wiredTigerCacheSizeGB", "0.3"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _wait_for(port)
-    yield port
-    process.terminate()
-    process.wait(20)
+    try:
+        _wait_for(port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +49,7 @@ def _free_port() -> int:
 
 
 def _wait_for(port: int) -> None:
-    for _ in range(100):
+    for _ in range(1200):  # a busy machine takes its time
         with socket.socket() as one:
             if one.connect_ex(("127.0.0.1", port)) == 0:
                 return

@@ -70,6 +70,7 @@ def test_groups_show_their_slices_and_boxes(app, page):
     _, _, address = app
     page.goto(address)
     page.wait_for_selector("[data-cy=looker]")
+    page.get_by_text("Dismiss").click()  # FiftyOne's own advertisement, once per browser
     page.locator("[data-cy=looker]").first.click()
     page.wait_for_selector("[data-cy=modal]")
     eventually(lambda: page.locator("[data-cy=modal] [data-cy=looker], [data-cy=modal] canvas").count() >= 3)
