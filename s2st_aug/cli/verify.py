@@ -21,9 +21,11 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Move what is wrong to quarantine/, so that resuming makes it again.")] = False,
 ) -> int:
     """Check every promise of a run folder against its files; exit 0 only if all hold, 3 otherwise."""
+    from s2st_aug.storage.generations import finish_replacement
     from s2st_aug.storage.lock import RunLock
     from s2st_aug.storage.repair import repair as mend
     from s2st_aug.storage.run_folder import RunFolder
+    from s2st_aug.storage.shards import gather
     from s2st_aug.storage.verify import verify as check
 
     folder = RunFolder(run)
@@ -31,6 +33,8 @@ def verify(
     mended = 0
     if repair and report.findings:
         with RunLock(folder):
+            finish_replacement(folder)
+            gather(folder)
             mended = mend(folder, check(folder))
             report = check(folder)
     _show(report, mended) if not json_ else print_json(_plain(report, mended))

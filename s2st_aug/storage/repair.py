@@ -17,7 +17,10 @@ MENDED = ("missing", "extra", "torn", "doubled", "foreign", "left")
 
 
 def repair(run: RunFolder, report: VerifyReport) -> int:
-    """Sets aside every file and row that a finding names; the number of findings dealt with. Sources are never touched."""
+    """Sets aside every file and row that a finding names; the number of findings dealt with. Sources are never touched.
+
+    `report` is of a gathered run: a shard that waits would be taken for new work of its batch.
+    """
     where = f"{QUARANTINE}/{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
     mended = [f for f in report.findings if f.kind in MENDED and (f.image or f.key)]
     keys = {f.key for f in mended if f.key}
@@ -44,9 +47,10 @@ def _drop_rows(run: RunFolder, keys: Collection[str], where: str) -> set[str]:
 
 
 def _rewrite(run: RunFolder, part: str, rows: pa.Table) -> None:
-    """The part without its bad rows; the shards that it took stay named."""
-    if rows.num_rows or part == FAILED_PART or (rows.schema.metadata or {}).get(TAKEN):
-        run.store.write_many({part: parquet_bytes(rows)})
+    """The part without its bad rows. It forgets which shards it took: their batches will be committed again by those names."""
+    kept = {k: v for k, v in (rows.schema.metadata or {}).items() if k != TAKEN}
+    if rows.num_rows or part == FAILED_PART:
+        run.store.write_many({part: parquet_bytes(rows.replace_schema_metadata(kept))})
     else:
         run.store.delete(part)
 

@@ -1,0 +1,193 @@
+"""status, verify, regate, merge and migrate on run folders made by the engine's fake, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from s2st_aug.cli import main
+from s2st_aug.distributed.augment import Options, prepare, with_absolute_root
+from s2st_aug.distributed.commit import CommitStage
+from s2st_aug.distributed.fake_dataset import make_config, make_dataset
+from s2st_aug.distributed.judge import JudgeStage
+from s2st_aug.distributed.kit import find_kit
+from s2st_aug.distributed.ray_session import Desk
+from s2st_aug.distributed.translate import TranslateStage
+from s2st_aug.storage.generations import replace_manifest
+from s2st_aug.storage.plan import read_plan, table_to_batches
+from s2st_aug.storage.run_folder import RunFolder
+from s2st_aug.storage.shards import gather
+
+
+def call(*words: object) -> int:
+    """The exit code of `s2st-aug WORDS`."""
+    with pytest.raises(SystemExit) as end:
+        main([str(w) for w in words])
+    return int(end.value.code or 0)
+
+
+def run_without_ray(config, place: Path, batches: slice = slice(None)) -> RunFolder:
+    """What the engine does, in this process, for some of the batches."""
+    config, folder = with_absolute_root(config), RunFolder(place)
+    ready = prepare(config, folder, Options(kit="fake"), find_kit("fake").identify(config))
+    translate, judge, commit = TranslateStage(ready.orders, Desk()), JudgeStage(ready.orders), CommitStage(ready.orders)
+    for table in read_plan(folder):
+        for batch in table_to_batches(table)[batches]:
+            receipt = commit(judge(translate(batch)))
+            ready.progress.add(receipt.statuses, receipt.reasons, receipt.actor)
+    gather(folder)
+    for name in list(folder.store.names(".state/pending")):
+        folder.store.delete(name)
+    ready.progress.write("finished" if batches == slice(None) else "running")
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path):
+    return make_config(make_dataset(tmp_path / "data", 6), cluster={"batch_size": 2})
+
+
+@pytest.fixture
+def run(config, tmp_path) -> RunFolder:
+    return run_without_ray(config, tmp_path / "run")
+
+
+def test_verify_says_that_every_promise_holds(run, capsys):
+    assert call("verify", run.place, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["holds"], report["rows"], report["torn"]) == (True, 12, 0)
+
+
+def test_verify_repair_and_resume_mend_a_torn_image(run, config, capsys):
+    image = run.path / "images/night/train/f000003.png"
+    before = image.read_bytes()
+    image.write_bytes(before[:50])
+    assert call("verify", run.place) == 3
+    assert "torn: images/night/train/f000003.png" in capsys.readouterr().err
+    assert call("verify", run.place, "--repair") == 3
+    assert "11 of 12" in capsys.readouterr().out
+    run_without_ray(config, run.path, slice(0, 0))  # takes up the plan, does nothing
+    ready = prepare(with_absolute_root(config), run, Options(kit="fake"), find_kit("fake").identify(config))
+    (left,) = [b for name in ready.pending for b in table_to_batches(pq.read_table(run.path / name))]
+    assert sorted(left.todo) == [(), ("night",)]
+    CommitStage(ready.orders)(JudgeStage(ready.orders)(TranslateStage(ready.orders, Desk())(left)))
+    gather(run)
+    assert image.read_bytes() == before
+    assert call("verify", run.place) == 0
+
+
+def test_verify_of_no_run_folder_is_wrong_usage(tmp_path, capsys):
+    assert call("verify", tmp_path / "nothing") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_status_reads_the_files_alone(config, tmp_path, capsys):
+    run_without_ray(config, tmp_path / "half", slice(0, 2))
+    (tmp_path / "data").rename(tmp_path / "gone")
+    start = time.perf_counter()
+    assert call("status", tmp_path / "half", "--json") == 0
+    assert time.perf_counter() - start < 5
+    report = json.loads(capsys.readouterr().out)
+    assert (report["state"], report["done"], report["left"], report["eta_seconds"]) == ("interrupted", 8, 4, None)
+    assert call("status", tmp_path / "half") == 0
+    assert "interrupted: 8 of 12" in capsys.readouterr().out
+
+
+def test_regate_judges_anew_and_keeps_the_old_manifest(run, tmp_path, capsys):
+    images = {p: p.read_bytes() for p in run.path.rglob("images/**/*.png")}
+    strict = tmp_path / "strict.yaml"
+    strict.write_text("validation: {min_strength: 0.99}\n")
+    assert call("regate", run.place, "--config", strict) == 0
+    assert set(run.read_manifest()["status"].to_pylist()) == {"rejected"}
+    assert run.run_json().generation == 1
+    assert list((run.path / "manifest/.old/0").glob("*.parquet"))
+    assert call("verify", run.place) == 0
+    assert {p: p.read_bytes() for p in images} == images
+    strict.write_text("min_strenght: 0.1\n")
+    capsys.readouterr()
+    assert call("regate", run.place, "--config", strict) == 2
+    assert "did you mean 'min_strength'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("moves", range(4))
+def test_a_regate_that_is_killed_is_ended_by_the_next_command(run, monkeypatch, moves):
+    class Killed(BaseException):
+        pass
+
+    done, real = [], type(run.store).move
+
+    def move(store, name, to):
+        if len(done) == moves:
+            raise Killed
+        done.append(name)
+        real(store, name, to)
+
+    monkeypatch.setattr(type(run.store), "move", move)
+    try:
+        replace_manifest(run, lambda rows: rows, {}, "new")
+    except Killed:
+        monkeypatch.undo()
+        from s2st_aug.storage.generations import finish_replacement
+
+        finish_replacement(run)
+    assert run.read_manifest().num_rows == 12
+    assert run.run_json().validation_sha256 == "new"
+
+
+def test_merge_joins_two_halves_of_one_plan(config, tmp_path, capsys):
+    run_without_ray(config, tmp_path / "a", slice(0, 2))
+    run_without_ray(config, tmp_path / "b", slice(1, 3))
+    assert call("merge", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "both") == 0
+    assert call("verify", tmp_path / "both") == 0
+    assert RunFolder(tmp_path / "both").read_manifest().num_rows == 12
+    assert call("merge", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "both") == 2
+    other = run_without_ray(config.model_copy(update={"run": config.run.model_copy(update={"rng_key": 5})}), tmp_path / "c")
+    assert call("merge", tmp_path / "a", other.place, "--out", tmp_path / "d") == 2
+    assert "two plans" in capsys.readouterr().err
+
+
+def test_migrate_brings_an_older_folder_up_to_date(run, capsys):
+    for name in run.manifest_parts():
+        table = pq.read_table(run.path / name).drop_columns(["hallucinations", "structure_raw"])
+        pq.write_table(pa.Table.from_batches(table.to_batches()), run.path / name)
+    raw = json.loads((run.path / "run.json").read_text())
+    (run.path / "run.json").write_text(json.dumps({**raw, "schema_version": 0}))
+    assert call("verify", run.place) == 2
+    assert "s2st-aug migrate" in capsys.readouterr().err
+    assert call("migrate", run.place) == 0
+    assert call("verify", run.place) == 0
+    assert run.read_manifest()["hallucinations"].to_pylist() == [[]] * 12
+    assert call("migrate", run.place) == 0
+    (run.path / "run.json").write_text(json.dumps({**raw, "schema_version": 99}))
+    assert call("migrate", run.place) == 2
+
+
+def test_a_held_folder_is_refused(run, tmp_path, capsys):
+    from s2st_aug.storage.lock import RunLock
+
+    strict = tmp_path / "strict.yaml"
+    strict.write_text("min_strength: 0.1\n")
+    with RunLock(run):
+        assert call("regate", run.place, "--config", strict) == 2
+    assert f"process {os.getpid()}" in capsys.readouterr().err
+
+
+def test_a_dry_run_counts_and_finds_bad_labels(config, tmp_path, capsys):
+    root = tmp_path / "data"
+    path = tmp_path / "dry.yaml"
+    path.write_text(f"dataset: {{format: bdd100k, root: {root}}}\ndomains: [night, rain]\n")
+    assert call("augment", path, "--dry-run", "--kit", "fake", "--run", tmp_path / "never") == 0
+    assert "12 in 2 domains" in capsys.readouterr().out
+    labels = root / "labels/det_20/det_train.json"
+    labels.write_text(labels.read_text().replace('"x1": 5.0', '"x1": "five"', 1))
+    assert call("augment", path, "--dry-run=full", "--kit", "fake", "--run", tmp_path / "never") == 1
+    assert "train/f000000" in capsys.readouterr().err
+    (root / "images/100k/train/f000001.png").unlink()
+    assert call("augment", path, "--dry-run", "--kit", "fake") == 1
+    assert not (tmp_path / "never").exists()
