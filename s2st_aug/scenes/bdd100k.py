@@ -135,24 +135,27 @@ def _flags(item: LabelledObject) -> int:
 
 def instance_bitmask(labels: Labels) -> np.ndarray:
     """RGBA of the eight instance classes: category, flags, id high byte, id low byte."""
-    size = int(labels.owner.max()) + 1
-    rows = np.zeros((size, 4), np.uint8)
+    rows = np.zeros((int(labels.owner.max()) + 1, 4), np.uint8)
     for item in labels.objects:
         number, category = item.instance.number, CATEGORIES[item.instance.category]
         if category.ins_id:
             rows[number] = (category.ins_id, _flags(item), number >> 8, number & 255)
-    return np.take(rows, labels.owner, axis=0)
+    return _painted(rows, labels.owner)
 
 
 def panoptic_bitmask(labels: Labels) -> np.ndarray:
     """RGBA over all pixels; stuff (one segment per class) takes ids after the last instance. Unlabelled scraps of instances are 0."""
     top = max([o.instance.number for o in labels.objects], default=0)
-    stuff = np.zeros((len(CATEGORIES), 4), np.uint8)
+    rows = np.zeros((len(CATEGORIES) + int(labels.owner.max()) + 1, 4), np.uint8)
     for k, category in enumerate(CATEGORIES):
         if not category.has_instances:
-            stuff[k] = (category.pan_id, 0, (top + 1 + k) >> 8, (top + 1 + k) & 255)
-    rows = np.zeros((int(labels.owner.max()) + 1, 4), np.uint8)
+            rows[k] = (category.pan_id, 0, (top + 1 + k) >> 8, (top + 1 + k) & 255)
     for item in labels.objects:
         number = item.instance.number
-        rows[number] = (CATEGORIES[item.instance.category].pan_id, _flags(item), number >> 8, number & 255)
-    return np.where((labels.owner > 0)[..., None], np.take(rows, labels.owner, axis=0), np.take(stuff, labels.category, axis=0))
+        rows[len(CATEGORIES) + number] = (CATEGORIES[item.instance.category].pan_id, _flags(item), number >> 8, number & 255)
+    return _painted(rows, np.where(labels.owner > 0, labels.owner + len(CATEGORIES), labels.category))
+
+
+def _painted(rows: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """`rows[index]` for rows of four bytes, looked up as one number each."""
+    return np.take(rows.view(np.uint32)[:, 0], index)[..., None].view(np.uint8)

@@ -99,8 +99,8 @@ def _patches(labels: Labels) -> Iterator[tuple[float, str, np.ndarray]]:
             continue
         rows, columns = where
         mask = (combined[where] == value).astype(np.uint8)
-        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(columns.start, rows.start))
-        for outline in contours:
+        contours, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(columns.start, rows.start))
+        for outline in (c for c, node in zip(contours, tree[0], strict=True) if node[3] < 0):  # not the outlines of holes
             area = cv2.contourArea(outline) + len(outline)
             if area >= LEAST_POLYGON and len(outline) >= 3:
                 yield area, names[value], outline[:, 0]

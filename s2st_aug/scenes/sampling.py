@@ -12,7 +12,7 @@ from s2st_aug.scenes.camera import Camera
 from s2st_aug.scenes.street import PARKING, Road, Street, Sun, Thing
 from s2st_aug.scenes.vehicles import STYLES
 
-FAR = 150.0
+FAR = 115.0
 DIVIDERS = ("double yellow", "single yellow dashed", "single yellow", "single white dashed", "double white")
 CARS = ("sedan", "hatch", "suv", "wagon", "van")
 CAR_SHARE = np.array([0.30, 0.26, 0.24, 0.11, 0.09])

@@ -52,9 +52,10 @@ def _mirrored(drawn: Drawn, surface: Surfaces, image: np.ndarray) -> np.ndarray:
 def _puddles(drawn: Drawn, surface: Surfaces) -> np.ndarray:
     """Where water stands, 0 to 1, fixed to the ground."""
     shift = drawn.street.key & 255
-    x, y = (surface.east * 18 + shift) % 512, (surface.north * 7 + shift) % 512
+    height, width = surface.depth.shape
+    x, y = (surface.east[::2, ::2] * 18 + shift) % 512, (surface.north[::2, ::2] * 7 + shift) % 512
     noise = cv2.remap(clouds(), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    return np.clip((noise - 0.35) * 1.2, 0, 1)
+    return cv2.resize(np.clip((noise - 0.35) * 1.2, 0, 1), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def fog(surface: Surfaces, look: Look, image: np.ndarray) -> None:

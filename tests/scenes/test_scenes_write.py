@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -13,8 +14,10 @@ from PIL import Image, ImageDraw
 
 from s2st_aug.cli import main
 from s2st_aug.errors import UsageError
-from s2st_aug.scenes.categories import CATEGORIES
+from s2st_aug.scenes.categories import CATEGORIES, NUMBER
+from s2st_aug.scenes.cityscapes import polygons
 from s2st_aug.scenes.files import PART, encode_png
+from s2st_aug.scenes.labels import Labels
 from s2st_aug.scenes.write import MARK, write_scenes
 
 SIZE = (256, 144)
@@ -113,6 +116,14 @@ def test_drivable_polygons_fill_the_drivable_mask(bdd: Path) -> None:
     assert checked
 
 
+def overlap(a: dict[str, float], b: dict[str, float]) -> float:
+    """Intersection over union of two boxes."""
+    w = max(0.0, min(a["x2"], b["x2"]) - max(a["x1"], b["x1"]))
+    h = max(0.0, min(a["y2"], b["y2"]) - max(a["y1"], b["y1"]))
+    area = sum((c["x2"] - c["x1"]) * (c["y2"] - c["y1"]) for c in (a, b))
+    return w * h / (area - w * h)
+
+
 def test_tracks_keep_their_ids_and_their_boxes_move(bdd: Path) -> None:
     (path,) = (bdd / "day/labels/box_track_20").rglob("*.json")
     frames = json.loads(path.read_text())
@@ -123,6 +134,10 @@ def test_tracks_keep_their_ids_and_their_boxes_move(bdd: Path) -> None:
     for number in common:
         assert len({f[number]["category"] for f in per_frame if number in f}) == 1
     assert any(per_frame[0][n]["box2d"] != per_frame[-1][n]["box2d"] for n in common)
+    for before, after in pairwise(per_frame):
+        kept = [n for n in before if n in after and after[n]["category"] == before[n]["category"]]
+        assert len(kept) >= 0.6 * len(before)
+        assert np.mean([overlap(before[n]["box2d"], after[n]["box2d"]) > 0.1 for n in kept]) >= 0.6
     for frame, labels in zip(frames, per_frame, strict=True):
         mask = rgba(bdd / "day/labels/seg_track_20/bitmasks" / path.parent.name / path.stem / frame["name"])
         ids = mask[..., 2].astype(int) * 256 + mask[..., 3]
@@ -148,7 +163,20 @@ def test_cityscapes_polygons_painted_in_order_give_the_label_ids_back(city: Path
         for item in record["objects"]:
             ImageDraw.Draw(canvas).polygon([tuple(p) for p in item["polygon"]], fill=numbers[item["label"]])
         truth = rgba(Path(str(path).replace("polygons.json", "labelIds.png")))
-        assert (np.asarray(canvas) == truth).mean() > 0.98
+        assert (np.asarray(canvas) == truth).mean() > 0.99
+
+
+def test_a_patch_inside_of_another_is_painted_after_it() -> None:
+    """Sky around a building around sky: exact, whatever the order of the classes."""
+    category = np.full((20, 20), NUMBER["sky"], np.uint8)
+    category[3:17, 3:17] = NUMBER["building"]
+    category[6:14, 6:14] = NUMBER["sky"]
+    category[8:12, 8:12] = NUMBER["vegetation"]
+    labels = Labels(category, np.zeros((20, 20), np.int32), (), (), category, ())
+    canvas = Image.new("L", (20, 20), 0)
+    for item in polygons(labels)["objects"]:
+        ImageDraw.Draw(canvas).polygon([tuple(p) for p in item["polygon"]], fill=NUMBER[item["label"]])
+    assert (np.asarray(canvas) == category).all()
 
 
 def test_cityscapes_masks_agree_with_one_another(city: Path) -> None:
