@@ -19,6 +19,7 @@ class CardFacts:
     data: Sequence[tuple[str, int, str]]  # source, images, terms
     curves: Mapping[str, Curve]
     figures: Sequence[tuple[str, str, str]]  # what, value with count, command or note
+    history: str = ""  # how these very weights came to be, where that differs from the recipe
 
 
 INTENDED = (
@@ -29,7 +30,7 @@ INTENDED = (
 SHAPE = (
     "AutoencoderTiny (a quarter of each side, 4 channels, unit variance folded into its convolutions), UNet2DConditionModel "
     "64-128-192 with the prompt in cross-attention and in the time embedding, CLIPTextModel of 2 layers with a vocabulary of its "
-    "own, SD's scaled-linear schedule, epsilon prediction; native size 256x192, sides multiples of 16. "
+    "own, SD's scaled-linear schedule, v-prediction; native size 256x192, sides multiples of 16. "
     "`StableDiffusionPipeline.from_pretrained` opens it."
 )
 
@@ -68,6 +69,8 @@ A small latent diffusion model of streets, trained by this repository's own reci
 | what | value | how |
 |---|---|---|
 {figures}
+
+{facts.history}
 
 ## Curves
 

@@ -32,6 +32,7 @@ class Source(BaseModel):
     domain: str | None = None
     match: str = ""
     exclude: str = r"(?!)"
+    terms: str = "unstated"  # for the model card
     optional: bool = False
 
 

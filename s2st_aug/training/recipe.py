@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ from s2st_aug.errors import ConfigError, did_you_mean
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.training import autoencoder as ae
 from s2st_aug.training import denoiser as dn
+from s2st_aug.training.card import CardFacts, write_card
 from s2st_aug.training.checkpoints import load_checkpoint, save_checkpoint, unpack
 from s2st_aug.training.data import Sample, Source, list_samples, load_images, to_pixels
 from s2st_aug.training.package import Networks, read_vocabulary, write_model
@@ -28,7 +30,7 @@ from s2st_aug.training.scenes import render_training_scenes
 from s2st_aug.training.tokenizer import learn_vocabulary
 
 log = logging.getLogger(__name__)
-STAGES = ("scenes", "autoencoder", "denoiser", "decoder", "package")
+STAGES = ("scenes", "autoencoder", "denoiser", "decoder", "package", "card")
 
 
 class SceneSettings(BaseModel):
@@ -46,6 +48,8 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     out: Path
+    licence: str = "other"
+    history: str = ""  # for the model card
     data: tuple[Source, ...]
     domains: tuple[str, ...] = CONDITIONS
     scenes: SceneSettings | None = None
@@ -164,6 +168,19 @@ class Recipe:
         write_model(self.config.out, parts, max_tokens=self.config.denoiser.max_tokens)
         log.info("%s: step %d written to %s", self.config.name, training.step, self.config.out)
 
+    def make_card(self) -> None:
+        """Write README.md and curves.svg; figures come from `figures.json` beside the checkpoints (rows: what, value, how)."""
+        figures = self.folder / "figures.json"
+        rows = json.loads(figures.read_text()) if figures.is_file() else []
+        data = [(_source_name(s), len(list_samples([s], self.config.domains)), s.terms) for s in self.config.data]
+        facts = CardFacts(self.config.name, self.config.licence, data, self._curves(), [tuple(row) for row in rows], self.config.history)
+        write_card(self.config.out, facts)
+
+    def _curves(self) -> dict[str, list[tuple[int, float]]]:
+        files = {"autoencoder": "autoencoder", "UNet and text encoder": "denoiser", "decoder": "decoder"}
+        paths = {name: self.folder / f"{file}.safetensors" for name, file in files.items()}
+        return {name: load_checkpoint(path)[1]["curve"] for name, path in paths.items() if path.is_file()}
+
     def folded_autoencoder(self, *, final: bool = False) -> Any:
         """The autoencoder whose latents the UNet is trained on; `final`: with the decoder as far as it is trained."""
         network = self._new_autoencoder()
@@ -215,6 +232,12 @@ class Recipe:
             images = [load_images(samples, size, quality=self.config.jpeg_quality, rng=rng) for size in self.config.sizes]
             save_checkpoint(path, {str(i): dn.encode_all(network.encoder, part, device=self.device) for i, part in enumerate(images)}, {})
         return [value for _, value in sorted(load_checkpoint(path)[0].items())]
+
+
+def _source_name(source: Source) -> str:
+    """Folder and selection, as a card's reader needs them."""
+    rules = [f"only `{source.match}`"] * bool(source.match) + [f"without `{source.exclude}`"] * (source.exclude != r"(?!)")
+    return ", ".join([f"`{source.root}`", *rules])
 
 
 def _weights(path: Path) -> dict[str, torch.Tensor]:
