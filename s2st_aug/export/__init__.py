@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from s2st_aug.adapters import Card, load_card
-from s2st_aug.errors import UsageError, did_you_mean
+from s2st_aug.errors import Stopped, UsageError, did_you_mean
 from s2st_aug.export.images import ImageFormat
 from s2st_aug.export.job import Job
 from s2st_aug.export.lockfile import lock_of
@@ -59,10 +59,15 @@ def export_run(
     decisions = resolve(from_table(folder.read_decisions()))
     selection = select(folder.read_manifest(COLUMNS), decisions, accepted_only=accepted_only, mix=mix, balance=balance)
     settings = {"format": format, "accepted_only": accepted_only, "mix": mix, "image_format": image_format, "balance": balance}
-    with OutputFolder(out, link) as output:
-        job = Job(card, root, folder.path, split, selection, output, image_format)
-        job.write(format)
-        output.finish(lock_of(info, card, split, selection, settings))
+    try:
+        with OutputFolder(out, link) as output:
+            job = Job(card, root, folder.path, split, selection, output, image_format)
+            job.write(format)
+            output.finish(lock_of(info, card, split, selection, settings))
+    except OSError as error:
+        raise Stopped(
+            f"--out {out}: cannot be written ({error.strerror or error}); nothing was left there, the same command starts anew"
+        ) from None
     return ExportSummary(out, format, len(selection.sources), selection.synthetic, len(output.sha256), len(job.losses))
 
 

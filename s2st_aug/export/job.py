@@ -83,6 +83,12 @@ class Job:
 
     def write(self, target: str) -> None:
         """Everything that goes out, in the source's own format or in another, and the report of what could not be expressed."""
+        try:
+            self._write(target)
+        finally:
+            self.transcoding.shutdown(cancel_futures=True)
+
+    def _write(self, target: str) -> None:
         from s2st_aug.export.convert import export_converted
         from s2st_aug.export.native import export_native
         from s2st_aug.export.native_coco import export_coco
@@ -98,5 +104,5 @@ class Job:
             finish_yolo(self.output, self.root)
         if target == self.card.adapter == "kitti":
             finish_kitti(self.output, self.split)
-        self.transcoding.shutdown()
         self.output.write("loss_report.json", self.losses.as_json(self.card.adapter, target))
+        self.output.settle()

@@ -62,6 +62,8 @@ class OutputFolder:
         target = self.path(name)
         self.sha256[name] = ""
         self._pending.append((name, self._pool.submit(_write, target, make)))
+        while len(self._pending) > _PENDING:
+            self._settle()
 
     def path(self, name: str) -> Path:
         """Where a file of the export is written; its folder is made. Raises UsageError for a name twice or one that leaves the folder."""
@@ -95,16 +97,15 @@ class OutputFolder:
 
 def _place(source: Path, target: Path, link: Link, expected: str | None) -> str:
     try:
-        with open(source, "rb") as file:
-            data = file.read()
-        sha256 = hashlib.sha256(data).hexdigest()
-        if expected is not None and sha256 != expected:
-            raise CheckFailed(f"{source}: not the file that the run recorded (SHA-256 {sha256[:12]}…, expected {expected[:12]}…)")
-        if link == "copy" or not _linked(source, target):
-            target.write_bytes(data)
-        return sha256
+        data = source.read_bytes()
     except OSError as error:
-        raise CheckFailed(f"{source}: cannot be copied to {target.name} ({error.strerror or error})") from None
+        raise CheckFailed(f"{source}: cannot be read for {target.name} ({error.strerror or error})") from None
+    sha256 = hashlib.sha256(data).hexdigest()
+    if expected is not None and sha256 != expected:
+        raise CheckFailed(f"{source}: not the file that the run recorded (SHA-256 {sha256[:12]}…, expected {expected[:12]}…)")
+    if link == "copy" or not _linked(source, target):
+        target.write_bytes(data)
+    return sha256
 
 
 def _linked(source: Path, target: Path) -> bool:

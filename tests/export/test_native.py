@@ -352,3 +352,15 @@ def test_balance_takes_as_many_of_every_domain(tmp_path):
     export_run(tmp_path / "run", "bdd100k", tmp_path / "out", balance=True)
     counts = json.loads((tmp_path / "out/s2st_aug.lock.json").read_bytes())["counts"]["train"]["bdd100k"]
     assert (counts["night"]["images"], counts["rain"]["images"], counts["source"]["images"]) == (1, 1, 3)
+
+
+def test_a_full_disk_stops_with_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    from s2st_aug.errors import Stopped
+    from s2st_aug.export import output
+
+    bdd(tmp_path)
+    run = run_over(tmp_path, "bdd100k")
+    monkeypatch.setattr(output, "_write", lambda target, make: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(Stopped, match="No space left"):
+        export_run(run, "bdd100k", tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "run"]
