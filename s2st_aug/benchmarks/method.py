@@ -280,7 +280,7 @@ def _streets_with_signals() -> Iterator[tuple[Image, list[SceneObject]]]:
 
 def _objects(drawn) -> list[SceneObject]:
     return [
-        SceneObject(str(i), "box", o.category, tuple(map(float, o.box)), signal=getattr(o, "signal", None))
+        SceneObject(str(i), "box", "traffic light" if o.instance.signal else "other", tuple(map(float, o.box)), signal=o.instance.signal)  # type: ignore[arg-type]
         for i, o in enumerate(read_labels(drawn).objects)
     ]
 

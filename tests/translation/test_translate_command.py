@@ -1,0 +1,87 @@
+"""`s2st-aug translate` and `s2st-aug domain build` as a user meets them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from s2st_aug.cli import main
+from s2st_aug.images import encode_png, read_photo
+
+
+def call(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    return ended.value.code
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    path = tmp_path / "a.png"
+    path.write_bytes(encode_png(np.full((48, 64, 3), 120, np.uint8)))
+    return path
+
+
+def test_two_inputs_of_one_stem_are_refused(photo, tmp_path, capsys):
+    (tmp_path / "b").mkdir()
+    other = tmp_path / "b" / "a.jpg"
+    other.write_bytes(photo.read_bytes())
+    assert call("translate", photo, other, "--to", "night", "--out", tmp_path / "out") == 2
+    assert "two inputs of one stem" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_path_is_wrong_usage(photo, tmp_path, capsys):
+    assert call("translate", photo, tmp_path / "gone.png", "--to", "night", "--out", tmp_path / "out") == 2
+    assert "no such image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (("--to", "nihgt"), "unknown domain 'nihgt'; did you mean 'night'"),
+        (("--to", "night", "--preset", "fast"), "unknown preset 'fast'"),
+        (("--to", "night", "--model", "street-mimi"), "street-mimi"),
+        (("--to", "./gone.safetensors"), "profile cannot be read"),
+    ],
+)
+def test_what_is_unknown_is_named_in_one_line(photo, tmp_path, capsys, extra, message):
+    assert call("translate", photo, *extra, "--out", tmp_path / "out") == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_wrong_sources_of_a_domain_are_named(tmp_path, capsys):
+    folder = tmp_path / "refs"
+    folder.mkdir()
+    common = ("domain", "build", "mist", "--references", folder, "--prompt", "a street in mist")
+    assert call(*common, "--source", "day", "--out", tmp_path / "p.safetensors") == 2
+    assert "expected NAME=DIR" in capsys.readouterr().err
+    assert call(*common, "--source", f"day={tmp_path / 'gone'}", "--out", tmp_path / "p.safetensors") == 2
+    assert "no such folder of photos" in capsys.readouterr().err
+    assert call(*common, "--out", tmp_path / "p.npz") == 2
+    assert "ending in .safetensors" in capsys.readouterr().err
+
+
+def test_files_of_any_form_come_back_in_it_and_a_broken_one_is_told(tmp_path, capsys):
+    """The embedded model end to end, at draft."""
+    deep = np.dstack([np.full((40, 64, 3), 40000, np.uint16), np.full((40, 64), 30000, np.uint16)])
+    deep[10:30, 20:40, :3] = 9000
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing more")
+    assert (
+        call("translate", tmp_path / "deep.png", tmp_path / "broken.jpg", "--to", "night", "--preset", "draft", "--out", tmp_path / "out")
+        == 1
+    )
+    captured = capsys.readouterr()
+    assert "broken.jpg: not a readable image" in captured.err
+    assert "structure" in captured.out
+    made = read_photo(tmp_path / "out" / "deep__night.png")
+    assert made.rgb.shape == (40, 64, 3)
+    assert made.form.bits == 16
+    assert (made.form.alpha == 30000).all()
+    assert made.rgb.mean() < 0.6 * 255 * 40000 / 65535
