@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ _JPEG = frozenset({".jpg", ".jpeg"})
 
 def variant_suffix(source: str, image_format: ImageFormat | None) -> str:
     """The suffix of a variant's file: the source's own, or that of the format asked for."""
-    own = PurePosixPath(source).suffix
+    own = _suffix(source)
     if image_format is None:
         return own if own.lower() in _JPEG | {".png"} else ".png"
     same = own.lower() in _JPEG if image_format == "jpeg" else own.lower() == ".png"
@@ -28,7 +28,12 @@ def variant_suffix(source: str, image_format: ImageFormat | None) -> str:
 
 def is_as_stored(image: str, suffix: str) -> bool:
     """Whether a file has the type that goes out already."""
-    return _type(PurePosixPath(image).suffix) == _type(suffix)
+    return _type(_suffix(image)) == _type(suffix)
+
+
+def _suffix(name: str) -> str:
+    stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
+    return dot + suffix if stem else ""
 
 
 def _type(suffix: str) -> str:

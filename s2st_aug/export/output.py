@@ -8,7 +8,7 @@ import os
 import shutil
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
@@ -67,7 +67,7 @@ class OutputFolder:
 
     def path(self, name: str) -> Path:
         """Where a file of the export is written; its folder is made. Raises UsageError for a name twice or one that leaves the folder."""
-        if name in self.sha256 or name.startswith("/") or ".." in PurePosixPath(name).parts:
+        if name in self.sha256 or name.startswith("/") or ".." in name.split("/"):
             raise UsageError(f"{name!r} cannot be written: it is there already, or lies outside of the export")
         folder = name.rpartition("/")[0]
         if folder not in self._made:
