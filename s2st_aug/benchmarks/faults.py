@@ -44,7 +44,7 @@ VISIBLE_SHARE, VISIBLE_STEP = (
     3.0,
 )  # of the outline that must show a step of so many CIE76 units without noise, by day and in the variant
 LEAST_SIDE, LEAST_OWN = 16, 0.4  # px of both sides, and share of its box that is not hidden, of an object that counts
-SMALL_SIDE = 8  # px from which smaller objects are reported beside the rest
+SMALL_SIDE = 10  # px from which smaller objects are reported beside the rest
 CAMVID = Path(__file__).parents[2].parent / "shared" / "data" / "camvid" / "day"
 CAMVID_CLASSES = {6: "traffic sign", 8: "car", 9: "pedestrian", 10: "rider"}
 SETTINGS = ValidationSettings()

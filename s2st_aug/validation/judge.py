@@ -24,6 +24,7 @@ from s2st_aug.validation.strength import position, strength_between
 from s2st_aug.validation.structure import structures_of
 
 AROUND_KEPT = 0.35  # structure of its surroundings from which an absent object has vanished rather than gone dark
+SAME_PLACE = 0.6  # of an object's shorter side that it may have moved and still surely be the same one
 SURE_PLACE = 0.6  # structure at another place from which an object surely stands there
 
 
@@ -114,9 +115,15 @@ def _facts(item: SceneObject, found: Measures, frames: tuple[Frame, Frame, Frame
         facts.append(fact)
     if (found.around or 0.0) < AROUND_KEPT:
         facts.append(gates.AROUND)
-    if found.structure + found.shift_gain < SURE_PLACE:
+    if found.structure + found.shift_gain < SURE_PLACE or _beside(item, found):
         facts.append(gates.UNSURE)
     return facts
+
+
+def _beside(item: SceneObject, found: Measures) -> bool:
+    """The best place hardly overlaps the object's own: it may well be another one of its kind."""
+    sides = item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1]
+    return item.kind not in ("polyline", "stuff") and (found.shift_px or 0.0) > SAME_PLACE * min(sides)
 
 
 def _signal(item: SceneObject, frames: tuple[Frame, Frame, Frame]) -> str | None:

@@ -13,13 +13,13 @@ class ValidationSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # objects
-    keep_structure: float = Field(0.25, ge=-1, le=1, description="at or above: the object is there")
+    keep_structure: float = Field(0.23, ge=-1, le=1, description="at or above: the object is there")
     lost_structure: float = Field(0.05, ge=-1, le=1, description="below, where its surroundings are kept: lost")
     keep_structure_raw: float = Field(0.10, ge=-1, le=1, description="the same before the detail step, for objects of two latent cells")
     latent_cells_across: int = Field(
         72, ge=1, description="latent cells in an image's width at working size (288 / 4 for the small models)"
     )
-    min_side_px: float = Field(8.0, ge=0, description="smaller objects are too tiny to judge")
+    min_side_px: float = Field(10.0, ge=0, description="smaller objects are too tiny to judge")
     min_lost_side_px: float = Field(16.0, ge=0, description="smaller objects are at worst ignored, but for a changed signal")
     max_shift_px: float = Field(3.0, gt=0, description="a label moved by more is lost")
     max_shift_of_size: float = Field(
