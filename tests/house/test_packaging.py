@@ -159,3 +159,9 @@ def test_ci_calls_the_readmes_verbs_and_nothing_else() -> None:
     script = (ROOT / ".ci/run").read_text()
     assert (ROOT / ".ci/run").stat().st_mode & 0o111
     assert [line.split()[1] for line in script.splitlines() if line.startswith("make ")] == ["check", "test"]
+
+
+def test_the_installed_command_runs_from_any_folder(tmp_path: Path) -> None:
+    script = Path(sys.executable).parent / "s2st-aug"
+    done = subprocess.run([str(script), "--version"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == f"s2st-aug {version()}", done.stderr
