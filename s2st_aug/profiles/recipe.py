@@ -41,8 +41,8 @@ class SceneRecipe(_Part):
 class DiscriminantRecipe(_Part):
     """What strength is fitted on (held-out fifths of both folders) and which other photos only test it."""
 
-    source: str
-    target: str
+    source: list[str]
+    target: list[str]
     fitted_on: str
     tested_on: tuple[str, str] | None = None
 
@@ -112,7 +112,7 @@ def _folder(recipe: Recipe, name: str) -> Photos:
 
 
 def _discriminant(recipe: Recipe, wanted: DiscriminantRecipe) -> Discriminant:
-    source, target = (_held(_folder(recipe, f)) for f in (wanted.source, wanted.target))
+    source, target = ([photo for f in folders for photo in _held(_folder(recipe, f))] for folders in (wanted.source, wanted.target))
     fitted = fit_discriminant(source, target, wanted.fitted_on)
     if not wanted.tested_on:
         return fitted
