@@ -14,10 +14,12 @@ Name = Annotated[str | None, typer.Option(help="Name of the FiftyOne dataset; de
 def push(run: Run, name: Name = None) -> None:
     """Make or bring up to date the run's grouped dataset in FiftyOne."""
     from s2st_aug.cli.terminal import out
+    from s2st_aug.review.door import prepare
     from s2st_aug.storage import RunFolder
 
     folder = RunFolder(run)
     folder.run_json()  # a folder that is no run is told before FiftyOne and its database start
+    prepare()
     from s2st_aug.review.push import push as push_run
 
     done = push_run(folder, name=name)
@@ -39,7 +41,7 @@ def open_app(
 ) -> None:
     """Open the FiftyOne App on a run; Ctrl-C ends it."""
     from s2st_aug.cli.terminal import out
-    from s2st_aug.review.app import serve
+    from s2st_aug.review.door import prepare
     from s2st_aug.storage import RunFolder
 
     def announce(url: str) -> None:
@@ -47,6 +49,9 @@ def open_app(
 
     folder = RunFolder(run)
     folder.run_json()
+    prepare()
+    from s2st_aug.review.app import serve
+
     serve(folder, name=name, port=port, address=address, reviewer=reviewer, browser=browser, announce=announce)
 
 

