@@ -81,7 +81,7 @@ def ddim_parity() -> Figure:
         "steps_offset": 1, "timestep_spacing": "leading",
     }  # fmt: skip
     schedule, model = NoiseSchedule.from_config(config), tiny_latent_model()
-    predict = with_context(model.denoiser, model.embed(["a street"]))
+    predict = with_context(model.denoiser, model.embed(["a street"]).double())
     clean = torch.randn(1, 4, 12, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     path = ddim.invert(predict, clean, schedule, 50)
     there, back = DDIMInverseScheduler(**config), DDIMScheduler(**config)
