@@ -17,7 +17,7 @@ from s2st_aug.scenes.mesh import Material, Mesh
 from s2st_aug.scenes.street import KERB, Street, Thing
 from s2st_aug.scenes.textures import Tile
 
-LOWEST = 5.0  # pixels of a 360-row image; what would stand lower is not placed at all
+LOWEST = 6.0  # pixels of a 360-row image; what would stand lower is not placed at all
 VEHICLES = ("car", "truck", "bus", "motorcycle")
 
 

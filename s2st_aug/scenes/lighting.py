@@ -11,7 +11,7 @@ from s2st_aug.scenes.drawing import Drawn, Lamp
 from s2st_aug.scenes.looks import Look
 from s2st_aug.scenes.mesh import Glow, Material
 from s2st_aug.scenes.street import Sun
-from s2st_aug.scenes.surfaces import Surfaces, spread
+from s2st_aug.scenes.surfaces import Surfaces, look_up, spread
 from s2st_aug.scenes.textures import clouds
 
 F = np.float32
@@ -57,7 +57,7 @@ def _even_light(drawn: Drawn, surface: Surfaces, look: Look, sun: Sun) -> np.nda
     direct = np.array(look.sun, F)
     facing = np.clip(normal @ sun.direction.astype(F), 0, None)[:, None]
     facing = np.where((drawn.table.material == Material.FOLIAGE)[:, None], 0.35 + 0.65 * facing, facing)
-    light = np.take((sky + direct * facing).astype(F), surface.face, axis=0)
+    light = look_up((sky + direct * facing).astype(F), surface.face)
     _shade_ground(drawn, surface, look, sun, light)
     return light
 

@@ -24,7 +24,7 @@ from s2st_aug.scenes.street import Street
 from s2st_aug.scenes.surfaces import surfaces
 
 MARK = "scenes.json"
-ALGORITHM = 3  # raised whenever the pixels of a scene change
+ALGORITHM = 4  # raised whenever the pixels of a scene change
 
 
 class Tree(Protocol):
