@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from s2st_aug.cli.terminal import out, print_json
-
-if TYPE_CHECKING:
-    pass
 
 WATCH_SECONDS = 2.0
 
@@ -22,6 +18,8 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds until the run ends.")] = False,
 ) -> int:
     """Progress, rate, time left and failures of a run folder, from its files alone."""
+    from s2st_aug.storage.status import report_of
+
     while True:
         report = report_of(run)
         if json_:
@@ -31,22 +29,6 @@ def status(
         if not watch or report["state"] != "running":
             return 0
         time.sleep(WATCH_SECONDS)
-
-
-def report_of(place: str) -> dict[str, Any]:
-    """The snapshot with what follows from it; a `running` state without a living holder of the lock is `interrupted`."""
-    from s2st_aug.storage.lock import is_live, read_holder
-    from s2st_aug.storage.progress import read_snapshot
-    from s2st_aug.storage.run_folder import RunFolder
-
-    folder = RunFolder(place)
-    folder.raw_run_json()
-    snapshot = read_snapshot(folder)
-    holder = read_holder(folder)
-    running = holder is not None and is_live(holder)
-    state = "interrupted" if snapshot.state == "running" and not running else snapshot.state
-    eta = snapshot.eta_seconds if running else None
-    return {**asdict(snapshot), "state": state, "done": snapshot.done, "left": snapshot.total - snapshot.done, "eta_seconds": eta}
 
 
 def _show(report: dict[str, Any]) -> None:

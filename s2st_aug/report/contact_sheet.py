@@ -107,14 +107,16 @@ def _variant_cell(folder: RunFolder, row: Row | None, lines: dict[str, tuple[np.
 
 
 def outlines_of(objects: list[Row], lines: dict[str, tuple[np.ndarray, ...]], *, keep_all: bool) -> list[Outline]:
-    """What to draw: boxes, lanes and polygons by their own lines; masks and stuff only where lost, as boxes."""
+    """What to draw: boxes, and lanes and polygons whose lines are at hand; what else is lost or ignored, as a box."""
     found = []
     for o in objects:
         verdict = "keep" if keep_all else o["verdict"]
         if o["kind"] in ("mask", "stuff") and verdict != "lost":
             continue
         pieces = lines.get(o["object_id"], ()) if o["kind"] in ("polyline", "polygon") else ()
-        found += [Outline(VERDICTS[verdict], tuple(o["bbox"]), p) for p in pieces] or [Outline(VERDICTS[verdict], tuple(o["bbox"]))]
+        if o["kind"] == "box" or verdict != "keep" or pieces:
+            mark, box = VERDICTS[verdict], tuple(o["bbox"])
+            found += [Outline(mark, box, p) for p in pieces] or [Outline(mark, box)]
     return found
 
 
