@@ -67,6 +67,7 @@ def submit(repo: Path, environment: dict[str, str], address: str, *words: object
     return subprocess.run(command, env=environment, cwd=repo, capture_output=True, text=True, timeout=400, check=False)
 
 
+@pytest.mark.slow
 def test_a_submitted_job_runs_and_a_client_without_the_token_is_told(repo, head, tmp_path):
     environment, address = head
     root = make_dataset(tmp_path / "data", 6)
