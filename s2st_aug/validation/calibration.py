@@ -20,6 +20,7 @@ SIDES = (16, 24, 40, 72, 140)  # px of the stand-in objects
 A_PHOTO = 12  # stand-in objects a photo
 LEAST_PHOTOS = 8
 FALSE_ALARMS = 0.05
+MARGIN = 0.8  # for the few places that a threshold at the edge of a sample rests on
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +98,14 @@ def _measured(change: TrueChange, number: int, settings: ValidationSettings) -> 
 def _thresholds(rows: np.ndarray) -> dict[str, float]:
     """Each of the three alarms gets a third of the allowance."""
     share = FALSE_ALARMS / 3
-    keep = float(np.quantile(rows[:, 0], share))
-    raw = float(np.quantile(rows[:, 1], share))
-    moved = float(np.quantile(rows[:, 2], 1 - share))
+    keep = MARGIN * float(np.quantile(rows[:, 0], share))
+    raw = MARGIN * float(np.quantile(rows[:, 1], share))
+    moved = float(np.quantile(rows[:, 2], 1 - share)) / MARGIN
     return {
         "keep_structure": round(float(np.clip(keep, 0.1, 0.9)), 3),
         "lost_structure": round(float(np.clip(keep / 3, 0.03, 0.3)), 3),
         "keep_structure_raw": round(float(np.clip(raw, 0.0, 0.9)), 3),
-        "max_shift_px": round(float(np.clip(moved, 2.0, 8.0)), 2),
+        "max_shift_px": round(float(np.clip(moved, 3.0, 8.0)), 2),
     }
 
 
