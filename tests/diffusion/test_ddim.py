@@ -17,6 +17,7 @@ from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.errors import ModelError
 
 SCHEDULE = NoiseSchedule.stable_diffusion()
+EPSILON_CONFIG = SCHEDULER_CONFIG | {"prediction_type": "epsilon"}  # diffusers converts v at the wrong level: parity is for epsilon
 NO_CONTEXT = torch.zeros(1, 1, 1)
 
 
@@ -67,7 +68,7 @@ def wobbly(z: torch.Tensor, t: int) -> torch.Tensor:
 def test_sampling_matches_diffusers(steps, spacing):
     from diffusers import DDIMScheduler
 
-    theirs = DDIMScheduler(**SCHEDULER_CONFIG | {"timestep_spacing": spacing})
+    theirs = DDIMScheduler(**EPSILON_CONFIG | {"timestep_spacing": spacing})
     theirs.set_timesteps(steps)
     schedule = dataclasses.replace(SCHEDULE, spacing=spacing)
     assert schedule.timesteps(steps) == theirs.timesteps.tolist()
@@ -83,7 +84,7 @@ def test_sampling_matches_diffusers(steps, spacing):
 def test_inversion_matches_diffusers(steps):
     from diffusers import DDIMInverseScheduler
 
-    theirs = DDIMInverseScheduler(**SCHEDULER_CONFIG)
+    theirs = DDIMInverseScheduler(**EPSILON_CONFIG)
     theirs.set_timesteps(steps)
     z = clean = gaussian()
     for t in theirs.timesteps:
