@@ -13,14 +13,14 @@ from s2st_aug.records.scene import SceneObject
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))})
-_PLAIN = re.compile(r"[0-9A-Za-z_-]{1,200}\.[0-9A-Za-z]{1,5}")
+_PLAIN = re.compile(r"(?:[0-9A-Za-z_-]{1,100}/)*[0-9A-Za-z_-]{1,200}\.[0-9A-Za-z]{1,5}")
 
 
 def safe_name(name: object, where: str) -> str:
     """A relative POSIX path without `..`, NUL, backslash, drive or device names; raises DatasetError otherwise."""
     if not isinstance(name, str) or not name:
         raise DatasetError(f"{where}: expected a file name, found {_short(name)}")
-    if _PLAIN.fullmatch(name) and name.partition(".")[0].lower() not in _DEVICES:
+    if _PLAIN.fullmatch(name) and _DEVICES.isdisjoint(name.partition(".")[0].lower().split("/")):
         return name  # the common case, many times faster than the full check
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or parts[0][1:2] == ":" or not _printable(name):
