@@ -63,7 +63,7 @@ def run(*, quick: bool) -> Iterator[Figure]:
     yield from _guard(("ae_psnr_scenes_db",), lambda: [ae_psnr_scenes(2 if quick else 10)])
     yield from _guard(("ae_psnr_photos_db",), lambda: [ae_psnr_photos(8 if quick else 40)])
     yield from _guard(("round_trip_loss_db",), lambda: [round_trip_loss(2 if quick else 12)])
-    yield from _guard(("prompt_agreement",), lambda: [prompt_agreement(photos=30 if quick else 100)])
+    yield from _guard(("prompt_agreement",), lambda: [prompt_agreement(photos=30 if quick else 100, steps=10 if quick else 30)])
     names = ("strength_scenes", "structure_vs_true_render", "render_distance_vs_best_control")
     yield from _guard(names, lambda: translated_scenes(2 if quick else 12))
     yield from _guard(("strength_dusk_photos",), lambda: [strength_dusk_photos(3 if quick else 20)])
@@ -224,7 +224,7 @@ def _photos(folder: str, pattern: str, count: int) -> list[AnyImage]:
     return [read_image(names[i]) for i in np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)]
 
 
-def prompt_agreement(*, photos: int) -> Figure:
+def prompt_agreement(*, photos: int, steps: int) -> Figure:
     """Does a classifier fitted on real photos see what the prompt asked for? rng_keys 0 to 5 for each of four prompts."""
     from s2st_aug.training.measure import generate
     from s2st_aug.training.prompts import canonical_prompt
@@ -241,11 +241,11 @@ def prompt_agreement(*, photos: int) -> Figure:
         "night": _photos("photos/night", "*", photos)[1::2], "rain": _photos("photos/rain", "*", photos)[1::2],
     }  # fmt: skip
     across = float(np.mean([np.mean([judge(p) == name for p in some]) for name, some in others.items()]))
-    made = {c: list(generate(model, canonical_prompt(c), range(6))) for c in PROMPTS}
+    made = {c: list(generate(model, canonical_prompt(c), range(6), steps=steps)) for c in PROMPTS}
     agreed = [float(judge(image) == c) for c, images in made.items() for image in images]
     spread = np.mean([np.mean([np.abs(a.astype(float) - b).mean() for a in some for b in some if a is not b]) for some in made.values()])
     each = ", ".join(f"{c} {sum(judge(i) == c for i in some)}/6" for c, some in made.items())
-    why = f"street-mini: {each}; the classifier across data sets: {across:.2f}; pictures of one prompt differ by {spread:.0f} grey levels"
+    why = f"street-mini, {steps} steps: {each}; the classifier across data sets: {across:.2f}; pictures of one prompt differ by {spread:.0f} grey levels"
     if across < TRUSTED:
         unit, goal, _ = GOALS["prompt_agreement"]
         return Figure("prompt_agreement", float(np.mean(agreed)), unit, goal, None, len(agreed), bootstrap(agreed), f"holds nothing: {why}")
