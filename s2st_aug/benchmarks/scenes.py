@@ -245,7 +245,7 @@ def prompt_agreement(*, photos: int, steps: int) -> Figure:
     agreed = [float(judge(image) == c) for c, images in made.items() for image in images]
     spread = np.mean([np.mean([np.abs(a.astype(float) - b).mean() for a in some for b in some if a is not b]) for some in made.values()])
     each = ", ".join(f"{c} {sum(judge(i) == c for i in some)}/6" for c, some in made.items())
-    why = f"street-mini, {steps} steps: {each}; the classifier across data sets: {across:.2f}; pictures of one prompt differ by {spread:.0f} grey levels"
+    why = f"street-mini, {steps} steps: {each}; classifier across data sets: {across:.2f}; spread {spread:.0f} grey levels"
     if across < TRUSTED:
         unit, goal, _ = GOALS["prompt_agreement"]
         return Figure("prompt_agreement", float(np.mean(agreed)), unit, goal, None, len(agreed), bootstrap(agreed), f"holds nothing: {why}")
