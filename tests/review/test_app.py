@@ -84,6 +84,7 @@ def test_groups_show_their_slices_and_boxes(app, page):
     eventually(lambda: "boxes\n5" in page.locator("[data-cy=modal]").inner_text())
 
 
+@pytest.mark.slow
 def test_a_person_reviews_in_the_app_and_export_follows(app, page, tmp_path):
     from s2st_aug.cli import main
     from s2st_aug.review.pull import pull
