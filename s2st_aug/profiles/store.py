@@ -88,24 +88,25 @@ def _metadata(profile: DomainProfile) -> dict[str, str]:
         plain["discriminant"] = {
             f.name: getattr(profile.discriminant, f.name) for f in fields if f.name not in ("weights", "mean", "scale")
         }
-    return {"format": FORMAT, "profile": json.dumps(plain, sort_keys=True)}
+    return {"profile": json.dumps({"format": FORMAT, **plain}, sort_keys=True)}  # one key: safetensors keeps no order among several
 
 
 def _parse(data: bytes, path: Path) -> DomainProfile:
     try:
         arrays = safetensors.numpy.load(data)
-        plain = json.loads(_header(data)["profile"])
+        plain = _header(data)
         return _profile(arrays, plain, sha256_bytes(data))
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
         raise ProfileError(f"{path}: not a domain profile, or damaged ({type(error).__name__}: {str(error).splitlines()[0]})") from None
 
 
-def _header(data: bytes) -> dict[str, str]:
+def _header(data: bytes) -> dict[str, Any]:
     length = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-    if metadata["format"] != FORMAT:
-        raise ValueError(f"format {metadata['format']!r}, expected {FORMAT!r}")
-    return metadata
+    plain: dict[str, Any] = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["profile"])
+    found = plain.pop("format", None)
+    if found != FORMAT:
+        raise ValueError(f"format {found!r}, expected {FORMAT!r}")
+    return plain
 
 
 def _profile(arrays: dict[str, np.ndarray], plain: dict[str, Any], sha256: str) -> DomainProfile:
