@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ import numpy as np
 from s2st_aug.errors import UnreadableImage
 from s2st_aug.records.scene import Scene
 
-log = logging.getLogger(__name__)
+DAYTIME = "daytime"
 DARK = 64.0
 """Mean luma (0..255) under which an image is no day: chosen on the real photos of ../shared/data, see docs/formats.md."""
-_SIDE = 128
+_SIDE = 64
+_THREADS = 4
+_AHEAD = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +48,40 @@ def mean_luma(path: Path) -> float:
 
 def suspects(root: Path, scenes: Iterable[Scene], *, dark: float = DARK) -> Iterator[Suspect]:
     """The scenes whose image is too dark for a day; images that cannot be read are no suspects, they fail in the run."""
-    for scene in scenes:
-        try:
-            luma = mean_luma(root / scene.image)
-        except UnreadableImage:
-            continue
-        if luma < dark:
-            yield Suspect(scene, luma)
+    yield from (Suspect(scene, luma) for scene, luma in _lumas(root, scenes) if luma is not None and luma < dark)
 
 
-def without_suspects(root: Path, scenes: Iterable[Scene]) -> Iterator[Scene]:
-    """The scenes that are bright or cannot be read; each suspect is named in the log and skipped."""
-    for scene in scenes:
-        found = next(suspects(root, [scene]), None)
-        if found is None:
+def without_suspects(
+    root: Path, scenes: Iterable[Scene], listed: Callable[[Suspect], None], *, dark: float = DARK, trusted: Collection[str] = ()
+) -> Iterator[Scene]:
+    """The scenes in their order without those that are tagged as day and dark; each of these is told to `listed`.
+
+    Scenes that cannot be read, carry another tag, or whose id is `trusted` (checked before) are passed on as they are.
+    """
+    for scene, luma in _lumas(root, scenes, lambda s: is_tagged_day(s) and s.scene_id not in trusted):
+        if luma is None or luma >= dark:
             yield scene
         else:
-            log.warning("%s: tagged as day, mean luma %.0f is under %.0f: skipped", scene.scene_id, found.luma, DARK)
+            listed(Suspect(scene, luma))
+
+
+def is_tagged_day(scene: Scene) -> bool:
+    """Whether the data set says that the image was taken by day."""
+    return scene.attributes.get("timeofday") == DAYTIME
+
+
+def _lumas(
+    root: Path, scenes: Iterable[Scene], wanted: Callable[[Scene], bool] = lambda scene: True
+) -> Iterator[tuple[Scene, float | None]]:
+    """Scenes with their mean luma (None: not looked at, or not readable); a few threads decode ahead, the order stays."""
+    stream = iter(scenes)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        while chunk := list(islice(stream, _AHEAD)):
+            yield from zip(chunk, pool.map(lambda s: _luma(root / s.image) if wanted(s) else None, chunk), strict=True)
+
+
+def _luma(path: Path) -> float | None:
+    try:
+        return mean_luma(path)
+    except UnreadableImage:
+        return None

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from s2st_aug.adapters.daylight import DARK, DAYTIME
 from s2st_aug.translation.settings import PRESETS, MethodSettings
 from s2st_aug.validation.settings import ValidationSettings
 
@@ -29,6 +30,13 @@ class DatasetConfig(Record):
     """image attribute to the values that are taken, e.g. `timeofday: [daytime]`"""
     limit: Annotated[int, Field(ge=1)] | None = None
     """the first so many scenes; null: all"""
+    darkest_day: Annotated[float, Field(ge=0, le=255)] = DARK
+    """mean luma (0..255) under which an image that is selected as `timeofday: daytime` is listed and skipped; 0 takes all"""
+
+    @property
+    def checks_daylight(self) -> bool:
+        """Whether the selection asks for day images, whose brightness then decides too."""
+        return DAYTIME in self.select.get("timeofday", ()) and self.darkest_day > 0
 
 
 class RunConfig(Record):

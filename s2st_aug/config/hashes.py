@@ -17,6 +17,8 @@ ALGORITHM_VERSION = "1"
 def plan_hash(config: AugmentConfig, model_sha256: str, profiles: Mapping[str, str]) -> str:
     """Over dataset selection, domains (by their profiles' bytes), model (by its weights), method, rng_key and image format."""
     dataset = config.dataset.model_dump(mode="json", exclude={"root"})
+    if not config.dataset.checks_daylight:
+        del dataset["darkest_day"]  # it decides nothing
     dataset["select"] = {k: sorted(v) for k, v in dataset["select"].items()}
     return hash_of(
         {

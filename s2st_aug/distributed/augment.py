@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import s2st_aug
+from s2st_aug.adapters.daylight import Suspect
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import ALGORITHM_VERSION, hash_of, method_identity, plan_hash, validation_hash
 from s2st_aug.distributed.kit import Identity, find_kit
@@ -32,6 +34,8 @@ from s2st_aug.storage.uri import mask_uri
 log = logging.getLogger(__name__)
 
 PENDING = f"{STATE}/pending"
+DARK_SOURCES = "logs/dark_sources.jsonl"
+"""scenes that are tagged daytime and dark: skipped when the run was planned"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +201,31 @@ def _planned(folder: RunFolder, config: AugmentConfig, identity: Identity, wante
 
 def _plan(folder: RunFolder, config: AugmentConfig, info: RunInfo, known: set[str], options: Options) -> RunInfo:
     """Writes plan files, then counts them in run.json: a kill before that leaves no plan at all."""
-    batches = plan_batches(config, info.plan_sha256, tuple(info.domains), without=known, check_sources=options.check_sources)
+    dark: list[Suspect] = []
+    batches = plan_batches(
+        config, info.plan_sha256, tuple(info.domains), without=known, check_sources=options.check_sources, listed=dark.append
+    )
     first = _peek(batches) if not known else batches
     folder.write_run_json(info)
     with collector_paused():
         files, scenes = write_plan(folder, first, first_file=info.plan_files)
+    _list_dark(folder, dark)
     info = replace(info, plan_files=files, planned_scenes=info.planned_scenes + scenes)
     folder.write_run_json(info)
     return info
+
+
+def _list_dark(folder: RunFolder, dark: list[Suspect]) -> None:
+    """Sources that are tagged daytime and dark: a line each in the run's logs, and one warning; they are not planned."""
+    if not dark:
+        return
+    listed = "".join(json.dumps({"scene_id": s.scene.scene_id, "image": s.scene.image, "mean_luma": round(s.luma, 1)}) + "\n" for s in dark)
+    folder.store.write_many({DARK_SOURCES: listed.encode()})
+    darkest = min(dark, key=lambda s: s.luma)
+    log.warning(
+        "%d scenes are tagged daytime and dark: skipped, listed in %s; the darkest is %s (mean luma %.0f); dataset.darkest_day=0 takes them",
+        *(len(dark), DARK_SOURCES, darkest.scene.scene_id, darkest.luma),
+    )
 
 
 @contextmanager

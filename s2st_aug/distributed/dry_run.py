@@ -13,6 +13,7 @@ from pathlib import Path
 import PIL.Image
 
 from s2st_aug.adapters import Card, load_card, read_objects
+from s2st_aug.adapters.daylight import Suspect
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import plan_hash
 from s2st_aug.distributed.kit import find_kit
@@ -40,6 +41,7 @@ class DryRun:
     bytes_needed: int
     bytes_free: int
     labels: int | None  # parsed objects; None: labels were not parsed
+    dark: int | None  # tagged daytime and dark; None: images were not looked at
     problems: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[tuple[str, str]]:
@@ -54,6 +56,8 @@ class DryRun:
         yield "GPU hours", f"{hours:.1f} at {SECONDS_ASSUMED} s an evaluation (assumed for SD at 512; measure with preview)"
         yield "disk", f"{_gib(self.bytes_needed)} needed, {_gib(self.bytes_free)} free"
         yield "labels", "not parsed (--dry-run=full parses them)" if self.labels is None else f"{self.labels} parsed"
+        if self.dark is not None:
+            yield "dark by day", f"{self.dark} scenes are tagged daytime and dark: they will be skipped (dataset.darkest_day)"
         yield "problems", str(len(self.problems))
 
 
@@ -65,7 +69,8 @@ def dry_run(config: AugmentConfig, *, full: bool, kit: str = "s2st") -> DryRun:
     objects: int | None = 0 if full else None
     problems: list[str] = []
     sample: list[Scene] = []
-    for chunk in _chunks(selected_scenes(config.dataset), 1000):
+    dark: list[Suspect] = []
+    for chunk in _chunks(selected_scenes(config.dataset, dark.append if full else None), 1000):
         scenes += len(chunk)
         sample = sample or chunk[:SAMPLED]
         missing = [s for s in chunk if not (root / s.image).is_file()]
@@ -79,9 +84,8 @@ def dry_run(config: AugmentConfig, *, full: bool, kit: str = "s2st") -> DryRun:
     needed = int(_pixels(root, sample) * BYTES_PER_PIXEL[config.run.image_format] * scenes * domains)
     batches = -(-scenes // config.cluster.batch_size)
     digest = plan_hash(config, identity.model_sha256, identity.profiles)
-    return DryRun(
-        scenes, domains, batches, absent, digest, forward, backward, needed, shutil.disk_usage(Path.cwd()).free, objects, problems
-    )
+    free, darkened = shutil.disk_usage(Path.cwd()).free, len(dark) if full and config.dataset.checks_daylight else None
+    return DryRun(scenes, domains, batches, absent, digest, forward, backward, needed, free, objects, darkened, problems)
 
 
 def _parse_all(card: Card, root: Path, scenes: list[Scene]) -> tuple[int, list[str]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 from s2st_aug.adapters import load_card, read_scenes
-from s2st_aug.adapters.daylight import without_suspects
+from s2st_aug.adapters.daylight import Suspect, without_suspects
 from s2st_aug.config.augment import AugmentConfig, DatasetConfig
 from s2st_aug.errors import DatasetError
 from s2st_aug.images import sha256_file
@@ -17,27 +18,44 @@ from s2st_aug.records.scene import Scene
 from s2st_aug.storage.plan import PlannedBatch, PlannedScene, batch_key
 
 
-def selected_scenes(dataset: DatasetConfig) -> Iterator[Scene]:
-    """The scenes that the config asks for, in the adapter's order; raises DatasetError where there is none."""
-    limit, number = dataset.limit, 0
-    for scene in read_scenes(load_card(dataset.format), Path(dataset.root), dataset.split):
-        if number == limit:
-            return
-        if all(scene.attributes.get(key) in values for key, values in dataset.select.items()):
-            number += 1
-            yield scene
+Listed = Callable[[Suspect], None]
+
+
+def selected_scenes(dataset: DatasetConfig, listed: Listed | None = None, *, trusted: Collection[str] = ()) -> Iterator[Scene]:
+    """The scenes that the config asks for, in the adapter's order; raises DatasetError where there is none.
+
+    With `listed`, a selection of daytime leaves out what is tagged so and dark, and tells of each; `trusted` ids are not looked at again.
+    Without it nothing is decoded.
+    """
+    root, number = Path(dataset.root), 0
+    asked = (s for s in read_scenes(load_card(dataset.format), root, dataset.split) if _is_asked_for(s, dataset.select))
+    if listed is not None and dataset.checks_daylight:
+        asked = without_suspects(root, asked, listed, dark=dataset.darkest_day, trusted=trusted)
+    for number, scene in enumerate(islice(asked, dataset.limit), start=1):
+        yield scene
     if not number:
-        raise DatasetError(f"{dataset.root}: no scene of split {dataset.split!r} has {_asked(dataset.select)}")
+        raise DatasetError(f"{dataset.root}: no scene of split {dataset.split!r} has {_asked(dataset, listed)}")
+
+
+def _is_asked_for(scene: Scene, select: dict[str, tuple[str, ...]]) -> bool:
+    return all(scene.attributes.get(key) in values for key, values in select.items())
 
 
 def plan_batches(
-    config: AugmentConfig, plan_sha256: str, domains: tuple[str, ...], *, without: Collection[str] = (), check_sources: bool = False
+    config: AugmentConfig,
+    plan_sha256: str,
+    domains: tuple[str, ...],
+    *,
+    without: Collection[str] = (),
+    check_sources: bool = False,
+    listed: Listed = lambda suspect: None,
 ) -> Iterator[PlannedBatch]:
-    """Batches of scenes in order, `without` the scene ids that are planned already; a stream, so memory does not grow."""
+    """Batches of scenes in order, `without` the scene ids that are planned already; a stream, so memory does not grow.
+
+    Scenes that are dark though selected as daytime are told to `listed` and not planned.
+    """
     observe = _Observer(Path(config.dataset.root), check_sources=check_sources)
-    scenes: Iterator[Scene] = (s for s in selected_scenes(config.dataset) if s.scene_id not in without)
-    if check_sources and "daytime" in config.dataset.select.get("timeofday", ()):
-        scenes = without_suspects(Path(config.dataset.root), scenes)
+    scenes = (s for s in selected_scenes(config.dataset, listed, trusted=without) if s.scene_id not in without)
     for group in _groups(scenes, config.cluster.batch_size):
         planned = tuple(observe.all(group))
         yield PlannedBatch(batch_key(plan_sha256, planned), planned, tuple(domains for _ in planned))
@@ -94,5 +112,8 @@ def _groups(scenes: Iterable[Scene], size: int) -> Iterator[list[Scene]]:
         yield group
 
 
-def _asked(select: dict[str, tuple[str, ...]]) -> str:
-    return " and ".join(f"{key} in {list(values)}" for key, values in select.items()) or "an image"
+def _asked(dataset: DatasetConfig, listed: Listed | None) -> str:
+    asked = " and ".join(f"{key} in {list(values)}" for key, values in dataset.select.items()) or "an image"
+    if listed is None or not dataset.checks_daylight:
+        return asked
+    return f"{asked} and an image that is bright by day (mean luma {dataset.darkest_day:g} and more)"

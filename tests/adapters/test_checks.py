@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,16 +42,31 @@ def test_missing_and_wrong_folders_say_where_to_get_it(tmp_path):
     assert check_card(card, tmp_path)[-1].level == "error"
 
 
-def test_dark_images_tagged_day_are_suspects_and_damaged_ones_are_not(tmp_path, caplog):
+def test_dark_images_tagged_day_are_suspects_and_damaged_ones_are_not(tmp_path):
     folder = bdd(tmp_path, ["day.jpg", "night.jpg", "torn.jpg"])
     Image.fromarray(np.full((48, 64, 3), 120, np.uint8)).save(folder / "day.jpg")
     Image.fromarray(np.full((48, 64, 3), 25, np.uint8)).save(folder / "night.jpg")
     (folder / "torn.jpg").write_bytes(b"\xff\xd8 torn")
     found = list(suspects(tmp_path, read_scenes(load_card("bdd100k"), tmp_path, "train")))
     assert [(s.scene.scene_id, round(s.luma)) for s in found] == [("train/night", 25)]
-    kept = without_suspects(tmp_path, read_scenes(load_card("bdd100k"), tmp_path, "train"))
+    listed = []
+    kept = without_suspects(tmp_path, read_scenes(load_card("bdd100k"), tmp_path, "train"), listed.append)
     assert [s.scene_id for s in kept] == ["train/day", "train/torn"]
-    assert "train/night: tagged as day" in caplog.text
+    assert [s.scene.scene_id for s in listed] == ["train/night"]
+
+
+def test_only_what_is_tagged_day_and_not_trusted_is_looked_at_and_the_order_stays(tmp_path):
+    names = [f"{i:03d}.jpg" for i in range(150)]
+    folder = bdd(tmp_path, names)
+    Image.fromarray(np.full((48, 64, 3), 25, np.uint8)).save(folder / "000.jpg")
+    for name in names[1:]:
+        (folder / name).hardlink_to(folder / "000.jpg")
+    scenes = list(read_scenes(load_card("bdd100k"), tmp_path, "train"))
+    scenes = [replace(s, attributes={"timeofday": "night"}) if i % 2 else s for i, s in enumerate(scenes)]
+    listed = []
+    kept = [s.scene_id for s in without_suspects(tmp_path, scenes, listed.append, trusted={"train/000"})]
+    assert kept == ["train/000", *(s.scene_id for s in scenes[1::2])]
+    assert len(listed) == 74
 
 
 @pytest.mark.parametrize(

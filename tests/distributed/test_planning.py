@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from s2st_aug.config.hashes import plan_hash
+from s2st_aug.distributed.augment import Options, prepare
+from s2st_aug.distributed.dry_run import dry_run
 from s2st_aug.distributed.fake_dataset import make_config, make_dataset
+from s2st_aug.distributed.kit import find_kit
 from s2st_aug.distributed.pending import Standing, pending_tables
 from s2st_aug.distributed.planning import plan_batches, selected_scenes
 from s2st_aug.errors import DatasetError
+from s2st_aug.images import encode_png
 from s2st_aug.storage.plan import batches_to_table, table_to_batches, write_plan
 from s2st_aug.storage.run_folder import RunFolder
 
@@ -48,6 +56,53 @@ def test_checked_sources_carry_their_hash(tmp_path):
     root = make_dataset(tmp_path / "data", 2)
     (batch,) = plan_batches(make_config(root), "plan", ("night",), check_sources=True)
     assert all(len(s.sha256) == 64 for s in batch.scenes)
+
+
+def darken(root, *names):
+    for name in names:
+        (root / "images/100k/train" / name).write_bytes(encode_png(np.full((32, 48, 3), 20, np.uint8)))
+
+
+@pytest.mark.parametrize(("more", "kept"), [({}, [0, 2]), ({"darkest_day": 0}, [0, 1]), ({"select": {}}, [0, 1])])
+def test_dark_sources_are_listed_and_skipped_where_daytime_is_selected(tmp_path, more, kept):
+    root = make_dataset(tmp_path / "data", 4)
+    darken(root, "f000001.png")
+    dataset = {"format": "bdd100k", "root": str(root), "limit": 2, "select": {"timeofday": ["daytime"]}} | more
+    listed = []
+    (batch,) = plan_batches(make_config(root, dataset=dataset), "plan", ("night",), listed=listed.append)
+    assert [s.scene.scene_id for s in batch.scenes] == [f"train/f{i:06d}" for i in kept]
+    assert [s.scene.scene_id for s in listed] == ([] if more else ["train/f000001"])
+
+
+def test_a_data_set_of_nothing_but_dark_days_says_so(tmp_path):
+    root = make_dataset(tmp_path / "data", 1)
+    darken(root, "f000000.png")
+    config = make_config(root, dataset={"format": "bdd100k", "root": str(root), "select": {"timeofday": ["daytime"]}})
+    with pytest.raises(DatasetError, match="bright by day"):
+        list(plan_batches(config, "plan", ("night",)))
+
+
+def test_the_list_of_dark_sources_lies_in_the_runs_logs(tmp_path, caplog):
+    root = make_dataset(tmp_path / "data", 3)
+    darken(root, "f000000.png")
+    config = make_config(root, dataset={"format": "bdd100k", "root": str(root), "select": {"timeofday": ["daytime"]}})
+    for extend in (False, True):
+        prepare(config, RunFolder(tmp_path / "run"), Options(kit="fake", extend=extend), find_kit("fake").identify(config))
+        (line,) = (tmp_path / "run/logs/dark_sources.jsonl").read_text().splitlines()
+        assert json.loads(line) == {"scene_id": "train/f000000", "image": "images/100k/train/f000000.png", "mean_luma": 20.0}
+    assert "1 scenes are tagged daytime and dark: skipped" in caplog.text
+    assert RunFolder(tmp_path / "run").run_json().planned_scenes == 2
+    estimate = dry_run(config, full=True, kit="fake")
+    assert (estimate.scenes, estimate.dark) == (2, 1)
+
+
+def test_the_daylight_limit_is_in_the_plan_hash_where_it_decides(tmp_path):
+    def hashed(**dataset) -> str:
+        return plan_hash(make_config(tmp_path, dataset={"format": "bdd100k", "root": str(tmp_path), **dataset}), "m", {})
+
+    day = {"select": {"timeofday": ["daytime"]}}
+    assert hashed(**day) != hashed(**day, darkest_day=30)
+    assert hashed() == hashed(darkest_day=30)
 
 
 def pending(run, done):
