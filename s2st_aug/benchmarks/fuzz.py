@@ -1,6 +1,6 @@
 """Fuzzing of every parser: damaged trees of each format through reading and, where that succeeds, through an export.
 
-Run as a program it keeps its own memory under a limit: python -m s2st_aug.benchmarks.fuzz COUNT RNG_KEY [SECONDS] prints what it found.
+Run as a program it keeps its own memory under a limit: python -m s2st_aug.benchmarks.fuzz COUNT RNG_KEY [SECONDS [FIRST]] prints what it found.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ class Found:
     refused: int = 0
 
 
-def fuzz(count: int, rng_key: int, seconds: float = float("inf")) -> Found:
-    """`count` damaged trees, or as many as the seconds allow; the same inputs for the same key."""
+def fuzz(count: int, rng_key: int, seconds: float = float("inf"), first: int = 0) -> Found:
+    """`count` damaged trees from number `first` on, or as many as the seconds allow; the same inputs for the same key."""
     found, end = Found(), time.monotonic() + seconds
     base = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(prefix="s2st_aug-fuzz-", dir=base) as folder:
         seeds = {name: _Seed.write(name, Path(folder) / "seeds" / name) for name in FORMATS}
-        for index in range(count):
+        for index in range(first, first + count):
             if time.monotonic() > end:
                 break
             _one(index, random.Random(f"{rng_key}/{index}"), Path(folder), seeds, found)
@@ -218,8 +218,8 @@ def main() -> None:
     import s2st_aug.export.fakes  # noqa: F401 - its memory is not the parsers'
 
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LIMIT, MEMORY_LIMIT))
-    seconds = float(sys.argv[3]) if len(sys.argv) > 3 else float("inf")
-    json.dump(asdict(fuzz(int(sys.argv[1]), int(sys.argv[2]), seconds)), sys.stdout)
+    seconds, first = (*map(float, sys.argv[3:5]), *(float("inf"), 0.0)[max(0, len(sys.argv) - 3) :])
+    json.dump(asdict(fuzz(int(sys.argv[1]), int(sys.argv[2]), seconds, int(first))), sys.stdout)
 
 
 if __name__ == "__main__":

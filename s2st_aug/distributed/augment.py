@@ -223,7 +223,7 @@ def _list_dark(folder: RunFolder, dark: list[Suspect]) -> None:
     folder.store.write_many({DARK_SOURCES: listed.encode()})
     darkest = min(dark, key=lambda s: s.luma)
     log.warning(
-        "%d scenes are tagged daytime and dark: skipped, listed in %s; the darkest is %s (mean luma %.0f); dataset.darkest_day=0 takes them",
+        "%d scenes are tagged daytime and dark: skipped, listed in %s; the darkest: %s (mean luma %.0f); dataset.darkest_day=0 takes them",
         *(len(dark), DARK_SOURCES, darkest.scene.scene_id, darkest.luma),
     )
 

@@ -17,7 +17,6 @@ from s2st_aug.images import sha256_file
 from s2st_aug.records.scene import Scene
 from s2st_aug.storage.plan import PlannedBatch, PlannedScene, batch_key
 
-
 Listed = Callable[[Suspect], None]
 
 
@@ -27,13 +26,14 @@ def selected_scenes(dataset: DatasetConfig, listed: Listed | None = None, *, tru
     With `listed`, a selection of daytime leaves out what is tagged so and dark, and tells of each; `trusted` ids are not looked at again.
     Without it nothing is decoded.
     """
-    root, number = Path(dataset.root), 0
+    root, found = Path(dataset.root), False
     asked = (s for s in read_scenes(load_card(dataset.format), root, dataset.split) if _is_asked_for(s, dataset.select))
     if listed is not None and dataset.checks_daylight:
         asked = without_suspects(root, asked, listed, dark=dataset.darkest_day, trusted=trusted)
-    for number, scene in enumerate(islice(asked, dataset.limit), start=1):
+    for scene in islice(asked, dataset.limit):
+        found = True
         yield scene
-    if not number:
+    if not found:
         raise DatasetError(f"{dataset.root}: no scene of split {dataset.split!r} has {_asked(dataset, listed)}")
 
 
