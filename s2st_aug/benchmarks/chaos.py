@@ -6,16 +6,19 @@ nodes (one with `"nodes": 1`), tells their processes in the order's `pids` file,
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,9 +30,11 @@ from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.shards import list_shards
 
 Target = Literal["actor", "worker", "raylet", "driver", "drain"]
+KILLS: tuple[Target, ...] = ("actor", "worker", "raylet", "driver")  # by SIGKILL; a drain is asked for by SIGTERM and counted apart
 SPARE_STARTS = 5
+SILENCE_SECONDS = 120.0  # without a commit: the driver hangs, which is counted as a crash
 TIMES = ["seconds", "created_at"]
-NAMES: dict[str, str] = {"actor": "ray::MapWorker(MapBatches(TranslateActor))", "worker": "ray::"}
+ACTOR, WORKER = "ray::MapWorker(MapBatches(TranslateActor))", "ray::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +62,34 @@ def set_difference(one: Path, other: Path) -> int:
     return sum(a.get(key) != b.get(key) for key in a.keys() | b.keys())
 
 
-def shoot(order: Shooting, targets: list[Target], dice: random.Random) -> Counter[str]:
-    """Runs and resumes until every target was hit and the run has ended; the kills by kind."""
-    hits: Counter[str] = Counter()
+@dataclass(slots=True)
+class Tally:
+    """What became of a run that was shot at; `crashes` are starts that ended by themselves with neither 0 nor 4."""
+
+    hits: Counter[str] = field(default_factory=Counter)
+    starts: int = 0
+    crashes: int = 0
+
+    @property
+    def kills(self) -> int:
+        """Processes ended by SIGKILL; drains are none."""
+        return sum(self.hits[kind] for kind in KILLS)
+
+
+def shoot(order: Shooting, targets: list[Target], dice: random.Random) -> Tally:
+    """Runs and resumes until every target was hit and the run has ended. Raises CheckFailed where it does not end."""
+    tally = Tally()
     waiting = list(targets)
     for _ in range(len(targets) + SPARE_STARTS):
+        tally.starts += 1
         with Driver(order) as driver:
             while waiting and _committed_more(order, driver, dice):
                 if _kill(waiting[0], driver, order, dice):
-                    hits[waiting.pop(0)] += 1
+                    tally.hits[waiting.pop(0)] += 1
             if driver.wait() == 0:
-                return hits
-    raise CheckFailed(f"{order.run}: did not end in {len(targets) + SPARE_STARTS} starts; its log is {order.run.with_suffix('.log')}")
+                return tally
+            tally.crashes += driver.wait() not in driver.expected
+    raise CheckFailed(f"{order.run}: did not end in {tally.starts} starts; its log is {order.run.with_suffix('.log')}")
 
 
 class Driver:
@@ -83,6 +104,7 @@ class Driver:
         environment = {**os.environ, "S2ST_FAKE_SLEEP": str(order.sleep), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen([sys.executable, "-m", __name__, str(path)], env=environment, stdout=log, stderr=log)
         log.close()
+        self.expected: set[int] = set()  # exit codes that a shot asks for
 
     def __enter__(self) -> Driver:
         return self
@@ -93,8 +115,12 @@ class Driver:
         self.process.wait()
 
     def wait(self) -> int:
-        """The process's exit code, when it has one."""
-        return self.process.wait()
+        """The process's exit code; one that does not end is killed."""
+        try:
+            return self.process.wait(SILENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
 
     @property
     def alive(self) -> bool:
@@ -114,9 +140,11 @@ class Driver:
 
 
 def _committed_more(order: Shooting, driver: Driver, dice: random.Random) -> bool:
-    """Waits until at least one batch more is committed and a random pause is over; False where the driver has ended."""
-    before = _commits(order)
+    """Waits until at least one batch more is committed and a random pause is over; False where the driver has ended or hangs."""
+    before, since = _commits(order), time.monotonic()
     while driver.alive and _commits(order) == before:
+        if time.monotonic() - since > SILENCE_SECONDS:
+            driver.process.kill()
         time.sleep(0.05)
     time.sleep(dice.uniform(*order.pause))
     return driver.alive
@@ -129,21 +157,27 @@ def _commits(order: Shooting) -> int:
 
 def _kill(target: Target, driver: Driver, order: Shooting, dice: random.Random) -> bool:
     """One shot; False where nothing of that kind is alive."""
+    if target in ("driver", "drain"):
+        return _end_driver(driver, drain=target == "drain")
     try:
-        if target in ("driver", "drain"):
-            driver.process.send_signal(signal.SIGKILL if target == "driver" else signal.SIGTERM)
-            driver.wait()
-            return True
-        if target == "raylet":
-            victims = [psutil.Process(pid) for pid in json.loads(_pids(order).read_text()) if psutil.pid_exists(pid)]
-        else:
-            victims = driver.below(NAMES[target])
-        if not victims:
-            return target == "raylet" and _kill("driver", driver, order, dice)  # no spare node is left: the driver restarts them
-        dice.choice(victims).kill()
-        return True
+        victims = _raylets(order) if target == "raylet" else driver.below(ACTOR if target == "actor" else WORKER)
+        if victims:
+            dice.choice(victims).kill()
+        return bool(victims)
     except (psutil.Error, OSError, ValueError):
         return False
+
+
+def _end_driver(driver: Driver, *, drain: bool) -> bool:
+    driver.expected = {4} if drain else {-signal.SIGKILL}
+    driver.process.send_signal(signal.SIGTERM if drain else signal.SIGKILL)
+    return driver.wait() in driver.expected
+
+
+def _raylets(order: Shooting) -> list[psutil.Process]:
+    """The raylets of the nodes that are not the driver's; one that was killed is replaced by the driver."""
+    found = [psutil.Process(pid) for pid in json.loads(_pids(order).read_text()) if psutil.pid_exists(pid)]
+    return [p for p in found if p.status() != psutil.STATUS_ZOMBIE]
 
 
 def _pids(order: Shooting) -> Path:
@@ -155,38 +189,70 @@ def drive(note: dict[str, Any]) -> int:
     from s2st_aug.config.load import parse_config
     from s2st_aug.distributed.augment import Options, augment
 
+    faulthandler.register(signal.SIGUSR1, all_threads=True)  # where a driver hangs
     config = parse_config(note["config"])
     with _nodes(note["nodes"], Path(note["pids"]), config):
         return augment(config, note["run"], Options(kit="fake")).exit_code
 
 
-def _nodes(count: int, pids: Path, config: AugmentConfig) -> Any:
-    from contextlib import contextmanager, nullcontext
-
+@contextmanager
+def _nodes(count: int, pids: Path, config: AugmentConfig) -> Iterator[None]:
+    """This machine as so many Ray nodes; one: Ray as a user starts it."""
     import ray
 
-    from s2st_aug.distributed.ray_session import LEAN
-
+    pids.write_text("[]")
     if count == 1:
-        pids.write_text("[]")
-        return nullcontext()
+        yield
+        return
+    cluster = Nodes(count, pids)
+    try:
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        yield
+    finally:
+        ray.shutdown()
+        cluster.close()
 
-    @contextmanager
-    def several() -> Iterator[None]:
+
+class Nodes:
+    """A head and spare nodes; a spare node whose raylet was killed is replaced, as a cluster's manager does."""
+
+    def __init__(self, count: int, pids: Path) -> None:
         from ray.cluster_utils import Cluster
 
-        arguments: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 200 << 20}
-        cluster = Cluster(initialize_head=True, head_node_args={**arguments, "_system_config": LEAN, "include_dashboard": False})
-        spare = [cluster.add_node(**arguments) for _ in range(count - 1)]
-        pids.write_text(json.dumps([node.all_processes["raylet"][0].process.pid for node in spare]))
-        ray.init(address=cluster.address, log_to_driver=False)
-        try:
-            yield
-        finally:
-            ray.shutdown()
-            cluster.shutdown()
+        from s2st_aug.distributed.ray_session import LEAN
 
-    return several()
+        self._arguments: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 200 << 20}
+        head = {**self._arguments, "_system_config": LEAN, "include_dashboard": False}
+        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.address = self._cluster.address
+        self._spare = [self._cluster.add_node(**self._arguments) for _ in range(count - 1)]
+        self._pids, self._closed = pids, threading.Event()
+        self._tell()
+        self._thread = threading.Thread(target=self._keep, name="s2st-nodes", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends every node."""
+        self._closed.set()
+        self._thread.join()
+        self._cluster.shutdown()
+
+    def _keep(self) -> None:
+        while not self._closed.wait(0.5):
+            dead = [node for node in self._spare if _raylet(node).poll() is not None]
+            for node in dead:
+                self._spare.remove(node)
+                self._cluster.remove_node(node, allow_graceful=False)
+                self._spare.append(self._cluster.add_node(wait=False, **self._arguments))
+            if dead:
+                self._tell()
+
+    def _tell(self) -> None:
+        self._pids.write_text(json.dumps([_raylet(node).pid for node in self._spare]))
+
+
+def _raylet(node: Any) -> Any:
+    return node.all_processes["raylet"][0].process
 
 
 if __name__ == "__main__":

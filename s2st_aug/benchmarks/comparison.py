@@ -181,8 +181,8 @@ def _summary(key: tuple[str, float], some: Sequence[Row], ours: Mapping[tuple[in
 
     paired = [at_structure(ours[r.street, r.domain], r.structure) - r.distance for r in some if (r.street, r.domain) in ours]
     less = (float(np.mean(paired)), *bootstrap(paired)) if paired and key[0] != OURS else None
-    means = (mean(name) for name in ("distance", "structure", "strength", "evaluations", "seconds"))
-    return Summary(*key, len(some), *means, less, best)
+    measures = mean("distance"), mean("structure"), mean("strength"), mean("evaluations"), mean("seconds")
+    return Summary(*key, len(some), *measures, ours_less_theirs=less, best=best)
 
 
 def at_structure(curve: Sequence[Row], wanted: float) -> float:
@@ -218,8 +218,8 @@ def draw_pareto(found: Sequence[Summary]) -> str:
     markers = "osD^vPX*<>"
     for i, method in enumerate(dict.fromkeys(s.method for s in found)):
         some = sorted((s for s in found if s.method == method), key=lambda s: s.knob)
-        line = {"linewidth": 2.5 if method == OURS else 1, "marker": markers[i % len(markers)]}
-        axes.plot([s.structure for s in some], [s.distance for s in some], label=method, **line)
+        width, marker = 2.5 if method == OURS else 1.0, markers[i % len(markers)]
+        axes.plot([s.structure for s in some], [s.distance for s in some], label=method, linewidth=width, marker=marker)
     axes.set(xlabel="structure over the true render's own", ylabel="distance to the true render (1: doing nothing)")
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)

@@ -69,6 +69,7 @@ class Kit:
 KITS: dict[str, str] = {
     "s2st": "s2st_aug.distributed.s2st",
     "fake": "s2st_aug.distributed.fakes",
+    "judged": "s2st_aug.distributed.judged",
 }
 
 

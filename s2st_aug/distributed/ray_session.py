@@ -168,8 +168,8 @@ class RemoteDesk:
 
 
 def open_desk() -> Any:
-    """A desk on the driver's own node: it lives and dies with the run."""
+    """A desk on the driver's own node: it lives and dies with the run. Killed, it starts anew with empty books."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0)(Desk).options(scheduling_strategy=here).remote()
+    return ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Desk).options(scheduling_strategy=here).remote()

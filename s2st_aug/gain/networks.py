@@ -39,16 +39,17 @@ class Trunk(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """Class scores per pixel at the image's own size."""
+    """Class scores at half the image's size, where the trunk works: a quarter of the pixels for the loss to visit."""
 
     def __init__(self, widths: Sequence[int], classes: int):
         super().__init__()
         self.trunk = Trunk(widths)
         self.head = nn.Conv2d(widths[0], classes, 1)
 
-    def forward(self, image: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k H W"]:
+    def forward(self, image: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
         """Logits, in float32."""
-        return functional.interpolate(self.head(self.trunk(image)).float(), size=image.shape[-2:], mode="bilinear")
+        scores: Tensor = self.head(self.trunk(image)).float()
+        return scores
 
 
 class Detector(nn.Module):

@@ -71,7 +71,7 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
 
     def loss_of(network: nn.Module, indices: np.ndarray, replaced: np.ndarray, rng: np.random.Generator) -> Tensor:
         drawn = [_draw(train, counterpart, int(i), rng, real=not r) for i, r in zip(indices, replaced, strict=True)]
-        target = torch.from_numpy(np.stack([mask for _, mask in drawn])).long()
+        target = torch.from_numpy(np.stack([mask[::2, ::2] for _, mask in drawn])).long()  # the network's own size
         return functional.cross_entropy(network(to_batch([image for image, _ in drawn])), target, weights, ignore_index=data.void)
 
     network = fit(build, loss_of, len(train.images), config.training, rng_key)

@@ -170,11 +170,11 @@ def made_up_objects(detector: Detector, source: Image, variant: Image, objects: 
     return tuple(
         Hallucination(d.bbox, d.category, d.score)
         for d in detector.detect(variant)
-        if not any(_overlap(d.bbox, b) >= LEAST_OVERLAP for b in known)
+        if not any(overlap(d.bbox, b) >= LEAST_OVERLAP for b in known)
     )
 
 
-def _overlap(a: Box, b: Box) -> float:
+def overlap(a: Box, b: Box) -> float:
     """Intersection over union."""
     w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     shared = max(w, 0.0) * max(h, 0.0)
