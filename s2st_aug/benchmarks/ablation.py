@@ -32,7 +32,22 @@ QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "ST 20, TO 10": {"st_iterations": 20},
         "ST 10, TO 0": {"to_iterations": 0},
         "ST 10, TO 5": {"to_iterations": 5},
+        "ST 5, TO 5": {"st_iterations": 5, "to_iterations": 5},
+        "ST 10, TO 20": {"to_iterations": 20},
         "ST 0, TO 0": {"st_iterations": 0, "to_iterations": 0},
+    },
+    "budget": {
+        "reference": {"steps": 50, "guidance_until": 1.0},
+        "50 steps": {"steps": 50},
+        "24 steps": {"steps": 24},
+        "16 steps (standard)": {"steps": 16},
+        "10 steps": {"steps": 10},
+        "10 steps, TO 8 (draft)": {"steps": 10, "to_iterations": 8},
+        "6 steps": {"steps": 6},
+        "4 steps": {"steps": 4},
+        "10 steps, second order": {"steps": 10, "solver": "dpm2m"},
+        "6 steps, second order": {"steps": 6, "solver": "dpm2m"},
+        "10 steps, unguided": {"steps": 10, "guidance": 1.0},
     },
     "eta": {kind: {"eta": kind} for kind in ("profile", "uniform", "shuffled", "inverted")},
     "losses": {
@@ -43,6 +58,10 @@ QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "ST on x0": {"st_space": "x0"},
         "no structure": {"st_structure": 0.0, "to_structure": 0.0},
         "no appearance": {"st_appearance": 0.0, "to_appearance": 0.0},
+        "structure 0.1": {"st_structure": 0.1, "to_structure": 0.1},
+        "structure 1": {"st_structure": 1.0, "to_structure": 1.0},
+        "appearance 2": {"st_appearance": 2.0, "to_appearance": 2.0},
+        "appearance 8": {"st_appearance": 8.0, "to_appearance": 8.0},
     },
     "path": {
         "latents": {},
@@ -61,7 +80,8 @@ QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One setting's means over (scene, domain), each with its 95 % interval: distance to the truth, structure over the true
-    render's own, strength, evaluations."""
+    render's own, strength, evaluations; and what it loses against the question's first setting, paired: the mean rise of distance
+    and fall of structure as shares of the first setting's means."""
 
     question: str
     name: str
@@ -70,6 +90,8 @@ class Cell:
     structure: tuple[float, float, float]
     strength: tuple[float, float, float]
     evaluations: float
+    lost_distance: tuple[float, float, float] = (math.nan,) * 3
+    lost_structure: tuple[float, float, float] = (math.nan,) * 3
 
 
 def ablate(
@@ -86,13 +108,23 @@ def ablate(
     profiles = {str(d): find_profile(d, loaded) for d in domains}
     streets = [rendered(HELD_OUT, FIRST + i, ("day", *domains)) for i in range(count)]
     for question in questions:
+        first: list[tuple] = []
         for name, overrides in QUESTIONS[question].items():
             own = Translator(loaded, profiles, method_settings(preset, {"label_aware": False, **(base or {}), **overrides}))
             rows = [row for views in streets for row in _measured(own, views, domains)]
             log.info("%s, %s: %d variants", question, name, len(rows))
+            first = first or rows
             found = [[r[k] for r in rows if r[k] is not None and math.isfinite(r[k])] for k in range(4)]
             distance, structure, strength = (_interval(f) for f in found[:3])
-            yield Cell(question, name, len(rows), distance, structure, strength, float(np.mean(found[3])))
+            lost = _lost(rows, first, 0, 1), _lost(rows, first, 1, -1)
+            yield Cell(question, name, len(rows), distance, structure, strength, float(np.mean(found[3])), *lost)
+
+
+def _lost(rows: Sequence[tuple], first: Sequence[tuple], measure: int, sign: int) -> tuple[float, float, float]:
+    """Paired loss of one measure against the first setting, as a share of its mean there."""
+    pairs = [(r[measure], f[measure]) for r, f in zip(rows, first, strict=True) if r[measure] is not None and f[measure] is not None]
+    scale = float(np.mean([f for _, f in pairs])) if pairs else math.nan
+    return _interval([sign * (r - f) / scale for r, f in pairs])
 
 
 def _measured(own: Translator, views: Mapping[Condition, AnyImage], domains: Sequence[Condition]) -> Iterator[tuple]:
@@ -121,11 +153,13 @@ def as_markdown(cells: Sequence[Cell], about: str) -> str:
         lines += [
             f"## {question}",
             "",
-            "| setting | distance to the true render | structure over the true render's | strength | evaluations | n |",
-            "|---|---|---|---|---|---|",
+            "| setting | distance to the true render | structure over the true render's | strength | evaluations | n "
+            "| distance lost | structure lost |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         for c in (c for c in cells if c.question == question):
             parts = [f"{mean:.3f} ({low:.3f} to {high:.3f})" for mean, low, high in (c.distance, c.structure, c.strength)]
-            lines.append(f"| {c.name} | {' | '.join(parts)} | {c.evaluations:.0f} | {c.n} |")
+            lost = [f"{100 * mean:+.1f} % (to {100 * high:+.1f} %)" for mean, _, high in (c.lost_distance, c.lost_structure)]
+            lines.append(f"| {c.name} | {' | '.join(parts)} | {c.evaluations:.0f} | {c.n} | {' | '.join(lost)} |")
         lines.append("")
     return "\n".join(lines)
