@@ -46,18 +46,19 @@ def label_of(image: str) -> str:
 
 def _images(card: Card, root: Path, split: str) -> Iterator[tuple[str, str]]:
     """Every image below the root, and its name below its own folder."""
-    for place in _places(card, root, split):
+    for place in places(root, split) or [card.images.format(split=split)]:
         if place.endswith(".txt"):
             yield from ((name, name) for name in _listed(root, place))
         else:
             yield from ((f"{place}/{name}", name) for name in list_files(root / place, IMAGE_SUFFIXES))
 
 
-def _places(card: Card, root: Path, split: str) -> list[str]:
+def places(root: Path, split: str) -> list[str]:
+    """The folders, or lists of files, that data.yaml names for a split, below the root; none where it is silent."""
     data = data_yaml(root)
     found = data.get(split, data.get("valid") if split == "val" else None) if data else None
     if found is None:
-        return [card.images.format(split=split)]
+        return []
     base = str(data.get("path") or "")
     return [_below(root, base, str(place)) for place in (found if isinstance(found, list) else [found])]
 

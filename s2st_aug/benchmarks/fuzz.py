@@ -1,6 +1,7 @@
 """Fuzzing of every parser: damaged trees of each format through reading and, where that succeeds, through an export.
 
-Run as a program it keeps its own memory under a limit: python -m s2st_aug.benchmarks.fuzz COUNT RNG_KEY [SECONDS [FIRST]] prints what it found.
+Run as a program it keeps its own memory under a limit and prints what it found:
+python -m s2st_aug.benchmarks.fuzz COUNT RNG_KEY [SECONDS [FIRST]]
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from s2st_aug.adapters import load_card, read_objects, read_scenes
-from s2st_aug.adapters.fakes import write_tree
+from s2st_aug.adapters.fakes import VARIETIES
 from s2st_aug.errors import S2STError
 from s2st_aug.records.scene import Scene
 
@@ -75,7 +76,7 @@ def fuzz(count: int, rng_key: int, seconds: float = float("inf"), first: int = 0
     found, end = Found(), time.monotonic() + seconds
     base = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(prefix="s2st_aug-fuzz-", dir=base) as folder:
-        seeds = {name: _Seed.write(name, Path(folder) / "seeds" / name) for name in FORMATS}
+        seeds = [_Seed.write(name, Path(folder) / "seeds" / name) for name in VARIETIES]
         for index in range(first, first + count):
             if time.monotonic() > end:
                 break
@@ -89,17 +90,22 @@ class _Seed:
     """A sound tree in memory."""
 
     name: str
+    card: str
     split: str
     files: dict[str, bytes]
+    labels: tuple[str, ...]
 
     @classmethod
     def write(cls, name: str, root: Path) -> _Seed:
-        split = write_tree(name, root)
-        return cls(name, split, {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()})
+        variety = VARIETIES[name]
+        variety.write(root)
+        files = {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+        photos = {scene.image for scene in read_scenes(load_card(variety.card), root, variety.split)}
+        return cls(name, variety.card, variety.split, files, tuple(name for name in files if name not in photos))
 
 
-def _one(index: int, rng: random.Random, folder: Path, seeds: dict[str, _Seed], found: Found) -> None:
-    seed = seeds[FORMATS[index % len(FORMATS)]]
+def _one(index: int, rng: random.Random, folder: Path, seeds: list[_Seed], found: Found) -> None:
+    seed = seeds[index % len(seeds)]
     root = folder / "jail" / "data"
     shutil.rmtree(folder / "jail", ignore_errors=True)
     _plant(root, seed, rng)
@@ -108,7 +114,7 @@ def _one(index: int, rng: random.Random, folder: Path, seeds: dict[str, _Seed], 
     label = f"{seed.name} input {index}"
     try:
         _read(seed, root, found, label)
-        if index // len(FORMATS) % EXPORT_EVERY == 0:
+        if index // len(seeds) % EXPORT_EVERY == 0:
             found.exports += 1
             _export(seed, folder, root, found, label)
     except S2STError as error:
@@ -126,7 +132,7 @@ def _one(index: int, rng: random.Random, folder: Path, seeds: dict[str, _Seed], 
 
 
 def _read(seed: _Seed, root: Path, found: Found, label: str) -> None:
-    card = load_card(seed.name)
+    card = load_card(seed.card)
     for scene in read_scenes(card, root, seed.split):
         for path in _paths(scene):
             if not _inside(root, path):
@@ -153,7 +159,7 @@ def _export(seed: _Seed, folder: Path, root: Path, found: Found, label: str) -> 
 
     jail = folder / "jail"
     try:
-        write_run(jail / "run", load_card(seed.name), root, seed.split)
+        write_run(jail / "run", load_card(seed.card), root, seed.split)
         for target in FORMATS:
             export_run(jail / "run", target, jail / "out" / target)  # type: ignore[arg-type]
     finally:
@@ -163,8 +169,7 @@ def _export(seed: _Seed, folder: Path, root: Path, found: Found, label: str) -> 
 
 
 def _plant(root: Path, seed: _Seed, rng: random.Random) -> None:
-    labels = [name for name in seed.files if not name.endswith((".jpg", ".png"))]
-    victims = {rng.choice(labels)} if rng.random() < 0.9 else {rng.choice(sorted(seed.files))}
+    victims = {rng.choice(seed.labels) if rng.random() < 0.9 else rng.choice(sorted(seed.files))}
     for name, data in seed.files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -218,8 +223,9 @@ def main() -> None:
     import s2st_aug.export.fakes  # noqa: F401 - its memory is not the parsers'
 
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LIMIT, MEMORY_LIMIT))
-    seconds, first = (*map(float, sys.argv[3:5]), *(float("inf"), 0.0)[max(0, len(sys.argv) - 3) :])
-    json.dump(asdict(fuzz(int(sys.argv[1]), int(sys.argv[2]), seconds, int(first))), sys.stdout)
+    count, rng_key, *more = sys.argv[1:]
+    seconds, first = [*more, *("inf", "0")[len(more) :]]
+    json.dump(asdict(fuzz(int(count), int(rng_key), float(seconds), int(first))), sys.stdout)
 
 
 if __name__ == "__main__":

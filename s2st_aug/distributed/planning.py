@@ -27,7 +27,8 @@ def selected_scenes(dataset: DatasetConfig, listed: Listed | None = None, *, tru
     Without it nothing is decoded.
     """
     root, found = Path(dataset.root), False
-    asked = (s for s in read_scenes(load_card(dataset.format), root, dataset.split) if _is_asked_for(s, dataset.select))
+    scenes = read_scenes(load_card(dataset.format), root, dataset.split)
+    asked: Iterator[Scene] = (s for s in scenes if _is_asked_for(s, dataset.select))
     if listed is not None and dataset.checks_daylight:
         asked = without_suspects(root, asked, listed, dark=dataset.darkest_day, trusted=trusted)
     for scene in islice(asked, dataset.limit):

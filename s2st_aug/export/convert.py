@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from s2st_aug.adapters import load_card, read_objects
 from s2st_aug.adapters.cards import Card, ClassInfo
+from s2st_aug.adapters.cityscapes_labels import known
 from s2st_aug.adapters.label_images import stored_size, upright_size
 from s2st_aug.errors import LabelError
 from s2st_aug.export.job import Job
@@ -21,6 +22,8 @@ NOT_CARRIED = {
     "bdd100k": "fields beyond category, geometry, occluded, truncated and light colour (track ids, lane styles, curve types)",
     "yolo": "nothing beyond class and geometry is there",
 }
+_NOWHERE = (0.0, 0.0, 0.0, 0.0)
+_AREAS = frozenset({"direct", "alternative", "drivable area"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ def export_converted(job: Job, target: str) -> None:
         except LabelError as error:
             job.losses.add("scene", f"its label cannot be read: {error}", scene.scene_id)
             continue
-        _report_source(job, scene, objects)
+        objects = tuple(_once_each(job, scene, objects))
+        _report_source(job, scene, objects, target)
         if scene.scene_id in job.selection.sources:
             _real(job, writer, scene, objects, size)
         for variant in job.selection.variants.get(scene.scene_id, ()):
@@ -103,10 +107,53 @@ def _stem(scene: Scene) -> str:
     return scene.scene_id.removeprefix(f"{scene.split}/")
 
 
-def _report_source(job: Job, scene: Scene, objects: tuple[SceneObject, ...]) -> None:
+def _report_source(job: Job, scene: Scene, objects: tuple[SceneObject, ...], target: str) -> None:
     if job.card.adapter != "yolo":
         job.losses.add("fields", f"not carried into another format: {NOT_CARRIED[job.card.adapter]}", scene.scene_id, len(objects))
+    if target in ("cityscapes", "kitti", "yolo"):
+        job.losses.add("image attributes", f"{target} has none (weather, time of day, scene)", scene.scene_id, len(scene.attributes))
     job.losses.add("file", "extra label files are read where they hold labels, not copied", scene.scene_id, len(scene.extra_files))
+
+
+def _once_each(job: Job, scene: Scene, objects: tuple[SceneObject, ...]) -> Iterator[SceneObject]:
+    """Every thing in one form: where lists, masks and run lengths tell of the same things, the first in the card's order is taken.
+
+    A region of a class of things (semantic masks) is a crowd of them, and left out where the things themselves are told.
+    """
+    taken: dict[str, str] = {}
+    for item in objects:
+        theme, source = _theme(item), _source_of(job, scene, item)
+        crowd = theme == "regions" and _is_thing_class(job.card, item.category)
+        if item.kind == "box" and item.bbox == _NOWHERE:
+            job.losses.add("label", "it has no geometry", scene.scene_id)
+        elif taken.setdefault(theme, source) != source:
+            job.losses.add("other form", f"{theme} are taken from {taken[theme]}, not from {source} again", scene.scene_id)
+        elif crowd and "things" in taken:
+            job.losses.add("other form", f"things are taken from {taken['things']}, not from their regions in {source}", scene.scene_id)
+        else:
+            yield replace(item, crowd=True) if crowd else item
+
+
+def _theme(item: SceneObject) -> str:
+    """What a label tells of: lanes, drivable areas, regions (stuff), or things."""
+    if item.kind == "polyline" or item.object_id.startswith("lane_mask/"):
+        return "lanes"
+    if item.category in _AREAS:
+        return "areas"
+    return "regions" if item.kind == "stuff" else "things"
+
+
+def _source_of(job: Job, scene: Scene, item: SceneObject) -> str:
+    """The label tree that an object came from: an extra file's objects carry its name before their id."""
+    name, slash, _ = item.object_id.partition("/")
+    if slash and (name == "panoptic" or any(tree.name == name for tree in job.card.labels)):
+        return name
+    return scene.label_file or "the label file"
+
+
+def _is_thing_class(card: Card, category: str) -> bool:
+    label = known(class_of(card, category).cityscapes or category)
+    return label is not None and label.instances
 
 
 def class_of(card: Card, category: str) -> ClassInfo:

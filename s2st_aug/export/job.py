@@ -101,7 +101,7 @@ class Job:
         else:
             export_native(self)
         if target == self.card.adapter == "yolo":
-            finish_yolo(self.output, self.root)
+            finish_yolo(self.output, self.root, self.split)
         if target == self.card.adapter == "kitti":
             finish_kitti(self.output, self.split)
         self.output.write("loss_report.json", self.losses.as_json(self.card.adapter, target))

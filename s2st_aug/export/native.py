@@ -12,6 +12,7 @@ from s2st_aug.adapters.cards import LabelTree
 from s2st_aug.adapters.json_stream import parse_record, read_span
 from s2st_aug.adapters.references import join_reference, split_reference
 from s2st_aug.adapters.tree import rename_in, tree_of
+from s2st_aug.adapters.yolo import label_of
 from s2st_aug.errors import LabelError
 from s2st_aug.export.change import Change, marked_stem
 from s2st_aug.export.edit_bdd100k import edit_frame
@@ -161,6 +162,8 @@ class _Renaming:
 
     def file(self, tree: LabelTree, path: str) -> str:
         """A label file of this scene alone: the stem in it becomes the variant's."""
+        if tree.kind == "lines" and not path.endswith(f"{self.stem}.txt"):  # YOLO's rule, where its lists name images in any folder
+            return label_of(self.image)
         return rename_in(tree, path, self.stem, self.new)
 
 

@@ -66,10 +66,19 @@ class ToCityscapes:
             return None
         outlines, holes = contours(found.mask) if found.mask is not None else (list(found.outlines), False)
         losses.add("mask", "holes are closed in the polygons, the label images keep them", item.where, int(holes))
+        self._report_outlines(item, found, label, outlines)
         mask = found.mask if found.mask is not None and found.mask.shape == item.size[::-1] else drawn(tuple(outlines), item.size)
         if found.signal or found.occluded or found.truncated:
             losses.add("attributes", "Cityscapes has none (light colour, occluded, truncated)", item.where)
         return _named(item, found, label, tuple(outlines), mask)
+
+    def _report_outlines(self, item: Item, found: SceneObject, label: Label, outlines: list[np.ndarray]) -> None:
+        thin = sum(len(outline) < 3 for outline in outlines)
+        self.job.losses.add("outline", "fewer than three points are no polygon; the label images keep the pixels", item.where, thin)
+        parts = len(outlines) - 1 if found.kind != "stuff" else 0
+        self.job.losses.add("outline", "a thing in several parts becomes several polygons; instanceIds keeps it one", item.where, parts)
+        if found.crowd and found.object_id not in item.ignored and not label.instances:
+            self.job.losses.add("crowd", "Cityscapes has groups of classes with instances only", item.where)
 
     def finish(self) -> None:
         """Nothing belongs to the whole."""
@@ -83,7 +92,7 @@ def _named(item: Item, found: SceneObject, label: Label, outlines: tuple[np.ndar
 
 
 def _polygons(shape: _Shape) -> list[dict[str, Any]]:
-    return [{"label": shape.name, "polygon": outline.round(3).tolist()} for outline in shape.outlines if len(outline) >= 3]
+    return [{"label": shape.name, "polygon": outline.tolist()} for outline in shape.outlines if len(outline) >= 3]
 
 
 def _images(shapes: list[_Shape], size: tuple[int, int]) -> dict[str, np.ndarray]:

@@ -51,7 +51,7 @@ class ToCoco:
         self.count += 1
         x1, y1, x2, y2 = found.bbox
         category = self.categories.setdefault(found.category, len(self.categories) + 1)
-        if found.kind == "stuff":
+        if found.kind == "stuff" and not found.crowd:
             self.stuff.add(found.category)
         attributes: dict[str, Any] = {"source_id": found.object_id, "occluded": found.occluded, "truncated": found.truncated}
         if found.signal:

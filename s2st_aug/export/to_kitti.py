@@ -40,6 +40,8 @@ class ToKitti:
             losses.add(found.kind, "KITTI has boxes only: the box is written", item.where)
         if found.signal:
             losses.add("light colour", "KITTI has none", item.where)
+        if item.is_ignored(found) and name != "DontCare":
+            losses.add("ignored label", "KITTI's DontCare regions have no class", item.where)
         return [_text(name, found, ignored=item.is_ignored(found))]
 
     def finish(self) -> None:
@@ -47,7 +49,12 @@ class ToKitti:
 
 
 def _text(name: str, found: SceneObject, *, ignored: bool) -> str:
-    box = " ".join(f"{v:.6g}" if abs(v) >= 1e6 else f"{v:.2f}" for v in found.bbox)
+    box = " ".join(map(_number, found.bbox))
     if ignored:
         return f"DontCare -1 -1 -10 {box} -1 -1 -1 -1000 -1000 -1000 -10\n"
     return f"{name} {int(found.truncated)} {int(found.occluded)} -10 {box} -1 -1 -1 -1000 -1000 -1000 -10\n"
+
+
+def _number(value: float) -> str:
+    """Two digits as KITTI writes them, all of them where two would change the value."""
+    return f"{value:.2f}" if float(f"{value:.2f}") == value else repr(value)

@@ -54,12 +54,18 @@ class ToYolo:
         if not self.segments:
             if found.kind != "box":
                 self.job.losses.add(found.kind, "boxes are written where not every label has an outline", item.where)
+            self._report_clipped(item, np.asarray(found.bbox).reshape(2, 2))
             return _numbers(number, _centre(found, item.size))
         outline = self._outline(item, found)
         if len(outline) < 3:
             self.job.losses.add(found.kind, "its outline has fewer than three points", item.where)
             return []
+        self._report_clipped(item, outline)
         return _numbers(number, np.clip(outline / np.asarray(item.size), 0, 1).ravel())
+
+    def _report_clipped(self, item: Item, points: np.ndarray) -> None:
+        outside = bool(((points < 0) | (points > np.asarray(item.size))).any())
+        self.job.losses.add("geometry", "what lies outside the image is cut off", item.where, int(outside))
 
     def _outline(self, item: Item, found: SceneObject) -> np.ndarray:
         """The largest outline; the rest, and holes, are reported."""
@@ -78,7 +84,7 @@ class ToYolo:
         lines = [
             "path: .",
             f"train: images/{self.split}",
-            f"val: images/{self.split}  # nothing held out was exported: name your own",
+            "val: images/val  # nothing held out is exported: put real images there",
             "names:",
         ]
         names = [f"  {number}: {json.dumps(name, ensure_ascii=False)}" for name, number in self.names.items()]

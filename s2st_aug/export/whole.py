@@ -6,17 +6,24 @@ import re
 from pathlib import Path, PurePosixPath
 
 from s2st_aug.adapters.names import IMAGE_SUFFIXES
-from s2st_aug.adapters.yolo import DATA_FILES
+from s2st_aug.adapters.yolo import DATA_FILES, data_yaml, places
 from s2st_aug.export.output import OutputFolder
 
 _PATH_LINE = re.compile(rb"(?m)^path:[^\r\n]*")
 
 
-def finish_yolo(output: OutputFolder, root: Path) -> None:
-    """The source's data.yaml, its `path` pointing at its own folder."""
+def finish_yolo(output: OutputFolder, root: Path, split: str) -> None:
+    """The source's data.yaml, a `path` elsewhere made its own folder; a split that is a list of files is listed anew with the variants."""
+    images = sorted(name for name in output.sha256 if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES)
+    for place in places(root, split):
+        if place.endswith(".txt"):
+            output.write(place, "".join(f"./{name}\n" for name in images).encode())
+    base = str(data_yaml(root).get("path") or "")
+    keeps = bool(base) and not Path(base).is_absolute() and (root / base).is_dir()
     for name in DATA_FILES:
         if (root / name).is_file():
-            output.write(name, _PATH_LINE.sub(b"path: .", (root / name).read_bytes()))
+            text = (root / name).read_bytes()
+            output.write(name, text if keeps else _PATH_LINE.sub(b"path: .", text))
 
 
 def finish_kitti(output: OutputFolder, split: str) -> None:

@@ -6,23 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from trees import image, put
 
 from s2st_aug.adapters import card_names, load_card, read_objects, read_scenes
 from s2st_aug.errors import DatasetError, LabelError
-
-
-def put(root: Path, name: str, data: str | bytes) -> Path:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return path
-
-
-def image(root: Path, name: str, size: tuple[int, int] = (40, 20), **save) -> Path:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size).save(path, **save)
-    return path
 
 
 def only(card: str, root: Path, split: str = "train"):

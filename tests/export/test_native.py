@@ -6,25 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from trees import image, put
 
 from s2st_aug.adapters import load_card, read_objects, read_scenes
 from s2st_aug.errors import CheckFailed, UsageError
 from s2st_aug.export import export_run
 from s2st_aug.export.fakes import write_run
-
-
-def put(root: Path, name: str, data: str | bytes) -> Path:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return path
-
-
-def image(root: Path, name: str, size: tuple[int, int] = (40, 20), **save) -> Path:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (90, 120, 150)).save(path, **save)
-    return path
 
 
 def ignoring(*names: str, verdict: str = "lost"):
