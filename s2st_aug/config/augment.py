@@ -55,12 +55,16 @@ class ClusterConfig(Record):
     """at least and at most so many actors, each with its own copy of the model"""
     gpus_per_actor: Annotated[float, Field(ge=0)] = 0
     """0: CPU; a share below 1 lets actors share a GPU"""
+    spread_model: bool = False
+    """true: the GPUs of an actor hold one model together, for a model that does not fit on one; else each holds its own"""
     batch_size: Annotated[int, Field(ge=1, le=256)] = 4
     """scenes translated at once; a resumed run keeps its first value"""
     threads_per_actor: Annotated[int, Field(ge=1)] = 1
     """CPU threads of an actor; another number may move single pixels"""
     attempts: Annotated[int, Field(ge=1)] = 3
     """of a failed sample, over all starts"""
+    creep_gib: Annotated[float, Field(gt=0)] = 2.0
+    """an actor whose memory has grown by so much since its first batches is ended and started anew"""
     drain_seconds: Annotated[float, Field(gt=0)] = 300.0
     """how long Ctrl-C or TERM waits for batches under way"""
 
@@ -70,6 +74,8 @@ class ClusterConfig(Record):
             raise ValueError(f"actors: expected [least, most], came {list(self.actors)}")
         if self.gpus_per_actor > 1 and self.gpus_per_actor != int(self.gpus_per_actor):
             raise ValueError(f"gpus_per_actor: a share below 1 or a whole number, came {self.gpus_per_actor}")
+        if self.spread_model and self.gpus_per_actor < 2:
+            raise ValueError(f"spread_model: needs gpus_per_actor of 2 or more, came {self.gpus_per_actor:g}")
         return self
 
 

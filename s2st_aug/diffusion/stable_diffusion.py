@@ -18,6 +18,7 @@ from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.model_files import EMBEDDED, find_model, hash_weights, read_config, weight_files
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.selftest import check_model
+from s2st_aug.diffusion.spread import free_room, spread
 from s2st_aug.errors import ModelError, did_you_mean
 
 log = logging.getLogger(__name__)
@@ -34,9 +35,11 @@ def load_model(
     revision: str | None = None,
     compile_mode: Compile = "off",
     self_test: bool = True,
+    gpus: int = 1,
 ) -> LatentModel:
     """A model by its embedded name (street-mini, street-photo), folder, or hub id with its `revision`.
 
+    With `gpus` above 1 the UNet is spread over so many, for one that does not fit; the rest is on `device`.
     Networks run in `dtype` on `device`, channels last; latents, pixels and embeddings at the border are float32. Raises ModelError,
     one line, for what is missing, not safetensors, not Stable Diffusion's format, or fails the self-test, which a model that is not
     embedded passes once (about fifty evaluations, remembered by its hash).
@@ -44,7 +47,7 @@ def load_model(
     folder = find_model(name_or_path, revision)
     prediction, schedule = read_schedule(folder)
     sha256 = hash_weights(folder)
-    unet, vae, text_encoder, tokenizer = _load_networks(folder, torch.device(device), dtype)
+    unet, vae, text_encoder, tokenizer = _load_networks(folder, torch.device(device), dtype, gpus)
     if compile_mode != "off":
         unet.compile(mode=compile_mode)
     denoise: Denoiser = partial(_predict, unet)
@@ -139,7 +142,7 @@ def _embed(tokenizer: Any, text_encoder: Any, prompts: list[str]) -> Context:
     return text_encoder(tokens.input_ids.to(text_encoder.device))[0].float()
 
 
-def _load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any, Any, Any]:
+def _load_networks(folder: Path, device: torch.device, dtype: torch.dtype, gpus: int = 1) -> tuple[Any, Any, Any, Any]:
     import diffusers
     import transformers
 
@@ -150,7 +153,10 @@ def _load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> tu
     vae = _load(folder, "vae", getattr(diffusers, vae_class), dtype)
     text_encoder = _load(folder, "text_encoder", transformers.CLIPTextModel, dtype)
     for network in (unet, vae):
-        network.to(device=device, memory_format=torch.channels_last)
+        network.to(device="cpu" if gpus > 1 else device, memory_format=torch.channels_last)
+    if gpus > 1:
+        spread(unet, free_room(gpus))
+        vae.to(device)
     return unet, vae, text_encoder.to(device), _load_tokenizer(folder)
 
 

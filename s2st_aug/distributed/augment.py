@@ -16,9 +16,11 @@ from s2st_aug.adapters.daylight import Suspect
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import ALGORITHM_VERSION, hash_of, method_identity, plan_hash, validation_hash
 from s2st_aug.distributed.kit import Identity, find_kit
+from s2st_aug.distributed.mirror import planted
 from s2st_aug.distributed.orders import Orders
 from s2st_aug.distributed.pending import Standing, pending_tables, standing
 from s2st_aug.distributed.planning import plan_batches
+from s2st_aug.distributed.recheck import recheck_sources
 from s2st_aug.distributed.running import Running
 from s2st_aug.errors import ConfigError, PlanMismatch, UsageError
 from s2st_aug.records.manifest import SCHEMA_VERSION
@@ -29,7 +31,7 @@ from s2st_aug.storage.progress import Progress, Snapshot, read_snapshot
 from s2st_aug.storage.run_folder import PROGRESS, STATE, RunFolder, RunInfo, parquet_bytes
 from s2st_aug.storage.shards import gather
 from s2st_aug.storage.store import TMP, LocalStore
-from s2st_aug.storage.uri import mask_uri
+from s2st_aug.storage.uri import is_remote, mask_uri
 
 log = logging.getLogger(__name__)
 
@@ -95,10 +97,13 @@ def prepare(config: AugmentConfig, folder: RunFolder, options: Options, identity
     _sweep(folder)
     if folder.exists():
         finish_replacement(folder)
+    resumed = folder.exists() and bool(folder.run_json().planned_scenes)
     info = _planned(folder, config, identity, wanted, options)
     config = _first_batch_size(config, info)
     orders = orders_of(folder, place or folder.place, config, identity, info, options.kit)
     gather(folder)
+    if options.check_sources and resumed:
+        recheck_sources(folder, config.dataset)
     done = standing(folder, config.cluster.attempts)
     pending = _write_pending(folder, tuple(identity.profiles), done)
     return Prepared(orders, pending, Progress(folder, _first_snapshot(folder, info, len(identity.profiles), done)))
@@ -113,15 +118,15 @@ def _refuse(folder: RunFolder, config: AugmentConfig, identity: Identity, option
 
 
 def with_absolute_root(config: AugmentConfig) -> AugmentConfig:
-    """The config with the dataset's absolute folder."""
+    """The config with the dataset's absolute folder; an address stays as it is."""
+    if is_remote(config.dataset.root):
+        return config
     root = str(Path(config.dataset.root).expanduser().absolute())
     return config.model_copy(update={"dataset": config.dataset.model_copy(update={"root": root})})
 
 
 def orders_of(folder: RunFolder, place: str, config: AugmentConfig, identity: Identity, info: RunInfo, kit: str) -> Orders:
     """What the workers are told."""
-    from s2st_aug.storage.uri import is_remote
-
     return Orders(
         run=place if is_remote(place) else folder.place,
         kit=kit,
@@ -171,6 +176,8 @@ def _without_root(value: object) -> object:
 
 
 def _refuse_run_inside_dataset(folder: RunFolder, config: AugmentConfig) -> None:
+    if is_remote(config.dataset.root):
+        return
     root = Path(config.dataset.root)
     if not root.is_dir():
         raise ConfigError(f"dataset.root: folder {root} is not there")
@@ -180,6 +187,8 @@ def _refuse_run_inside_dataset(folder: RunFolder, config: AugmentConfig) -> None
 
 def _sweep(folder: RunFolder) -> None:
     """Temporaries and old work lists that a kill left behind; nobody else runs, we hold the lock."""
+    if isinstance(folder.store, LocalStore):
+        folder.store.restore_spares()
     for name in [*folder.store.names(TMP), *folder.store.names(PENDING)]:
         folder.store.delete(name)
 
@@ -203,7 +212,7 @@ def _plan(folder: RunFolder, config: AugmentConfig, info: RunInfo, known: set[st
     """Writes plan files, then counts them in run.json: a kill before that leaves no plan at all."""
     dark: list[Suspect] = []
     batches = plan_batches(
-        config, info.plan_sha256, tuple(info.domains), without=known, check_sources=options.check_sources, listed=dark.append
+        planted(config), info.plan_sha256, tuple(info.domains), without=known, check_sources=options.check_sources, listed=dark.append
     )
     first = _peek(batches) if not known else batches
     folder.write_run_json(info)
@@ -259,7 +268,7 @@ def _first_info(config: AugmentConfig, identity: Identity, wanted: str) -> RunIn
         validation_sha256=validation_hash(config.validation),
         model=config.model,
         model_sha256=identity.model_sha256,
-        dataset_root=config.dataset.root,
+        dataset_root=mask_uri(config.dataset.root),
         config=_masked(config),
         domains=dict(identity.profiles),
         batch_size=config.cluster.batch_size,
@@ -278,7 +287,7 @@ def _resumed_info(info: RunInfo, config: AugmentConfig, wanted: str, options: Op
     masked = _masked(config)
     masked["first_limit"] = info.config.get("first_limit", info.config.get("dataset", {}).get("limit"))
     masked["cluster"]["batch_size"] = info.batch_size
-    return replace(info, dataset_root=config.dataset.root, config=masked, same_plans=plans)
+    return replace(info, dataset_root=mask_uri(config.dataset.root), config=masked, same_plans=plans)
 
 
 def _masked(config: AugmentConfig) -> dict:

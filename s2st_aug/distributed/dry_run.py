@@ -17,6 +17,7 @@ from s2st_aug.adapters.daylight import Suspect
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import plan_hash
 from s2st_aug.distributed.kit import find_kit
+from s2st_aug.distributed.mirror import at_hand, dataset_folder, planted
 from s2st_aug.distributed.planning import selected_scenes
 from s2st_aug.distributed.sources import reason_of
 from s2st_aug.records.scene import Scene
@@ -64,6 +65,7 @@ class DryRun:
 def dry_run(config: AugmentConfig, *, full: bool, kit: str = "s2st") -> DryRun:
     """Reads label files and file sizes; with `full` parses every label. Raises UsageError for what could not be started."""
     identity = find_kit(kit).identify(config)
+    place, config = config.dataset.root, planted(config)
     card, root = load_card(config.dataset.format), Path(config.dataset.root)
     scenes = absent = 0
     objects: int | None = 0 if full else None
@@ -77,39 +79,42 @@ def dry_run(config: AugmentConfig, *, full: bool, kit: str = "s2st") -> DryRun:
         absent += len(missing)
         problems += [f"{s.scene_id}: its image {s.image} is absent" for s in missing]
         if full:
-            found, wrong = _parse_all(card, root, chunk)
+            found, wrong = _parse_all(card, place, chunk)
             objects, problems = (objects or 0) + found, problems + wrong
     domains = len(identity.profiles)
     forward, backward = (value * scenes for value in identity.evals_per_scene)
-    needed = int(_pixels(root, sample) * BYTES_PER_PIXEL[config.run.image_format] * scenes * domains)
+    needed = int(_pixels(place, sample) * BYTES_PER_PIXEL[config.run.image_format] * scenes * domains)
     batches = -(-scenes // config.cluster.batch_size)
     digest = plan_hash(config, identity.model_sha256, identity.profiles)
     free, darkened = shutil.disk_usage(Path.cwd()).free, len(dark) if full and config.dataset.checks_daylight else None
     return DryRun(scenes, domains, batches, absent, digest, forward, backward, needed, free, objects, darkened, problems)
 
 
-def _parse_all(card: Card, root: Path, scenes: list[Scene]) -> tuple[int, list[str]]:
+def _parse_all(card: Card, root: str, scenes: list[Scene]) -> tuple[int, list[str]]:
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = list(pool.map(lambda s: _parse(card, root, s), scenes))
     return sum(n for n, _ in results), [why for _, why in results if why]
 
 
-def _parse(card: Card, root: Path, scene: Scene) -> tuple[int, str]:
+def _parse(card: Card, root: str, scene: Scene) -> tuple[int, str]:
     try:
-        return len(read_objects(card, root, scene)), ""
+        if card.adapter != "yolo":  # whose boxes need the image's size
+            return len(read_objects(card, dataset_folder(root), scene)), ""
+        with at_hand(root, scene) as folder:
+            return len(read_objects(card, folder, scene)), ""
     except Exception as error:
         return 0, f"{scene.scene_id}: {reason_of(error)}"
 
 
-def _pixels(root: Path, scenes: list[Scene]) -> float:
+def _pixels(root: str, scenes: list[Scene]) -> float:
     """Mean number of pixels of some images, from their headers alone."""
-    sizes = [size for size in (_size(root / s.image) for s in scenes) if size]
+    sizes = [size for size in (_size(root, s) for s in scenes) if size]
     return sum(sizes) / len(sizes) if sizes else 0.0
 
 
-def _size(path: Path) -> int:
+def _size(root: str, scene: Scene) -> int:
     try:
-        with PIL.Image.open(path) as image:
+        with at_hand(root, scene) as folder, PIL.Image.open(folder / scene.image) as image:
             return image.width * image.height
     except (OSError, ValueError):
         return 0

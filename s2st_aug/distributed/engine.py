@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 ACTOR_CPUS, LIGHT_CPUS = 0.8, 0.1  # so that the light stages run beside actors on as many cores as there are actors
 NO_PROGRESS_SECONDS = 24 * 3600
+RECYCLED = 75  # exit code of an actor that ends itself
 
 RECEIPT = pa.schema(
     [
@@ -57,7 +58,11 @@ class TranslateActor:
         self._stages = [TranslateStage(orders, RemoteDesk(desk), device=d, name=name) for d in devices]
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """PLAN_SCHEMA rows in, parcels out."""
+        """PLAN_SCHEMA rows in, parcels out. A worn-out process ends here, before anything is begun: Ray starts another one for the task."""
+        for stage in self._stages:
+            if stage.worn_out:
+                log.warning("recycling this actor: %s", stage.worn_out)
+                os._exit(RECYCLED)
         batches = table_to_batches(table)
         if len(self._stages) == 1:
             return pack([self._stages[0](b) for b in batches])
@@ -81,7 +86,9 @@ class FinishActor:
 
 
 def _devices(cluster: ClusterConfig) -> list[str]:
-    """One per GPU of the actor; Ray's logical GPUs may have no CUDA behind them, then it is the CPU."""
+    """One per replica of the model. Ray's logical GPUs may have no CUDA behind them, then it is the CPU."""
+    if cluster.spread_model:
+        return ["cuda:0"]
     number = max(int(cluster.gpus_per_actor), 1)
     return [f"cuda:{i}" for i in range(number)] if cluster.gpus_per_actor and _has_cuda() else ["cpu"] * number
 
@@ -96,7 +103,7 @@ def stream_receipts(orders: Orders, pending: list[str], desk: Any, filesystem: A
     """Runs every pending batch; receipts come in the order of commits. Leaving the iterator ends the execution."""
     _settle_context()
     cluster = orders.config.cluster
-    at_once = max(int(cluster.gpus_per_actor), 1)
+    at_once = 1 if cluster.spread_model else max(int(cluster.gpus_per_actor), 1)
     dataset = (
         ray.data.read_parquet(pending, filesystem=filesystem, num_cpus=LIGHT_CPUS)
         .repartition(target_num_rows_per_block=at_once)

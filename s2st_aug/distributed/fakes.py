@@ -1,7 +1,7 @@
 """A public fake at the method's seam (STYLE 17): a photometric change in place of the model, so that the engine can be tried anywhere.
 
 It is deterministic in the image and the domain, needs no weights, and misbehaves on request: a photo whose top left
-pixel is one of MAGIC makes the translator raise, run out of memory, diverge, or kill its process. `S2ST_FAKE_SLEEP`
+pixel is one of MAGIC makes the translator raise, run out of memory, diverge, kill its process, or keep memory. `S2ST_FAKE_SLEEP`
 (seconds a batch) stands for a model's work.
 """
 
@@ -24,8 +24,10 @@ from s2st_aug.randomness import numpy_generator
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Judgement, ObjectVerdict
 
-RAISES, OUT_OF_MEMORY, DIVERGES, DIES = (255, 0, 1), (255, 0, 2), (255, 0, 3), (255, 0, 4)
-MAGIC = (RAISES, OUT_OF_MEMORY, DIVERGES, DIES)
+RAISES, OUT_OF_MEMORY, DIVERGES, DIES, LEAKS = (255, 0, 1), (255, 0, 2), (255, 0, 3), (255, 0, 4), (255, 0, 5)
+MAGIC = (RAISES, OUT_OF_MEMORY, DIVERGES, DIES, LEAKS)
+LEAK_BYTES = 200 << 20
+_LEAKED: list[np.ndarray] = []
 GAINS = {
     "night": (0.3, 0.3, 0.4),
     "rain": (0.7, 0.75, 0.8),
@@ -68,6 +70,8 @@ def _misbehave(photo: Image, batch: int) -> None:
         raise MemoryError("out of memory: the fake takes this photo only alone")
     if pixel == DIVERGES:
         raise Diverged("NaN in the latents, in float32 too")
+    if pixel == LEAKS:
+        _LEAKED.append(np.ones(LEAK_BYTES, np.uint8))
     if pixel == DIES:
         os._exit(9)
 

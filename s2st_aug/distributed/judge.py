@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from s2st_aug.adapters import load_card
 from s2st_aug.distributed.kit import Judge, find_kit
 from s2st_aug.distributed.orders import Orders
 from s2st_aug.distributed.parcels import Parcel, Slot
-from s2st_aug.distributed.sources import Source, read_source, reason_of
+from s2st_aug.distributed.sources import Source, SourceReader, reason_of
 from s2st_aug.errors import SourceChanged
 from s2st_aug.images import encode_jpeg, encode_png, sha256_bytes
 from s2st_aug.records.manifest import ManifestRow
@@ -34,7 +33,7 @@ class JudgeStage:
 
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
-        self._card = load_card(orders.config.dataset.format)
+        self._read = SourceReader(orders.config.dataset)
         self._judge: Judge | None = None
 
     def __call__(self, parcel: Parcel) -> Judged:
@@ -49,10 +48,12 @@ class JudgeStage:
             rows.append(row)
             if row.image is not None:
                 files[row.image] = data
+        for planned in parcel.batch.scenes:
+            self._read.close(planned)
         return Judged(parcel, rows, files)
 
     def _source(self, parcel: Parcel, scene: int) -> Source:
-        source = read_source(self._orders.root, self._card, parcel.batch.scenes[scene])
+        source = self._read(parcel.batch.scenes[scene])
         if source.error is None and source.sha256 != parcel.note.hashes[scene]:
             return replace(
                 source, error=reason_of(SourceChanged(f"{parcel.batch.scenes[scene].scene.image}: changed while it was translated"))

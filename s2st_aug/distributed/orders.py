@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import ALGORITHM_VERSION, hash_of, method_identity
@@ -23,11 +22,6 @@ class Orders:
     plan_sha256: str
     validation_sha256: str
     code_version: str
-
-    @property
-    def root(self) -> Path:
-        """The dataset's folder."""
-        return Path(self.config.dataset.root)
 
     @property
     def method_sha256(self) -> str:

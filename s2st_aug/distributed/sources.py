@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from s2st_aug.adapters import Card, read_objects
+from s2st_aug.adapters import Card, load_card, read_objects
 from s2st_aug.arrays import Image
+from s2st_aug.config.augment import DatasetConfig
+from s2st_aug.distributed.mirror import dataset_folder, open_mirror
 from s2st_aug.errors import LabelError, SampleError, SourceChanged, UnreadableImage
 from s2st_aug.images import PLAIN, Photo, read_photo, sha256_bytes
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.storage.plan import PlannedScene
+from s2st_aug.storage.uri import is_remote
 
 BLANK = (64, 64, 3)
 
@@ -38,6 +41,29 @@ class Source:
         """The same slot with black pixels of the same shape."""
         photo = None if self.photo is None else Photo(np.zeros_like(self.photo.rgb), PLAIN)
         return Source(photo, self.sha256, (), error)
+
+
+class SourceReader:
+    """Reads the scenes of one dataset, from this machine's folder or through the mirror of an object store."""
+
+    def __init__(self, dataset: DatasetConfig) -> None:
+        self._card = load_card(dataset.format)
+        self._mirror = open_mirror(dataset.root) if is_remote(dataset.root) else None
+        self._root = dataset_folder(dataset.root)
+
+    def __call__(self, planned: PlannedScene) -> Source:
+        """As `read_source`."""
+        try:
+            if self._mirror is not None:
+                self._mirror.fetch(planned.scene)
+        except OSError as error:
+            return Source(None, None, (), f"UnreadableImage: {planned.scene.image}: {reason_of(error)}")
+        return read_source(self._root, self._card, planned)
+
+    def close(self, planned: PlannedScene) -> None:
+        """The scene's image is not needed on this machine any more."""
+        if self._mirror is not None:
+            self._mirror.drop(planned.scene)
 
 
 def photos_of(sources: Sequence[Source]) -> list[Image]:

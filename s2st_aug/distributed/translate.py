@@ -1,6 +1,7 @@
 """The translation stage: a batch of planned scenes in, translated pixels out. Every class of failure has its own answer here.
 
-out of memory         the batch is split, its rows are flagged `oom_split`, and the model is loaded anew
+out of memory         the batch is split, its rows are flagged `oom_split`; the model is loaded anew, and after the batch the actor is
+memory that creeps    the actor is ended before its next batch, and Ray starts another
 bad photo or label    a blank slot: the batch keeps its shape, so that the others keep their bytes
 exception, NaN        the culprits are found one by one, then the batch runs once more with them blank
 a batch that kills    after two lost workers the culprits are found one by one, each announced before it runs
@@ -16,11 +17,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from s2st_aug.adapters import load_card
+from s2st_aug.distributed.creep import Creep
 from s2st_aug.distributed.kit import find_kit
 from s2st_aug.distributed.orders import Orders
 from s2st_aug.distributed.parcels import Note, Parcel, Slot
-from s2st_aug.distributed.sources import Source, photos_of, read_source, reason_of
+from s2st_aug.distributed.sources import Source, SourceReader, photos_of, reason_of
 from s2st_aug.storage.plan import PlannedBatch
 
 log = logging.getLogger(__name__)
@@ -47,8 +48,10 @@ class TranslateStage:
     def __init__(self, orders: Orders, desk: Desk, *, device: str = "cpu", name: str = "") -> None:
         self._orders, self._desk, self._device = orders, desk, device
         self._name = name or f"pid-{os.getpid()}"
-        self._card = load_card(orders.config.dataset.format)
+        self._read = SourceReader(orders.config.dataset)
         self._translator: Any = None
+        self._creep = Creep(device, int(orders.config.cluster.creep_gib * 2**30))
+        self.worn_out = ""  # why the process that holds this stage should be ended before its next batch
 
     def __call__(self, batch: PlannedBatch) -> Parcel:
         """Never raises for a sample; raises for what is wrong with the worker itself."""
@@ -56,8 +59,10 @@ class TranslateStage:
         if not times:
             return Parcel(batch, Note(self._name, given_back=True), [], [])
         start = time.monotonic()
-        sources = [read_source(self._orders.root, self._card, planned) for planned in batch.scenes]
+        sources = [self._read(planned) for planned in batch.scenes]
         results = self._careful(batch, sources) if times >= CAREFUL_FROM else self._guarded(batch, sources)
+        if grown := self._creep.after_batch():
+            self.worn_out = f"its memory has crept {grown / 2**30:.1f} GiB above what is allowed"
         return _parcel(batch, sources, results, self._name, time.monotonic() - start)
 
     def _guarded(self, batch: PlannedBatch, sources: list[Source]) -> list[Any]:
@@ -114,6 +119,7 @@ class TranslateStage:
         """Halves, down to single scenes; what does not even fit alone fails."""
         log.warning("batch %s of %d: %s; splitting it", batch.key, len(sources), reason_of(error))
         self._recycle()
+        self.worn_out = "it ran out of memory"
         if len(sources) == 1:
             return [f"OutOfMemory: {reason_of(error)}"]
         middle = len(sources) // 2

@@ -21,13 +21,20 @@ def repair(run: RunFolder, report: VerifyReport) -> int:
 
     `report` is of a gathered run: a shard that waits would be taken for new work of its batch.
     """
-    where = f"{QUARANTINE}/{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
     mended = [f for f in report.findings if f.kind in MENDED and (f.image or f.key)]
-    keys = {f.key for f in mended if f.key}
-    lost = _drop_rows(run, keys, where)
-    for image in sorted({f.image for f in mended if f.image} | lost):
-        _set_aside(run, image, where)
+    set_rows_aside(run, {f.key for f in mended if f.key}, {f.image for f in mended if f.image})
     return len(mended)
+
+
+def set_rows_aside(run: RunFolder, keys: Collection[str], files: Collection[str] = ()) -> None:
+    """Rows by `scene_id TAB domain`, the images that they alone speak of, and further files, to a new folder of quarantine/.
+
+    The run must be gathered: its batches may be committed again under the names of shards that were taken.
+    """
+    where = f"{QUARANTINE}/{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+    lost = _drop_rows(run, keys, where) if keys else set()
+    for name in sorted({*files, *lost}):
+        _set_aside(run, name, where)
 
 
 def _drop_rows(run: RunFolder, keys: Collection[str], where: str) -> set[str]:
@@ -35,7 +42,8 @@ def _drop_rows(run: RunFolder, keys: Collection[str], where: str) -> set[str]:
     gone: set[str] = set()
     kept: set[str] = set()
     wanted = pa.array(sorted(keys), pa.string())
-    for part in run.manifest_parts():
+    parts = run.manifest_parts()
+    for part in sorted(parts, key=lambda name: name != FAILED_PART):
         rows = read_part(run.store, part, None)
         bad = pc.is_in(row_keys(rows), value_set=wanted)
         gone.update(i for i in rows.filter(bad)["image"].to_pylist() if i)
@@ -43,7 +51,16 @@ def _drop_rows(run: RunFolder, keys: Collection[str], where: str) -> set[str]:
         if pc.any(bad).as_py():
             run.store.write_many({f"{where}/{part.rsplit('/', 1)[-1]}": parquet_bytes(rows.filter(bad))})
             _rewrite(run, part, rows.filter(pc.invert(bad)))
+            if part == FAILED_PART:
+                _forget_all_taken(run, parts)
     return gone - kept
+
+
+def _forget_all_taken(run: RunFolder, parts: Collection[str]) -> None:
+    """Failed rows lie apart from the part that took their shard, so no part can tell: with the run gathered, none needs to know."""
+    for part in parts:
+        if part != FAILED_PART:
+            _rewrite(run, part, read_part(run.store, part, None))
 
 
 def _rewrite(run: RunFolder, part: str, rows: pa.Table) -> None:

@@ -25,8 +25,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TMP = ".state/tmp"
+SPARE = ".state/spare"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+_NO_REPLACE = (errno.EEXIST, errno.EPERM, errno.EACCES, errno.ENOTSUP)  # what servers answer that do not rename over a file
 _TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EAGAIN, errno.EBUSY)
 
 
@@ -81,16 +83,19 @@ class LocalStore:
 
     def read(self, name: str) -> bytes:
         """Whole file; raises FileNotFoundError."""
-        return _retry(lambda: (self.path / name).read_bytes())
+        try:
+            return retry(lambda: (self.path / name).read_bytes())
+        except FileNotFoundError:
+            return self._spare(name).read_bytes()  # a kill between `_put`'s two steps; FileNotFoundError where there is none
 
     def write_many(self, files: Mapping[str, bytes]) -> None:
         """Temp files, flushed; then the renames; then the folders flushed once each."""
         temps: dict[str, Path] = {}
         try:
             for name, data in files.items():
-                temps[name] = self._temp(data)
+                temps[name] = retry(lambda data=data: self._temp(data))
             for name, temp in temps.items():
-                temp.replace(self._parent(name))
+                retry(lambda name=name, temp=temp: self._put(temp, name))
             for folder in {(self.path / name).parent for name in files}:
                 _flush_folder(folder)
         except OSError as error:
@@ -99,7 +104,7 @@ class LocalStore:
 
     def write_new(self, name: str, data: bytes) -> bool:
         """A hard link onto the name: the file system itself refuses a second writer."""
-        temp = self._temp(data)
+        temp = retry(lambda: self._temp(data))
         try:
             target = self._parent(name)
             _link_or_rename(temp, target)
@@ -126,10 +131,21 @@ class LocalStore:
 
     def size(self, name: str) -> int | None:
         """Bytes, or None where there is no such file."""
-        try:
-            return (self.path / name).stat().st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        for path in (self.path / name, self._spare(name)):
+            try:
+                return path.stat().st_size
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+        return None
+
+    def restore_spares(self) -> None:
+        """After a kill in the middle of a replacement: the spare copy takes the name that it stood for."""
+        for name in list(self.names(SPARE)):
+            target = self._parent(name.removeprefix(f"{SPARE}/"))
+            if target.is_file():
+                self.delete(name)
+            else:
+                (self.path / name).rename(target)
 
     def delete(self, name: str) -> None:
         """No error where it is absent."""
@@ -138,6 +154,25 @@ class LocalStore:
     def move(self, name: str, to: str) -> None:
         """Rename within the folder, replacing."""
         (self.path / name).replace(self._parent(to))
+
+    def _put(self, temp: Path, name: str) -> None:
+        """Onto its name. Where a file system refuses to rename over a file, a spare copy stands in while the old one is taken away."""
+        target = self._parent(name)
+        try:
+            temp.replace(target)
+        except OSError as error:
+            if error.errno not in _NO_REPLACE or not target.is_file():
+                raise
+            spare = self._spare(name)
+            spare.parent.mkdir(parents=True, exist_ok=True)
+            spare.unlink(missing_ok=True)
+            _copy_flushed(temp, spare)
+            target.unlink()
+            temp.rename(target)
+            spare.unlink()
+
+    def _spare(self, name: str) -> Path:
+        return self.path / SPARE / name
 
     def _temp(self, data: bytes) -> Path:
         folder = self.path / TMP
@@ -164,19 +199,19 @@ class RemoteStore:
 
     def __init__(self, uri: str) -> None:
         self.root = mask_uri(uri)
-        self.fs, self.base = _open_remote(uri)
+        self.fs, self.base = open_remote(uri)
 
     def __reduce__(self) -> tuple[Callable[[str], RemoteStore], tuple[str]]:
         raise TypeError("a RemoteStore is opened where it is used: ship its URI")
 
     def read(self, name: str) -> bytes:
         """Whole object; raises FileNotFoundError."""
-        return _retry(lambda: self._read_once(name))
+        return retry(lambda: self._read_once(name))
 
     def write_many(self, files: Mapping[str, bytes]) -> None:
         """One put per object, each tried again with growing pauses."""
         for name, data in files.items():
-            _retry(lambda name=name, data=data: self._put(name, data))
+            retry(lambda name=name, data=data: self._put(name, data))
 
     def write_new(self, name: str, data: bytes) -> bool:
         """Asks first, then puts: two writers at the same instant are not told apart."""
@@ -188,19 +223,19 @@ class RemoteStore:
     def names(self, folder: str, *, deep: bool = True) -> Iterator[str]:
         """Objects under a prefix."""
         selector = pafs.FileSelector(f"{self.base}/{folder}".rstrip("/"), allow_not_found=True, recursive=deep)
-        for info in _retry(lambda: self.fs.get_file_info(selector)):
+        for info in retry(lambda: self.fs.get_file_info(selector)):
             if info.type == pafs.FileType.File:
                 yield info.path[len(self.base) + 1 :]
 
     def size(self, name: str) -> int | None:
         """Bytes, or None where there is no such object."""
-        info = _retry(lambda: self.fs.get_file_info(f"{self.base}/{name}"))
+        info = retry(lambda: self.fs.get_file_info(f"{self.base}/{name}"))
         return info.size if info.type == pafs.FileType.File else None
 
     def delete(self, name: str) -> None:
         """No error where it is absent."""
         if self.size(name) is not None:
-            _retry(lambda: self.fs.delete_file(f"{self.base}/{name}"))
+            retry(lambda: self.fs.delete_file(f"{self.base}/{name}"))
 
     def move(self, name: str, to: str) -> None:
         """Copy, then delete: object stores have no rename."""
@@ -216,7 +251,8 @@ class RemoteStore:
             stream.write(data)
 
 
-def _open_remote(uri: str) -> tuple[pafs.FileSystem, str]:
+def open_remote(uri: str) -> tuple[pafs.FileSystem, str]:
+    """The file system of a URI and the path in it, by pyarrow or else fsspec; raises RunFolderError for an unknown one."""
     try:
         fs, base = pafs.FileSystem.from_uri(uri)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError, OSError):
@@ -240,6 +276,13 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
             return list(entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _copy_flushed(source: Path, target: Path) -> None:
+    with target.open("xb") as file:
+        file.write(source.read_bytes())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _link_or_rename(temp: Path, target: Path) -> None:
@@ -279,7 +322,7 @@ def _full_or_same(error: OSError, root: str) -> Exception:
     return error
 
 
-def _retry(action: Callable[[], T]) -> T:
+def retry(action: Callable[[], T]) -> T:
     """Tries again after storage errors that pass, with growing pauses; the last error is raised."""
     for pause in BACKOFF_SECONDS:
         try:

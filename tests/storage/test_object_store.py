@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from object_store import s3_server
 
 from s2st_aug.storage.run_folder import RunFolder, RunInfo
 from s2st_aug.storage.shards import gather
@@ -20,21 +16,9 @@ from s2st_aug.storage.verify import verify
 
 @pytest.fixture(params=[0, 7], ids=["calm", "troubled"])
 def place(request) -> Iterator[str]:
-    """An address on a server process of our own; troubled: each seventh request is throttled, each eighth dropped."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    server = subprocess.Popen([sys.executable, Path(__file__).with_name("s3_server.py"), str(port), str(request.param)])
-    try:
-        for _ in range(200):
-            with socket.socket() as s:
-                if s.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"s3://key:pa55word@bucket/runs/one?scheme=http&endpoint_override=127.0.0.1%3A{port}&region=eu"
-    finally:
-        server.terminate()
-        server.wait(10)
+    """A run's address on a server of our own; troubled: each seventh request is throttled, each eighth dropped."""
+    with s3_server(request.param) as address:
+        yield address.format("runs/one")
 
 
 def test_a_store_keeps_what_it_is_given(place):

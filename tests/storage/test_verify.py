@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from s2st_aug.errors import RunFolderError
-from s2st_aug.storage.repair import repair
+from s2st_aug.storage.repair import repair, set_rows_aside
 from s2st_aug.storage.shards import gather, write_part
 from s2st_aug.storage.verify import verify
 
@@ -76,6 +76,16 @@ def test_after_repair_only_unfinished_work_is_left(finished, how):
         keys = {(r["scene_id"], r["domain"]) for r in rows_of(finished).to_pylist()}
         assert len(keys) == 8
     assert list((finished.run.path / "quarantine").rglob("*"))
+
+
+def test_a_failed_row_that_is_repaired_can_be_committed_under_its_old_name(made):
+    for number in range(4):
+        made.commit(number, status="failed" if number == 1 else "ok")
+    gather(made.run)
+    set_rows_aside(made.run, {"train/s1\tnight", "train/s1\train"})
+    made.commit(1)
+    gather(made.run)
+    assert verify(made.run).holds
 
 
 def test_an_unfinished_run_says_how_much_is_there(made):
