@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import json
+import logging
 import os
 import random
 import signal
@@ -206,7 +207,7 @@ def _nodes(count: int, pids: Path, config: AugmentConfig) -> Iterator[None]:
         return
     cluster = Nodes(count, pids)
     try:
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         yield
     finally:
         ray.shutdown()

@@ -313,7 +313,7 @@ def _frame(video: str, index: int) -> dict[str, Any]:
 
 def _apart(step: str, root: Path, run_folder: Path) -> Result:
     """What one step took in a fresh process: seconds, processor seconds, peak GiB, and what the step itself has seen."""
-    done = subprocess.run([sys.executable, "-m", __name__, step, root, run_folder], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-m", MODULE, step, root, run_folder], capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -388,6 +388,7 @@ def _watch_store(peaks: list[int], closed: threading.Event) -> None:
 
 
 STEP_BATCH = 4
+MODULE = "s2st_aug.benchmarks.cluster"
 STEPS: dict[str, Callable[[AugmentConfig, RunFolder], Result | None]] = {
     "plan": _plan,
     "resume": _resume,
@@ -424,7 +425,7 @@ def _filled(field: pa.Field, ids: pa.Array) -> pa.Array:
 
 PIECES: dict[str, Callable[[Path], Result]] = {
     "chaos-quick": lambda folder: _chaos(folder, 5, 1, 0),
-    **{f"chaos-{i}": lambda folder, i=i: _chaos(folder, ROUND, 3, i) for i in range(ROUNDS)},  # type: ignore[misc]
+    **{f"chaos-{i}": lambda folder, i=i: _chaos(folder, ROUND, 3, i) for i in range(ROUNDS)},
     "speed-quick": lambda folder: _speed(folder, 3),
     "speed": lambda folder: _speed(folder, 12),
     "million-quick": lambda folder: _million(folder, 20),

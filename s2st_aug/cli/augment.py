@@ -35,7 +35,7 @@ def augment(
 
     loaded, place = load_config(config, set_ or []), run or f"runs/{config.stem}"
     if dry_run or dry_run_full:
-        return show_dry_run(loaded, kit, full=dry_run_full)
+        return show_dry_run(loaded, kit, place, full=dry_run_full)
     from s2st_aug.distributed.augment import Options
 
     return run_and_report(loaded, place, Options(address=address, extend=extend, check_sources=check_sources, kit=kit))
@@ -51,11 +51,11 @@ def run_and_report(config: AugmentConfig, place: str, options: Options) -> int:
     return summary.exit_code
 
 
-def show_dry_run(config: AugmentConfig, kit: str, *, full: bool) -> int:
+def show_dry_run(config: AugmentConfig, kit: str, place: str, *, full: bool) -> int:
     """Counts, cost, disk and label errors; exit code 1 where labels are bad."""
     from s2st_aug.distributed.dry_run import dry_run
 
-    estimate = dry_run(config, full=full, kit=kit)
+    estimate = dry_run(config, full=full, kit=kit, run=place)
     table = Table("dry run", "", title_justify="left")
     for name, value in estimate.lines():
         table.add_row(name, value)

@@ -21,6 +21,7 @@ from s2st_aug.distributed.mirror import at_hand, dataset_folder, planted
 from s2st_aug.distributed.planning import selected_scenes
 from s2st_aug.distributed.sources import reason_of
 from s2st_aug.records.scene import Scene
+from s2st_aug.storage.uri import is_remote
 
 BACKWARD = 2.0  # a backward pass costs about two forwards (METHOD, cost model)
 SECONDS_ASSUMED = 0.05  # an evaluation of an SD-sized network at 512 x 512 on a present-day GPU; said so where it is used
@@ -40,7 +41,7 @@ class DryRun:
     forward: float
     backward: float
     bytes_needed: int
-    bytes_free: int
+    bytes_free: int | None  # None: an object store
     labels: int | None  # parsed objects; None: labels were not parsed
     dark: int | None  # tagged daytime and dark; None: images were not looked at
     problems: list[str] = field(default_factory=list)
@@ -62,7 +63,7 @@ class DryRun:
         yield "problems", str(len(self.problems))
 
 
-def dry_run(config: AugmentConfig, *, full: bool, kit: str = "s2st") -> DryRun:
+def dry_run(config: AugmentConfig, *, full: bool, kit: str = "s2st", run: str = ".") -> DryRun:
     """Reads label files and file sizes; with `full` parses every label. Raises UsageError for what could not be started."""
     identity = find_kit(kit).identify(config)
     place, config = config.dataset.root, planted(config)
@@ -86,7 +87,7 @@ def dry_run(config: AugmentConfig, *, full: bool, kit: str = "s2st") -> DryRun:
     needed = int(_pixels(place, sample) * BYTES_PER_PIXEL[config.run.image_format] * scenes * domains)
     batches = -(-scenes // config.cluster.batch_size)
     digest = plan_hash(config, identity.model_sha256, identity.profiles)
-    free, darkened = shutil.disk_usage(Path.cwd()).free, len(dark) if full and config.dataset.checks_daylight else None
+    free, darkened = _free(run), len(dark) if full and config.dataset.checks_daylight else None
     return DryRun(scenes, domains, batches, absent, digest, forward, backward, needed, free, objects, darkened, problems)
 
 
@@ -126,5 +127,13 @@ def _chunks(scenes: Iterable[Scene], size: int) -> Iterator[list[Scene]]:
         yield chunk
 
 
-def _gib(value: int) -> str:
-    return f"{value / 2**30:.1f} GiB"
+def _free(run: str) -> int | None:
+    """Bytes free where the run folder will lie; None on an object store."""
+    if is_remote(run):
+        return None
+    place = Path(run).absolute()
+    return shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free
+
+
+def _gib(value: int | None) -> str:
+    return "as much as the store gives" if value is None else f"{value / 2**30:.1f} GiB"

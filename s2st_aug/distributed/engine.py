@@ -88,7 +88,7 @@ class FinishActor:
 def _devices(cluster: ClusterConfig) -> list[str]:
     """One per replica of the model. Ray's logical GPUs may have no CUDA behind them, then it is the CPU."""
     if cluster.spread_model:
-        return ["cuda:0"]
+        return ["cuda:0" if _has_cuda() else "cpu"]
     number = max(int(cluster.gpus_per_actor), 1)
     return [f"cuda:{i}" for i in range(number)] if cluster.gpus_per_actor and _has_cuda() else ["cpu"] * number
 

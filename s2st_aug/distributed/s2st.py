@@ -36,7 +36,7 @@ def make_translator(config: AugmentConfig, device: str) -> Translator:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     name, revision = _named(config.model)
-    gpus = int(config.cluster.gpus_per_actor) if config.cluster.spread_model else 1
+    gpus = int(config.cluster.gpus_per_actor) if config.cluster.spread_model and device.startswith("cuda") else 1
     model = load_model(name, device=device, revision=revision, gpus=gpus)
     return Translator(model, _profiles(config), config.method)
 

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 STALE_SECONDS = 150.0
 BEAT_SECONDS = 15.0
+WATCH_SECONDS = 40.0  # how long a silent record of another machine is watched before it is taken over
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,9 @@ class Holder:
 class RunLock:
     """`with RunLock(run): ...`; raises RunFolderError while another process holds the folder.
 
-    On one machine the holder's process decides; across machines its heartbeat does. On object stores two
-    starts within the same second are not told apart: best effort.
+    On one machine the holder's process decides; across machines its heartbeat does, and since clocks jump, a record
+    that looks stale is watched for a sign of life before it is taken over. On object stores two starts within the
+    same second are not told apart: best effort.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -56,7 +58,7 @@ class RunLock:
                 self._thread.start()
                 return self
             holder = read_holder(self._run)
-            if holder is not None and is_live(holder):
+            if holder is not None and (is_live(holder) or self._gives_a_sign(holder)):
                 age = time.time() - holder.beat
                 raise RunFolderError(
                     f"{self._run.place}: another run holds it (process {holder.pid} on {holder.host}, last sign {age:.0f} s ago)"
@@ -64,6 +66,18 @@ class RunLock:
             log.warning("taking over a stale lock of %s", holder)
             self._run.store.delete(LOCK)
         raise RunFolderError(f"{self._run.place}: another run is taking it at this moment")
+
+    def _gives_a_sign(self, holder: Holder) -> bool:
+        """Whether another machine's record changes while it is watched; a dead process of this machine gives none."""
+        if _is_here(holder):
+            return False
+        until = time.monotonic() + WATCH_SECONDS
+        while time.monotonic() < until:
+            now = read_holder(self._run)
+            if now != holder:
+                return now is not None
+            time.sleep(min(1.0, WATCH_SECONDS / 10))
+        return False
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
@@ -98,11 +112,15 @@ def read_holder(run: RunFolder) -> Holder | None:
 
 
 def is_live(holder: Holder) -> bool:
-    """Whether the holder may still be writing; a heartbeat from the future (a clock that jumped) counts as a sign."""
-    me = _this_process()
-    if (holder.host, holder.boot) == (me.host, me.boot):
+    """Whether the holder may still be writing, by its process or its last sign; one far in the future (a clock that jumped) is none."""
+    if _is_here(holder):
         return _runs(holder.pid, holder.process_started)
-    return time.time() - holder.beat < STALE_SECONDS
+    return abs(time.time() - holder.beat) < STALE_SECONDS
+
+
+def _is_here(holder: Holder) -> bool:
+    me = _this_process()
+    return (holder.host, holder.boot) == (me.host, me.boot)
 
 
 def _runs(pid: int, started: float) -> bool:

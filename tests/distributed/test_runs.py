@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +56,33 @@ def test_the_same_result_for_any_cluster(undisturbed, tmp_path, cluster):
     config = make_config(root, cluster=cluster)
     assert augment(config, tmp_path / "run", FAKE).exit_code == 0
     assert contents(tmp_path / "run") == contents(run)
+
+
+@pytest.mark.parametrize("actors", [1, 2, 4])
+def test_actors_order_and_a_stop_leave_the_same_images(undisturbed, tmp_path, actors):
+    """Logical GPUs, a label file in another order, stopped by TERM after two batches and resumed."""
+    root, run = undisturbed
+    shuffled = shutil.copytree(root, tmp_path / "data")
+    labels = shuffled / "labels/det_20/det_train.json"
+    frames = json.loads(labels.read_text())
+    random.Random(actors).shuffle(frames)
+    labels.write_text(json.dumps(frames))
+    config = make_config(shuffled, cluster={"actors": [actors, actors], "gpus_per_actor": 1, "batch_size": 1})
+    seen: list[int] = []
+
+    def stop(snapshot):
+        seen.append(snapshot.done)
+        if snapshot.done >= 4 and len(seen) < 5:
+            signal.raise_signal(signal.SIGTERM)
+
+    first = augment(config, tmp_path / "run", Options(kit="fake", watch=stop))
+    assert first.exit_code == 4
+    assert augment(config, tmp_path / "run", FAKE).exit_code == 0
+    assert identities(tmp_path / "run") == identities(run)
+
+
+def identities(run: Path) -> set[tuple[str, str]]:
+    return {(row["variant_id"], row["image_sha256"]) for row in contents(run).values()}
 
 
 def test_a_finished_run_starts_nothing(undisturbed, monkeypatch):

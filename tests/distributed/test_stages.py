@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from s2st_aug.config.augment import ClusterConfig
 from s2st_aug.distributed import fakes
 from s2st_aug.distributed.augment import orders_of, with_absolute_root
 from s2st_aug.distributed.commit import CommitStage
+from s2st_aug.distributed.engine import _devices
 from s2st_aug.distributed.fake_dataset import make_config, make_dataset
 from s2st_aug.distributed.judge import JudgeStage
 from s2st_aug.distributed.parcels import pack, unpack
 from s2st_aug.distributed.planning import plan_batches
 from s2st_aug.distributed.ray_session import Desk
 from s2st_aug.distributed.translate import TranslateStage
+from s2st_aug.errors import ConfigError
 from s2st_aug.records.manifest import SCHEMA_VERSION
 from s2st_aug.storage.run_folder import RunFolder, RunInfo
 from s2st_aug.storage.shards import gather
@@ -166,6 +169,25 @@ def test_a_variant_id_follows_the_source_and_the_label(tmp_path):
     assert len(set(ids.values())) == 8
     aware = {k: r["variant_id"] for k, r in Line(tmp_path / "b", method={"label_aware": False}).through().items()}
     assert not set(ids.values()) & set(aware.values())
+
+
+@pytest.mark.parametrize(
+    ("cluster", "devices"),
+    [
+        ({}, ["cpu"]),
+        ({"gpus_per_actor": 0.5}, ["cpu"]),
+        ({"gpus_per_actor": 3}, ["cpu"] * 3),
+        ({"gpus_per_actor": 3, "spread_model": True}, ["cpu"]),
+    ],
+)
+def test_an_actor_holds_a_replica_per_gpu_or_one_model_on_all(cluster, devices):
+    """Logical GPUs without CUDA behind them: what counts here is how many replicas there are."""
+    assert _devices(ClusterConfig(**cluster)) == devices
+
+
+def test_one_gpu_cannot_hold_a_spread_model(tmp_path):
+    with pytest.raises(ConfigError, match="gpus_per_actor of 2 or more"):
+        make_config(tmp_path, cluster={"gpus_per_actor": 1, "spread_model": True})
 
 
 def test_parcels_survive_the_object_store(tmp_path):

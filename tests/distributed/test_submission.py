@@ -67,16 +67,24 @@ def submit(repo: Path, environment: dict[str, str], address: str, *words: object
     return subprocess.run(command, env=environment, cwd=repo, capture_output=True, text=True, timeout=400, check=False)
 
 
+def clean_clone(repo: Path, place: Path) -> Path:
+    """What a client has after cloning: the files under version control, as they stand; Ray ships no more than 500 MiB."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=repo, capture_output=True, text=True, check=True).stdout
+    files = [name for name in listed.split("\0") if name and (repo / name).is_file()]
+    for name in files:
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(repo / name, place / name)
+    assert sum((place / name).stat().st_size for name in files) < 200 << 20
+    return place
+
+
 @pytest.mark.slow
 def test_a_submitted_job_runs_and_a_client_without_the_token_is_told(repo, head, tmp_path):
     environment, address = head
     root = make_dataset(tmp_path / "data", 6)
     config = tmp_path / "run.yaml"
     config.write_text(yaml.safe_dump(make_config(root).model_dump(mode="json")))
-    small = tmp_path / "checkout"  # what --working-dir ships: the package and the scripts, no data
-    small.mkdir()
-    for name in ("pipelines", "s2st_aug", "datasets"):
-        shutil.copytree(repo / name, small / name, ignore=shutil.ignore_patterns("__pycache__", "weights"))
+    small = clean_clone(repo, tmp_path / "checkout")
     bare = {k: v for k, v in environment.items() if not k.startswith("RAY_AUTH")}
     refused = submit(small, bare, address, "true")
     assert refused.returncode != 0

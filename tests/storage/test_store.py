@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from s2st_aug.errors import RunFolderError, Stopped
 from s2st_aug.storage import lock as locks
 from s2st_aug.storage.lock import RunLock, is_live, read_holder
 from s2st_aug.storage.naming import image_name, safe_part
+from s2st_aug.storage.progress import Progress, Snapshot
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.store import LocalStore
 from s2st_aug.storage.uri import mask_uri
@@ -102,7 +104,7 @@ def test_one_run_holds_a_folder(tmp_path):
     assert read_holder(run) is None
 
 
-def test_a_dead_process_or_a_silent_machine_is_stale(tmp_path):
+def test_a_dead_process_or_a_silent_machine_is_stale(tmp_path, monkeypatch):
     run = RunFolder(tmp_path)
     with RunLock(run):
         me = read_holder(run)
@@ -111,9 +113,114 @@ def test_a_dead_process_or_a_silent_machine_is_stale(tmp_path):
     assert not is_live(locks.Holder(**{**fields, "pid": 2**22 + 1}))
     elsewhere = {**fields, "host": "another"}
     assert is_live(locks.Holder(**{**elsewhere, "beat": time.time() - 100}))
-    assert is_live(locks.Holder(**{**elsewhere, "beat": time.time() + 3600}))  # a clock that jumped
     stale = {**elsewhere, "beat": time.time() - 200}
     assert not is_live(locks.Holder(**stale))
     run.store.write_many({"lock": json.dumps(stale).encode()})
+    monkeypatch.setattr(locks, "WATCH_SECONDS", 0.2)
     with RunLock(run):
         assert read_holder(run).host != "another"
+
+
+@pytest.mark.parametrize("jump", [-3600, 3600])
+def test_a_holder_whose_clock_jumped_is_not_robbed_while_it_gives_signs(tmp_path, monkeypatch, jump):
+    """Two machines whose clocks are an hour apart: the record looks stale, or comes from the future, and yet it beats."""
+    run = RunFolder(tmp_path)
+    with RunLock(run):
+        me = read_holder(run)
+    elsewhere = {**{name: getattr(me, name) for name in me.__slots__}, "host": "another"}
+    monkeypatch.setattr(locks, "WATCH_SECONDS", 3.0)
+    stop = threading.Event()
+
+    def beat():
+        while not stop.wait(0.05):
+            run.store.write_many({"lock": json.dumps({**elsewhere, "beat": time.time() + jump}).encode()})
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        time.sleep(0.1)
+        with pytest.raises(RunFolderError, match="another"), RunLock(run):
+            pass
+    finally:
+        stop.set()
+        thread.join()
+    monkeypatch.setattr(locks, "WATCH_SECONDS", 0.2)
+    with RunLock(run):  # it has fallen silent
+        assert read_holder(run).host != "another"
+
+
+def test_progress_does_not_mind_a_clock_that_jumps(tmp_path, monkeypatch):
+    """Rate, time left and busy time come from the monotonic clock; only the time of the last sign is the wall clock's."""
+    progress = Progress(RunFolder(tmp_path), Snapshot("running", 100, 0, 0, 0, time.time(), time.time(), 0.0))
+    for jump in (0, -7200, 7200):
+        monkeypatch.setattr(time, "time", lambda jump=jump: 1e9 + jump)
+        time.sleep(0.01)
+        progress.add(["ok"], [[]], "a")
+        snapshot = progress.snapshot("running")
+        assert snapshot.rate > 0
+        assert 0 < snapshot.eta_seconds < 60
+        assert 0 < snapshot.busy_seconds < 60
+    assert snapshot.done == 3
+
+
+@pytest.fixture
+def no_replacing(monkeypatch):
+    """A server that renames onto free names only, as some do."""
+    real = Path.replace
+
+    def replace(self, target):
+        if Path(target).exists():
+            raise OSError(errno.EEXIST, "File exists")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+
+
+def test_no_rename_over_a_file_is_needed(tmp_path, no_replacing):
+    store = LocalStore(tmp_path)
+    store.write_many({"run.json": b"1", "a/b": b"1"})
+    store.write_many({"run.json": b"2", "a/b": b"2"})
+    assert (store.read("run.json"), store.read("a/b")) == (b"2", b"2")
+    assert sorted(store.names("")) == ["a/b", "run.json"]
+
+
+@pytest.mark.parametrize("step", ["unlink", "rename"])
+def test_a_kill_between_taking_the_old_file_away_and_placing_the_new_one_loses_nothing(tmp_path, no_replacing, monkeypatch, step):
+    class Killed(BaseException):
+        pass
+
+    store = LocalStore(tmp_path)
+    store.write_many({"run.json": b"1"})
+    real = getattr(Path, step)
+
+    def killed(self, *arguments, **named):
+        if self == tmp_path / "run.json" or (step == "rename" and arguments and arguments[0] == tmp_path / "run.json"):
+            raise Killed
+        return real(self, *arguments, **named)
+
+    monkeypatch.setattr(Path, step, killed)
+    with pytest.raises(Killed):
+        store.write_many({"run.json": b"2"})
+    monkeypatch.setattr(Path, step, real)
+    assert store.read("run.json") in (b"1", b"2")
+    assert store.size("run.json") == 1
+    store.restore_spares()
+    assert store.read("run.json") in (b"1", b"2")
+    assert not list(store.names(".state/spare"))
+
+
+def test_passing_errors_of_writes_are_tried_again(tmp_path, monkeypatch):
+    tries = iter([OSError(errno.EIO, "io"), OSError(errno.ESTALE, "stale"), None, None])
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    real = os.fsync
+
+    def flaky(fd):
+        error = next(tries, None)
+        if error:
+            raise error
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", flaky)
+    LocalStore(tmp_path).write_many({"x": b"1"})
+    assert LocalStore(tmp_path).read("x") == b"1"
+    assert not list(LocalStore(tmp_path).names(".state/tmp"))
