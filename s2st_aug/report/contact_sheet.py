@@ -12,9 +12,11 @@ import numpy as np
 from s2st_aug.arrays import Image
 from s2st_aug.errors import RunFolderError, S2STError
 from s2st_aug.images import encode_png, read_image
-from s2st_aug.report.labels import source_outlines
+from s2st_aug.records.scene import Scene
+from s2st_aug.report.labels import scene_of, source_outlines
 from s2st_aug.report.palette import STATUSES, VERDICTS
 from s2st_aug.report.sheet import VERDICT_LEGEND, Cell, Outline, draw_sheet
+from s2st_aug.storage.plan import planned_scenes
 from s2st_aug.storage.run_folder import RunFolder, RunInfo
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,8 @@ def contact_sheet(folder: RunFolder, *, limit: int = 12) -> Image:
     if not by_scene:
         raise RunFolderError(f"{folder.place}: the manifest has no rows yet, so there is nothing to show")
     domains = sorted({row["domain"] for rows in by_scene.values() for row in rows}, key=_domain_order(info))
-    sheet = [_scene_cells(folder, info, rows, domains) for rows in by_scene.values()]
+    planned = planned_scenes(folder, by_scene)
+    sheet = [_scene_cells(folder, info, rows, domains, planned.get(name)) for name, rows in by_scene.items()]
     return draw_sheet(_title(folder, info, len(by_scene)), ["source", *domains], sheet, legend=VERDICT_LEGEND)
 
 
@@ -84,9 +87,9 @@ def _title(folder: RunFolder, info: RunInfo, scenes: int) -> str:
     return f"{Path(folder.place).name} · {info.model} {preset} · {scenes} scenes · plan {info.plan_sha256[:8]} · synthetic images"
 
 
-def _scene_cells(folder: RunFolder, info: RunInfo, rows: list[Row], domains: list[str]) -> list[Cell]:
+def _scene_cells(folder: RunFolder, info: RunInfo, rows: list[Row], domains: list[str], scene: Scene | None) -> list[Cell]:
     fullest = max(rows, key=lambda row: len(row["objects"]))
-    lines = source_outlines(info, fullest)
+    lines = source_outlines(info, scene or scene_of(fullest))
     by_domain = {row["domain"]: row for row in rows}
     return [_source_cell(info, fullest, lines), *(_variant_cell(folder, by_domain.get(d), lines) for d in domains)]
 

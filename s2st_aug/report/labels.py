@@ -17,16 +17,16 @@ log = logging.getLogger(__name__)
 
 
 def scene_of(row: dict[str, Any]) -> Scene:
-    """The scene that a manifest row came from."""
+    """The scene that a manifest row came from, by the row alone: its further label files stand in the plan."""
     key = LabelKey.parse(row["label_key"]) if row["label_key"] else None
     return Scene(row["scene_id"], row["dataset"], row["split"], row["source_image"], row["label_file"], key)
 
 
-def source_outlines(info: RunInfo, row: dict[str, Any]) -> dict[str, tuple[np.ndarray, ...]]:
+def source_outlines(info: RunInfo, scene: Scene) -> dict[str, tuple[np.ndarray, ...]]:
     """Object id to its outlines `n 2`; empty where the dataset cannot be read any more (logged)."""
     try:
         card = adapters.load_card(info.config["dataset"]["format"])
-        return {o.object_id: o.outlines for o in adapters.read_objects(card, Path(info.dataset_root), scene_of(row))}
+        return {o.object_id: o.outlines for o in adapters.read_objects(card, Path(info.dataset_root), scene)}
     except (S2STError, OSError, KeyError) as error:
-        log.info("labels of %s are drawn as boxes: %s", row["scene_id"], error)
+        log.info("labels of %s are drawn as boxes: %s", scene.scene_id, error)
         return {}

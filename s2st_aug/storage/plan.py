@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from s2st_aug.images import sha256_bytes
 from s2st_aug.records.scene import LabelKey, Scene
@@ -103,6 +104,17 @@ def planned_scene_ids(run: RunFolder) -> pa.ChunkedArray:
     """Every planned scene's id, in the plan's order."""
     chunks = [_scene_ids(table) for table in read_plan(run, ["scenes"])]
     return pa.chunked_array(chunks, type=pa.string())
+
+
+def planned_scenes(run: RunFolder, wanted: Collection[str]) -> dict[str, Scene]:
+    """The scenes of these ids as they were planned, with all their label files; what was never planned is left out."""
+    ids = pa.array(sorted(wanted), pa.string())
+    found: dict[str, Scene] = {}
+    for table in read_plan(run, ["scenes"]):
+        scenes = table["scenes"].combine_chunks().flatten()
+        hits = scenes.filter(pc.is_in(scenes.field("scene_id"), value_set=ids))
+        found |= {s.scene.scene_id: s.scene for s in map(_scene, hits.to_pylist())}
+    return found
 
 
 def _scene_ids(table: pa.Table) -> pa.Array:
