@@ -42,6 +42,9 @@ def export(
     image_format: Annotated[ImageName | None, typer.Option(help="File type of the variants; default: the source's own.")] = None,
     link: Annotated[LinkName, typer.Option(help="Hard links save room and share bytes with run and source.")] = LinkName.copy,
     balance: Annotated[bool, typer.Option("--balance", help="As many variants of every domain as of the rarest.")] = False,
+    balance_classes: Annotated[
+        bool, typer.Option("--balance-classes", help="With --mix: prefer variants that hold rare classes (repeat-factor weights).")
+    ] = False,
 ) -> None:
     """A training set with a lock file: real scenes and checked variants, labels carried byte for byte."""
     from s2st_aug.cli.terminal import out as console
@@ -56,6 +59,7 @@ def export(
         image_format=image_format.value if image_format else None,
         link=link.value,
         balance=balance,
+        by_class=balance_classes,
     )
     console.print(f"{summary.real} real and {summary.synthetic} synthetic images in {summary.format} form, {summary.files} files: {out}")
     console.print(f"hashes, counts and terms of use: {out / LOCK}")

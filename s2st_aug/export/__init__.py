@@ -44,6 +44,7 @@ def export_run(
     image_format: ImageFormat | None = None,
     link: Link = "copy",
     balance: bool = False,
+    by_class: bool = False,
 ) -> ExportSummary:
     """Write a training set with a lock file to `out`: the run's real scenes and its variants.
 
@@ -57,8 +58,9 @@ def export_run(
     card, split, root = _source(info.config["dataset"], info.dataset_root)
     _refuse_inside(out, folder.path, root)
     decisions = resolve(from_table(folder.read_decisions()))
-    selection = select(folder.read_manifest(COLUMNS), decisions, accepted_only=accepted_only, mix=mix, balance=balance)
+    selection = select(folder.read_manifest(COLUMNS), decisions, accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class)
     settings = {"format": format, "accepted_only": accepted_only, "mix": mix, "image_format": image_format, "balance": balance}
+    settings |= {"balance_classes": True} if by_class else {}
     try:
         with OutputFolder(out, link) as output:
             job = Job(card, root, folder.path, split, selection, output, image_format)

@@ -56,9 +56,17 @@ class Selection:
         return sum(map(len, self.variants.values()))
 
 
-def select(table: pa.Table, decisions: dict[Target, Decision], *, accepted_only: bool, mix: float | None, balance: bool) -> Selection:
-    """Rows of the manifest to what goes out; raises UsageError where nothing does, or the run is of a held-out split."""
+def select(
+    table: pa.Table, decisions: dict[Target, Decision], *, accepted_only: bool, mix: float | None, balance: bool, by_class: bool = False
+) -> Selection:
+    """Rows of the manifest to what goes out; `by_class` prefers variants with rare classes where `mix` leaves a choice.
+
+    Raises UsageError where nothing goes out, or the run is of a held-out split or of more than one dataset.
+    """
     _refuse_held_out(table)
+    _refuse_mixed_datasets(table)
+    if by_class and mix is None:
+        raise UsageError("--balance-classes chooses among the variants and needs --mix, which says how many")
     objects = _Objects.of(table)
     rows = table.drop_columns(["objects"]).to_pylist()
     said = _on_labels(decisions)
@@ -68,7 +76,8 @@ def select(table: pa.Table, decisions: dict[Target, Decision], *, accepted_only:
     if balance:
         variants = _balanced(variants)
     sources = {row["scene_id"]: row["source_sha256"] for row in rows if row["source_sha256"]}
-    variants, sources = _mixed(variants, sources, mix)
+    weights = class_weights(variants, objects) if by_class else {}
+    variants, sources = _mixed(variants, sources, mix, weights)
     if not variants and mix != 0:
         raise UsageError(_nothing(rows, accepted_only=accepted_only))
     return _counted(variants, sources, rows, objects)
@@ -80,6 +89,12 @@ def _refuse_held_out(table: pa.Table) -> None:
         raise UsageError(
             f"the run is of split {held_out[0]!r}: synthetic images never go into a split that is held out; export a run of train"
         )
+
+
+def _refuse_mixed_datasets(table: pa.Table) -> None:
+    names = sorted(set(table["dataset"].unique().to_pylist()))
+    if len(names) > 1:
+        raise UsageError(f"the manifest holds rows of {len(names)} datasets ({', '.join(names)}), expected one; a run is over one dataset")
 
 
 def _goes_out(row: dict[str, object], decisions: dict[Target, Decision], *, accepted_only: bool) -> bool:
@@ -157,7 +172,16 @@ def _balanced(variants: list[Variant]) -> list[Variant]:
     return [v for v in variants if v.variant_id in kept]
 
 
-def _mixed(variants: list[Variant], sources: dict[str, str | None], mix: float | None) -> tuple[list[Variant], dict[str, str | None]]:
+def class_weights(variants: list[Variant], objects: _Objects) -> dict[str, float]:
+    """Repeat-factor weights (LVIS, arXiv 1908.03195): the rarest class of an image counts, with 1 / sqrt(share of images that hold it)."""
+    held = np.array([objects.counts(v.row) > 0 for v in variants]).reshape(len(variants), -1)
+    weight = 1 / np.sqrt(np.maximum(held.mean(axis=0), 1e-9)) if len(variants) else np.zeros(0)
+    return {v.variant_id: float(max(weight[row], default=1.0)) for v, row in zip(variants, held, strict=True)}
+
+
+def _mixed(
+    variants: list[Variant], sources: dict[str, str | None], mix: float | None, weights: dict[str, float]
+) -> tuple[list[Variant], dict[str, str | None]]:
     """The most images of which the share `mix` is synthetic; all of both without it."""
     if mix is None:
         return variants, sources
@@ -168,13 +192,21 @@ def _mixed(variants: list[Variant], sources: dict[str, str | None], mix: float |
         real = math.floor(synthetic * (1 - mix) / mix + 1e-9) if mix > 0 else real
     else:
         synthetic = math.floor(real * mix / (1 - mix) + 1e-9)
-    kept = {v.variant_id for v in _first(variants, synthetic)}
+    kept = {v.variant_id for v in _first(variants, synthetic, weights)}
     names = set(sorted(sources, key=_draw)[:real])
     return [v for v in variants if v.variant_id in kept], {k: v for k, v in sources.items() if k in names}
 
 
-def _first(variants: Iterable[Variant], count: int) -> list[Variant]:
-    return sorted(variants, key=lambda v: v.variant_id)[:count]
+def _first(variants: Iterable[Variant], count: int, weights: dict[str, float] | None = None) -> list[Variant]:
+    """The first by id, which is a hash; with weights a draw without replacement (Efraimidis and Spirakis 2006) whose chances are hashes."""
+    if not weights:
+        return sorted(variants, key=lambda v: v.variant_id)[:count]
+    return sorted(variants, key=lambda v: (-math.log(_uniform(v.variant_id)) / weights[v.variant_id], v.variant_id))[:count]
+
+
+def _uniform(name: str) -> float:
+    """A number in (0, 1] that belongs to the name."""
+    return (int(hashlib.sha256(name.encode()).hexdigest()[:13], 16) + 1) / 2**52
 
 
 def _draw(scene_id: str) -> str:

@@ -80,9 +80,8 @@ class ToYolo:
         return max(outlines, key=area)
 
     def finish(self) -> None:
-        """data.yaml."""
+        """data.yaml, without `path`: Ultralytics takes the file's own folder then, but the working directory for a dot."""
         lines = [
-            "path: .",
             f"train: images/{self.split}",
             "val: images/val  # nothing held out is exported: put real images there",
             "names:",

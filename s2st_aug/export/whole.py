@@ -9,11 +9,11 @@ from s2st_aug.adapters.names import IMAGE_SUFFIXES
 from s2st_aug.adapters.yolo import DATA_FILES, data_yaml, places
 from s2st_aug.export.output import OutputFolder
 
-_PATH_LINE = re.compile(rb"(?m)^path:[^\r\n]*")
+_PATH_LINE = re.compile(rb"(?m)^path:[^\r\n]*(?:\r?\n|\Z)")
 
 
 def finish_yolo(output: OutputFolder, root: Path, split: str) -> None:
-    """The source's data.yaml, a `path` elsewhere made its own folder; a split that is a list of files is listed anew with the variants."""
+    """The source's data.yaml, a `path` elsewhere left out: the file's own folder holds then. A split that is a list is listed anew."""
     images = sorted(name for name in output.sha256 if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES)
     for place in places(root, split):
         if place.endswith(".txt"):
@@ -23,7 +23,7 @@ def finish_yolo(output: OutputFolder, root: Path, split: str) -> None:
     for name in DATA_FILES:
         if (root / name).is_file():
             text = (root / name).read_bytes()
-            output.write(name, text if keeps else _PATH_LINE.sub(b"path: .", text))
+            output.write(name, text if keeps else _PATH_LINE.sub(b"", text))
 
 
 def finish_kitti(output: OutputFolder, split: str) -> None:

@@ -75,11 +75,18 @@ class FeedIndex:
 
 
 def open_feed(
-    run: RunFolder, *, accepted_only: bool = False, mix: float | None = None, balance: bool = False, domains: Sequence[str] | None = None
+    run: RunFolder,
+    *,
+    accepted_only: bool = False,
+    mix: float | None = None,
+    balance: bool = False,
+    by_class: bool = False,
+    domains: Sequence[str] | None = None,
 ) -> FeedIndex:
     """The training set of a run: its sources and the variants that passed the gates and that nobody rejected.
 
-    `mix` is the fraction of synthetic images, `balance` takes as many of every domain; both as in `s2st-aug export`.
+    `mix` is the fraction of synthetic images, `balance` takes as many of every domain, `by_class` prefers rare classes;
+    all as in `s2st-aug export`.
     Raises UsageError for a run of val or test, or where nothing is left.
     """
     info = run.run_json()
@@ -87,7 +94,7 @@ def open_feed(
     if domains is not None:
         table = table.filter([d in set(domains) for d in table["domain"].to_pylist()])
     decisions = resolve(from_table(run.read_decisions()))
-    selection = select(table, decisions, accepted_only=accepted_only, mix=mix, balance=balance)
+    selection = select(table, decisions, accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class)
     card_name, root = info.config["dataset"]["format"], Path(info.dataset_root)
     splits = sorted(set(table["split"].to_pylist()))
     scenes = {s.scene_id: s for split in splits for s in read_scenes(load_card(card_name), root, split)}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from s2st_aug.errors import UsageError
+from s2st_aug.errors import Stopped, UsageError
 from s2st_aug.review.deciding import REVIEWER
 from s2st_aug.review.door import connect
 from s2st_aug.review.push import open_dataset
@@ -36,7 +36,7 @@ def serve(
     browser: bool,
     announce: Callable[[str], None],
 ) -> None:
-    """Open the App and wait until it is closed or Ctrl-C; decisions stay in the database either way."""
+    """Open the App and wait until Ctrl-C; raises Stopped where it ends by itself. Decisions stay in the database either way."""
     check_port(address, port)
     if reviewer:
         os.environ[REVIEWER] = reviewer
@@ -49,7 +49,7 @@ def serve(
         if browser:
             _show(url)
         with contextlib.suppress(KeyboardInterrupt):
-            server.wait()
+            raise Stopped(f"the App ended by itself (code {server.wait()}); decisions are kept in the database, the same command opens it again")
 
 
 @contextlib.contextmanager

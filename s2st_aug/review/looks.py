@@ -7,7 +7,8 @@ from typing import Any
 
 from s2st_aug.review.documents import MEASURE_FIELDS, TEXT_FIELDS
 
-VERDICT_COLOURS = {"keep": "#3fb950", "ignore": "#d29922", "lost": "#f85149"}
+VERDICT_COLOURS = {"keep": "#009ed7", "ignore": "#f0b428", "lost": "#e13c00"}  # the report's: told apart by the colour-blind (Okabe and Ito)
+INVENTED_COLOUR = "#cc79a7"
 DOMAIN_COLOUR = "#58a6ff"
 TO_REVIEW = "to review: least sure first"
 _TEXT = ("variant_id", "scene_id", "dataset", "split", "domain", "status", "model", "decision", "source_path", "fingerprint")
@@ -50,7 +51,7 @@ def _colours(fo: ModuleType) -> Any:
     by_verdict = [
         {"path": path, "colorByAttribute": "verdict", "fieldColor": "#8b949e", "valueColors": values} for path in ("boxes", "lines")
     ]
-    return fo.ColorScheme(color_by="value", opacity=0.5, fields=[*by_verdict, {"path": "hallucinations", "fieldColor": "#f778ba"}])
+    return fo.ColorScheme(color_by="value", opacity=0.5, fields=[*by_verdict, {"path": "hallucinations", "fieldColor": INVENTED_COLOUR}])
 
 
 def _sidebar(fo: ModuleType) -> list[Any]:

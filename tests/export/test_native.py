@@ -242,7 +242,7 @@ def test_yolo_drops_lost_lines_and_reports_them(tmp_path):
     summary = export_run(run, "yolo", tmp_path / "out")
     assert (tmp_path / "out/labels/train/x.txt").read_bytes() == b"0 0.5 0.5 0.250 0.5\r\n0 .1 .1 .1 .1\r\n"
     assert (tmp_path / "out/labels/train/x__night.txt").read_bytes() == b"0 0.5 0.5 0.250 0.5\r\n"
-    assert (tmp_path / "out/data.yaml").read_text().startswith("path: .\ntrain: images/train")
+    assert (tmp_path / "out/data.yaml").read_text().startswith("train: images/train")
     assert summary.losses == 1
     (loss,) = json.loads((tmp_path / "out/loss_report.json").read_text())["losses"]
     assert (loss["count"], loss["first"]) == (1, "labels/train/x.txt")
@@ -339,6 +339,42 @@ def test_balance_takes_as_many_of_every_domain(tmp_path):
     export_run(tmp_path / "run", "bdd100k", tmp_path / "out", balance=True)
     counts = json.loads((tmp_path / "out/s2st_aug.lock.json").read_bytes())["counts"]["train"]["bdd100k"]
     assert (counts["night"]["images"], counts["rain"]["images"], counts["source"]["images"]) == (1, 1, 3)
+
+
+def test_balance_by_class_prefers_variants_with_rare_classes(tmp_path):
+    from s2st_aug.errors import UsageError
+
+    records = [json.loads(RECORD) | {"name": f"{i}.jpg"} for i in range(60)]
+    for record in records:
+        record["labels"] = [label | {"category": "car"} for label in record["labels"] if "box2d" in label]
+    for record in records[:5]:
+        record["labels"][0]["category"] = "train"
+    put(tmp_path, "data/labels/det_20/det_train.json", json.dumps(records))
+    for i in range(60):
+        image(tmp_path, f"data/images/100k/train/{i}.jpg")
+    write_run(tmp_path / "run", load_card("bdd100k"), tmp_path / "data", domains=("night",))
+    rare = {}
+    for by_class in (False, True):
+        summary = export_run(tmp_path / "run", "bdd100k", tmp_path / "out", mix=0.2, by_class=by_class)
+        assert (summary.real, summary.synthetic) == (60, 15)
+        counts = json.loads((tmp_path / "out/s2st_aug.lock.json").read_bytes())["counts"]["train"]["bdd100k"]
+        rare[by_class] = counts["night"]["classes"].get("train", 0)
+    assert rare[True] > rare[False], rare
+    with pytest.raises(UsageError, match="needs --mix"):
+        export_run(tmp_path / "run", "bdd100k", tmp_path / "out", by_class=True)
+
+
+def test_rows_of_another_dataset_are_refused(tmp_path):
+    import pyarrow as pa
+
+    from s2st_aug.errors import UsageError
+    from s2st_aug.export.selection import select
+
+    bdd(tmp_path)
+    table = write_run(tmp_path / "run", load_card("bdd100k"), tmp_path / "data", domains=("night",)).read_manifest()
+    other = table.set_column(table.schema.get_field_index("dataset"), table.schema.field("dataset"), pa.array(["kitti"] * len(table)))
+    with pytest.raises(UsageError, match=r"rows of 2 datasets \(bdd100k, kitti\)"):
+        select(pa.concat_tables([table, other]), {}, accepted_only=False, mix=None, balance=False)
 
 
 def test_a_full_disk_stops_with_one_line_and_leaves_nothing(tmp_path, monkeypatch):
