@@ -26,6 +26,7 @@ from typing import Any, Literal
 import psutil
 
 from s2st_aug.config import AugmentConfig
+from s2st_aug.config.hashes import hash_of
 from s2st_aug.errors import CheckFailed
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.shards import list_shards
@@ -75,6 +76,11 @@ class Tally:
     def kills(self) -> int:
         """Processes ended by SIGKILL; drains are none."""
         return sum(self.hits[kind] for kind in KILLS)
+
+
+def digests(run: Path) -> dict[str, str]:
+    """A hash of each row without its times, by `scene_id domain`."""
+    return {" ".join(key): hash_of(row) for key, row in contents(run).items()}
 
 
 def shoot(order: Shooting, targets: list[Target], dice: random.Random) -> Tally:

@@ -30,7 +30,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from s2st_aug.benchmarks.chaos import KILLS, Shooting, Target, set_difference, shoot
+from s2st_aug.benchmarks.chaos import KILLS, Shooting, Target, digests, shoot
 from s2st_aug.benchmarks.figure import Figure, measured, undecided
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.augment import ClusterConfig
@@ -41,9 +41,8 @@ from s2st_aug.storage.verify import verify
 log = logging.getLogger(__name__)
 
 WAIT = 1.0  # seconds a batch, as issue 7 asks
-ROUND = 10  # kills of one run
-TARGETS: tuple[Target, ...] = ("actor", "worker", "raylet", "driver", "actor", "worker", "drain", "actor", "raylet", "worker", "actor")
-ROUNDS = 10
+ROUND, ROUNDS = 20, 5  # kills of one run, runs
+TARGETS: tuple[Target, ...] = ("actor", "worker", "raylet", "actor", "worker", "driver", "actor", "drain", "raylet", "actor", "worker")
 Result = dict[str, Any]
 
 
@@ -52,7 +51,7 @@ def run(*, quick: bool) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="s2st-") as name:
         folder = Path(os.environ.get("S2ST_PIECES", name))
         rounds = ["chaos-quick"] if quick else [f"chaos-{i}" for i in range(ROUNDS)]
-        yield from _chaos_figures([piece(n, folder) for n in rounds], 5 if quick else 100)
+        yield from _chaos_figures([piece(name, folder) for name in rounds], 5 if quick else 100)
         yield from _speed_figures(piece("speed-quick" if quick else "speed", folder))
         million = piece("million-quick" if quick else "million", folder)
         yield from _million_figures(million)
@@ -66,9 +65,10 @@ def piece(name: str, folder: Path) -> Result:
     if kept.is_file():
         log.info("%s was measured before: %s", name, kept)
         return json.loads(kept.read_text())
+    needed = {argument: piece(other, folder) for argument, other in NEEDS.get(name, {}).items()}
     with tempfile.TemporaryDirectory(prefix="s2st-") as work:
         start, cpu = time.perf_counter(), _cpu_seconds()
-        result = PIECES[name](Path(work))
+        result = PIECES[name](Path(work), **needed)
     result |= {"piece_seconds": time.perf_counter() - start, "piece_cpu_seconds": _cpu_seconds() - cpu, "load": os.getloadavg()[0]}
     folder.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(result, indent=1) + "\n")
@@ -81,18 +81,27 @@ def _cpu_seconds() -> float:
     return sum(use.ru_utime + use.ru_stime for use in uses)
 
 
-def _chaos(folder: Path, kills: int, nodes: int, key: int) -> Result:
-    """One run that is shot at: so many SIGKILLs, and drains by SIGTERM between them; then compared with an undisturbed run."""
-    root = make_dataset(folder / "data", 20 * kills)
-    config = make_config(root, cluster={"actors": [2, 3], "batch_size": 2})
-    order = Shooting(config, folder / "shot", sleep=0.5, nodes=nodes, pause=(0.1, 1.0))
-    tally = shoot(order, list(_targets(kills, nodes)), random.Random(key))
+def _calm(folder: Path, scenes: int) -> Result:
+    """What an undisturbed run says: a digest of every row."""
+    config = _shot_config(folder, scenes)
     with _quiet_ray(config.cluster):
         _start(config, folder / "calm")
-    report = verify(RunFolder(folder / "shot"))
-    differ, found = set_difference(folder / "calm", folder / "shot"), len(report.findings) + report.unfinished
+    return {"scenes": scenes, "rows": digests(folder / "calm")}
+
+
+def _chaos(folder: Path, kills: int, nodes: int, key: int, calm: Result) -> Result:
+    """One run that is shot at: so many SIGKILLs, and drains by SIGTERM between them; then compared with the undisturbed one."""
+    order = Shooting(_shot_config(folder, calm["scenes"]), folder / "shot", sleep=0.4, nodes=nodes, pause=(0.05, 0.7))
+    tally = shoot(order, list(_targets(kills, nodes)), random.Random(key))
+    report, rows = verify(RunFolder(folder / "shot")), digests(folder / "shot")
+    differ = sum(rows.get(k) != calm["rows"].get(k) for k in rows.keys() | calm["rows"].keys())
     counts = {"kills": tally.kills, "starts": tally.starts, "crashes": tally.crashes}
+    found = len(report.findings) + report.unfinished
     return {"hits": dict(tally.hits), **counts, "differ": differ, "findings": found, "rows": report.rows}
+
+
+def _shot_config(folder: Path, scenes: int) -> AugmentConfig:
+    return make_config(make_dataset(folder / "data", scenes), cluster={"actors": [2, 3], "batch_size": 2})
 
 
 def _targets(kills: int, nodes: int) -> Iterator[Target]:
@@ -423,9 +432,11 @@ def _filled(field: pa.Field, ids: pa.Array) -> pa.Array:
     return pa.array([value] * len(ids), field.type)
 
 
-PIECES: dict[str, Callable[[Path], Result]] = {
-    "chaos-quick": lambda folder: _chaos(folder, 5, 1, 0),
-    **{f"chaos-{i}": lambda folder, i=i: _chaos(folder, ROUND, 3, i) for i in range(ROUNDS)},
+PIECES: dict[str, Callable[..., Result]] = {
+    "calm-quick": lambda folder: _calm(folder, 60),
+    "calm": lambda folder: _calm(folder, 15 * ROUND),
+    "chaos-quick": lambda folder, calm: _chaos(folder, 5, 1, 0, calm),
+    **{f"chaos-{i}": lambda folder, calm, i=i: _chaos(folder, ROUND, 3, i, calm) for i in range(ROUNDS)},
     "speed-quick": lambda folder: _speed(folder, 3),
     "speed": lambda folder: _speed(folder, 12),
     "million-quick": lambda folder: _million(folder, 20),
@@ -435,6 +446,8 @@ PIECES: dict[str, Callable[[Path], Result]] = {
     "all-on-quick": lambda folder: _all_on(folder, 4),
     "all-on": lambda folder: _all_on(folder, 12),
 }
+NEEDS: dict[str, dict[str, str]] = {"chaos-quick": {"calm": "calm-quick"}, **{f"chaos-{i}": {"calm": "calm"} for i in range(ROUNDS)}}
+"""piece -> argument -> the piece that it is compared with"""
 
 
 def main(words: list[str]) -> None:
