@@ -30,7 +30,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def head(tmp_path):
-    """A head of our own with a token; (environment of its clients, dashboard's address)."""
+    """A head of our own with a token; (environment of its clients, dashboard's address, Ray's own address)."""
     token = tmp_path / "token"
     token.write_text(secrets.token_hex(32))
     token.chmod(0o600)
@@ -45,7 +45,7 @@ def head(tmp_path):
         )
     try:
         wait_for(dashboard, process)
-        yield environment, f"http://127.0.0.1:{dashboard}"
+        yield environment, f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
@@ -80,7 +80,7 @@ def clean_clone(repo: Path, place: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_submitted_job_runs_and_a_client_without_the_token_is_told(repo, head, tmp_path):
-    environment, address = head
+    environment, address, ray_address = head
     root = make_dataset(tmp_path / "data", 6)
     config = tmp_path / "run.yaml"
     config.write_text(yaml.safe_dump(make_config(root).model_dump(mode="json")))
@@ -93,3 +93,9 @@ def test_a_submitted_job_runs_and_a_client_without_the_token_is_told(repo, head,
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     report = verify(RunFolder(tmp_path / "run"))
     assert (report.holds, report.ok) == (True, 12)
+    words = [sys.executable, "pipelines/augment.py", config, "--run", tmp_path / "joined", "--kit", "fake", "--address", ray_address]
+    joined = subprocess.run(list(map(str, words)), env=environment, cwd=small, capture_output=True, text=True, timeout=400, check=False)
+    assert joined.returncode == 0, joined.stdout[-2000:] + joined.stderr[-2000:]
+    assert verify(RunFolder(tmp_path / "joined")).holds
+    secret = Path(environment["RAY_AUTH_TOKEN_PATH"]).read_bytes().strip()
+    assert not [p for run in ("run", "joined") for p in (tmp_path / run).rglob("*") if p.is_file() and secret in p.read_bytes()]
