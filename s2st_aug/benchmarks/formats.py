@@ -11,14 +11,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from s2st_aug.adapters import load_card
-from s2st_aug.benchmarks import lossless
+from s2st_aug.benchmarks import exporters, lossless
 from s2st_aug.benchmarks.figure import Figure, measured, undecided
-from s2st_aug.errors import MissingDependency
 from s2st_aug.export import export_run
 from s2st_aug.export.fakes import write_run
 
@@ -27,13 +25,33 @@ _IMAGE_BYTES = 20_000
 
 
 def run(*, quick: bool) -> Iterator[Figure]:
-    """Every figure of the suite; quick exports 1,500 frames and fuzzes for a minute, the index is whole in both."""
+    """Every figure of the suite; quick exports fewer frames and fuzzes for half a minute, the index is whole in both."""
     with tempfile.TemporaryDirectory(prefix="s2st_aug-formats-") as folder:
         base = Path(folder)
-        yield from (lossless_figure(name, base / f"lossless-{name}", records=100 if quick else 1000) for name in lossless.FORMATS)
-        yield from index_figures(base / "index", frames=100_000)
-        yield from export_figures(base / "export", frames=1500 if quick else 20_000)
-    yield from fuzz_figures(count=100_000, seconds=45.0 if quick else 3600.0)
+        for name, work in pieces(quick=quick).items():
+            yield from work(base / name)
+            shutil.rmtree(base / name, ignore_errors=True)
+
+
+def pieces(*, quick: bool) -> dict[str, Callable[[Path], Iterator[Figure]]]:
+    """The suite in pieces of a few minutes, each in a folder of its own, so that a shared machine can run them one by one."""
+    found: dict[str, Callable[[Path], Iterator[Figure]]] = {
+        f"lossless-{name}": lambda folder, name=name: iter([lossless_figure(name, folder, records=100 if quick else 1000)])
+        for name in lossless.FORMATS
+    }
+    for name in ("bdd100k",) if quick else _INDEXED:
+        found[f"index-{name}"] = lambda folder, name=name: index_figures(folder, name, frames=100_000)
+    found["export"] = lambda folder: export_figures(folder, frames=1500 if quick else 100_000, rounds=3)
+    found["others"] = lambda folder: against_others(folder, frames=500 if quick else 5000)
+    found["fuzz"] = lambda folder: fuzz_figures(count=100_000, seconds=40.0 if quick else 3600.0)
+    return found
+
+
+def against_others(folder: Path, *, frames: int) -> Iterator[Figure]:
+    """FiftyOne's exporter and Datumaro's over the same frames as ours."""
+    prepare_export(folder, frames)
+    yield exporters.against_fiftyone(folder, frames)
+    yield from (exporters.against_datumaro(folder, target, frames) for target in exporters.DATUMARO)
 
 
 def lossless_figure(name: str, folder: Path, *, records: int) -> Figure:
@@ -89,51 +107,101 @@ _INDEX = """
 import json, resource, sys, time
 from pathlib import Path
 from s2st_aug.adapters import load_card, read_scenes
-card, start = load_card("bdd100k"), time.perf_counter()
+card, start = load_card(sys.argv[2]), time.perf_counter()
 n = sum(1 for _ in read_scenes(card, Path(sys.argv[1]), "train"))
 usage = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps([n, time.perf_counter() - start, usage.ru_maxrss / 2**20, usage.ru_utime + usage.ru_stime]))
 """
 
 
-def index_figures(folder: Path, *, frames: int) -> Iterator[Figure]:
-    """Time and peak memory of a process that indexes the frames."""
-    size = write_frames(folder, frames, images=False).stat().st_size
-    done = subprocess.run([sys.executable, "-c", _INDEX, str(folder)], capture_output=True, text=True, check=True)
+def index_figures(folder: Path, name: str, *, frames: int) -> Iterator[Figure]:
+    """Time and peak memory of a process that indexes the frames; BDD100K's are the contract's, the others stand beside."""
+    size = _INDEXED[name](folder, frames)
+    done = subprocess.run([sys.executable, "-c", _INDEX, str(folder), name], capture_output=True, text=True, check=True)
     count, seconds, gib, cpu = json.loads(done.stdout)
     shutil.rmtree(folder)
-    why = f"one label file of {size / 1e6:.0f} MB, {OBJECTS} objects a frame; {cpu:.1f} s of processor time, imports included"
-    yield measured("index_seconds_100k", seconds * 100_000 / count, "s", 30, "at_most", n=count, why=why)
-    yield measured("index_gib_100k", gib, "GiB", 1, "at_most", n=count, why=f"whole process; {why}")
+    mark = "" if name == "bdd100k" else f"_{name}"
+    why = f"{name}, {size / 1e6:.0f} MB of labels, {OBJECTS} objects a frame; {cpu:.1f} s of processor time, imports included"
+    yield measured(f"index_seconds_100k{mark}", seconds * 100_000 / count, "s", 30, "at_most", n=count, why=why)
+    yield measured(f"index_gib_100k{mark}", gib, "GiB", 1, "at_most", n=count, why=f"whole process; {why}")
 
 
-def export_figures(folder: Path, *, frames: int) -> Iterator[Figure]:
-    """Our export against a plain json + shutil loop and against FiftyOne's exporter, the same frames and variants, files copied."""
-    write_frames(folder / "data", frames, images=True)
-    write_run(folder / "run", load_card("bdd100k"), folder / "data")
-    rounds = 3
-    ours, loop, cpu = [], [], [0.0, 0.0]
-    for number in range(rounds):  # in turn, so that both see the same machine
-        start = time.process_time()
-        ours.append(_timed(lambda n=number: export_run(folder / "run", "bdd100k", folder / f"ours{n}")))
-        middle = time.process_time()
-        loop.append(_timed(lambda n=number: plain_loop(folder / "data", folder / "run", folder / f"loop{n}")))
-        cpu = [cpu[0] + middle - start, cpu[1] + time.process_time() - middle]
-        for name in (f"ours{number}", f"loop{number}"):
-            shutil.rmtree(folder / name)
-    ratios = sorted(b / a for a, b in zip(ours, loop, strict=True))
-    times = (
-        f"ours {min(ours):.2f} s with hashing ({cpu[0] / rounds:.2f} s of processor time), loop {min(loop):.2f} s ({cpu[1] / rounds:.2f} s)"
+def _bdd_to_index(folder: Path, frames: int) -> int:
+    return write_frames(folder, frames, images=False).stat().st_size
+
+
+def _coco_to_index(folder: Path, frames: int) -> int:
+    """One instances file, its annotations in another order than its images."""
+    path = folder / "annotations/instances_train2017.json"
+    path.parent.mkdir(parents=True)
+    with open(path, "w") as file:
+        file.write(
+            '{"images": [' + ",\n".join(f'{{"id": {i}, "file_name": "{i:012d}.jpg", "width": 640, "height": 480}}' for i in range(frames))
+        )
+        file.write('],\n"annotations": [\n')
+        for number in range(frames * OBJECTS):
+            box = f'"bbox": [{number % 600}.25, 3.5, 20.75, 30.5], "area": 632.875, "iscrowd": 0, "segmentation": []'
+            image = number * 7919 % frames
+            file.write(f'{"," if number else ""}{{"id": {number}, "image_id": {image}, "category_id": {number % 3 + 1}, {box}}}\n')
+        file.write('],\n"categories": [{"id": 1, "name": "car"}, {"id": 2, "name": "bus"}, {"id": 3, "name": "person"}]}')
+    return path.stat().st_size
+
+
+def _yolo_to_index(folder: Path, frames: int) -> int:
+    """A label file and an (empty) image file a frame."""
+    for kind in ("images", "labels"):
+        (folder / kind / "train").mkdir(parents=True)
+    text = "".join(f"{i % 3} 0.{i + 10} 0.5 0.0125 0.025\n" for i in range(OBJECTS))
+    for index in range(frames):
+        (folder / f"images/train/{index:08d}.jpg").touch()
+        (folder / f"labels/train/{index:08d}.txt").write_text(text)
+    return len(text) * frames
+
+
+_INDEXED: dict[str, Callable[[Path, int], int]] = {"bdd100k": _bdd_to_index, "coco": _coco_to_index, "yolo": _yolo_to_index}
+
+
+def export_figures(folder: Path, *, frames: int, rounds: int) -> Iterator[Figure]:
+    """Our export against a plain json + shutil loop: the same frames and variants, files copied, the two in turn."""
+    prepare_export(folder, frames)
+    turns = [_turn(folder) for _ in range(rounds)]  # in turn, so that both see the same machine
+    ratios = sorted(loop.wall / ours.wall for ours, loop in turns)
+    ours, loop = (min(sides, key=lambda t: t.wall) for sides in zip(*turns, strict=True))
+    why = (
+        f"median of {rounds} turns; ours {ours.wall:.1f} s with hashing ({ours.cpu:.1f} s of processor time), loop {loop.wall:.1f} s "
+        f"({loop.cpu:.1f} s); {frames} frames of {OBJECTS} objects and as many variants"
     )
-    why = f"median of {rounds} turns; {times}, {frames} frames and as many variants"
     yield measured("export_vs_loop", ratios[rounds // 2], "ratio", 1, "at_least", n=frames, interval=(ratios[0], ratios[-1]), why=why)
-    yield _against_fiftyone(folder, min(ours), frames)
 
 
-def _timed(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+def prepare_export(folder: Path, frames: int) -> None:
+    """The frames with their images, and a finished run over them."""
+    if not (folder / "run/manifest").is_dir():
+        write_frames(folder / "data", frames, images=True)
+        write_run(folder / "run", load_card("bdd100k"), folder / "data")
+
+
+class Spent(NamedTuple):
+    """What a piece of work took, of the clock and of the processor, in seconds."""
+
+    wall: float
+    cpu: float
+
+
+def _turn(folder: Path) -> tuple[Spent, Spent]:
+    """Both sides once, their files removed again."""
+    ours = spent(lambda: export_run(folder / "run", "bdd100k", folder / "ours"))
+    shutil.rmtree(folder / "ours")
+    loop = spent(lambda: plain_loop(folder / "data", folder / "run", folder / "loop"))
+    shutil.rmtree(folder / "loop")
+    return ours, loop
+
+
+def spent(work: Callable[[], Any]) -> Spent:
+    """Wall and processor time of this process for some work."""
+    wall, cpu = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - start
+    return Spent(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def plain_loop(root: Path, run: Path, out: Path) -> None:
@@ -154,47 +222,6 @@ def plain_loop(root: Path, run: Path, out: Path) -> None:
         json.dump(result, file)
 
 
-_FIFTYONE = """
-import json, sys, time
-from pathlib import Path
-import fiftyone as fo
-root, run, out = map(Path, sys.argv[1:])
-samples = []
-for frame in json.loads((root / "labels/det_20/det_train.json").read_bytes()):
-    boxes = [fo.Detection(label=l["category"], bounding_box=[0.1, 0.1, 0.2, 0.2], **l["attributes"]) for l in frame["labels"]]
-    stem = frame["name"].removesuffix(".png")
-    for path in (root / "images/100k/train" / frame["name"], run / "images/night/train" / (stem + ".png")):
-        metadata = fo.ImageMetadata(width=64, height=36)
-        samples.append(fo.Sample(str(path), metadata=metadata, detections=fo.Detections(detections=boxes)))
-data = fo.Dataset()
-data.add_samples(samples, progress=False)
-start = time.perf_counter()
-data.export(export_dir=str(out), dataset_type=fo.types.BDDDataset, label_field="detections", export_media=True, progress=False)
-print(json.dumps([len(data), time.perf_counter() - start]))
-data.delete()
-"""
-
-
-def _against_fiftyone(folder: Path, ours: float, frames: int) -> Figure:
-    """FiftyOne's own exporter over the same files, its data set already loaded; its time alone is taken."""
-    from s2st_aug.benchmarks.feed import mongod
-
-    try:
-        import fiftyone  # noqa: F401
-
-        with ExitStack() as stack:
-            stack.enter_context(mongod(folder / "db"))
-            command = [sys.executable, "-c", _FIFTYONE, *(str(folder / name) for name in ("data", "run", "fiftyone"))]
-            done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"FIFTYONE_DO_NOT_TRACK": "1"})
-    except (ImportError, MissingDependency, OSError) as error:
-        return undecided("export_vs_fiftyone", "ratio", 3, f"FiftyOne cannot be run here: {error}")
-    if done.returncode:
-        return undecided("export_vs_fiftyone", "ratio", 3, f"FiftyOne's exporter failed: {done.stderr.strip().splitlines()[-1][:200]}")
-    count, seconds = json.loads(done.stdout.strip().splitlines()[-1])
-    why = f"ours {ours:.2f} s with hashing, FiftyOne {seconds:.2f} s, copying; Datumaro has no BDD100K to stand beside"
-    return measured("export_vs_fiftyone", seconds / ours * (2 * frames / count), "ratio", 3, "at_least", n=count, why=why)
-
-
 def fuzz_figures(*, count: int, seconds: float) -> Iterator[Figure]:
     """Damaged trees of every format in a process of 1 GiB: tracebacks and hangs, and paths outside of the folder."""
     command = [sys.executable, "-m", "s2st_aug.benchmarks.fuzz", str(count), "3", str(seconds)]
@@ -202,10 +229,14 @@ def fuzz_figures(*, count: int, seconds: float) -> Iterator[Figure]:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1][:200]
         yield from (undecided(name, "count", 0, f"the fuzzer itself ended: {last}") for name in ("fuzz_tracebacks", "fuzz_escapes"))
-        return
-    found = json.loads(done.stdout)
+    else:
+        yield from told(json.loads(done.stdout))
+
+
+def told(found: dict[str, Any]) -> Iterator[Figure]:
+    """What a run of the fuzzer (or several, added up) found, as figures."""
     slowest, peak = f"slowest {found['slowest']:.1f} s", f"peak {found['peak_mib']:.0f} MiB of 1 GiB"
-    why = f"{found['exports']} of them exported to all five formats; {slowest}, {peak}"
+    why = f"{found['exports']} of them through an export to all five formats; {found['refused']} refused; {slowest}, {peak}"
     bad = found["tracebacks"] + found["hangs"]
     yield measured("fuzz_tracebacks", len(bad), "count", 0, "at_most", n=found["inputs"], why="; ".join([why, *bad[:3]]))
     yield measured(

@@ -15,11 +15,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from s2st_aug.adapters import load_card, read_objects, read_scenes
+from s2st_aug.adapters import Card, load_card, read_objects, read_scenes
 from s2st_aug.adapters.fakes import VARIETIES
+from s2st_aug.adapters.kitti import folder_of
+from s2st_aug.adapters.tree import files_of
 from s2st_aug.errors import S2STError
 from s2st_aug.records.scene import Scene
 
@@ -76,22 +79,23 @@ def fuzz(count: int, rng_key: int, seconds: float = float("inf"), first: int = 0
     found, end = Found(), time.monotonic() + seconds
     base = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(prefix="s2st_aug-fuzz-", dir=base) as folder:
-        seeds = [_Seed.write(name, Path(folder) / "seeds" / name) for name in VARIETIES]
+        seeds = [_Seed.write(name, Path(folder) / name / "data") for name in VARIETIES]
         for index in range(first, first + count):
             if time.monotonic() > end:
                 break
-            _one(index, random.Random(f"{rng_key}/{index}"), Path(folder), seeds, found)
+            _one(index, random.Random(f"{rng_key}/{index}"), seeds, found)
     found.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Seed:
-    """A sound tree in memory."""
+    """A sound tree on disk and in memory, and its card with the label trees that it has."""
 
     name: str
-    card: str
+    card: Card
     split: str
+    root: Path
     files: dict[str, bytes]
     labels: tuple[str, ...]
 
@@ -99,24 +103,34 @@ class _Seed:
     def write(cls, name: str, root: Path) -> _Seed:
         variety = VARIETIES[name]
         variety.write(root)
+        card = load_card(variety.card)
         files = {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
-        photos = {scene.image for scene in read_scenes(load_card(variety.card), root, variety.split)}
-        return cls(name, variety.card, variety.split, files, tuple(name for name in files if name not in photos))
+        photos = {scene.image for scene in read_scenes(card, root, variety.split)}
+        split = folder_of(variety.split) if card.adapter == "kitti" else variety.split
+        present = tuple(tree for tree in card.labels if files_of(root, tree, split))
+        card = card.model_copy(update={"labels": present})
+        return cls(name, card, variety.split, root, files, tuple(name for name in files if name not in photos))
 
 
-def _one(index: int, rng: random.Random, folder: Path, seeds: list[_Seed], found: Found) -> None:
+def _one(index: int, rng: random.Random, seeds: list[_Seed], found: Found) -> None:
     seed = seeds[index % len(seeds)]
-    root = folder / "jail" / "data"
-    shutil.rmtree(folder / "jail", ignore_errors=True)
-    _plant(root, seed, rng)
-    started = time.monotonic()
-    found.inputs += 1
-    label = f"{seed.name} input {index}"
+    with _damage(seed, rng):
+        started = time.monotonic()
+        found.inputs += 1
+        _try(seed, found, f"{seed.name} input {index}", export=index // len(seeds) % EXPORT_EVERY == 0)
+        took = time.monotonic() - started
+    found.slowest = max(found.slowest, took)
+    if took > HANG_SECONDS:
+        found.hangs.append(f"{seed.name} input {index}: {took:.1f} s")
+
+
+def _try(seed: _Seed, found: Found, label: str, *, export: bool) -> None:
+    """Read the tree, and export it: an error of ours is well, another is a finding."""
     try:
-        _read(seed, root, found, label)
-        if index // len(seeds) % EXPORT_EVERY == 0:
+        _read(seed, found, label)
+        if export:
             found.exports += 1
-            _export(seed, folder, root, found, label)
+            _export(seed, found, label)
     except S2STError as error:
         found.refused += 1
         if "\n" in str(error):
@@ -125,20 +139,15 @@ def _one(index: int, rng: random.Random, folder: Path, seeds: list[_Seed], found
         found.tracebacks.append(f"{label}: {type(error).__name__}: {str(error)[:160]}")
         if isinstance(error, KeyboardInterrupt):
             raise
-    took = time.monotonic() - started
-    found.slowest = max(found.slowest, took)
-    if took > HANG_SECONDS:
-        found.hangs.append(f"{label}: {took:.1f} s")
 
 
-def _read(seed: _Seed, root: Path, found: Found, label: str) -> None:
-    card = load_card(seed.card)
-    for scene in read_scenes(card, root, seed.split):
+def _read(seed: _Seed, found: Found, label: str) -> None:
+    for scene in read_scenes(seed.card, seed.root, seed.split):
         for path in _paths(scene):
-            if not _inside(root, path):
+            if not _inside(seed.root, path):
                 found.escapes.append(f"{label}: {path!r}")
         try:
-            read_objects(card, root, scene)
+            read_objects(seed.card, seed.root, scene)
         except S2STError:
             found.refused += 1
 
@@ -152,37 +161,46 @@ def _inside(root: Path, path: str) -> bool:
     return "\x00" not in path and not path.startswith("/") and os.path.normpath(root / path).startswith(str(root))
 
 
-def _export(seed: _Seed, folder: Path, root: Path, found: Found, label: str) -> None:
+def _export(seed: _Seed, found: Found, label: str) -> None:
     """A whole export of the damaged tree: nothing may appear beside its folder."""
     from s2st_aug.export import export_run
     from s2st_aug.export.fakes import write_run
 
-    jail = folder / "jail"
+    jail = seed.root.parent
     try:
-        write_run(jail / "run", load_card(seed.card), root, seed.split)
+        write_run(jail / "run", load_card(seed.card.name), seed.root, seed.split)
         for target in FORMATS:
             export_run(jail / "run", target, jail / "out" / target)  # type: ignore[arg-type]
     finally:
         stray = {p.name for p in jail.iterdir()} - {"data", "run", "out"}
         stray |= {p.name for p in (jail / "out").iterdir() if p.name not in FORMATS} if (jail / "out").is_dir() else set()
         found.escapes += [f"{label}: wrote {name!r}" for name in stray]
+        for name in ("run", "out", *stray):
+            shutil.rmtree(jail / name, ignore_errors=True)
 
 
-def _plant(root: Path, seed: _Seed, rng: random.Random) -> None:
-    victims = {rng.choice(seed.labels) if rng.random() < 0.9 else rng.choice(sorted(seed.files))}
-    for name, data in seed.files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(damaged(data, rng) if name in victims else data)
+@contextmanager
+def _damage(seed: _Seed, rng: random.Random) -> Iterator[None]:
+    """One file of the tree damaged, at times a loop of links in it; both are put right again."""
+    victim = rng.choice(seed.labels) if rng.random() < 0.9 else rng.choice(sorted(seed.files))
+    path, link = seed.root / victim, None
+    path.write_bytes(damaged(seed.files[victim], rng))
     if rng.random() < 0.03:
-        _link(root, rng)
+        link = _link(seed.root, rng)
+    try:
+        yield
+    finally:
+        path.write_bytes(seed.files[victim])
+        if link is not None:
+            link.unlink()
 
 
-def _link(root: Path, rng: random.Random) -> None:
+def _link(root: Path, rng: random.Random) -> Path:
     """A loop of links somewhere in the tree."""
-    folders = [p for p in root.rglob("*") if p.is_dir()]
-    target = rng.choice([root, *folders])
-    (rng.choice(folders) / "loop").symlink_to(target, target_is_directory=True)
+    folders = sorted(p for p in root.rglob("*") if p.is_dir())
+    link = rng.choice(folders) / "loop"
+    link.symlink_to(rng.choice([root, *folders]), target_is_directory=True)
+    return link
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:
