@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -99,7 +99,7 @@ def _has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def stream_receipts(orders: Orders, pending: list[str], desk: Any, filesystem: Any = None) -> Iterator[Receipt]:
+def stream_receipts(orders: Orders, pending: list[str], desk: Any, filesystem: Any = None) -> Generator[Receipt, None, None]:
     """Runs every pending batch; receipts come in the order of commits. Leaving the iterator ends the execution."""
     _settle_context()
     cluster = orders.config.cluster

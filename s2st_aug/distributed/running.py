@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -87,13 +88,14 @@ class Running:
         from s2st_aug.distributed.engine import stream_receipts
 
         places = [self._place(name) for name in pending]
-        for receipt in stream_receipts(self._orders, places, desk, _filesystem(self._folder)):
-            if receipt.stop:
-                raise Stopped(receipt.stop)
-            if not receipt.given_back:
-                self._book(receipt, desk)
-            if drain.requested.is_set() and watcher.all_ended(self._ended):
-                return
+        with closing(stream_receipts(self._orders, places, desk, _filesystem(self._folder))) as receipts:
+            for receipt in receipts:
+                if receipt.stop:
+                    raise Stopped(receipt.stop)
+                if not receipt.given_back:
+                    self._book(receipt, desk)
+                if drain.requested.is_set() and watcher.all_ended(self._ended):
+                    return
 
     def _book(self, receipt: Receipt, desk: Any) -> None:
         desk.end.remote([receipt.key])
