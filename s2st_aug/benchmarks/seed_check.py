@@ -86,7 +86,7 @@ def as_markdown(means: Sequence[Means], expected: float, found: dict[str, tuple[
     lines = [
         f"# The seed check\n\n{about}\n\n![channel means](seed_check.svg)\n",
         f"A seed keeps {kept_share(means):.3f} of its latent's channel means; sqrt(abar_T) is {expected:.3f}. Day and night differ by "
-        f"{float(np.max(np.abs(day - night) / spread)):.1f} times their spread in the channel that tells most.\n",
+        f"{float(np.max(np.abs(day - night) / np.maximum(spread, 1e-9))):.1f} times their spread in the channel that tells most.\n",
         "| way | mean L* |\n|---|---|",
         *(f"| {name} | {mean:.1f} ({low:.1f} to {high:.1f}) |" for name, (mean, low, high) in found.items()),
     ]

@@ -97,6 +97,7 @@ def _aim(batch: Batch, source: Latent, targets: list[_Target], structure: float,
         eta=_rows([t.eta for t in targets], source).repeat(photos, 1, 1),
         structure=structure,
         appearance=appearance,
+        tail=batch.settings.tail,
     )
 
 

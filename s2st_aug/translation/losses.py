@@ -34,6 +34,7 @@ class Aim:
     eta: Float[Tensor, "b k v"]
     structure: float
     appearance: float
+    tail: float = 0.0  # of the target's quantiles at either end: lamps and signals, which ranks would hand to clouds and paint
 
     def losses(self, z: Latent, targets: Float[Tensor, "b k v h w"] | None = None) -> Float[Tensor, " b"]:
         """Weighted sum of both losses, one per sample; `targets` spare the sorting (see `targets_of`)."""
@@ -51,7 +52,7 @@ class Aim:
 
     def targets_of(self, z: Latent) -> Float[Tensor, "b k v h w"]:
         """Where each cell's value belongs in the target's quantile function of each band: an inner loop may hold them."""
-        return transport_targets(self.look(z), self.windows, self.quantiles)
+        return transport_targets(self.look(z), self.windows, self.quantiles, self.tail)
 
     def rows(self, index: Tensor) -> Aim:
         """The aim of some of the samples."""
@@ -89,12 +90,15 @@ def appearance_loss(
 
 @torch.no_grad()
 def transport_targets(
-    seen: Float[Tensor, "b v h w"], windows: Float[Tensor, "b k h w"], quantiles: Float[Tensor, "b k v q"]
+    seen: Float[Tensor, "b v h w"], windows: Float[Tensor, "b k h w"], quantiles: Float[Tensor, "b k v q"], tail: float = 0.0
 ) -> Float[Tensor, "b k v h w"]:
-    """1-D optimal transport: a value's level in its own (weighted) histogram, read off the target's quantile function."""
+    """1-D optimal transport: a value's level in its own (weighted) histogram, read off the target's quantile function.
+
+    Values in the outer `tail` of their histogram are asked for no more than the quantile where the tail begins.
+    """
     order = seen.flatten(2).sort(-1)[1]
     weight = _sorted_weights(windows, order)
-    target = quantile_at(quantiles, weight.cumsum(-1) - weight / 2)
+    target = quantile_at(quantiles, (weight.cumsum(-1) - weight / 2).clamp(tail, 1 - tail))
     places = order[:, None].expand_as(target)
     return torch.empty_like(target).scatter_(-1, places, target).unflatten(-1, seen.shape[2:])
 

@@ -48,6 +48,7 @@ class MethodSettings(BaseModel):
     eta: EtaKind = "profile"
     bands: Bands = Field("both", description="histograms over the whole image, over horizontal bands, or both")
     views: Views = Field("channels", description="histograms of the latent channels (the paper's), of their principal directions, or both")
+    tail: float = Field(0.0, ge=0, lt=0.5, description="outer share of the target's quantiles that is not asked for, at either end")
     label_aware: bool = Field(True, description="use the labels where there are any")
     label_weight: float = Field(3.0, ge=0, le=50, description="how much more structure counts inside of labelled objects")
     # detail at the source's own size

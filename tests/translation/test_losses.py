@@ -121,3 +121,13 @@ def test_bands_overlap_and_sum_to_one():
     assert torch.allclose(found[1:].sum(0), torch.ones(30, 4))
     assert found[1, 0, 0] == 1
     assert found[3, -1, 0] == 1
+
+
+def test_the_outer_tail_of_the_target_is_not_asked_for():
+    """A brightest cell goes to the target's lamps without a tail, and no further than the quantile where the tail begins with one."""
+    z = torch.arange(100.0).view(1, 1, 10, 10)
+    windows, quantiles = torch.ones(1, 1, 10, 10), torch.linspace(0, 1, 101).view(1, 1, 1, 101)
+    plain, held = (transport_targets(z, windows, quantiles, tail).flatten() for tail in (0.0, 0.1))
+    assert plain[-1] == pytest.approx(0.995) and plain[0] == pytest.approx(0.005)
+    assert held[-1] == pytest.approx(0.9) and held[0] == pytest.approx(0.1)
+    assert torch.allclose(held[20:80], plain[20:80])
