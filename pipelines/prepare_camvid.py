@@ -1,4 +1,4 @@
-"""CamVid's training photos of a gain config as a Cityscapes tree: python pipelines/prepare_camvid.py CONFIG OUT [LIMIT]."""
+"""CamVid's training photos of a gain config as a Cityscapes tree: python pipelines/prepare_camvid.py CONFIG OUT [EVERY]."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ if __name__ == "__main__":
     config = load_config(Path(sys.argv[1]))
     if config.segmentation is None:
         sys.exit(f"{sys.argv[1]}: no section `segmentation`")
-    limit = int(sys.argv[3]) if len(sys.argv) > 3 else None
-    print(f"{write_cityscapes(config.segmentation.train, Path(sys.argv[2]), limit=limit)} photos in {sys.argv[2]}")
+    every = int(sys.argv[3]) if len(sys.argv) > 3 else 1  # every n-th photo of the video
+    print(f"{write_cityscapes(config.segmentation.train, Path(sys.argv[2]), every=every)} photos in {sys.argv[2]}")

@@ -76,4 +76,9 @@ def fail(message: str, code: int) -> int:
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout, for scripts: no colour, no wrapping."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    print_text(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_text(text: str) -> None:
+    """Text on stdout as it is."""
+    sys.stdout.write(text + "\n")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from s2st_aug.errors import UsageError
 from s2st_aug.feed.entries import FeedIndex, Sample
 from s2st_aug.feed.shards import record
 from s2st_aug.records.scene import SceneObject
@@ -48,6 +51,20 @@ def _detectron2(sample: Sample, class_ids: Mapping[str, int]) -> dict[str, Any]:
         {"bbox": list(o.bbox), "bbox_mode": XYXY_ABS, "category_id": class_ids[o.category], "iscrowd": crowd} for o, crowd in trained
     ]
     return own | {"annotations": annotations}
+
+
+def mmdetection_dataset(export: Path) -> dict[str, Any]:
+    """The `dataset` of an MMDetection 3 dataloader config, for a folder of `s2st-aug export --format coco`.
+
+    Ignored labels are iscrowd there, which CocoDataset hands on as `ignore_flag`. Raises UsageError for another folder.
+    """
+    found = sorted(export.glob("annotations/instances_*.json"))
+    if len(found) != 1:
+        raise UsageError(f"{export}: expected one annotations/instances_*.json, found {len(found)}; is it a COCO export?")
+    classes = [c["name"] for c in json.loads(found[0].read_text())["categories"]]
+    images = found[0].stem.removeprefix("instances_")
+    own = {"data_root": str(export), "ann_file": str(found[0].relative_to(export)), "data_prefix": {"img": f"{images}/"}}
+    return {"type": "CocoDataset", **own, "metainfo": {"classes": tuple(classes)}, "filter_cfg": {"filter_empty_gt": True, "min_size": 1}}
 
 
 def huggingface_rows(index: FeedIndex) -> Iterator[dict[str, Any]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 import torch
 import yaml
+from gain_photos import photos
 
 from s2st_aug.errors import ConfigError
 from s2st_aug.gain.arms import CHANGES
@@ -16,20 +16,6 @@ from s2st_aug.gain.statistics import compare, estimate
 from s2st_aug.review.fakes import FakeRun, make_dataset, make_run
 
 TINY = {"steps": 2, "batch": 2, "size": [64, 48], "widths": [4, 8]}
-
-
-def photos(folder, count, level):
-    rng = np.random.default_rng(level)
-    for kind in ("images", "labels"):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-    for i in range(count):
-        mask = np.zeros((48, 64), np.uint8)
-        mask[24:] = 1
-        mask[:2] = 2
-        image = np.where(mask[..., None] == 1, level, 255 - level).astype(np.uint8) + rng.integers(0, 9, (48, 64, 3), np.uint8)
-        cv2.imwrite(str(folder / "images" / f"{i:05}.png"), image)
-        cv2.imwrite(str(folder / "labels" / f"{i:05}.png"), mask)
-    return {"images": str(folder / "images"), "labels": str(folder / "labels")}
 
 
 def segmentation_config(tmp_path, **changes):
