@@ -41,8 +41,11 @@ from s2st_aug.storage.verify import verify
 log = logging.getLogger(__name__)
 
 WAIT = 1.0  # seconds a batch, as issue 7 asks
-ROUND, ROUNDS = 20, 5  # kills of one run, runs
-TARGETS: tuple[Target, ...] = ("actor", "worker", "raylet", "actor", "worker", "driver", "actor", "drain", "raylet", "actor", "worker")
+ROUND, ROUNDS = 34, 3  # kills of one run, runs
+TARGETS: tuple[Target, ...] = (
+    *("actor", "worker", "raylet", "driver", "actor", "worker", "actor", "actor", "raylet"),
+    *("worker", "actor", "drain", "actor", "worker", "actor", "raylet", "worker", "actor"),
+)
 Result = dict[str, Any]
 
 
@@ -91,7 +94,7 @@ def _calm(folder: Path, scenes: int) -> Result:
 
 def _chaos(folder: Path, kills: int, nodes: int, key: int, calm: Result) -> Result:
     """One run that is shot at: so many SIGKILLs, and drains by SIGTERM between them; then compared with the undisturbed one."""
-    order = Shooting(_shot_config(folder, calm["scenes"]), folder / "shot", sleep=0.4, nodes=nodes, pause=(0.05, 0.7))
+    order = Shooting(_shot_config(folder, calm["scenes"]), folder / "shot", sleep=1.0 if nodes > 1 else 0.4, nodes=nodes, pause=(0.0, 0.7))
     tally = shoot(order, list(_targets(kills, nodes)), random.Random(key))
     report, rows = verify(RunFolder(folder / "shot")), digests(folder / "shot")
     differ = sum(rows.get(k) != calm["rows"].get(k) for k in rows.keys() | calm["rows"].keys())
@@ -205,7 +208,7 @@ def _start(config: AugmentConfig, run_folder: Path) -> None:
 
 PIECES: dict[str, Callable[..., Result]] = {
     "calm-quick": lambda folder: _calm(folder, 60),
-    "calm": lambda folder: _calm(folder, 15 * ROUND),
+    "calm": lambda folder: _calm(folder, 400),
     "chaos-quick": lambda folder, calm: _chaos(folder, 5, 1, 0, calm),
     **{f"chaos-{i}": lambda folder, calm, i=i: _chaos(folder, ROUND, 3, i, calm) for i in range(ROUNDS)},
     "speed-quick": lambda folder: _speed(folder, 3),
