@@ -80,7 +80,7 @@ class Mirror:
         path = self._path(scene.image)
         if path.is_file():
             stat = path.stat()
-            self._hole(Entry(scene.image, stat.st_size, stat.st_mtime_ns))
+            self._place(Entry(scene.image, stat.st_size, stat.st_mtime_ns), None)
 
     def _entries(self, folder: str, *, deep: bool) -> list[Entry]:
         selector = pafs.FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True, recursive=deep)
@@ -98,19 +98,21 @@ class Mirror:
         if _is_whole(self._path(entry.name), entry):
             return
         data = retry(lambda: self._read(entry.name))
-        self._place(entry, lambda file: file.write(data))
+        self._place(entry, data)
 
     def _hole(self, entry: Entry) -> None:
+        """An image that is whole at this moment is left alone: another run may be reading it."""
         path = self._path(entry.name)
-        if not path.is_file() or not _is_same(path, entry) or path.stat().st_blocks:
-            self._place(entry, lambda file: file.truncate(entry.size))
+        if not path.is_file() or not _is_same(path, entry):
+            self._place(entry, None)
 
-    def _place(self, entry: Entry, fill: Any) -> None:
+    def _place(self, entry: Entry, data: bytes | None) -> None:
+        """The file in one step; without data a hole of its size."""
         path = self._path(entry.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         temp = path.with_name(f".{uuid.uuid4().hex}")
         with temp.open("wb") as file:
-            fill(file)
+            file.truncate(entry.size) if data is None else file.write(data)
         os.utime(temp, ns=(entry.mtime_ns, entry.mtime_ns))
         temp.replace(path)
 
@@ -120,7 +122,7 @@ class Mirror:
 
     def _drop_others(self, names: set[str]) -> None:
         for path in _files(self.root):
-            if str(path.relative_to(self.root)) not in names:
+            if str(path.relative_to(self.root)) not in names and not path.name.startswith("."):
                 path.unlink()
 
 
