@@ -16,8 +16,8 @@ RUN pip install "torch>=2.6,<2.14" --index-url "https://download.pytorch.org/whl
     grep -v '^torch==' constraints.txt > /tmp/constraints.txt && \
     pip install -c /tmp/constraints.txt '.[review,detect]'
 
-RUN useradd --create-home worker && mkdir /work && chown worker /work
-USER worker
+RUN useradd --create-home --uid 1000 worker && mkdir /work && chown worker /work
+USER 1000
 WORKDIR /work
 COPY --chown=worker configs ./configs
 COPY --chown=worker pipelines ./pipelines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -65,6 +66,32 @@ def test_every_make_verb_of_the_page_exists(page: Path) -> None:
 def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "ARCHITECTURE.md"], ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_path_that_a_page_names_is_there(page: Path) -> None:
+    named = re.findall(r"`((?:s2st_aug|tests|docs|configs|pipelines|datasets)/[\w./-]*\w)`", page.read_text())
+    assert [name for name in named if not (ROOT / name).exists() and not name.startswith("docs/measured/")] == []
+
+
+THEIRS = {"Could not find mongod", "Missing authentication token"}
+"""Messages of others that troubleshooting explains too."""
+
+
+def said_by_us() -> set[str]:
+    """Every piece of text, of eight letters and more, that stands in a string of the package."""
+    nodes = (n for p in (ROOT / "s2st_aug").rglob("*.py") for n in ast.walk(ast.parse(p.read_text())))
+    return {n.value.strip() for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str) and len(n.value.strip()) >= 4}
+
+
+def test_troubleshooting_names_messages_that_exist() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/troubleshooting.md").read_text(), re.M)
+    pieces = said_by_us()
+    assert len(rows) >= 15
+    for message in (m for row in rows for m in re.findall(r"`([^`]+)`", row)):
+        parts = [part.strip(" ();,") for part in message.split("...") if part.strip(" ();,")]
+        known = any(part in piece or (len(piece) >= 8 and piece in part) for part in parts for piece in pieces)
+        assert known or message in THEIRS, message
 
 
 def test_the_first_screen_says_what_it_must() -> None:

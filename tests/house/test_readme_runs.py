@@ -19,6 +19,7 @@ NOT_HERE = {
     "make demo": "runs for minutes and installs; .ci and the demo's own test do it",
     "make test": "is this",
     "s2st-aug review open": "serves until Ctrl-C; tests/review opens the App",
+    "ray job submit": "needs a cluster; tests/distributed/test_submission.py starts one and submits the same script to it",
     "s2st-aug gain": "trains for half an hour; tests/gain runs a small one",
 }
 SMALL = {"augment": "--set dataset.limit=2 --set method.preset=draft --set cluster.actors=[1,1]", "preview": "--set method.preset=draft"}
@@ -36,6 +37,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("configs", "datasets"):
         (here / name).symlink_to(ROOT / name)
     run("s2st-aug scenes scenes --count 12 --size 480x270 --val-share 0 --conditions day,fog", here)
+    run("s2st-aug scenes streets --count 2 --size 480x270 --val-share 0 --conditions day --format cityscapes", here)
     shutil.copytree(next((here / "scenes/fog/images").rglob("*.png")).parent, here / "photos/snow")
     shutil.copy(next((here / "scenes/day/images").rglob("*.png")), here / "photo.jpg")
     return here
@@ -50,12 +52,15 @@ def run(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_the_recipes_run_in_order(place: Path) -> None:
     ran = 0
+    submission = (ROOT / "tests/distributed/test_submission.py").read_text()
+    assert '"job", "submit"' in submission and "pipelines/augment.py" in submission
     for line in recipe_lines():
         if any(line.startswith(known) for known in NOT_HERE):
             continue
         words = line.split()
         small = SMALL.get(words[1], "")
-        done = run(f"{line.replace('/data/bdd100k', str(place / 'scenes/day'))} {small}", place)
+        line = line.replace("/data/bdd100k", str(place / "scenes/day")).replace("/data/cityscapes", str(place / "streets/day"))
+        done = run(f"{line} {small}", place)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         ran += 1
     assert ran >= 10
@@ -65,6 +70,7 @@ def test_the_recipes_run_in_order(place: Path) -> None:
     )
     assert (place / "runs/bdd100k/report.html").is_file()
     assert any((place / "export").iterdir())
+    assert sorted((place / "cityscapes-export/gtFine").rglob("*-night_gtFine_polygons.json"))
 
 
 @pytest.mark.slow
