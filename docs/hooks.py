@@ -1,11 +1,12 @@
 """mkdocs hooks: tables that are made from the code, so that they cannot drift from it.
 
-`<!-- commands -->` becomes the list of commands, `<!-- config -->` every key of a run's config,
+`<!-- commands -->` becomes the list of commands, `<!-- config -->` every key of a run's config (`config gain`, `config training`),
 `<!-- validation -->` the thresholds, `<!-- measured NAME -->` the figures of docs/measured/NAME.json.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Iterator
@@ -19,6 +20,11 @@ from pydantic_core import PydanticUndefined
 MARKER = re.compile(r"<!-- (commands|config|validation|measured)(?: ([\w.-]+))? -->")
 MEASURED = Path(__file__).parent / "measured"
 WORDS = {True: "holds", False: "**falls short**", None: "undecided"}
+CONFIGS = {
+    None: ("s2st_aug.config", "AugmentConfig"),
+    "gain": ("s2st_aug.gain.config", "GainConfig"),
+    "training": ("s2st_aug.training.recipe", "TrainingConfig"),
+}
 README = {
     "method": {
         "render_distance_vs_best_baseline": "distance to the true render, over the best baseline's",
@@ -57,11 +63,10 @@ def commands(_: str | None) -> str:
     return table(("command", "what"), ((f"`s2st-aug {name}`", line) for name, (_, line) in COMMANDS.items()))
 
 
-def config(_: str | None) -> str:
-    """Every key of a run's config with its type, default and meaning."""
-    from s2st_aug.config import AugmentConfig
-
-    return table(("key", "type", "default", "what"), fields(AugmentConfig))
+def config(name: str | None) -> str:
+    """Every key of a config with its type, default and meaning: a run's, or that of `gain` or `training`."""
+    module, model = CONFIGS[name]
+    return table(("key", "type", "default", "what"), fields(getattr(importlib.import_module(module), model)))
 
 
 def validation(_: str | None) -> str:
@@ -121,7 +126,7 @@ def value(figure: dict[str, Any]) -> str:
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ...]]:
     """A pydantic model's keys, nested ones with dots."""
     for name, field in model.model_fields.items():
-        kind = field.annotation
+        kind = nested(field.annotation)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from fields(kind, f"{prefix}{name}.")
             continue
@@ -129,6 +134,12 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ...]
         stored = None if required else field.get_default(call_default_factory=True)
         default = "required" if required else f"`{'null' if stored is None else stored}`"
         yield f"`{prefix}{name}`", f"`{shown(kind)}`", default, field.description or ""
+
+
+def nested(kind: Any) -> Any:
+    """The model of `Model | None`; any other type as it is."""
+    inner = [a for a in get_args(kind) if a is not type(None)] if get_origin(kind) in (Union, UnionType) else []
+    return inner[0] if len(inner) == 1 and isinstance(inner[0], type) and issubclass(inner[0], BaseModel) else kind
 
 
 def shown(kind: Any) -> str:
