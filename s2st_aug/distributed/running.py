@@ -7,7 +7,8 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from s2st_aug.distributed.augment import Options
 
 log = logging.getLogger(__name__)
+
+LAST_ENDED = 4096  # batches that are remembered as ended: more than can ever be under way, however long the run
 
 
 class Drain:
@@ -64,7 +67,7 @@ class Running:
         self._orders, self._options, self._folder = orders, options, folder
         self._progress, self._lock = progress, lock
         self._log = _batch_log(folder)
-        self._ended: set[str] = set()
+        self._ended: deque[str] = deque(maxlen=LAST_ENDED)
 
     def run(self, pending: list[str]) -> str:
         """Why it stopped before its end; empty where it did not."""
@@ -99,7 +102,7 @@ class Running:
 
     def _book(self, receipt: Receipt, desk: Any) -> None:
         desk.end.remote([receipt.key])
-        self._ended.add(receipt.key)
+        self._ended.append(receipt.key)
         self._progress.add(receipt.statuses, receipt.reasons, receipt.actor)
         self._log({"time": time.time(), **asdict(receipt)})
         _metrics().count(receipt)
@@ -120,9 +123,9 @@ class _Watcher:
         self._thread = threading.Thread(target=self._watch, name="s2st-drain", daemon=True)
         self._thread.start()
 
-    def all_ended(self, ended: set[str]) -> bool:
+    def all_ended(self, ended: Collection[str]) -> bool:
         """True once the drain has begun and every batch that was begun is committed."""
-        return self._begun is not None and self._begun <= ended
+        return self._begun is not None and self._begun <= set(ended)
 
     def close(self) -> None:
         """Ends the thread."""
