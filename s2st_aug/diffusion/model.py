@@ -36,3 +36,4 @@ class LatentModel:
     profiles: Path | None = None  # the folder with the model's own domain profiles
     prediction_type: str = "epsilon"
     checkpointing: Callable[[], None] | None = None  # turns gradient checkpointing of the network on
+    compiling: Callable[[], None] | None = None  # has torch.compile compile the network at its next call

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +22,6 @@ from s2st_aug.diffusion.spread import free_room, spread
 from s2st_aug.errors import ModelError, did_you_mean
 
 log = logging.getLogger(__name__)
-Compile = Literal["off", "default", "reduce-overhead", "max-autotune"]
 PREDICTIONS = ("epsilon", "v_prediction")
 AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
 
@@ -33,7 +32,6 @@ def load_model(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     revision: str | None = None,
-    compile_mode: Compile = "off",
     self_test: bool = True,
     gpus: int = 1,
 ) -> LatentModel:
@@ -48,8 +46,6 @@ def load_model(
     prediction, schedule = read_schedule(folder)
     sha256 = hash_weights(folder)
     unet, vae, text_encoder, tokenizer = _load_networks(folder, torch.device(device), dtype, gpus)
-    if compile_mode != "off":
-        unet.compile(mode=compile_mode)
     denoise: Denoiser = partial(_predict, unet)
     model = build_model(unet, vae, text_encoder, tokenizer, schedule=schedule)
     name = str(name_or_path)
@@ -93,6 +89,7 @@ def build_model(
         device=unet.device,
         dtype=unet.dtype,
         checkpointing=unet.enable_gradient_checkpointing,
+        compiling=unet.compile,
     )
 
 

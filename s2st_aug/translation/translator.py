@@ -60,7 +60,8 @@ class Translator:
         self._embedded: dict[str, Context] = {}
         if settings.checkpointing and model.checkpointing:
             model.checkpointing()
-        self._network = torch.compile(model.denoiser) if settings.compile else model.denoiser
+        if settings.compile and model.compiling:
+            model.compiling()
 
     def translate(
         self,
@@ -163,7 +164,7 @@ class Translator:
 
     def _denoiser(self, dtype: torch.dtype) -> Denoiser:
         """The network under autocast where half precision is asked for; latents stay in float32."""
-        network, device = self._network, self.model.device.type
+        network, device = self.model.denoiser, self.model.device.type
         if dtype == torch.float32:
             return network
 

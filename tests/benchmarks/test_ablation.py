@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from s2st_aug.benchmarks.ablation import QUESTIONS, Cell, _lost, as_markdown
-from s2st_aug.benchmarks.seed_check import Means, as_markdown as seed_page, draw, kept_share
+from s2st_aug.benchmarks.seed_check import Means, draw, kept_share
+from s2st_aug.benchmarks.seed_check import as_markdown as seed_page
 from s2st_aug.translation.settings import method_settings
 
 

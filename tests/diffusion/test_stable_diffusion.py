@@ -206,3 +206,30 @@ def _response():
     import httpx
 
     return httpx.Response(404, request=httpx.Request("GET", "https://huggingface.co"))
+
+
+def test_gradient_checkpointing_computes_blocks_again_and_changes_no_gradient(tiny_folder):
+    plain, saving = load_random(tiny_folder), load_random(tiny_folder)
+    saving.checkpointing()
+    assert torch.equal(*(context_gradient(model) for model in (plain, saving)))
+    unet = saving.checkpointing.__self__
+    calls = []
+    unet.down_blocks[0].resnets[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    context_gradient(saving)
+    assert len(calls) == 2
+
+
+def context_gradient(model):
+    context = model.embed(["a street at night"]).requires_grad_()
+    latents = torch.randn(1, 4, 12, 16, generator=torch.Generator().manual_seed(0))
+    model.denoiser(latents, 500, context).square().sum().backward()
+    return context.grad
+
+
+@pytest.mark.slow
+def test_a_compiled_network_predicts_the_same(tiny_folder):
+    model, compiled = load_random(tiny_folder), load_random(tiny_folder)
+    compiled.compiling()
+    context, latents = model.embed([""]), torch.randn(1, 4, 12, 16, generator=torch.Generator().manual_seed(0))
+    for t in (500, 20):
+        assert torch.allclose(compiled.denoiser(latents, t, context), model.denoiser(latents, t, context), atol=1e-5)
