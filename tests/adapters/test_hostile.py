@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from s2st_aug.adapters import json_stream, load_card, read_objects, read_scenes
+from s2st_aug.adapters.fakes import VARIETIES
 from s2st_aug.adapters.json_skim import outline
 from s2st_aug.adapters.label_images import read_label_image, stored_size
 from s2st_aug.adapters.run_lengths import decode
@@ -59,6 +60,48 @@ def test_run_lengths_that_do_not_fit_are_refused(counts):
 def test_masks_of_absurd_size_are_refused_before_memory_is_taken(size):
     with pytest.raises(LabelError):
         decode({"counts": [10**10], "size": size}, "here")
+
+
+HOSTILE = [
+    "../../x.jpg",
+    "/etc/passwd.jpg",
+    "a\\u0000.jpg",
+    "..\\\\x.jpg",
+    "CON.jpg",
+    "C:/x.jpg",
+    "a/../../x.jpg",
+    "\\ud800.jpg",
+    "a/" * 2000 + "x.jpg",
+]
+NAMED = [
+    ("bdd100k", "labels/det_20/det_train.json", '"a.jpg"'),
+    ("bdd100k-legacy-files", "labels/100k/train/a.json", '"name": "a"'),
+    ("bdd100k-track", "labels/box_track_20/train/v1.json", '"v1-0000001.jpg"'),
+    ("bdd100k-track", "labels/box_track_20/train/v1.json", '"videoName": "v1"'),
+    ("coco", "annotations/instances_train2017.json", '"a.jpg"'),
+    ("coco-panoptic", "annotations/panoptic_train2017.json", '"a.png"'),
+    ("yolo", "data.yaml", "images/train"),
+    ("yolo-lists", "train.txt", "./images/a.jpg"),
+    ("kitti-halves", "ImageSets/train.txt", "000000"),
+]
+
+
+@pytest.mark.parametrize(("name", "file", "old"), NAMED, ids=[f"{n}-{i}" for i, (n, _, _) in enumerate(NAMED)])
+def test_no_name_in_a_label_file_leads_out_of_the_folder(tmp_path, name, file, old):
+    variety = VARIETIES[name]
+    root = tmp_path / "in/data"
+    variety.write(root)
+    card, text = load_card(variety.card), (root / file).read_text()
+    key, colon, _ = old.rpartition(": ")
+    for bad in HOSTILE:
+        (root / file).write_text(text.replace(old, f'{key}{colon}"{bad}"' if '"' in old else bad))
+        try:
+            found = list(read_scenes(card, root, variety.split))
+        except DatasetError:
+            continue
+        for scene in found:
+            for path in (scene.image, scene.label_file or "", *scene.extra_files):
+                assert (root / path.partition("#")[0]).resolve().is_relative_to(root), (bad, path)
 
 
 def png_of(width: int, height: int) -> bytes:

@@ -61,14 +61,20 @@ def test_pycocotools_scores_the_labels_against_themselves_with_one(tmp_path, nat
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(out / "annotations/instances_train2017.json"))
         own = [a for a in truth.anns.values() if not a["iscrowd"]]
-        detections = [{k: a[k] for k in ("image_id", "category_id", "bbox")} | {"score": 1.0} for a in own]
-        evaluation = COCOeval(truth, truth.loadRes(detections), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
+        outlined = all(a["segmentation"] for a in truth.anns.values())
+        for kind in ("bbox", "segm") if outlined else ("bbox",):
+            geometry = {"bbox": "bbox", "segm": "segmentation"}[kind]
+            detections = [{k: a[k] for k in ("image_id", "category_id", geometry)} | {"score": 1.0} for a in own]
+            if kind == "segm":
+                detections = [d | {"segmentation": truth.annToRLE(a)} for d, a in zip(detections, own, strict=True)]
+            evaluation = COCOeval(truth, truth.loadRes(detections), kind)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+            assert evaluation.stats[0] == pytest.approx(1.0)
         masks = [truth.annToMask(a) for a in truth.anns.values() if a["segmentation"]]
+    assert outlined == (source in ("coco", "cityscapes"))
     assert len(truth.imgs) == len(set(truth.imgs)) >= 2
-    assert evaluation.stats[0] == pytest.approx(1.0)
     assert all(mask.shape == (32, 48) for mask in masks)
     assert len(masks) == sum(bool(a["segmentation"]) for a in truth.anns.values())
 
