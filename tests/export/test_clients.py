@@ -40,8 +40,12 @@ def ask(repo):
     def run(client: str, script: str, *arguments: object) -> dict:
         python = Path(os.environ.get("S2ST_AUG_CLIENTS", repo / ".venv" / "clients")) / client / "bin" / "python"
         if not python.exists() or not (python.parent / ".ready").exists():
-            subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
-            done = subprocess.run([python, "-m", "pip", "install", "-q", "--no-compile", *CLIENTS[client]], capture_output=True, text=True)
+            subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(python.parents[1])], check=True)
+            done = subprocess.run(
+                [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-compile", *CLIENTS[client]],
+                capture_output=True,
+                text=True,
+            )
             if done.returncode:
                 pytest.skip(f"{client} cannot be installed here: {done.stderr.strip().splitlines()[-1]}")
             (python.parent / ".ready").touch()
