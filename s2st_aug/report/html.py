@@ -19,7 +19,7 @@ from s2st_aug.arrays import Image
 from s2st_aug.errors import RunFolderError, UsageError
 from s2st_aug.report import kid, plot, ranking, summary
 from s2st_aug.report.contact_sheet import read_or_none, spread
-from s2st_aug.report.embed import data_uri, fitting_size
+from s2st_aug.report.embed import SIZES, data_uri, fitting_size
 from s2st_aug.report.palette import STATUSES, VERDICTS
 from s2st_aug.storage.run_folder import RunFolder, RunInfo
 
@@ -142,7 +142,7 @@ def cost(info: RunInfo, lines: list[summary.DomainLine]) -> dict[str, float]:
 
 
 def boxes_of(row: Row) -> list[dict[str, Any]]:
-    """The row's labels as boxes in percent of the picture, with their verdicts."""
+    """The row's labels as boxes in percent of the picture, with their verdicts; lanes and outlines that are kept are not drawn as boxes."""
     w, h = (row["width"] or 1) / 100, (row["height"] or 1) / 100
     return [
         {
@@ -151,6 +151,7 @@ def boxes_of(row: Row) -> list[dict[str, Any]]:
             "w": round((o["bbox"][2] - o["bbox"][0]) / w, 2),
             "h": round((o["bbox"][3] - o["bbox"][1]) / h, 2),
             **{k: o[k] for k in ("object_id", "category", "verdict", "reason")},
+            "drawn": o["kind"] == "box" or o["verdict"] != "keep",
         }
         for o in row["objects"]
         if o["kind"] != "stuff"
@@ -208,8 +209,13 @@ def _figures(folder: RunFolder, info: RunInfo, table: pa.Table, chosen: list[Row
     rows = [full[r["variant_id"]] for r in chosen]
     root = Path(info.dataset_root)
     pairs = [(read_or_none(root / r["source_image"]), read_or_none(folder.image_file(r["image"]))) for r in rows]
-    size = fitting_size([p for pair in pairs[::5] for p in pair if p is not None], 4 * SHOWN, BUDGET)
-    return [_figure(row, before, after, size) for row, (before, after) in zip(rows, pairs, strict=True) if after is not None]
+    first = fitting_size([p for pair in pairs[::5] for p in pair if p is not None], 4 * SHOWN, BUDGET)
+    found: list[Figure] = []
+    for size in SIZES[SIZES.index(first) :]:
+        found = [_figure(row, before, after, size) for row, (before, after) in zip(rows, pairs, strict=True) if after is not None]
+        if sum(len(f.after) + len(f.before or "") for f in found) <= BUDGET / 2:  # the worst and the best share the budget
+            break
+    return found
 
 
 def _figure(row: Row, before: Image | None, after: Image, size: tuple[int, int]) -> Figure:

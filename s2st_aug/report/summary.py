@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,7 @@ import pyarrow.compute as pc
 
 from s2st_aug.report.palette import STATUSES, VERDICTS
 
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
 SIZES: tuple[tuple[str, float], ...] = (("small", 32.0**2), ("medium", 96.0**2), ("large", float("inf")))  # box area in px, COCO's
 
 
@@ -72,15 +75,35 @@ def class_lines(table: pa.Table) -> list[ClassLine]:
 
 
 def reason_counts(table: pa.Table, status: str | None = None) -> list[tuple[str, int]]:
-    """How often each reason stands in the rows (of one status), the most frequent first."""
+    """How often each kind of reason stands in the rows (of one status), the most frequent first."""
     rows = table if status is None else table.filter(pc.equal(table["status"], status))
-    return _counted(pc.list_flatten(rows["reasons"]))
+    return kinds_of(_counted(pc.list_flatten(rows["reasons"])))
+
+
+def kinds_of(counted: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Reasons that differ in measured numbers alone as one, the most frequent first; a number that is the same in all of them stays.
+
+    >>> kinds_of([("blur 0.2 < 0.5", 3), ("blur 0.3 < 0.5", 2), ("dark", 4)])
+    [('blur … < 0.5', 5), ('dark', 4)]
+    """
+    groups: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for reason, count in counted:
+        groups[NUMBER.sub("…", reason)].append((reason, count))
+    counts = Counter({_shared([reason for reason, _ in group]): sum(n for _, n in group) for group in groups.values()})
+    return sorted(counts.items(), key=lambda c: (-c[1], c[0]))
+
+
+def _shared(reasons: list[str]) -> str:
+    """The reasons' common text, with an ellipsis where their numbers differ."""
+    same = [numbers[0] if len(set(numbers)) == 1 else "…" for numbers in zip(*map(NUMBER.findall, reasons), strict=True)]
+    rest = iter(same)
+    return NUMBER.sub(lambda _: next(rest), reasons[0])
 
 
 def object_reason_counts(table: pa.Table, verdict: str) -> list[tuple[str, int]]:
-    """How often each reason stands beside objects of that verdict, the most frequent first."""
+    """How often each kind of reason stands beside objects of that verdict, the most frequent first."""
     objects = flat_objects(table)
-    return _counted(objects.filter(pc.equal(objects["verdict"], verdict))["reason"].fill_null("no reason given"))
+    return kinds_of(_counted(objects.filter(pc.equal(objects["verdict"], verdict))["reason"].fill_null("no reason given")))
 
 
 def flat_objects(table: pa.Table) -> pa.Table:

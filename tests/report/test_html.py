@@ -130,6 +130,11 @@ def test_summary_counts_by_domain_class_and_size(run: Path) -> None:
     assert summary.domain_lines(table.slice(0, 0)) == summary.class_lines(table.slice(0, 0)) == []
 
 
+def test_reasons_that_differ_in_a_measured_number_alone_are_one_kind() -> None:
+    counted = [("structure_raw 0.08 < 0.1", 9), ("structure_raw -0.01 < 0.1", 1), ("tiny: a side below 10 px", 30), ("2 lamps at 4, 5", 1)]
+    assert summary.kinds_of(counted) == [("tiny: a side below 10 px", 30), ("structure_raw … < 0.1", 10), ("2 lamps at 4, 5", 1)]
+
+
 def test_distance_is_nought_for_the_same_photos_and_grows_with_the_difference() -> None:
     rng = np.random.default_rng(0)
     photos = [rng.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(40)]
@@ -140,6 +145,13 @@ def test_distance_is_nought_for_the_same_photos_and_grows_with_the_difference() 
     assert other.warning is not None
     assert "20 images" in other.warning
     assert np.allclose(kid.features(photos[:2]), a[:2])
+
+
+def test_a_channel_that_is_silent_on_the_references_does_not_swamp_the_distance() -> None:
+    rng = np.random.default_rng(0)
+    references, sample = rng.normal(size=(12, 704)), rng.normal(size=(12, 704))
+    references[:, 5], sample[:, 5] = 0.0, 0.3
+    assert abs(kid.distance(sample, references).value) < 1
 
 
 def test_the_report_names_the_distance_its_network_and_its_warning(run: Path, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ function show() {
   $("before").alt = "Source image of " + item.scene_id;
   if (item.image) $("after").src = item.image;
   $("after").alt = item.domain + " variant of " + item.scene_id;
-  $("boxes").replaceChildren(...item.boxes.map(rectangle));
+  $("boxes").replaceChildren(...item.boxes.filter((box) => box.drawn).map(rectangle));
   $("objects").replaceChildren(...item.boxes.map((box) => objectRow(item, box)));
   const held = standing(item.variant_id, null);
   for (const button of document.querySelectorAll("[data-decision]")) button.setAttribute("aria-pressed", String(button.dataset.decision === held));
