@@ -1,9 +1,9 @@
 """A KID-style distance between two sets of photos, on a fixed random network: no download, and nothing that was optimised.
 
 Kernel distance as in arXiv 1801.01401 (unbiased MMD^2, kernel (x.y / d + 1)^3), but its Inception features are replaced by
-a four-layer convolutional network with fixed random weights, each layer at unit RMS over the references. (Not each channel: one
-that is silent on the references would have no spread and swamp the rest.) Values compare within one report only; the distance of
-the untranslated sources and of the references' own halves stand beside every value.
+a four-layer convolutional network with fixed random weights. They are not standardised: the dark photos of a night have so little
+spread that whatever is brighter would be infinitely far. Values compare within one report only; the distance of the untranslated
+sources and of the references' own halves stand beside every value.
 """
 
 from __future__ import annotations
@@ -62,18 +62,14 @@ def features(images: Sequence[Image]) -> np.ndarray:
 
 def distance(sample: np.ndarray, references: np.ndarray, *, rng_key: int = 0) -> Distance:
     """KID-style distance between two feature sets; needs at least four rows in each."""
-    mean, scale = references.mean(0), _layer_scale(references)
-    a, b = (sample - mean) / scale, (references - mean) / scale
-    rng, size = np.random.default_rng(rng_key), min(100, len(a) - 1, len(b) - 1)
-    draws = [_mmd2(a[rng.permutation(len(a))[:size]], b[rng.permutation(len(b))[:size]]) for _ in range(SUBSETS)]
-    return Distance(_mmd2(a, b), float(np.std(draws)), len(a), len(b))
+    rng, size = np.random.default_rng(rng_key), min(100, len(sample) - 1, len(references) - 1)
+    draws = [_mmd2(_drawn(sample, size, rng), _drawn(references, size, rng)) for _ in range(SUBSETS)]
+    return Distance(_mmd2(sample, references), float(np.std(draws)), len(sample), len(references))
 
 
-def _layer_scale(references: np.ndarray) -> np.ndarray:
-    """For each feature, the RMS of its whole layer about the layer's own means."""
-    centred = references - references.mean(0)
-    ends = np.cumsum([2 * c for c in CHANNELS[1:]])
-    return np.concatenate([np.full(part.shape[1], np.sqrt((part**2).mean()) + 1e-6) for part in np.split(centred, ends[:-1], axis=1)])
+def _drawn(rows: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """`size` of the rows, without replacement."""
+    return rows[rng.permutation(len(rows))[:size]]
 
 
 def _mmd2(a: np.ndarray, b: np.ndarray) -> float:
