@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
+
+from s2st_aug.arrays import Latent
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +46,22 @@ def adam_step(x: Tensor, gradient: Tensor, state: AdamState, rate: float) -> tup
     second = torch.lerp(state.second, gradient.square(), 0.001)
     direction = (first / (1 - 0.9**count)) / ((second / (1 - 0.999**count)).sqrt() + 1e-12)
     return x - rate * direction, AdamState(first, second, count)
+
+
+def descend(start: Latent, losses: Callable[[Latent], Tensor], descent: Descent) -> tuple[Latent, Int[Tensor, " b"]]:
+    """Adam on each sample's own loss (`losses` gives one a sample); also the iterations that each used.
+
+    A sample whose loss is at most the descent's tolerance stays where it is; no iteration waits for the device to ask.
+    """
+    z, state = start, adam_start(start)
+    used = torch.zeros(len(start), dtype=torch.int64, device=start.device)
+    for _ in range(descent.iterations):
+        with torch.enable_grad():
+            free = z.detach().requires_grad_()
+            found = losses(free)
+            (gradient,) = torch.autograd.grad(found.sum(), free)
+        moving = found.detach() > descent.tolerance
+        moved, state = adam_step(z, gradient, state, descent.rate)
+        z = torch.where(moving[:, None, None, None], moved, z)
+        used += moving
+    return z, used

@@ -35,14 +35,14 @@ class MethodSettings(BaseModel):
     st_rate: float = Field(0.02, gt=0, le=1, description="Adam's step in seed space")
     st_structure: float = Field(0.3, ge=0, le=100)
     st_appearance: float = Field(4.0, ge=0, le=100)
-    st_tolerance: float = Field(0.0, ge=0, description="stop a sample whose loss fell by this share; 0: never")
+    st_tolerance: float = Field(0.0, ge=0, description="the loss at which a sample stops; 0: never")
     # trajectory optimisation
     to_method: Literal["latents", "null_text", "direct", "none"] = "latents"
     to_iterations: int = Field(10, ge=0, le=200, description="inner iterations a step; the paper's: 10")
     to_rate: float = Field(0.05, gt=0, le=1, description="Adam's step on the predicted clean latent or the embedding")
     to_structure: float = Field(0.3, ge=0, le=100)
     to_appearance: float = Field(4.0, ge=0, le=100)
-    to_tolerance: float = Field(0.0, ge=0, description="stop a sample whose loss fell by this share; 0: never")
+    to_tolerance: float = Field(0.0, ge=0, description="the loss at which a sample stops; 0: never")
     to_from: float = Field(0.0, ge=0.0, le=1.0, description="share of the steps before it starts")
     # losses
     eta: EtaKind = "profile"

@@ -10,7 +10,7 @@ from s2st_aug.arrays import Context, Latent
 from s2st_aug.diffusion.ddim import ddim_move, predicted_x0
 from s2st_aug.diffusion.denoiser import Denoiser
 from s2st_aug.diffusion.schedule import NoiseSchedule
-from s2st_aug.translation.adam import Descent, adam_start, adam_step
+from s2st_aug.translation.adam import Descent, adam_start, adam_step, descend
 from s2st_aug.translation.inversion import Inversion
 from s2st_aug.translation.losses import Aim
 
@@ -20,18 +20,8 @@ def optimise_clean(x0: Latent, aim: Aim, descent: Descent) -> tuple[Latent, Int[
 
     Where each value belongs in the target's histograms is asked once a step, not once an iteration.
     """
-    x, state, targets = x0, adam_start(x0), aim.targets_of(x0)
-    used = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
-    for _ in range(descent.iterations):
-        with torch.enable_grad():
-            free = x.detach().requires_grad_()
-            losses = aim.losses(free, targets)
-            (gradient,) = torch.autograd.grad(losses.sum(), free)
-        moving = losses.detach() > descent.tolerance
-        moved, state = adam_step(x, gradient, state, descent.rate)
-        x = torch.where(moving[:, None, None, None], moved, x)
-        used += moving
-    return x, used
+    targets = aim.targets_of(x0)
+    return descend(x0, lambda x: aim.losses(x, targets), descent)
 
 
 def optimise_empty(
