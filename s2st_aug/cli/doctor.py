@@ -73,7 +73,12 @@ def look(model: str, place: Path) -> Iterator[Finding]:
         try:
             yield from check()
         except Exception as error:
-            yield Finding(getattr(check, "__name__", "check"), "note", f"could not be looked at: {type(error).__name__}: {error}")
+            yield Finding(
+                getattr(check, "__name__", "check"),
+                "note",
+                f"could not be looked at: {type(error).__name__}: {error}",
+                "s2st-aug doctor -v",
+            )
 
 
 def check_python() -> Iterator[Finding]:

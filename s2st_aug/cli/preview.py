@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from s2st_aug.cli.terminal import err, out
+from s2st_aug.cli.terminal import err, out, print_json
 from s2st_aug.errors import EXIT_OK, EXIT_SOME_FAILED, ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def preview(
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value over the config.")] = None,
     out_file: Annotated[Path | None, typer.Option("--out", help="Where the sheet goes [default: runs/<config stem>-preview.png].")] = None,
+    json: Annotated[bool, typer.Option("--json", help="The table as JSON on stdout.")] = False,
     kit: Annotated[str, typer.Option(hidden=True)] = "s2st",
 ) -> int:
     """A contact sheet and a table of a few scenes under one or more settings; no run folder is made."""
@@ -52,13 +54,20 @@ def preview(
     place = out_file or Path("runs") / f"{config.stem}-preview.png"
     if out_file is not None and not out_file.absolute().parent.is_dir():
         raise UsageError(f"{out_file.parent} is not a folder, so {out_file.name} cannot be written there")
-    sources = read_sources(next(iter(settings.values())), count)
+    sources, scenes = read_sources(next(iter(settings.values())), count)
     tried: list[Tried] = []
     for name, loaded in settings.items():
-        err.print(f"{name or 'as configured'}: {len(sources)} scenes to {', '.join(loaded.domains)}", markup=False)
+        if err.is_terminal:
+            err.print(f"{name or 'as configured'}: {len(sources)} scenes to {', '.join(loaded.domains)}", markup=False)
         tried += try_setting(name, loaded, sources, kit)
     _write(place, config.stem, sources, tried)
-    _tell(place, tried)
+    lines = [
+        summarise([t for t in tried if (t.domain, t.setting) == column]) for column in dict.fromkeys((t.domain, t.setting) for t in tried)
+    ]
+    if json:
+        print_json({"sheet": str(place), "scenes": scenes, "columns": [asdict(line) for line in lines]})
+    else:
+        _tell(place, lines, scenes)
     return EXIT_SOME_FAILED if any(t.error for t in tried) else EXIT_OK
 
 
@@ -87,8 +96,8 @@ def _short(change: str) -> str:
     return change.rpartition(".")[2] if "." in change.partition("=")[0] else change
 
 
-def read_sources(config: AugmentConfig, count: int) -> dict[str, Source]:
-    """Scene id to its pixels and labels, evenly over (the first 5000 scenes of) the dataset."""
+def read_sources(config: AugmentConfig, count: int) -> tuple[dict[str, Source], int]:
+    """Scene id to its pixels and labels, evenly over (the first 5000 scenes of) the dataset, and how many scenes that are."""
     from s2st_aug.adapters import load_card
     from s2st_aug.distributed.planning import selected_scenes
     from s2st_aug.distributed.sources import read_source
@@ -96,8 +105,8 @@ def read_sources(config: AugmentConfig, count: int) -> dict[str, Source]:
     from s2st_aug.storage.plan import PlannedScene
 
     card, root = load_card(config.dataset.format), Path(config.dataset.root)
-    scenes = spread(list(itertools.islice(selected_scenes(config.dataset), LOOKED_AT)), count)
-    return {s.scene_id: read_source(root, card, PlannedScene(s, None, None, None)) for s in scenes}
+    every = list(itertools.islice(selected_scenes(config.dataset), LOOKED_AT))
+    return {s.scene_id: read_source(root, card, PlannedScene(s, None, None, None)) for s in spread(every, count)}, len(every)
 
 
 def try_setting(name: str, config: AugmentConfig, sources: dict[str, Source], kit: str) -> Iterator[Tried]:
@@ -170,25 +179,46 @@ def _number(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.2f}"
 
 
-def _tell(place: Path, tried: Sequence[Tried]) -> None:
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One domain under one setting: medians of the measures, counts, and seconds of this machine per variant."""
+
+    domain: str
+    setting: str
+    strength: float | None
+    structure: float | None
+    accepted: int
+    tried: int
+    labels_kept: int
+    labels: int
+    seconds: float
+
+
+def summarise(some: Sequence[Tried]) -> Column:
+    """What a column of the sheet says in numbers."""
+    judged = [t.judgement for t in some if t.judgement is not None]
+    measures = [[m for j in judged if (m := getattr(j, name)) is not None] for name in ("strength", "structure")]
+    strength, structure = (statistics.median(m) if m else None for m in measures)
+    labels = [o.verdict for j in judged for o in j.objects]
+    accepted, seconds = sum(j.status == "ok" for j in judged), statistics.fmean(t.seconds for t in some)
+    return Column(some[0].domain, some[0].setting, strength, structure, accepted, len(some), labels.count("keep"), len(labels), seconds)
+
+
+def _tell(place: Path, lines: Sequence[Column], scenes: int) -> None:
     from rich.table import Table
 
-    table = Table("domain", "setting", "strength", "structure", "accepted", "labels kept", "s/variant", box=None, header_style="bold")
-    for domain, setting in dict.fromkeys((t.domain, t.setting) for t in tried):
-        some = [t for t in tried if (t.domain, t.setting) == (domain, setting)]
-        table.add_row(domain, setting or "as configured", *_line(some))
+    heads = ("domain", "setting", "strength", "structure", "accepted", "labels kept", "s/variant")
+    table = Table(*heads, box=None, header_style="bold")
+    for c in lines:
+        counts = (f"{c.accepted}/{c.tried}", f"{c.labels_kept}/{c.labels}", f"{c.seconds:.1f}")
+        table.add_row(c.domain, c.setting or "as configured", _number(c.strength), _number(c.structure), *counts)
     out.print(table)
+    whole = f"the {scenes} scenes of the dataset" if scenes < LOOKED_AT else f"every {LOOKED_AT} scenes"
+    for setting in dict.fromkeys(c.setting for c in lines):
+        seconds = sum(c.seconds for c in lines if c.setting == setting) * scenes
+        out.print(f"{whole}, {setting or 'as configured'}: about {_spell(seconds)} on one actor like this machine", markup=False)
     out.print(f"sheet: {place}", markup=False)
 
 
-def _line(some: Sequence[Tried]) -> tuple[str, ...]:
-    """Medians and shares of one domain under one setting."""
-    import statistics
-
-    judged = [t.judgement for t in some if t.judgement is not None]
-    measures = [[m for j in judged if (m := getattr(j, name)) is not None] for name in ("strength", "structure")]
-    labels = [o.verdict for j in judged for o in j.objects]
-    kept = f"{labels.count('keep')}/{len(labels)}"
-    accepted = f"{sum(j.status == 'ok' for j in judged)}/{len(some)}"
-    seconds = f"{statistics.fmean(t.seconds for t in some):.1f}"
-    return (*(_number(statistics.median(m) if m else None) for m in measures), accepted, kept, seconds)
+def _spell(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 Run = Annotated[Path, typer.Argument(help="A run folder.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Name = Annotated[str | None, typer.Option(help="Name of the FiftyOne dataset; default: from the run.")]
 
 
-def push(run: Run, name: Name = None) -> None:
+def push(run: Run, name: Name = None, json: Json = False) -> None:
     """Make or bring up to date the run's grouped dataset in FiftyOne."""
-    from s2st_aug.cli.terminal import out
+    from s2st_aug.cli.terminal import out, print_json
     from s2st_aug.review.door import prepare
     from s2st_aug.storage import RunFolder
 
@@ -23,6 +25,9 @@ def push(run: Run, name: Name = None) -> None:
     from s2st_aug.review.push import push as push_run
 
     done = push_run(folder, name=name)
+    if json:
+        print_json(asdict(done))
+        return
     out.print(f"{done.dataset}: {done.added} variants added, {done.updated} updated, {done.unchanged} unchanged", markup=False)
     if done.without_image:
         out.print(f"{done.without_image} rows have no image (failed) and are not shown", markup=False)
@@ -59,13 +64,17 @@ def pull(
     run: Run,
     name: Name = None,
     file: Annotated[Path | None, typer.Option(help="A JSON file saved by the page of `report --review`.")] = None,
+    json: Json = False,
 ) -> None:
     """Store decisions in the run folder; pulling twice adds nothing."""
-    from s2st_aug.cli.terminal import out
+    from s2st_aug.cli.terminal import out, print_json
     from s2st_aug.review.pull import pull as pull_run
     from s2st_aug.storage import RunFolder
 
     done = pull_run(RunFolder(run), name=name, file=file)
+    if json:
+        print_json(asdict(done))
+        return
     out.print(f"{done.new} new decisions, {done.already_there} already there", markup=False)
     for group in done.conflicts:
         said = ", ".join(f"{d.reviewer}: {d.decision} at {d.time:%Y-%m-%d %H:%M:%S}" for d in group)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from s2st_aug.cli.terminal import err, out
+from s2st_aug.cli.terminal import err, out, print_json
 from s2st_aug.errors import EXIT_SOME_FAILED, UsageError
 
 if TYPE_CHECKING:
     from s2st_aug.api import FileResult
+    from s2st_aug.arrays import Image
+    from s2st_aug.records.profile import DomainProfile
     from s2st_aug.translation.translator import Translator
+
+Made = dict[str, Any]  # source, domain, error; and image, measures and evaluations where it was made
 
 
 def translate(
@@ -26,6 +31,7 @@ def translate(
     preset: Annotated[str, typer.Option(help="draft, standard, paper or reference.")] = "standard",
     rng_key: Annotated[int, typer.Option(help="The run's random integer.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Photos translated at once.")] = 4,
+    json: Annotated[bool, typer.Option("--json", help="What was made and measured as JSON on stdout.")] = False,
 ) -> None:
     """Translate photos to other conditions and print what was measured."""
     domains = list(dict.fromkeys(to))
@@ -35,11 +41,16 @@ def translate(
 
     translator = api.load_translator(domains, model=model, preset=preset)
     folder.mkdir(parents=True, exist_ok=True)
-    out.print(cost_line(translator, images=len(images), domains=len(domains)))
-    failed = 0
+    if not json:
+        out.print(cost_line(translator, images=len(images), domains=len(domains)))
+    made: list[Made] = []
     for result in api.translate_files(translator, images, domains, rng_key=rng_key, batch=batch):
-        failed += _report(result, translator, folder)
-    if failed:
+        for one in _written(result, translator, folder):
+            made.append(one)
+            _tell(one, quiet=json)
+    if json:
+        print_json(made)
+    if any(one["error"] for one in made):
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
@@ -56,26 +67,33 @@ def _check_inputs(images: list[Path], folder: Path) -> None:
         raise UsageError(f"--out: {folder} is a file, not a folder")
 
 
-def _report(result: FileResult, translator: Translator, folder: Path) -> int:
-    """Write and describe one photo's variants; gives the number of failures back."""
+def _written(result: FileResult, translator: Translator, folder: Path) -> Iterator[Made]:
+    """Write one photo's variants; what became of each, or of the photo where it cannot be read."""
     from s2st_aug.errors import Diverged
     from s2st_aug.images import encode_png
 
     if result.photo is None:
-        err.print(f"error: {result.error}")
-        return 1
-    failed = 0
+        yield {"source": str(result.path), "domain": None, "error": str(result.error)}
+        return
     for domain, done in result.variants.items():
+        profile = translator.profiles[domain]
+        name = profile.name if domain.endswith(".safetensors") else domain
         if isinstance(done, Diverged):
-            err.print(f"error: {result.path}: {done}")
-            failed += 1
+            yield {"source": str(result.path), "domain": name, "error": f"{result.path}: {done}"}
             continue
-        name = translator.profiles[domain].name if domain.endswith(".safetensors") else domain
         target = folder / f"{result.path.stem}__{name}.png"
         _write(target, encode_png(done.image, result.photo.form))
-        profile = translator.profiles[domain]
-        out.print(f"{target}  {_measures(result.photo.rgb, done.image, done.raw, profile)}  {done.forward_evals:g} evaluations")
-    return failed
+        measured = _measures(result.photo.rgb, done.image, done.raw, profile) | {"evaluations": done.forward_evals}
+        yield {"source": str(result.path), "domain": name, "error": None, "image": str(target), **measured}
+
+
+def _tell(one: Made, *, quiet: bool) -> None:
+    if one["error"]:
+        err.print(f"error: {one['error']}", markup=False)
+    elif not quiet:
+        found = ((name, one[name]) for name in ("structure", "structure_raw", "strength"))
+        told = "  ".join(f"{name} {'null' if value is None else f'{value:.2f}'}" for name, value in found)
+        out.print(f"{one['image']}  {told}  {one['evaluations']:g} evaluations", markup=False)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -84,10 +102,9 @@ def _write(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-def _measures(source, variant, raw, profile) -> str:
+def _measures(source: Image, variant: Image, raw: Image, profile: DomainProfile) -> dict[str, float | None]:
     from s2st_aug.validation.strength import strength
     from s2st_aug.validation.structure import structure
 
-    found = {"structure": structure(source, variant), "structure_raw": structure(source, raw)}
-    found["strength"] = strength(source, variant, profile.discriminant) if profile.discriminant else None
-    return "  ".join(f"{name} {'null' if value is None else f'{value:.2f}'}" for name, value in found.items())
+    found = strength(source, variant, profile.discriminant) if profile.discriminant else None
+    return {"structure": structure(source, variant), "structure_raw": structure(source, raw), "strength": found}

@@ -131,9 +131,49 @@ def test_a_real_process_ends_with_the_code_and_without_a_traceback() -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_completion_completes_commands_and_groups() -> None:
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("review p", ["push", "pull"]),
+        ("tr", ["translate"]),
+        ("report --re", ["--review", "--references"]),
+        ("export x --format k", ["kitti"]),
+    ],
+)
+def test_completion_completes_commands_groups_options_and_choices(words: str, found: list[str]) -> None:
     import os
 
-    env = {**os.environ, "_S2ST_AUG_COMPLETE": "complete_bash", "COMP_WORDS": "s2st-aug review p", "COMP_CWORD": "2"}
+    env = {**os.environ, "_S2ST_AUG_COMPLETE": "complete_bash", "COMP_WORDS": f"s2st-aug {words}", "COMP_CWORD": str(len(words.split()))}
     done = subprocess.run([*PYTHON], capture_output=True, text=True, check=False, env=env)
-    assert done.stdout.split() == ["push", "pull"]
+    assert done.stdout.split() == found
+
+
+def test_completion_can_be_installed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    assert "--install-completion" in capsys.readouterr().out
+
+
+SCRIPTED = ["translate", "preview", "status", "verify", "review push", "review pull", "report", "gain", "doctor"]
+
+
+@pytest.mark.parametrize("name", SCRIPTED)
+def test_commands_whose_answer_a_script_wants_take_json(name: str) -> None:
+    group = build_group()
+    *parent, leaf = name.split(" ")
+    holder = group.commands[parent[0]] if parent else group
+    assert any("--json" in p.opts for p in load(holder.commands[leaf]).params)
+
+
+def test_nothing_is_told_by_colour_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A doctor's finding, as the one place with colours for good and bad, reads the same without them."""
+    from rich.console import Console
+
+    from s2st_aug.cli import doctor
+
+    findings = [doctor.Finding("a", state, "text", "mend it") for state in doctor.WORDS]
+    for colours in (True, False):
+        console = Console(force_terminal=colours, no_color=not colours, color_system="truecolor" if colours else None)
+        monkeypatch.setattr(doctor, "out", console)
+        doctor._tell(findings)
+    assert capsys.readouterr().out.count("MISSING") == 2
+    assert len({word for word, _ in doctor.WORDS.values()}) == len(doctor.WORDS)

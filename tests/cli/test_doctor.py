@@ -61,3 +61,54 @@ def test_a_dataset_is_checked_against_its_card(tmp_path: Path, capsys: pytest.Ca
     assert run_group(build_group(), ["doctor", "--dataset", "bdd100k", str(tmp_path / "none")]) == 3
     assert run_group(build_group(), ["doctor", "--dataset", "bdd10k", str(out / "day")]) == 2
     assert "did you mean" in capsys.readouterr().err
+
+
+def test_a_cpu_torch_beside_a_gpu_and_a_cuda_too_new_name_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(doctor, "_run", lambda command: "NVIDIA L4, 535.1" if command[0] == "nvidia-smi" else None)
+    for cuda, why in ((None, "is a CPU build"), ("13.0", "is built for CUDA 13.0, which this driver does not run")):
+        monkeypatch.setattr(torch.version, "cuda", cuda)
+        (finding,) = doctor.check_torch()
+        assert (finding.state, why in finding.text) == ("missing", True)
+        assert finding.mend.startswith("pip install") and "download.pytorch.org" in finding.mend
+
+
+def test_a_slow_or_full_disk_is_a_note_with_its_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert {f.name for f in doctor.check_disk(tmp_path / "not" / "yet")} == {"disk space", "disk speed"}
+    monkeypatch.setattr(doctor, "_write_speed", lambda place: 3.0)
+    monkeypatch.setattr(doctor, "LITTLE_GIB", 1e9)
+    assert [(f.state, bool(f.mend)) for f in doctor.check_disk(tmp_path)] == [("note", True)] * 2
+
+
+def test_a_missing_mongod_and_a_server_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
+    monkeypatch.setattr(doctor, "_run", lambda command: None)
+    (finding,) = doctor.check_mongod()
+    assert finding.state in ("missing", "note") and finding.mend.startswith("pip install")
+    monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://me:secret@db:27017")
+    (finding,) = doctor.check_mongod()
+    assert finding.state == "ok" and "secret" not in finding.text
+
+
+def test_a_hub_that_does_not_answer_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    import urllib.error
+    import urllib.request
+
+    def refused(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(urllib.request, "urlopen", refused)
+    (finding,) = doctor.check_hub()
+    assert (finding.state, finding.mend) == ("note", "export HF_HUB_OFFLINE=1") and "no route to host" in finding.text
+
+
+def test_a_check_that_breaks_is_a_finding_and_the_rest_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(doctor, "check_ray", broken)
+    found = list(doctor.look("street-mini", Path()))
+    assert any("ZeroDivisionError" in f.text and f.mend for f in found) and any(f.name == "disk speed" for f in found)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,22 @@ def test_a_sweep_makes_a_column_for_each_value_and_domain(config: Path, tmp_path
     shown = capsys.readouterr().out
     assert "guidance=3" in shown
     assert str(swept) in shown
+    assert "the 3 scenes of the dataset, as configured: about" in shown and "the 3 scenes of the dataset, guidance=2: about" in shown
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plain.png", "small.yaml", "swept.png"]
+
+
+def test_json_tells_each_column_and_what_the_whole_dataset_would_take(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert preview(config, "-n", "2", "--sweep", "method.guidance=2,3", "--out", str(tmp_path / "x.png"), "--json") == 0
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert said.err == "", "quiet when piped"
+    assert (told["sheet"], told["scenes"]) == (str(tmp_path / "x.png"), 3)
+    assert [(c["domain"], c["setting"], c["tried"]) for c in told["columns"]] == [
+        (domain, f"guidance={value}", 2) for value in (2, 3) for domain in ("night", "rain")
+    ]
+    assert all(c["seconds"] > 0 and c["labels"] >= c["labels_kept"] for c in told["columns"])
 
 
 def test_a_scene_that_cannot_be_read_is_a_grey_cell_and_exit_1(config: Path, scenes: Path, tmp_path: Path) -> None:

