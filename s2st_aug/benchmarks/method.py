@@ -67,7 +67,8 @@ def run(*, quick: bool) -> Iterator[Figure]:
         try:
             yield measure()
         except (S2STError, FileNotFoundError, ImportError) as error:
-            yield undecided(name, *GOALS.get(name, ("", None)), " ".join(str(error).split()))
+            unit, goal = GOALS.get(name, ("dB", None))
+            yield undecided(name, unit, goal, " ".join(str(error).split()))
 
 
 def ddim_parity() -> Figure:
