@@ -34,7 +34,7 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
     if own is None:
         yield from _unlabelled(card, root, split)
         return
-    indexes = [_Index.read(root, tree, split) for tree in [own, *(t for t in trees if t.kind != "instances")]]
+    indexes = [_Index.read(root, tree, split) for tree in [own, *(t for t in trees if t.kind != "instances" and t is not own)]]
     yield from _listed(card, split, own, indexes)
 
 

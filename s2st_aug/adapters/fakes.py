@@ -215,6 +215,13 @@ def _coco_panoptic(root: Path) -> None:
     _mask(root, "annotations/panoptic_train2017/a.png", _canvas((5, 0, 0), ((2, 1, 0), slice(4, 14))))
 
 
+def _coco_segments(root: Path) -> None:
+    """Panoptic segments alone."""
+    _coco_panoptic(root)
+    for kind in ("instances", "person_keypoints"):
+        (root / f"annotations/{kind}_train2017.json").unlink()
+
+
 def _yolo_lists(root: Path) -> None:
     """Outlines, and splits as lists of image files that share one folder."""
     _put(root, "data.yaml", "path: .\ntrain: train.txt\nval: val.txt\nnames: [car, person]\n")
@@ -256,6 +263,7 @@ VARIETIES: dict[str, Variety] = {
     "cityscapes-ids": Variety("cityscapes", "train", _cityscapes_ids),
     "coco": Variety("coco", "train", _coco),
     "coco-panoptic": Variety("coco", "train", _coco_panoptic),
+    "coco-segments": Variety("coco", "train", _coco_segments),
     "yolo": Variety("yolo", "train", _yolo),
     "yolo-lists": Variety("yolo", "train", _yolo_lists),
     "kitti": Variety("kitti", "training", _kitti),

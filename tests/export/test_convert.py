@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from s2st_aug.adapters import load_card, read_objects, read_scenes
+from s2st_aug.errors import DatasetError
 from s2st_aug.export import export_run
 from s2st_aug.export.fakes import write_run
 
@@ -33,6 +35,7 @@ def test_each_format_from_each_reads_back_with_its_cars(tmp_path, native, source
             assert opened.size == (48, 32)
             marked = "synthetic" in str(opened.info.get("comment", opened.info.get("Comment", "")))
         assert marked == ("night" in scene.image)
+    check_splits(card, out, "training" if target == "kitti" else "train")
     cars = [[o for o in read_objects(card, out, s) if o.category.lower() == "car"] for s in found]
     told = {loss["what"] for loss in losses}
     if any(cars):
@@ -40,6 +43,19 @@ def test_each_format_from_each_reads_back_with_its_cars(tmp_path, native, source
     else:
         assert "box" in told
         assert target == "cityscapes"
+
+
+def check_splits(card, out, trained: str) -> None:
+    """Variant and source lie side by side in the split that is trained on; every other split is empty."""
+    other = set(card.splits) - {trained, "train"}
+    for split in other:
+        with pytest.raises(DatasetError):
+            list(read_scenes(card, out, split))
+    images = [s.image for s in read_scenes(card, out, trained)]
+    variants = [name for name in images if "night" in name]
+    sources = {name.rpartition(".")[0] for name in images} - {name.rpartition(".")[0] for name in variants}
+    assert sources == {re.sub("(__|-)night", "", name).rpartition(".")[0] for name in variants}
+    assert list(json.loads((out / "s2st_aug.lock.json").read_bytes())["counts"]) in (["train"], ["training"])
 
 
 def test_what_kitti_cannot_hold_is_reported(tmp_path, native):

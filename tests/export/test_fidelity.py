@@ -171,3 +171,83 @@ def test_label_samples_survive(tmp_path, shared_data, name, image, without):
         assert [(o.object_id, o.category, o.bbox, o.kind) for o in ours] == [(o.object_id, o.category, o.bbox, o.kind) for o in theirs]
         assert all(np.array_equal(a, b) for o, t in zip(ours, theirs, strict=True) for a, b in zip(o.outlines, t.outlines, strict=True))
         assert all(np.array_equal(o.mask, t.mask) for o, t in zip(ours, theirs, strict=True) if o.mask is not None)
+
+
+MASKS = {
+    "label/testcases/bitmasks/quasi-video/insseg_bitmask.png": ("bdd100k_10k", "ins_seg/bitmasks/train/a"),
+    "label/testcases/to_rle/ins_seg/masks/0.png": ("bdd100k_10k", "ins_seg/bitmasks/train/a"),
+    "eval/testcases/pan_seg/gt/a.png": ("bdd100k_10k", "pan_seg/bitmasks/train/a"),
+    "eval/testcases/pan_seg/gt/b.png": ("bdd100k_10k", "pan_seg/bitmasks/train/a"),
+    "label/testcases/to_rle/sem_seg/masks/0.png": ("bdd100k_10k", "sem_seg/masks/train/a"),
+    "label/testcases/to_rle/asdf/test-mask.png": ("bdd100k_10k", "sem_seg/masks/train/a"),
+    "label/testcases/to_rle/test-mask.png": ("bdd100k", "drivable/masks/train/a"),
+    **{
+        f"eval/testcases/lane/gts/fe189115-{n}.png": ("bdd100k", "lane/masks/train/a")
+        for n in ("9981a740", "9cc4a501", "adbd209a", "c31cac5a")
+    },
+    "label/testcases/bitmasks/quasi-video/segtrack_bitmask.png": ("bdd100k_seg_track", "seg_track_20/bitmasks/train/v/v-0000001"),
+    "label/testcases/to_rle/seg_track/masks/0/0-1.png": ("bdd100k_seg_track", "seg_track_20/bitmasks/train/v/v-0000001"),
+    "label/testcases/to_rle/seg_track/masks/0/0-2.png": ("bdd100k_seg_track", "seg_track_20/bitmasks/train/v/v-0000001"),
+}
+
+
+@pytest.mark.parametrize("sample", MASKS)
+def test_mask_samples_survive_byte_for_byte(tmp_path, shared_data, sample):
+    name, place = MASKS[sample]
+    card, root = load_card(name), tmp_path / "data"
+    label, stem = root / f"labels/{place}.png", place.partition("/train/")[2]
+    photo = root / card.images.format(split="train") / f"{stem}.jpg"
+    for path in (label, photo):
+        path.parent.mkdir(parents=True)
+    shutil.copyfile(shared_data / "bdd100k_label_samples" / sample, label)
+    Image.new("L", (8, 8)).save(photo)
+    (scene,) = read_scenes(card, root, "train")
+    assert read_objects(card, root, scene)
+    write_run(tmp_path / "run", card, root)
+    export_run(tmp_path / "run", "bdd100k", tmp_path / "out")
+    exported = sorted((tmp_path / "out/labels").rglob("*.png"))
+    assert [p.read_bytes() for p in exported] == [label.read_bytes()] * 2
+    assert [("__night" in str(p)) for p in exported] in ([False, True], [True, False])
+
+
+def test_the_coco_panoptic_sample_survives(tmp_path, shared_data):
+    samples = shared_data / "bdd100k_label_samples/label/testcases/panseg_coco"
+    own = json.loads((samples / "panseg_coco.json").read_text())
+    numbers = sorted({s["category_id"] for s in own["segments_info"]})
+    whole = {
+        "images": [{"id": own["image_id"], "file_name": "panseg_mask.jpg", "width": 1280, "height": 720}],
+        "annotations": [own],
+        "categories": [{"id": n, "name": f"class {n}", "isthing": int(n >= 31)} for n in numbers],
+    }
+    folder = tmp_path / "data/annotations/panoptic_train2017"
+    folder.mkdir(parents=True)
+    shutil.copyfile(samples / "panseg_mask.png", folder / own["file_name"])
+    (tmp_path / "data/annotations/panoptic_train2017.json").write_text(json.dumps(whole))
+    (tmp_path / "data/train2017").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "data/train2017/panseg_mask.jpg")
+    card = load_card("coco")
+    (scene,) = read_scenes(card, tmp_path / "data", "train")
+    source = read_objects(card, tmp_path / "data", scene)
+    assert len(source) == len(own["segments_info"])
+    write_run(tmp_path / "run", card, tmp_path / "data")
+    export_run(tmp_path / "run", "coco", tmp_path / "out")
+    for found in read_scenes(card, tmp_path / "out", "train"):
+        again = read_objects(card, tmp_path / "out", found)
+        assert [(o.category, o.kind, o.bbox) for o in again] == [(o.category, o.kind, o.bbox) for o in source]
+        assert all(np.array_equal(a.mask, b.mask) for a, b in zip(again, source, strict=True))
+    pngs = [p.read_bytes() for p in (tmp_path / "out/annotations").rglob("*.png")]
+    assert pngs == [(samples / "panseg_mask.png").read_bytes()] * 2
+
+
+def test_coarse_labels_alone_are_read_and_carried(tmp_path):
+    card, stem = load_card("cityscapes"), "train_extra/bonn/bonn_000000_000001"
+    record = json.dumps({"imgHeight": 20, "imgWidth": 40, "objects": [{"label": "car", "polygon": [[1, 1], [9, 1], [9, 9]]}]})
+    for name in (f"gtCoarse/{stem}_gtCoarse_polygons.json", f"leftImg8bit/{stem}_leftImg8bit.png"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True)
+    (tmp_path / f"data/gtCoarse/{stem}_gtCoarse_polygons.json").write_text(record)
+    Image.new("RGB", (40, 20)).save(tmp_path / f"data/leftImg8bit/{stem}_leftImg8bit.png")
+    (scene,) = read_scenes(card, tmp_path / "data", "train_extra")
+    assert [o.category for o in read_objects(card, tmp_path / "data", scene)] == ["car"]
+    write_run(tmp_path / "run", card, tmp_path / "data", "train_extra")
+    export_run(tmp_path / "run", "cityscapes", tmp_path / "out")
+    assert (tmp_path / f"out/gtCoarse/{stem}-night_gtCoarse_polygons.json").read_text() == record

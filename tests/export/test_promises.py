@@ -21,35 +21,6 @@ FORMATS = ("bdd100k", "cityscapes", "coco", "yolo", "kitti")
 LOCK = "s2st_aug.lock.json"
 
 
-@pytest.mark.parametrize("target", FORMATS)
-@pytest.mark.parametrize("source", FORMATS)
-def test_variant_and_source_are_of_one_split_and_lie_side_by_side(tmp_path, native, source, target):
-    root, split = native(source)
-    write_run(tmp_path / "run", load_card(source), root, split, domains=("night", "fog"))
-    export_run(tmp_path / "run", target, tmp_path / "out")
-    card = load_card(target)
-    by_split = {s: list(_scenes(card, tmp_path / "out", s)) for s in card.splits}
-    trained = "training" if target == "kitti" else "train"
-    assert {s for s, found in by_split.items() if found} == {trained, "train"}
-    scenes = by_split[trained]
-    variants = [s for s in scenes if "night" in s.scene_id or "fog" in s.scene_id]
-    assert len(scenes) == 3 * len(variants) / 2
-    for variant in variants:
-        mark = next(m for m in ("__night", "__fog", "-night", "-fog") if m in variant.image)
-        twin = variant.image.replace(mark, "").rpartition(".")[0]
-        assert twin in {s.image.rpartition(".")[0] for s in scenes}
-    assert set(json.loads((tmp_path / "out" / LOCK).read_bytes())["counts"]) == {split}
-
-
-def _scenes(card, root, split):
-    from s2st_aug.errors import DatasetError
-
-    try:
-        yield from read_scenes(card, root, split)
-    except DatasetError:
-        return
-
-
 @pytest.mark.parametrize("split", ["val", "test", "testing"])
 def test_no_synthetic_image_goes_into_a_held_out_split_whatever_the_format(tmp_path, native, split):
     root, _ = native("coco")
