@@ -1,0 +1,46 @@
+"""Draws docs/images/method_strip.jpg: `python docs/figures.py`. Procedural scenes, so every pixel is our own; the shipped weights."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from s2st_aug import load_translator
+from s2st_aug.adapters import load_card, read_objects, read_scenes
+from s2st_aug.randomness import sample_key
+from s2st_aug.scenes.write import write_scenes
+
+OUT = Path(__file__).parent / "images/method_strip.jpg"
+DOMAINS = ("night", "rain")
+CELL, HEAD, GAP = (320, 180), 18, 5
+COLUMNS = ("source", "before the detail step", "variant", "true render of the scene")
+
+
+def strip(folder: Path) -> Image.Image:
+    """A row per domain: the source, the variant before and after the detail step, and what the scene looks like there."""
+    write_scenes(folder, count=3, format="bdd100k", conditions=("day", *DOMAINS), size=(640, 360), rng_key=41, val_share=0)
+    card, root = load_card("bdd100k"), folder / "day"
+    scene = list(read_scenes(card, root, "train"))[1]
+    photo = np.asarray(Image.open(root / scene.image).convert("RGB"))
+    objects = [read_objects(card, root, scene)]
+    done = load_translator(DOMAINS).translate([photo], DOMAINS, objects, [sample_key(0, scene.scene_id)])[0]
+    canvas = Image.new("RGB", (4 * (CELL[0] + GAP) - GAP, 2 * (CELL[1] + HEAD)), "white")
+    for row, domain in enumerate(DOMAINS):
+        true = np.asarray(Image.open(folder / domain / scene.image).convert("RGB"))
+        for column, pixels in enumerate((photo, done[domain].raw, done[domain].image, true)):
+            _paste(canvas, row, column, f"{'day' if column == 0 else domain}: {COLUMNS[column]}", pixels)
+    return canvas
+
+
+def _paste(canvas: Image.Image, row: int, column: int, words: str, pixels: np.ndarray) -> None:
+    x, y = column * (CELL[0] + GAP), row * (CELL[1] + HEAD)
+    ImageDraw.Draw(canvas).text((x + 3, y + 3), words, fill=(20, 30, 40))
+    canvas.paste(Image.fromarray(pixels).resize(CELL, Image.Resampling.LANCZOS), (x, y + HEAD))
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        strip(Path(folder)).save(OUT, quality=85)
