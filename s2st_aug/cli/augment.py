@@ -45,7 +45,7 @@ def run_and_report(config: AugmentConfig, place: str, options: Options) -> int:
     """Runs with a bar where there is a terminal; prints the table; the contract's exit code."""
     from s2st_aug.distributed.augment import augment as start
 
-    with progress_bar() as watch:
+    with progress_bar(config.cluster.gpus_per_actor) as watch:
         summary = start(config, place, replace(options, watch=watch))
     print_summary(summary)
     return summary.exit_code
@@ -66,8 +66,8 @@ def show_dry_run(config: AugmentConfig, kit: str, place: str, *, full: bool) -> 
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[Snapshot], None]]:
-    """A rich bar with rate, time left and counts; nothing at all where stderr is no terminal."""
+def progress_bar(gpus: float) -> Iterator[Callable[[Snapshot], None]]:
+    """A rich bar with rate, time left, counts and the hours of GPUs held (`gpus` an actor); nothing at all where stderr is no terminal."""
     if not err.is_terminal:
         yield lambda snapshot: None
         return
@@ -77,12 +77,15 @@ def progress_bar() -> Iterator[Callable[[Snapshot], None]]:
     bar = Progress(*columns, console=err)
     with bar:
         task = bar.add_task("", total=None, note="starting Ray")
-        yield lambda s: bar.update(task, total=s.total, completed=s.done, note=_note(s))
+        yield lambda s: bar.update(task, total=s.total, completed=s.done, note=note_of(s, gpus))
 
 
-def _note(snapshot: Snapshot) -> str:
+def note_of(snapshot: Snapshot, gpus: float) -> str:
+    """`0.25/s, 3 accepted, 1 rejected, 0 failed, 0.12 GPU h`; the last where actors hold GPUs."""
     rate = f"{snapshot.rate:.2f}/s, " if snapshot.rate else ""
-    return f"{rate}{snapshot.ok} accepted, {snapshot.rejected} rejected, {snapshot.failed} failed"
+    hours = snapshot.busy_seconds * gpus * max(1, len(snapshot.actors)) / 3600
+    held = f", {hours:.2f} GPU h" if gpus else ""
+    return f"{rate}{snapshot.ok} accepted, {snapshot.rejected} rejected, {snapshot.failed} failed{held}"
 
 
 def print_summary(summary: RunSummary) -> None:

@@ -57,6 +57,7 @@ class Drain:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.requested.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
+        log.warning("%s: what is under way is finished first; Ctrl-C once more stops at once", signal.Signals(number).name)
         self.request(f"stopped by {signal.Signals(number).name}")
 
 
