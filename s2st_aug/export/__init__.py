@@ -19,7 +19,6 @@ from s2st_aug.storage.run_folder import RunFolder
 __all__ = ["LOCK", "ExportSummary", "Format", "export_run"]
 
 Format = Literal["bdd100k", "cityscapes", "coco", "yolo", "kitti"]
-LOSSES = "loss_report.json"
 
 
 @dataclass(frozen=True, slots=True)

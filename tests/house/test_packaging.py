@@ -95,15 +95,26 @@ def test_the_sdist_builds_a_wheel_and_holds_nothing_non_commercial(tmp_path: Pat
     assert "s2st_aug/adapters/cards/bdd100k.yaml" in zipfile.ZipFile(next((tmp_path / "again").iterdir())).namelist()
 
 
+def interpreter(name: str) -> str | None:
+    """A Python that runs: on the path (pyenv's shims may not), or one of pyenv's own."""
+    kept = (Path.home() / ".pyenv/versions").glob(f"{name.removeprefix('python')}*/bin/{name}")
+    for place in [shutil.which(name), *map(str, sorted(kept))]:
+        if place and subprocess.run([place, "--version"], capture_output=True, check=False).returncode == 0:
+            return place
+    return None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("python", ["python3.11", "python3.12", "python3.13"])
 def test_the_wheel_installs_and_imports_on_each_python(python: str, wheel: Path, tmp_path: Path) -> None:
-    found = shutil.which(python)
-    if found is None or subprocess.run([found, "--version"], capture_output=True, check=False).returncode:
+    found = interpreter(python)
+    if found is None:
         pytest.skip(f"{python} is not here")
-    subprocess.run([found, "-m", "venv", str(tmp_path / "v")], check=True)
-    pip = [str(tmp_path / "v/bin/python"), "-m", "pip", "install", "--quiet", "--no-deps"]
+    subprocess.run([found, "-m", "venv", "--without-pip", str(tmp_path / "v")], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(tmp_path / "v/bin/python"), "install", "--quiet", "--no-deps", "--no-compile"]
     subprocess.run([*pip, str(wheel), "typer", "rich", "annotated-doc", "shellingham", "markdown-it-py", "mdurl", "pygments"], check=True)
+    (package,) = (tmp_path / "v/lib").glob("python3*/site-packages/s2st_aug")
+    subprocess.run([str(tmp_path / "v/bin/python"), "-W", "error", "-m", "compileall", "-q", str(package)], check=True)
     shown = subprocess.run([str(tmp_path / "v/bin/s2st-aug"), "--version"], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert shown.stdout.strip() == f"s2st-aug {version()}"
     help_text = subprocess.run([str(tmp_path / "v/bin/s2st-aug"), "--help"], capture_output=True, text=True, check=True, cwd=tmp_path)
@@ -117,9 +128,10 @@ def test_the_wheel_translates_in_a_clean_environment(wheel: Path, tmp_path: Path
 
     from s2st_aug.images import encode_png
 
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "v")], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "v")], check=True)
     site = next((tmp_path / "v/lib").glob("python3*/site-packages"))
-    subprocess.run([str(tmp_path / "v/bin/python"), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(tmp_path / "v/bin/python"), "install", "--quiet", "--no-deps", "--no-compile"]
+    subprocess.run([*pip, str(wheel)], check=True)
     theirs = Path(sys.prefix) / site.relative_to(tmp_path / "v")
     (site / "requirements.pth").write_text(f"{theirs}\n")
     (tmp_path / "photo.png").write_bytes(encode_png(np.random.default_rng(0).integers(0, 255, (96, 160, 3), dtype=np.uint8)))
