@@ -1,48 +1,61 @@
-"""Fit the classifier of made-up lights on the choosing half: streets of rng_key 4 and CamVid's video 0016E5.
+"""Fit the classifier of made-up lights on the choosing half: streets of rng_key 4, CamVid's video 0016E5, and towns by day.
 
-python pipelines/fit_lights.py [STREETS] [PHOTOS] writes s2st_aug/validation/lights.json.
+python pipelines/fit_lights.py [--streets 70] [--photos 20] [--keep FILE] writes s2st_aug/validation/lights.safetensors.
+With --keep, the gathered blobs stay in FILE and are taken from there the next time. The same arguments give the same bytes.
 """
 
 from __future__ import annotations
 
-import json
-import sys
+import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from s2st_aug.benchmarks.faults import CHOSEN_KEY, cases
-from s2st_aug.randomness import numpy_generator
-from s2st_aug.validation.faults import FAULTS
-from s2st_aug.validation.hallucinations import blobs
-from s2st_aug.validation.lights import fit
-from s2st_aug.validation.patches import frame
+from s2st_aug.benchmarks.faults import CHOSEN_KEY, SIZE
+from s2st_aug.images import read_image
+from s2st_aug.training.lights import Blobs, fit_lights, gathered, street_pairs, write_lights
+from s2st_aug.validation.calibration import retouched
+from s2st_aug.validation.faults import Pair
 
-PLANTS = 8  # lights planted into each variant, one at a time
-OUT = Path(__file__).parents[1] / "s2st_aug" / "validation" / "lights.json"
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data"
+OUT = ROOT / "s2st_aug" / "validation" / "lights.safetensors"
 
 
-def main(streets: int, photos: int) -> None:
-    """Gather blobs of true variants and of planted lights, fit, write."""
-    rows: list[np.ndarray] = []
-    made_up: list[np.ndarray] = []
-    for case in cases(streets, photos, key=CHOSEN_KEY, video="0016E5"):
-        source, rng = frame(case.pair.source), numpy_generator(0, "lights", case.name)
-        _, real = blobs(source, frame(case.pair.variant), case.labels)
-        rows, made_up = [*rows, real], [*made_up, np.zeros(len(real), bool)]
-        for _ in range(PLANTS):
-            planted = FAULTS["pasted_light"](case.pair, None, rng)
-            if planted is None or planted.box is None:
-                continue
-            boxes, found = blobs(source, frame(planted.variant), case.labels)
-            x1, y1, x2, y2 = planted.box
-            hit = np.array([b[0] < x2 and x1 < b[2] and b[1] < y2 and y1 < b[3] for b in boxes], bool)
-            rows, made_up = [*rows, found[hit]], [*made_up, np.ones(int(hit.sum()), bool)]
-        print(case.name, sum(map(len, rows)))
-    weights = fit(np.concatenate(rows), np.concatenate(made_up))
-    about = f"{streets} streets of rng_key {CHOSEN_KEY}, {photos} photos of CamVid 0016E5, {PLANTS} lights each"
-    OUT.write_text(json.dumps({"fitted_on": about, "weights": [float(f"{w:.5g}") for w in weights]}) + "\n", encoding="utf-8")
+def pairs(streets: int, photos: int) -> Iterator[tuple[str, Pair]]:
+    """True variants: other conditions of streets, photometric changes of photos (none where the photos are absent)."""
+    for index in range(streets):
+        yield from street_pairs(CHOSEN_KEY, index, SIZE)
+    for folder, pattern in (("camvid/day/images", "0016E5*"), ("permissive/day", "*")):
+        paths = sorted((DATA / folder).glob(pattern))
+        for path in paths[:: max(1, len(paths) // photos)][:photos]:
+            photo = read_image(path)
+            yield path.stem, Pair(photo, retouched(photo, path.stem), ())
+
+
+def main() -> None:
+    """Gather, fit, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--streets", type=int, default=70)
+    parser.add_argument("--photos", type=int, default=20)
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--out", type=Path, default=OUT)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    kept = arguments.keep
+    if kept and kept.is_file():
+        with np.load(kept) as file:
+            blobs = Blobs(file["patches"], file["made_up"])
+    else:
+        blobs = gathered(pairs(arguments.streets, arguments.photos))
+        if kept:
+            np.savez(kept, patches=blobs.patches, made_up=blobs.made_up)
+    about = f"{arguments.streets} streets of rng_key {CHOSEN_KEY}, up to {arguments.photos} photos each of CamVid 0016E5 and permissive/day"
+    write_lights(fit_lights(blobs), arguments.out, about)
+    print(f"{arguments.out}: {len(blobs.made_up)} blobs, {int(blobs.made_up.sum())} of them made up")
 
 
 if __name__ == "__main__":
-    main(*(int(a) for a in (sys.argv[1:] or ("24", "20"))))
+    main()

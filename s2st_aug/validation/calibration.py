@@ -12,7 +12,8 @@ from s2st_aug.arrays import Image
 from s2st_aug.errors import DatasetError
 from s2st_aug.randomness import numpy_generator
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.validation.gates import UNMEASURED, code
+from s2st_aug.records.verdicts import ObjectVerdict
+from s2st_aug.validation.gates import UNMEASURED, around_of, code, facts_of
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.settings import ValidationSettings
 
@@ -70,7 +71,7 @@ def stand_ins(photo: Image, *key: str) -> tuple[SceneObject, ...]:
 
 
 def calibrate(changes: Iterable[TrueChange], settings: ValidationSettings, seen: str) -> Calibration:
-    """Set keep_structure, lost_structure, keep_structure_raw and max_shift_px so that one label in twenty is doubted at most.
+    """Set keep_of_around, lost_of_around, keep_structure_raw and max_shift_px so that one label in twenty is doubted at most.
 
     Raises DatasetError on fewer than eight photos, or none with structure in it.
     """
@@ -85,30 +86,37 @@ def calibrate(changes: Iterable[TrueChange], settings: ValidationSettings, seen:
 
 
 def _measured(change: TrueChange, number: int, settings: ValidationSettings) -> np.ndarray:
-    """structure, structure_raw, shift and size of each stand-in, `n 4`."""
+    """structure, structure_raw, shift, size and the surroundings' structure of each stand-in, `n 5`."""
     found = judge(change.source, change.variant, change.raw, stand_ins(change.source, str(number)), None, settings)
     rows = [
-        (o.structure, o.structure_raw, o.shift_px, o.bbox[2] - o.bbox[0])
+        (o.structure, o.structure_raw, o.shift_px, o.bbox[2] - o.bbox[0], _around(o))
         for o in found.objects
         if code(o.reason) not in UNMEASURED and o.structure is not None
     ]
-    return np.array(rows, np.float64).reshape(-1, 4)
+    return np.array(rows, np.float64).reshape(-1, 5)
+
+
+def _around(item: ObjectVerdict) -> float:
+    """What the verdict's facts say; a well-kept object carries none, and its own structure stands for it."""
+    around = around_of(facts_of(item.reason))
+    return (item.structure or 0.0) if around is None else around
 
 
 def _thresholds(rows: np.ndarray) -> dict[str, float]:
     """Each of the three alarms gets a third of the allowance."""
     share = FALSE_ALARMS / 3
-    keep = MARGIN * float(np.quantile(rows[:, 0], share))
+    keep = MARGIN * float(np.quantile(rows[:, 0] / np.maximum(rows[:, 4], 0.1), share))
     raw = MARGIN * float(np.quantile(rows[:, 1], share))
     moved = float(np.quantile(rows[:, 2], 1 - share)) / MARGIN
     return {
-        "keep_structure": round(float(np.clip(keep, 0.1, 0.9)), 3),
-        "lost_structure": round(float(np.clip(keep / 3, 0.03, 0.3)), 3),
+        "keep_of_around": round(float(np.clip(keep, 0.2, 0.9)), 3),
+        "lost_of_around": round(float(np.clip(keep / 2, 0.1, 0.45)), 3),
         "keep_structure_raw": round(float(np.clip(raw, 0.0, 0.9)), 3),
         "max_shift_px": round(float(np.clip(moved, 3.0, 8.0)), 2),
     }
 
 
 def _alarms(rows: np.ndarray, s: ValidationSettings) -> float:
-    bad = (rows[:, 0] < s.keep_structure) | (rows[:, 2] >= np.maximum(s.max_shift_px, s.max_shift_of_size * rows[:, 3]))
+    least = np.clip(s.keep_of_around * rows[:, 4], s.least_structure, s.keep_structure)
+    bad = (rows[:, 0] < least) | (rows[:, 2] >= np.maximum(s.max_shift_px, s.max_shift_of_size * rows[:, 3]))
     return float((bad | (rows[:, 1] < s.keep_structure_raw)).mean())

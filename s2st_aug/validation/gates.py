@@ -18,6 +18,8 @@ CROWD, FLAT_SOURCE, SIGNAL, UNREAD, AROUND, UNSURE = (
 )  # fmt: skip
 # Codes that a reason starts with, beside those facts that decide alone.
 TINY, MOVED, VANISHED, DISSOLVED, HIDDEN = "tiny", "moved", "vanished", "dissolved before the detail step", "too dark or flat"
+AROUND_IS = "around"  # a fact with a number: the structure of what surrounds the object
+AROUND_UNKNOWN = 0.45  # taken where nothing around an object has structure, or an older manifest does not say
 NOTE = "note"  # starts a reason that rejects nothing, such as why a measure is null
 UNMEASURED = (CROWD, FLAT_SOURCE, TINY)
 
@@ -69,14 +71,30 @@ def _by_structure(item: ObjectVerdict, facts: tuple[str, ...], s: ValidationSett
     structure = item.structure or 0.0
     if item.shift_px is not None and item.shift_px >= max(s.max_shift_px, s.max_shift_of_size * _longest(item)):
         return "ignore" if UNSURE in facts or _is_small(item, s) else "lost", f"{MOVED}: by {item.shift_px:.1f} px"
-    if structure >= s.keep_structure:
+    least = keep_threshold(around_of(facts), s)
+    if structure >= least:
         if _dissolved(item, s, width):
             return "ignore", f"{DISSOLVED}: structure_raw {item.structure_raw:.2f} < {s.keep_structure_raw:g}"
         unread = _fact(facts, UNREAD)
         return ("ignore", unread) if unread else ("keep", None)
-    if structure < s.lost_structure and AROUND not in facts and not _is_small(item, s):
-        return "lost", f"{VANISHED}: structure {structure:.2f} < {s.lost_structure:g} where its surroundings are kept"
-    return "ignore", f"{HIDDEN}: structure {structure:.2f} < {s.keep_structure:g}"
+    around = around_of(facts) or 0.0
+    if structure < s.lost_of_around * around and not _is_small(item, s):
+        return "lost", f"{VANISHED}: structure {structure:.2f} where its surroundings kept {around:.2f}"
+    return "ignore", f"{HIDDEN}: structure {structure:.2f} < {least:.2f}"
+
+
+def around_of(facts: Sequence[str]) -> float | None:
+    """The structure of an object's surroundings, as its facts say; None where they do not."""
+    if AROUND in facts:
+        return 0.0
+    found = _fact(tuple(facts), f"{AROUND_IS} ")
+    return float(found.split(" ")[1]) if found else None
+
+
+def keep_threshold(around: float | None, s: ValidationSettings) -> float:
+    """The structure from which an object is there: a share of its surroundings', within bounds."""
+    wanted = s.keep_of_around * (AROUND_UNKNOWN if around is None else around)
+    return min(max(wanted, s.least_structure), s.keep_structure)
 
 
 def _is_tiny(item: ObjectVerdict, s: ValidationSettings) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import colorsys
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +14,7 @@ from s2st_aug.arrays import Box
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Hallucination
 from s2st_aug.validation.gradients import source_directions, variant_directions
-from s2st_aug.validation.lights import scores
+from s2st_aug.validation.lights import SIDE, scores
 from s2st_aug.validation.patches import Frame, clipped
 
 WIDTH = 640  # px, nearly, that blobs are looked for at
@@ -21,9 +23,9 @@ RISE = 36  # levels by which a blob stands above its surroundings
 FADE = 0.7  # share of that which the source may already have
 MIN_AREA, MAX_AREA = 4, 450  # px at WIDTH
 MAX_BLOBS = 48
-LEAST_SCORE = 0.05  # blobs that are surely real are not listed
-FEATURES = 16
+LEAST_SCORE = 0.1  # blobs that are surely real are not listed
 PAD = 4  # px around a blob that its edges are looked for in
+EXPLAINED = 0.2, 0.4  # share of a blob's edges that the source does not have: below, it is taken for a lit window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,18 +40,45 @@ class _Small:
 
 def made_up_lights(source: Frame, variant: Frame, objects: Sequence[SceneObject]) -> tuple[Hallucination, ...]:
     """Lamp-like blobs outside labelled objects with the score that the source does not explain them, highest first."""
-    boxes, rows = blobs(source, variant, objects)
-    found = [Hallucination(box, _kind(row), float(score)) for box, row, score in zip(boxes, rows, scores(rows), strict=True)]
-    return tuple(sorted((h for h in found if h.score >= LEAST_SCORE), key=lambda h: -h.score))
+    boxes, patches = blob_patches(source, variant, objects)
+    height = source.image.shape[0]
+    found = []
+    for box, patch, score in zip(boxes, patches, scores(patches).tolist(), strict=True):
+        if score >= LEAST_SCORE:
+            weighed = score * _doubt(unexplained(source, variant, box))
+            found.append(Hallucination(box, _kind(patch, box, height), weighed))
+    return tuple(sorted(found, key=lambda h: -h.score))
 
 
-def blobs(source: Frame, variant: Frame, objects: Sequence[SceneObject]) -> tuple[list[Box], np.ndarray]:
-    """Fresh bright blobs of a variant, in source pixels, and their features, a row each."""
+def _doubt(gap: float) -> float:
+    """What is left of a score: half where the source's edges run as the blob's do, all of it where they do not."""
+    low, high = EXPLAINED
+    return 0.5 + 0.5 * min(max((gap - low) / (high - low), 0.0), 1.0)
+
+
+def unexplained(source: Frame, variant: Frame, box: Box) -> float:
+    """1 - how well the source's edges run along the blob's own, in [0, 1]: a lit window had its frame by day, a false lamp nothing."""
+    left, top, right, bottom = clipped((box[0] - PAD, box[1] - PAD, box[2] + PAD, box[3] + PAD), source.image.shape)
+    cut = (slice(top, bottom), slice(left, right))
+    (cos, sin), norm = source_directions(variant.gradients.x[cut], variant.gradients.y[cut])
+    if norm <= 0:
+        return 0.0
+    there = variant_directions(source.gradients.x[cut], source.gradients.y[cut])
+    return min(max(1 - float((cos * there[..., 0] + sin * there[..., 1]).sum() / norm), 0.0), 1.0)
+
+
+def blob_patches(source: Frame, variant: Frame, objects: Sequence[SceneObject]) -> tuple[list[Box], np.ndarray]:
+    """Fresh bright blobs of a variant, in source pixels, and their surroundings in both images, `n 32 32 6` uint8."""
     small_s, small_v = _small(source), _small(variant)
     found = _blobs(small_s, small_v, objects)
-    boxes = [_scaled((x, y, x + w, y + h), 1 / small_v.scale) for x, y, w, h in found[:, :4].astype(float).tolist()]
-    rows = [blob_features(source, variant, small_s, small_v, blob) for blob in found]
-    return boxes, np.stack(rows) if rows else np.empty((0, FEATURES))
+    half, scale = SIDE // 2, 1 / small_v.scale
+    wide = [cv2.copyMakeBorder(small.rgb, half, half, half, half, cv2.BORDER_REPLICATE) for small in (small_s, small_v)]
+    boxes, patches = [], np.empty((len(found), SIDE, SIDE, 6), np.uint8)
+    for n, (x, y, w, h) in enumerate(found[:, :4].tolist()):
+        boxes.append((x * scale, y * scale, (x + w) * scale, (y + h) * scale))
+        left, top = x + w // 2, y + h // 2
+        patches[n] = np.dstack([image[top : top + SIDE, left : left + SIDE] for image in wide])
+    return boxes, patches
 
 
 def _small(frame: Frame) -> _Small:
@@ -69,7 +98,7 @@ def _blobs(source: _Small, variant: _Small, objects: Sequence[SceneObject]) -> n
     earlier = cv2.dilate(source.hat, np.ones((3, 3), np.uint8))
     fresh = (variant.hat > RISE) & (earlier < variant.hat * FADE)
     fresh &= ~_labelled(objects, fresh.shape, variant.scale)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(fresh.astype(np.uint8))
+    count, _, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(fresh.view(np.uint8), 8, cv2.CV_16U, cv2.CCL_SPAGHETTI)
     stats = stats[1:count]
     area, w, h = stats[:, cv2.CC_STAT_AREA], stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
     kept = stats[(area >= MIN_AREA) & (area <= MAX_AREA) & (area > 0.3 * w * h) & (np.maximum(w, h) < 3 * np.minimum(w, h))]
@@ -90,59 +119,17 @@ def _scaled(box: Box, k: float) -> Box:
     return box[0] * k, box[1] * k, box[2] * k, box[3] * k
 
 
-def blob_features(source: Frame, variant: Frame, small_s: _Small, small_v: _Small, blob: np.ndarray) -> np.ndarray:
-    """What tells a made-up light from a lamp, a lit window or a reflection; float64, about unit range.
-
-    Unexplained edges, the source's own contrast there, shape, brightness, halo, colour, height in the image, light above.
-    """
-    x, y, w, h, area = (int(v) for v in blob)
-    inner = (slice(y, y + h), slice(x, x + w))
-    grown, far = _around(blob, 1, small_v), _around(blob, 2, small_v)
-    core = small_v.rgb[inner].reshape(-1, 3).mean(0) / 255
-    level, near, base = (float(small_v.value[s].mean()) / 255 for s in (inner, grown, far))
-    hue, saturation = _hue(core)
-    above = small_v.value[max(0, y - 8 * h) : max(1, y - h), x : x + w]
-    before = small_s.value[grown].astype(np.float32)
-    gap = unexplained(source, variant, _scaled((x, y, x + w, y + h), 1 / small_v.scale))
-    return np.array([
-        gap, np.clip(before.std() / 30, 0, 2), np.clip(float(small_s.hat[grown].max()) / 60, 0, 2),
-        area / (w * h), abs(np.log(w / h)), np.log(area) / 5, level, float(small_v.hat[inner].max()) / 255,
-        np.clip((near - base) / max(level - base, 0.05), 0, 1), base,
-        saturation, saturation * _near(hue, 0), saturation * _near(hue, 140), saturation * _near(hue, 40),
-        y / small_v.value.shape[0], (float(above.max()) / 255) if above.size else 0.0,
-    ])  # fmt: skip
-
-
-def _around(blob: np.ndarray, times: int, small: _Small) -> tuple[slice, slice]:
-    x, y, w, h = (int(v) for v in blob[:4])
-    dx, dy = times * w // 2 + 1, times * h // 2 + 1
-    return slice(max(0, y - dy), y + h + dy), slice(max(0, x - dx), x + w + dx)
-
-
-def _hue(colour: np.ndarray) -> tuple[float, float]:
-    pixel = cv2.cvtColor(colour.astype(np.float32)[None, None], cv2.COLOR_RGB2HSV)[0, 0]
-    return float(pixel[0]), float(pixel[1])
+def _kind(patch: np.ndarray, box: Box, height: int) -> str:
+    """signal, tail_light or lamp, by the colour of the blob's middle and by its height in the image."""
+    reach = SIDE // 2 - 3
+    middle = patch[reach:-reach, reach:-reach, 3:].reshape(-1, 3).mean(0) / 255
+    hue, saturation, _ = colorsys.rgb_to_hsv(*middle.tolist())
+    red, green = _near(360 * hue, 0), _near(360 * hue, 140)
+    if max(red, green) < 0.3 or saturation < 0.3:
+        return "lamp"
+    return "tail_light" if red > green and box[1] > 0.5 * height else "signal"
 
 
 def _near(hue: float, centre: float) -> float:
     away = abs((hue - centre + 180) % 360 - 180)
-    return float(np.exp(-((away / 25) ** 2)))
-
-
-def unexplained(source: Frame, variant: Frame, box: Box) -> float:
-    """1 - how well the source's edges run along the blob's own, in [0, 1]: a lit window had its frame by day, a false lamp nothing."""
-    left, top, right, bottom = clipped((box[0] - PAD, box[1] - PAD, box[2] + PAD, box[3] + PAD), source.image.shape)
-    cut = (slice(top, bottom), slice(left, right))
-    (cos, sin), norm = source_directions(variant.gradients.x[cut], variant.gradients.y[cut])
-    if norm <= 0:
-        return 0.0
-    there = variant_directions(source.gradients.x[cut], source.gradients.y[cut])
-    return float(np.clip(1 - (cos * there[..., 0] + sin * there[..., 1]).sum() / norm, 0, 1))
-
-
-def _kind(row: np.ndarray) -> str:
-    """signal, tail_light or lamp, by colour and by height in the image."""
-    saturation, red, green, height = row[10], row[11], row[12], row[14]
-    if max(red, green) < 0.3 * max(saturation, 1e-6) or saturation < 0.3:
-        return "lamp"
-    return "tail_light" if red > green and height > 0.5 else "signal"
+    return math.exp(-((away / 25) ** 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,17 +16,20 @@ from s2st_aug.records.verdicts import Judgement, ObjectVerdict
 from s2st_aug.validation import gates
 from s2st_aug.validation.appearance import SMALLEST, appearance
 from s2st_aug.validation.detectors import Detector, load_detector, made_up_objects
+from s2st_aug.validation.gradients import Gradients, empty_gradients
 from s2st_aug.validation.hallucinations import made_up_lights
 from s2st_aug.validation.objects import Measures, measure
-from s2st_aug.validation.patches import Frame, frame, in_front, raw_frame
+from s2st_aug.validation.patches import Frame, frame, in_front, raw_frame, small_copy
 from s2st_aug.validation.settings import ValidationSettings
 from s2st_aug.validation.signals import signal_state
 from s2st_aug.validation.strength import position, strength_between
 from s2st_aug.validation.structure import structures_of
 
-AROUND_KEPT = 0.35  # structure of its surroundings from which an absent object has vanished rather than gone dark
+MOST_DOUBTED = 0.7  # structure from which no setting of keep_structure doubts an object
 SAME_PLACE = 0.6  # of an object's shorter side that it may have moved and still surely be the same one
 SURE_PLACE = 0.6  # structure at another place from which an object surely stands there
+
+_KEPT = threading.local()
 
 
 def judge(
@@ -48,14 +52,15 @@ def judge(
     _same_size(source, variant, raw)
     frames = _frames(source, variant, raw)
     whole, before = (_finite(v) for v in structures_of(frames[0].gradients, [f.gradients for f in frames[1:]]))
-    strength, notes = _strength(source, variant, profile.discriminant if profile else None)
+    small = small_copy(frames[0]), small_copy(frames[1])
+    strength, notes = _strength(small[0], small[1], profile.discriminant if profile else None)
     verdicts = tuple(_object(item, frames, settings, front) for item, front in zip(objects, in_front(objects), strict=True))
     made_up = made_up_lights(frames[0], frames[1], objects)
     if detector := detector or _detector(settings):
         made_up += made_up_objects(detector, source, variant, objects)
     if whole is None:
         notes.append("note: structure is null, the source is too flat to judge")
-    reasons = _appearance_reasons(source, variant, settings)
+    reasons = _appearance_reasons(small[0], small[1], settings)
     reasons += gates.gated_measures(whole, before, strength, settings)
     reasons += gates.judged_image(verdicts, made_up, settings)
     return Judgement(gates.status_of(reasons), (*reasons, *notes), verdicts, made_up, whole, before, strength)
@@ -72,9 +77,17 @@ def _same_size(*images: np.ndarray) -> None:
 
 
 def _frames(source: Image, variant: Image, raw: Image) -> tuple[Frame, Frame, Frame]:
-    a, b = frame(source), frame(variant)
+    rooms = _rooms(source.shape)
+    a, b = frame(source, rooms[0]), frame(variant, rooms[1])
     same = raw is variant or np.array_equal(raw, variant)
-    return a, b, b if same else raw_frame(raw)
+    return a, b, b if same else raw_frame(raw, rooms[2])
+
+
+def _rooms(shape: tuple[int, ...]) -> tuple[Gradients, ...]:
+    """This thread's memory for three images' gradients, kept for the next images of that size: fresh pages cost as much as the filters."""
+    if getattr(_KEPT, "shape", None) != shape:
+        _KEPT.shape, _KEPT.rooms = shape, tuple(empty_gradients(shape) for _ in range(3))
+    return _KEPT.rooms
 
 
 def _finite(value: float | None) -> float | None:
@@ -113,8 +126,8 @@ def _facts(item: SceneObject, found: Measures, frames: tuple[Frame, Frame, Frame
         return [*facts, gates.FLAT_SOURCE]
     if item.category == "traffic light" and (fact := _signal(item, frames)):
         facts.append(fact)
-    if (found.around or 0.0) < AROUND_KEPT:
-        facts.append(gates.AROUND)
+    if found.around is not None and found.structure < MOST_DOUBTED:
+        facts.append(f"{gates.AROUND_IS} {found.around:.2f}")
     if found.structure + found.shift_gain < SURE_PLACE or _beside(item, found):
         facts.append(gates.UNSURE)
     return facts

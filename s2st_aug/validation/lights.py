@@ -1,44 +1,42 @@
-"""The small classifier of made-up lights: a ridge logistic regression on a blob's features and their products two by two."""
+"""The small classifier of made-up lights: a convolution network on a blob's surroundings in source and variant, in plain numpy."""
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from importlib.resources import files
 
 import numpy as np
+from safetensors.numpy import load
 
-PENALTY, STEPS = 0.5, 15
-
-
-def expanded(rows: np.ndarray) -> np.ndarray:
-    """1, the features, and their products two by two; `n k` to `n (1 + k + k (k + 1) / 2)`."""
-    a, b = np.triu_indices(rows.shape[1])
-    return np.concatenate([np.ones((len(rows), 1)), rows, rows[:, a] * rows[:, b]], axis=1)
+SIDE = 32  # px of the two pictures of a blob's surroundings
+LAYERS = ("conv1", "conv2", "conv3")  # 3x3, stride 2, then a ReLU
+CHANNELS = 6  # source and variant, RGB each
 
 
-def scores(rows: np.ndarray) -> np.ndarray:
-    """How likely each blob is made up, in [0, 1], with the shipped weights."""
-    return _logistic(expanded(rows) @ shipped()) if len(rows) else np.empty(0)
+def scores(patches: np.ndarray) -> np.ndarray:
+    """How likely each blob is made up, in [0, 1], with the shipped weights; `n 32 32 6` uint8, source RGB before variant RGB."""
+    return scores_with(shipped(), patches) if len(patches) else np.empty(0)
+
+
+def scores_with(weights: dict[str, np.ndarray], patches: np.ndarray) -> np.ndarray:
+    """The same with given weights, named as `pipelines/fit_lights.py` writes them."""
+    x = patches.astype(np.float32) / 128 - 1
+    for name in LAYERS:
+        x = np.maximum(_conv(x, weights[f"{name}.weight"]) + weights[f"{name}.bias"], 0)
+    hidden = np.maximum(x.reshape(len(x), -1) @ weights["hidden.weight"] + weights["hidden.bias"], 0)
+    return 1 / (1 + np.exp(-np.clip((hidden @ weights["out.weight"] + weights["out.bias"])[:, 0], -30, 30)))
+
+
+def _conv(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """3x3 convolution of `n h w c` by `9c k`, stride 2, a border of zeros."""
+    n, h, w, c = x.shape
+    wide = np.zeros((n, h + 2, w + 2, c), np.float32)
+    wide[:, 1:-1, 1:-1] = x
+    parts = [wide[:, dy : dy + h : 2, dx : dx + w : 2] for dy in range(3) for dx in range(3)]
+    return np.concatenate(parts, -1) @ weight
 
 
 @cache
-def shipped() -> np.ndarray:
-    """Weights in `lights.json`, fitted by `pipelines/fit_lights.py` on the choosing half of scenes and photos."""
-    return np.array(json.loads(files("s2st_aug.validation").joinpath("lights.json").read_text("utf-8"))["weights"])
-
-
-def fit(rows: np.ndarray, made_up: np.ndarray) -> np.ndarray:
-    """Newton's method on the penalised logistic loss; `made_up` is bool, one a row."""
-    x, y = expanded(rows), made_up.astype(float)
-    ridge = PENALTY * np.r_[1e-6, np.ones(x.shape[1] - 1)]
-    weights = np.zeros(x.shape[1])
-    for _ in range(STEPS):
-        p = _logistic(x @ weights)
-        slope = x.T @ (p - y) + ridge * weights
-        weights = weights - np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x + np.diag(ridge), slope)
-    return weights
-
-
-def _logistic(values: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(values, -30, 30)))
+def shipped() -> dict[str, np.ndarray]:
+    """Weights in `lights.safetensors`, trained by `pipelines/fit_lights.py` on the choosing half of scenes and photos."""
+    return load(files("s2st_aug.validation").joinpath("lights.safetensors").read_bytes())

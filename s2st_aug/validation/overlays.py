@@ -16,7 +16,7 @@ from s2st_aug.validation.patches import shrunk_to
 WIDTH = 160  # px that images are compared at
 LEAST_IMAGES = 8
 LEAST_GAIN = 0.4  # consensus of the variants' edges above that of the sources', in [0, 1]
-LEAST_AREA = 20  # px at WIDTH
+LEAST_AREA = 40  # px at WIDTH that must agree: of eight images some agree by chance, but not over so much
 
 
 def pasted_everywhere(sources: Sequence[np.ndarray], variants: Sequence[np.ndarray]) -> tuple[Hallucination, ...]:
@@ -30,9 +30,10 @@ def pasted_everywhere(sources: Sequence[np.ndarray], variants: Sequence[np.ndarr
     joined = cv2.dilate((gain > LEAST_GAIN).astype(np.uint8), np.ones((5, 5), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined)
     k = sources[0].shape[1] / WIDTH
-    found = [Hallucination(_box(stats[n], k), "overlay", float(gain[(labels == n) & (gain > LEAST_GAIN)].mean())) for n in range(1, count)]
-    large = [h for h, s in zip(found, stats[1:count], strict=True) if s[cv2.CC_STAT_AREA] >= LEAST_AREA]
-    return tuple(sorted(large, key=lambda h: -h.score))
+    alike = np.where(gain > LEAST_GAIN, labels, 0)
+    pixels, total = np.bincount(alike.ravel(), minlength=count), np.bincount(alike.ravel(), gain.ravel(), minlength=count)
+    large = [n for n in range(1, count) if pixels[n] >= LEAST_AREA]
+    return tuple(sorted((Hallucination(_box(stats[n], k), "overlay", float(total[n] / pixels[n])) for n in large), key=lambda h: -h.score))
 
 
 def consensus(images: Sequence[np.ndarray]) -> np.ndarray:

@@ -11,12 +11,14 @@ import numpy as np
 
 from s2st_aug.arrays import Box, Image
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.validation.gradients import Gradients, gradients, luma
+from s2st_aug.validation.gradients import Gradients, gradients, image_gradients
 
 SIDE = 64  # px, the most that an object is measured on
 REACH = 16  # px of the patch that an object is looked for around its place
 OUTLINE = 2  # px of the patch around a mask that still belong to its outline
+AROUND = np.ones((2 * OUTLINE + 1,) * 2, np.uint8)
 LEVELS = 3
+FIGURES = 240  # px of width, the most that whole-image colour figures are taken at, with some room
 LEAST_FREE = 0.25  # of an object's pixels that must be left when what hides it is taken out
 STRIP = 9  # px across a line that count as the line (its neighbourhood is REACH wider on each side)
 
@@ -31,15 +33,15 @@ class Frame:
     lumas: tuple[np.ndarray, ...]
 
 
-def frame(image: Image) -> Frame:
-    """Everything that is computed once an image."""
-    field = gradients(luma(image))
+def frame(image: Image, room: Gradients | None = None) -> Frame:
+    """Everything that is computed once an image; its gradients are written into `room` where given."""
+    field = image_gradients(image, room)
     return Frame(image, field, halved(image), halved(field.luma))
 
 
-def raw_frame(image: Image) -> Frame:
+def raw_frame(image: Image, room: Gradients | None = None) -> Frame:
     """As `frame`, for an image that only structure is measured on: no halved copies of its colours."""
-    field = gradients(luma(image))
+    field = image_gradients(image, room)
     return Frame(image, field, (image,), halved(field.luma))
 
 
@@ -57,6 +59,13 @@ def shrunk_to(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     while image.shape[1] >= 2 * size[0] and image.shape[0] >= 2 * size[1]:
         image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def small_copy(frame: Frame) -> Image:
+    """The quarter of an image where `shrunk_to` would pass it on the way to figures at FIGURES pixels, else the image itself."""
+    last, k = frame.images[-1], 2 ** (LEVELS - 1)
+    exact = frame.image.shape[0] % k == 0 and frame.image.shape[1] % k == 0 and len(frame.images) == LEVELS
+    return last if exact and min(last.shape[1], 2 * last.shape[0]) >= FIGURES else frame.image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +106,7 @@ def window(item: SceneObject, shape: tuple[int, ...], front: Sequence[Box] = ())
     size = (max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale)))
     mask = np.zeros(size[::-1], np.uint8)
     _paint(mask, item, (left, top, right, bottom), (x0, y0), scale)
-    mask = cv2.dilate(mask, np.ones((2 * OUTLINE + 1,) * 2, np.uint8))
+    mask = cv2.dilate(mask, AROUND)
     if item.kind == "box" and len(front):
         mask = _uncovered(mask, front, (x0, y0), scale)
     return Window(x0, y0, x1, y1, scale, mask.astype(bool))
@@ -126,14 +135,13 @@ def in_front(items: Sequence[SceneObject]) -> list[list[Box]]:
 
 def _paint(mask: np.ndarray, item: SceneObject, box: tuple[int, int, int, int], corner: tuple[int, int], scale: float) -> None:
     left, top, right, bottom = box
-    origin = np.array(corner)
-    at = np.round((np.array([left, top, right, bottom]) - np.tile(origin, 2)) * scale).astype(int)
+    at = [round((v - corner[i % 2]) * scale) for i, v in enumerate(box)]
     inside = mask[at[1] : max(at[3], at[1] + 1), at[0] : max(at[2], at[0] + 1)]
     if item.mask is not None and item.mask[top:bottom, left:right].any():
         part = item.mask[top:bottom, left:right].astype(np.uint8)
         inside[...] = cv2.resize(part, inside.shape[::-1], interpolation=cv2.INTER_NEAREST)
     elif item.kind == "polygon" and any(len(o) >= 3 for o in item.outlines):
-        rings = [np.round((np.nan_to_num(o) - origin) * scale).astype(np.int32) for o in item.outlines if len(o) >= 3]
+        rings = [np.round((np.nan_to_num(o) - np.array(corner)) * scale).astype(np.int32) for o in item.outlines if len(o) >= 3]
         cv2.fillPoly(mask, rings, 1)
     if not inside.any():
         inside[...] = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from s2st_aug.arrays import Image
-from s2st_aug.validation.gradients import HALF, Gradients, gradients, luma, source_directions
+from s2st_aug.validation.gradients import HALF, Gradients, image_gradients, source_directions
 
 MIN_WEIGHT = 1e-3  # mean weight a pixel below which an image has too little structure to judge
 ROWS = 48  # rows at a time, so that the fields stay in the processor's cache
@@ -18,7 +18,7 @@ def structure(source: Image, variant: Image) -> float | None:
     >>> structure(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)) is None
     True
     """
-    return structures_of(gradients(luma(source)), [gradients(luma(variant))])[0]
+    return structures_of(image_gradients(source), [image_gradients(variant)])[0]
 
 
 def structures_of(source: Gradients, variants: list[Gradients]) -> list[float | None]:
@@ -27,6 +27,7 @@ def structures_of(source: Gradients, variants: list[Gradients]) -> list[float | 
     for top in range(0, source.x.shape[0], ROWS):
         rows = slice(top, top + ROWS)
         field, norm = source_directions(source.x[rows], source.y[rows])
+        np.multiply(field[1], 2, out=field[1])
         whole += norm
         agreed += [_agreement(field, v.x[rows], v.y[rows]) for v in variants]
     if whole <= MIN_WEIGHT * source.x.size:
@@ -35,12 +36,12 @@ def structures_of(source: Gradients, variants: list[Gradients]) -> list[float | 
 
 
 def _agreement(field: tuple[np.ndarray, np.ndarray], x: np.ndarray, y: np.ndarray) -> float:
-    """sum w cos 2(theta_s - theta_v) m_v / (m_v + 4)."""
+    """sum w cos 2(theta_s - theta_v) m_v / (m_v + 4); the source's field with its second half doubled."""
     xx, yy = x * x, y * y
-    agreed = (xx - yy) * field[0]
+    agreed = xx - yy
+    agreed *= field[0]
     cross = x * y
     cross *= field[1]
-    cross *= 2
     agreed += cross
     xx += yy
     xx += HALF

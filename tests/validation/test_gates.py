@@ -35,9 +35,14 @@ def measured(structure: float | None, **given) -> ObjectVerdict:
         (measured(0.8), "keep", ""),
         (measured(0.8, shift_px=9.0), "lost", gates.MOVED),
         (measured(0.8, shift_px=9.0, reason=f"kept | {gates.UNSURE}"), "ignore", gates.MOVED),
-        (measured(0.02), "lost", gates.VANISHED),
+        (measured(0.02), "ignore", gates.HIDDEN),
+        (measured(0.02, reason=f"kept | {gates.AROUND_IS} 0.50"), "lost", gates.VANISHED),
         (measured(0.15), "ignore", gates.HIDDEN),
         (measured(0.02, reason=f"kept | {gates.AROUND}"), "ignore", gates.HIDDEN),
+        (measured(0.02, reason=f"kept | {gates.AROUND_IS} 0.04"), "ignore", gates.HIDDEN),
+        (measured(0.2, reason=f"kept | {gates.AROUND_IS} 0.30"), "keep", "kept"),
+        (measured(0.2, reason=f"kept | {gates.AROUND_IS} 0.50"), "ignore", gates.HIDDEN),
+        (measured(0.2, reason=f"kept | {gates.AROUND_IS} 0.70"), "lost", gates.VANISHED),
         (measured(0.8, reason=f"kept | {gates.SIGNAL}: red became green"), "lost", gates.SIGNAL),
         (measured(0.8, reason=f"kept | {gates.UNREAD}: red in the source"), "ignore", gates.UNREAD),
         (measured(0.8, reason=f"kept | {gates.CROWD}"), "ignore", gates.CROWD),
@@ -55,7 +60,7 @@ def test_stored_measures_decide_the_verdict_and_name_why(item, verdict, code):
 
 
 def lost(category: str) -> ObjectVerdict:
-    return gates.decide(measured(0.02, category=category), SETTINGS, 1280)
+    return gates.decide(measured(0.02, category=category, reason=f"kept | {gates.AROUND_IS} 0.50"), SETTINGS, 1280)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +96,7 @@ def row(found: Judgement, pair) -> ManifestRow:
 
 def test_regate_is_judging_anew_without_the_images(pair):
     """The measures that a manifest stores give the verdicts that the images gave, under the old and under new thresholds."""
-    strict = SETTINGS.model_copy(update={"keep_structure": 0.97, "critical": (), "min_structure": 0.9})
+    strict = SETTINGS.model_copy(update={"least_structure": 0.69, "keep_structure": 0.69, "critical": (), "min_structure": 0.97})
     first = judge(pair.source, pair.variant, pair.variant, pair.objects, None, SETTINGS)
     table = rows_to_table([row(first, pair)])
     assert gates.regate_rows(table, SETTINGS).to_pylist() == table.to_pylist()

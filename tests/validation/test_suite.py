@@ -1,16 +1,30 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from s2st_aug.benchmarks import faults
+from s2st_aug.benchmarks import fault_rates, fault_sets, fault_trials, faults
+from s2st_aug.benchmarks.fault_cases import Case, signal_streets
 from s2st_aug.benchmarks.figure import measured
+from s2st_aug.validation.settings import ValidationSettings
 
 
-def test_every_name_of_the_contract_comes_out_and_what_was_not_seen_says_so(monkeypatch, pair):
-    case = faults.Case(pair, pair.objects, (), (), "night", "drawn")
-    monkeypatch.setattr(faults, "cases", lambda *_: iter([case]))
+@pytest.fixture
+def case(pair):
+    return Case(pair, pair.objects, pair.objects, (), "night", "drawn")
+
+
+@pytest.fixture
+def trials(case):
+    return list(fault_trials.trials_of(case, None))
+
+
+def test_every_name_of_the_contract_comes_out_and_what_was_not_seen_says_so(monkeypatch, trials):
+    monkeypatch.setattr(faults, "collected", lambda *, quick: [t for t in trials if t.fault != "erased"])
     monkeypatch.setattr(faults, "_milliseconds", lambda _: measured("ms_per_image", 30.0, "ms", 40, "at_most", n=1))
+    monkeypatch.setattr(faults, "set_figures", lambda: iter(()))
     figures = {f.name: f for f in faults.run(quick=True)}
     names = {f"recall_{name}" for name in faults.AIMED} | {"fpr", "lost_on_true_night", "not_keep_on_true_night", "ms_per_image"}
     assert names <= set(figures)
@@ -19,6 +33,52 @@ def test_every_name_of_the_contract_comes_out_and_what_was_not_seen_says_so(monk
     assert figures["recall_erased"].why
 
 
+def test_a_trial_keeps_what_a_verdict_needs(trials, tmp_path):
+    """Curves and tables come from stored trials: other thresholds give other verdicts, the same ones the same."""
+    fault_trials.write_trials(tmp_path / "a.jsonl", trials)
+    assert fault_trials.read_trials(tmp_path / "a.jsonl") == trials
+    erased = [t for t in trials if t.fault == "erased" and t.category != "traffic light"]
+    assert erased and all(fault_trials.caught(t) for t in erased)
+    blind = ValidationSettings(least_structure=-1, keep_structure=-1, keep_structure_raw=-1)
+    assert not any(fault_trials.caught(replace(t, item=replace(t.item, shift_px=0.0)), blind) for t in erased)
+
+
+def test_a_stopped_suite_goes_on_from_what_was_kept(monkeypatch, tmp_path, case):
+    monkeypatch.setenv("S2ST_BENCH_KEEP", str(tmp_path))
+    asked: list[str] = []
+
+    def cases(*which):
+        asked.append(str(which))
+        yield case
+
+    monkeypatch.setattr(faults, "street_cases", cases)
+    monkeypatch.setattr(faults, "photo_cases", cases)
+    monkeypatch.setattr(faults, "_detector", lambda: None)
+    monkeypatch.setattr(faults, "QUICK", (1, 0, 1))
+    first = faults.collected(quick=True)
+    assert faults.collected(quick=True) == first
+    assert len(asked) == 2
+
+
+def test_curves_rise_with_their_alarms_and_are_read_at_one_in_twenty(trials):
+    for curve in fault_rates.curves(trials):
+        order = np.argsort(curve.alarms, kind="stable")
+        assert (np.diff(np.maximum.accumulate(curve.recall[order])) >= 0).all()
+        assert curve.at_allowed is None or 0 <= curve.at_allowed[0] <= 1
+    assert "<svg" in fault_rates.draw_curves(fault_rates.curves(trials))
+
+
+def test_streets_with_signals_are_found_without_drawing_them():
+    found = list(signal_streets(4, 0, 3))
+    assert len(found) == 3
+    assert found == sorted(set(found))
+
+
+def test_overlays_of_the_suite_change_the_picture():
+    night = np.zeros((360, 640, 3), np.uint8)
+    assert all((plant(night) != night).any() and not night.any() for plant in fault_sets.OVERLAYS.values())
+
+
 def test_wilsons_interval_holds_the_rate_and_narrows():
-    assert faults.wilson(95, 100) == pytest.approx((0.888, 0.978), abs=1e-3)
-    assert np.diff(faults.wilson(950, 1000))[0] < np.diff(faults.wilson(95, 100))[0]
+    assert fault_rates.wilson(95, 100) == pytest.approx((0.888, 0.978), abs=1e-3)
+    assert np.diff(fault_rates.wilson(950, 1000))[0] < np.diff(fault_rates.wilson(95, 100))[0]
