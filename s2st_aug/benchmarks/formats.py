@@ -9,13 +9,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from s2st_aug.adapters import load_card
 from s2st_aug.benchmarks import exporters, lossless
+from s2st_aug.benchmarks.exporters import Spent, spent
 from s2st_aug.benchmarks.figure import Figure, measured, undecided
 from s2st_aug.export import export_run
 from s2st_aug.export.fakes import write_run
@@ -167,10 +167,7 @@ def export_figures(folder: Path, *, frames: int, rounds: int) -> Iterator[Figure
     turns = [_turn(folder) for _ in range(rounds)]  # in turn, so that both see the same machine
     ratios = sorted(loop.wall / ours.wall for ours, loop in turns)
     ours, loop = (min(sides, key=lambda t: t.wall) for sides in zip(*turns, strict=True))
-    why = (
-        f"median of {rounds} turns; ours {ours.wall:.1f} s with hashing ({ours.cpu:.1f} s of processor time), loop {loop.wall:.1f} s "
-        f"({loop.cpu:.1f} s); {frames} frames of {OBJECTS} objects and as many variants"
-    )
+    why = f"median of {rounds} turns; best: ours with hashing {ours}, loop {loop}; {frames} frames of {OBJECTS} objects, as many variants"
     yield measured("export_vs_loop", ratios[rounds // 2], "ratio", 1, "at_least", n=frames, interval=(ratios[0], ratios[-1]), why=why)
 
 
@@ -181,13 +178,6 @@ def prepare_export(folder: Path, frames: int) -> None:
         write_run(folder / "run", load_card("bdd100k"), folder / "data")
 
 
-class Spent(NamedTuple):
-    """What a piece of work took, of the clock and of the processor, in seconds."""
-
-    wall: float
-    cpu: float
-
-
 def _turn(folder: Path) -> tuple[Spent, Spent]:
     """Both sides once, their files removed again."""
     ours = spent(lambda: export_run(folder / "run", "bdd100k", folder / "ours"))
@@ -195,13 +185,6 @@ def _turn(folder: Path) -> tuple[Spent, Spent]:
     loop = spent(lambda: plain_loop(folder / "data", folder / "run", folder / "loop"))
     shutil.rmtree(folder / "loop")
     return ours, loop
-
-
-def spent(work: Callable[[], Any]) -> Spent:
-    """Wall and processor time of this process for some work."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return Spent(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def plain_loop(root: Path, run: Path, out: Path) -> None:
