@@ -26,21 +26,27 @@ def report(
 ) -> int:
     """One self-contained HTML page, a contact sheet, and a summary."""
     from s2st_aug.report.contact_sheet import write_contact_sheet
+    from s2st_aug.report.evidence import write_evidence
     from s2st_aug.report.html import write_report
     from s2st_aug.report.review_page import write_review_page
     from s2st_aug.report.summary import domain_lines
     from s2st_aug.storage.run_folder import RunFolder
 
     folder = RunFolder(run)
+    evidence = write_evidence(run)
     page = (
         write_review_page(run, out=out_file) if review else write_report(run, out=out_file, references=parse_references(references or []))
     )
     sheet = write_contact_sheet(run)
     lines = domain_lines(folder.read_manifest(), folder.run_json().config.get("domains", ()))
     if json:
-        print_json({"page": str(page), "contact_sheet": str(sheet), "domains": [asdict(line) for line in lines]})
+        sets = {k: v for k, v in asdict(evidence).items() if k != "overlays"}
+        print_json({"page": str(page), "contact_sheet": str(sheet), "domains": [asdict(line) for line in lines], **sets})
     else:
         _tell(run, page, sheet, lines)
+        for domain, found in evidence.common.items():
+            if found:
+                out.print(f"warning: {domain}: {len(found)} places look alike in all variants and not in their sources; see the report")
     return EXIT_OK
 
 

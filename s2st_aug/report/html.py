@@ -17,7 +17,7 @@ import yaml
 from s2st_aug import __version__
 from s2st_aug.arrays import Image
 from s2st_aug.errors import RunFolderError, UsageError
-from s2st_aug.report import kid, plot, ranking, summary
+from s2st_aug.report import evidence, kid, plot, ranking, summary
 from s2st_aug.report.contact_sheet import read_or_none, spread
 from s2st_aug.report.embed import SIZES, data_uri, fitting_size
 from s2st_aug.report.palette import STATUSES, VERDICTS
@@ -87,6 +87,8 @@ def report_context(folder: RunFolder, references: Mapping[str, Path]) -> dict[st
         "worst": _figures(folder, info, table, worst),
         "best": _figures(folder, info, table, best),
         "rule": ranking.RULE,
+        "evidence": evidence.read_evidence(folder),
+        "why": {r["variant_id"]: evidence.overlay_name(r["image"]) for r in _explained(folder, table)},
         "failed": failed.select(["scene_id", "domain", "reasons"]).slice(0, LISTED).to_pylist(),
         "failed_total": len(failed),
         "cost": cost(info, lines),
@@ -191,6 +193,12 @@ def _true_renders(info: RunInfo, domain: str) -> Path | None:
     root = Path(info.dataset_root)
     beside = root.parent / domain
     return beside / "images" if (root.parent / "pairs.parquet").is_file() and beside.is_dir() else None
+
+
+def _explained(folder: RunFolder, table: pa.Table) -> list[Row]:
+    """Rejected rows whose picture lies in the run folder."""
+    rows = table.filter(pc.equal(table["status"], "rejected")).select(["variant_id", "image"]).to_pylist()
+    return [r for r in rows if r["image"] and folder.store.size(evidence.overlay_name(r["image"])) is not None]
 
 
 def _light_rows(table: pa.Table) -> list[Row]:
