@@ -86,10 +86,10 @@ def _state(signal: str | None) -> SignalState | None:
     return next((state for state in STATES if state == signal), None)
 
 
-def photo_cases(photos: int, video: str) -> Iterator[Case]:
+def photo_cases(photos: int, video: str, start: int = 0, stop: int | None = None) -> Iterator[Case]:
     """Photos of one CamVid video against photometric changes of themselves; nothing where the photos are absent."""
     paths = sorted((CAMVID / "images").glob(f"{video}*")) if CAMVID.is_dir() else []
-    for path in paths[:: max(1, len(paths) // photos)][:photos]:
+    for path in paths[:: max(1, len(paths) // photos)][:photos][start:stop]:
         source = read_image(path)
         classes = read_ids(next((CAMVID / "labels").glob(f"{path.stem}.*")))
         objects = tuple(objects_of_masks(classes, CAMVID_CLASSES, least=LEAST_SIDE))

@@ -45,13 +45,14 @@ from s2st_aug.benchmarks.figure import Figure, measured
 from s2st_aug.errors import MissingDependency
 from s2st_aug.validation.detectors import Detector, load_detector
 from s2st_aug.validation.faults import FAULTS
-from s2st_aug.validation.judge import judge
+from s2st_aug.validation.judge import LISTED, judge
 
 __all__ = ["CHOSEN_KEY", "SIZE", "run"]
 AIMED = ("erased", "shift8", "pasted_light", "signal_changed", "identity", "darkened")
 DETECTOR = "street-mini-detector"
-QUICK, FULL = (5, 2, 12), (30, 8, 60)  # streets, further streets for their signals, photos
+QUICK, FULL = (5, 2, 12), (24, 8, 40)  # streets, further streets for their signals, photos
 OBJECTS = 20  # of the timed image
+PHOTOS_A_FILE = 10
 
 
 def run(*, quick: bool) -> Iterator[Figure]:
@@ -76,7 +77,9 @@ def collected(*, quick: bool, key: int = REPORTED_KEY, video: str = REPORTED_VID
         units.append((f"street-{key}-{index:03d}", partial(_all, partial(street_cases, key, index), detector)))
     for index in signal_streets(key, streets, more):
         units.append((f"signals-{key}-{index:03d}", partial(_signals, key, index)))
-    units.append((f"photos-{video}-{photos}", partial(_all, partial(photo_cases, photos, video), detector)))
+    for part in range(0, photos, PHOTOS_A_FILE):
+        some = partial(photo_cases, photos, video, part, part + PHOTOS_A_FILE)
+        units.append((f"photos-{video}-{photos}-{part:03d}", partial(_all, some, detector)))
     return list(chain.from_iterable(_kept(name, compute) for name, compute in units))
 
 
@@ -102,7 +105,7 @@ def _kept(name: str, compute: Callable[[], Iterable[Trial]]) -> list[Trial]:
 def _detector() -> Detector | None:
     """The shipped detector; None without onnxruntime."""
     try:
-        return load_detector(DETECTOR, 0.05)
+        return load_detector(DETECTOR, LISTED * SETTINGS.detector_score)
     except MissingDependency:
         return None
 

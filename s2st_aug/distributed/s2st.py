@@ -19,11 +19,14 @@ from s2st_aug.profiles.store import find_profile
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.translation.cost import estimate
 from s2st_aug.translation.translator import Translator
+from s2st_aug.validation.detectors import load_detector
 from s2st_aug.validation.judge import judge
 
 
 def identify(config: AugmentConfig) -> Identity:
-    """Hashes of the weights and of each domain's profile; raises ModelError, ProfileError or ConfigError."""
+    """Hashes of the weights and of each domain's profile; raises ModelError, ProfileError, MissingDependency or ConfigError."""
+    if config.validation.detector:
+        load_detector(config.validation.detector)  # a wrong path must end the start, not fail every sample
     profiles = _profiles(config)
     cost = estimate(config.method, len(profiles))
     evals = (cost.forward * len(profiles), cost.backward * len(profiles))

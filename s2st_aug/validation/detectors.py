@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -18,7 +19,9 @@ from s2st_aug.records.verdicts import Hallucination
 
 Layout = Literal["yolox", "yolov5", "yolov8"]
 STRIDES = (8, 16, 32)
+SHIPPED = ("street-mini-detector",)  # our own, trained on rendered streets alone
 LEAST_OVERLAP = 0.3  # IoU from which a detection is one that is known already
+INSIDE = 0.6  # share of a detection inside a known box from which it is a part of that one
 COCO_STREET = {0: "person", 1: "bicycle", 2: "car", 3: "motorcycle", 5: "bus", 6: "train", 7: "truck", 9: "traffic light", 11: "stop sign"}
 
 
@@ -115,22 +118,31 @@ def _on_grid(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.concatenate([(boxes[:, :2] + np.concatenate(grids)) * stride, np.exp(boxes[:, 2:]) * stride], 1)
 
 
+def find_detector(name: str) -> Path:
+    """The file of a shipped detector by its name, or the path itself."""
+    if name not in SHIPPED:
+        return Path(name).expanduser()
+    return Path(str(files("s2st_aug").joinpath("weights", name, "detector.onnx")))
+
+
 @lru_cache(maxsize=4)
 def load_detector(path: str, least: float = 0.5) -> Detector:
-    """An ONNX file as a detector, on one thread; raises ModelError on a missing or foreign file, MissingDependency without onnxruntime.
+    """A shipped detector by name, or an ONNX file, on one thread.
 
+    Raises ModelError on a missing or foreign file, MissingDependency without onnxruntime.
     Class names are read from the file's `names` metadata (as the YOLO family writes it), else COCO's street classes are taken.
     """
     try:
         import onnxruntime
     except ImportError as error:
         raise MissingDependency("detectors need onnxruntime: pip install 's2st-aug[detect]'") from error
-    if not Path(path).is_file():
-        raise ModelError(f"no detector at {path}: expected a YOLO- or YOLOX-style ONNX file")
+    file = find_detector(path)
+    if not file.is_file():
+        raise ModelError(f"no detector at {path}: expected {', '.join(SHIPPED)} or a YOLO- or YOLOX-style ONNX file")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelError(f"{path} is no ONNX model that onnxruntime can read: {str(error).splitlines()[0]}") from error
     shape = session.get_inputs()[0].shape
@@ -165,13 +177,19 @@ class TorchvisionDetector:
 
 
 def made_up_objects(detector: Detector, source: Image, variant: Image, objects: Sequence[SceneObject]) -> tuple[Hallucination, ...]:
-    """Boxes in the variant that neither the labels nor the source's own detections have."""
+    """Boxes in the variant that neither the labels nor the source's own detections have, or lie in one that they have."""
     known = [o.bbox for o in objects if o.kind not in ("polyline", "stuff")] + [d.bbox for d in detector.detect(source)]
     return tuple(
         Hallucination(d.bbox, d.category, d.score)
         for d in detector.detect(variant)
-        if not any(overlap(d.bbox, b) >= LEAST_OVERLAP for b in known)
+        if not any(overlap(d.bbox, b) >= LEAST_OVERLAP or _share_inside(d.bbox, b) >= INSIDE for b in known)
     )
+
+
+def _share_inside(a: Box, b: Box) -> float:
+    """The share of a that lies in b."""
+    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    return max(w, 0.0) * max(h, 0.0) / max((a[2] - a[0]) * (a[3] - a[1]), 1e-9)
 
 
 def overlap(a: Box, b: Box) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ TINY, MOVED, VANISHED, DISSOLVED, HIDDEN = "tiny", "moved", "vanished", "dissolv
 AROUND_IS = "around"  # a fact with a number: the structure of what surrounds the object
 AROUND_UNKNOWN = 0.45  # taken where nothing around an object has structure, or an older manifest does not say
 NOTE = "note"  # starts a reason that rejects nothing, such as why a measure is null
+LIGHTS = ("lamp", "signal", "tail_light", "overlay")  # kinds of made-up things that no detector names
 UNMEASURED = (CROWD, FLAT_SOURCE, TINY)
 
 
@@ -129,10 +131,17 @@ def judged_image(objects: Sequence[ObjectVerdict], hallucinations: Sequence[Hall
     ignored = sum(o.verdict == "ignore" for o in measurable)
     if measurable and ignored > s.max_ignored * len(measurable):
         reasons.append(f"ignored: {ignored} of {len(measurable)} measurable objects cannot be judged (at most {s.max_ignored:.0%})")
-    worst = max(hallucinations, key=lambda h: h.score, default=None)
-    if worst and s.max_hallucination is not None and worst.score >= s.max_hallucination:
+    worst = max((h for h in hallucinations if h.score >= _limit(h, s)), key=lambda h: h.score, default=None)
+    if worst:
         reasons.append(f"hallucination: {worst.kind} with score {worst.score:.2f} at {', '.join(f'{v:.0f}' for v in worst.bbox)}")
     return reasons
+
+
+def _limit(made_up: Hallucination, s: ValidationSettings) -> float:
+    """The score from which it rejects an image: lights and detections are scored on scales of their own."""
+    if made_up.kind not in LIGHTS:
+        return s.detector_score
+    return math.inf if s.max_hallucination is None else s.max_hallucination
 
 
 def gated_measures(structure: float | None, structure_raw: float | None, strength: float | None, s: ValidationSettings) -> list[str]:

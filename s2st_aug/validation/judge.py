@@ -25,6 +25,7 @@ from s2st_aug.validation.signals import signal_state
 from s2st_aug.validation.strength import position, strength_between
 from s2st_aug.validation.structure import structures_of
 
+LISTED = 0.5  # of the score that rejects, from which a detection is listed, and known where the source has it
 MOST_DOUBTED = 0.7  # structure from which no setting of keep_structure doubts an object
 SAME_PLACE = 0.6  # of an object's shorter side that it may have moved and still surely be the same one
 SURE_PLACE = 0.6  # structure at another place from which an object surely stands there
@@ -67,7 +68,7 @@ def judge(
 
 
 def _detector(settings: ValidationSettings) -> Detector | None:
-    return load_detector(settings.detector, settings.detector_score) if settings.detector else None
+    return load_detector(settings.detector, LISTED * settings.detector_score) if settings.detector else None
 
 
 def _same_size(*images: np.ndarray) -> None:
