@@ -150,6 +150,36 @@ def test_camvid_masks_become_cityscapes_ids(tmp_path):
     assert {o.category for o in read_objects(card, tmp_path / "city", scenes[0])} == {"sky", "building", "pole"}
 
 
+def test_the_benchmark_s_night_val_has_the_training_set_s_categories_and_real_images_alone(tmp_path):
+    import json
+
+    from pycocotools.coco import COCO
+
+    from s2st_aug.errors import DatasetError, UsageError
+    from s2st_aug.gain.bdd100k import write_night_val
+
+    root = tmp_path / "bdd"
+    make_dataset(root, FakeRun(scenes=3, split="val"))
+    labels = root / "labels/det_20/det_val.json"
+    trained = tmp_path / "instances_train2017.json"
+    trained.write_text(json.dumps({"categories": [{"id": 3, "name": "car"}, {"id": 9, "name": "traffic light"}]}))
+    with pytest.raises(DatasetError, match="no image of val has timeofday night"):
+        write_night_val(root, trained, tmp_path / "night.json")
+    frames = json.loads(labels.read_text())
+    for frame in frames[:2]:
+        frame["attributes"]["timeofday"] = "night"
+    labels.write_text(json.dumps(frames))
+    assert write_night_val(root, trained, tmp_path / "night.json") == 2
+    made = COCO(str(tmp_path / "night.json"))
+    assert {a["category_id"] for a in made.dataset["annotations"]} == {3, 9}
+    assert all((root / image["file_name"]).is_file() for image in made.dataset["images"])
+    box = frames[0]["labels"][0]["box2d"]
+    assert made.dataset["annotations"][0]["bbox"] == [box["x1"], box["y1"], box["x2"] - box["x1"], box["y2"] - box["y1"]]
+    trained.write_text("[]")
+    with pytest.raises(UsageError, match="with categories"):
+        write_night_val(root, trained, tmp_path / "night.json")
+
+
 def test_an_external_trainer_is_run_per_arm_and_key_and_its_failure_is_one_line(tmp_path):
     import sys
 

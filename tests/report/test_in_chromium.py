@@ -12,6 +12,8 @@ import pytest
 
 from s2st_aug.report.html import write_report
 from s2st_aug.report.review_page import write_review_page
+from s2st_aug.review.pull import pull
+from s2st_aug.storage.run_folder import RunFolder
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 pytestmark = pytest.mark.app
@@ -81,4 +83,7 @@ def test_decisions_are_taken_by_keyboard_and_saved_as_the_file_that_pull_reads(r
     assert [d["decision"] for d in saved["decisions"]] == ["reject", "accept", "undo", "ignore"]
     assert [d["object_id"] is None for d in saved["decisions"]] == [True, True, True, False]
     assert all(d["reviewer"] == "ann a" and d["time"].endswith("Z") for d in saved["decisions"])
+    pulled = pull(RunFolder(run), file=Path(download.value.path()))
+    assert (pulled.new, pulled.rejected, pulled.ignored_objects) == (4, 1, 1)
+    assert pull(RunFolder(run), file=Path(download.value.path())).new == 0
     assert tab.said == []
