@@ -38,6 +38,8 @@ def regate(
         after = Counter(folder.read_manifest(["status"])["status"].to_pylist())
         _recount(folder, after)
     _show(before, after, number)
+    seen = f"calibrated on {settings.calibrated_on}" if settings.calibrated_on else "not calibrated on your photos"
+    out.print(f"thresholds: {seen}", markup=False)
     return 0
 
 

@@ -88,6 +88,7 @@ def report_context(folder: RunFolder, references: Mapping[str, Path]) -> dict[st
         "best": _figures(folder, info, table, best),
         "rule": ranking.RULE,
         "evidence": evidence.read_evidence(folder),
+        "calibrated": (info.config.get("validation") or {}).get("calibrated_on"),
         "why": {r["variant_id"]: evidence.overlay_name(r["image"]) for r in _explained(folder, table)},
         "failed": failed.select(["scene_id", "domain", "reasons"]).slice(0, LISTED).to_pylist(),
         "failed_total": len(failed),

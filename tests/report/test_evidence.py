@@ -24,9 +24,10 @@ def test_each_rejected_variant_gets_a_picture_that_shows_why_and_no_other(run):
     assert (np.abs(picture[:360, 640:].astype(int) - (240, 60, 60)).max(-1) < 40).any(), "the lost label is framed in red"
 
 
-def test_the_page_links_the_pictures(run):
+def test_the_page_links_the_pictures_and_says_that_nothing_was_calibrated(run):
     write_evidence(run)
     page = write_report(run).read_text()
+    assert "not calibrated" in page
     assert all(f'href="{r["image"].replace("images/", "overlays/").replace(".png", ".jpg")}"' in page for r in rejected(run))
 
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from s2st_aug.validation.detectors import Detection, FakeDetector
 from s2st_aug.validation.faults import FAULTS, Pair
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.settings import ValidationSettings
@@ -79,3 +80,37 @@ def test_a_fault_that_cannot_strike_says_so(pair):
     assert FAULTS["erased"](pair, None, rng) is None
     everywhere = replace(pair.objects[0], bbox=(0.0, 0.0, 320.0, 240.0))
     assert FAULTS["pasted_light"](replace(pair, objects=(everywhere,)), None, rng) is None
+
+
+@pytest.mark.parametrize("name", sorted(set(FAULTS) - {"identity", "darkened"}))
+def test_a_fault_changes_its_own_place_and_nothing_else(pair, name):
+    item = {"signal_changed": pair.objects[2]}.get(name, pair.objects[0])
+    planted = FAULTS[name](pair, item, np.random.default_rng(0))
+    ys, xs = np.nonzero((planted.variant != pair.variant).any(-1))
+    x1, y1, x2, y2 = planted.box
+    room = 30 if name == "pasted_light" else 26 if name == "signal_changed" else 20
+    assert len(ys) > 30
+    assert xs.min() >= x1 - room and xs.max() <= x2 + room and ys.min() >= y1 - room and ys.max() <= y2 + room
+    assert planted.object_id == (None if name in ("pasted_light", "pasted_car", "duplicated") else item.object_id)
+
+
+@pytest.mark.parametrize("name", ["blurred", "washed_region"])
+def test_what_blurs_or_washes_an_object_out_lowers_its_structure(pair, name):
+    before = judge(pair.source, pair.variant, pair.variant, pair.objects, None, SETTINGS).objects[0].structure
+    _, _, objects = struck(pair, name, "car")
+    assert objects["car"].structure < before - 0.15
+    assert objects["person"].verdict == "keep"
+
+
+def test_a_shift_of_two_pixels_is_measured_though_it_is_within_what_is_allowed(pair):
+    _, _, objects = struck(pair, "shift2", "person")
+    assert 1 < objects["person"].shift_px < SETTINGS.max_shift_px
+
+
+@pytest.mark.parametrize("name", ["pasted_car", "duplicated"])
+def test_a_pasted_object_needs_a_detector_and_is_found_where_it_stands_with_one(pair, name):
+    planted = FAULTS[name](pair, pair.objects[0], np.random.default_rng(1))
+    seen = FakeDetector(lambda image: [Detection(planted.box, "car", 0.9)] if image is planted.variant else [])
+    found = judge(pair.source, planted.variant, planted.variant, pair.objects, None, SETTINGS, detector=seen)
+    assert found.status == "rejected"
+    assert [h.bbox for h in found.hallucinations if h.kind == "car"] == [planted.box]
