@@ -72,7 +72,8 @@ def piece(name: str, folder: Path) -> Result:
     with tempfile.TemporaryDirectory(prefix="s2st-") as work:
         start, cpu = time.perf_counter(), _cpu_seconds()
         result = PIECES[name](Path(work), **needed)
-    result |= {"piece_seconds": time.perf_counter() - start, "piece_cpu_seconds": _cpu_seconds() - cpu, "load": os.getloadavg()[0]}
+    result |= {"piece_seconds": time.perf_counter() - start, "piece_cpu_seconds": _cpu_seconds() - cpu}
+    result |= {"load": os.getloadavg()[0], "niceness": os.getpriority(os.PRIO_PROCESS, 0)}
     folder.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(result, indent=1) + "\n")
     return result
@@ -157,6 +158,7 @@ def _speed(folder: Path, rounds: int) -> Result:
 def _speed_figures(result: Result) -> Iterator[Figure]:
     alone, eight, bare, rounds = (result[k] for k in ("alone", "eight", "bare", "rounds"))
     why = f"waits of {WAIT} s a batch of four 64x64 images; load average {result['load']:.1f} on {os.cpu_count()} cores"
+    why += f", niceness {result['niceness']}"
     yield measured("scaling_8", eight / (8 * alone), "share of linear", 0.95, "at_least", n=32 * rounds, why=why)
     yield measured("time_vs_bare_map_batches", bare / eight, "ratio", 1.05, "at_most", n=32 * rounds, why=why)
     overhead = (1 / alone - WAIT) / 4 * 1000

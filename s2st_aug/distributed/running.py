@@ -21,7 +21,7 @@ from s2st_aug.errors import Stopped
 from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.progress import Progress
 from s2st_aug.storage.run_folder import LOGS, RunFolder
-from s2st_aug.storage.store import LocalStore
+from s2st_aug.storage.store import DISK_FULL, LocalStore
 
 if TYPE_CHECKING:
     from s2st_aug.distributed.augment import Options
@@ -84,6 +84,10 @@ class Running:
                 drain.request("stopped at once")
             except Stopped as stop:
                 drain.request(str(stop))
+            except OSError as error:  # the driver's own log on a full disk
+                if error.errno not in DISK_FULL:
+                    raise
+                drain.request(f"{self._folder.place}: the disk is full")
             finally:
                 watcher.close()
         return drain.why

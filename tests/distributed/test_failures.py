@@ -40,6 +40,19 @@ def identities(run: RunFolder) -> dict:
     return {key: tuple(row[name] for name in IDENTITY) for key, row in rows_of(run).items()}
 
 
+def test_stages_on_a_full_disk_lose_nothing(tiny_disk, tmp_path):
+    place, enlarge = tiny_disk
+    config = make_config(make_dataset(tmp_path / "data", 80))
+    for _ in range(2):  # again, with nothing gained and nothing lost
+        with pytest.raises(Stopped, match="disk is full"):
+            run_here(config, place / "run")
+    enlarge()
+    run = run_here(config, place / "run")
+    assert verify(run).holds
+    assert identities(run) == identities(run_here(config, tmp_path / "calm"))
+
+
+@pytest.mark.slow
 def test_a_full_disk_ends_a_run_in_order_and_room_lets_it_go_on(ray_here, tiny_disk, tmp_path):
     place, enlarge = tiny_disk
     config = make_config(make_dataset(tmp_path / "data", 120), cluster={"actors": [1, 2]})

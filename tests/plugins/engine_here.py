@@ -12,6 +12,7 @@ from s2st_aug.distributed.judge import JudgeStage
 from s2st_aug.distributed.kit import find_kit
 from s2st_aug.distributed.ray_session import Desk
 from s2st_aug.distributed.translate import TranslateStage
+from s2st_aug.errors import Stopped
 from s2st_aug.storage.plan import table_to_batches
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.shards import gather
@@ -27,7 +28,8 @@ def run_here(config, place: Path | str, options: Options = FAKE, batches: slice 
     left = [b for name in ready.pending for b in table_to_batches(pq.read_table(_source(folder, name)))]
     for batch in left[batches]:
         receipt = commit(judge(translate(batch)))
-        assert not receipt.stop, receipt.stop
+        if receipt.stop:
+            raise Stopped(receipt.stop)
         ready.progress.add(receipt.statuses, receipt.reasons, receipt.actor)
     gather(folder)
     for name in list(folder.store.names(".state/pending")):
