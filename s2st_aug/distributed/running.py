@@ -111,7 +111,7 @@ class Running:
         self._progress.add(receipt.statuses, receipt.reasons, receipt.actor)
         self._log({"time": time.time(), **asdict(receipt)})
         _metrics().count(receipt)
-        self._options.watch(self._progress.write("running"))
+        self._options.watch(self._progress.tick())
 
     def _place(self, name: str) -> str:
         store = self._folder.store

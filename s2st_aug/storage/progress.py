@@ -13,6 +13,7 @@ from s2st_aug.storage.run_folder import PROGRESS, RunFolder
 
 State = Literal["running", "finished", "stopped", "failed"]
 RATE_WINDOW = 64  # commits
+WRITE_SECONDS = 0.25  # between two versions of progress.json: each is flushed to disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Progress:
         self._counts = Counter(ok=first.ok, rejected=first.rejected, failed=first.failed)
         self._reasons, self._failures = Counter(first.reasons), Counter(first.failures)
         self._actors: Counter[str] = Counter()
+        self._written = 0.0
 
     def add(self, statuses: list[str], reasons: list[list[str]], actor: str) -> None:
         """One committed batch: the status and reasons of each row."""
@@ -88,8 +90,15 @@ class Progress:
             message=message,
         )
 
+    def tick(self) -> Snapshot:
+        """The state of a run under way; progress.json is replaced where the last time is long enough ago."""
+        if time.monotonic() - self._written < WRITE_SECONDS:
+            return self.snapshot("running")
+        return self.write("running")
+
     def write(self, state: State, message: str = "") -> Snapshot:
         """Replace progress.json."""
+        self._written = time.monotonic()
         snapshot = self.snapshot(state, message)
         write_snapshot(self._run, snapshot)
         return snapshot

@@ -17,7 +17,7 @@ from s2st_aug.errors import RunFolderError, Stopped
 from s2st_aug.storage import lock as locks
 from s2st_aug.storage.lock import RunLock, is_live, read_holder
 from s2st_aug.storage.naming import image_name, safe_part
-from s2st_aug.storage.progress import Progress, Snapshot
+from s2st_aug.storage.progress import Progress, Snapshot, read_snapshot
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.store import LocalStore
 from s2st_aug.storage.uri import mask_uri
@@ -174,6 +174,21 @@ def no_replacing(monkeypatch):
         return real(self, target)
 
     monkeypatch.setattr(Path, "replace", replace)
+
+
+def test_progress_is_flushed_a_few_times_a_second_and_always_at_the_end(tmp_path):
+    run = RunFolder(tmp_path)
+    progress = Progress(run, Snapshot("running", 100, 0, 0, 0, time.time(), time.time(), 0.0))
+    progress.write("running")
+    for _ in range(5):
+        progress.add(["ok"], [[]], "a")
+        assert progress.tick().done <= 5
+    assert read_snapshot(run).done < 5
+    assert progress.write("finished").done == read_snapshot(run).done == 5
+    time.sleep(0.3)
+    progress.add(["ok"], [[]], "a")
+    progress.tick()
+    assert read_snapshot(run).done == 6
 
 
 def test_no_rename_over_a_file_is_needed(tmp_path, no_replacing):
