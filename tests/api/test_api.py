@@ -1,0 +1,84 @@
+"""The library as its README shows it: one photo, many photos, a run; typed, and wrong use is an error of ours."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+import s2st_aug
+from s2st_aug import open_run
+from s2st_aug.errors import ConfigError, ModelError, RunFolderError, S2STError, UnreadableImage, UsageError
+from s2st_aug.review.fakes import FakeRun, make_run
+from s2st_aug.storage.decisions import Decision, to_table
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path / "run", FakeRun(scenes=3, statuses=("ok", "ok", "rejected", "failed")))
+
+
+def test_a_run_gives_its_rows_pictures_and_what_people_decided(run):
+    opened = open_run(run.path)
+    assert (len(opened), opened.domains) == (6, ["night", "rain"])
+    rows = list(opened.rows(domain="night", status="ok"))
+    assert [r["scene_id"] for r in rows] == sorted(r["scene_id"] for r in rows) and rows
+    assert opened.image(rows[0]).shape == opened.source(rows[0]).shape == (72, 128, 3)
+    assert not np.array_equal(opened.image(rows[0]), opened.source(rows[0]))
+    run.append_decisions(to_table([Decision(rows[0]["variant_id"], None, "reject", "ann", datetime(2026, 1, 1, tzinfo=UTC))]))
+    assert {k: d.decision for k, d in opened.decisions().items()} == {(rows[0]["variant_id"], None): "reject"}
+    assert "6 rows" in repr(opened)
+
+
+def test_wrong_use_of_a_run_is_one_line(run, tmp_path):
+    opened = open_run(str(run.path))
+    with pytest.raises(UsageError, match="did you mean 'night'"):
+        list(opened.rows(domain="nihgt"))
+    failed = next(opened.rows(status="failed"))
+    with pytest.raises(RunFolderError, match="has no image"):
+        opened.image(failed)
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        open_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"to": "night", "model": "street-mni"}, ModelError),
+        ({"to": "night", "preset": "quick"}, ConfigError),
+    ],
+)
+def test_wrong_use_of_translate_is_an_error_of_ours(arguments, error):
+    with pytest.raises(error) as caught:
+        s2st_aug.translate(np.zeros((72, 128, 3), np.uint8), **arguments)
+    assert isinstance(caught.value, S2STError) and "\n" not in str(caught.value)
+
+
+def test_a_photo_is_translated_at_its_own_size_and_a_broken_file_comes_back_with_its_error(tmp_path):
+    from s2st_aug.api import translate_files
+    from s2st_aug.images import encode_png
+
+    photo = np.random.default_rng(0).integers(0, 255, (70, 130, 3), np.uint8)
+    (tmp_path / "photo.png").write_bytes(encode_png(photo))
+    one = s2st_aug.translate(tmp_path / "photo.png", "night", preset="draft", rng_key=7)
+    assert one.shape == photo.shape and one.dtype == np.uint8 and one.mean() < photo.mean()
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (found,) = translate_files(None, [tmp_path / "broken.png"], ["night"])
+    assert isinstance(found.error, UnreadableImage) and found.variants == {}
+
+
+@pytest.mark.parametrize("name", [n for n in dir(s2st_aug) if not n.startswith("__")])
+def test_every_public_name_is_typed_and_documented(name):
+    found = getattr(s2st_aug, name)
+    functions = (
+        [found] if inspect.isfunction(found) else [f for n, f in inspect.getmembers(found, inspect.isfunction) if not n.startswith("_")]
+    )
+    assert inspect.getdoc(found) and functions
+    for function in functions:
+        assert inspect.getdoc(function), function
+        annotated = {p.name for p in inspect.signature(function).parameters.values() if p.annotation is not inspect.Parameter.empty}
+        assert annotated == set(inspect.signature(function).parameters) - {"self"}
+        assert "return" in typing.get_type_hints(function) or function.__annotations__.get("return")
