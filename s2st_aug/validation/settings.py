@@ -37,7 +37,7 @@ class ValidationSettings(BaseModel):
     min_strength: float | None = Field(0.25, description="below: unchanged, or merely darkened")
     max_strength: float | None = Field(2.5, description="above: overshoots the target")
     max_tone_explained: float | None = Field(
-        0.985, ge=0, le=1, description="share of the variant's luma that one tone curve of the source explains"
+        0.97, ge=0, le=1, description="share of the variant's luma that one tone curve of the source explains"
     )
     min_contrast: float | None = Field(6.0, ge=0, description="5-95 % range of L*; below: black, or washed out")
     max_ignored: float = Field(0.30, ge=0, le=1, description="share of objects measurable in the source that may come out ignore")
