@@ -11,20 +11,32 @@ from engine_here import rows_of, run_here
 from object_store import s3_server
 
 from s2st_aug.adapters import load_card
-from s2st_aug.distributed.augment import Options
+from s2st_aug.distributed.augment import Options, augment
 from s2st_aug.distributed.dry_run import dry_run
 from s2st_aug.distributed.fake_dataset import make_config, make_dataset
 from s2st_aug.distributed.mirror import Mirror, is_source, mirror_folder
 from s2st_aug.errors import DatasetError
+from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.store import open_store
 from s2st_aug.storage.verify import verify
 
 TIMES = ("seconds", "created_at")
 
 
-@pytest.fixture(params=[0, 9], ids=["calm", "troubled"])
-def address(request, tmp_path, monkeypatch) -> Iterator[str]:
+@pytest.fixture
+def mirrors(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("S2ST_MIRROR", str(tmp_path / "mirrors"))
+
+
+@pytest.fixture
+def address(mirrors) -> Iterator[str]:
+    with s3_server(0) as address:
+        yield address
+
+
+@pytest.fixture(params=[0, 9], ids=["calm", "troubled"])
+def any_address(request, mirrors) -> Iterator[str]:
+    """Troubled: each ninth request is throttled and the tenth's connection dropped."""
     with s3_server(request.param) as address:
         yield address
 
@@ -43,7 +55,8 @@ def blocks(folder: Path) -> int:
     return sum(p.stat().st_blocks for p in folder.rglob("*.png"))
 
 
-def test_a_run_over_a_store_gives_the_rows_of_a_local_one(address, tmp_path):
+def test_a_run_over_a_store_gives_the_rows_of_a_local_one(any_address, tmp_path):
+    address = any_address
     root = make_dataset(tmp_path / "data", 4)
     local = run_here(make_config(root, cluster={"batch_size": 2}), tmp_path / "local")
     uri = upload(root, address)
@@ -56,6 +69,23 @@ def test_a_run_over_a_store_gives_the_rows_of_a_local_one(address, tmp_path):
     assert blocks(mirror_folder(uri)) == 0  # images do not stay on a worker's disk
     kept = b"".join(run.store.read(n) for n in run.store.names("")) + b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     assert b"pa55word" not in kept
+
+
+@pytest.mark.slow
+def test_ray_reads_and_writes_a_store(ray_here, mirrors, tmp_path):
+    """Plan, images, rows, lock and books on a store that is in trouble; `ray_here` began before the mirrors' folder was set."""
+    with s3_server(9) as address:
+        root = make_dataset(tmp_path / "data", 4)
+        uri = upload(root, address)
+        config = make_config(uri, dataset={"format": "bdd100k", "root": uri}, cluster={"batch_size": 2})
+        summary = augment(config, address.format("run"), Options(kit="fake"))
+        assert (summary.exit_code, summary.snapshot.ok) == (0, 8)
+        assert "pa55word" not in summary.run
+        run = RunFolder(address.format("run"))
+        assert verify(run).holds
+        assert without_times(rows_of(run)) == without_times(
+            rows_of(run_here(make_config(root, cluster={"batch_size": 2}), tmp_path / "local"))
+        )
 
 
 def test_changed_and_new_objects_are_seen(address, tmp_path):
@@ -79,9 +109,8 @@ def test_a_dry_run_sees_a_store(address, tmp_path):
     assert estimate.bytes_needed > 0
 
 
-def test_an_empty_address_is_one_clear_error(tmp_path, monkeypatch):
-    monkeypatch.setenv("S2ST_MIRROR", str(tmp_path))
-    with s3_server(0) as address, pytest.raises(DatasetError, match=r"s3://\*\*\*@bucket/none.*no file is there"):
+def test_an_empty_address_is_one_clear_error(address):
+    with pytest.raises(DatasetError, match=r"s3://\*\*\*@bucket/none.*no file is there"):
         Mirror(address.format("none")).plant(load_card("bdd100k"))
 
 
