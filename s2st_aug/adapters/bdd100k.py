@@ -15,7 +15,8 @@ from typing import Any
 from s2st_aug.adapters import bdd100k_masks
 from s2st_aug.adapters.bdd100k_labels import objects_of
 from s2st_aug.adapters.cards import Card, LabelTree
-from s2st_aug.adapters.json_stream import ARRAY, TOO_DEEP, Element, parse_record, read_span, stream
+from s2st_aug.adapters.json_stream import ARRAY, RECORD_LIMIT, TOO_DEEP, Element, parse_record, read_span, stream
+from s2st_aug.adapters.label_images import within
 from s2st_aug.adapters.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of, unique, unique_ids
 from s2st_aug.adapters.references import join_reference, split_reference
 from s2st_aug.adapters.tree import FilesByStem, file_key, files_of, tree_of
@@ -52,7 +53,7 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
 
 def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:
     """Every label of one scene; parses one record and the scene's own masks. Raises LabelError for a bad record."""
-    return unique_ids(item for found in _by_reference(card, root, scene) for item in found)
+    return unique_ids(within((item for found in _by_reference(card, root, scene) for item in found), scene.image))
 
 
 def label_counts(card: Card, root: Path, scene: Scene) -> list[int]:
@@ -118,6 +119,8 @@ def _attributes(value: dict[str, Any]) -> dict[str, str]:
 
 def _whole_file(root: Path, file: str) -> Iterator[Frame]:
     try:
+        if (root / file).stat().st_size > RECORD_LIMIT:
+            raise DatasetError(f"{file}: one record is larger than {RECORD_LIMIT >> 20} MiB")
         data = (root / file).read_bytes()
         value = parse_record(data, file)
     except (OSError, LabelError) as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from s2st_aug.adapters.label_images import within
 from s2st_aug.arrays import Box
 from s2st_aug.errors import LabelError
 from s2st_aug.records.scene import SceneObject, SignalState
@@ -30,7 +31,7 @@ def objects_of(record: Any, where: str, prefix: str = "") -> list[SceneObject]:
     if not isinstance(record, dict):
         raise LabelError(f"{where}: expected a frame (an object), found {type(record).__name__}")
     labels = _labels(record, where)
-    return [_object(label, f"{where}, label {index}", prefix, index) for index, label in enumerate(labels)]
+    return list(within((_object(label, f"{where}, label {index}", prefix, index) for index, label in enumerate(labels)), where))
 
 
 def _labels(record: dict[str, Any], where: str) -> list[Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from s2st_aug.adapters.bdd100k_labels import mask_box
-from s2st_aug.adapters.label_images import read_label_image
+from s2st_aug.adapters.label_images import read_label_image, within
 from s2st_aug.errors import LabelError
 from s2st_aug.records.scene import ObjectKind, SceneObject
 
@@ -29,15 +30,15 @@ DRIVABLE = ("direct", "alternative", "background")
 
 def read(path: Path, kind: str, name: str) -> list[SceneObject]:
     """The objects of one mask file; raises LabelError for a file that is not what its kind says."""
-    return READERS[kind](path, name)
+    return list(within(READERS[kind](path, name), str(path)))
 
 
-def _bitmask(path: Path, name: str, categories: tuple[str, ...], things_from: int) -> list[SceneObject]:
+def _bitmask(path: Path, name: str, categories: tuple[str, ...], things_from: int) -> Iterator[SceneObject]:
     pixels = read_label_image(path)
     if pixels.ndim != 3 or pixels.shape[2] != 4 or pixels.dtype != np.uint8:
         raise LabelError(f"{path}: expected an RGBA bitmask, found shape {pixels.shape} of {pixels.dtype}")
     codes = pixels.view(np.uint32)[..., 0]  # little endian: R | G<<8 | B<<16 | A<<24
-    return [_instance(codes == code, int(code), name, categories, things_from) for code in np.unique(codes) if int(code) & 0xFF]
+    return (_instance(codes == code, int(code), name, categories, things_from) for code in np.unique(codes) if int(code) & 0xFF)
 
 
 def _instance(mask: np.ndarray, code: int, name: str, categories: tuple[str, ...], things_from: int) -> SceneObject:
@@ -59,9 +60,9 @@ def _named(names: tuple[str, ...], number: int) -> str:
     return names[number] if number < len(names) else f"class {number}"
 
 
-def _classes(path: Path, name: str, categories: tuple[str, ...], left_out: frozenset[int]) -> list[SceneObject]:
+def _classes(path: Path, name: str, categories: tuple[str, ...], left_out: frozenset[int]) -> Iterator[SceneObject]:
     ids = _ids(path)
-    return [_class(ids == n, "stuff", name, _named(categories, int(n))) for n in np.unique(ids) if int(n) not in left_out]
+    return (_class(ids == n, "stuff", name, _named(categories, int(n))) for n in np.unique(ids) if int(n) not in left_out)
 
 
 def _class(mask: np.ndarray, kind: ObjectKind, name: str, category: str) -> SceneObject:
@@ -75,12 +76,12 @@ def _ids(path: Path) -> np.ndarray:
     return pixels
 
 
-def _lanes(path: Path, name: str) -> list[SceneObject]:
+def _lanes(path: Path, name: str) -> Iterator[SceneObject]:
     """Lane masks: bits 0-2 the kind, bit 3 set means background."""
     ids = _ids(path)
     lane = (ids & 8) == 0
     kinds = ids & 7
-    return [_class(lane & (kinds == n), "stuff", name, LANES[n]) for n in range(8) if (lane & (kinds == n)).any()]
+    return (_class(lane & (kinds == n), "stuff", name, LANES[n]) for n in range(8) if (lane & (kinds == n)).any())
 
 
 READERS = {

@@ -16,7 +16,7 @@ from s2st_aug.adapters.bdd100k_labels import mask_box, outline_box, vertex
 from s2st_aug.adapters.cards import Card
 from s2st_aug.adapters.cityscapes_labels import BY_ID, NOT_JUDGED, SINGLE, known
 from s2st_aug.adapters.json_stream import parse_record, read_span
-from s2st_aug.adapters.label_images import read_label_image
+from s2st_aug.adapters.label_images import read_label_image, within
 from s2st_aug.adapters.names import IMAGE_SUFFIXES, list_files, safe_name, unique_ids
 from s2st_aug.adapters.tree import FilesByStem, file_key, tree_of
 from s2st_aug.errors import LabelError
@@ -65,7 +65,7 @@ def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...
     kind = _kind(card, scene.split, scene.label_file)
     if kind == "polygons":
         return unique_ids(_polygons(parse_record(data, scene.label_file), scene.label_file))
-    return tuple(_instances(path) if kind == "instance_ids" else _classes(path))
+    return tuple(within(_instances(path) if kind == "instance_ids" else _classes(path), scene.label_file))
 
 
 def _polygons(record: Any, where: str) -> list[SceneObject]:
@@ -98,10 +98,10 @@ def _outline(item: Any, where: str) -> tuple[np.ndarray, str]:
     return np.asarray([vertex(point, where) for point in item["polygon"]], dtype=np.float64), str(item.get("label", ""))
 
 
-def _instances(path: Path) -> list[SceneObject]:
+def _instances(path: Path) -> Iterator[SceneObject]:
     """Ids of 1000 and more are instances (class * 1000 + n); a class with instances under 1000 is a group."""
     ids = _ids(path)
-    return [item for code in np.unique(ids) if (item := _by_code(ids == code, int(code)))]
+    return (item for code in np.unique(ids) if (item := _by_code(ids == code, int(code))))
 
 
 def _by_code(mask: np.ndarray, code: int) -> SceneObject | None:
@@ -112,10 +112,10 @@ def _by_code(mask: np.ndarray, code: int) -> SceneObject | None:
     return SceneObject(str(code), kind, label.name, mask_box(mask), mask=mask, crowd=label.instances and code < 1000)
 
 
-def _classes(path: Path) -> list[SceneObject]:
+def _classes(path: Path) -> Iterator[SceneObject]:
     ids = _ids(path)
     labels = [BY_ID[int(n)] for n in np.unique(ids) if int(n) in BY_ID]
-    return [_class(ids == label.id, label.name) for label in labels if label.name not in NOT_JUDGED]
+    return (_class(ids == label.id, label.name) for label in labels if label.name not in NOT_JUDGED)
 
 
 def _class(mask: np.ndarray, name: str) -> SceneObject:

@@ -7,7 +7,7 @@ A scene's own record is its entry in `images`. Its extra files are records too, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from s2st_aug.adapters.bdd100k_labels import decode_rle, mask_box, number, outline_box
 from s2st_aug.adapters.cards import Card, LabelTree
 from s2st_aug.adapters.json_stream import ARRAY, Element, parse_record, read_span, stream
-from s2st_aug.adapters.label_images import read_label_image
+from s2st_aug.adapters.label_images import read_label_image, within
 from s2st_aug.adapters.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of, unique, unique_ids
 from s2st_aug.adapters.references import join_reference, split_reference
 from s2st_aug.adapters.tree import files_of, tree_of
@@ -126,7 +126,11 @@ def _span_key(path: Path, bounds: list[int]) -> LabelKey | None:
 
 def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:
     """Every annotation of one image. Raises LabelError for a record that is none."""
-    found: list[SceneObject] = []
+    return unique_ids(within(_annotations(card, root, scene), scene.image))
+
+
+def _annotations(card: Card, root: Path, scene: Scene) -> Iterator[SceneObject]:
+    """In the order of the references; the first to a file is to its categories."""
     categories: dict[int, dict[str, Any]] = {}
     file = ""
     for reference in scene.extra_files:
@@ -138,8 +142,7 @@ def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...
             file, categories = path, _categories(root / path, str(key), where)
             continue
         record = parse_record(read_span(root / path, key), where)
-        found += _objects(record, where, _Context(card, root, scene, categories, tree_of(path, scene.split, card.labels)))
-    return unique_ids(found)
+        yield from _objects(record, where, _Context(card, root, scene, categories, tree_of(path, scene.split, card.labels)))
 
 
 @lru_cache(maxsize=32)
@@ -166,7 +169,7 @@ class _Context:
         return isinstance(category, int) and self.categories.get(category, {}).get("isthing") == 0
 
 
-def _objects(record: Any, where: str, context: _Context) -> list[SceneObject]:
+def _objects(record: Any, where: str, context: _Context) -> Iterable[SceneObject]:
     if not isinstance(record, dict):
         raise LabelError(f"{where}: expected an annotation (an object), found {type(record).__name__}")
     if context.tree is not None and context.tree.kind == "panoptic":
@@ -207,7 +210,7 @@ def _outlines(segmentation: Any, where: str) -> tuple[np.ndarray, ...]:
     return tuple(np.asarray([number(v, where) for v in part]).reshape(-1, 2) for part in segmentation)
 
 
-def _segments(record: dict[str, Any], where: str, context: _Context) -> list[SceneObject]:
+def _segments(record: dict[str, Any], where: str, context: _Context) -> Iterator[SceneObject]:
     segments = record.get("segments_info")
     tree = context.tree
     if not isinstance(segments, list) or tree is None or not all(isinstance(s, dict) and isinstance(s.get("id"), int) for s in segments):
@@ -217,7 +220,7 @@ def _segments(record: dict[str, Any], where: str, context: _Context) -> list[Sce
     if pixels.ndim != 3:
         raise LabelError(f"{where}: expected an RGB panoptic image, found shape {pixels.shape}")
     codes = pixels[..., 0].astype(np.uint32) + (pixels[..., 1].astype(np.uint32) << 8) + (pixels[..., 2].astype(np.uint32) << 16)
-    return [_segment(segment, codes == segment["id"], context) for segment in segments]
+    return (_segment(segment, codes == segment["id"], context) for segment in segments)
 
 
 def _segment(segment: dict[str, Any], mask: np.ndarray, context: _Context) -> SceneObject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,13 +37,13 @@ def mean_luma(path: Path) -> float:
     from s2st_aug.images import MAX_PIXELS
 
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(path.read_bytes())) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImage(f"{path}: {image.width}x{image.height} is more than {MAX_PIXELS} pixels")
             image.draft("L", (_SIDE, _SIDE))
             image.thumbnail((_SIDE, _SIDE))
             return float(np.asarray(image.convert("L")).mean())
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError) as error:
         raise UnreadableImage(f"{path}: not a readable image ({str(error).splitlines()[0] if str(error) else 'damaged'})") from None
 
 

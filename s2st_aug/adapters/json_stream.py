@@ -144,7 +144,7 @@ class _Window:
             return None
         start, text = self.base + self.pos, self.text[place.start : place.end]
         self.pos = place.end
-        return Element(array, start, text, value if rest.isascii() else self._as_utf8(rest, start, value))
+        return Element(array, start, text, value if rest.isascii() else self._as_utf8(rest, start))
 
     def _grow(self) -> None:
         rest = len(self.text) - self.pos
@@ -166,11 +166,12 @@ class _Window:
             return None
         start, text = self.base + self.pos, self.text[self.pos : end]
         self.pos = end
-        return Element(array, start, text, value if text.isascii() else self._as_utf8(text, start, value))
+        if value is not TOO_DEEP and not text.isascii():
+            value = None  # its memory first
+            value = self._as_utf8(text, start)
+        return Element(array, start, text, value)
 
-    def _as_utf8(self, text: str, start: int, value: Any) -> Any:
-        if value is TOO_DEEP:
-            return value
+    def _as_utf8(self, text: str, start: int) -> Any:
         try:
             return loads(text.encode("latin-1").decode("utf-8"))
         except UnicodeDecodeError as error:

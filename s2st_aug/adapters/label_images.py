@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from s2st_aug.adapters.run_lengths import PIXEL_LIMIT
 from s2st_aug.errors import LabelError
+from s2st_aug.records.scene import SceneObject
 
 _ORIENTATION = 0x0112
+IMAGE_BYTES = 128 << 20
+"""of a label image, decoded: 7680x4320 RGBA fits"""
+MASK_BYTES = 512 << 20
+"""of all masks of a scene"""
+_BYTES = {"1": 1, "L": 1, "P": 1, "LA": 2, "I;16": 2, "I;16B": 2}
 
 
 def read_label_image(path: Path) -> np.ndarray:
@@ -23,14 +29,31 @@ def read_label_image(path: Path) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            with Image.open(path) as image:
-                if image.width * image.height > PIXEL_LIMIT:
-                    raise LabelError(f"{path}: {image.width}x{image.height} is larger than {PIXEL_LIMIT} pixels")
+            with Image.open(io.BytesIO(_bytes(path))) as image:  # of a file, Pillow takes the memory that a chunk claims to need
+                size = image.width * image.height * _BYTES.get(image.mode, 4)
+                if size > IMAGE_BYTES:
+                    raise LabelError(f"{path}: {image.width}x{image.height} ({image.mode}) is larger than {IMAGE_BYTES >> 20} MiB")
                 return np.array(image)
         except LabelError:
             raise
-        except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
             raise LabelError(f"{path}: cannot be read as an image: {' '.join(str(error).split())[:120]}") from None
+
+
+def _bytes(path: Path) -> bytes:
+    if path.stat().st_size > IMAGE_BYTES:
+        raise LabelError(f"{path}: a file of more than {IMAGE_BYTES >> 20} MiB")
+    return path.read_bytes()
+
+
+def within(objects: Iterable[SceneObject], where: str) -> Iterator[SceneObject]:
+    """The objects, as long as their masks fit the memory that a scene may take; raises LabelError at the first that does not."""
+    taken = 0
+    for item in objects:
+        taken += 0 if item.mask is None else item.mask.nbytes
+        if taken > MASK_BYTES:
+            raise LabelError(f"{where}: its masks take more than {MASK_BYTES >> 20} MiB")
+        yield item
 
 
 def upright_size(path: Path) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from s2st_aug.errors import LabelError
 
-PIXEL_LIMIT = 100_000_000
+PIXEL_LIMIT = 40_000_000  # 7680x4320 fits
 
 
 def decode(rle: Any, where: str) -> np.ndarray:

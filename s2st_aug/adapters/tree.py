@@ -51,12 +51,13 @@ def _matches(path: str, prefix: str, star: str, suffix: str) -> bool:
 
 
 def file_key(path: Path) -> LabelKey:
-    """The key of a label file that holds one scene: all of its bytes."""
+    """The key of a label file that holds one scene: all of its bytes, whose memory is not taken."""
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return LabelKey(0, file.tell(), digest)
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from None
-    return LabelKey(0, len(data), hashlib.sha256(data).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)

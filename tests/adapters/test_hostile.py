@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 import time
+import tracemalloc
 import zlib
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from s2st_aug.adapters import json_stream, load_card, read_objects, read_scenes
+from s2st_aug.adapters import json_stream, label_images, load_card, read_objects, read_scenes
+from s2st_aug.adapters.daylight import mean_luma
 from s2st_aug.adapters.fakes import VARIETIES
 from s2st_aug.adapters.json_skim import outline
 from s2st_aug.adapters.label_images import read_label_image, stored_size
 from s2st_aug.adapters.run_lengths import decode
 from s2st_aug.benchmarks.fuzz import fuzz
-from s2st_aug.errors import DatasetError, LabelError
+from s2st_aug.errors import DatasetError, LabelError, UnreadableImage
 
 VALUES = st.recursive(
     st.none() | st.integers() | st.text('{}[]"\\,:aé ') | st.floats(allow_nan=True),
@@ -119,6 +122,45 @@ def test_decompression_bombs_are_refused_by_size(tmp_path):
         read_label_image(path)
     with pytest.raises(LabelError, match="cannot be read"):
         read_label_image(tmp_path / "none.png")
+
+
+def test_a_chunk_that_claims_gigabytes_takes_none(tmp_path):
+    """Found by fuzzing: of a file, Pillow reads as many bytes as the length of a PNG's chunk says."""
+    path = tmp_path / "a.png"
+    whole = png_of(8, 8)
+    at = whole.index(b"IDAT") - 4
+    path.write_bytes(whole[:at] + struct.pack(">I", 0x7FFFFFFF) + whole[at + 4 :])
+    for read in (read_label_image, mean_luma):
+        tracemalloc.start()
+        try:
+            with contextlib.suppress(LabelError, UnreadableImage):
+                read(path)
+            assert tracemalloc.get_traced_memory()[1] < 64 << 20
+        finally:
+            tracemalloc.stop()
+
+
+def test_masks_that_do_not_fit_into_memory_together_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(label_images, "MASK_BYTES", 10_000)
+    rle = {"counts": [0, 1, 4095], "size": [64, 64]}
+    record = [{"name": "a.jpg", "labels": [{"id": str(i), "category": "car", "rle": rle} for i in range(3)]}]
+    path = tmp_path / "labels/det_20/det_train.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(record))
+    (scene,) = read_scenes(load_card("bdd100k"), tmp_path, "train")
+    with pytest.raises(LabelError, match="masks take more than"):
+        read_objects(load_card("bdd100k"), tmp_path, scene)
+
+
+@pytest.mark.parametrize("name", ["bdd100k-10k", "cityscapes-ids", "coco-segments", "bdd100k-seg-track"])
+def test_every_reader_of_masks_keeps_to_that_limit(tmp_path, monkeypatch, name):
+    VARIETIES[name].write(tmp_path)
+    card = load_card(VARIETIES[name].card)
+    scene = next(iter(read_scenes(card, tmp_path, VARIETIES[name].split)))
+    assert any(o.mask is not None for o in read_objects(card, tmp_path, scene))
+    monkeypatch.setattr(label_images, "MASK_BYTES", 1)
+    with pytest.raises(LabelError, match="masks take more than"):
+        read_objects(card, tmp_path, scene)
 
 
 def test_one_record_larger_than_the_limit_is_refused(tmp_path, monkeypatch):
