@@ -25,9 +25,9 @@ class MethodSettings(BaseModel):
     steps: int = Field(16, ge=2, le=1000, description="DDIM steps, the same number both ways")
     solver: Literal["ddim", "dpm2m"] = Field("ddim", description="dpm2m: second order multistep, no more evaluations a step")
     inversion_refinements: int = Field(0, ge=0, le=10, description="fixed-point passes more for each inversion step")
-    guidance: float = Field(2.0, ge=1.0, le=20.0, description="classifier-free guidance towards the target prompt")
+    guidance: float = Field(4.0, ge=1.0, le=20.0, description="classifier-free guidance towards the target prompt")
     guidance_from: float = Field(0.0, ge=0.0, le=1.0, description="share of the steps before guidance starts")
-    guidance_until: float = Field(0.5, ge=0.0, le=1.0, description="share of the steps after which guidance ends")
+    guidance_until: float = Field(1.0, ge=0.0, le=1.0, description="share of the steps after which guidance ends")
     seed_noise: float = Field(0.0, ge=0.0, le=1.0, description="variety: share of fresh noise in the seed, drawn from the sample's key")
     # seed translation
     st_space: Literal["seed", "x0"] = Field("seed", description="seed: no network; x0: a forward and a backward pass an iteration")
@@ -43,16 +43,16 @@ class MethodSettings(BaseModel):
     to_structure: float = Field(0.3, ge=0, le=100)
     to_appearance: float = Field(4.0, ge=0, le=100)
     to_tolerance: float = Field(0.0, ge=0, description="the loss at which a sample stops; 0: never")
-    to_from: float = Field(0.0, ge=0.0, le=1.0, description="share of the steps before it starts")
+    to_from: float = Field(0.4, ge=0.0, le=1.0, description="share of the steps before it starts")
     # losses
     eta: EtaKind = "profile"
     bands: Bands = Field("both", description="histograms over the whole image, over horizontal bands, or both")
     views: Views = Field("channels", description="histograms of the latent channels (the paper's), of their principal directions, or both")
-    tail: float = Field(0.0, ge=0, lt=0.5, description="outer share of the target's quantiles that is not asked for, at either end")
+    tail: float = Field(0.01, ge=0, lt=0.5, description="outer share of the target's quantiles that is not asked for, at either end")
     label_aware: bool = Field(True, description="use the labels where there are any")
     label_weight: float = Field(3.0, ge=0, le=50, description="how much more structure counts inside of labelled objects")
     # detail at the source's own size
-    detail: float = Field(0.8, ge=0, le=2, description="how much of the source's fine structure is put back; 0: none")
+    detail: float = Field(0.6, ge=0, le=2, description="how much of the source's fine structure is put back; 0: none")
     detail_floor: float = Field(4.0, gt=0, le=64, description="noise floor in grey levels: contrast below it is not put back")
     # arithmetic
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -64,9 +64,9 @@ PRESETS: dict[str, MethodSettings] = {
     "draft": MethodSettings(preset="draft", steps=10, to_iterations=8),
     "standard": MethodSettings(preset="standard"),
     "paper": MethodSettings(
-        preset="paper", steps=50, to_method="null_text", to_rate=0.01, guidance=7.5, guidance_until=1.0, bands="whole", label_aware=False
+        preset="paper", steps=50, to_method="null_text", to_rate=0.01, to_from=0.0, guidance=7.5, bands="whole", tail=0.0, label_aware=False
     ),
-    "reference": MethodSettings(preset="reference", steps=50, guidance_until=1.0),
+    "reference": MethodSettings(preset="reference", steps=50),
 }
 
 
