@@ -32,7 +32,6 @@ class Measures:
     structure: float | None = None
     structure_raw: float | None = None
     visibility: float | None = None
-    source_visibility: float | None = None
     shift_px: float | None = None
     shift_gain: float = 0.0
     near: bool = True
@@ -46,20 +45,18 @@ def measure(item: SceneObject, source: Frame, variant: Frame, raw: Frame, front:
     at = patches.window(item, source.image.shape, front)
     field = _directions(*patches.patch_gradients(source, at))
     inside = field * at.mask[..., None]
-    regions = _core_and_ring(at, item)
-    seen = _visibility(source, at, regions), _visibility(variant, at, regions)
+    seen = _visibility(variant, at, _core_and_ring(at, item))
     norm = _norm(inside)
     if norm <= MIN_WEIGHT * at.mask.sum():
-        return Measures(visibility=seen[1], source_visibility=seen[0])
+        return Measures(visibility=seen)
     moved = variant_directions(*patches.patch_gradients(variant, at))
     before = moved if raw is variant else variant_directions(*patches.patch_gradients(raw, at))
     curve = _curve(inside, moved, at) / norm
     here, shift, gain = _peak(curve, at.scale)
     return Measures(
         structure=here,
-        structure_raw=float((inside * before).sum() / norm),
-        visibility=seen[1],
-        source_visibility=seen[0],
+        structure_raw=here if before is moved else float(np.vdot(inside, before)) / norm,
+        visibility=seen,
         shift_px=shift,
         shift_gain=gain,
         near=shift * at.scale <= NEAR,
@@ -73,7 +70,7 @@ def _directions(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _norm(field: np.ndarray) -> float:
     """Sum of w m / (m + 4) from w (cos, sin): w is capped at 20, where m / (m + 4) is 0.99 and more."""
-    squared = field[..., 0] ** 2 + field[..., 1] ** 2
+    squared = np.einsum("hwc,hwc->hw", field, field)
     return float((squared * np.sqrt(squared) / (squared + HALF)).sum())
 
 
@@ -107,7 +104,7 @@ def _around(field: np.ndarray, moved: np.ndarray, mask: np.ndarray) -> float | N
     """Structure of the window outside the object."""
     outside = field * ~mask[..., None]
     norm = _norm(outside)
-    return float((outside * moved).sum() / norm) if norm > MIN_WEIGHT * mask.size else None
+    return float(np.vdot(outside, moved)) / norm if norm > MIN_WEIGHT * mask.size else None
 
 
 def _visibility(frame: Frame, at: Window, regions: tuple[np.ndarray, np.ndarray]) -> float:
