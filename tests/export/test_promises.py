@@ -111,3 +111,17 @@ def test_links_share_the_file_and_copies_do_not(tmp_path, link):
     pairs = [(tmp_path / "data/images/100k/train/a.png", "a.png"), (run / row["image"], "a__night.png")]
     for original, name in pairs:
         assert original.samefile(tmp_path / "out/images/100k/train" / name) == (link == "hard")
+
+
+def test_every_domain_is_told_in_bdd100ks_own_words_and_the_old_ones_stay(tmp_path):
+    attributes = {"weather": "clear", "timeofday": "daytime", "scene": "highway"}
+    put(tmp_path, "data/labels/det_20/det_train.json", json.dumps([{"name": "a.png", "attributes": attributes, "labels": []}]))
+    image(tmp_path, "data/images/100k/train/a.png")
+    domains = ("night", "dusk", "rain", "fog", "night_rain")
+    write_run(tmp_path / "run", load_card("bdd100k"), tmp_path / "data", domains=domains)
+    export_run(tmp_path / "run", "bdd100k", tmp_path / "out")
+    frames = json.loads((tmp_path / "out/labels/det_20/det_train.json").read_text())
+    told = {f["name"].removesuffix(".png").partition("__")[2]: f["attributes"] for f in frames}
+    night, dusk, rainy, foggy = {"timeofday": "night"}, {"timeofday": "dawn/dusk"}, {"weather": "rainy"}, {"weather": "foggy"}
+    wanted = {"": {}, "night": night, "dusk": dusk, "rain": rainy, "fog": foggy, "night_rain": night | rainy}
+    assert told == {d: attributes | new | {f"{k}_source": attributes[k] for k in new} for d, new in wanted.items()}
