@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -73,7 +74,7 @@ def export_converted(job: Job, target: str) -> None:
         except LabelError as error:
             job.losses.add("scene", f"its label cannot be read: {error}", scene.scene_id)
             continue
-        objects = tuple(_once_each(job, scene, objects))
+        objects = tuple(_once_each(job, scene, objects, target))
         _report_source(job, scene, objects, target)
         if scene.scene_id in job.selection.sources:
             _real(job, writer, scene, objects, size)
@@ -115,12 +116,16 @@ def _report_source(job: Job, scene: Scene, objects: tuple[SceneObject, ...], tar
     job.losses.add("file", "extra label files are read where they hold labels, not copied", scene.scene_id, len(scene.extra_files))
 
 
-def _once_each(job: Job, scene: Scene, objects: tuple[SceneObject, ...]) -> Iterator[SceneObject]:
+def _once_each(job: Job, scene: Scene, objects: tuple[SceneObject, ...], target: str) -> Iterator[SceneObject]:
     """Every thing in one form: where lists, masks and run lengths tell of the same things, the first in the card's order is taken.
 
-    A region of a class of things (semantic masks) is a crowd of them, and left out where the things themselves are told.
+    For Cityscapes it is the one with most outlines. A region of a class of things (semantic masks) is a crowd of them, and left out
+    where the things themselves are told.
     """
     taken: dict[str, str] = {}
+    if target == "cityscapes":
+        outlined = Counter(_source_of(job, scene, o) for o in objects if o.kind in ("polygon", "mask") and _theme(o) == "things")
+        taken |= {"things": outlined.most_common(1)[0][0]} if outlined else {}
     for item in objects:
         theme, source = _theme(item), _source_of(job, scene, item)
         crowd = theme == "regions" and _is_thing_class(job.card, item.category)

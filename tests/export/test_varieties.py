@@ -107,7 +107,8 @@ def is_told(item, losses: list[dict]) -> bool:
     kinds = {what for what, _ in whys}
     by_category = any(what == "category" and repr(item.category) in why for what, why in whys)
     prefix = item.object_id.partition("/")[0]
-    by_form = any(what == "other form" and (why.endswith(f"{prefix} again") or why.endswith(f"in {prefix}")) for what, why in whys)
+    ends = (f"{prefix} again", f"in {prefix}", *(() if "/" in item.object_id else (".json again",)))
+    by_form = any(what == "other form" and why.endswith(ends) for what, why in whys)
     return item.kind in kinds or by_category or by_form or (item.crowd and "ignored label" in kinds)
 
 
@@ -119,6 +120,15 @@ def test_the_same_thing_in_four_forms_goes_out_once(tmp_path, prepared):
     first = [(names[a["category_id"]]["name"], a["iscrowd"]) for a in data["annotations"] if a["image_id"] == 1]
     assert first == [("car", 0), ("traffic light", 0), ("person", 0), ("direct", 0), ("road", 0)]
     assert [c["name"] for c in data["categories"] if not c["isthing"]] == ["road"]
+
+
+def test_cityscapes_gets_the_form_that_has_outlines(tmp_path, prepared):
+    _, _, run = prepared("bdd100k-layers")
+    export_run(run, "cityscapes", tmp_path / "out")
+    labels = json.loads(next((tmp_path / "out/gtFine").rglob("*_polygons.json")).read_text())["objects"]
+    assert [o["label"] for o in labels] == ["road", "car", "person"]
+    told = [loss["why"] for loss in json.loads((tmp_path / "out/loss_report.json").read_text())["losses"] if loss["what"] == "other form"]
+    assert "things are taken from ins_seg, not from labels/det_20/det_train.json again" in told
 
 
 def test_regions_of_things_without_instances_are_crowds(tmp_path, prepared):
