@@ -4,7 +4,7 @@ The translator waits instead of computing (the engine's public fake), so that th
 between the first and the last commit: what starting Ray costs is no part of scaling.
 
 The suite is made of pieces. With `S2ST_PIECES=DIR` each piece's result is kept there as JSON, and a suite that is run again takes
-what it finds: `python -m s2st_aug.benchmarks.cluster piece NAME DIR` makes one of them by itself.
+what it finds: `python -m s2st_aug.benchmarks.cluster piece NAME DIR` makes one of them by itself. With `S2ST_ONLY_KEPT=1` it makes none.
 """
 
 from __future__ import annotations
@@ -52,14 +52,23 @@ Result = dict[str, Any]
 def run(*, quick: bool) -> Iterator[Figure]:
     """Every figure of the suite; `quick`: five kills, fewer batches, a million scenes only where there is time."""
     with tempfile.TemporaryDirectory(prefix="s2st-") as name:
-        folder = Path(os.environ.get("S2ST_PIECES", name))
-        rounds = ["chaos-quick"] if quick else [f"chaos-{i}" for i in range(ROUNDS)]
-        yield from _chaos_figures([piece(name, folder) for name in rounds], 5 if quick else 100)
-        yield from _speed_figures(piece("speed-quick" if quick else "speed", folder))
-        largest = piece("million-quick" if quick else "million", folder)
-        yield from million_figures(largest)
-        yield from memory_figures(piece("memory-quick" if quick else "memory", folder), largest)
-        yield from all_on_figures(piece("all-on-quick" if quick else "all-on", folder))
+        folder, end = Path(os.environ.get("S2ST_PIECES", name)), "-quick" if quick else ""
+        if rounds := _there(folder, *(["chaos-quick"] if quick else [f"chaos-{i}" for i in range(ROUNDS)])):
+            yield from _chaos_figures(rounds, 5 if quick else 100)
+        for speed in _there(folder, f"speed{end}"):
+            yield from _speed_figures(speed)
+        for largest in _there(folder, f"million{end}"):
+            yield from million_figures(largest)
+            for curve in _there(folder, f"memory{end}"):
+                yield from memory_figures(curve, largest)
+        for cost in _there(folder, f"all-on{end}"):
+            yield from all_on_figures(cost)
+
+
+def _there(folder: Path, *names: str) -> list[Result]:
+    """The results of these pieces; with `S2ST_ONLY_KEPT` set, of those alone that were made before."""
+    kept_only = bool(os.environ.get("S2ST_ONLY_KEPT"))
+    return [piece(name, folder) for name in names if not kept_only or (folder / f"{name}.json").is_file()]
 
 
 def piece(name: str, folder: Path) -> Result:
