@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from s2st_aug.benchmarks.fault_rates import SIZES, breakdown, curves, draw_curves, pivot, size_name
+from s2st_aug.benchmarks.fault_rates import SIZES, breakdown, curves, draw_curves, pivot, precision_rows, size_name
 from s2st_aug.benchmarks.faults import collected
 
+PRECISION = (
+    "At the shipped thresholds, without a detector, for one planted fault to each true object or image; false alarms of the same kind."
+)
 MEASURED = Path(__file__).parents[1] / "docs" / "measured"
 
 
@@ -29,10 +32,16 @@ def main() -> None:
     parts = [
         "# Planted faults", "", f"Made by `pipelines/fault_page.py` from the trials of {suite}.",
         "", "## Figures", "", *table, "", "## Curves", "", "![recall against false alarms](faults.svg)", "",
-        *_curve_table(found), "", "## By size", "", "Px of the shorter side. Share found (95 % interval), number planted.", "", *sizes,
+        *_curve_table(found), "", "## Precision", "", PRECISION, "", *_precision_table(trials), "",
+        "## By size", "", "Px of the shorter side. Share found (95 % interval), number planted.", "", *sizes,
         "", "## By class", "", *classes, "", "## By condition", "", *origins, "", "## Notes", notes.rstrip(), "",
     ]  # fmt: skip
     (MEASURED / "faults.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def _precision_table(trials: list) -> list[str]:
+    rows = [f"| {name} | {r:.3f} | {a:.3f} | {p:.3f} | {n} |" for name, r, a, p, n in precision_rows(trials)]
+    return ["| fault | recall | false alarms | precision | n |", "|---|---|---|---|---|", *rows]
 
 
 def _row(f: dict) -> str:
@@ -43,10 +52,13 @@ def _row(f: dict) -> str:
 
 
 def _curve_table(found: list) -> list[str]:
-    lines = ["| fault | threshold moved | recall at no more than 5 % false alarms | at | n |", "|---|---|---|---|---|"]
+    lines = [
+        "| fault | threshold moved | recall at no more than 5 % false alarms | at | area under the curve | n |",
+        "|---|---|---|---|---|---|",
+    ]
     for c in found:
         best = "none keeps to it | " if c.at_allowed is None else "{:.3f} | {:g}".format(*c.at_allowed)
-        lines.append(f"| {c.fault} | `{c.threshold}` | {best} | {c.n} |")
+        lines.append(f"| {c.fault} | `{c.threshold}` | {best} | {c.area:.3f} | {c.n} |")
     return lines
 
 

@@ -29,6 +29,13 @@ class Curve:
     n: int
 
     @property
+    def area(self) -> float:
+        """The area under the curve, its ends joined to (0, 0) and (1, 1)."""
+        order = np.lexsort((self.recall, self.alarms))
+        x, y = np.r_[0.0, self.alarms[order], 1.0], np.r_[0.0, self.recall[order], 1.0]
+        return float(np.trapezoid(y, x))
+
+    @property
     def at_allowed(self) -> tuple[float, float] | None:
         """The best recall at no more than ALLOWED false alarms, and its threshold; None where no threshold keeps to it."""
         fits = np.flatnonzero(self.alarms <= ALLOWED)
@@ -96,6 +103,31 @@ def _scored(name: str, threshold: str, planted: list[float], true: list[float]) 
     steps = np.unique(np.round([*np.linspace(0, 1, 101), *np.linspace(0.9, 1, 101)], 3))
     alarms, recall = (np.array([np.mean(np.array(v) >= s) for s in steps]) for v in (true, planted))
     return Curve(name, threshold, steps, alarms, recall, len(planted))
+
+
+def precision_rows(trials: Sequence[Trial]) -> Iterator[tuple[str, float, float, float, int]]:
+    """(fault, recall, false alarms, precision, planted) at the shipped thresholds, for one planted fault to each true object or image.
+
+    False alarms are the same kind's: true objects not kept, true renders with a made-up light, or true renders rejected.
+    """
+    control = [t for t in trials if t.fault == CONTROL and t.side >= SIZES[1][0]]
+    images = [t for t in control if not t.item and t.origin != "photo"]
+    limit = SETTINGS.max_hallucination or 2.0
+    alarms = {
+        "object": [caught(t) for t in control if t.item],
+        "light": [t.lamp >= limit for t in images],
+        "image": [caught(t) for t in images],
+    }
+    for name in FAULTS:
+        some = (
+            [t for t in trials if t.fault == name and t.side >= SIZES[1][0]]
+            if name not in PASTED
+            else [t for t in trials if t.fault == name]
+        )
+        false = alarms["object" if some and some[0].item else "light" if name in PASTED else "image"]
+        if some and false:
+            recall, alarm = float(np.mean([caught(t) for t in some])), float(np.mean(false))
+            yield name, recall, alarm, recall / max(recall + alarm, 1e-9), len(some)
 
 
 def breakdown(trials: Sequence[Trial], by: Callable[[Trial], str], *, detector: bool = False) -> Iterator[tuple[str, str, int, int]]:

@@ -53,6 +53,7 @@ DETECTOR = "street-mini-detector"
 QUICK, FULL = (5, 2, 12), (20, 8, 40)  # streets, further streets for their signals, photos
 OBJECTS = 20  # of the timed image
 PHOTOS_A_FILE = 10
+SIGNALS_FROM = 500  # number of the first street that is taken for its signals alone
 
 
 def run(*, quick: bool) -> Iterator[Figure]:
@@ -73,13 +74,13 @@ def collected(*, quick: bool, key: int = REPORTED_KEY, video: str = REPORTED_VID
     streets, more, photos = QUICK if quick else FULL
     detector = _detector()
     units: list[tuple[str, Callable[[], Iterable[Trial]]]] = []
-    for index in range(streets):
-        units.append((f"street-{key}-{index:03d}", partial(_all, partial(street_cases, key, index), detector)))
-    for index in signal_streets(key, streets, more):
-        units.append((f"signals-{key}-{index:03d}", partial(_signals, key, index)))
     for part in range(0, photos, PHOTOS_A_FILE):
         some = partial(photo_cases, photos, video, part, part + PHOTOS_A_FILE)
         units.append((f"photos-{video}-{photos}-{part:03d}", partial(_all, some, detector)))
+    for index in signal_streets(key, SIGNALS_FROM, more):
+        units.append((f"signals-{key}-{index:03d}", partial(_signals, key, index)))
+    for index in range(streets):
+        units.append((f"street-{key}-{index:03d}", partial(_all, partial(street_cases, key, index), detector)))
     return list(chain.from_iterable(_kept(name, compute) for name, compute in units))
 
 
