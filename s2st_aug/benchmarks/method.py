@@ -59,9 +59,9 @@ def run(*, quick: bool) -> Iterator[Figure]:
         "overhead_ms_per_variant": overhead,
         "speedup_over_null_text": lambda: speedup(6 if quick else 50),
         "evals_per_variant_draft": evals_per_variant_draft,
-        "render_distance_vs_best_baseline": lambda: distance_vs_baselines(1 if quick else 4),
-        "signal_state_kept": lambda: signal_state_kept(2 if quick else 16),
-        "bf16_psnr_db": lambda: bf16_psnr(1 if quick else 6),
+        "render_distance_vs_best_baseline": lambda: distance_vs_baselines(1 if quick else 3),
+        "signal_state_kept": lambda: signal_state_kept(2 if quick else 10),
+        "bf16_psnr_db": lambda: bf16_psnr(1 if quick else 3),
     }
     for name, measure in measures.items():
         try:
