@@ -73,7 +73,7 @@ def jpeg_class(source: Path) -> dict[str, Any]:
     plain = {"quality": 90, "subsampling": 2}
     try:
         with Image.open(source) as opened:
-            if not isinstance(opened, JpegImagePlugin.JpegImageFile) or opened.mode != "RGB":
+            if not isinstance(opened, JpegImagePlugin.JpegImageFile) or opened.mode != "RGB" or not 1 <= len(opened.quantization) <= 4:
                 return plain
             sampling = JpegImagePlugin.get_sampling(opened)
             progressive = bool(opened.info.get("progressive"))

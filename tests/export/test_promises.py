@@ -14,6 +14,7 @@ from s2st_aug.adapters import load_card, read_objects, read_scenes
 from s2st_aug.errors import UsageError
 from s2st_aug.export import export_run
 from s2st_aug.export.fakes import write_run
+from s2st_aug.export.images import jpeg_class
 from s2st_aug.export.terms import model_terms
 from s2st_aug.storage.run_folder import RunFolder
 
@@ -94,6 +95,16 @@ def test_the_file_type_gives_nothing_away(tmp_path, suffix, save):
             assert JpegImagePlugin.get_sampling(real) == JpegImagePlugin.get_sampling(variant)
             assert real.info.get("progressive") == variant.info.get("progressive")
         assert "synthetic" in str(variant.info.get("Comment", variant.info.get("comment", "")))
+
+
+def test_a_jpeg_without_its_tables_gives_no_settings(tmp_path):
+    """Found by fuzzing: Pillow's encoder takes one to four tables and raises for none."""
+    path = image(tmp_path, "a.jpg")
+    data = path.read_bytes()
+    while (at := data.find(b"\xff\xdb")) > 0:
+        data = data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") :]
+    path.write_bytes(data)
+    assert jpeg_class(path) == {"quality": 90, "subsampling": 2}
 
 
 @pytest.mark.parametrize(("asked", "names"), [("png", {"a.jpg", "a__night.png"}), ("jpeg", {"a.jpg", "a__night.jpg"})])
