@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ CONDITIONS: tuple[tuple[Condition, ...], ...] = (
 )
 BATCH, RATE, FLOOR = 8, 3e-3, 0.03
 SHARD = 20  # streets a file
+LEAST = (0.25, 0.5)  # scores that recall and precision are given at
 MATCH = 0.4  # IoU from which a detection is the object
 
 
@@ -138,21 +138,24 @@ def _load(path: Path) -> Iterator[Example]:
             yield Example(image, boxes, classes, sure, tuple(cut))
 
 
-def measure_detector(path: Path, streets: int, *, least: float = 0.3) -> list[str]:
-    """Recall and precision on held-out streets, a line a condition and class; objects that need not be found count for nothing."""
-    detector = load_detector(str(path), least)
+def measure_detector(path: Path, streets: int) -> list[str]:
+    """Recall and precision on held-out streets as a Markdown table; objects that need not be found count for nothing."""
+    detector = load_detector(str(path), min(LEAST))
     conditions: tuple[Condition, ...] = ("day", "night", "rain")
-    lines = []
-    examples = render_examples(HELD_KEY, range(streets), [conditions])
-    found: dict[tuple[str, str], list[int]] = {}
-    for n, example in enumerate(islice(examples, streets * len(conditions))):
-        for name, counts in scored(detector.detect(example.image), example).items():
-            for key in ((conditions[n % 3], name), (conditions[n % 3], "all")):
-                found[key] = [a + b for a, b in zip(found.get(key, [0, 0, 0]), counts, strict=True)]
-    for (condition, name), (hits, objects, wrong) in sorted(found.items()):
-        lines.append(f"{condition:6} {name:14} recall {hits}/{objects} = {hits / max(objects, 1):.3f}  "
-                     f"precision {hits}/{hits + wrong} = {hits / max(hits + wrong, 1):.3f}")  # fmt: skip
-    return lines
+    found: dict[tuple[str, str, float], list[int]] = {}
+    for n, example in enumerate(render_examples(HELD_KEY, range(streets), [conditions])):
+        seen = detector.detect(example.image)
+        for least in LEAST:
+            for name, counts in scored(tuple(d for d in seen if d.score >= least), example).items():
+                for key in ((conditions[n % 3], name, least), (conditions[n % 3], "all", least)):
+                    found[key] = [a + b for a, b in zip(found.get(key, [0, 0, 0]), counts, strict=True)]
+    rows = [_measured(*key, *counts) for key, counts in sorted(found.items())]
+    return ["| condition | class | score from | recall | precision |", "|---|---|---|---|---|", *rows]
+
+
+def _measured(condition: str, name: str, least: float, hits: int, objects: int, wrong: int) -> str:
+    recall, precision = hits / max(objects, 1), hits / max(hits + wrong, 1)
+    return f"| {condition} | {name} | {least:g} | {recall:.2f} ({hits} of {objects}) | {precision:.2f} ({hits} of {hits + wrong}) |"
 
 
 def scored(found: tuple[Detection, ...], example: Example) -> dict[str, tuple[int, int, int]]:
