@@ -73,7 +73,9 @@ def jpeg_class(source: Path) -> dict[str, Any]:
     plain = {"quality": 90, "subsampling": 2}
     try:
         with Image.open(source) as opened:
-            if not isinstance(opened, JpegImagePlugin.JpegImageFile) or opened.mode != "RGB" or not 1 <= len(opened.quantization) <= 4:
+            if not isinstance(opened, JpegImagePlugin.JpegImageFile) or opened.mode != "RGB":
+                return plain
+            if sorted(opened.quantization) not in ([0], [0, 1], [0, 1, 2], [0, 1, 2, 3]):  # a damaged file; the encoder would raise
                 return plain
             sampling = JpegImagePlugin.get_sampling(opened)
             progressive = bool(opened.info.get("progressive"))
