@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import time
 
@@ -114,7 +115,6 @@ def test_a_person_reviews_in_the_app_and_export_follows(app, page, tmp_path):
     page.keyboard.press("Shift+R")
     eventually(lambda: list(journals(dataset).values()) == [["reject"]])
     eventually(lambda: page.locator("[data-cy=s2st-decision]").inner_text() == "reject")
-    eventually(lambda: "rejected" in page.locator("[data-cy=modal]").inner_text())  # the tag, in the App's own sidebar
     rejected = next(iter(journals(dataset)))
 
     page.keyboard.press("Shift+N")
@@ -130,6 +130,11 @@ def test_a_person_reviews_in_the_app_and_export_follows(app, page, tmp_path):
     undone = eventually(lambda: [v for v, taken in journals(dataset).items() if taken == ["reject", "undo"]])
     page.keyboard.press("Shift+A")
     eventually(lambda: journals(dataset)[undone[0]] == ["reject", "undo", "accept"])
+
+    visit(page, f"{address}?view=decided")  # a saved view; the App's own sidebar and tags
+    eventually(lambda: page.locator("[data-cy=looker]").count() == 2)
+    page.locator("[data-cy=looker]").first.click()
+    eventually(lambda: re.search(r"(accept|reject)\ndecision", page.locator("[data-cy=modal]").inner_text()))
 
     assert (pull(run).new, pull(run).new) == (4, 0)
     by_variant = {(d.variant_id, d.decision): d for d in from_table(run.read_decisions())}
