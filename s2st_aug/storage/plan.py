@@ -14,7 +14,7 @@ from s2st_aug.images import sha256_bytes
 from s2st_aug.records.scene import LabelKey, Scene
 from s2st_aug.storage.run_folder import PLAN, RunFolder, parquet_bytes, read_part
 
-BATCHES_PER_FILE = 20_000
+BATCHES_PER_FILE = 5_000  # what the driver holds at once while it plans
 
 SCENE = pa.struct(
     [
