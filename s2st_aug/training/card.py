@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,11 +105,3 @@ def _points(curve: Curve, width: int, height: int) -> str:
     return " ".join(
         f"{10 + (width - 20) * (x - left) / across:.1f},{height - 10 - (height - 90) * (min(y, high) - low) / up:.1f}" for x, y in curve
     )
-
-
-def read_figures(path: Path) -> list[tuple[str, str, str]]:
-    """Figures from the JSON that `pipelines/benchmark.py` writes, as rows of a card."""
-    rows = json.loads(path.read_text())
-    return [
-        (row["name"], f"{row['value']:.3g} {row['unit']} (n={row['n']})", row.get("why") or "") for row in rows if row["value"] is not None
-    ]
