@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from s2st_aug.arrays import Image, Mask
+from s2st_aug.arrays import Image
 from s2st_aug.records.domains import Condition
 from s2st_aug.scenes.categories import CATEGORIES
 from s2st_aug.scenes.drawing import draw_street
@@ -28,6 +28,9 @@ LEAST_SIDE, LEAST_OWN = 4.0, 0.3  # px of the shorter side, and visible share of
 HIDDEN = 0.5  # of a box that a pasted object may cover before it need not be found
 
 
+Cut = tuple[np.ndarray, np.ndarray, int]  # a whole object to paste: pixels `a b 3`, mask `a b`, class
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
     """One picture; `boxes` n 4 xyxy, `classes` n, `sure` n: whether the object must be found (else it is neither right nor wrong)."""
@@ -36,7 +39,7 @@ class Example:
     boxes: np.ndarray
     classes: np.ndarray
     sure: np.ndarray
-    cuts: tuple[tuple[Image, Mask, int], ...] = ()  # whole objects to paste: pixels, mask, class
+    cuts: tuple[Cut, ...] = ()
 
 
 def render_examples(key: int, streets: Sequence[int], conditions: Sequence[Sequence[Condition]]) -> Iterator[Example]:
@@ -64,7 +67,7 @@ def example_of(image: Image, labels: Labels) -> Example:
     return Example(image, boxes, np.array([c for _, c in found], np.int64), sure, cuts)
 
 
-def with_pasted(example: Example, cuts: Sequence[tuple[Image, Mask, int]], rng: np.random.Generator) -> Example:
+def with_pasted(example: Example, cuts: Sequence[Cut], rng: np.random.Generator) -> Example:
     """The example with whole objects pasted at random places, mirrored and resized at random; what they hide need not be found."""
     image, boxes, classes, sure = example.image.copy(), [*example.boxes], [*example.classes], [*example.sure]
     for n in rng.permutation(len(cuts))[: rng.integers(0, 4)].tolist():
@@ -108,7 +111,7 @@ def worn(example: Example, rng: np.random.Generator) -> Example:
     return Example(image, boxes, example.classes, example.sure)
 
 
-def padded(image: Image) -> Image:
+def padded(image: Image) -> np.ndarray:
     """The picture in a frame of SIZE, grey below."""
     out = np.full((SIZE[1], SIZE[0], 3), PAD, np.uint8)
     out[: image.shape[0], : image.shape[1]] = image

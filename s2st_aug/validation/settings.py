@@ -16,7 +16,7 @@ class ValidationSettings(BaseModel):
     keep_structure: float = Field(0.35, ge=-1, le=0.7, description="at or above: the object is there, whatever became of its surroundings")
     least_structure: float = Field(0.15, ge=-1, le=0.7, description="below: it is not there, whatever became of its surroundings")
     keep_of_around: float = Field(
-        0.55, ge=0, le=1, description="between the two: the share of its surroundings' structure that it must keep"
+        0.5, ge=0, le=1, description="between the two: the share of its surroundings' structure that it must keep"
     )
     lost_of_around: float = Field(0.35, ge=0, le=1, description="a smaller share than this: lost, not merely ignored")
     keep_structure_raw: float = Field(0.10, ge=-1, le=1, description="the same before the detail step, for objects of two latent cells")

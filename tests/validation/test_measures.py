@@ -16,7 +16,7 @@ from s2st_aug.validation.judge import judge
 from s2st_aug.validation.patches import SIDE, frame, in_front, window
 from s2st_aug.validation.render_distance import render_distance
 from s2st_aug.validation.settings import ValidationSettings
-from s2st_aug.validation.signals import signal_state
+from s2st_aug.validation.signals import signal_evidence, signal_state
 
 
 def test_distance_to_the_true_render_is_one_for_nothing_done_and_zero_for_the_truth(pair):
@@ -124,3 +124,13 @@ def test_the_overlay_marks_what_was_lost(pair):
     assert picture.dtype == np.uint8
     assert picture.shape[1] == 1280
     assert (np.abs(picture.astype(int) - (240, 60, 60)).max(-1) < 10).sum() > 100, "the lost light is framed in red"
+
+
+def test_a_pale_lamp_in_rain_is_still_read():
+    image = np.full((120, 80, 3), 120, np.uint8)
+    cv2.rectangle(image, (30, 30), (47, 80), (25, 25, 25), -1)
+    cv2.circle(image, (39, 71), 6, (40, 240, 140), -1)
+    veiled = cv2.addWeighted(image, 0.42, np.full_like(image, 150), 0.58, 0)
+    evidence = signal_evidence(veiled, (30, 30, 48, 81))
+    assert 0.003 < evidence["green"] < 0.01, "below what was asked for until rain's green was found unreadable"
+    assert signal_state(veiled, (30, 30, 48, 81)) == "green"
