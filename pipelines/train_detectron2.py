@@ -47,7 +47,7 @@ def train(annotations: Path, arguments: argparse.Namespace) -> dict[str, float]:
     config = configure(len(json.loads(annotations.read_text())["categories"]), arguments)
     square = T.Resize((arguments.size, arguments.size))
 
-    class Trainer(DefaultTrainer):  # type: ignore[misc]
+    class Trainer(DefaultTrainer):
         @classmethod
         def build_train_loader(cls, cfg: Any) -> Any:
             return build_detection_train_loader(cfg, mapper=DatasetMapper(cfg, is_train=True, augmentations=[square, T.RandomFlip()]))

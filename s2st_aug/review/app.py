@@ -49,7 +49,8 @@ def serve(
         if browser:
             _show(url)
         with contextlib.suppress(KeyboardInterrupt):
-            raise Stopped(f"the App ended by itself (code {server.wait()}); decisions are kept in the database, the same command opens it again")
+            code = server.wait()
+            raise Stopped(f"the App ended by itself (code {code}); decisions are kept in the database, the same command opens it again")
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 from s2st_aug.review.documents import MEASURE_FIELDS, TEXT_FIELDS
 
-VERDICT_COLOURS = {"keep": "#009ed7", "ignore": "#f0b428", "lost": "#e13c00"}  # the report's: told apart by the colour-blind (Okabe and Ito)
+VERDICT_COLOURS = {"keep": "#009ed7", "ignore": "#f0b428", "lost": "#e13c00"}  # the report's, after Okabe and Ito
 INVENTED_COLOUR = "#cc79a7"
 DOMAIN_COLOUR = "#58a6ff"
 TO_REVIEW = "to review: least sure first"
