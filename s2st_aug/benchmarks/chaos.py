@@ -34,7 +34,7 @@ from s2st_aug.storage.shards import list_shards
 Target = Literal["actor", "worker", "raylet", "driver", "drain"]
 KILLS: tuple[Target, ...] = ("actor", "worker", "raylet", "driver")  # by SIGKILL; a drain is asked for by SIGTERM and counted apart
 SPARE_STARTS = 5
-SILENCE_SECONDS = 120.0  # without a commit: the driver hangs, which is counted as a crash
+SILENCE_SECONDS = 240.0  # without a commit: the driver hangs, which is counted as a crash
 TIMES = ["seconds", "created_at"]
 ACTOR, WORKER = "ray::MapWorker(MapBatches(TranslateActor))", "ray::"
 

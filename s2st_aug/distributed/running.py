@@ -100,6 +100,7 @@ class Running:
             for receipt in receipts:
                 if receipt.stop:
                     raise Stopped(receipt.stop)
+                self._ended.append(receipt.key)
                 if not receipt.given_back:
                     self._book(receipt, desk)
                 if drain.requested.is_set() and watcher.all_ended(self._ended):
@@ -107,7 +108,6 @@ class Running:
 
     def _book(self, receipt: Receipt, desk: Any) -> None:
         desk.end.remote([receipt.key])
-        self._ended.append(receipt.key)
         self._progress.add(receipt.statuses, receipt.reasons, receipt.actor)
         self._log({"time": time.time(), **asdict(receipt)})
         _metrics().count(receipt)
@@ -129,7 +129,7 @@ class _Watcher:
         self._thread.start()
 
     def all_ended(self, ended: Collection[str]) -> bool:
-        """True once the drain has begun and every batch that was begun is committed."""
+        """True once the drain has begun and every batch that was begun is committed or given back."""
         return self._begun is not None and self._begun <= set(ended)
 
     def close(self) -> None:
@@ -138,8 +138,6 @@ class _Watcher:
         self._thread.join(timeout=5)
 
     def _watch(self) -> None:
-        import _thread
-
         import ray
 
         while not self._closed.wait(0.1):
@@ -152,7 +150,7 @@ class _Watcher:
         self._begun = set(ray.get(self._desk.drain.remote()))
         if not self._closed.wait(self._seconds):
             log.warning("the drain took more than %.0f s", self._seconds)
-            _thread.interrupt_main()
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # a real one: it wakes a main thread that waits in C
 
 
 class _Metrics:
