@@ -45,6 +45,7 @@ from s2st_aug.benchmarks.figure import Figure, measured
 from s2st_aug.errors import MissingDependency
 from s2st_aug.validation.detectors import Detector, load_detector
 from s2st_aug.validation.faults import FAULTS
+from s2st_aug.validation.gates import decide
 from s2st_aug.validation.judge import LISTED, judge
 
 __all__ = ["CHOSEN_KEY", "SIZE", "run"]
@@ -137,7 +138,7 @@ def _false_alarms(trials: Sequence[Trial]) -> Iterator[Figure]:
     yield rate_figure("fpr_objects_small", small, None, "objects of 10 to 16 px, not in fpr")
     lamps = [t.lamp >= (SETTINGS.max_hallucination or 2.0) for t in images]
     yield rate_figure("fpr_lights", lamps, None, "true renders with a made-up light: what recall_pasted_light costs")
-    verdicts = [t.item.verdict for t in objects if t.origin == "night" and t.item]
+    verdicts = [decide(t.item, SETTINGS, t.width).verdict for t in objects if t.origin == "night" and t.item]
     visible = "objects visible by noise-free contrast"
     yield rate_figure("lost_on_true_night", [v == "lost" for v in verdicts], 0.03, visible)
     yield rate_figure("not_keep_on_true_night", [v != "keep" for v in verdicts], 0.10, visible)
