@@ -13,7 +13,7 @@ STATES: tuple[SignalState, ...] = ("red", "amber", "green")
 HUES = {"red": (335.0, 382.0), "amber": (24.0, 68.0), "green": (90.0, 205.0)}  # degrees; red runs over 360
 PLACE = {"red": 1 / 6, "amber": 1 / 2, "green": 5 / 6}  # of the housing's height
 MIN_SHARE = 0.6  # of the colour evidence that one state must hold
-MIN_EVIDENCE = 0.003  # mean of saturation^2 x value above the housing's own; green in rain shows 0.006 to 0.010, a housing without a lamp less than 0.001
+MIN_EVIDENCE = 0.003  # mean of saturation^2 x value above the housing's own; green in true rain shows 0.006 to 0.010
 
 
 def signal_state(image: Image, box: Box) -> SignalState | None:
