@@ -27,7 +27,7 @@ WAYS: dict[str, dict] = {
     "day seed, guidance 6": {**PLAIN, "guidance": 6.0},
     "translated seed, guidance 1": {**PLAIN, "guidance": 1.0, "st_iterations": 10},
     "translated seed, guidance 3": {**PLAIN, "guidance": 3.0, "st_iterations": 10},
-    "translated seed, TO, guidance 2 (S2ST)": {"label_aware": False},
+    "translated seed, TO: S2ST as it ships": {"label_aware": False},
 }
 """Ways to sample a night from a day photo -> what differs from `standard`."""
 
