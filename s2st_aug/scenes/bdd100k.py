@@ -16,7 +16,6 @@ from s2st_aug.scenes.street import Street
 SIGNAL_LETTER = {"red": "R", "amber": "Y", "green": "G", None: "NA"}
 TRUNCATED, OCCLUDED = 1 << 3, 1 << 2
 SEM = np.array([c.train_id for c in CATEGORIES], np.uint8)
-PAN = np.array([c.pan_id for c in CATEGORIES], np.uint8)
 
 
 class Bdd100kTree:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from s2st_aug.storage.run_folder import FAILED_PART, QUARANTINE, RunFolder, parquet_bytes, read_part
 from s2st_aug.storage.shards import TAKEN, row_keys
-from s2st_aug.storage.verify import Finding, VerifyReport
+from s2st_aug.storage.verify import VerifyReport
 
 MENDED = ("missing", "extra", "torn", "doubled", "foreign", "left")
 
@@ -75,8 +75,3 @@ def _rewrite(run: RunFolder, part: str, rows: pa.Table) -> None:
 def _set_aside(run: RunFolder, name: str, where: str) -> None:
     if run.store.size(name) is not None:
         run.store.move(name, f"{where}/{name}")
-
-
-def is_mendable(finding: Finding) -> bool:
-    """Whether `repair` does something about it."""
-    return finding.kind in MENDED and bool(finding.image or finding.key)

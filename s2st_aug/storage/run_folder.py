@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import uuid
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -127,10 +127,6 @@ class RunFolder:
         if not image.startswith(f"{IMAGES}/") or ".." in Path(image).parts:
             raise RunFolderError(f"{self.place}: the manifest names {image!r}, which is not inside {IMAGES}/")
         return path
-
-    def set_generation(self, generation: int, validation_sha256: str) -> None:
-        """Record a new manifest generation."""
-        self.write_run_json(replace(self.run_json(), generation=generation, validation_sha256=validation_sha256))
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from engine_here import run_here
 
 from s2st_aug.cli import main
 from s2st_aug.distributed.augment import Options, prepare, with_absolute_root
@@ -20,7 +20,7 @@ from s2st_aug.distributed.kit import find_kit
 from s2st_aug.distributed.ray_session import Desk
 from s2st_aug.distributed.translate import TranslateStage
 from s2st_aug.storage.generations import replace_manifest
-from s2st_aug.storage.plan import read_plan, table_to_batches
+from s2st_aug.storage.plan import table_to_batches
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.shards import gather
 
@@ -32,22 +32,6 @@ def call(*words: object) -> int:
     return int(end.value.code or 0)
 
 
-def run_without_ray(config, place: Path, batches: slice = slice(None)) -> RunFolder:
-    """What the engine does, in this process, for some of the batches."""
-    config, folder = with_absolute_root(config), RunFolder(place)
-    ready = prepare(config, folder, Options(kit="fake"), find_kit("fake").identify(config))
-    translate, judge, commit = TranslateStage(ready.orders, Desk()), JudgeStage(ready.orders), CommitStage(ready.orders)
-    for table in read_plan(folder):
-        for batch in table_to_batches(table)[batches]:
-            receipt = commit(judge(translate(batch)))
-            ready.progress.add(receipt.statuses, receipt.reasons, receipt.actor)
-    gather(folder)
-    for name in list(folder.store.names(".state/pending")):
-        folder.store.delete(name)
-    ready.progress.write("finished" if batches == slice(None) else "running")
-    return folder
-
-
 @pytest.fixture
 def config(tmp_path):
     return make_config(make_dataset(tmp_path / "data", 6), cluster={"batch_size": 2})
@@ -55,7 +39,7 @@ def config(tmp_path):
 
 @pytest.fixture
 def run(config, tmp_path) -> RunFolder:
-    return run_without_ray(config, tmp_path / "run")
+    return run_here(config, tmp_path / "run")
 
 
 def test_verify_says_that_every_promise_holds(run, capsys):
@@ -72,7 +56,7 @@ def test_verify_repair_and_resume_mend_a_torn_image(run, config, capsys):
     assert "torn: images/night/train/f000003.png" in capsys.readouterr().err
     assert call("verify", run.place, "--repair") == 3
     assert "11 of 12" in capsys.readouterr().out
-    run_without_ray(config, run.path, slice(0, 0))  # takes up the plan, does nothing
+    run_here(config, run.path, batches=slice(0, 0))  # takes up the plan, does nothing
     ready = prepare(with_absolute_root(config), run, Options(kit="fake"), find_kit("fake").identify(config))
     (left,) = [b for name in ready.pending for b in table_to_batches(pq.read_table(run.path / name))]
     assert sorted(left.todo) == [(), ("night",)]
@@ -88,7 +72,7 @@ def test_verify_of_no_run_folder_is_wrong_usage(tmp_path, capsys):
 
 
 def test_status_reads_the_files_alone(config, tmp_path, capsys):
-    run_without_ray(config, tmp_path / "half", slice(0, 2))
+    run_here(config, tmp_path / "half", batches=slice(0, 2))
     (tmp_path / "data").rename(tmp_path / "gone")
     start = time.perf_counter()
     assert call("status", tmp_path / "half", "--json") == 0
@@ -141,13 +125,13 @@ def test_a_regate_that_is_killed_is_ended_by_the_next_command(run, monkeypatch, 
 
 
 def test_merge_joins_two_halves_of_one_plan(config, tmp_path, capsys):
-    run_without_ray(config, tmp_path / "a", slice(0, 2))
-    run_without_ray(config, tmp_path / "b", slice(1, 3))
+    run_here(config, tmp_path / "a", batches=slice(0, 2))
+    run_here(config, tmp_path / "b", batches=slice(1, 3))
     assert call("merge", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "both") == 0
     assert call("verify", tmp_path / "both") == 0
     assert RunFolder(tmp_path / "both").read_manifest().num_rows == 12
     assert call("merge", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "both") == 2
-    other = run_without_ray(config.model_copy(update={"run": config.run.model_copy(update={"rng_key": 5})}), tmp_path / "c")
+    other = run_here(config.model_copy(update={"run": config.run.model_copy(update={"rng_key": 5})}), tmp_path / "c")
     assert call("merge", tmp_path / "a", other.place, "--out", tmp_path / "d") == 2
     assert "two plans" in capsys.readouterr().err
 
