@@ -58,7 +58,8 @@ def test_the_same_result_for_any_cluster(undisturbed, tmp_path, cluster):
     assert contents(tmp_path / "run") == contents(run)
 
 
-@pytest.mark.parametrize("actors", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.slow
+@pytest.mark.parametrize("actors", [1, 2, 4])
 def test_actors_order_and_a_stop_leave_the_same_images(undisturbed, tmp_path, actors):
     """Logical GPUs, a label file in another order, stopped by TERM after two batches and resumed."""
     root, run = undisturbed

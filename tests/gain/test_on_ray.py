@@ -32,6 +32,7 @@ def run(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_the_command_trains_every_arm_and_writes_tables_and_a_plot(ray, run, tmp_path, capsys):
     from s2st_aug.cli import main
 
