@@ -1,41 +1,41 @@
-"""Answer the paper's open questions on held-out scenes: python pipelines/ablate.py [--question Q]... [--count N] --out FILE.md."""
+"""Answer the paper's open questions on held-out scenes: python pipelines/ablate.py [--question Q]... [--count N] [--preset P].
+
+Cells are kept in docs/measured/ablations.json after each of them, and one that is there with the same settings, weights and count is not
+measured again; ablations.svg is drawn from all of them.
+"""
 
 from __future__ import annotations
 
 import argparse
-import logging
-import platform
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
-from s2st_aug.benchmarks.ablation import QUESTIONS, ablate, as_markdown
+from s2st_aug.benchmarks.ablation import QUESTIONS, ablate, by_question, draw, from_json, to_json
 from s2st_aug.errors import S2STError
 
 
 def main() -> int:
-    """Exit 0 once the tables are written; they are rewritten after every cell."""
+    """Exit 0 once every cell asked for is stored."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--question", action="append", choices=sorted(QUESTIONS), help="default: all")
     parser.add_argument("--count", type=int, default=8, help="streets; each is one variant per domain")
     parser.add_argument("--preset", default="standard")
     parser.add_argument("--model", default="street-mini")
-    parser.add_argument("--out", type=Path, default=Path("docs/measured/ablations.md"))
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    about = (
-        f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {arguments.model}, {arguments.preset}, {arguments.count} held-out streets."
-    )
-    cells = []
+    parser.add_argument("--json", type=Path, default=Path("docs/measured/ablations.json"))
+    asked = parser.parse_args()
+    known = from_json(asked.json.read_text()) if asked.json.is_file() else []
+    cells = by_question(known)
     try:
-        for cell in ablate(arguments.question or list(QUESTIONS), count=arguments.count, preset=arguments.preset, model=arguments.model):
-            cells.append(cell)
-            arguments.out.parent.mkdir(parents=True, exist_ok=True)
-            arguments.out.write_text(as_markdown(cells, about + " Mean and 95 % bootstrap interval. An evaluation is one forward pass."))
+        for question in asked.question or list(QUESTIONS):
+            cells[question] = []
+            for cell in ablate([question], count=asked.count, preset=asked.preset, model=asked.model, known=known):
+                cells[question].append(cell)
+                print(f"{question}, {cell.name}: {len(cell.rows)} variants", flush=True)
+                asked.json.write_text(to_json([c for own in cells.values() for c in own]))
     except S2STError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(f"{len(cells)} cells in {arguments.out}")
+    asked.json.with_suffix(".svg").write_text(draw([c for own in cells.values() for c in own]), encoding="utf-8")
     return 0
 
 

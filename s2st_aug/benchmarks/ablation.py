@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import logging
+import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from s2st_aug.arrays import AnyImage
 from s2st_aug.benchmarks.scenes import HELD_OUT, bootstrap, rendered
+from s2st_aug.benchmarks.svg import svg
+from s2st_aug.config.hashes import hash_of
+from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import Diverged
 from s2st_aug.profiles import find_profile
 from s2st_aug.records.domains import Condition
-from s2st_aug.translation.settings import method_settings
+from s2st_aug.translation.settings import MethodSettings, method_settings
 from s2st_aug.translation.translator import Translator
 from s2st_aug.validation.render_distance import render_distance
 from s2st_aug.validation.strength import strength
 from s2st_aug.validation.structure import structure
 
-log = logging.getLogger(__name__)
+Interval = tuple[float, float, float]  # mean and the ends of its 95 % interval
 FIRST = 5000  # index of the first held-out street: no other suite uses these
 
 QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {
@@ -79,26 +83,30 @@ QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "TO from the start": {"to_from": 0.0},
         "TO from 0.7": {"to_from": 0.7},
     },
-    "null-text": {"null_text": {"to_method": "null_text", "to_iterations": 3, "to_rate": 0.01}},
+    "null-text": {
+        "latents": {},
+        "null-text, 3 iterations": {"to_method": "null_text", "to_iterations": 3, "to_rate": 0.01},
+        "null-text, 10 iterations (the paper's)": {"to_method": "null_text", "to_iterations": 10, "to_rate": 0.01},
+    },
+    "backbones": {"street-mini": {}, "street-photo": {"model": "street-photo"}},
 }
-"""Question -> cell -> what differs from the preset. Null-text is dear: its cell takes fewer iterations, and says so."""
+"""Question -> cell -> what differs from the preset; `model` is another model."""
+
+
+Measures = tuple[float | None, float | None, float | None, float]
+"""One variant's distance to the true render, structure over the true render's own, strength, and network evaluations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One setting's means over (scene, domain), each with its 95 % interval: distance to the truth, structure over the true
-    render's own, strength, evaluations; and what it loses against the question's first setting, paired: the mean rise of distance
-    and fall of structure as shares of the first setting's means."""
+    """One setting, measured on every (street, domain) in the same order as the question's other cells, so that rows are paired."""
 
     question: str
     name: str
-    n: int
-    distance: tuple[float, float, float]
-    structure: tuple[float, float, float]
-    strength: tuple[float, float, float]
-    evaluations: float
-    lost_distance: tuple[float, float, float] = (math.nan,) * 3
-    lost_structure: tuple[float, float, float] = (math.nan,) * 3
+    model: str
+    preset: str
+    settings: str  # hash over every setting and the model's weights
+    rows: list[Measures]
 
 
 def ablate(
@@ -108,33 +116,35 @@ def ablate(
     preset: str = "standard",
     model: str = "street-mini",
     domains: Sequence[Condition] = ("night", "rain"),
-    base: Mapping[str, Any] | None = None,
+    known: Sequence[Cell] = (),
 ) -> Iterator[Cell]:
-    """Every cell of these questions over `count` streets; the same streets in each, so that differences are paired."""
-    loaded = load_model(model)
-    profiles = {str(d): find_profile(d, loaded) for d in domains}
+    """Every cell of these questions over `count` streets, the same in each; a cell that is `known` with these settings is taken over."""
     streets = [rendered(HELD_OUT, FIRST + i, ("day", *domains)) for i in range(count)]
+    stored = {(c.question, c.name, c.settings, len(c.rows)): c for c in known}
     for question in questions:
-        first: list[tuple] = []
         for name, overrides in QUESTIONS[question].items():
-            own = Translator(loaded, profiles, method_settings(preset, {"label_aware": False, **(base or {}), **overrides}))
-            rows = [row for views in streets for row in _measured(own, views, domains)]
-            log.info("%s, %s: %d variants", question, name, len(rows))
-            first = first or rows
-            found = [[r[k] for r in rows if r[k] is not None and math.isfinite(r[k])] for k in range(4)]
-            distance, structure, strength = (_interval(f) for f in found[:3])
-            lost = _lost(rows, first, 0, 1), _lost(rows, first, 1, -1)
-            yield Cell(question, name, len(rows), distance, structure, strength, float(np.mean(found[3])), *lost)
+            changed = {**_BARE, **overrides}
+            loaded = _loaded(changed.pop("model", model))
+            settings = method_settings(preset, changed)
+            identity = hash_of({"method": settings.model_dump(mode="json"), "model": loaded.sha256})
+            again = stored.get((question, name, identity, count * len(domains)))
+            yield again or Cell(question, name, loaded.name, preset, identity, _rows(loaded, settings, streets, domains))
 
 
-def _lost(rows: Sequence[tuple], first: Sequence[tuple], measure: int, sign: int) -> tuple[float, float, float]:
-    """Paired loss of one measure against the first setting, as a share of its mean there."""
-    pairs = [(r[measure], f[measure]) for r, f in zip(rows, first, strict=True) if r[measure] is not None and f[measure] is not None]
-    scale = float(np.mean([f for _, f in pairs])) if pairs else math.nan
-    return _interval([sign * (r - f) / scale for r, f in pairs])
+_BARE = {"label_aware": False}  # true renders are compared as whole images: labels would tell the answer
 
 
-def _measured(own: Translator, views: Mapping[Condition, AnyImage], domains: Sequence[Condition]) -> Iterator[tuple]:
+def _rows(loaded: LatentModel, settings: MethodSettings, streets: Sequence[Mapping], domains: Sequence[Condition]) -> list[Measures]:
+    own = Translator(loaded, {str(d): find_profile(d, loaded) for d in domains}, settings)
+    return [row for views in streets for row in _measured(own, views, domains)]
+
+
+@lru_cache(maxsize=2)
+def _loaded(model: str) -> LatentModel:
+    return load_model(model)
+
+
+def _measured(own: Translator, views: Mapping[Condition, AnyImage], domains: Sequence[Condition]) -> Iterator[Measures]:
     day = views["day"]
     for domain, done in own.translate([day], list(domains))[0].items():
         if isinstance(done, Diverged):
@@ -149,24 +159,80 @@ def _measured(own: Translator, views: Mapping[Condition, AnyImage], domains: Seq
         )
 
 
-def _interval(values: Sequence[float]) -> tuple[float, float, float]:
-    return (float(np.mean(values)), *bootstrap(values)) if values else (math.nan, math.nan, math.nan)
+def mean(cell: Cell, measure: int) -> Interval:
+    """Mean of one of the `Measures` and its 95 % bootstrap interval; NaN where nothing could be measured."""
+    return _interval([row[measure] for row in cell.rows])
 
 
-def as_markdown(cells: Sequence[Cell], about: str) -> str:
-    """The cells as one table for each question."""
-    lines = ["# Ablations", "", about, ""]
-    for question in dict.fromkeys(c.question for c in cells):
-        lines += [
-            f"## {question}",
-            "",
-            "| setting | distance to the true render | structure over the true render's | strength | evaluations | n "
-            "| distance lost | structure lost |",
-            "|---|---|---|---|---|---|---|---|",
-        ]
-        for c in (c for c in cells if c.question == question):
-            parts = [f"{mean:.3f} ({low:.3f} to {high:.3f})" for mean, low, high in (c.distance, c.structure, c.strength)]
-            lost = [f"{100 * mean:+.1f} % (to {100 * high:+.1f} %)" for mean, _, high in (c.lost_distance, c.lost_structure)]
-            lines.append(f"| {c.name} | {' | '.join(parts)} | {c.evaluations:.0f} | {c.n} | {' | '.join(lost)} |")
-        lines.append("")
+def lost(cell: Cell, first: Cell, measure: int) -> Interval:
+    """Paired loss against the first cell as a share of its mean: a rise of distance (0), a fall of structure (1) or strength (2)."""
+    pairs = [(r[measure], f[measure]) for r, f in zip(cell.rows, first.rows, strict=True)]
+    both = [(r, f) for r, f in pairs if r is not None and f is not None]
+    sign = 1 if measure == 0 else -1
+    scale = sign * float(np.mean([f for _, f in both])) if both else math.nan
+    return _interval([(r - f) / scale for r, f in both])
+
+
+def _interval(values: Iterable[float | None]) -> Interval:
+    found = [v for v in values if v is not None and math.isfinite(v)]
+    return (float(np.mean(found)), *bootstrap(found)) if found else (math.nan,) * 3
+
+
+def as_table(cells: Sequence[Cell]) -> str:
+    """One question's cells as a Markdown table; losses are paired with its first row."""
+    first = cells[0]
+    lines = [
+        f"{first.model}, {first.preset}, {len(first.rows)} variants.\n",
+        "| setting | distance to the true render | structure over the true render's | strength | evaluations "
+        "| distance lost | structure lost |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for cell in cells:
+        parts = ["{:.3f} ({:.3f} to {:.3f})".format(*mean(cell, k)) for k in range(3)]
+        losses = ["{:+.1f} % ({:+.1f} to {:+.1f})".format(*(100 * v for v in lost(cell, first, k))) for k in (0, 1)]
+        lines.append(f"| {cell.name} | {' | '.join(parts)} | {mean(cell, 3)[0]:.0f} | {' | '.join(losses)} |")
     return "\n".join(lines)
+
+
+def by_question(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
+    """Cells under their questions, in order."""
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(cell.question, []).append(cell)
+    return found
+
+
+def to_json(cells: Sequence[Cell]) -> str:
+    """Cells as JSON, a row of measures a line's length: what `from_json` reads."""
+    return json.dumps([{**asdict(c), "rows": [[_rounded(v) for v in row] for row in c.rows]} for c in cells], allow_nan=False) + "\n"
+
+
+def from_json(text: str) -> list[Cell]:
+    """What `to_json` wrote."""
+    return [Cell(**{**c, "rows": [tuple(row) for row in c["rows"]]}) for c in json.loads(text)]
+
+
+def _rounded(value: float | None) -> float | None:
+    return round(value, 5) if value is not None and math.isfinite(value) else None
+
+
+def draw(cells: Sequence[Cell]) -> str:
+    """For every question, each setting's paired loss of distance and of structure with its interval, as SVG text."""
+    from matplotlib.figure import Figure
+
+    questions = by_question(cells)
+    figure = Figure(figsize=(9, 1 + 0.25 * sum(2 + len(c) for c in questions.values())))
+    rows = figure.subplots(len(questions), 2, squeeze=False, sharex="col", height_ratios=[2 + len(c) for c in questions.values()])
+    for (question, own), pair in zip(questions.items(), rows, strict=True):
+        for measure, axes in enumerate(pair):
+            found = [lost(cell, own[0], measure) for cell in own]
+            middle, low, high = (100 * np.array(found)).T
+            axes.errorbar(middle, range(len(own)), xerr=(middle - low, high - middle), fmt="o", color="#0072b2", markersize=4, capsize=2)
+            axes.axvline(0, color="black", linewidth=0.8)
+            axes.axvspan(-2, 2, color="#999999", alpha=0.2, linewidth=0)
+            axes.set_yticks(range(len(own)), [c.name for c in own] if measure == 0 else [""] * len(own), fontsize=8)
+            axes.invert_yaxis()
+        pair[0].set_title(question, loc="left", fontsize=9)
+    for axes, words in zip(rows[-1], ("distance lost, %", "structure lost, %"), strict=True):
+        axes.set_xlabel(words)
+    return svg(figure)

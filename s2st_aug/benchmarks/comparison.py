@@ -18,6 +18,7 @@ from s2st_aug.benchmarks import baselines
 from s2st_aug.benchmarks.baselines import Made
 from s2st_aug.benchmarks.controls import CONTROLS, Colours, colours, faded
 from s2st_aug.benchmarks.scenes import HELD_OUT, TARGET_COLOURS, bootstrap, rendered
+from s2st_aug.benchmarks.svg import svg
 from s2st_aug.errors import Diverged
 from s2st_aug.records.domains import Condition
 from s2st_aug.records.profile import DomainProfile
@@ -209,8 +210,6 @@ def as_markdown(found: Sequence[Summary], about: str) -> str:
 
 def draw_pareto(found: Sequence[Summary]) -> str:
     """Structure against distance, one line a method over its knob, as SVG text; lower and further right is better."""
-    import io
-
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5))
@@ -223,6 +222,4 @@ def draw_pareto(found: Sequence[Summary]) -> str:
     axes.set(xlabel="structure over the true render's own", ylabel="distance to the true render (1: doing nothing)")
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None}, bbox_inches="tight")
-    return out.getvalue()
+    return svg(figure)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import torch
 from s2st_aug.arrays import Image
 from s2st_aug.benchmarks.baselines import encode
 from s2st_aug.benchmarks.scenes import HELD_OUT, bootstrap, rendered
+from s2st_aug.benchmarks.svg import svg
 from s2st_aug.diffusion import ddim
 from s2st_aug.diffusion.denoiser import with_context
 from s2st_aug.errors import Diverged
@@ -106,6 +106,4 @@ def draw(means: Sequence[Means], expected: float) -> str:
     axes.plot(ends, expected * ends, color="black", linewidth=1, label=f"sqrt(abar_T) = {expected:.3f}")
     axes.set(xlabel="mean of a latent channel", ylabel="mean of the same channel of its seed")
     axes.legend(fontsize=8)
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None}, bbox_inches="tight")
-    return out.getvalue()
+    return svg(figure)

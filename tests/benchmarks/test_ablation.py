@@ -7,33 +7,54 @@ import math
 import numpy as np
 import pytest
 
-from s2st_aug.benchmarks.ablation import QUESTIONS, Cell, _lost, as_markdown
-from s2st_aug.benchmarks.seed_check import Means, draw, kept_share
+from s2st_aug.benchmarks.ablation import QUESTIONS, Cell, ablate, as_table, by_question, draw, from_json, lost, to_json
+from s2st_aug.benchmarks.seed_check import Means, kept_share
 from s2st_aug.benchmarks.seed_check import as_markdown as seed_page
+from s2st_aug.benchmarks.seed_check import draw as draw_means
 from s2st_aug.translation.settings import method_settings
+
+
+def cell(name: str, *rows: tuple, question: str = "q") -> Cell:
+    return Cell(question, name, "street-mini", "draft", "0123", list(rows))
+
+
+FIRST = cell("first", (0.2, 1.0, 0.7, 26), (0.6, 2.0, 0.9, 26))
+OTHER = cell("other", (0.3, 0.9, 0.7, 10), (0.7, 2.0, None, 10))
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_every_cell_is_a_setting_that_exists(question):
     for overrides in QUESTIONS[question].values():
-        method_settings("standard", overrides)
+        method_settings("standard", {k: v for k, v in overrides.items() if k != "model"})
 
 
 def test_losses_are_paired_and_relative_to_the_first_setting():
-    first, rows = [(0.2, 1.0), (0.6, 2.0)], [(0.3, 0.9), (0.7, 2.0)]
-    assert _lost(rows, first, 0, 1)[0] == pytest.approx(0.1 / 0.4)
-    assert _lost(rows, first, 1, -1)[0] == pytest.approx(0.05 / 1.5)
-    assert _lost([(None, 1.0), (0.7, 2.0)], first, 0, 1) == pytest.approx((0.1 / 0.6,) * 3)
-    assert math.isnan(_lost([(None, 1.0)], first[:1], 0, 1)[0])
+    assert lost(OTHER, FIRST, 0)[0] == pytest.approx(0.1 / 0.4)
+    assert lost(OTHER, FIRST, 1)[0] == pytest.approx(0.05 / 1.5)
+    assert lost(OTHER, FIRST, 2) == pytest.approx((0, 0, 0))
+    assert math.isnan(lost(cell("bare", (0.1, None, None, 1)), cell("none", (0.1, 1.0, 1.0, 1)), 1)[0])
 
 
-def test_a_table_for_each_question():
-    cells = [
-        Cell(q, "name", 4, (0.5, 0.4, 0.6), (1.0, 0.9, 1.1), (0.7, 0.6, 0.8), 26.0, (0.01, 0.0, 0.02), (0.0, 0.0, 0.0)) for q in ("a", "b")
-    ]
-    page = as_markdown(cells, "about")
-    assert page.count("| name | 0.500 (0.400 to 0.600) |") == 2
-    assert "+1.0 % (to +2.0 %)" in page
+def test_a_table_and_a_plot_of_every_question():
+    table = as_table([FIRST, OTHER])
+    assert "| other | 0.500 (0.300 to 0.700) |" in table and "| 10 | +25.0 % " in table
+    assert "distance lost" in draw([FIRST, OTHER, cell("alone", (0.1, 1.0, 0.5, 3), question="r")])
+
+
+def test_cells_survive_their_file_and_nan_becomes_null():
+    text = to_json([FIRST, cell("nan", (math.nan, 1.0, 0.5, 3), question="r")])
+    assert "NaN" not in text
+    back = by_question(from_json(text))
+    assert back["q"] == [FIRST] and back["r"][0].rows == [(None, 1.0, 0.5, 3)]
+
+
+def test_a_cell_that_is_known_is_not_measured_again(monkeypatch):
+    monkeypatch.setattr("s2st_aug.benchmarks.ablation._rows", lambda *_: [(0.1, 1.0, 0.5, 3)] * 2)
+    first = list(ablate(["backbones"], count=1))
+    monkeypatch.setattr("s2st_aug.benchmarks.ablation._rows", lambda *_: pytest.fail("measured again"))
+    assert list(ablate(["backbones"], count=1, known=first)) == first
+    with pytest.raises(pytest.fail.Exception, match="measured again"):
+        list(ablate(["backbones"], count=1, preset="draft", known=first))
 
 
 def means(condition: str, level: float) -> Means:
@@ -49,4 +70,4 @@ def test_the_seed_page_names_the_slope_the_ways_and_its_plot():
     rows = [means("day", 0.4), means("day", 0.5), means("night", -0.7), means("night", -0.9)]
     page = seed_page(rows, 0.068, {"source (day)": (60.0, 58.0, 62.0)}, "about")
     assert "keeps 0.070" in page and "0.068" in page and "| source (day) | 60.0 (58.0 to 62.0) |" in page
-    assert "night" in draw(rows, 0.068)
+    assert "night" in draw_means(rows, 0.068)
