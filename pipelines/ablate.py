@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from s2st_aug.benchmarks.ablation import QUESTIONS, ablate, by_question, draw, from_json, to_json
+from s2st_aug.benchmarks.ablation import QUESTIONS, Cell, ablate, by_question, draw, from_json, to_json
+from s2st_aug.benchmarks.beyond import QUESTION, beyond
 from s2st_aug.errors import S2STError
+
+
+def measured(question: str, asked: argparse.Namespace, known: list[Cell]) -> Iterator[Cell]:
+    """One question's cells, those that are known without measuring again."""
+    if question == QUESTION:
+        return beyond(asked.preset, asked.model, known)
+    return ablate([question], count=asked.count, preset=asked.preset, model=asked.model, known=known)
 
 
 def main() -> int:
     """Exit 0 once every cell asked for is stored."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--question", action="append", choices=sorted(QUESTIONS), help="default: all")
+    parser.add_argument("--question", action="append", choices=[*QUESTIONS, QUESTION], help="default: all")
     parser.add_argument("--count", type=int, default=8, help="streets; each is one variant per domain")
     parser.add_argument("--preset", default="standard")
     parser.add_argument("--model", default="street-mini")
@@ -26,9 +35,9 @@ def main() -> int:
     known = from_json(asked.json.read_text()) if asked.json.is_file() else []
     cells = by_question(known)
     try:
-        for question in asked.question or list(QUESTIONS):
+        for question in asked.question or [*QUESTIONS, QUESTION]:
             cells[question] = []
-            for cell in ablate([question], count=asked.count, preset=asked.preset, model=asked.model, known=known):
+            for cell in measured(question, asked, known):
                 cells[question].append(cell)
                 print(f"{question}, {cell.name}: {len(cell.rows)} variants", flush=True)
                 asked.json.write_text(to_json([c for own in cells.values() for c in own]))

@@ -20,6 +20,7 @@ from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import Diverged
 from s2st_aug.profiles import find_profile
 from s2st_aug.records.domains import Condition
+from s2st_aug.records.profile import Discriminant
 from s2st_aug.translation.settings import MethodSettings, method_settings
 from s2st_aug.translation.translator import Translator
 from s2st_aug.validation.render_distance import render_distance
@@ -136,7 +137,7 @@ _BARE = {"label_aware": False}  # true renders are compared as whole images: lab
 
 def _rows(loaded: LatentModel, settings: MethodSettings, streets: Sequence[Mapping], domains: Sequence[Condition]) -> list[Measures]:
     own = Translator(loaded, {str(d): find_profile(d, loaded) for d in domains}, settings)
-    return [row for views in streets for row in _measured(own, views, domains)]
+    return [row for views in streets for row in measured_variants(own, views, domains)]
 
 
 @lru_cache(maxsize=2)
@@ -144,19 +145,24 @@ def _loaded(model: str) -> LatentModel:
     return load_model(model)
 
 
-def _measured(own: Translator, views: Mapping[Condition, AnyImage], domains: Sequence[Condition]) -> Iterator[Measures]:
-    day = views["day"]
-    for domain, done in own.translate([day], list(domains))[0].items():
+def measured_variants(own: Translator, views: Mapping[str, AnyImage], domains: Sequence[str]) -> Iterator[Measures]:
+    """Each domain's variant of `views["day"]`, measured against the view of that name; raises Diverged."""
+    for domain, done in own.translate([views["day"]], list(domains))[0].items():
         if isinstance(done, Diverged):
             raise done
-        truth, fitted = views[domain], own.profiles[domain].discriminant  # type: ignore[index]
-        kept, true = structure(day, done.image), structure(day, truth)
-        yield (
-            render_distance(day, done.image, truth),
-            kept / true if kept is not None and true else None,
-            strength(day, done.image, fitted) if fitted else None,
-            done.forward_evals + 2 * done.backward_evals,
-        )
+        cost = done.forward_evals + 2 * done.backward_evals
+        yield measured_variant(views["day"], done.image, views[domain], own.profiles[domain].discriminant, cost)
+
+
+def measured_variant(day: AnyImage, variant: AnyImage, truth: AnyImage, fitted: Discriminant | None, cost: float) -> Measures:
+    """One variant's row."""
+    kept, true = structure(day, variant), structure(day, truth)
+    return (
+        render_distance(day, variant, truth),
+        kept / true if kept is not None and true else None,
+        strength(day, variant, fitted) if fitted else None,
+        cost,
+    )
 
 
 def mean(cell: Cell, measure: int) -> Interval:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from s2st_aug.benchmarks.ablation import QUESTIONS, Cell, ablate, as_table, by_question, draw, from_json, lost, to_json
+from s2st_aug.benchmarks.beyond import CELLS, SIZE, halves, restained
 from s2st_aug.benchmarks.seed_check import Means, kept_share
 from s2st_aug.benchmarks.seed_check import as_markdown as seed_page
 from s2st_aug.benchmarks.seed_check import draw as draw_means
@@ -49,12 +50,28 @@ def test_cells_survive_their_file_and_nan_becomes_null():
 
 
 def test_a_cell_that_is_known_is_not_measured_again(monkeypatch):
+    monkeypatch.setattr("s2st_aug.benchmarks.ablation.rendered", lambda *_: {})
     monkeypatch.setattr("s2st_aug.benchmarks.ablation._rows", lambda *_: [(0.1, 1.0, 0.5, 3)] * 2)
     first = list(ablate(["backbones"], count=1))
     monkeypatch.setattr("s2st_aug.benchmarks.ablation._rows", lambda *_: pytest.fail("measured again"))
     assert list(ablate(["backbones"], count=1, known=first)) == first
     with pytest.raises(pytest.fail.Exception, match="measured again"):
         list(ablate(["backbones"], count=1, preset="draft", known=first))
+
+
+def test_another_stain_turns_brown_to_pink_and_leaves_bare_glass():
+    brown, glass = np.full((4, 4, 3), (150, 100, 60), np.uint8), np.full((4, 4, 3), 250, np.uint8)
+    red, green, blue = restained(brown)[0, 0].astype(int)
+    assert min(red, blue) > green + 30
+    assert np.abs(restained(glass).astype(int) - glass).max() <= 12
+
+
+def test_the_slide_gives_sources_apart_from_references_and_settings_that_exist():
+    references, sources = halves()
+    assert (len(references), len(sources)) == (70, 8)
+    assert {crop.shape for crop in [*references, *sources]} == {(SIZE[1], SIZE[0], 3)}
+    for overrides in CELLS.values():
+        method_settings("standard", overrides)
 
 
 def means(condition: str, level: float) -> Means:
