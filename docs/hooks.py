@@ -1,7 +1,8 @@
 """mkdocs hooks: tables that are made from the code, so that they cannot drift from it.
 
 `<!-- commands -->` becomes the list of commands, `<!-- config -->` every key of a run's config (`config gain`, `config training`),
-`<!-- validation -->` the thresholds, `<!-- measured NAME -->` the figures of docs/measured/NAME.json.
+`<!-- validation -->` the thresholds, `<!-- measured NAME -->` the figures of docs/measured/NAME.json, `<!-- ablation QUESTION -->` that
+question's cells of docs/measured/ablations.json.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-MARKER = re.compile(r"<!-- (commands|config|validation|measured)(?: ([\w.-]+))? -->")
+MARKER = re.compile(r"<!-- (commands|config|validation|measured|ablation)(?: ([\w .-]+?))? -->")
 MEASURED = Path(__file__).parent / "measured"
 WORDS = {True: "holds", False: "**falls short**", None: "undecided"}
 CONFIGS = {
@@ -85,6 +86,15 @@ def measured(name: str | None) -> str:
     return f"{about(name)}\n\n" + table(("figure", "value", "goal", "", "n", "why"), rows)
 
 
+def ablation(question: str | None) -> str:
+    """One question's table, from the cells that pipelines/ablate.py keeps."""
+    from s2st_aug.benchmarks.ablation import as_table, by_question, from_json
+
+    path = MEASURED / "ablations.json"
+    cells = by_question(from_json(path.read_text())).get(question or "", []) if path.is_file() else []
+    return as_table(cells) if cells else f"Not measured yet: `python pipelines/ablate.py --question '{question}'`."
+
+
 def about(name: str | None) -> str:
     """When and where a suite was measured, as docs/measured/machine.json says."""
     path = MEASURED / "machine.json"
@@ -120,7 +130,9 @@ def value(figure: dict[str, Any]) -> str:
     if figure["value"] is None:
         return "n/a"
     between = " ({:.3g} to {:.3g})".format(*figure["interval"]) if figure["interval"] else ""
-    return f"{figure['value']:.4g} {figure['unit']}{between}"
+    unit = "" if figure["unit"] == "1" else f" {figure['unit']}"
+    number = f"{figure['value']:,.0f}" if abs(figure["value"]) >= 1000 else f"{figure['value']:.3g}"
+    return f"{number}{unit}{between}"
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ...]]:
@@ -165,7 +177,7 @@ def table(head: tuple[str, ...], rows: Any) -> str:
     return "\n".join(lines)
 
 
-TABLES = {"commands": commands, "config": config, "validation": validation, "measured": measured}
+TABLES = {"commands": commands, "config": config, "validation": validation, "measured": measured, "ablation": ablation}
 
 if __name__ == "__main__":
     write_readme()
