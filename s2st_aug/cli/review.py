@@ -22,8 +22,10 @@ def push(run: Run, name: Name = None, json: Json = False) -> None:
     folder = RunFolder(run)
     folder.run_json()  # a folder that is no run is told before FiftyOne and its database start
     prepare()
+    from s2st_aug.report.evidence import write_overlays
     from s2st_aug.review.push import push as push_run
 
+    write_overlays(folder)  # the pictures that say why, which the panel shows beside a rejected variant
     done = push_run(folder, name=name)
     if json:
         print_json(asdict(done))

@@ -11,22 +11,23 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
 
 from s2st_aug.arrays import Image
-from s2st_aug.images import encode_jpeg
+from s2st_aug.images import encode_jpeg, read_image
 from s2st_aug.records.verdicts import Hallucination, Judgement, ObjectVerdict
 from s2st_aug.report.contact_sheet import read_or_none, spread
 from s2st_aug.report.overlay import draw_overlay
+from s2st_aug.storage.naming import overlay_name
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.validation.flicker import flicker
 from s2st_aug.validation.overlays import LEAST_IMAGES, pasted_everywhere
 
 log = logging.getLogger(__name__)
-FOLDER, CHECKS = "overlays", "overlays/checks.json"
+CHECKS = "overlays/checks.json"
 MOST = 500  # pictures a run
 COMMON = 24  # variants a domain that are compared for what they have in common
 VIDEOS, FRAMES = 8, 10  # videos a domain, and neighbouring frames of each, that flicker is measured on
@@ -52,21 +53,26 @@ class Evidence:
     flicker: list[Flicker]
 
 
-def overlay_name(image: str) -> str:
-    """Where the picture that explains a variant lies, from the variant's own path.
+def write_overlays(folder: RunFolder) -> int:
+    """Write the pictures of rejected variants (at most MOST, evenly chosen); gives their number. Raises RunFolderError for no run."""
+    table, root = folder.read_manifest(), Path(folder.run_json().dataset_root)
+    rejected = table.filter(pc.equal(table["status"], "rejected")).to_pylist()
+    return sum(_explain(folder, root, row) for row in spread(rejected, MOST))
 
-    >>> overlay_name("images/night/train/a.png")
-    'overlays/night/train/a.jpg'
-    """
-    return str(PurePosixPath(FOLDER, *PurePosixPath(image).parts[1:]).with_suffix(".jpg"))
+
+def read_overlay(folder: RunFolder, row: Row) -> Image | None:
+    """The picture that says why a row was rejected; None where it was not or none was written."""
+    name = overlay_name(row["image"] or "")
+    if row["status"] != "rejected" or not row["image"] or folder.store.size(name) is None:
+        return None
+    return read_image(folder.store.read(name))
 
 
 def write_evidence(run: Path | str) -> Evidence:
-    """Write the pictures of rejected variants (at most MOST, evenly chosen) and checks.json; raises RunFolderError for no run."""
+    """Write the pictures of rejected variants and checks.json; raises RunFolderError for no run."""
     folder = RunFolder(run)
+    count = write_overlays(folder)
     table, root = folder.read_manifest(), Path(folder.run_json().dataset_root)
-    rejected = table.filter(pc.equal(table["status"], "rejected")).to_pylist()
-    count = sum(_explain(folder, root, row) for row in spread(rejected, MOST))
     light = table.select(["scene_id", "domain", "image", "source_image"]).to_pylist()
     domains: dict[str, list[Row]] = defaultdict(list)
     for row in sorted((r for r in light if r["image"]), key=lambda r: r["scene_id"]):

@@ -21,6 +21,7 @@ from s2st_aug.report import evidence, kid, plot, ranking, summary
 from s2st_aug.report.contact_sheet import read_or_none, spread
 from s2st_aug.report.embed import SIZES, data_uri, fitting_size
 from s2st_aug.report.palette import STATUSES, VERDICTS
+from s2st_aug.storage.naming import overlay_name
 from s2st_aug.storage.run_folder import RunFolder, RunInfo
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def report_context(folder: RunFolder, references: Mapping[str, Path]) -> dict[st
         "rule": ranking.RULE,
         "evidence": evidence.read_evidence(folder),
         "calibrated": (info.config.get("validation") or {}).get("calibrated_on"),
-        "why": {r["variant_id"]: evidence.overlay_name(r["image"]) for r in _explained(folder, table)},
+        "why": {r["variant_id"]: overlay_name(r["image"]) for r in _explained(folder, table)},
         "failed": failed.select(["scene_id", "domain", "reasons"]).slice(0, LISTED).to_pylist(),
         "failed_total": len(failed),
         "cost": cost(info, lines),
@@ -199,7 +200,7 @@ def _true_renders(info: RunInfo, domain: str) -> Path | None:
 def _explained(folder: RunFolder, table: pa.Table) -> list[Row]:
     """Rejected rows whose picture lies in the run folder."""
     rows = table.filter(pc.equal(table["status"], "rejected")).select(["variant_id", "image"]).to_pylist()
-    return [r for r in rows if r["image"] and folder.store.size(evidence.overlay_name(r["image"])) is not None]
+    return [r for r in rows if r["image"] and folder.store.size(overlay_name(r["image"])) is not None]
 
 
 def _light_rows(table: pa.Table) -> list[Row]:

@@ -14,6 +14,7 @@ from s2st_aug.errors import RunFolderError
 from s2st_aug.report import ranking
 from s2st_aug.report.contact_sheet import read_or_none
 from s2st_aug.report.embed import data_uri, fitting_size
+from s2st_aug.report.evidence import read_overlay
 from s2st_aug.report.html import NAME, boxes_of, page_context, render, save_page
 from s2st_aug.storage.run_folder import RunFolder
 
@@ -42,15 +43,19 @@ def write_review_page(run: Path | str, *, out: Path | None = None, limit: int = 
 def _embed(folder: RunFolder, root: Path, rows: list[Row]) -> tuple[list[Row], dict[str, str | None]]:
     names = sorted({r["source_image"] for r in rows})
     few = [read_or_none(folder.image_file(r["image"])) for r in rows[:: max(1, len(rows) // 4)]]
-    width, quality = fitting_size([p for p in few if p is not None], len(rows) + len(names), BUDGET)
+    explained = {r["variant_id"]: picture for r in rows if (picture := read_overlay(folder, r)) is not None}
+    count = len(rows) + len(names) + 2 * len(explained)  # an overlay shows two pictures
+    width, quality = fitting_size([p for p in few if p is not None], count, BUDGET)
+    why = {v: data_uri(picture, 2 * width, quality, synthetic=True) for v, picture in explained.items()}
     sources = {n: _uri(read_or_none(root / n), width, quality, synthetic=False) for n in names}
-    return [_item(r, _uri(read_or_none(folder.image_file(r["image"])), width, quality, synthetic=True)) for r in rows], sources
+    images = [_uri(read_or_none(folder.image_file(r["image"])), width, quality, synthetic=True) for r in rows]
+    return [_item(r, image, why.get(r["variant_id"])) for r, image in zip(rows, images, strict=True)], sources
 
 
 def _uri(picture: Image | None, width: int, quality: int, *, synthetic: bool) -> str | None:
     return None if picture is None else data_uri(picture, width, quality, synthetic=synthetic)
 
 
-def _item(row: Row, image: str | None) -> Row:
+def _item(row: Row, image: str | None, why: str | None) -> Row:
     kept = ("variant_id", "scene_id", "domain", "status", "reasons", "source_image", "strength", "structure")
-    return {**{k: row[k] for k in kept}, "image": image, "boxes": boxes_of(row)}
+    return {**{k: row[k] for k in kept}, "image": image, "why": why, "boxes": boxes_of(row)}

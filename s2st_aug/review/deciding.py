@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from s2st_aug.review.journal import JOURNAL, UNDECIDED, attribute, decision_of, labels_of, record
@@ -88,6 +89,8 @@ def panel_data(dataset: Any, sample_id: str | None) -> dict[str, Any]:
     counts = {name: sample[f"objects_{name}"] for name in ("keep", "ignore", "lost")}
     shown = {"variant": sample.filepath, "source": sample["source_path"], "domain": sample["domain"], "scene": sample["scene_id"]}
     state = {"decision": sample["decision"], "status": sample["status"], "reasons_of": list(sample["reasons"] or ())}
+    why = sample["overlay_path"]
+    shown |= {"why": why if why and Path(why).is_file() else None}
     return shown | state | {"measures": measures, "counts": counts, "boxes": boxes, "progress": progress, "reviewer": reviewer()}
 
 

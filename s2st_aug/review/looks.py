@@ -11,7 +11,19 @@ VERDICT_COLOURS = {"keep": "#009ed7", "ignore": "#f0b428", "lost": "#e13c00"}  #
 INVENTED_COLOUR = "#cc79a7"
 DOMAIN_COLOUR = "#58a6ff"
 TO_REVIEW = "to review: least sure first"
-_TEXT = ("variant_id", "scene_id", "dataset", "split", "domain", "status", "model", "decision", "source_path", "fingerprint")
+_TEXT = (
+    "variant_id",
+    "scene_id",
+    "dataset",
+    "split",
+    "domain",
+    "status",
+    "model",
+    "decision",
+    "source_path",
+    "overlay_path",
+    "fingerprint",
+)
 _NUMBERS = ("structure", "structure_raw", "strength", "worst_structure", "doubt")
 _COUNTS = ("objects_keep", "objects_ignore", "objects_lost")
 
@@ -61,7 +73,18 @@ def _sidebar(fo: ModuleType) -> list[Any]:
         "measures": [*_NUMBERS, *_COUNTS],
         "labels": ["boxes", "lines", "stuff", "hallucinations"],
     }
-    groups["other"] = ["id", "filepath", "metadata", "created_at", "last_modified_at", "dataset", "model", "variant_id", "source_path"]
+    groups["other"] = [
+        "id",
+        "filepath",
+        "metadata",
+        "created_at",
+        "last_modified_at",
+        "dataset",
+        "model",
+        "variant_id",
+        "source_path",
+        "overlay_path",
+    ]
     return [_group(fo, name, paths, expanded=name != "other") for name, paths in groups.items()]
 
 

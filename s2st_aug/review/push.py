@@ -20,11 +20,12 @@ from s2st_aug.review.journal import JOURNAL, TAGS, decision_of, entry_of, record
 from s2st_aug.review.sources import ReviewScene, Row, fingerprint, read_review_scenes
 from s2st_aug.storage import RunFolder
 from s2st_aug.storage.decisions import Decision, from_table, new_only
+from s2st_aug.storage.naming import overlay_name
 
 log = logging.getLogger(__name__)
 BATCH = 500  # samples built and written at once
 KEPT = ("_id", "_rand", "created_at", "group", "tags", "decision", JOURNAL)
-NULLABLE = ("worst_structure", "stuff")
+NULLABLE = ("worst_structure", "stuff", "overlay_path")
 ROW_FIELDS = (
     "variant_id",
     "scene_id",
@@ -214,6 +215,7 @@ class _Builder:
         fields = labels.fields(row["objects"], by_object) | {name: row[name] for name in ROW_FIELDS} | measures(row)
         fields |= {"decision": whole, JOURNAL: [entry_of(d) for d in decisions]}
         fields |= {"hallucinations": documents.hallucinations(row["hallucinations"], _size(row))}
+        fields |= {"overlay_path": str(self.run.path / overlay_name(row["image"])) if row["status"] == "rejected" else None}
         fields |= {"source_path": str(scene.source), "fingerprint": self.fingerprints[row["variant_id"]]}
         tags = [TAGS[whole]] if whole in TAGS else []
         path = str(self.run.image_file(row["image"]))

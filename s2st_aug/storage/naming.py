@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from s2st_aug.images import sha256_bytes
@@ -22,6 +23,15 @@ def image_name(domain: str, scene_id: str, image_format: str) -> str:
     suffix = {"png": "png", "jpeg": "jpg"}[image_format]
     parts = [safe_part(part) for part in scene_id.split("/")]
     return "/".join(["images", safe_part(domain), *parts]) + f".{suffix}"
+
+
+def overlay_name(image: str) -> str:
+    """Where the picture that explains a rejected variant lies, from the variant's own path.
+
+    >>> overlay_name("images/night/train/a.png")
+    'overlays/night/train/a.jpg'
+    """
+    return str(PurePosixPath("overlays", *PurePosixPath(image).parts[1:]).with_suffix(".jpg"))
 
 
 def safe_part(part: str) -> str:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import re
+
 import cv2
 import numpy as np
 import pyarrow as pa
@@ -7,6 +10,7 @@ import pyarrow as pa
 from s2st_aug.images import encode_png, read_image
 from s2st_aug.report.evidence import CHECKS, read_evidence, write_evidence
 from s2st_aug.report.html import write_report
+from s2st_aug.report.review_page import write_review_page
 from s2st_aug.storage.run_folder import RunFolder, parquet_bytes
 
 
@@ -29,6 +33,17 @@ def test_the_page_links_the_pictures_and_says_that_nothing_was_calibrated(run):
     page = write_report(run).read_text()
     assert "not calibrated" in page
     assert all(f'href="{r["image"].replace("images/", "overlays/").replace(".png", ".jpg")}"' in page for r in rejected(run))
+
+
+def test_the_review_page_shows_why_each_rejected_variant_was(run):
+    def shown():
+        text = write_review_page(run).read_text()
+        items = json.loads(re.search(r"const data = (.*);", text)[1])["items"]
+        return {i["variant_id"] for i in items if i["why"]}
+
+    assert shown() == set()
+    write_evidence(run)
+    assert shown() == {r["variant_id"] for r in rejected(run)} != set()
 
 
 def test_what_every_variant_got_is_reported_for_its_domain_alone(run_maker):

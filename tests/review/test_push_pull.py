@@ -62,6 +62,20 @@ def test_a_run_becomes_groups_with_native_labels_and_measures(run):
     assert variant.boxes.detections[0].bounding_box[0] * 128 == pytest.approx(box[0])
 
 
+def test_a_rejected_variant_leads_to_the_picture_that_says_why_once_it_is_drawn(run):
+    from s2st_aug.report.evidence import write_overlays
+    from s2st_aug.review.deciding import panel_data
+    from s2st_aug.review.push import push
+
+    push(run)
+    view = samples(run)
+    kept, refused = (view.match({"status": status}).first() for status in ("ok", "rejected"))
+    assert kept.overlay_path is None and panel_data(view._dataset, refused.id)["why"] is None
+    assert write_overlays(run) == 1
+    assert panel_data(view._dataset, refused.id)["why"] == refused.overlay_path
+    assert panel_data(view._dataset, kept.id)["why"] is None
+
+
 def test_pushing_again_adds_nothing_and_a_changed_row_is_replaced_with_its_decisions(run):
     import pyarrow.compute as pc
 

@@ -70,6 +70,8 @@ function show() {
   $("before").alt = "Source image of " + item.scene_id;
   if (item.image) $("after").src = item.image;
   $("after").alt = item.domain + " variant of " + item.scene_id;
+  $("why").hidden = !item.why;
+  if (item.why) $("reason-picture").src = item.why;
   $("boxes").replaceChildren(...item.boxes.filter((box) => box.drawn).map(rectangle));
   $("objects").replaceChildren(...item.boxes.map((box) => objectRow(item, box)));
   const held = standing(item.variant_id, null);

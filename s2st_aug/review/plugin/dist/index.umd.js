@@ -103,6 +103,8 @@
       h("p", null, `${data.scene}, ${data.domain}: `, h("b", { "data-cy": "s2st-decision" }, data.decision), ` (${[data.status, ...data.reasons_of].join(", ")})`),
       h(Slider, { data, overlay }),
       h("label", null, h("input", { type: "checkbox", checked: overlay, onChange: (e) => setOverlay(e.target.checked) }), " verdicts"),
+      data.why && h("details", { open: true, style: { margin: "8px 0" } }, h("summary", null, "Why it was rejected"),
+        h("img", { src: fos.getSampleSrc(data.why), "data-cy": "s2st-why", alt: "source and variant, labels framed by verdict", style: { width: "100%" } })),
       h(Buttons, { reasons: data.reasons }), h(Measures, { data }), h(Progress, data));
   }
 
