@@ -28,9 +28,10 @@ class Appearance:
 def appearance(source: Image, variant: Image) -> Appearance:
     """The four figures of a pair of one size."""
     small_s, small_v = _small(source), _small(variant)
-    low, high = np.quantile(_light(small_v), [0.05, 0.95])
+    light = _light(small_v)
+    low, high = np.quantile(light, [0.05, 0.95])
     change = float(np.abs(small_s - small_v).mean())
-    return Appearance(change, tone_explained(small_s, small_v), float(high - low), float(_light(small_v).mean()))
+    return Appearance(change, tone_explained(small_s, small_v), float(high - low), float(light.mean()))
 
 
 def _small(image: Image) -> np.ndarray:

@@ -13,7 +13,7 @@ SMOOTHING = 1.5  # px, METHOD "structure"
 FLOOR = 2.0  # |g| at or below which a source pixel carries no weight
 CAP = 20.0  # |g| above which a source pixel gains no more weight
 HALF = 4.0  # m at which a gradient counts for half
-STRIP, HALO = 60, 7  # rows at a time, and rows beside them that their gradients depend on
+STRIP, HALO = 120, 7  # rows at a time, and rows beside them that their gradients depend on
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,21 +38,31 @@ def gradients(grey: Grey) -> Gradients:
     return Gradients(grey, x, y)
 
 
-def source_directions(x: np.ndarray, y: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], float]:
-    """w cos 2theta and w sin 2theta of a source with w = min(|g|, 20) where |g| > 2, else 0, and the sum of w m / (m + 4)."""
-    xx, yy = x * x, y * y
-    squared = xx + yy
+def source_weights(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """m and w of a source: w = min(|g|, 20) where |g| > 2, else 0."""
+    squared = x * x
+    squared += y * y
     weight = np.sqrt(squared)
     np.minimum(weight, CAP, out=weight)
     weight *= squared > FLOOR**2
-    norm = float((weight * (squared / (squared + HALF))).sum())
-    weight /= np.maximum(squared, 1e-6, out=squared)
-    xx -= yy
-    xx *= weight
-    cross = x * y
-    cross *= weight
-    cross *= 2
-    return (xx, cross), norm
+    return squared, weight
+
+
+def source_norm(squared: np.ndarray, weight: np.ndarray) -> float:
+    """The sum of w m / (m + 4), what structure is divided by."""
+    return float((weight * (squared / (squared + HALF))).sum())
+
+
+def source_directions(x: np.ndarray, y: np.ndarray, squared: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """w cos 2theta and w sin 2theta of a source; m and w as `source_weights` gives them."""
+    scale = weight / np.maximum(squared, 1e-6)
+    cos = x * x
+    cos -= y * y
+    cos *= scale
+    sin = x * y
+    sin *= scale
+    sin *= 2
+    return cos, sin
 
 
 def empty_gradients(shape: tuple[int, ...]) -> Gradients:

@@ -13,7 +13,7 @@ import numpy as np
 from s2st_aug.arrays import Box
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Hallucination
-from s2st_aug.validation.gradients import source_directions, variant_directions
+from s2st_aug.validation.gradients import source_directions, source_norm, source_weights, variant_directions
 from s2st_aug.validation.lights import SIDE, scores
 from s2st_aug.validation.patches import Frame, clipped
 
@@ -60,7 +60,9 @@ def unexplained(source: Frame, variant: Frame, box: Box) -> float:
     """1 - how well the source's edges run along the blob's own, in [0, 1]: a lit window had its frame by day, a false lamp nothing."""
     left, top, right, bottom = clipped((box[0] - PAD, box[1] - PAD, box[2] + PAD, box[3] + PAD), source.image.shape)
     cut = (slice(top, bottom), slice(left, right))
-    (cos, sin), norm = source_directions(variant.gradients.x[cut], variant.gradients.y[cut])
+    x, y = variant.gradients.x[cut], variant.gradients.y[cut]
+    weights = source_weights(x, y)
+    (cos, sin), norm = source_directions(x, y, *weights), source_norm(*weights)
     if norm <= 0:
         return 0.0
     there = variant_directions(source.gradients.x[cut], source.gradients.y[cut])
@@ -77,7 +79,8 @@ def blob_patches(source: Frame, variant: Frame, objects: Sequence[SceneObject]) 
     for n, (x, y, w, h) in enumerate(found[:, :4].tolist()):
         boxes.append((x * scale, y * scale, (x + w) * scale, (y + h) * scale))
         left, top = x + w // 2, y + h // 2
-        patches[n] = np.dstack([image[top : top + SIDE, left : left + SIDE] for image in wide])
+        for i, image in enumerate(wide):
+            patches[n, ..., 3 * i : 3 * i + 3] = image[top : top + SIDE, left : left + SIDE]
     return boxes, patches
 
 

@@ -11,11 +11,13 @@ from safetensors.numpy import load
 SIDE = 32  # px of the two pictures of a blob's surroundings
 LAYERS = ("conv1", "conv2", "conv3")  # 3x3, stride 2, then a ReLU
 CHANNELS = 6  # source and variant, RGB each
+AT_ONCE = 8  # blobs, so that the layers stay in the processor's cache
 
 
 def scores(patches: np.ndarray) -> np.ndarray:
     """How likely each blob is made up, in [0, 1], with the shipped weights; `n 32 32 6` uint8, source RGB before variant RGB."""
-    return scores_with(shipped(), patches) if len(patches) else np.empty(0)
+    parts = [scores_with(shipped(), patches[n : n + AT_ONCE]) for n in range(0, len(patches), AT_ONCE)]
+    return np.concatenate(parts) if parts else np.empty(0)
 
 
 def scores_with(weights: dict[str, np.ndarray], patches: np.ndarray) -> np.ndarray:
@@ -32,8 +34,9 @@ def _conv(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     n, h, w, c = x.shape
     wide = np.zeros((n, h + 2, w + 2, c), np.float32)
     wide[:, 1:-1, 1:-1] = x
-    parts = [wide[:, dy : dy + h : 2, dx : dx + w : 2] for dy in range(3) for dx in range(3)]
-    return np.concatenate(parts, -1) @ weight
+    a, b, step, one = wide.strides
+    runs = np.lib.stride_tricks.as_strided(wide, (n, h // 2, w // 2, 3, 3 * c), (a, 2 * b, 2 * step, b, one), writeable=False)
+    return (runs.reshape(-1, 9 * c) @ weight).reshape(n, h // 2, w // 2, -1)
 
 
 @cache

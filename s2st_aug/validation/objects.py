@@ -12,7 +12,7 @@ import numpy as np
 from s2st_aug.arrays import Box
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.validation import patches
-from s2st_aug.validation.gradients import HALF, source_directions, variant_directions
+from s2st_aug.validation.gradients import HALF, source_directions, source_weights, variant_directions
 from s2st_aug.validation.patches import REACH, STRIP, Frame, Window
 
 MIN_WEIGHT = 0.15  # mean of w a pixel below which the source shows too little of an object to judge it
@@ -44,9 +44,9 @@ def measure(item: SceneObject, source: Frame, variant: Frame, raw: Frame, front:
         return _measure_lines(item, source, variant, raw)
     at = patches.window(item, source.image.shape, front)
     field = _directions(*patches.patch_gradients(source, at))
-    inside = field * at.mask[..., None]
+    inside, load = field * at.mask[..., None], _load(field)
     seen = _visibility(variant, at, _core_and_ring(at, item))
-    norm = _norm(inside)
+    norm = float(load[at.mask].sum())
     if norm <= MIN_WEIGHT * at.mask.sum():
         return Measures(visibility=seen)
     moved = variant_directions(*patches.patch_gradients(variant, at))
@@ -60,18 +60,18 @@ def measure(item: SceneObject, source: Frame, variant: Frame, raw: Frame, front:
         shift_px=shift,
         shift_gain=gain,
         near=shift * at.scale <= NEAR,
-        around=_around(field, moved, at.mask),
+        around=_around(field, moved, inside, load.sum() - norm),
     )
 
 
 def _directions(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return cv2.merge(source_directions(x, y)[0])
+    return cv2.merge(source_directions(x, y, *source_weights(x, y)))
 
 
-def _norm(field: np.ndarray) -> float:
-    """Sum of w m / (m + 4) from w (cos, sin): w is capped at 20, where m / (m + 4) is 0.99 and more."""
+def _load(field: np.ndarray) -> np.ndarray:
+    """w m / (m + 4) of each pixel from w (cos, sin): w is capped at 20, where m / (m + 4) is 0.99 and more."""
     squared = np.einsum("hwc,hwc->hw", field, field)
-    return float((squared * np.sqrt(squared) / (squared + HALF)).sum())
+    return squared * np.sqrt(squared) / (squared + HALF)
 
 
 def _curve(inside: np.ndarray, moved: np.ndarray, at: Window) -> np.ndarray:
@@ -100,11 +100,11 @@ def _vertex(line: np.ndarray, at: int) -> float:
     return float(np.clip(0.5 * (a - c) / bend, -0.5, 0.5)) if bend < 0 else 0.0
 
 
-def _around(field: np.ndarray, moved: np.ndarray, mask: np.ndarray) -> float | None:
-    """Structure of the window outside the object."""
-    outside = field * ~mask[..., None]
-    norm = _norm(outside)
-    return float(np.vdot(outside, moved)) / norm if norm > MIN_WEIGHT * mask.size else None
+def _around(field: np.ndarray, moved: np.ndarray, inside: np.ndarray, norm: float) -> float | None:
+    """Structure of the window outside the object; `norm` is what is divided by there."""
+    if norm <= MIN_WEIGHT * field[..., 0].size:
+        return None
+    return float(np.vdot(field, moved) - np.vdot(inside, moved)) / norm
 
 
 def _visibility(frame: Frame, at: Window, regions: tuple[np.ndarray, np.ndarray]) -> float:
@@ -151,18 +151,20 @@ def _measure_lines(item: SceneObject, source: Frame, variant: Frame, raw: Frame)
     if found is None:
         return Measures()
     field = _directions(*patches.strip_gradients(source, *found))
-    inside = np.ascontiguousarray(field[:, REACH : REACH + STRIP])
-    norm = _norm(inside)
+    core = np.zeros_like(field)
+    core[:, REACH : REACH + STRIP] = field[:, REACH : REACH + STRIP]
+    inside, load = np.ascontiguousarray(core[:, REACH : REACH + STRIP]), _load(field)
+    norm = float(load[:, REACH : REACH + STRIP].sum())
     if norm <= MIN_WEIGHT * inside.shape[0] * STRIP:
         return Measures()
     moved = variant_directions(*patches.strip_gradients(variant, *found))
     before = moved if raw is variant else variant_directions(*patches.strip_gradients(raw, *found))
     curve = cv2.matchTemplate(np.ascontiguousarray(moved), inside, cv2.TM_CCORR) / norm
     here, shift, gain = _peak(curve, 1.0)
-    mask = np.zeros(field.shape[:2], bool)
-    mask[:, REACH : REACH + STRIP] = True
     in_place = float((inside * before[:, REACH : REACH + STRIP]).sum() / norm)
-    return Measures(here, in_place, shift_px=shift, shift_gain=gain, near=shift <= NEAR, around=_around(field, moved, mask))
+    return Measures(
+        here, in_place, shift_px=shift, shift_gain=gain, near=shift <= NEAR, around=_around(field, moved, core, load.sum() - norm)
+    )
 
 
 def _outlines(item: SceneObject) -> tuple[np.ndarray, ...]:

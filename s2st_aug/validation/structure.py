@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from s2st_aug.arrays import Image
-from s2st_aug.validation.gradients import HALF, Gradients, image_gradients, source_directions
+from s2st_aug.validation.gradients import HALF, Gradients, image_gradients, source_directions, source_norm, source_weights
 
 MIN_WEIGHT = 1e-3  # mean weight a pixel below which an image has too little structure to judge
 ROWS = 48  # rows at a time, so that the fields stay in the processor's cache
@@ -26,9 +26,11 @@ def structures_of(source: Gradients, variants: list[Gradients]) -> list[float | 
     whole, agreed = 0.0, np.zeros(len(variants))
     for top in range(0, source.x.shape[0], ROWS):
         rows = slice(top, top + ROWS)
-        field, norm = source_directions(source.x[rows], source.y[rows])
+        x, y = source.x[rows], source.y[rows]
+        weights = source_weights(x, y)
+        field = source_directions(x, y, *weights)
         np.multiply(field[1], 2, out=field[1])
-        whole += norm
+        whole += source_norm(*weights)
         agreed += [_agreement(field, v.x[rows], v.y[rows]) for v in variants]
     if whole <= MIN_WEIGHT * source.x.size:
         return [None] * len(variants)
