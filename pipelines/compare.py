@@ -1,59 +1,68 @@
-"""S2ST beside its peers on held-out scenes: python pipelines/compare.py [--count N] [--null-text N] --out docs/measured/comparison.md."""
+"""S2ST beside its peers on held-out scenes: python pipelines/compare.py [--count N] [--null-text N].
+
+Rows are kept in docs/measured/comparison.json street by street, and a street that is there is not measured again (remove the file after a
+change of the method or the weights); comparison.md and comparison.svg are made from all of them.
+"""
 
 from __future__ import annotations
 
 import argparse
-import logging
+import json
 import platform
 import sys
+from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
-from s2st_aug.benchmarks.comparison import METHODS, as_markdown, compare, compare_null_text, draw_pareto, summarise
+from s2st_aug.benchmarks.comparison import NULL_TEXT, Row, as_markdown, compare, compare_null_text, draw_pareto, summarise
 from s2st_aug.benchmarks.method import translator
 from s2st_aug.errors import S2STError
 
 
 def main() -> int:
-    """Exit 0 once the table and the plot beside it are written; they are rewritten as rows come in."""
+    """Exit 0 once the table and the plot beside it are written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=8, help="streets; each is one variant per domain, method and knob")
     parser.add_argument("--null-text", type=int, default=2, help="streets for null-text, which is dear")
     parser.add_argument("--null-text-steps", type=int, default=50, help="the published: 50")
-    parser.add_argument("--method", action="append", choices=sorted(METHODS), help="default: all")
-    parser.add_argument("--out", type=Path, default=Path("docs/measured/comparison.md"))
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser.add_argument("--json", type=Path, default=Path("docs/measured/comparison.json"))
+    asked = parser.parse_args()
     torch.set_num_threads(1)
+    rows = [Row(**row) for row in json.loads(asked.json.read_text())] if asked.json.is_file() else []
     try:
-        own = translator("standard")
-        rows = list(compare(own, arguments.count, methods=arguments.method or tuple(METHODS)))
-        write(rows, arguments)
-        for row in compare_null_text(own, arguments.null_text, steps=arguments.null_text_steps):
-            rows.append(row)
-            write(rows, arguments)
+        for street in measured(rows, asked):
+            rows.extend(street)
+            asked.json.write_text(json.dumps([asdict(row) for row in rows], allow_nan=False) + "\n")
+            print(f"{street[0].method} and others, street {street[0].street}: {len(street)} rows", flush=True)
     except S2STError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(f"{len(rows)} rows in {arguments.out}")
+    write(rows, asked)
     return 0
 
 
-def write(rows: list, arguments: argparse.Namespace) -> None:
+def measured(rows: list[Row], asked: argparse.Namespace) -> Iterator[list[Row]]:
+    """The rows of every street that is asked for and not there yet."""
+    own = translator("standard")
+    done = {(row.method == NULL_TEXT, row.street) for row in rows}
+    yield from compare(own, [s for s in range(asked.count) if (False, s) not in done])
+    yield from compare_null_text(own, [s for s in range(asked.null_text) if (True, s) not in done], steps=asked.null_text_steps)
+
+
+def write(rows: list[Row], asked: argparse.Namespace) -> None:
     """The table and, beside it, the plot."""
     found = summarise(rows)
     machine = f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, street-mini, one core, batch 1, CPU time."
     about = (
-        f"# Side by side\n\n{machine} {arguments.count} held-out streets to night and rain (null-text, at {arguments.null_text_steps} "
-        f"steps: {arguments.null_text}). Each method is swept over its own knob; its best is bold. The last column is paired, with a "
-        "95 % bootstrap interval; below 0 ours is nearer to the true render.\n\n"
-        f"![structure against distance]({arguments.out.stem}.svg)"
+        f"# Side by side\n\n{machine} {asked.count} held-out streets to night and rain (null-text, at {asked.null_text_steps} "
+        f"steps: {asked.null_text}). Each method is swept over its own knob; its best is bold. The last column is paired, with a "
+        f"95 % bootstrap interval; below 0 ours is nearer to the true render.\n\n![structure against distance]({asked.json.stem}.svg)"
     )
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(as_markdown(found, about), encoding="utf-8")
-    arguments.out.with_suffix(".svg").write_text(draw_pareto(found), encoding="utf-8")
+    asked.json.with_suffix(".md").write_text(as_markdown(found, about), encoding="utf-8")
+    asked.json.with_suffix(".svg").write_text(draw_pareto(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,8 @@ Every method sees the day view alone (and, as S2ST, what a domain looks like); t
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,7 +27,6 @@ from s2st_aug.validation.render_distance import render_distance
 from s2st_aug.validation.strength import strength
 from s2st_aug.validation.structure import structure
 
-log = logging.getLogger(__name__)
 FIRST = 3000  # index of the first held-out street of the comparison
 TARGETS: tuple[Condition, ...] = ("night", "rain")
 OURS = "S2ST"
@@ -99,31 +97,27 @@ METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
 """Method -> how it is called, and the values of its own knob (appearance's weight, noise, guidance, share of the change)."""
 
 
-def compare(own: Translator, count: int, *, methods: Sequence[str] = tuple(METHODS)) -> Iterator[Row]:
-    """Every method at every knob on `count` held-out streets in both domains."""
+def compare(own: Translator, streets: Iterable[int], *, methods: Sequence[str] = tuple(METHODS)) -> Iterator[list[Row]]:
+    """Every method at every knob on each of these held-out streets in both domains, street by street."""
     known = {d: colours([rendered(TARGET_COLOURS, i, (d,))[d] for i in range(12)]) for d in TARGETS}
-    for street in range(count):
+    for street in streets:
         views = rendered(HELD_OUT, FIRST + street, ("day", *TARGETS))
-        for domain in TARGETS:
-            given = Given(own, views["day"], own.profiles[domain], known[domain])
-            for name in methods:
-                method, knobs = METHODS[name]
-                yield from (_row(name, k, street, given, views[domain], partial(method, given, k)) for k in knobs)
-        log.info("comparison: street %d of %d", street + 1, count)
+        givens = [(Given(own, views["day"], own.profiles[d], known[d]), views[d]) for d in TARGETS]
+        cells = [(name, METHODS[name][0], knob) for name in methods for knob in METHODS[name][1]]
+        yield [_row(n, k, street, given, truth, partial(make, given, k)) for given, truth in givens for n, make, k in cells]
 
 
-def compare_null_text(own: Translator, count: int, *, steps: int, knobs: Sequence[float] = (7.5,)) -> Iterator[Row]:
+def compare_null_text(own: Translator, streets: Iterable[int], *, steps: int, guidance: float = 7.5) -> Iterator[list[Row]]:
     """Null-text as published: one optimisation serves both domains, whose cost is booked in halves."""
     profiles = [own.profiles[d] for d in TARGETS]
-    for street in range(count):
+    for street in streets:
         views = rendered(HELD_OUT, FIRST + street, ("day", *TARGETS))
-        for knob in knobs:
-            start = time.process_time()
-            made = baselines.null_text(own.model, views["day"], profiles, steps=steps, guidance=knob)
-            seconds = (time.process_time() - start) / len(made)
-            for domain, one in zip(TARGETS, made, strict=True):
-                row = measured(NULL_TEXT, knob, street, own.profiles[domain], views["day"], one, views[domain], seconds)
-                yield row
+        start = time.process_time()
+        made = baselines.null_text(own.model, views["day"], profiles, steps=steps, guidance=guidance)
+        seconds = (time.process_time() - start) / len(made)
+        yield [
+            measured(NULL_TEXT, guidance, street, p, views["day"], m, views[p.name], seconds) for p, m in zip(profiles, made, strict=True)
+        ]
 
 
 def _row(name: str, knob: float, street: int, given: Given, truth: Image, make: Callable[[], Made]) -> Row:

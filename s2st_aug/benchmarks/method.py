@@ -213,7 +213,7 @@ def evals_per_variant_draft() -> Figure:
 def distance_vs_baselines(count: int) -> Figure:
     """Mean distance to the true render of S2ST at `standard` over that of the best baseline at its best knob."""
     own = translator("standard")
-    rows = list(compare(own, count))
+    rows = [row for street in compare(own, range(count)) for row in street]
     means = {(f.method, f.knob): f for f in summarise(rows)}
     ours = means[OURS, own.settings.to_appearance]
     theirs = min((f for f in means.values() if f.method != OURS and f.best), key=lambda f: f.distance)
