@@ -115,9 +115,8 @@ def compare_null_text(own: Translator, streets: Iterable[int], *, steps: int, gu
         start = time.process_time()
         made = baselines.null_text(own.model, views["day"], profiles, steps=steps, guidance=guidance)
         seconds = (time.process_time() - start) / len(made)
-        yield [
-            measured(NULL_TEXT, guidance, street, p, views["day"], m, views[p.name], seconds) for p, m in zip(profiles, made, strict=True)
-        ]
+        pairs = zip(TARGETS, made, strict=True)
+        yield [measured(NULL_TEXT, guidance, street, own.profiles[d], views["day"], m, views[d], seconds) for d, m in pairs]
 
 
 def _row(name: str, knob: float, street: int, given: Given, truth: Image, make: Callable[[], Made]) -> Row:
