@@ -3,8 +3,7 @@
 The translator waits instead of computing (the engine's public fake), so that the figures are the engine's own. Rates are taken
 between the first and the last commit: what starting Ray costs is no part of scaling.
 
-The suite is made of pieces. With `S2ST_PIECES=DIR` each piece's result is kept there as JSON, and a suite that is run again takes
-what it finds: `python -m s2st_aug.benchmarks.cluster piece NAME DIR` makes one of them by itself. With `S2ST_ONLY_KEPT=1` it makes none.
+The suite is made of pieces (`benchmarks.pieces`): `python -m s2st_aug.benchmarks.cluster piece NAME DIR` makes one of them by itself.
 """
 
 from __future__ import annotations
@@ -31,7 +30,8 @@ import pyarrow.parquet as pq
 from s2st_aug.benchmarks.all_on import all_on, all_on_figures
 from s2st_aug.benchmarks.chaos import KILLS, Shooting, Target, digests, shoot
 from s2st_aug.benchmarks.figure import Figure, measured
-from s2st_aug.benchmarks.million import memory, memory_figures, million, million_figures
+from s2st_aug.benchmarks.million import draw_memory, memory, memory_figures, million, million_figures
+from s2st_aug.benchmarks.pieces import folder_or, kept, wanted
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.augment import ClusterConfig
 from s2st_aug.distributed.fake_dataset import make_config, make_dataset
@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 WAIT = 1.0  # seconds a batch, as issue 7 asks
 ROUND, ROUNDS = 20, 5  # kills of one run, runs
+MEMORY = (1, 10, 100)  # thousands of scenes
 TARGETS: tuple[Target, ...] = (
     *("actor", "worker", "raylet", "driver", "actor", "worker", "actor", "actor", "raylet"),
     *("worker", "actor", "drain", "actor", "worker", "actor", "raylet", "worker", "actor"),
@@ -52,40 +53,36 @@ Result = dict[str, Any]
 def run(*, quick: bool) -> Iterator[Figure]:
     """Every figure of the suite; `quick`: five kills, fewer batches, a million scenes only where there is time."""
     with tempfile.TemporaryDirectory(prefix="s2st-") as name:
-        folder, end = Path(os.environ.get("S2ST_PIECES", name)), "-quick" if quick else ""
+        folder, end = folder_or(Path(name)), "-quick" if quick else ""
         if rounds := _there(folder, *(["chaos-quick"] if quick else [f"chaos-{i}" for i in range(ROUNDS)])):
             yield from _chaos_figures(rounds, 5 if quick else 100)
         for speed in _there(folder, f"speed{end}"):
             yield from _speed_figures(speed)
         for largest in _there(folder, f"million{end}"):
             yield from million_figures(largest)
-            for curve in _there(folder, f"memory{end}"):
-                yield from memory_figures(curve, largest)
+            if curve := _there(folder, *(["memory-quick"] if quick else [f"memory-{n}" for n in MEMORY])):
+                yield from memory_figures([*curve, largest])
         for cost in _there(folder, f"all-on{end}"):
             yield from all_on_figures(cost)
 
 
 def _there(folder: Path, *names: str) -> list[Result]:
-    """The results of these pieces; with `S2ST_ONLY_KEPT` set, of those alone that were made before."""
-    kept_only = bool(os.environ.get("S2ST_ONLY_KEPT"))
-    return [piece(name, folder) for name in names if not kept_only or (folder / f"{name}.json").is_file()]
+    """The results of those of these pieces that are asked for."""
+    return [piece(name, folder) for name in names if wanted(folder, name)]
 
 
 def piece(name: str, folder: Path) -> Result:
     """A piece's result: the one that is kept, or made now and kept."""
-    kept = folder / f"{name}.json"
-    if kept.is_file():
-        log.info("%s was measured before: %s", name, kept)
-        return json.loads(kept.read_text())
+    return kept(folder, name, lambda: _made(name, folder))
+
+
+def _made(name: str, folder: Path) -> Result:
     needed = {argument: piece(other, folder) for argument, other in NEEDS.get(name, {}).items()}
     with tempfile.TemporaryDirectory(prefix="s2st-") as work:
         start, cpu = time.perf_counter(), _cpu_seconds()
         result = PIECES[name](Path(work), **needed)
     result |= {"piece_seconds": time.perf_counter() - start, "piece_cpu_seconds": _cpu_seconds() - cpu}
-    result |= {"load": os.getloadavg()[0], "niceness": os.getpriority(os.PRIO_PROCESS, 0)}
-    folder.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(result, indent=1) + "\n")
-    return result
+    return result | {"load": os.getloadavg()[0], "niceness": os.getpriority(os.PRIO_PROCESS, 0)}
 
 
 def _cpu_seconds() -> float:
@@ -151,36 +148,43 @@ def _quiet_ray(cluster: ClusterConfig, num_gpus: int | None = None) -> Iterator[
         yield
 
 
-def _speed(folder: Path, rounds: int) -> Result:
-    """Rates (batches of four a second) of one and of eight actors on logical GPUs, and of a bare `map_batches` of the same Ray."""
+def _speed(folder: Path, rounds: int, turns: int) -> Result:
+    """Rates (batches of four a second) of one actor, and in turns of eight on logical GPUs and of a bare `map_batches` of the same Ray."""
     os.environ["S2ST_FAKE_SLEEP"] = str(WAIT)
     try:
         with _quiet_ray(ClusterConfig(actors=(8, 8)), num_gpus=8):
-            alone = _rate(folder, "one", 1, 4 * rounds)
-            eight = _rate(folder, "eight", 8, 4 * rounds)
-            bare = _bare_rate(folder / "eight" / "data", 8, 8 * 4 * rounds)
+            alone = _rate(folder / "one", 1, 4 * rounds)
+            pairs = [_turn(folder / f"turn-{turn}", 4 * rounds) for turn in range(turns)]
     finally:
         os.environ.pop("S2ST_FAKE_SLEEP")
-    return {"alone": alone, "eight": eight, "bare": bare, "rounds": rounds}
+    return {"alone": alone, "eight": [p[0] for p in pairs], "bare": [p[1] for p in pairs], "rounds": rounds}
+
+
+def _turn(folder: Path, batches: int) -> tuple[float, float]:
+    return _rate(folder, 8, batches), _bare_rate(folder / "data", 8, 8 * batches)
 
 
 def _speed_figures(result: Result) -> Iterator[Figure]:
-    alone, eight, bare, rounds = (result[k] for k in ("alone", "eight", "bare", "rounds"))
+    alone, rounds = result["alone"], result["rounds"]
+    shares = sorted(eight / (8 * alone) for eight in result["eight"])
+    ratios = sorted(bare / eight for eight, bare in zip(result["eight"], result["bare"], strict=True))
+    n, middle = 32 * rounds * len(ratios), len(ratios) // 2
     why = f"waits of {WAIT} s a batch of four 64x64 images; load average {result['load']:.1f} on {os.cpu_count()} cores"
     why += f", niceness {result['niceness']}"
-    yield measured("scaling_8", eight / (8 * alone), "share of linear", 0.95, "at_least", n=32 * rounds, why=why)
-    yield measured("time_vs_bare_map_batches", bare / eight, "ratio", 1.05, "at_most", n=32 * rounds, why=why)
+    turns = f"median of {len(ratios)} turns; {why}"
+    yield measured("scaling_8", shares[middle], "share of linear", 0.95, "at_least", n=n, interval=(shares[0], shares[-1]), why=turns)
+    yield measured("time_vs_bare_map_batches", ratios[middle], "ratio", 1.05, "at_most", n=n, interval=(ratios[0], ratios[-1]), why=turns)
     overhead = (1 / alone - WAIT) / 4 * 1000
     yield measured("overhead_ms_per_sample", overhead, "ms", 10, "at_most", n=16 * rounds, why=f"one actor; {why}")
 
 
-def _rate(folder: Path, name: str, actors: int, batches: int) -> float:
+def _rate(folder: Path, actors: int, batches: int) -> float:
     """Batches a second between the first and the last commit, one actor per logical GPU."""
-    root = make_dataset(folder / name / "data", 4 * batches * actors, size=(64, 64))
+    root = make_dataset(folder / "data", 4 * batches * actors, size=(64, 64))
     cluster = {"actors": [actors, actors], "gpus_per_actor": 1}
     config = make_config(root, cluster=cluster, domains=["night"])
-    _start(config, folder / name / "run")
-    lines = [json.loads(x) for path in (folder / name / "run/logs").iterdir() for x in path.read_text().splitlines()]
+    _start(config, folder / "run")
+    lines = [json.loads(x) for path in (folder / "run/logs").iterdir() for x in path.read_text().splitlines()]
     return _steady([line["time"] for line in lines], actors)
 
 
@@ -222,12 +226,12 @@ PIECES: dict[str, Callable[..., Result]] = {
     "calm": lambda folder: _calm(folder, 240),
     "chaos-quick": lambda folder, calm: _chaos(folder, 5, 1, 0, calm),
     **{f"chaos-{i}": lambda folder, calm, i=i: _chaos(folder, ROUND, 3, i, calm) for i in range(ROUNDS)},
-    "speed-quick": lambda folder: _speed(folder, 3),
-    "speed": lambda folder: _speed(folder, 8),
+    "speed-quick": lambda folder: _speed(folder, 3, 1),
+    "speed": lambda folder: _speed(folder, 5, 3),
     "million-quick": lambda folder: million(folder, 20),
     "million": lambda folder: million(folder, 1000),
-    "memory-quick": lambda folder: memory(folder, [1, 4]),
-    "memory": lambda folder: memory(folder, [1, 10, 100]),
+    "memory-quick": lambda folder: memory(folder, 2),
+    **{f"memory-{n}": lambda folder, n=n: memory(folder, n) for n in MEMORY},
     "all-on-quick": lambda folder: all_on(folder, 4),
     "all-on": lambda folder: all_on(folder, 12),
 }
@@ -236,9 +240,13 @@ NEEDS: dict[str, dict[str, str]] = {"chaos-quick": {"calm": "calm-quick"}, **{f"
 
 
 def main(words: list[str]) -> None:
-    """`piece NAME DIR`: one piece, kept in DIR."""
-    assert words[0] == "piece", words
-    log.info("%s: %s", words[1], piece(words[1], Path(words[2])))
+    """`piece NAME DIR`: one piece, kept in DIR. `curve DIR FILE`: the memory curve of the pieces kept there, as SVG."""
+    if words[0] == "piece":
+        log.info("%s: %s", words[1], piece(words[1], Path(words[2])))
+        return
+    assert words[0] == "curve", words
+    names = ["million", *(f"memory-{n}" for n in MEMORY)]
+    Path(words[2]).write_text(draw_memory([piece(name, Path(words[1])) for name in names]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Suite `formats`: labels carried without loss, speed of the index and of the export, fuzzing."""
+"""Suite `formats`: labels carried without loss, speed of the index and of the export, fuzzing.
+
+The suite is made of pieces (`benchmarks.pieces`): `python -m s2st_aug.benchmarks.formats piece NAME DIR` makes one of them by itself.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +21,48 @@ from s2st_aug.adapters import load_card
 from s2st_aug.benchmarks import exporters, lossless
 from s2st_aug.benchmarks.exporters import Spent, spent
 from s2st_aug.benchmarks.figure import Figure, measured, undecided
+from s2st_aug.benchmarks.pieces import circumstances, folder_or, kept, wanted
 from s2st_aug.export import export_run
 from s2st_aug.export.fakes import write_run
 
 OBJECTS = 20
+TURNS = 3
 _IMAGE_BYTES = 20_000
 
 
 def run(*, quick: bool) -> Iterator[Figure]:
     """Every figure of the suite; quick exports fewer frames and fuzzes for half a minute, the index is whole in both."""
+    with tempfile.TemporaryDirectory(prefix="s2st_aug-formats-") as name:
+        folder = folder_or(Path(name))
+        names = [name for name in pieces(quick=quick) if wanted(folder, _kept_as(name, quick=quick))]
+        yield from medians(figure for name in names for figure in piece(name, folder, quick=quick))
+
+
+def medians(figures: Iterable[Figure]) -> Iterator[Figure]:
+    """Figures that several pieces measured become their median, with the least and the greatest value."""
+    turns: dict[str, list[Figure]] = {}
+    for figure in figures:
+        turns.setdefault(figure.name, []).append(figure)
+    for some in turns.values():
+        values = sorted(f.value for f in some if f.value is not None)
+        middle = next((f for f in some if values and f.value == values[len(values) // 2]), some[0])
+        if len(values) > 1:
+            middle = replace(middle, interval=(values[0], values[-1]), why=f"median of {len(values)} turns: {middle.why}")
+        yield middle
+
+
+def piece(name: str, folder: Path, *, quick: bool = False) -> list[Figure]:
+    """A piece's figures: those that are kept, or made now and kept."""
+    return [Figure(**raw) for raw in kept(folder, _kept_as(name, quick=quick), lambda: _made(pieces(quick=quick)[name]))]
+
+
+def _kept_as(name: str, *, quick: bool) -> str:
+    return f"{name}-quick" if quick else name
+
+
+def _made(work: Callable[[Path], Iterator[Figure]]) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="s2st_aug-formats-") as folder:
-        base = Path(folder)
-        for name, work in pieces(quick=quick).items():
-            yield from work(base / name)
-            shutil.rmtree(base / name, ignore_errors=True)
+        return [asdict(figure) for figure in work(Path(folder) / "piece")]
 
 
 def pieces(*, quick: bool) -> dict[str, Callable[[Path], Iterator[Figure]]]:
@@ -41,7 +73,8 @@ def pieces(*, quick: bool) -> dict[str, Callable[[Path], Iterator[Figure]]]:
     }
     for name in ("bdd100k",) if quick else _INDEXED:
         found[f"index-{name}"] = lambda folder, name=name: index_figures(folder, name, frames=100_000)
-    found["export"] = lambda folder: export_figures(folder, frames=1500 if quick else 100_000, rounds=3)
+    for turn in range(TURNS):
+        found[f"export-{turn}"] = lambda folder: iter([export_figure(folder, frames=1500 if quick else 100_000)])
     found["others"] = lambda folder: against_others(folder, frames=500 if quick else 5000)
     found["fuzz"] = lambda folder: fuzz_figures(count=100_000, seconds=40.0 if quick else 3600.0)
     return found
@@ -161,14 +194,13 @@ def _yolo_to_index(folder: Path, frames: int) -> int:
 _INDEXED: dict[str, Callable[[Path, int], int]] = {"bdd100k": _bdd_to_index, "coco": _coco_to_index, "yolo": _yolo_to_index}
 
 
-def export_figures(folder: Path, *, frames: int, rounds: int) -> Iterator[Figure]:
-    """Our export against a plain json + shutil loop: the same frames and variants, files copied, the two in turn."""
-    prepare_export(folder, frames)
-    turns = [_turn(folder) for _ in range(rounds)]  # in turn, so that both see the same machine
-    ratios = sorted(loop.wall / ours.wall for ours, loop in turns)
-    ours, loop = (min(sides, key=lambda t: t.wall) for sides in zip(*turns, strict=True))
-    why = f"median of {rounds} turns; best: ours with hashing {ours}, loop {loop}; {frames} frames of {OBJECTS} objects, as many variants"
-    yield measured("export_vs_loop", ratios[rounds // 2], "ratio", 1, "at_least", n=frames, interval=(ratios[0], ratios[-1]), why=why)
+def export_figure(folder: Path, *, frames: int) -> Figure:
+    """Our export against a plain json + shutil loop: the same frames and variants, files copied; frames are kept where pieces are."""
+    prepared = folder_or(folder) / f"frames-{frames}"
+    prepare_export(prepared, frames)
+    ours, loop = _turn(prepared)
+    why = f"ours with hashing {ours}, loop {loop}; {frames} frames of {OBJECTS} objects, as many variants; {circumstances()}"
+    return measured("export_vs_loop", loop.wall / ours.wall, "ratio", 1, "at_least", n=frames, why=why)
 
 
 def prepare_export(folder: Path, frames: int) -> None:
@@ -225,3 +257,14 @@ def told(found: dict[str, Any]) -> Iterator[Figure]:
     yield measured(
         "fuzz_escapes", len(found["escapes"]), "count", 0, "at_most", n=found["inputs"], why="; ".join([why, *found["escapes"][:3]])
     )
+
+
+def main(words: list[str]) -> None:
+    """`piece NAME DIR`: one piece, kept in DIR."""
+    assert words[0] == "piece", words
+    os.environ["S2ST_PIECES"] = words[2]
+    sys.stdout.writelines(f"{figure}\n" for figure in piece(words[1], Path(words[2])))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

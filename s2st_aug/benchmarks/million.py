@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from s2st_aug.benchmarks.figure import Figure, measured, undecided
+from s2st_aug.benchmarks.svg import svg
 from s2st_aug.config import AugmentConfig
 from s2st_aug.distributed.fake_dataset import make_config
 from s2st_aug.storage.run_folder import RunFolder
@@ -46,24 +47,42 @@ def _decided(name: str, value: float, unit: str, goal: float, scenes: int, why: 
     return measured(name, value, unit, goal, "at_most", n=scenes, why=why)
 
 
-def memory(folder: Path, thousands: list[int]) -> Result:
-    """Peaks of the driver (plan, resume, streaming the plan through Ray) and of the object store, by number of scenes."""
-    curve: Result = {}
-    for files in thousands:
-        place = folder / str(files)
-        root = make_frames(place / "data", files)
-        curve[str(files * 1000)] = {step: _apart(step, root, place / "run") for step in ("plan", "resume", "stream")}
-    return {"curve": curve}
+def memory(folder: Path, files: int) -> Result:
+    """Peaks of the driver (plan, resume, streaming the plan through Ray) and of the object store for `files` x 1000 scenes."""
+    root = make_frames(folder / "data", files)
+    return {"scenes": files * 1000, **{step: _apart(step, root, folder / "run") for step in ("plan", "resume", "stream")}}
 
 
-def memory_figures(result: Result, million: Result) -> Iterator[Figure]:
+def memory_figures(results: list[Result]) -> Iterator[Figure]:
     """Growth of peaks with the number of scenes; no goal of the contract, the whole curve is in the docs."""
-    curve = {**{int(n): steps for n, steps in result["curve"].items()}, million["scenes"]: million}
-    for step, what in (("plan", "gib"), ("resume", "gib"), ("stream", "gib"), ("stream", "store_mib")):
-        sizes = sorted(n for n, steps in curve.items() if step in steps)
-        first, last = (curve[n][step][what] for n in (sizes[0], sizes[-1]))
-        why = f"from {first:.3g} at {sizes[0]} scenes to {last:.3g} at {sizes[-1]}"
-        yield Figure(f"memory_{step}_{what}_growth", last - first, what.removeprefix("store_"), None, None, sizes[-1], None, why)
+    for step, what in CURVES:
+        sizes, peaks = curve_of(results, step, what)
+        if len(sizes) > 1:
+            why = f"from {peaks[0]:.3g} at {sizes[0]} scenes to {peaks[-1]:.3g} at {sizes[-1]}"
+            unit = what.removeprefix("store_")
+            yield Figure(f"memory_{step}_{what}_growth", peaks[-1] - peaks[0], unit, None, None, sizes[-1], None, why)
+
+
+def curve_of(results: list[Result], step: str, what: str) -> tuple[list[int], list[float]]:
+    """Numbers of scenes and the peaks of a step there, for those results that hold it."""
+    found = sorted((r["scenes"], r[step][what]) for r in results if step in r)
+    return [n for n, _ in found], [peak for _, peak in found]
+
+
+def draw_memory(results: list[Result]) -> str:
+    """The peaks in GiB over the number of scenes, as SVG text."""
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(7, 4))
+    axes = canvas.subplots()
+    for (step, what), (label, marker) in CURVES.items():
+        sizes, peaks = curve_of(results, step, what)
+        axes.plot(sizes, [p / 1024 if what == "store_mib" else p for p in peaks], label=label, marker=marker)
+    axes.set(xscale="log", xlabel="scenes", ylabel="peak, GiB", ylim=(0, None))
+    axes.axhline(2, color="grey", linestyle="--", linewidth=1, label="goal for the plan of a million")
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.3)
+    return svg(canvas)
 
 
 def make_frames(root: Path, files: int) -> Path:
@@ -165,6 +184,13 @@ def _watch_store(peaks: list[int], closed: threading.Event) -> None:
 
 
 STEP_BATCH = 4
+CURVES = {
+    ("plan", "gib"): ("driver, planning", "o"),
+    ("resume", "gib"): ("driver, resuming", "s"),
+    ("stream", "gib"): ("driver, plan streamed through Ray", "^"),
+    ("stream", "store_mib"): ("object store, plan streamed through Ray", "v"),
+}
+"""step and what of it -> label and marker in the plot"""
 MODULE = "s2st_aug.benchmarks.million"
 STEPS: dict[str, Callable[[AugmentConfig, RunFolder], Result | None]] = {
     "plan": _plan,

@@ -176,6 +176,16 @@ def test_cityscapesscripts_score_the_real_frames_against_themselves_with_a_hundr
 
 
 @pytest.mark.slow
+def test_cityscapesscripts_score_the_exported_real_frames_against_the_source_with_a_hundred(tmp_path, shared_data, ask):
+    root = shared_data / "cityscapes"
+    write_run(tmp_path / "run", load_card("cityscapes"), root)
+    export_run(tmp_path / "run", "cityscapes", tmp_path / "out")
+    said = ask("cityscapesscripts", "read_cityscapes.py", tmp_path / "out", root)
+    assert said["n"] == 10
+    assert said["iou"] == pytest.approx(1.0)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["coco", "yolo"])
 @pytest.mark.parametrize("source", ["coco", "bdd100k", "cityscapes"])
 def test_supervision_reads_it(tmp_path, native, ask, source, target):

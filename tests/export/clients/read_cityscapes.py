@@ -1,6 +1,8 @@
-"""Run by the venv of cityscapesscripts: its own evaluation of an export against itself, and its own drawing of the polygons."""
+"""Run by the venv of cityscapesscripts: its own evaluation of an export against itself, or against the source that it came from (a second
+folder), and its own drawing of the polygons."""
 
 import json
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +17,10 @@ from PIL import Image
 root = Path(sys.argv[1])
 truths = sorted(str(p) for p in root.glob("gtFine/*/*/*_gtFine_labelIds.png"))
 pixels.args.quiet, pixels.args.JSONOutput = True, False
-result = pixels.evaluateImgLists(truths, truths, pixels.args)
+asked = truths
+if len(sys.argv) > 2:  # `aachen_000000_000019-night_gtFine_labelIds.png` is told by the source's file without `-night`
+    truths = [str(Path(sys.argv[2]) / re.sub(r"-\w+(?=_gtFine_)", "", str(Path(p).relative_to(root)))) for p in asked]
+result = pixels.evaluateImgLists(asked, truths, pixels.args)
 same = []
 for path in sorted(str(p) for p in root.glob("gtFine/*/*/*_gtFine_polygons.json")):
     for kind, draw in (("labelIds", json2labelImg), ("instanceIds", json2instanceImg)):

@@ -1,0 +1,47 @@
+"""Suites in pieces: a piece is made once, turns become their median."""
+
+from __future__ import annotations
+
+from s2st_aug.benchmarks.figure import measured, undecided
+from s2st_aug.benchmarks.formats import medians
+from s2st_aug.benchmarks.million import curve_of, draw_memory, memory_figures
+from s2st_aug.benchmarks.pieces import folder_or, kept, wanted
+
+
+def test_a_piece_is_made_once(tmp_path):
+    made = []
+    for _ in range(2):
+        assert kept(tmp_path / "pieces", "a", lambda: made.append(1) or {"n": 3}) == {"n": 3}
+    assert made == [1]
+
+
+def test_a_suite_can_be_told_to_make_nothing(tmp_path, monkeypatch):
+    assert wanted(tmp_path, "a")
+    monkeypatch.setenv("S2ST_ONLY_KEPT", "1")
+    assert not wanted(tmp_path, "a")
+    kept(tmp_path, "a", lambda: 1)
+    assert wanted(tmp_path, "a")
+
+
+def test_pieces_are_kept_where_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.delenv("S2ST_PIECES", raising=False)
+    assert folder_or(tmp_path) == tmp_path
+    monkeypatch.setenv("S2ST_PIECES", str(tmp_path / "b"))
+    assert folder_or(tmp_path) == tmp_path / "b"
+
+
+def test_turns_become_their_median_with_the_range():
+    turns = [measured("speed", value, "ratio", 1, "at_least", n=5, why=f"turn of {value}") for value in (1.5, 0.5, 3.0)]
+    (speed, alone) = medians([turns[0], undecided("alone", "s", 1, "not here"), *turns[1:]])
+    assert (speed.value, speed.interval, speed.holds) == (1.5, (0.5, 3.0), True)
+    assert speed.why == "median of 3 turns: turn of 1.5"
+    assert (alone.value, alone.why) == (None, "not here")
+
+
+def test_the_memory_curve_takes_each_step_where_it_was_measured():
+    small = {"scenes": 1000, **{step: {"gib": 0.2, "store_mib": 2.0} for step in ("plan", "resume", "stream")}}
+    large = {"scenes": 1_000_000, **{step: {"gib": 0.5} for step in ("plan", "resume")}}
+    assert curve_of([large, small], "plan", "gib") == ([1000, 1_000_000], [0.2, 0.5])
+    assert curve_of([large, small], "stream", "store_mib") == ([1000], [2.0])
+    assert [f.name for f in memory_figures([small, large])] == ["memory_plan_gib_growth", "memory_resume_gib_growth"]
+    assert draw_memory([small, large]).startswith("<?xml")
