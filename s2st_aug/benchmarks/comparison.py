@@ -16,15 +16,21 @@ from s2st_aug.arrays import Image
 from s2st_aug.benchmarks import baselines
 from s2st_aug.benchmarks.baselines import Made
 from s2st_aug.benchmarks.controls import CONTROLS, Colours, colours, faded
-from s2st_aug.benchmarks.scenes import HELD_OUT, TARGET_COLOURS, bootstrap, rendered
+from s2st_aug.benchmarks.scenes import HELD_OUT, SIZE, TARGET_COLOURS, bootstrap, boxes, rendered
 from s2st_aug.benchmarks.svg import svg
 from s2st_aug.errors import Diverged
 from s2st_aug.records.domains import Condition
 from s2st_aug.records.profile import DomainProfile
+from s2st_aug.records.scene import SceneObject
+from s2st_aug.scenes.drawing import draw_street
+from s2st_aug.scenes.render import render_drawn
+from s2st_aug.scenes.sampling import sample_street
+from s2st_aug.scenes.surfaces import surfaces
 from s2st_aug.translation.settings import method_settings
 from s2st_aug.translation.translator import Translator
+from s2st_aug.validation.judge import judge
 from s2st_aug.validation.render_distance import render_distance
-from s2st_aug.validation.strength import strength
+from s2st_aug.validation.settings import ValidationSettings
 from s2st_aug.validation.structure import structure
 
 FIRST = 3000  # index of the first held-out street of the comparison
@@ -35,17 +41,43 @@ NULL_TEXT = "null-text"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Given:
-    """What a method is given: the photo, the domain's profile, and the domain's colours for the photometric controls."""
+    """What a method is given: the photo, the domain's profile, and the domain's colours for the photometric controls.
+
+    `street` carries what it is judged by, which no method sees: the true render and the labels.
+    """
 
     own: Translator
     photo: Image
     profile: DomainProfile
     colours: Colours
+    street: Street
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Street:
+    """A held-out street under each condition, with those of its labels that can be judged: an unchanged image keeps them all."""
+
+    number: int
+    views: Mapping[Condition, Image]
+    labels: list[SceneObject]
+
+
+def street(number: int) -> Street:
+    """The comparison's street of this number."""
+    drawn = draw_street(sample_street(HELD_OUT, FIRST + number, SIZE))
+    surface = surfaces(drawn)
+    views: dict[Condition, Image] = {c: render_drawn(drawn, surface, c) for c in ("day", *TARGETS)}
+    unchanged = judge(views["day"], views["day"], views["day"], boxes(drawn), None, ValidationSettings()).objects
+    return Street(number, views, [o for o, v in zip(boxes(drawn), unchanged, strict=True) if v.verdict == "keep"])
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One variant of one method at one knob. `structure` is over the true render's own; `evaluations` count a backward pass twice."""
+    """One variant of one method at one knob.
+
+    `structure` is over the true render's own; `kept` is the share of the judgeable labels that are judged still true (null without
+    any), `passed` whether no gate rejects the image; `evaluations` count a backward pass twice.
+    """
 
     method: str
     knob: float
@@ -54,6 +86,8 @@ class Row:
     distance: float
     structure: float
     strength: float
+    kept: float | None
+    passed: bool
     evaluations: float
     seconds: float
 
@@ -100,38 +134,40 @@ METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
 def compare(own: Translator, streets: Iterable[int], *, methods: Sequence[str] = tuple(METHODS)) -> Iterator[list[Row]]:
     """Every method at every knob on each of these held-out streets in both domains, street by street."""
     known = {d: colours([rendered(TARGET_COLOURS, i, (d,))[d] for i in range(12)]) for d in TARGETS}
-    for street in streets:
-        views = rendered(HELD_OUT, FIRST + street, ("day", *TARGETS))
-        givens = [(Given(own, views["day"], own.profiles[d], known[d]), views[d]) for d in TARGETS]
+    for shown in map(street, streets):
+        givens = [Given(own, shown.views["day"], own.profiles[d], known[d], shown) for d in TARGETS]
         cells = [(name, METHODS[name][0], knob) for name in methods for knob in METHODS[name][1]]
-        yield [_row(n, k, street, given, truth, partial(make, given, k)) for given, truth in givens for n, make, k in cells]
+        yield [_row(name, knob, given, partial(make, given, knob)) for given in givens for name, make, knob in cells]
 
 
 def compare_null_text(own: Translator, streets: Iterable[int], *, steps: int, guidance: float = 7.5) -> Iterator[list[Row]]:
     """Null-text as published: one optimisation serves both domains, whose cost is booked in halves."""
     profiles = [own.profiles[d] for d in TARGETS]
-    for street in streets:
-        views = rendered(HELD_OUT, FIRST + street, ("day", *TARGETS))
+    for shown in map(street, streets):
         start = time.process_time()
-        made = baselines.null_text(own.model, views["day"], profiles, steps=steps, guidance=guidance)
+        made = baselines.null_text(own.model, shown.views["day"], profiles, steps=steps, guidance=guidance)
         seconds = (time.process_time() - start) / len(made)
-        pairs = zip(TARGETS, made, strict=True)
-        yield [measured(NULL_TEXT, guidance, street, own.profiles[d], views["day"], m, views[d], seconds) for d, m in pairs]
+        yield [measured(NULL_TEXT, guidance, shown, own.profiles[d], m, seconds) for d, m in zip(TARGETS, made, strict=True)]
 
 
-def _row(name: str, knob: float, street: int, given: Given, truth: Image, make: Callable[[], Made]) -> Row:
+def _row(name: str, knob: float, given: Given, make: Callable[[], Made]) -> Row:
     start = time.process_time()
     made = make()
-    return measured(name, knob, street, given.profile, given.photo, made, truth, time.process_time() - start)
+    return measured(name, knob, given.street, given.profile, made, time.process_time() - start)
 
 
-def measured(method: str, knob: float, street: int, profile: DomainProfile, day: Image, made: Made, truth: Image, seconds: float) -> Row:
+def measured(method: str, knob: float, shown: Street, profile: DomainProfile, made: Made, seconds: float) -> Row:
     """A variant's measures; raises ValueError where the street is too flat to measure (no held-out street is)."""
-    own, true, fitted = structure(day, made.image), structure(day, truth), profile.discriminant
-    moved, far = strength(day, made.image, fitted) if fitted else None, render_distance(day, made.image, truth)
-    if own is None or true is None or moved is None or far is None:
-        raise ValueError(f"street {street} to {profile.name}: structure, strength or distance cannot be measured")
-    return Row(method, knob, street, profile.name, far, own / true, moved, made.forward + 2 * made.backward, seconds)
+    day, truth = shown.views["day"], shown.views[profile.name]  # type: ignore[index]
+    true, far = structure(day, truth), render_distance(day, made.image, truth)
+    found = judge(day, made.image, made.image, shown.labels, profile, ValidationSettings())
+    if found.structure is None or true is None or found.strength is None or far is None:
+        raise ValueError(f"street {shown.number} to {profile.name}: structure, strength or distance cannot be measured")
+    kept = [v.verdict == "keep" for v in found.objects]
+    return Row(
+        method, knob, shown.number, profile.name, far, found.structure / true, found.strength,
+        float(np.mean(kept)) if kept else None, found.status == "ok", made.forward + 2 * made.backward, seconds,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +180,8 @@ class Summary:
     distance: float
     structure: float
     strength: float
+    kept: float
+    passed: float
     evaluations: float
     seconds: float
     ours_less_theirs: tuple[float, float, float] | None
@@ -171,12 +209,14 @@ def ours_by_variant(rows: Sequence[Row]) -> dict[tuple[int, str], list[Row]]:
 
 def _summary(key: tuple[str, float], some: Sequence[Row], ours: Mapping[tuple[int, str], Sequence[Row]], *, best: bool) -> Summary:
     def mean(name: str) -> float:
-        return float(np.mean([getattr(r, name) for r in some]))
+        return float(np.mean([value for r in some if (value := getattr(r, name)) is not None]))
 
     paired = [at_structure(ours[r.street, r.domain], r.structure) - r.distance for r in some if (r.street, r.domain) in ours]
     less = (float(np.mean(paired)), *bootstrap(paired)) if paired and key[0] != OURS else None
-    measures = mean("distance"), mean("structure"), mean("strength"), mean("evaluations"), mean("seconds")
-    return Summary(*key, len(some), *measures, ours_less_theirs=less, best=best)
+    return Summary(
+        *key, len(some), distance=mean("distance"), structure=mean("structure"), strength=mean("strength"), kept=mean("kept"),
+        passed=mean("passed"), evaluations=mean("evaluations"), seconds=mean("seconds"), ours_less_theirs=less, best=best,
+    )  # fmt: skip
 
 
 def at_structure(curve: Sequence[Row], wanted: float) -> float:
@@ -189,15 +229,15 @@ def as_markdown(found: Sequence[Summary], about: str) -> str:
     order = {s.method: s.distance for s in found if s.best}
     cost = next(s.seconds for s in found if s.method == OURS and s.best)
     lines = [
-        "| method | knob | n | distance to the true render | structure over the true render's | strength | evaluations | time over ours "
-        "| ours less theirs, at their structure |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| method | knob | n | distance to the true render | structure over the true render's | strength | labels kept | images passed "
+        "| evaluations | time over ours | ours less theirs, at their structure |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for s in sorted(found, key=lambda s: (order[s.method], s.knob)):
         name = f"**{s.method}**" if s.best else s.method
         less = "{:+.2f} ({:+.2f} to {:+.2f})".format(*s.ours_less_theirs) if s.ours_less_theirs else ""
-        measures = f"{s.distance:.2f} | {s.structure:.2f} | {s.strength:.2f} | {s.evaluations:.0f} | {s.seconds / cost:.2f}"
-        lines.append(f"| {name} | {s.knob:g} | {s.n} | {measures} | {less} |")
+        measures = " | ".join(f"{value:.2f}" for value in (s.distance, s.structure, s.strength, s.kept, s.passed))
+        lines.append(f"| {name} | {s.knob:g} | {s.n} | {measures} | {s.evaluations:.0f} | {s.seconds / cost:.2f} | {less} |")
     return "\n".join([about, "", *lines, ""])
 
 

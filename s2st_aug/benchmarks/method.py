@@ -15,7 +15,7 @@ from s2st_aug.arrays import AnyImage, Image
 from s2st_aug.benchmarks import baselines
 from s2st_aug.benchmarks.comparison import OURS, TARGETS, compare, summarise
 from s2st_aug.benchmarks.figure import Figure, measured, undecided
-from s2st_aug.benchmarks.scenes import HELD_OUT, bootstrap, rendered
+from s2st_aug.benchmarks.scenes import HELD_OUT, bootstrap, boxes, rendered
 from s2st_aug.diffusion import ddim
 from s2st_aug.diffusion.denoiser import unit_gaussian_denoiser, with_context
 from s2st_aug.diffusion.fakes import tiny_latent_model
@@ -25,7 +25,6 @@ from s2st_aug.errors import Diverged, S2STError
 from s2st_aug.profiles import find_profile
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.scenes.drawing import draw_street
-from s2st_aug.scenes.labels import read_labels
 from s2st_aug.scenes.render import render_drawn
 from s2st_aug.scenes.sampling import sample_street
 from s2st_aug.scenes.surfaces import surfaces
@@ -251,16 +250,9 @@ def signal_state_kept(count: int) -> Figure:
 def _streets_with_signals() -> Iterator[tuple[Image, list[SceneObject]]]:
     for index in itertools.count(4000):
         drawn = draw_street(sample_street(HELD_OUT, index, size=(1280, 720)))
-        labels = [o for o in _objects(drawn) if o.signal]
+        labels = [o for o in boxes(drawn) if o.signal]
         if labels:
             yield render_drawn(drawn, surfaces(drawn), "day"), labels
-
-
-def _objects(drawn) -> list[SceneObject]:
-    return [
-        SceneObject(str(i), "box", "traffic light" if o.instance.signal else "other", tuple(map(float, o.box)), signal=o.instance.signal)  # type: ignore[arg-type]
-        for i, o in enumerate(read_labels(drawn).objects)
-    ]
 
 
 def _states_kept(source: Image, variant: Image, labels: Sequence[SceneObject]) -> list[float]:

@@ -21,7 +21,10 @@ from s2st_aug.errors import Diverged, S2STError
 from s2st_aug.images import read_image, resize
 from s2st_aug.records.domains import CONDITIONS, Condition
 from s2st_aug.records.profile import Discriminant, DomainProfile
-from s2st_aug.scenes.drawing import draw_street
+from s2st_aug.records.scene import SceneObject
+from s2st_aug.scenes.categories import CATEGORIES
+from s2st_aug.scenes.drawing import Drawn, draw_street
+from s2st_aug.scenes.labels import read_labels
 from s2st_aug.scenes.render import render_drawn
 from s2st_aug.scenes.sampling import sample_street
 from s2st_aug.scenes.surfaces import surfaces
@@ -118,6 +121,16 @@ def rendered(key: int, index: int, conditions: Sequence[Condition]) -> dict[Cond
     drawn = draw_street(sample_street(key, index, SIZE))
     surface = surfaces(drawn)
     return {condition: render_drawn(drawn, surface, condition) for condition in conditions}
+
+
+def boxes(drawn: Drawn) -> list[SceneObject]:
+    """A street's labels as BDD100K has them: boxes of the detection classes, signals with their state."""
+    named = [(CATEGORIES[o.instance.category].det, o) for o in read_labels(drawn).objects]
+    return [
+        SceneObject(str(o.instance.number), "box", name, tuple(map(float, o.box)), signal=o.instance.signal)  # type: ignore[arg-type]
+        for name, o in named
+        if name
+    ]
 
 
 # --- the models

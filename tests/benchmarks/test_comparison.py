@@ -48,7 +48,7 @@ def test_ledits_counts_its_evaluations():
 
 
 def row(method: str, knob: float, street: int, distance: float, structure: float) -> Row:
-    return Row(method, knob, street, "night", distance, structure, 0.7, 20.0, 2.0)
+    return Row(method, knob, street, "night", distance, structure, 0.7, 0.9, True, 20.0, 2.0)
 
 
 ROWS = [
