@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from s2st_aug.benchmarks.fault_rates import SIZES, breakdown, curves, draw_curves, pivot, precision_rows, size_name
+from s2st_aug.benchmarks.fault_plot import draw_curves
+from s2st_aug.benchmarks.fault_rates import SIZES, breakdown, curves, pivot, precision_rows, size_name
 from s2st_aug.benchmarks.faults import collected
 
 PRECISION = (

@@ -1,4 +1,4 @@
-"""Rates with their intervals, curves over a threshold, and the page that shows them."""
+"""Rates with their intervals, curves over a threshold, and tables of them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from s2st_aug.validation.faults import FAULTS
 
 SIZES = ((10, "10-16"), (16, "16-24"), (24, "24-40"), (40, "40-80"), (80, "80 and more"))  # px of the shorter side, from
 ALLOWED = 0.05  # false alarms at which curves are read
-COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#000000")
-WIDE, HIGH, EDGE = 640, 420, 46
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,32 +153,3 @@ def _cell(found: tuple[int, int] | None) -> str:
         return ""
     low, high = wilson(*found)
     return f"{found[0] / found[1]:.2f} ({low:.2f}-{high:.2f}), {found[1]}"
-
-
-def draw_curves(found: Sequence[Curve]) -> str:
-    """An SVG: recall up, false alarms across (0 to 0.3), a line a fault, a dot where the shipped threshold stands."""
-
-    def x(v: float) -> float:
-        return EDGE + min(v, 0.3) / 0.3 * (WIDE - EDGE - 150)
-
-    def y(v: float) -> float:
-        return HIGH - EDGE - v * (HIGH - EDGE - 16)
-
-    shipped = SETTINGS.model_dump()
-    parts = [f'<line x1="{x(ALLOWED):.0f}" y1="{y(0):.0f}" x2="{x(ALLOWED):.0f}" y2="{y(1):.0f}" stroke="#999" stroke-dasharray="4 3"/>']
-    for v in (0, 0.1, 0.2, 0.3):
-        parts.append(f'<text x="{x(v):.0f}" y="{HIGH - EDGE + 18}" text-anchor="middle">{v:g}</text>')
-    for v in (0, 0.25, 0.5, 0.75, 0.95, 1):
-        parts.append(f'<text x="{EDGE - 6}" y="{y(v) + 4:.0f}" text-anchor="end">{v:g}</text>')
-        parts.append(f'<path d="M{x(0):.0f} {y(v):.1f}H{x(0.3):.0f}" stroke="#ddd"/>')
-    for n, curve in enumerate(found):
-        colour, kept = COLOURS[n % len(COLOURS)], curve.alarms <= 0.3
-        line = "L".join(f"{x(a):.1f} {y(r):.1f}" for a, r in sorted(zip(curve.alarms[kept], curve.recall[kept], strict=True)))
-        parts.append(f'<path d="M{line}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
-        at = int(np.argmin(np.abs(curve.thresholds - float(shipped[curve.threshold]))))
-        parts.append(f'<circle cx="{x(curve.alarms[at]):.1f}" cy="{y(curve.recall[at]):.1f}" r="3.5" fill="{colour}"/>')
-        parts.append(f'<text x="{WIDE - 140}" y="{24 + 17 * n}" fill="{colour}">{curve.fault}</text>')
-    parts.append(f'<text x="{EDGE}" y="{HIGH - 8}">false alarms; a dot where the shipped threshold stands</text>')
-    parts.append(f'<text x="12" y="{HIGH / 2:.0f}" transform="rotate(-90 12 {HIGH / 2:.0f})" text-anchor="middle">recall</text>')
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {HIGH}" font-family="sans-serif" font-size="12">'
-    return "\n".join((head, '<rect width="100%" height="100%" fill="#fff"/>', *parts, "</svg>", ""))

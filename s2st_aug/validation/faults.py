@@ -63,7 +63,7 @@ def blurred(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -> P
     if item is None:
         return None
     sigma = max(2.0, min(item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1]) / 3)
-    return _strike(pair, item, lambda image, mask: np.where(mask[..., None], cv2.GaussianBlur(image, (0, 0), sigma), image))
+    return _strike(pair, item, lambda image, mask: _smeared(image, mask, sigma))
 
 
 def washed_region(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -> Planted | None:
@@ -197,6 +197,16 @@ def _inpainted(image: Image, mask: Mask) -> Image:
     noise = np.random.default_rng(int(mask.sum())).normal(0, min(level, 8.0), crop.shape)
     out = image.copy()
     out[top:bottom, left:right][hole] = np.clip(filled + noise, 0, 255).astype(np.uint8)[hole]
+    return out
+
+
+def _smeared(image: Image, mask: Mask, sigma: float) -> Image:
+    """The masked pixels after a Gaussian, taken of no more of the image than they depend on."""
+    ys, xs = np.nonzero(mask)
+    reach = int(4 * sigma) + 2
+    cut = (slice(max(ys.min() - reach, 0), ys.max() + reach + 1), slice(max(xs.min() - reach, 0), xs.max() + reach + 1))
+    out = image.copy()
+    out[cut] = np.where(mask[cut][..., None], cv2.GaussianBlur(image[cut], (0, 0), sigma), image[cut])
     return out
 
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from s2st_aug.benchmarks import fault_rates, fault_sets, fault_trials, faults
+from s2st_aug.benchmarks import fault_plot, fault_rates, fault_sets, fault_trials, faults
 from s2st_aug.benchmarks.fault_cases import Case, signal_streets
 from s2st_aug.benchmarks.figure import measured
 from s2st_aug.validation.settings import ValidationSettings
@@ -65,7 +66,7 @@ def test_curves_rise_with_their_alarms_and_are_read_at_one_in_twenty(trials):
         order = np.argsort(curve.alarms, kind="stable")
         assert (np.diff(np.maximum.accumulate(curve.recall[order])) >= 0).all()
         assert curve.at_allowed is None or 0 <= curve.at_allowed[0] <= 1
-    assert "<svg" in fault_rates.draw_curves(fault_rates.curves(trials))
+    assert "<svg" in fault_plot.draw_curves(fault_rates.curves(trials))
 
 
 def test_streets_with_signals_are_found_without_drawing_them():
@@ -82,3 +83,13 @@ def test_overlays_of_the_suite_change_the_picture():
 def test_wilsons_interval_holds_the_rate_and_narrows():
     assert fault_rates.wilson(95, 100) == pytest.approx((0.888, 0.978), abs=1e-3)
     assert np.diff(fault_rates.wilson(950, 1000))[0] < np.diff(fault_rates.wilson(95, 100))[0]
+
+
+def test_no_two_curves_of_a_panel_look_alike() -> None:
+    line = np.linspace(0, 0.2, 3)
+    names = [("keep_of_around", name) for name in "abcdefgh"] + [("max_tone_explained", name) for name in "ijklm"]
+    drawn = fault_plot.draw_curves([fault_rates.Curve(name, threshold, line, line, line, 9) for threshold, name in names])
+    panels = drawn.split("<g ")[1:]
+    styles = [re.findall(r'h44" (fill="none"[^/]*)/>', panel) for panel in panels]
+    assert [len(s) for s in styles] == [8, 5] and all(len(set(s)) == len(s) for s in styles)
+    assert all(len({re.search(r'stroke="([^"]*)"', s)[1] for s in some}) == len(some) for some in styles)  # type: ignore[index]
