@@ -26,6 +26,10 @@ CONFIGS = {
     "gain": ("s2st_aug.gain.config", "GainConfig"),
     "training": ("s2st_aug.training.recipe", "TrainingConfig"),
 }
+NAMES = {
+    "S2ST": "**S2ST, as it ships**", "histogram": "histogram matching to the references", "Reinhard": "Reinhard's colour transfer",
+    "gamma": "gamma and desaturation", "albumentations": "albumentations' weather", "identity": "nothing done",
+}  # fmt: skip
 README = {
     "method": {
         "render_distance_vs_best_baseline": "distance to the true render, over the best baseline's",
@@ -118,11 +122,34 @@ def readme_table() -> str:
     return table(("measured", "value", "goal", ""), rows) if rows else "No figures are stored yet: `make measured`."
 
 
+def alternatives() -> str:
+    """S2ST as it ships beside each peer at its best knob, from the rows that pipelines/compare.py keeps."""
+    from s2st_aug.benchmarks.comparison import OURS, Row, summarise
+    from s2st_aug.translation.settings import PRESETS
+
+    path = MEASURED / "comparison.json"
+    if not path.is_file():
+        return "No comparison is stored yet: `python pipelines/compare.py`."
+    found = summarise([Row(**row) for row in json.loads(path.read_text())])
+    ours = next(s for s in found if (s.method, s.knob) == (OURS, PRESETS["standard"].to_appearance))
+    peers = sorted((s for s in found if s.best and s.method != OURS), key=lambda s: s.distance)
+    head = ("", "distance to the true render", "structure", "strength", "labels kept", "images passed", "evaluations", "time", "variants")
+    rows = (
+        (NAMES.get(s.method, s.method), *(f"{v:.2f}" for v in (s.distance, s.structure, s.strength, s.kept, s.passed)),
+         f"{s.evaluations:.0f}", f"{s.seconds / ours.seconds:.2f}", s.n)
+        for s in (ours, *peers)
+    )  # fmt: skip
+    return table(head, rows)
+
+
 def write_readme() -> None:
-    """Bring README's table up to date."""
+    """Bring README's tables up to date."""
     path = Path(__file__).parents[1] / "README.md"
-    head, _, rest = path.read_text().partition("<!-- measured -->\n")
-    path.write_text(f"{head}<!-- measured -->\n{readme_table()}\n<!-- /measured -->{rest.partition('<!-- /measured -->')[2]}")
+    text = path.read_text()
+    for name, made in (("measured", readme_table()), ("alternatives", alternatives())):
+        head, _, rest = text.partition(f"<!-- {name} -->\n")
+        text = f"{head}<!-- {name} -->\n{made}\n<!-- /{name} -->{rest.partition(f'<!-- /{name} -->')[2]}"
+    path.write_text(text)
 
 
 def value(figure: dict[str, Any]) -> str:
