@@ -22,7 +22,7 @@ TITLES = {"keep_of_around": "one object each: share of the surroundings' structu
 
 
 def draw_curves(found: Sequence[Curve]) -> str:
-    """An SVG: recall up (its last tenth over half of the height), false alarms across, a line a fault, a mark where the shipped threshold stands."""
+    """An SVG: recall up (its last tenth over half of the height), false alarms across, a mark where the shipped threshold stands."""
     panels = [[c for c in found if (c.threshold == "keep_of_around") == objects] for objects in (True, False)]
     parts = [part for n, curves in enumerate(panels) for part in _panel(curves, n * WIDE, TITLES["" if n else "keep_of_around"])]
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDE} {HIGH + LEGEND}" font-family="sans-serif" font-size="12">'
@@ -56,7 +56,8 @@ def _axes() -> Iterator[str]:
         yield f'<text x="{_x(v):.0f}" y="{HIGH - BELOW + 18}" text-anchor="middle">{v:g}</text>'
     yield f'<path d="M{_x(ALLOWED):.0f} {_y(0):.0f}V{_y(1):.0f}" stroke="#999" stroke-dasharray="4 3"/>'
     yield f'<text x="{LEFT}" y="{HIGH - 8}">false alarms; a mark where the shipped threshold stands</text>'
-    yield f'<text x="12" y="{HIGH / 2:.0f}" transform="rotate(-90 12 {HIGH / 2:.0f})" text-anchor="middle">recall (upper half: 0.9 to 1)</text>'
+    middle = f'x="12" y="{HIGH / 2:.0f}" transform="rotate(-90 12 {HIGH / 2:.0f})" text-anchor="middle"'
+    yield f"<text {middle}>recall (upper half: {FINE} to 1)</text>"
 
 
 def _line(curve: Curve, n: int) -> Iterator[str]:
