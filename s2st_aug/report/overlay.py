@@ -9,8 +9,9 @@ import numpy as np
 
 from s2st_aug.arrays import Box, Image
 from s2st_aug.records.verdicts import Judgement
+from s2st_aug.report.palette import VERDICTS
 
-COLOURS = {"keep": (70, 200, 90), "ignore": (240, 190, 60), "lost": (240, 60, 60), "made up": (230, 70, 240)}
+COLOURS = {name: mark.colour for name, mark in VERDICTS.items()} | {"made up": (204, 121, 167)}
 PANEL = 640  # px, width of each of the two pictures
 LINE = 18
 SHOWN = 0.5  # score from which a hallucination is drawn
@@ -36,8 +37,10 @@ def _frame(panel: Image, box: Box, k: float, colour: str, text: str) -> None:
     x1, y1, x2, y2 = (round(min(max(v * k, -1), 10 * PANEL)) for v in box)
     cv2.rectangle(panel, (x1, y1), (x2, y2), COLOURS[colour], 2 if text else 1)
     if text:
-        cv2.putText(panel, text, (max(x1, 2), max(y1 - 4, 12)), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 3, cv2.LINE_AA)
-        cv2.putText(panel, text, (max(x1, 2), max(y1 - 4, 12)), cv2.FONT_HERSHEY_SIMPLEX, 0.4, COLOURS[colour], 1, cv2.LINE_AA)
+        width = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)[0][0]
+        at = max(min(x1, panel.shape[1] - width - 2), 2), max(y1 - 4, 12)
+        cv2.putText(panel, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 3, cv2.LINE_AA)
+        cv2.putText(panel, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.4, COLOURS[colour], 1, cv2.LINE_AA)
 
 
 def _caption(judgement: Judgement) -> np.ndarray:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from s2st_aug.images import encode_png, read_image
 from s2st_aug.report.evidence import CHECKS, read_evidence, write_evidence
 from s2st_aug.report.html import write_report
+from s2st_aug.report.palette import VERDICTS
 from s2st_aug.report.review_page import write_review_page
 from s2st_aug.storage.run_folder import RunFolder, parquet_bytes
 
@@ -25,7 +26,9 @@ def test_each_rejected_variant_gets_a_picture_that_shows_why_and_no_other(run):
     assert found.overlays == len(drawn) > 0
     picture = read_image(run / drawn[0])
     assert picture.shape[1] == 1280
-    assert (np.abs(picture[:360, 640:].astype(int) - (240, 60, 60)).max(-1) < 40).any(), "the lost label is framed in red"
+    assert (np.abs(picture[:360, 640:].astype(int) - VERDICTS["lost"].colour).max(-1) < 40).any(), (
+        "the lost label is framed in the report's own colour"
+    )
 
 
 def test_the_page_links_the_pictures_and_says_that_nothing_was_calibrated(run):
