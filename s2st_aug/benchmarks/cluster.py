@@ -227,7 +227,7 @@ PIECES: dict[str, Callable[..., Result]] = {
     "chaos-quick": lambda folder, calm: _chaos(folder, 5, 1, 0, calm),
     **{f"chaos-{i}": lambda folder, calm, i=i: _chaos(folder, ROUND, 3, i, calm) for i in range(ROUNDS)},
     "speed-quick": lambda folder: _speed(folder, 3, 1),
-    "speed": lambda folder: _speed(folder, 5, 3),
+    "speed": lambda folder: _speed(folder, 4, 3),
     "million-quick": lambda folder: million(folder, 20),
     "million": lambda folder: million(folder, 1000),
     "memory-quick": lambda folder: memory(folder, 2),

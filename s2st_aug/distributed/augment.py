@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -111,10 +112,20 @@ def prepare(config: AugmentConfig, folder: RunFolder, options: Options, identity
 
 def _refuse(folder: RunFolder, config: AugmentConfig, identity: Identity, options: Options) -> None:
     """Everything that a user can have got wrong, before a lock or a file is made."""
+    _refuse_file(folder)
     wanted = plan_hash(config, identity.model_sha256, identity.profiles)
     if folder.exists():
         _refuse_other_plan(folder.run_json(), wanted, config, identity, options)
     _refuse_run_inside_dataset(folder, config)
+
+
+def _refuse_file(folder: RunFolder) -> None:
+    """A run folder is a folder, or can become one."""
+    if isinstance(folder.store, LocalStore) and (there := next((p for p in (folder.path, *folder.path.parents) if p.exists()), None)):
+        if not there.is_dir():
+            raise UsageError(f"--run {folder.place}: expected a folder, found the file {there}")
+        if not os.access(there, os.W_OK):
+            raise UsageError(f"--run {folder.place}: {there} cannot be written to")
 
 
 def with_absolute_root(config: AugmentConfig) -> AugmentConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -61,6 +62,7 @@ def _start(cluster: ClusterConfig, address: str | None, num_gpus: int | None) ->
 
 def _init(cluster: ClusterConfig, joined: str | None, num_gpus: int | None) -> None:
     if joined:
+        _refuse_deaf(joined)
         ray.init(address=joined, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_shipped())
         return
     for again in range(STARTS):
@@ -71,6 +73,13 @@ def _init(cluster: ClusterConfig, joined: str | None, num_gpus: int | None) -> N
             ray.shutdown()
             if "timed out" not in str(error) or again == STARTS - 1:
                 raise RuntimeError(str(error)) from None
+
+
+def _refuse_deaf(address: str) -> None:
+    """Raises OSError where nobody listens at `host:port` or `ray://host:port`: Ray itself would try for minutes, and in silence."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _need_gpus(cluster: ClusterConfig, address: str | None) -> None:

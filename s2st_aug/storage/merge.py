@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from s2st_aug.errors import RunFolderError
 from s2st_aug.records.manifest import MANIFEST_SCHEMA
-from s2st_aug.storage.plan import PlannedBatch, read_plan, table_to_batches, write_plan
+from s2st_aug.storage.plan import PlannedBatch, batch_key, read_plan, table_to_batches, write_plan
 from s2st_aug.storage.progress import Snapshot, read_snapshot, write_snapshot
 from s2st_aug.storage.run_folder import FAILED_PART, PROGRESS, RunFolder, RunInfo, parquet_bytes
 from s2st_aug.storage.shards import gather, row_keys, write_part
@@ -37,7 +37,7 @@ def merge(runs: list[RunFolder], out: RunFolder) -> int:
     write_part(out, rows.filter(pc.invert(failed)))
     if pc.any(failed).as_py():
         out.store.write_many({FAILED_PART: parquet_bytes(rows.filter(failed))})
-    files, scenes = write_plan(out, _union_of_plans(runs))
+    files, scenes = write_plan(out, _union_of_plans(runs, infos[0].plan_sha256))
     out.write_run_json(replace(infos[0], plan_files=files, planned_scenes=scenes))
     write_snapshot(out, _snapshot(runs, rows, scenes * len(infos[0].domains)))
     return rows.num_rows
@@ -67,16 +67,22 @@ def _union(tables: list[pa.Table]) -> tuple[pa.Table, list[int]]:
     return pa.concat_tables(parts).cast(MANIFEST_SCHEMA), [number for number, _ in chosen]
 
 
-def _union_of_plans(runs: list[RunFolder]) -> Iterable[PlannedBatch]:
-    """The first run's batches, then those of the others that plan scenes the first does not know."""
+def _union_of_plans(runs: list[RunFolder], plan_sha256: str) -> Iterable[PlannedBatch]:
+    """The first run's batches, then those of the others, without scenes that stand already: runs that grew group them anew."""
     known: set[str] = set()
     for run in runs:
         for table in read_plan(run):
             for batch in table_to_batches(table):
-                ids = {s.scene.scene_id for s in batch.scenes}
-                if not ids <= known:
-                    yield batch
-                known |= ids
+                new = [i for i, s in enumerate(batch.scenes) if s.scene.scene_id not in known]
+                if new:
+                    yield batch if len(new) == len(batch.scenes) else _part(batch, new, plan_sha256)
+                known.update(s.scene.scene_id for s in batch.scenes)
+
+
+def _part(batch: PlannedBatch, kept: list[int], plan_sha256: str) -> PlannedBatch:
+    """A batch of some of the scenes, under the name that belongs to them."""
+    scenes = tuple(batch.scenes[i] for i in kept)
+    return replace(batch, key=batch_key(plan_sha256, scenes), scenes=scenes, todo=tuple(batch.todo[i] for i in kept))
 
 
 def _link_images(source: Path, target: Path, names: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from s2st_aug.distributed import fakes
+from s2st_aug.distributed import fakes, ray_session
 from s2st_aug.distributed.augment import Options, augment
 from s2st_aug.distributed.fake_dataset import make_config, make_dataset
 from s2st_aug.errors import ConfigError, PlanMismatch, UsageError
@@ -160,8 +160,18 @@ def test_what_cannot_be_started_leaves_no_run_folder(tmp_path):
         augment(make_config(tmp_path / "nowhere"), tmp_path / "run", FAKE)
     with pytest.raises(UsageError, match="inside the dataset"):
         augment(make_config(root), root / "run", FAKE)
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="expected a folder, found the file"):
+        augment(make_config(root), tmp_path / "file/run", FAKE)
     assert not (tmp_path / "run").exists()
     assert not (root / "run").exists()
+    assert (tmp_path / "file").read_bytes() == b""
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_a_cluster_that_does_not_answer_is_said_at_once(address):
+    with pytest.raises(OSError, match="refused"):
+        ray_session._refuse_deaf(address)
 
 
 def test_the_script_refuses_in_one_line(tmp_path, repo):
