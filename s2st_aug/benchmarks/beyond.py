@@ -38,7 +38,6 @@ CELLS: dict[str, dict[str, Any]] = {
     "no horizontal bands": {"bands": "whole"},
     "eta uniform": {"eta": "uniform"},
     "ST 0, TO 0": {"st_iterations": 0, "to_iterations": 0},
-    "null-text, 3 iterations": {"to_method": "null_text", "to_iterations": 3, "to_rate": 0.01},
 }
 
 
