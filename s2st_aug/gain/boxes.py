@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-CELL = 2  # pixels: the heads work at half the size
+LEAST_SEEN = 0.5  # share of a box that a crop must hold; one of which it holds less is not judged
 NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
@@ -31,23 +31,36 @@ class Boxes:
         factor = np.array([x, y, x, y])
         return Boxes(self.xyxy * factor, self.classes, self.ignored * factor)
 
+    def cropped(self, x: int, y: int, size: tuple[int, int]) -> Boxes:
+        """What a crop of (width, height) at (x, y) holds; boxes of which little is left are not judged there."""
+        low, high = np.array([x, y, x, y]), np.array([*size, *size])
+        inside, ignored = ((b - low).clip(0, high) for b in (self.xyxy, self.ignored))
+        seen = _area(inside) / np.maximum(_area(self.xyxy), 1e-9)
+        kept, cut = seen >= LEAST_SEEN, (seen > 0) & (seen < LEAST_SEEN)
+        ignored = np.concatenate([ignored[_area(ignored) > 0], inside[cut]])
+        return Boxes(inside[kept], self.classes[kept], ignored)
+
     def mirrored(self, width: int) -> Boxes:
         """The mirror image."""
         return Boxes(_mirror(self.xyxy, width), self.classes, _mirror(self.ignored, width))
+
+
+def _area(boxes: np.ndarray) -> np.ndarray:
+    return np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
 
 
 def _mirror(boxes: np.ndarray, width: int) -> np.ndarray:
     return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
 
 
-def targets(boxes: Boxes, size: tuple[int, int], classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def targets(boxes: Boxes, size: tuple[int, int], classes: int, cell: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Heatmap `k h w` with Gaussians, geometry `4 h w`, weight `h w` (0 where nothing is judged)."""
-    w, h = size[0] // CELL, size[1] // CELL
+    w, h = size[0] // cell, size[1] // cell
     heat, geometry, weight = np.zeros((classes, h, w), np.float32), np.zeros((4, h, w), np.float32), np.ones((h, w), np.float32)
-    for x1, y1, x2, y2 in (boxes.ignored / CELL).round().astype(int).clip(0):
+    for x1, y1, x2, y2 in (boxes.ignored / cell).round().astype(int).clip(0):
         weight[y1 : y2 + 1, x1 : x2 + 1] = 0
     rows, columns = np.ogrid[:h, :w]
-    for (x1, y1, x2, y2), label in zip(boxes.xyxy / CELL, boxes.classes, strict=True):
+    for (x1, y1, x2, y2), label in zip(boxes.xyxy / cell, boxes.classes, strict=True):
         cx, cy, bw, bh = (x1 + x2) / 2, (y1 + y2) / 2, max(x2 - x1, 0.5), max(y2 - y1, 0.5)
         column, row = min(int(cx), w - 1), min(int(cy), h - 1)
         sx, sy = max(bw / 6, 0.6), max(bh / 6, 0.6)
@@ -76,7 +89,7 @@ def loss(
 
 
 def decode(
-    logits: Float[Tensor, "1 k h w"], geometry: Float[Tensor, "1 4 h w"], top: int = 100
+    logits: Float[Tensor, "1 k h w"], geometry: Float[Tensor, "1 4 h w"], cell: int = 2, top: int = 100
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Peaks as boxes xyxy `n 4` in pixels, class numbers `n`, scores `n`."""
     scores = logits.sigmoid()
@@ -86,7 +99,7 @@ def decode(
     label, row, column = index // (h * w), index % (h * w) // w, index % w
     bw, bh, dx, dy = geometry[0, :, row, column]
     cx, cy, bw, bh = column + dx, row + dy, bw.exp(), bh.exp()
-    boxes = torch.stack([cx - bw / 2, cy - bh / 2, cx + bw / 2, cy + bh / 2], 1) * CELL
+    boxes = torch.stack([cx - bw / 2, cy - bh / 2, cx + bw / 2, cy + bh / 2], 1) * cell
     return boxes.numpy(), label.numpy(), score.numpy()
 
 

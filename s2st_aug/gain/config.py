@@ -38,6 +38,8 @@ class Training(_Record):
     learning_rate: float = 2e-3
     replaced: Annotated[float, Field(gt=0, le=1)] = 0.5  # probability that a drawn image is replaced by its counterpart
     widths: tuple[int, ...] = (16, 32, 64, 128)
+    cell: Literal[2, 4] = 2  # detection: pixels of an output cell
+    crop: tuple[int, int] | None = None  # detection: updates see crops of this size, most of them around an object; tests whole images
 
 
 class SegmentationData(_Record):

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from s2st_aug.adapters import load_card, read_objects, read_scenes
 from s2st_aug.arrays import Image
 from s2st_aug.gain.arms import CHANGES
 from s2st_aug.gain.boxes import Boxes, average_precision, decode, loss, targets
-from s2st_aug.gain.config import DetectionData, GainConfig
+from s2st_aug.gain.config import DetectionData, GainConfig, Training
 from s2st_aug.gain.networks import Detector
 from s2st_aug.gain.segmentation import list_photos
 from s2st_aug.gain.training import fit, to_batch
 from s2st_aug.gain.variants import TrainVariant, read_variants, stem_of
 from s2st_aug.images import read_image, resize
 
+OBJECT_CROPS = 0.75  # share of the crops that are laid around an object
 Draw = Callable[[int, np.random.Generator], tuple[Image, Boxes] | None]
 
 
@@ -36,14 +39,19 @@ class BoxedScenes:
 
 def load(data: DetectionData, root: Path, split: str, size: tuple[int, int]) -> BoxedScenes:
     """A whole split in memory at the training size."""
-    card = load_card(data.format)
+    return _load(data.format, data.classes, root, split, size)
+
+
+@functools.lru_cache(maxsize=4)  # a process of Ray's trains several arms
+def _load(format_: str, classes: tuple[str, ...], root: Path, split: str, size: tuple[int, int]) -> BoxedScenes:
+    card = load_card(format_)
     stems, images, boxes, scales = [], [], [], []
     for scene in read_scenes(card, root, split):
         image = read_image(root / scene.image)
         scale = size[0] / image.shape[1], size[1] / image.shape[0]
-        objects = [o for o in read_objects(card, root, scene) if o.kind == "box" and o.category in data.classes and not o.crowd]
+        objects = [o for o in read_objects(card, root, scene) if o.kind == "box" and o.category in classes and not o.crowd]
         xyxy = np.array([o.bbox for o in objects], np.float64).reshape(-1, 4)
-        labels = np.array([data.classes.index(o.category) for o in objects], np.int64)
+        labels = np.array([classes.index(o.category) for o in objects], np.int64)
         stems.append(stem_of(scene.image))
         images.append(resize(image, size))
         boxes.append(Boxes(xyxy, labels, np.zeros((0, 4))).scaled(*scale))
@@ -53,29 +61,29 @@ def load(data: DetectionData, root: Path, split: str, size: tuple[int, int]) -> 
 
 def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, float]:
     """AP in percent of one arm and one rng_key: `ap` is the mean over the test sets, the rest is by test set, class and size."""
-    data, size = config.detection, config.training.size
+    data, settings = config.detection, config.training
     assert data is not None
-    train = load(data, data.train, data.split, size)
+    train = load(data, data.train, data.split, settings.size)
     counterpart = _counterpart(config, data, train, arm)
 
     def build() -> nn.Module:
-        return Detector(config.training.widths, len(data.classes))
+        return Detector(settings.widths, len(data.classes), settings.cell)
 
     def loss_of(network: nn.Module, indices: np.ndarray, replaced: np.ndarray, rng: np.random.Generator) -> Tensor:
-        drawn = [_draw(train, counterpart, int(i), rng, real=not r) for i, r in zip(indices, replaced, strict=True)]
-        made = [targets(boxes, size, len(data.classes)) for _, boxes in drawn]
+        pairs = [_pair(train, counterpart, int(i), rng, real=not r) for i, r in zip(indices, replaced, strict=True)]
+        drawn = [_augment(*pair, settings.crop, rng) for pair in pairs]
+        made = [targets(boxes, settings.crop or settings.size, len(data.classes), settings.cell) for _, boxes in drawn]
         heat, geometry, weight = (torch.from_numpy(np.stack(part)) for part in zip(*made, strict=True))
         logits, guessed = network(to_batch([image for image, _ in drawn]))
         return loss(logits, guessed, heat, geometry, weight)
 
-    network = fit(build, loss_of, len(train.images), config.training, rng_key)
-    return _test(network, data, size)
+    return _test(fit(build, loss_of, len(train.images), settings, rng_key), data, settings)
 
 
-def _test(network: nn.Module, data: DetectionData, size: tuple[int, int]) -> dict[str, float]:
+def _test(network: nn.Module, data: DetectionData, settings: Training) -> dict[str, float]:
     measures: dict[str, float] = {}
     for name, root in data.test.items():
-        own = evaluate(network, load(data, root, data.test_split, size), data.classes)
+        own = evaluate(network, load(data, root, data.test_split, settings.size), data.classes, settings.cell)
         measures |= {f"{name}_{key}": value for key, value in own.items()}
     overall = {key: float(np.mean([measures[f"{name}_{key}"] for name in data.test])) for key in ("ap", "ap_traffic light")
                if all(f"{name}_{key}" in measures for name in data.test)}  # fmt: skip
@@ -83,9 +91,9 @@ def _test(network: nn.Module, data: DetectionData, size: tuple[int, int]) -> dic
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, scenes: BoxedScenes, classes: tuple[str, ...]) -> dict[str, float]:
+def evaluate(network: nn.Module, scenes: BoxedScenes, classes: tuple[str, ...], cell: int = 2) -> dict[str, float]:
     """AP on one test set, at the training size."""
-    found = [decode(*network(to_batch([image]))) for image in scenes.images]
+    found = [decode(*network(to_batch([image])), cell=cell) for image in scenes.images]
     return average_precision(scenes.boxes, found, classes)
 
 
@@ -119,6 +127,26 @@ def _among(boxes: np.ndarray, ignored: np.ndarray) -> np.ndarray:
     return (np.abs(boxes[:, None] - ignored[None]).max(-1) < 0.01).any(1)
 
 
-def _draw(train: BoxedScenes, counterpart: Draw, i: int, rng: np.random.Generator, *, real: bool) -> tuple[Image, Boxes]:
-    image, boxes = (None if real else counterpart(i, rng)) or (train.images[i], train.boxes[i])
+def _pair(train: BoxedScenes, counterpart: Draw, i: int, rng: np.random.Generator, *, real: bool) -> tuple[Image, Boxes]:
+    return (None if real else counterpart(i, rng)) or (train.images[i], train.boxes[i])
+
+
+def _augment(
+    image: Image, boxes: Boxes, crop: tuple[int, int] | None, rng: np.random.Generator
+) -> tuple[UInt8[np.ndarray, "crop_h crop_w 3"], Boxes]:
+    """The same for every arm: a crop, where crops are asked for, and a mirror image half of the time."""
+    if crop is not None:
+        x, y = _corner(image, boxes, crop, rng)
+        image, boxes = image[y : y + crop[1], x : x + crop[0]], boxes.cropped(x, y, crop)
     return (image[:, ::-1], boxes.mirrored(image.shape[1])) if rng.random() < 0.5 else (image, boxes)
+
+
+def _corner(image: Image, boxes: Boxes, crop: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
+    """Where a crop begins: in three of four it holds the middle of an object of any class alike, else it lies anywhere."""
+    free = np.array([image.shape[1] - crop[0], image.shape[0] - crop[1]])
+    corner = rng.integers(free + 1)
+    if rng.random() < OBJECT_CROPS and len(boxes.classes):
+        one = rng.choice(np.flatnonzero(boxes.classes == rng.choice(np.unique(boxes.classes))))
+        middle = boxes.xyxy[one].reshape(2, 2).mean(0)
+        corner = np.clip(middle - rng.uniform(0.1, 0.9, 2) * crop, 0, free)
+    return int(corner[0]), int(corner[1])

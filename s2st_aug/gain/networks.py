@@ -19,16 +19,16 @@ def _block(into: int, out: int) -> nn.Sequential:
 
 
 class Trunk(nn.Module):
-    """A U-Net that works at half the image's size; 0.49 M parameters at widths 16, 32, 64, 128."""
+    """A U-Net that works at cells of 2 or 4 pixels; 0.49 M parameters at widths 16, 32, 64, 128."""
 
-    def __init__(self, widths: Sequence[int]):
+    def __init__(self, widths: Sequence[int], cell: int = 2):
         super().__init__()
-        self.stem = nn.Conv2d(3, widths[0], 3, stride=2, padding=1)
+        self.stem = nn.Conv2d(3, widths[0], 2 * cell - 1, stride=cell, padding=cell - 1)
         self.down = nn.ModuleList(_block(a, b) for a, b in zip([widths[0], *widths], widths, strict=False))
         self.up = nn.ModuleList(_block(b + a, a) for a, b in pairwise(widths))
 
     def forward(self, image: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
-        """Features at half the size; H and W are multiples of 2 to the number of widths."""
+        """Features of each cell; H and W in cells are multiples of 2 to the number of widths less one."""
         x, skips = self.stem(image), []
         for level, block in enumerate(self.down):
             x = block(functional.max_pool2d(x, 2) if level else x)
@@ -53,17 +53,17 @@ class Segmenter(nn.Module):
 
 
 class Detector(nn.Module):
-    """CenterNet heads (arXiv 1904.07850) at half the size: centre heatmap per class, size and offset in cells."""
+    """CenterNet heads (arXiv 1904.07850) on the cells: centre heatmap per class, size and offset in cells."""
 
-    def __init__(self, widths: Sequence[int], classes: int):
+    def __init__(self, widths: Sequence[int], classes: int, cell: int = 2):
         super().__init__()
-        self.trunk = Trunk(widths)
+        self.trunk = Trunk(widths, cell)
         self.heat = nn.Conv2d(widths[0], classes, 1)
         self.geometry = nn.Sequential(nn.Conv2d(widths[0], 32, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(32, 4, 1))
         assert self.heat.bias is not None
         nn.init.constant_(self.heat.bias, -4.6)  # a centre in a hundred cells: the focal loss starts calm
 
     def forward(self, image: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b 4 h w"]]:
-        """Heatmap logits, and log width, log height, offset x, offset y in cells of 2 pixels."""
+        """Heatmap logits, and log width, log height, offset x, offset y in cells."""
         features = self.trunk(image)
         return self.heat(features).float(), self.geometry(features).float()

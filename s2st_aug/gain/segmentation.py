@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ def read_mask(photos: Photos, stem: str) -> np.ndarray:
     return mask
 
 
+@functools.lru_cache(maxsize=2)  # a process of Ray's trains several arms
 def load(photos: Photos, size: tuple[int, int]) -> Labelled:
     """A whole split in memory at the training size."""
     paths = list_photos(photos)

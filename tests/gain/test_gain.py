@@ -63,16 +63,33 @@ def test_a_stopped_experiment_goes_on_and_the_page_says_what_one_may_say(tmp_pat
     def here(function, tasks, **kwargs):
         for index, task in enumerate(tasks):
             ran.append(task[1:])
-            yield index, {"miou": 10.0 + task[2] + (5 if task[1] == "copies" else 0)}
+            yield index, {"miou": 10.0 + task[2] + (5 if task[1] == "photometric" else 0)}
 
-    config = load_config(segmentation_config(tmp_path))
+    config = load_config(segmentation_config(tmp_path, arms=["real_only", "photometric"]))
     page = write_tables(config, experiment.run_experiment(config, run=here)).read_text()
-    assert len(ran) == 4 and "| copies | 15.5" in page and "no statement" in page
+    assert len(ran) == 4 and "| photometric | 15.5" in page and "no statement" in page
     more = config.model_copy(update={"rng_keys": (0, 1, 2)})
     page = write_tables(more, experiment.run_experiment(more, run=here)).read_text()
-    assert ran[4:] == [("real_only", 2), ("copies", 2)]
+    assert ran[4:] == [("real_only", 2), ("photometric", 2)]
     assert "+5.0" in page and ": gain" in page
     assert (config.out / "result.json").exists()
+
+
+def test_copies_are_real_only_s_training_and_are_not_trained_twice(tmp_path):
+    from s2st_aug.gain import experiment
+    from s2st_aug.gain.segmentation import train_and_test
+
+    config = load_config(segmentation_config(tmp_path))
+    assert train_and_test(config, "copies", 3) == train_and_test(config, "real_only", 3)
+    ran = []
+
+    def here(function, tasks, **kwargs):
+        for index, task in enumerate(tasks):
+            ran.append(task[1:])
+            yield index, {"miou": 10.0 + task[2]}
+
+    results = experiment.run_experiment(config, run=here)
+    assert ran == [("real_only", 0), ("real_only", 1)] and results["copies"] == results["real_only"]
 
 
 def test_statements():
@@ -122,6 +139,27 @@ def test_a_perfect_heatmap_decodes_to_its_boxes_and_scores_full_ap():
     assert average_precision([boxes], [shifted], ("car", "traffic light"))["ap"] == 0
 
 
+def test_a_crop_keeps_what_it_mostly_holds_and_does_not_judge_what_it_cuts():
+    xyxy = np.array([[12.0, 12, 20, 20], [28, 10, 36, 14], [29, 20, 41, 24], [0, 0, 5, 5]])
+    boxes = Boxes(xyxy, np.array([0, 1, 2, 3]), np.array([[0.0, 0, 15, 15], [50, 50, 60, 60]]))
+    held = boxes.cropped(10, 8, (22, 20))
+    assert held.xyxy.tolist() == [[2, 4, 10, 12], [18, 2, 22, 6]] and held.classes.tolist() == [0, 1]
+    assert held.ignored.tolist() == [[0, 0, 5, 7], [19, 12, 22, 16]]
+
+
+@pytest.mark.parametrize("seen", range(8))
+def test_a_crop_of_a_scene_lies_inside_of_it_and_shows_the_box_s_own_pixels(seen):
+    from s2st_aug.gain.detection import _augment
+
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[30:36, 50:60] = 255
+    boxes = Boxes(np.array([[50.0, 30, 60, 36]]), np.array([0]), np.zeros((0, 4)))
+    crop, held = _augment(image, boxes, (32, 24), np.random.default_rng(seen))
+    assert crop.shape == (24, 32, 3)
+    for x1, y1, x2, y2 in held.xyxy.astype(int):
+        assert crop[y1:y2, x1:x2].min() == 255
+
+
 def test_the_detection_task_reports_test_sets_classes_and_sizes(tmp_path):
     from s2st_aug.gain.detection import train_and_test
 
@@ -132,7 +170,7 @@ def test_the_detection_task_reports_test_sets_classes_and_sizes(tmp_path):
     data = {"train": run.run_json().dataset_root, "test": {n: str(tmp_path / n) for n in ("night", "rain")}, "references": references}
     data |= {"classes": ["car", "pedestrian", "traffic light"]}
     made = {"task": "detection", "domains": ["night"], "detection": data, "out": str(tmp_path / "out"), "run": str(run.path)}
-    (tmp_path / "gain.yaml").write_text(yaml.safe_dump(made | {"training": TINY}))
+    (tmp_path / "gain.yaml").write_text(yaml.safe_dump(made | {"training": TINY | {"cell": 4, "crop": [32, 24]}}))
     measures = train_and_test(load_config(tmp_path / "gain.yaml"), "s2st_gated", 0)
     assert {"ap", "ap_traffic light", "night_ap", "rain_ap_car", "night_ap50"} <= set(measures)
 
