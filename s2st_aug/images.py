@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import stat
 import struct
 import zlib
 from collections.abc import Mapping
@@ -18,6 +20,7 @@ import PIL.Image
 from s2st_aug.arrays import Grey, Image
 from s2st_aug.errors import UnreadableImage
 
+MAX_BYTES = 512 << 20  # of an image file
 MAX_PIXELS = 80_000_000  # four times a 20-megapixel photo; above it a file counts as a decompression bomb
 ORIENTATION = 0x0112  # EXIF tag
 SYNTHETIC = {"Software": "s2st_aug", "Synthetic": "true", "Comment": "synthetic image: translated by a generative model"}
@@ -127,6 +130,16 @@ def sha256_file(path: str | Path) -> str:
     """Hex SHA-256 of a file's bytes; raises OSError."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_bytes(path: Path) -> bytes:
+    """Bytes of a regular file; raises OSError for a pipe or a device, whose end never comes, and for more than MAX_BYTES."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if found.st_size > MAX_BYTES:
+        raise OSError(errno.EFBIG, f"more than {MAX_BYTES >> 20} MiB", str(path))
+    return path.read_bytes()
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -34,10 +34,10 @@ def mean_luma(path: Path) -> float:
     """Mean of Y over the image, 0..255; a JPEG is decoded at a fraction of its size. Raises UnreadableImage."""
     from PIL import Image
 
-    from s2st_aug.images import MAX_PIXELS
+    from s2st_aug.images import MAX_PIXELS, file_bytes
 
     try:
-        with Image.open(io.BytesIO(path.read_bytes())) as image:
+        with Image.open(io.BytesIO(file_bytes(path))) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImage(f"{path}: {image.width}x{image.height} is more than {MAX_PIXELS} pixels")
             image.draft("L", (_SIDE, _SIDE))

@@ -77,6 +77,8 @@ def _header(path: Path, turn: Callable[[Any], int]) -> tuple[tuple[int, int], in
 
     from PIL import Image
 
+    if path.exists() and not path.is_file():  # a pipe's header never comes
+        raise LabelError(f"{path}: cannot be read as an image: not a regular file")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

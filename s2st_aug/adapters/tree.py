@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +18,20 @@ def files_of(root: Path, tree: LabelTree, split: str) -> list[str]:
     """The label files of a tree for a split, below the root, sorted; `*` and `{stem}` stand for any name."""
     prefix, star, suffix = _around(tree, split)
     if not star:
-        return [prefix] if (root / prefix).is_file() else []
+        return [prefix] if _is_there(root / prefix) else []
     folder, _, start = prefix.rpartition("/")
     names = list_files(root / folder, {"." + suffix.rpartition(".")[2]})
     return [f"{folder}/{name}" for name in names if name.startswith(start) and name.endswith(suffix)]
+
+
+def _is_there(path: Path) -> bool:
+    """Whether the file is there; raises DatasetError for a link that leads nowhere, a folder, a pipe: labels would be gone in silence."""
+    if path.is_file():
+        return True
+    if os.path.lexists(path):
+        found = "a link that leads nowhere" if not path.exists() else "a folder" if path.is_dir() else "no regular file"
+        raise DatasetError(f"{path}: expected a label file, found {found}")
+    return False
 
 
 def stem_in(tree: LabelTree, split: str, file: str) -> str:

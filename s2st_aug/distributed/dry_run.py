@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-import PIL.Image
-
 from s2st_aug.adapters import Card, load_card, read_objects
 from s2st_aug.adapters.daylight import Suspect
+from s2st_aug.adapters.label_images import stored_size
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import plan_hash
 from s2st_aug.distributed.kit import find_kit
 from s2st_aug.distributed.mirror import at_hand, dataset_folder, planted
 from s2st_aug.distributed.planning import selected_scenes
 from s2st_aug.distributed.sources import reason_of
+from s2st_aug.errors import LabelError
 from s2st_aug.records.scene import Scene
 from s2st_aug.storage.uri import is_remote
 
@@ -115,9 +115,10 @@ def _pixels(root: str, scenes: list[Scene]) -> float:
 
 def _size(root: str, scene: Scene) -> int:
     try:
-        with at_hand(root, scene) as folder, PIL.Image.open(folder / scene.image) as image:
-            return image.width * image.height
-    except (OSError, ValueError):
+        with at_hand(root, scene) as folder:
+            width, height = stored_size(folder / scene.image)
+            return width * height
+    except (OSError, LabelError):
         return 0
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from s2st_aug.adapters import load_card, read_scenes
+from s2st_aug.adapters import Card, load_card, read_scenes
 from s2st_aug.adapters.daylight import Suspect, without_suspects
 from s2st_aug.config.augment import AugmentConfig, DatasetConfig
 from s2st_aug.errors import DatasetError
@@ -17,6 +19,7 @@ from s2st_aug.images import sha256_file
 from s2st_aug.records.scene import Scene
 from s2st_aug.storage.plan import PlannedBatch, PlannedScene, batch_key
 
+log = logging.getLogger(__name__)
 Listed = Callable[[Suspect], None]
 
 
@@ -26,16 +29,27 @@ def selected_scenes(dataset: DatasetConfig, listed: Listed | None = None, *, tru
     With `listed`, a selection of daytime leaves out what is tagged so and dark, and tells of each; `trusted` ids are not looked at again.
     Without it nothing is decoded.
     """
-    root, found = Path(dataset.root), False
-    scenes = read_scenes(load_card(dataset.format), root, dataset.split)
+    root, found, labelled = Path(dataset.root), False, False
+    card = load_card(dataset.format)
+    _refuse_without_images(card, root, dataset.split)
+    scenes = read_scenes(card, root, dataset.split)
     asked: Iterator[Scene] = (s for s in scenes if _is_asked_for(s, dataset.select))
     if listed is not None and dataset.checks_daylight:
         asked = without_suspects(root, asked, listed, dark=dataset.darkest_day, trusted=trusted)
     for scene in islice(asked, dataset.limit):
-        found = True
+        found, labelled = True, labelled or bool(scene.label_file or scene.extra_files)
         yield scene
+    if found and not labelled:
+        log.warning("%s: no image of split %r has a label; the card %s says where labels lie", dataset.root, dataset.split, dataset.format)
     if not found:
         raise DatasetError(f"{dataset.root}: no scene of split {dataset.split!r} has {_asked(dataset, listed)}")
+
+
+def _refuse_without_images(card: Card, root: Path, split: str) -> None:
+    """BDD100K's lists name the images: without their folder every row would fail."""
+    folder = root / card.images.format(split=split)
+    if card.adapter == "bdd100k" and not folder.is_dir():
+        raise DatasetError(f"{folder}: the images of split {split!r} are not there; expected the tree of the card {card.name}")
 
 
 def _is_asked_for(scene: Scene, select: dict[str, tuple[str, ...]]) -> bool:
@@ -79,10 +93,11 @@ class _Observer:
     def _planned(self, scene: Scene) -> PlannedScene:
         path = f"{self._root}/{scene.image}"
         try:
-            stat = os.stat(path)  # noqa: PTH116
+            found = os.stat(path)  # noqa: PTH116
         except OSError:
             return PlannedScene(scene, self._label_hash(scene), None, None)
-        return PlannedScene(scene, self._label_hash(scene), stat.st_size, stat.st_mtime_ns, sha256_file(path) if self._check else None)
+        digest = sha256_file(path) if self._check and stat.S_ISREG(found.st_mode) else None
+        return PlannedScene(scene, self._label_hash(scene), found.st_size, found.st_mtime_ns, digest)
 
     def _label_hash(self, scene: Scene) -> str | None:
         if scene.label_file is None:

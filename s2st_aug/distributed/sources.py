@@ -14,7 +14,7 @@ from s2st_aug.arrays import Image
 from s2st_aug.config.augment import DatasetConfig
 from s2st_aug.distributed.mirror import dataset_folder, open_mirror
 from s2st_aug.errors import LabelError, SampleError, SourceChanged, UnreadableImage
-from s2st_aug.images import PLAIN, Photo, read_photo, sha256_bytes
+from s2st_aug.images import PLAIN, Photo, file_bytes, read_photo, sha256_bytes
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.storage.plan import PlannedScene
 from s2st_aug.storage.uri import is_remote
@@ -97,7 +97,7 @@ def reason_of(error: BaseException) -> str:
 def _read_planned(root: Path, planned: PlannedScene) -> bytes:
     path = root / planned.scene.image
     try:
-        stat, data = path.stat(), path.read_bytes()
+        stat, data = path.stat(), file_bytes(path)
     except OSError as error:
         raise UnreadableImage(f"{planned.scene.image}: cannot be read ({error.strerror or type(error).__name__})") from None
     if planned.sha256 is None and planned.size is not None and (stat.st_size, stat.st_mtime_ns) != (planned.size, planned.mtime_ns):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -50,6 +52,32 @@ def test_an_absent_image_is_planned_and_said_so(tmp_path):
     root = make_dataset(tmp_path / "data", 3)
     (root / "images/100k/train/f000001.png").unlink()
     assert [s.size is None for b in plan(root) for s in b.scenes] == [False, True, False]
+
+
+def test_labels_without_their_images_are_refused(tmp_path):
+    root = make_dataset(tmp_path / "data", 2)
+    (root / "images").rename(tmp_path / "elsewhere")
+    with pytest.raises(DatasetError, match="images/100k/train: the images of split 'train' are not there"):
+        list(selected_scenes(make_config(root).dataset))
+
+
+def test_a_data_set_without_any_label_is_told(tmp_path, caplog):
+    root = make_dataset(tmp_path / "data", 2)
+    (root / "labels/det_20/det_train.json").unlink()
+    assert len(list(selected_scenes(make_config(root).dataset))) == 2
+    assert "no image of split 'train' has a label" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("make", "found"), [(Path.mkdir, "a folder"), (lambda p: p.symlink_to(p), "a link that leads nowhere"), (os.mkfifo, "no regular file")]
+)
+def test_a_label_file_that_is_none_is_refused_not_left_out(tmp_path, make, found):
+    root = make_dataset(tmp_path / "data", 2)
+    labels = root / "labels/det_20/det_train.json"
+    labels.unlink()
+    make(labels)
+    with pytest.raises(DatasetError, match=f"expected a label file, found {found}"):
+        list(selected_scenes(make_config(root).dataset))
 
 
 def test_checked_sources_carry_their_hash(tmp_path):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
+from s2st_aug import images
 from s2st_aug.config.augment import ClusterConfig
 from s2st_aug.distributed import fakes
 from s2st_aug.distributed.augment import orders_of, with_absolute_root
@@ -15,6 +18,7 @@ from s2st_aug.distributed.judge import JudgeStage
 from s2st_aug.distributed.parcels import pack, unpack
 from s2st_aug.distributed.planning import plan_batches
 from s2st_aug.distributed.ray_session import Desk
+from s2st_aug.distributed.sources import SourceReader
 from s2st_aug.distributed.translate import TranslateStage
 from s2st_aug.errors import ConfigError
 from s2st_aug.records.manifest import SCHEMA_VERSION
@@ -88,6 +92,26 @@ def test_an_unreadable_a_missing_and_a_changed_photo_fail_alone(tmp_path):
     (images / "f000002.png").write_bytes(b"no image at all")
     reasons = {key[0]: row["reasons"][0].split(":")[0] for key, row in line.through().items() if row["status"] == "failed"}
     assert reasons == {"train/f000000": "SourceChanged", "train/f000001": "UnreadableImage", "train/f000002": "SourceChanged"}
+
+
+def test_pipes_devices_and_absurdly_large_files_are_not_read(tmp_path, monkeypatch):
+    root = make_dataset(tmp_path / "data", 4)
+    first, second, third = (root / f"images/100k/train/f00000{i}.png" for i in range(3))
+    for path in (first, second):
+        path.unlink()
+    os.mkfifo(first)
+    second.symlink_to("/dev/zero")
+    monkeypatch.setattr(images, "MAX_BYTES", 30_000)
+    third.write_bytes(bytes(40_000))
+    config = make_config(root, domains=["night"])
+    (batch,) = plan_batches(config, "plan", ("night",), check_sources=True)
+    reader = SourceReader(config.dataset)
+    errors = [reader(planned).error for planned in batch.scenes]
+    assert [e.rpartition(": ")[2] if e else e for e in errors] == [
+        *["cannot be read (not a regular file)"] * 2,
+        "cannot be read (more than 0 MiB)",
+        None,
+    ]
 
 
 def test_a_truncated_photo_is_unreadable(tmp_path):
