@@ -18,7 +18,7 @@ class ValidationSettings(BaseModel):
     keep_of_around: float = Field(
         0.5, ge=0, le=1, description="between the two: the share of its surroundings' structure that it must keep"
     )
-    lost_of_around: float = Field(0.35, ge=0, le=1, description="a smaller share than this: lost, not merely ignored")
+    lost_of_around: float = Field(0.25, ge=0, le=1, description="a smaller share than this: lost, not merely ignored")
     keep_structure_raw: float = Field(0.10, ge=-1, le=1, description="the same before the detail step, for objects of two latent cells")
     latent_cells_across: int = Field(
         72, ge=1, description="latent cells in an image's width at working size (288 / 4 for the small models)"

@@ -8,7 +8,9 @@ import pytest
 
 from s2st_aug.validation.detectors import Detection, FakeDetector
 from s2st_aug.validation.faults import FAULTS, Pair
+from s2st_aug.validation.hallucinations import made_up_lights
 from s2st_aug.validation.judge import judge
+from s2st_aug.validation.patches import frame
 from s2st_aug.validation.settings import ValidationSettings
 
 SETTINGS = ValidationSettings()
@@ -72,6 +74,14 @@ def test_pasted_lights_are_found_where_they_are(pair):
     hits, pasted = found_lights(large, 10)
     assert pasted >= 8
     assert hits >= 0.8 * pasted
+
+
+@pytest.mark.parametrize(("top", "height", "doubted"), [(160, 7, True), (160, 12, False), (20, 12, True)])
+def test_a_streak_on_the_road_is_a_reflection(top, height, doubted):
+    source = np.full((240, 320, 3), 70, np.uint8)
+    variant = cv2.GaussianBlur(cv2.rectangle(source.copy(), (150, top), (156, top + height), (255, 40, 30), -1), (0, 0), 1)
+    found = made_up_lights(frame(source), frame(variant), ())
+    assert [h.score >= SETTINGS.max_hallucination for h in found] == [doubted]
 
 
 def test_a_fault_that_cannot_strike_says_so(pair):

@@ -6,7 +6,7 @@ import pytest
 
 from s2st_aug.errors import DatasetError, UsageError
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.report.overlay import draw_overlay
+from s2st_aug.report.overlay import COLOURS, draw_overlay
 from s2st_aug.validation import objects
 from s2st_aug.validation.appearance import appearance
 from s2st_aug.validation.calibration import TrueChange, calibrate, retouched
@@ -123,7 +123,7 @@ def test_the_overlay_marks_what_was_lost(pair):
     picture = draw_overlay(pair.source, struck, found)
     assert picture.dtype == np.uint8
     assert picture.shape[1] == 1280
-    assert (np.abs(picture.astype(int) - (240, 60, 60)).max(-1) < 10).sum() > 100, "the lost light is framed in red"
+    assert (np.abs(picture.astype(int) - COLOURS["lost"]).max(-1) < 10).sum() > 100, "the lost light is framed"
 
 
 def test_a_pale_lamp_in_rain_is_still_read():
