@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from unittest import mock
 
 import psutil
 
@@ -34,6 +35,7 @@ from s2st_aug.storage.shards import list_shards
 Target = Literal["actor", "worker", "raylet", "driver", "drain"]
 KILLS: tuple[Target, ...] = ("actor", "worker", "raylet", "driver")  # by SIGKILL; a drain is asked for by SIGTERM and counted apart
 SPARE_STARTS = 5
+NO_RAY = 75  # exit code of a driver whose local nodes did not come up in the 30 s that Ray gives them: a busy machine
 SILENCE_SECONDS = 240.0  # without a commit: the driver hangs, which is counted as a crash
 TIMES = ["seconds", "created_at"]
 ACTOR, WORKER = "ray::MapWorker(MapBatches(TranslateActor))", "ray::"
@@ -66,11 +68,15 @@ def set_difference(one: Path, other: Path) -> int:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of a run that was shot at; `crashes` are starts that ended by themselves with neither 0 nor 4."""
+    """What became of a run that was shot at.
+
+    `crashes` are starts that ended by themselves with neither 0 nor 4; `late` are starts without Ray, before the run was touched.
+    """
 
     hits: Counter[str] = field(default_factory=Counter)
     starts: int = 0
     crashes: int = 0
+    late: int = 0
 
     @property
     def kills(self) -> int:
@@ -95,7 +101,8 @@ def shoot(order: Shooting, targets: list[Target], dice: random.Random) -> Tally:
                     tally.hits[waiting.pop(0)] += 1
             if driver.wait() == 0:
                 return tally
-            tally.crashes += driver.wait() not in driver.expected
+            tally.crashes += driver.wait() not in driver.expected | {NO_RAY}
+            tally.late += driver.wait() == NO_RAY
     raise CheckFailed(f"{order.run}: did not end in {tally.starts} starts; its log is {order.run.with_suffix('.log')}")
 
 
@@ -211,7 +218,12 @@ def _nodes(count: int, pids: Path, config: AugmentConfig) -> Iterator[None]:
     if count == 1:
         yield
         return
-    cluster = Nodes(count, pids)
+    try:
+        cluster = Nodes(count, pids)
+    except Exception as error:  # Ray raises a bare one
+        if "timed out during startup" not in str(error):
+            raise
+        sys.exit(NO_RAY)
     try:
         ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         yield
@@ -250,9 +262,14 @@ class Nodes:
             for node in dead:
                 self._spare.remove(node)
                 self._cluster.remove_node(node, allow_graceful=False)
-                self._spare.append(self._cluster.add_node(wait=False, **self._arguments))
+                self._spare.append(self._add())
             if dead:
                 self._tell()
+
+    def _add(self) -> Any:
+        """Ray sets a signal handler with each node, which no thread but the main one may do."""
+        with mock.patch("ray._private.utils.set_sigterm_handler"):
+            return self._cluster.add_node(wait=False, **self._arguments)
 
     def _tell(self) -> None:
         self._pids.write_text(json.dumps([_raylet(node).pid for node in self._spare]))

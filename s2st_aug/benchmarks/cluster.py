@@ -105,7 +105,7 @@ def _chaos(folder: Path, kills: int, nodes: int, key: int, calm: Result) -> Resu
     tally = shoot(order, list(_targets(kills, nodes)), random.Random(key))
     report, rows = verify(RunFolder(folder / "shot")), digests(folder / "shot")
     differ = sum(rows.get(k) != calm["rows"].get(k) for k in rows.keys() | calm["rows"].keys())
-    counts = {"kills": tally.kills, "starts": tally.starts, "crashes": tally.crashes}
+    counts = {"kills": tally.kills, "starts": tally.starts, "crashes": tally.crashes, "late": tally.late}
     found = len(report.findings) + report.unfinished
     return {"hits": dict(tally.hits), **counts, "differ": differ, "findings": found, "rows": report.rows}
 
@@ -132,8 +132,9 @@ def _chaos_figures(rounds: list[Result], goal: int) -> Iterator[Figure]:
         hits.update(result["hits"])
     kills, rows = sum(hits[k] for k in KILLS), sum(r["rows"] for r in rounds)
     kinds = ", ".join(f"{hits[kind]} {kind}" for kind in KILLS)
-    starts, crashes = sum(r["starts"] for r in rounds), sum(r["crashes"] for r in rounds)
-    why = f"SIGKILL of {kinds}; beside them {hits['drain']} drains by SIGTERM; {starts} starts of {len(rounds)} runs, {crashes} crashed"
+    starts, crashes, late = (sum(r.get(name, 0) for r in rounds) for name in ("starts", "crashes", "late"))
+    why = f"SIGKILL of {kinds}; beside them {hits['drain']} drains by SIGTERM; {starts} starts of {len(rounds)} runs"
+    why += f", {crashes} crashed, {late} found no Ray in time"
     yield measured("chaos_kills", kills, "kills", goal, "at_least", n=len(rounds), why=why)
     differ, found = (sum(r[name] for r in rounds) for name in ("differ", "findings"))
     why = f"of {rows} rows {differ} differ from undisturbed runs (all columns but times); verify finds {found} faults"
