@@ -6,10 +6,13 @@ import re
 import cv2
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from s2st_aug.images import encode_png, read_image
+from s2st_aug.records.verdicts import Judgement, ObjectVerdict
 from s2st_aug.report.evidence import CHECKS, read_evidence, write_evidence
 from s2st_aug.report.html import write_report
+from s2st_aug.report.overlay import draw_overlay
 from s2st_aug.report.palette import VERDICTS
 from s2st_aug.report.review_page import write_review_page
 from s2st_aug.storage.run_folder import RunFolder, parquet_bytes
@@ -29,6 +32,14 @@ def test_each_rejected_variant_gets_a_picture_that_shows_why_and_no_other(run):
     assert (np.abs(picture[:360, 640:].astype(int) - VERDICTS["lost"].colour).max(-1) < 40).any(), (
         "the lost label is framed in the report's own colour"
     )
+
+
+@pytest.mark.parametrize("kind", ["box", "stuff", "polyline"])
+def test_what_a_variant_is_rejected_for_is_framed_whatever_its_kind(kind):
+    grey = np.full((90, 160, 3), 90, np.uint8)
+    lost = ObjectVerdict("1", kind, "traffic sign", (20.0, 30.0, 60.0, 70.0), "lost", "moved: by 9 px", 0.4, 0.4, 3.0, 9.0)
+    picture = draw_overlay(grey, grey, Judgement("rejected", ("lost: 1 traffic sign",), (lost,), (), 0.7, 0.5, 0.8))
+    assert (picture[:360] == VERDICTS["lost"].colour).all(-1).any()
 
 
 def test_the_page_links_the_pictures_and_says_that_nothing_was_calibrated(run):
