@@ -20,6 +20,7 @@ CROWD, FLAT_SOURCE, SIGNAL, UNREAD, AROUND, UNSURE = (
 # Codes that a reason starts with, beside those facts that decide alone.
 TINY, MOVED, VANISHED, DISSOLVED, HIDDEN = "tiny", "moved", "vanished", "dissolved before the detail step", "too dark or flat"
 AROUND_IS = "around"  # a fact with a number: the structure of what surrounds the object
+IN_PLACE = 0.9  # structure from which an object stands where it stood: a pole's edges fit as well further along themselves
 AROUND_UNKNOWN = 0.45  # taken where nothing around an object has structure, or an older manifest does not say
 NOTE = "note"  # starts a reason that rejects nothing, such as why a measure is null
 LIGHTS = ("lamp", "signal", "tail_light", "overlay")  # kinds of made-up things that no detector names
@@ -71,7 +72,8 @@ def _fact(facts: tuple[str, ...], name: str) -> str | None:
 
 def _by_structure(item: ObjectVerdict, facts: tuple[str, ...], s: ValidationSettings, width: int) -> tuple[VerdictKind, str | None]:
     structure = item.structure or 0.0
-    if item.shift_px is not None and item.shift_px >= max(s.max_shift_px, s.max_shift_of_size * _longest(item)):
+    least_shift = max(s.max_shift_px, s.max_shift_of_size * _longest(item))
+    if item.shift_px is not None and structure < IN_PLACE and item.shift_px >= least_shift:
         return "ignore" if UNSURE in facts or _is_small(item, s) else "lost", f"{MOVED}: by {item.shift_px:.1f} px"
     least = keep_threshold(around_of(facts), s)
     if structure >= least:
