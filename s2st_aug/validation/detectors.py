@@ -16,6 +16,7 @@ from s2st_aug.arrays import Box, Image
 from s2st_aug.errors import MissingDependency, ModelError
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Hallucination
+from s2st_aug.validation.gates import LINES
 
 Layout = Literal["yolox", "yolov5", "yolov8"]
 STRIDES = (8, 16, 32)
@@ -178,7 +179,7 @@ class TorchvisionDetector:
 
 def made_up_objects(detector: Detector, source: Image, variant: Image, objects: Sequence[SceneObject]) -> tuple[Hallucination, ...]:
     """Boxes in the variant that neither the labels nor the source's own detections have, or lie in one that they have."""
-    known = [o.bbox for o in objects if o.kind not in ("polyline", "stuff")] + [d.bbox for d in detector.detect(source)]
+    known = [o.bbox for o in objects if o.kind not in LINES] + [d.bbox for d in detector.detect(source)]
     return tuple(
         Hallucination(d.bbox, d.category, d.score)
         for d in detector.detect(variant)

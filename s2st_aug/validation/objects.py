@@ -12,6 +12,7 @@ import numpy as np
 from s2st_aug.arrays import Box
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.validation import patches
+from s2st_aug.validation.gates import LINES
 from s2st_aug.validation.gradients import HALF, source_directions, source_weights, variant_directions
 from s2st_aug.validation.patches import REACH, STRIP, Frame, Window
 
@@ -21,7 +22,6 @@ NOISE_FLOOR = 1.0  # L* that noise is never taken to be below
 NEAR = 3.0  # px of the patch
 CORE = 0.7  # of a box's sides that count as its core
 RING = np.ones((13, 13), np.uint8)  # how far around an object its surroundings reach
-LINES = ("polyline", "stuff")
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ def measured(structure: float | None, **given) -> ObjectVerdict:
         (measured(0.8), "keep", ""),
         (measured(0.8, shift_px=9.0), "lost", gates.MOVED),
         (measured(0.97, shift_px=9.0), "keep", ""),
+        (measured(0.1, shift_px=12.0, kind="polyline"), "lost", gates.MOVED),
+        (measured(0.5, shift_px=12.0, kind="polyline"), "ignore", gates.MOVED),
         (measured(0.8, shift_px=9.0, reason=f"kept | {gates.UNSURE}"), "ignore", gates.MOVED),
         (measured(0.02), "ignore", gates.HIDDEN),
         (measured(0.02, reason=f"kept | {gates.AROUND_IS} 0.50"), "lost", gates.VANISHED),
