@@ -24,6 +24,7 @@ def verify(
     from s2st_aug.storage.generations import finish_replacement
     from s2st_aug.storage.lock import RunLock
     from s2st_aug.storage.repair import repair as mend
+    from s2st_aug.storage.repair import set_torn_aside
     from s2st_aug.storage.run_folder import RunFolder
     from s2st_aug.storage.shards import gather
     from s2st_aug.storage.verify import verify as check
@@ -34,8 +35,9 @@ def verify(
     if repair and report.findings:
         with RunLock(folder):
             finish_replacement(folder)
+            mended = set_torn_aside(folder, report)
             gather(folder)
-            mended = mend(folder, check(folder))
+            mended += mend(folder, check(folder))
             report = check(folder)
     _show(report, mended) if not json_ else print_json(_plain(report, mended))
     return EXIT_OK if report.holds else EXIT_CHECK

@@ -21,9 +21,18 @@ def repair(run: RunFolder, report: VerifyReport) -> int:
 
     `report` is of a gathered run: a shard that waits would be taken for new work of its batch.
     """
+    set_torn_aside(run, report)
     mended = [f for f in report.findings if f.kind in MENDED and (f.image or f.key)]
     set_rows_aside(run, {f.key for f in mended if f.key}, {f.image for f in mended if f.image})
     return len(mended)
+
+
+def set_torn_aside(run: RunFolder, report: VerifyReport) -> int:
+    """Parts of the manifest and of the decisions that cannot be read, to quarantine/; how many. Their images are `extra` from then on."""
+    torn = [f.image for f in report.findings if f.kind == "torn" and f.image and f.image.endswith(".parquet")]
+    for name in torn:
+        _set_aside(run, name, _new_place())
+    return len(torn)
 
 
 def set_rows_aside(run: RunFolder, keys: Collection[str], files: Collection[str] = ()) -> None:
@@ -31,10 +40,14 @@ def set_rows_aside(run: RunFolder, keys: Collection[str], files: Collection[str]
 
     The run must be gathered: its batches may be committed again under the names of shards that were taken.
     """
-    where = f"{QUARANTINE}/{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+    where = _new_place()
     lost = _drop_rows(run, keys, where) if keys else set()
     for name in sorted({*files, *lost}):
         _set_aside(run, name, where)
+
+
+def _new_place() -> str:
+    return f"{QUARANTINE}/{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
 
 
 def _drop_rows(run: RunFolder, keys: Collection[str], where: str) -> set[str]:

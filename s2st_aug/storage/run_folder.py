@@ -113,9 +113,12 @@ class RunFolder:
 
     def read_decisions(self) -> pa.Table:
         """Every decision ever taken, oldest first (ties: as stored)."""
-        names = [n for n in self.store.names(DECISIONS, deep=False) if n.endswith(".parquet")]
-        tables = [read_part(self.store, n, None).cast(DECISION_SCHEMA) for n in sorted(names)]
+        tables = [read_part(self.store, n, None).cast(DECISION_SCHEMA) for n in sorted(self.decision_files())]
         return pa.concat_tables(tables).sort_by("time") if tables else DECISION_SCHEMA.empty_table()
+
+    def decision_files(self) -> list[str]:
+        """Names of the Parquet files that hold decisions."""
+        return [n for n in self.store.names(DECISIONS, deep=False) if n.endswith(".parquet")]
 
     def append_decisions(self, decisions: pa.Table) -> None:
         """Add one file of decisions; nothing that stands is touched."""
@@ -143,7 +146,8 @@ def read_part(store: Store, name: str, columns: list[str] | None) -> pa.Table:
             return pq.read_table(store.path / name, columns=columns, partitioning=None, memory_map=False)
         return pq.read_table(pa.BufferReader(store.read(name)), columns=columns)
     except (pa.ArrowException, OSError) as error:
-        raise RunFolderError(f"{store.root}/{name}: cannot be read ({str(error).splitlines()[0]})") from None
+        mend = f"; `s2st-aug verify {store.root} --repair` sets it aside" if name.startswith((MANIFEST, DECISIONS)) else ""
+        raise RunFolderError(f"{store.root}/{name}: cannot be read ({str(error).splitlines()[0]}){mend}") from None
 
 
 def _parse_info(raw: dict[str, Any], place: str) -> RunInfo:

@@ -2,7 +2,7 @@
 
 Findings by kind:
 missing     a row whose image is absent (what is planned and has no row yet is `unfinished`)
-torn        an image that is not what its row says
+torn        an image that is not what its row says, a part of the manifest or of the decisions that cannot be read
 extra       an image without a row
 doubled     two rows for one (scene, domain), or one image for two rows
 foreign     a row or file that is not the run's own
@@ -23,10 +23,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from s2st_aug.errors import RunFolderError
 from s2st_aug.images import sha256_bytes, sha256_file
+from s2st_aug.records.manifest import MANIFEST_SCHEMA
 from s2st_aug.storage.naming import variant_id
 from s2st_aug.storage.plan import planned_scene_ids
-from s2st_aug.storage.run_folder import IMAGES, RunFolder, RunInfo
+from s2st_aug.storage.run_folder import DECISION_SCHEMA, IMAGES, RunFolder, RunInfo, read_part
 from s2st_aug.storage.shards import list_shards, row_keys
 from s2st_aug.storage.store import TMP, LocalStore, Store
 
@@ -102,11 +104,11 @@ class VerifyReport:
 
 
 def verify(run: RunFolder) -> VerifyReport:
-    """Check everything; reads the whole run and changes nothing. Raises RunFolderError for no run folder or a torn part."""
+    """Check everything; reads the whole run and changes nothing. Raises RunFolderError for no run folder or a torn plan."""
     info = run.run_json()
-    rows = run.read_manifest(COLUMNS)
+    rows, torn = _readable_rows(run)
     planned = _planned_keys(run, info)
-    findings = [*_keys(planned, rows), *_top_level(run), *_leftovers(run)]
+    findings = [*torn, *_torn_decisions(run), *_keys(planned, rows), *_top_level(run), *_leftovers(run)]
     findings += [*_rows(rows, info), *_images(run, rows)]
     changed = list(_sources(info, rows))
     counts = Counter(rows["status"].to_pylist())
@@ -123,6 +125,26 @@ def verify(run: RunFolder) -> VerifyReport:
         sources_hashed=len(set(rows["source_image"].to_pylist())) if _reachable(info) else 0,
         findings=tuple(findings + changed),
     )
+
+
+def _readable_rows(run: RunFolder) -> tuple[pa.Table, list[Finding]]:
+    """The rows of every part that can be read, and a finding for each of the others."""
+    tables, torn = [], []
+    for name in sorted(run.manifest_parts()):
+        try:
+            tables.append(read_part(run.store, name, COLUMNS))
+        except RunFolderError:
+            torn.append(Finding("torn", f"{name}: cannot be read, its rows are unknown", image=name))
+    schema = pa.schema([MANIFEST_SCHEMA.field(c) for c in COLUMNS])
+    return pa.concat_tables(tables).cast(schema) if tables else schema.empty_table(), torn
+
+
+def _torn_decisions(run: RunFolder) -> Iterator[Finding]:
+    for name in sorted(run.decision_files()):
+        try:
+            read_part(run.store, name, None).cast(DECISION_SCHEMA)
+        except (RunFolderError, pa.ArrowException, ValueError):
+            yield Finding("torn", f"{name}: cannot be read, its decisions are unknown", image=name)
 
 
 def _planned_keys(run: RunFolder, info: RunInfo) -> pa.Array:

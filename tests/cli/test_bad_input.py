@@ -23,10 +23,13 @@ WRONG = [
     "augment {config} --set dataset.rot=1",
     "augment {config} --set nonsense",
     "augment {config} --set domains=[nihgt]",
+    "augment {config} --set dataset.root={tmp}/sub --run {tmp}/loop",
+    "augment {config} --set dataset.root={tmp}/sub --run {file}/run",
     "preview {no}.yaml",
     "preview {config} --set dataset.root={no} --kit fake",
     "status {no}",
     "status {tmp}",
+    "status {tmp}/loop",
     "verify {no}",
     "verify {tmp}",
     "regate {no} --config {config}",
@@ -58,6 +61,7 @@ def test_every_command_is_tried() -> None:
 @pytest.mark.parametrize("line", WRONG)
 def test_it_is_one_line_and_exit_2(line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "sub").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for name in ("photo.png", "sub/photo.png"):
         (tmp_path / name).write_bytes(b"no picture at all")
     filled = line.format(no=tmp_path / "no such thing", tmp=tmp_path, file=tmp_path / "photo.png", config=CONFIG)

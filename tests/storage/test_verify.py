@@ -18,6 +18,10 @@ def image_of(made, name="images/night/train/s1.png"):
     return path
 
 
+def finished_part(made):
+    return made.run.path / made.run.manifest_parts()[0]
+
+
 def rows_of(made) -> pa.Table:
     return made.run.read_manifest()
 
@@ -26,6 +30,12 @@ def broken(made, how: str) -> None:
     """One fault of each kind."""
     if how == "torn":
         image_of(made).write_bytes(image_of(made).read_bytes()[:-5])
+    elif how == "torn part":
+        part = finished_part(made)
+        part.write_bytes(part.read_bytes()[:-20])
+    elif how == "torn decisions":
+        (made.run.path / "decisions").mkdir()
+        (made.run.path / "decisions/a.parquet").write_bytes(b"half")
     elif how == "missing":
         image_of(made).unlink()
     elif how == "extra":
@@ -45,7 +55,7 @@ def broken(made, how: str) -> None:
         (made.run.dataset_root() / "s2.png").write_bytes(b"another photo")
 
 
-FAULTS = ["torn", "missing", "extra", "doubled", "foreign file", "foreign row", "left", "changed"]
+FAULTS = ["torn", "torn part", "torn decisions", "missing", "extra", "doubled", "foreign file", "foreign row", "left", "changed"]
 
 
 def test_a_finished_run_holds(finished):
@@ -95,11 +105,10 @@ def test_an_unfinished_run_says_how_much_is_there(made):
     assert (report.holds, report.unfinished, report.planned) == (False, 6, 8)
 
 
-def test_a_torn_manifest_part_is_one_clear_line(finished):
-    part = finished.run.path / finished.run.manifest_parts()[0]
-    part.write_bytes(part.read_bytes()[:-20])
-    with pytest.raises(RunFolderError, match="cannot be read"):
-        verify(finished.run)
+def test_a_torn_manifest_part_is_one_clear_line_where_it_is_needed(finished):
+    broken(finished, "torn part")
+    with pytest.raises(RunFolderError, match=r"cannot be read .*--repair` sets it aside"):
+        finished.run.read_manifest()
 
 
 def test_a_row_cannot_point_outside(finished):
