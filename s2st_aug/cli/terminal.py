@@ -47,7 +47,7 @@ def explain(error: Exception) -> tuple[str, int]:
         return f"the disk is full ({error.filename or error.strerror}); make room, and the same command resumes", EXIT_STOPPED
     if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # what pathlib makes of ELOOP
         return str(error), EXIT_USAGE
-    if isinstance(error, USER_OS_ERRORS) or isinstance(error, OSError) and error.errno == errno.ELOOP:
+    if isinstance(error, USER_OS_ERRORS) or (isinstance(error, OSError) and error.errno == errno.ELOOP):
         return f"{error.strerror or type(error).__name__}: {error.filename or error}", EXIT_USAGE
     return f"unexpected {type(error).__name__}: {error}; the same command with -v shows where", EXIT_SOME_FAILED
 
