@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -21,7 +23,13 @@ def run_tasks(
 
     started = not ray.is_initialized()
     if started:
-        ray.init(address=address, log_to_driver=False, include_dashboard=False)
+        # "local": without an address Ray joins whatever cluster it finds on this machine, somebody else's too
+        ray.init(
+            address=address or os.environ.get("RAY_ADDRESS", "local"),
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            include_dashboard=False,
+        )
     try:
         remote = ray.remote(num_cpus=cpus_per_task, num_gpus=gpus_per_task, max_retries=2)(function)
         waiting = {remote.remote(*task): index for index, task in enumerate(tasks)}

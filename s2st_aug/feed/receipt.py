@@ -141,11 +141,11 @@ class FeedReceipt:
             raise CheckFailed("feed receipt: the loader was never read, so no image of the locked mix was seen in training")
         self._check_broken_off()
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path | str) -> None:
         """The receipt as JSON: images and classes by domain and epoch, beside the locked shares."""
         shares = {domain: self.mix.share(domain) for domain in sorted({t.domain for t in self.mix.tags.values()})}
         epochs = [e.told() for e in self.epochs]
-        path.write_text(
+        Path(path).write_text(
             json.dumps({"schema": 1, "mode": self.mode, "locked": shares, "of": len(self.mix.tags), "epochs": epochs}, indent=1)
         )
 

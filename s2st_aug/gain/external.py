@@ -6,7 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from s2st_aug.errors import CheckFailed
+from s2st_aug.errors import CheckFailed, DatasetError
 from s2st_aug.gain.config import GainConfig
 
 
@@ -15,8 +15,11 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
     external = config.external
     assert external is not None
     folder = config.out / "trainings" / f"{arm}-{rng_key}"
+    dataset = external.datasets[arm]  # type: ignore[index]
+    if not dataset.exists():
+        raise DatasetError(f"{dataset}: the training set of {arm} is not there")
     folder.mkdir(parents=True, exist_ok=True)
-    filled = {"dataset": external.datasets[arm], "arm": arm, "rng_key": rng_key, "out": folder}  # type: ignore[index]
+    filled = {"dataset": dataset, "arm": arm, "rng_key": rng_key, "out": folder}
     command = [_fill(part, filled) for part in external.command]
     with (folder / "log.txt").open("wb") as log:
         code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode

@@ -68,7 +68,7 @@ def test_an_honest_loader_passes_in_both_modes_and_leaves_a_receipt(index, tmp_p
         for _ in range(2):
             batches = sum(1 for _ in receipt)
     assert batches == -(-len(index.entries) // 4)
-    receipt.write(tmp_path / "receipt.json")
+    receipt.write(str(tmp_path / "receipt.json"))
     stored = json.loads((tmp_path / "receipt.json").read_text())
     assert [e["domains"] for e in stored["epochs"]] == [dict(receipt.epochs[0].domains)] * 2
     rng = random.Random(0)

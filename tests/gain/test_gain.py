@@ -221,20 +221,45 @@ def test_the_benchmark_s_night_val_has_the_training_set_s_categories_and_real_im
 def test_an_external_trainer_is_run_per_arm_and_key_and_its_failure_is_one_line(tmp_path):
     import sys
 
-    from s2st_aug.errors import CheckFailed
+    from s2st_aug.errors import CheckFailed, DatasetError
     from s2st_aug.gain.external import train_and_test
 
     program = "import json,sys; d,a,k,o=sys.argv[1:]; json.dump({'ap': int(k)+(a!='real_only')}, open(o+'/measures.json','w'))"
     made = {"task": "external", "domains": ["night"], "arms": ["real_only", "s2st_gated"], "out": str(tmp_path)}
     command = [sys.executable, "-c", program, "{dataset}", "{arm}", "{rng_key}", "{out}"]
     (tmp_path / "gain.yaml").write_text(
-        yaml.safe_dump(made | {"external": {"command": command, "datasets": {"real_only": "a", "s2st_gated": "b"}}})
+        yaml.safe_dump(
+            made | {"external": {"command": command, "datasets": {"real_only": str(tmp_path / "a"), "s2st_gated": str(tmp_path)}}}
+        )
     )
     config = load_config(tmp_path / "gain.yaml")
     assert train_and_test(config, "s2st_gated", 3) == {"ap": 4.0}
+    with pytest.raises(DatasetError, match="the training set of real_only is not there"):
+        train_and_test(config, "real_only", 3)
     broken = config.model_copy(update={"external": config.external.model_copy(update={"command": (sys.executable, "-c", "1/0")})})
     with pytest.raises(CheckFailed, match="ended with code 1"):
-        train_and_test(broken, "real_only", 0)
+        train_and_test(broken, "s2st_gated", 0)
+
+
+@pytest.mark.parametrize(("asked", "environment", "joined"), [(None, None, "local"), ("a:1", "b:2", "a:1"), (None, "b:2", "b:2")])
+def test_trainings_join_no_cluster_that_nobody_named(monkeypatch, asked, environment, joined):
+    import ray
+
+    from s2st_aug.distributed.experiments import run_tasks
+
+    class Asked(Exception):
+        pass
+
+    def init(address, **settings):
+        raise Asked(address)
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if environment:
+        monkeypatch.setenv("RAY_ADDRESS", environment)
+    with pytest.raises(Asked, match=joined):
+        next(run_tasks(len, [([],)], address=asked))
 
 
 def test_every_gain_config_of_the_repository_loads(repo):
