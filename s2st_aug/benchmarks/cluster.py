@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from s2st_aug.benchmarks.all_on import all_on, all_on_figures
 from s2st_aug.benchmarks.chaos import KILLS, Shooting, Target, digests, shoot
 from s2st_aug.benchmarks.figure import Figure, measured
-from s2st_aug.benchmarks.million import draw_memory, memory, memory_figures, million, million_figures
+from s2st_aug.benchmarks.million import draw_memory, memory, memory_figures, million, million_figures, stream
 from s2st_aug.benchmarks.pieces import folder_or, kept, wanted
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.augment import ClusterConfig
@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 WAIT = 1.0  # seconds a batch, as issue 7 asks
 ROUND, ROUNDS = 20, 5  # kills of one run, runs
 MEMORY = (1, 10, 100)  # thousands of scenes
+CURVE = [f"{step}-{n}" for step in ("memory", "stream") for n in MEMORY]
 TARGETS: tuple[Target, ...] = (
     *("actor", "worker", "raylet", "driver", "actor", "worker", "actor", "actor", "raylet"),
     *("worker", "actor", "drain", "actor", "worker", "actor", "raylet", "worker", "actor"),
@@ -60,7 +61,7 @@ def run(*, quick: bool) -> Iterator[Figure]:
             yield from _speed_figures(speed)
         for largest in _there(folder, f"million{end}"):
             yield from million_figures(largest)
-            if curve := _there(folder, *(["memory-quick"] if quick else [f"memory-{n}" for n in MEMORY])):
+            if curve := _there(folder, *(["memory-quick", "stream-quick"] if quick else CURVE)):
                 yield from memory_figures([*curve, largest])
         for cost in _there(folder, f"all-on{end}"):
             yield from all_on_figures(cost)
@@ -232,7 +233,9 @@ PIECES: dict[str, Callable[..., Result]] = {
     "million-quick": lambda folder: million(folder, 20),
     "million": lambda folder: million(folder, 1000),
     "memory-quick": lambda folder: memory(folder, 2),
+    "stream-quick": lambda folder: stream(folder, 1),
     **{f"memory-{n}": lambda folder, n=n: memory(folder, n) for n in MEMORY},
+    **{f"stream-{n}": lambda folder, n=n: stream(folder, n) for n in MEMORY},
     "all-on-quick": lambda folder: all_on(folder, 4),
     "all-on": lambda folder: all_on(folder, 12),
 }
@@ -246,8 +249,7 @@ def main(words: list[str]) -> None:
         log.info("%s: %s", words[1], piece(words[1], Path(words[2])))
         return
     assert words[0] == "curve", words
-    names = ["million", *(f"memory-{n}" for n in MEMORY)]
-    Path(words[2]).write_text(draw_memory([piece(name, Path(words[1])) for name in names]), encoding="utf-8")
+    Path(words[2]).write_text(draw_memory(_there(Path(words[1]), "million", *CURVE)), encoding="utf-8")
 
 
 if __name__ == "__main__":
