@@ -9,7 +9,7 @@ from pathlib import Path
 
 from s2st_aug.adapters import load_card, read_objects, read_scenes
 from s2st_aug.arrays import Image
-from s2st_aug.errors import DatasetError, SourceChanged
+from s2st_aug.errors import DatasetError, SourceChanged, UsageError, did_you_mean
 from s2st_aug.export.selection import COLUMNS, Selection, Variant, select
 from s2st_aug.images import read_image, sha256_bytes
 from s2st_aug.records.scene import Scene, SceneObject
@@ -92,6 +92,9 @@ def open_feed(
     info = run.run_json()
     table = run.read_manifest(COLUMNS)
     if domains is not None:
+        made = set(table["domain"].to_pylist())
+        for name in set(domains) - made:
+            raise UsageError(f"{run.place}: the run has no variants of {name!r}{did_you_mean(name, made)}")
         table = table.filter([d in set(domains) for d in table["domain"].to_pylist()])
     decisions = resolve(from_table(run.read_decisions()))
     selection = select(table, decisions, accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class)

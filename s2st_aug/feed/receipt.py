@@ -15,16 +15,17 @@ An epoch that is broken off is held against the `sampled` rule in either mode, a
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from scipy import stats
 
 from s2st_aug.adapters import load_card, read_objects
-from s2st_aug.errors import CheckFailed
+from s2st_aug.errors import CheckFailed, UsageError, did_you_mean
 from s2st_aug.feed.entries import FeedIndex
 
 Identify = Callable[[Any], Iterable[str]]
@@ -51,9 +52,17 @@ class Mix:
     split: str
     shares: Mapping[str, float] | None = None
 
+    def __post_init__(self) -> None:
+        domains = {t.domain for t in self.tags.values()}
+        for name in (self.shares or {}).keys() - domains:
+            raise UsageError(f"shares: no image of the mix is of {name!r}{did_you_mean(name, domains)}")
+        shares = [*(self.shares or {"": 1.0}).values()]
+        if not math.isclose(sum(shares), 1, abs_tol=1e-6) or min(shares) < 0:
+            raise UsageError(f"shares: expected fractions that sum to 1, came {dict(self.shares or {})}")
+
     @classmethod
     def of(cls, index: FeedIndex, *, split: str = "train", shares: Mapping[str, float] | None = None) -> Mix:
-        """The mix of a feed; reads every scene's labels once."""
+        """The mix of a feed; reads every scene's labels once. Raises UsageError for shares that do not sum to 1, or of another domain."""
         card = load_card(index.format)
         classes: dict[str, frozenset[str]] = {}
         for scene in {e.scene.scene_id: e.scene for e in index.entries}.values():
@@ -111,6 +120,10 @@ class FeedReceipt:
     """
 
     def __init__(self, loader: Iterable[Any], mix: Mix, *, identify: Identify = by_sample_id, mode: Mode = "exact", drop_last: int = 1):
+        if mode not in get_args(Mode):
+            raise UsageError(f"mode: unknown {mode!r}{did_you_mean(mode, get_args(Mode))}")
+        if mix.shares is not None and mode == "exact":
+            raise UsageError("a mix with shares is drawn by weight: mode='sampled'; exact yields every image once")
         self.loader, self.mix, self.identify, self.mode, self.drop_last = loader, mix, identify, mode, drop_last
         self.epochs: list[Epoch] = []
 

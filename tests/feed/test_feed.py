@@ -62,6 +62,27 @@ def test_a_variant_that_is_not_the_recorded_file_is_refused(tmp_path):
         index.read(entry)
 
 
+def test_a_domain_that_the_run_has_not_made_is_refused_by_name(tmp_path):
+    run = make_run(tmp_path / "run", FakeRun(scenes=2, statuses=("ok",)))
+    with pytest.raises(UsageError, match="no variants of 'nigth'; did you mean 'night'"):
+        open_feed(run, domains=("nigth",))
+
+
+@pytest.mark.parametrize(
+    ("shares", "mode", "message"),
+    [
+        ({"source": 0.7, "nigth": 0.3}, "sampled", "did you mean 'night'"),
+        ({"source": 0.7, "night": 0.7}, "sampled", "sum to 1"),
+        ({"source": 1.3, "night": -0.3}, "sampled", "sum to 1"),
+        ({"source": 0.7, "night": 0.3}, "exact", "mode='sampled'"),
+        (None, "sampeld", "did you mean 'sampled'"),
+    ],
+)
+def test_a_mix_or_a_mode_that_cannot_be_is_refused_before_training(index, shares, mode, message):
+    with pytest.raises(UsageError, match=message):
+        FeedReceipt([], Mix.of(index, shares=shares), mode=mode)
+
+
 def test_an_honest_loader_passes_in_both_modes_and_leaves_a_receipt(index, tmp_path):
     mix = Mix.of(index)
     with FeedReceipt(loader(index, shuffle=True), mix) as receipt:
