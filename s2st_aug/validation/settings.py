@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
 
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+ORDERED = (("least_structure", "keep_structure"), ("min_side_px", "min_lost_side_px"), ("min_strength", "max_strength"))
 CRITICAL = ("pedestrian", "person", "rider", "traffic light", "traffic sign")
 
 
@@ -27,7 +30,7 @@ class ValidationSettings(BaseModel):
     min_lost_side_px: float = Field(16.0, ge=0, description="smaller objects are at worst ignored, but for a changed signal")
     max_shift_px: float = Field(3.0, gt=0, description="a label moved by more is lost")
     max_shift_of_size: float = Field(
-        0.012, ge=0, description="the same as a share of the object's longer side: large ones are measured small"
+        0.008, ge=0, description="the same as a share of the object's longer side: large ones are measured small"
     )
     shift_gain: float = Field(0.15, ge=0, description="how much better a far place must fit to count as the object's")
     shift_structure: float = Field(0.35, ge=-1, le=1, description="how well the best place itself must fit")
@@ -46,3 +49,12 @@ class ValidationSettings(BaseModel):
     detector: str | None = Field(None, description="street-mini-detector, or the path of a YOLO- or YOLOX-style ONNX file")
     detector_score: float = Field(0.5, ge=0, le=1, description="score at which a detection that nothing explains rejects the image")
     calibrated_on: str | None = Field(None, description="what `calibrate` saw; null: shipped defaults, not calibrated on your photos")
+
+    @model_validator(mode="after")
+    def _lower_is_lower(self) -> Self:
+        """Of two thresholds on one measure the lower stays below the upper."""
+        for low, high in ORDERED:
+            a, b = getattr(self, low), getattr(self, high)
+            if a is not None and b is not None and a > b:
+                raise ValueError(f"{low} {a:g} is above {high} {b:g}")
+        return self

@@ -132,3 +132,9 @@ def test_a_hallucination_rejects_from_its_threshold_on():
 def test_unknown_thresholds_are_refused():
     with pytest.raises(ValidationError, match="keep_struct"):
         ValidationSettings(keep_struct=0.3)
+
+
+@pytest.mark.parametrize(("low", "high"), [("least_structure", "keep_structure"), ("min_side_px", "min_lost_side_px")])
+def test_thresholds_that_cross_are_refused(low, high):
+    with pytest.raises(ValueError, match=f"{low} 0.6 is above {high} 0.5"):
+        ValidationSettings(**{low: 0.6, high: 0.5})
