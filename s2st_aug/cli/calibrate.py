@@ -28,8 +28,14 @@ def calibrate(
         raise UsageError(f"--photos: no such folder: {photos}")
     paths = sorted(p for p in photos.rglob("*") if p.suffix.lower() in SUFFIXES)
     chosen = paths[:: max(1, -(-len(paths) // limit))]
-    from s2st_aug.diffusion.stable_diffusion import load_model
+    if file is not None and not file.absolute().parent.is_dir():
+        raise UsageError(f"--out: no such folder: {file.absolute().parent}")
+    from s2st_aug.validation.calibration import LEAST_PHOTOS
     from s2st_aug.validation.calibration import calibrate as measure
+
+    if len(chosen) < LEAST_PHOTOS:
+        raise UsageError(f"--photos: calibrating needs at least {LEAST_PHOTOS} photos; {photos} has {len(chosen)}")
+    from s2st_aug.diffusion.stable_diffusion import load_model
     from s2st_aug.validation.settings import ValidationSettings
 
     found = measure(_changes(chosen, load_model(model)), ValidationSettings(), f"{len(chosen)} photos of {photos.name}, {model}")

@@ -13,6 +13,8 @@ from s2st_aug.cli.terminal import out
 from s2st_aug.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from s2st_aug.validation.settings import ValidationSettings
 
 
@@ -59,10 +61,17 @@ def thresholds(path: Path) -> ValidationSettings:
     try:
         settings = ValidationSettings.model_validate({k: v for k, v in given.items() if k in known})
     except ValidationError as error:
-        unknown += [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (came {e['input']!r})" for e in error.errors()]
+        unknown += [_problem(e) for e in error.errors()]
     if unknown:
         raise ConfigError(f"{path}: {'; '.join(unknown)}")
     return settings
+
+
+def _problem(error: ErrorDetails) -> str:
+    """One wrong threshold; what is wrong with several together stands alone."""
+    if not error["loc"]:
+        return error["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(map(str, error['loc']))}: {error['msg']} (came {error['input']!r})"
 
 
 def _recount(folder: Any, after: Counter[str]) -> None:

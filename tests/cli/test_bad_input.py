@@ -36,6 +36,8 @@ WRONG = [
     "domain build snow --references {no} --prompt p --model street-mini --out {tmp}/snow.safetensors",
     "domain build snow --references {tmp} --prompt p --model {no} --out {tmp}/snow.safetensors",
     "calibrate --photos {no} --model street-mini",
+    "calibrate --photos {tmp} --model street-mini",
+    "calibrate --photos {tmp} --model street-mini --out {no}/thresholds.yaml",
     "merge {no} {no} --out {tmp}/merged",
     "migrate {no}",
     "review push {no}",

@@ -97,6 +97,9 @@ def test_regate_judges_anew_and_keeps_the_old_manifest(run, tmp_path, capsys):
     capsys.readouterr()
     assert call("regate", run.place, "--config", strict) == 2
     assert "did you mean 'min_strength'" in capsys.readouterr().err
+    strict.write_text("min_strength: 3\n")
+    assert call("regate", run.place, "--config", strict) == 2
+    assert capsys.readouterr().err.strip().endswith("strict.yaml: min_strength 3 is above max_strength 2.5")
 
 
 @pytest.mark.parametrize("moves", range(4))
