@@ -30,7 +30,7 @@ class ValidationSettings(BaseModel):
     min_lost_side_px: float = Field(16.0, ge=0, description="smaller objects are at worst ignored, but for a changed signal")
     max_shift_px: float = Field(3.0, gt=0, description="a label moved by more is lost")
     max_shift_of_size: float = Field(
-        0.008, ge=0, description="the same as a share of the object's longer side: large ones are measured small"
+        0.012, ge=0, description="the same as a share of the object's longer side: large ones are measured small"
     )
     shift_gain: float = Field(0.15, ge=0, description="how much better a far place must fit to count as the object's")
     shift_structure: float = Field(0.35, ge=-1, le=1, description="how well the best place itself must fit")
