@@ -34,7 +34,8 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
     if own is None:
         yield from _unlabelled(card, root, split)
         return
-    indexes = [_Index.read(root, tree, split) for tree in [own, *(t for t in trees if t.kind != "instances" and t is not own)]]
+    others = [t for t in trees if t.kind != "instances" and t is not own]
+    indexes = [_Index.read(root, own, split, listing=True), *(_Index.read(root, tree, split, listing=False) for tree in others)]
     yield from _listed(card, split, own, indexes)
 
 
@@ -47,7 +48,7 @@ def _unlabelled(card: Card, root: Path, split: str) -> Iterator[Scene]:
 def _listed(card: Card, split: str, own: LabelTree, indexes: list[_Index]) -> Iterator[Scene]:
     file, seen = indexes[0].file, set[str]()
     folder = (own.images if own.kind != "panoptic" else None) or card.images
-    for image, name, key in indexes[0].images():
+    for image, name, key in indexes[0].listed():
         scene_id = unique(f"{split}/{stem_of(name)}", seen, file)
         extras = tuple(reference for index in indexes for reference in index.references(image))
         yield Scene(scene_id, card.name, split, f"{folder.format(split=split)}/{name}", file, key, {}, extras)
@@ -61,12 +62,13 @@ class _Index:
     path: Path
     masks: str | None  # folder of panoptic PNGs
     categories: LabelKey | None = None
+    images: list[tuple[int | str, str, int, int, bytes]] = field(default_factory=list)  # id, file name, start, length, SHA-256
     rows: dict[int | str, list[tuple[int, int, bytes]]] = field(default_factory=dict)
     pngs: dict[int | str, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, root: Path, tree: LabelTree, split: str) -> _Index:
-        """One pass over the file."""
+    def read(cls, root: Path, tree: LabelTree, split: str, *, listing: bool) -> _Index:
+        """One pass over the file; `listing`: its `images` are the scenes."""
         file = files_of(root, tree, split)[0]
         masks = (tree.images or "").format(split=split) if tree.kind == "panoptic" else None
         index = cls(file, root / file, masks)
@@ -76,6 +78,8 @@ class _Index:
                 continue
             if element.array == "annotations":
                 index._annotation(element)
+            elif element.array == "images" and listing:
+                index._image(element)
             elif element.array == "categories":
                 bounds += [element.start, element.start + len(element.text)]
             elif element.array == "":
@@ -86,18 +90,20 @@ class _Index:
     def _annotation(self, element: Element) -> None:
         value = element.value if isinstance(element.value, dict) else {}
         image = _image_id(value.get("image_id"), f"{self.file} at byte {element.start}")
-        digest = hashlib.sha256(element.text.encode("latin-1")).digest()
-        self.rows.setdefault(image, []).append((element.start, len(element.text), digest))
+        self.rows.setdefault(image, []).append((element.start, len(element.text), _digest(element)))
         if self.masks is not None:
             self.pngs[image] = safe_name(value.get("file_name"), f"{self.file} at byte {element.start}")
 
-    def images(self) -> Iterator[tuple[int | str, str, LabelKey]]:
+    def _image(self, element: Element) -> None:
+        where = f"{self.file} at byte {element.start}"
+        value = element.value if isinstance(element.value, dict) else {}
+        name = safe_name(value.get("file_name"), where)
+        self.images.append((_image_id(value.get("id"), where), name, element.start, len(element.text), _digest(element)))
+
+    def listed(self) -> Iterator[tuple[int | str, str, LabelKey]]:
         """Every entry of `images`: its id, its file name, where it is."""
-        for element in stream(self.path, skim=True):
-            if element.array == "images" and element.value is not ARRAY:
-                where = f"{self.file} at byte {element.start}"
-                value = element.value if isinstance(element.value, dict) else {}
-                yield _image_id(value.get("id"), where), safe_name(value.get("file_name"), where), element.key()
+        for image, name, start, length, digest in self.images:
+            yield image, name, LabelKey(start, length, digest.hex())
 
     def references(self, image: int | str) -> Iterator[str]:
         """What belongs to one image: the categories, its annotations, its panoptic PNG."""
@@ -107,6 +113,10 @@ class _Index:
             yield join_reference(self.file, LabelKey(start, length, digest.hex()))
         if image in self.pngs:
             yield f"{self.masks}/{self.pngs[image]}"
+
+
+def _digest(element: Element) -> bytes:
+    return hashlib.sha256(element.text.encode("latin-1")).digest()
 
 
 def _image_id(value: Any, where: str) -> int | str:

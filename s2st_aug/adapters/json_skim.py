@@ -7,6 +7,7 @@ a label that is no JSON costs its own frame when it is read, not the plan.
 from __future__ import annotations
 
 import re
+from itertools import pairwise, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -25,9 +26,13 @@ class Outline(NamedTuple):
     lists: list[tuple[int, int]]
 
 
-def outline(data: bytes) -> list[Outline]:
-    """The whole objects at the front of `data`, the inside of an array; stops at the array's end or at anything that is no object."""
+def outline(data: bytes, base: int = 0) -> list[Outline]:
+    """The whole objects at the front of `data`, the inside of an array; stops at the array's end or at anything that is no object.
+
+    Positions count from `base`, where the data begin.
+    """
     at, step, character = _brackets(data)
+    at = at + base
     depth = np.cumsum(step, dtype=np.int32)
     closed = np.flatnonzero(depth < 0)
     if len(closed):
@@ -66,4 +71,5 @@ def _assemble(starts: list[int], ends: list[int], opens: np.ndarray, closes: np.
     if len(closes) < bounds[-1]:
         return []  # brackets of the wrong kind: the decoder says where
     spans = list(zip(opens.tolist(), closes.tolist(), strict=False))
-    return [Outline(s, e, spans[bounds[i] : bounds[i + 1]]) for i, (s, e) in enumerate(zip(starts, ends, strict=True))]
+    lists = (spans[first:last] for first, last in pairwise(bounds)) if spans else repeat([])
+    return list(map(Outline._make, zip(starts, ends, lists, strict=False)))

@@ -11,9 +11,8 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from s2st_aug.adapters.json_skim import Outline, outline
 from s2st_aug.errors import DatasetError, LabelError
@@ -53,8 +52,7 @@ TOO_DEEP = TooDeep()
 ARRAY = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """One element of an array: which array, where its bytes are, what they say."""
 
     array: str  # "" for the file's own top-level list
@@ -69,6 +67,8 @@ class Element:
 
 def _without(text: str, place: Outline) -> str:
     """The object's text with its lists emptied."""
+    if not place.lists:
+        return text[place.start : place.end]
     parts, at = [], place.start
     for first, last in place.lists:
         parts.append(text[at:first])
@@ -97,6 +97,8 @@ class _Window:
     def peek(self) -> str:
         """The next character that is not blank, or an empty string at the end."""
         while True:
+            if self.pos < len(self.text) and self.text[self.pos] not in " \t\r\n":
+                return self.text[self.pos]
             self.pos = _BLANK.match(self.text, self.pos).end()  # type: ignore[union-attr]
             if self.pos < len(self.text):
                 return self.text[self.pos]
@@ -126,9 +128,7 @@ class _Window:
 
     def outline(self) -> deque[Outline]:
         """The whole objects that the window holds from the cursor on, by their place in the window."""
-        at = self.pos
-        found = outline(self.text[at:].encode("latin-1"))
-        return deque(Outline(o.start + at, o.end + at, [(a + at, b + at) for a, b in o.lists]) for o in found)
+        return deque(outline(self.text[self.pos :].encode("latin-1"), self.pos))
 
     def skimmed(self, array: str, place: Outline) -> Element | None:
         """Consume the object at `place`, its lists left undecoded; None where it is not what the outline took it for."""
