@@ -37,7 +37,7 @@ def million_figures(result: Result) -> Iterator[Figure]:
         seconds, cpu = result[step]["seconds"], result[step]["cpu"]
         yield _decided(name, seconds, "s", goals[step], result["scenes"], f"processor time {cpu:.2g} s, load average {result['load']:.1f}")
         if step == "plan":
-            yield _decided("plan_gib_1m", result[step]["gib"], "GiB", 2.0, result["scenes"], "peak resident memory of the driver")
+            yield _decided("plan_gib_1m", result[step]["gib"], "GiB", PLAN_GIB, result["scenes"], "peak resident memory of the driver")
 
 
 def _decided(name: str, value: float, unit: str, goal: float, scenes: int, why: str) -> Figure:
@@ -84,9 +84,10 @@ def draw_memory(results: list[Result]) -> str:
     axes = canvas.subplots()
     for (step, what), (label, marker) in CURVES.items():
         sizes, peaks = curve_of(results, step, what)
-        axes.plot(sizes, [p / 1024 if what == "store_mib" else p for p in peaks], label=label, marker=marker)
-    axes.set(xscale="log", xlabel="scenes", ylabel="peak, GiB", ylim=(0, None))
-    axes.axhline(2, color="grey", linestyle="--", linewidth=1, label="goal for the plan of a million")
+        if sizes:
+            axes.plot(sizes, [p / 1024 if what == "store_mib" else p for p in peaks], label=label, marker=marker)
+    axes.axhline(PLAN_GIB, color="grey", linestyle="--", linewidth=1, label="goal for the plan of a million")
+    axes.set(xscale="log", xlabel="scenes", ylabel="peak, GiB", ylim=(0, 1.1 * PLAN_GIB))
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
     return svg(canvas)
@@ -191,6 +192,7 @@ def _watch_store(peaks: list[int], closed: threading.Event) -> None:
 
 
 STEP_BATCH = 4
+PLAN_GIB = 2.0
 CURVES = {
     ("plan", "gib"): ("driver, planning", "o"),
     ("resume", "gib"): ("driver, resuming", "s"),
