@@ -70,13 +70,19 @@ def set_difference(one: Path, other: Path) -> int:
 class Tally:
     """What became of a run that was shot at.
 
-    `crashes` are starts that ended by themselves with neither 0 nor 4; `late` are starts without Ray, before the run was touched.
+    `codes` are the exit codes of starts that ended by themselves with neither 0 nor 4; `late` are starts without Ray, before the run was
+    touched.
     """
 
     hits: Counter[str] = field(default_factory=Counter)
     starts: int = 0
-    crashes: int = 0
     late: int = 0
+    codes: list[int] = field(default_factory=list)
+
+    @property
+    def crashes(self) -> int:
+        """Starts that ended by themselves, and not well."""
+        return len(self.codes)
 
     @property
     def kills(self) -> int:
@@ -101,8 +107,10 @@ def shoot(order: Shooting, targets: list[Target], dice: random.Random) -> Tally:
                     tally.hits[waiting.pop(0)] += 1
             if driver.wait() == 0:
                 return tally
-            tally.crashes += driver.wait() not in driver.expected | {NO_RAY}
-            tally.late += driver.wait() == NO_RAY
+            code = driver.wait()
+            tally.late += code == NO_RAY
+            if code not in driver.expected | {NO_RAY}:
+                tally.codes.append(code)
     raise CheckFailed(f"{order.run}: did not end in {tally.starts} starts; its log is {order.run.with_suffix('.log')}")
 
 

@@ -106,7 +106,7 @@ def _chaos(folder: Path, kills: int, nodes: int, key: int, calm: Result) -> Resu
     tally = shoot(order, list(_targets(kills, nodes)), random.Random(key))
     report, rows = verify(RunFolder(folder / "shot")), digests(folder / "shot")
     differ = sum(rows.get(k) != calm["rows"].get(k) for k in rows.keys() | calm["rows"].keys())
-    counts = {"kills": tally.kills, "starts": tally.starts, "crashes": tally.crashes, "late": tally.late}
+    counts = {"kills": tally.kills, "starts": tally.starts, "crashes": tally.crashes, "late": tally.late, "codes": tally.codes}
     found = len(report.findings) + report.unfinished
     return {"hits": dict(tally.hits), **counts, "differ": differ, "findings": found, "rows": report.rows}
 
