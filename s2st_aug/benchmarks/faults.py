@@ -51,7 +51,7 @@ from s2st_aug.validation.judge import LISTED, judge
 __all__ = ["CHOSEN_KEY", "SIZE", "run"]
 AIMED = ("erased", "shift8", "pasted_light", "signal_changed", "identity", "darkened")
 DETECTOR = "street-mini-detector"
-QUICK, FULL = (5, 2, 12), (28, 6, 40)  # streets, further streets for their signals, photos
+QUICK, FULL = (5, 2, 12), (24, 6, 40)  # streets, further streets for their signals, photos
 OBJECTS = 20  # of the timed image
 PHOTOS_A_FILE = 10
 SIGNALS_FROM = 500  # number of the first street that is taken for its signals alone
