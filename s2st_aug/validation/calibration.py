@@ -13,7 +13,7 @@ from s2st_aug.errors import DatasetError
 from s2st_aug.randomness import numpy_generator
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import ObjectVerdict
-from s2st_aug.validation.gates import UNMEASURED, around_of, code, facts_of
+from s2st_aug.validation.gates import IN_PLACE, UNMEASURED, around_of, code, facts_of
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.settings import ValidationSettings
 
@@ -118,5 +118,5 @@ def _thresholds(rows: np.ndarray) -> dict[str, float]:
 
 def _alarms(rows: np.ndarray, s: ValidationSettings) -> float:
     least = np.clip(s.keep_of_around * rows[:, 4], s.least_structure, s.keep_structure)
-    bad = (rows[:, 0] < least) | (rows[:, 2] >= np.maximum(s.max_shift_px, s.max_shift_of_size * rows[:, 3]))
-    return float((bad | (rows[:, 1] < s.keep_structure_raw)).mean())
+    moved = (rows[:, 0] < IN_PLACE) & (rows[:, 2] >= np.maximum(s.max_shift_px, s.max_shift_of_size * rows[:, 3]))
+    return float(((rows[:, 0] < least) | moved | (rows[:, 1] < s.keep_structure_raw)).mean())
