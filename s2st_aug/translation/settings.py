@@ -61,7 +61,7 @@ class MethodSettings(BaseModel):
 
 
 PRESETS: dict[str, MethodSettings] = {
-    "draft": MethodSettings(preset="draft", steps=10, to_iterations=8),
+    "draft": MethodSettings(preset="draft", steps=10, to_iterations=8, guidance_until=0.5),
     "standard": MethodSettings(preset="standard"),
     "paper": MethodSettings(
         preset="paper", steps=50, to_method="null_text", to_rate=0.01, to_from=0.0, guidance=7.5, bands="whole", tail=0.0, label_aware=False
