@@ -23,13 +23,7 @@ def run_tasks(
 
     started = not ray.is_initialized()
     if started:
-        # "local": without an address Ray joins whatever cluster it finds on this machine, somebody else's too
-        ray.init(
-            address=address or os.environ.get("RAY_ADDRESS", "local"),
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            include_dashboard=False,
-        )
+        _start(address or os.environ.get("RAY_ADDRESS"))
     try:
         remote = ray.remote(num_cpus=cpus_per_task, num_gpus=gpus_per_task, max_retries=2)(function)
         waiting = {remote.remote(*task): index for index, task in enumerate(tasks)}
@@ -39,6 +33,19 @@ def run_tasks(
     finally:
         if started:
             ray.shutdown()
+
+
+def _start(joined: str | None) -> None:
+    """Ray at an address, or one of our own: without any, it would join whatever it finds on this machine, somebody else's too."""
+    import ray
+
+    from s2st_aug.distributed.ray_session import LEAN
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if joined:
+        ray.init(address=joined, **quiet)
+    else:  # LEAN: Ray's workers would else give way to everything, at niceness 15
+        ray.init(address="local", include_dashboard=False, _system_config=LEAN, **quiet)
 
 
 def _result(get: Callable[[Any], Any], reference: Any) -> Any:

@@ -20,7 +20,9 @@ def ray():
     if ray.is_initialized():
         yield ray
         return
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    from s2st_aug.distributed.ray_session import LEAN
+
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, _system_config=LEAN)
     yield ray
     ray.shutdown()
 
