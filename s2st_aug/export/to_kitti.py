@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from s2st_aug.export.convert import Item, class_of
 from s2st_aug.export.job import Job
-from s2st_aug.records.scene import SceneObject
+from s2st_aug.records.scene import LINES, SceneObject
 
 
 class ToKitti:
@@ -29,7 +29,7 @@ class ToKitti:
 
     def _line(self, item: Item, found: SceneObject) -> list[str]:
         losses = self.job.losses
-        if found.kind in ("polyline", "stuff"):
+        if found.kind in LINES:
             losses.add(found.kind, "KITTI has boxes only", item.where)
             return []
         name = class_of(self.job.card, found.category).kitti

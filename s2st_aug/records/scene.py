@@ -10,6 +10,7 @@ import numpy as np
 from s2st_aug.arrays import Box
 
 ObjectKind = Literal["box", "polygon", "mask", "polyline", "stuff"]
+LINES = ("polyline", "stuff")  # kinds that are lines to a judge: their extent says nothing
 SignalState = Literal["red", "amber", "green"]
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from s2st_aug.arrays import Box, Image
+from s2st_aug.records.scene import LINES
 from s2st_aug.records.verdicts import Judgement
 from s2st_aug.report.palette import VERDICTS
 
@@ -23,7 +24,7 @@ def draw_overlay(source: Image, variant: Image, judgement: Judgement) -> np.ndar
     size = (PANEL, max(1, round(source.shape[0] * k)))
     panels = [cv2.resize(i, size, interpolation=cv2.INTER_AREA if k < 1 else cv2.INTER_LINEAR) for i in (source, variant)]
     for item in sorted(judgement.objects, key=lambda o: o.verdict != "keep"):
-        if item.kind not in ("polyline", "stuff") or item.verdict == "lost":  # what it is rejected for is always framed
+        if item.kind not in LINES or item.verdict == "lost":  # what it is rejected for is always framed
             note = "" if item.verdict == "keep" else f"{item.category}: {(item.reason or '').split(':')[0]}"
             for panel, text in zip(panels, ("", note), strict=True):
                 _frame(panel, item.bbox, k, item.verdict, text)

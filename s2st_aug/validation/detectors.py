@@ -14,9 +14,8 @@ import numpy as np
 
 from s2st_aug.arrays import Box, Image
 from s2st_aug.errors import MissingDependency, ModelError
-from s2st_aug.records.scene import SceneObject
+from s2st_aug.records.scene import LINES, SceneObject
 from s2st_aug.records.verdicts import Hallucination
-from s2st_aug.validation.gates import LINES
 
 Layout = Literal["yolox", "yolov5", "yolov8"]
 STRIDES = (8, 16, 32)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from s2st_aug.records.scene import LINES
 from s2st_aug.records.verdicts import Hallucination, ObjectVerdict, Status, VerdictKind
 from s2st_aug.validation.patches import STRIP
 from s2st_aug.validation.settings import ValidationSettings
@@ -25,7 +26,6 @@ IN_PLACE = 0.9  # structure from which an object stands where it stood: a pole's
 AROUND_UNKNOWN = 0.45  # taken where nothing around an object has structure, or an older manifest does not say
 NOTE = "note"  # starts a reason that rejects nothing, such as why a measure is null
 LIGHTS = ("lamp", "signal", "tail_light", "overlay")  # kinds of made-up things that no detector names
-LINES = ("polyline", "stuff")  # kinds measured along their lines; one still there that fits better a strip away met its neighbour
 UNMEASURED = (CROWD, FLAT_SOURCE, TINY)
 
 
@@ -76,6 +76,7 @@ def _by_structure(item: ObjectVerdict, facts: tuple[str, ...], s: ValidationSett
     structure = item.structure or 0.0
     least_shift = max(s.max_shift_px, s.max_shift_of_size * _longest(item))
     if item.shift_px is not None and structure < IN_PLACE and item.shift_px >= least_shift:
+        # a line that is still there and fits better a strip away met its neighbour
         another = item.kind in LINES and structure >= s.keep_structure and item.shift_px > STRIP
         return "ignore" if another or UNSURE in facts or _is_small(item, s) else "lost", f"{MOVED}: by {item.shift_px:.1f} px"
     least = keep_threshold(around_of(facts), s)

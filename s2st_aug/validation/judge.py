@@ -11,7 +11,7 @@ import numpy as np
 from s2st_aug.arrays import Box, Image
 from s2st_aug.errors import UsageError
 from s2st_aug.records.profile import Discriminant, DomainProfile
-from s2st_aug.records.scene import SceneObject
+from s2st_aug.records.scene import LINES, SceneObject
 from s2st_aug.records.verdicts import Judgement, ObjectVerdict
 from s2st_aug.validation import gates
 from s2st_aug.validation.appearance import SMALLEST, appearance
@@ -138,7 +138,7 @@ def _facts(item: SceneObject, found: Measures, frames: tuple[Frame, Frame, Frame
 def _beside(item: SceneObject, found: Measures) -> bool:
     """The best place hardly overlaps the object's own: it may well be another one of its kind."""
     sides = item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1]
-    return item.kind not in gates.LINES and (found.shift_px or 0.0) > SAME_PLACE * min(sides)
+    return item.kind not in LINES and (found.shift_px or 0.0) > SAME_PLACE * min(sides)
 
 
 def _signal(item: SceneObject, frames: tuple[Frame, Frame, Frame]) -> str | None:

@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 
 from s2st_aug.arrays import Box
-from s2st_aug.records.scene import SceneObject
+from s2st_aug.records.scene import LINES, SceneObject
 from s2st_aug.validation import patches
-from s2st_aug.validation.gates import LINES
 from s2st_aug.validation.gradients import HALF, source_directions, source_weights, variant_directions
 from s2st_aug.validation.patches import REACH, STRIP, Frame, Window
 
