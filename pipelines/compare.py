@@ -1,7 +1,7 @@
 """S2ST beside its peers on held-out scenes: python pipelines/compare.py [--count N] [--null-text N].
 
-Rows are kept in docs/measured/comparison.json street by street, and a street that is there is not measured again (remove the file after a
-change of the method or the weights); comparison.md and comparison.svg are made from all of them.
+Rows are kept in docs/measured/comparison.json street by street, and a street that is there with the same settings, weights, profiles and
+thresholds is not measured again; comparison.md and comparison.svg are made from all of them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from pathlib import Path
 
 import torch
 
-from s2st_aug.benchmarks.comparison import NULL_TEXT, Row, as_markdown, compare, compare_null_text, draw_pareto, summarise
+from s2st_aug.benchmarks.comparison import NULL_TEXT, Row, as_markdown, compare, compare_null_text, draw_pareto, identity, summarise
 from s2st_aug.benchmarks.method import translator
 from s2st_aug.errors import S2STError
+from s2st_aug.translation.translator import Translator
 
 
 def main() -> int:
@@ -31,11 +32,14 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=Path("docs/measured/comparison.json"))
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [Row(**row) for row in json.loads(asked.json.read_text())] if asked.json.is_file() else []
+    rows: list[Row] = []
     try:
-        for street in measured(rows, asked):
+        own = translator("standard")
+        rows = stored(asked.json, identity(own))
+        for street in measured(own, rows, asked):
             rows.extend(street)
-            asked.json.write_text(json.dumps([asdict(row) for row in rows], allow_nan=False) + "\n")
+            kept = {"identity": identity(own), "rows": [asdict(row) for row in rows]}
+            asked.json.write_text(json.dumps(kept, allow_nan=False) + "\n")
             print(f"{street[0].method} and others, street {street[0].street}: {len(street)} rows", flush=True)
     except S2STError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -44,9 +48,14 @@ def main() -> int:
     return 0
 
 
-def measured(rows: list[Row], asked: argparse.Namespace) -> Iterator[list[Row]]:
+def stored(path: Path, wanted: str) -> list[Row]:
+    """The rows that are kept, if they were measured with all that is wanted."""
+    kept = json.loads(path.read_text()) if path.is_file() else {}
+    return [Row(**row) for row in kept["rows"]] if kept.get("identity") == wanted else []
+
+
+def measured(own: Translator, rows: list[Row], asked: argparse.Namespace) -> Iterator[list[Row]]:
     """The rows of every street that is asked for and not there yet."""
-    own = translator("standard")
     done = {(row.method == NULL_TEXT, row.street) for row in rows}
     yield from compare(own, [s for s in range(asked.count) if (False, s) not in done])
     yield from compare_null_text(own, [s for s in range(asked.null_text) if (True, s) not in done], steps=asked.null_text_steps)

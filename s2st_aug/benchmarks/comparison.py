@@ -18,6 +18,7 @@ from s2st_aug.benchmarks.baselines import Made
 from s2st_aug.benchmarks.controls import CONTROLS, Colours, colours, faded
 from s2st_aug.benchmarks.scenes import HELD_OUT, SIZE, TARGET_COLOURS, bootstrap, boxes, rendered
 from s2st_aug.benchmarks.svg import svg
+from s2st_aug.config.hashes import hash_of
 from s2st_aug.errors import Diverged
 from s2st_aug.records.domains import Condition
 from s2st_aug.records.profile import DomainProfile
@@ -47,10 +48,14 @@ class Given:
     """
 
     own: Translator
-    photo: Image
     profile: DomainProfile
     colours: Colours
     street: Street
+
+    @property
+    def photo(self) -> Image:
+        """The street by day."""
+        return self.street.views["day"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,8 +72,9 @@ def street(number: int) -> Street:
     drawn = draw_street(sample_street(HELD_OUT, FIRST + number, SIZE))
     surface = surfaces(drawn)
     views: dict[Condition, Image] = {c: render_drawn(drawn, surface, c) for c in ("day", *TARGETS)}
-    unchanged = judge(views["day"], views["day"], views["day"], boxes(drawn), None, ValidationSettings()).objects
-    return Street(number, views, [o for o, v in zip(boxes(drawn), unchanged, strict=True) if v.verdict == "keep"])
+    day, labels = views["day"], boxes(drawn)
+    unchanged = judge(day, day, day, labels, None, ValidationSettings()).objects
+    return Street(number, views, [o for o, v in zip(labels, unchanged, strict=True) if v.verdict == "keep"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +137,18 @@ METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
 """Method -> how it is called, and the values of its own knob (appearance's weight, noise, guidance, share of the change)."""
 
 
+def identity(own: Translator) -> str:
+    """Hash over what rows depend on: settings, weights, profiles and thresholds."""
+    profiles = {d: own.profiles[d].sha256 for d in TARGETS}
+    thresholds = ValidationSettings().model_dump(mode="json")
+    return hash_of({"method": own.settings.model_dump(mode="json"), "model": own.model.sha256, "profiles": profiles, "gates": thresholds})
+
+
 def compare(own: Translator, streets: Iterable[int], *, methods: Sequence[str] = tuple(METHODS)) -> Iterator[list[Row]]:
     """Every method at every knob on each of these held-out streets in both domains, street by street."""
     known = {d: colours([rendered(TARGET_COLOURS, i, (d,))[d] for i in range(12)]) for d in TARGETS}
     for shown in map(street, streets):
-        givens = [Given(own, shown.views["day"], own.profiles[d], known[d], shown) for d in TARGETS]
+        givens = [Given(own, own.profiles[d], known[d], shown) for d in TARGETS]
         cells = [(name, METHODS[name][0], knob) for name in methods for knob in METHODS[name][1]]
         yield [_row(name, knob, given, partial(make, given, knob)) for given in givens for name, make, knob in cells]
 
