@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -88,8 +87,10 @@ def test_wilsons_interval_holds_the_rate_and_narrows():
 def test_no_two_curves_of_a_panel_look_alike() -> None:
     line = np.linspace(0, 0.2, 3)
     names = [("keep_of_around", name) for name in "abcdefgh"] + [("max_tone_explained", name) for name in "ijklm"]
-    drawn = fault_plot.draw_curves([fault_rates.Curve(name, threshold, line, line, line, 9) for threshold, name in names])
-    panels = drawn.split("<g ")[1:]
-    styles = [re.findall(r'h44" (fill="none"[^/]*)/>', panel) for panel in panels]
-    assert [len(s) for s in styles] == [8, 5] and all(len(set(s)) == len(s) for s in styles)
-    assert all(len({re.search(r'stroke="([^"]*)"', s)[1] for s in some}) == len(some) for some in styles)  # type: ignore[index]
+    drawn = fault_plot.panels([fault_rates.Curve(name, threshold, line, line, line, 9) for threshold, name in names])
+    panels = [[line for line in axes.lines if not line.get_label().startswith("_")] for axes in drawn.axes]
+    assert [len(lines) for lines in panels] == [8, 5]
+    for looks in ([str(getattr(line, f"get_{what}")()) for line in lines] for lines in panels for what in ("color", "marker")):
+        assert len(set(looks)) == len(looks)
+    for lines in panels:
+        assert len({str(line._dash_pattern) for line in lines}) == len(lines)
