@@ -220,7 +220,7 @@ def _turn(folder: Path) -> tuple[Spent, Spent]:
 
 
 def plain_loop(root: Path, run: Path, out: Path) -> None:
-    """What one writes in an afternoon: no hashes, numbers as Python spells them."""
+    """What one writes in an afternoon, as fast as json goes: no hashes, numbers as Python spells them."""
     images = out / "images/100k/train"
     images.mkdir(parents=True)
     with open(root / "labels/det_20/det_train.json") as file:
@@ -233,8 +233,7 @@ def plain_loop(root: Path, run: Path, out: Path) -> None:
         attributes = {**frame["attributes"], "timeofday_source": frame["attributes"]["timeofday"], "timeofday": "night"}
         result += [frame, {**frame, "name": f"{stem}__night.png", "attributes": attributes}]
     (out / "labels/det_20").mkdir(parents=True)
-    with open(out / "labels/det_20/det_train.json", "w") as file:
-        json.dump(result, file)
+    (out / "labels/det_20/det_train.json").write_text(json.dumps(result))  # in C; json.dump to a file takes nearly three times as long
 
 
 def fuzz_figures(*, count: int, seconds: float) -> Iterator[Figure]:
