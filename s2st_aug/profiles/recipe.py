@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pydantic
 import yaml
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from s2st_aug.arrays import AnyImage
 from s2st_aug.diffusion.model import LatentModel
-from s2st_aug.errors import ConfigError
+from s2st_aug.errors import ConfigError, did_you_mean
 from s2st_aug.images import read_image
 from s2st_aug.profiles.build import build_profile, measure, split_references
 from s2st_aug.profiles.cleaning import Photos
@@ -39,11 +40,16 @@ class SceneRecipe(_Part):
 
 
 class DiscriminantRecipe(_Part):
-    """What strength is fitted on (held-out fifths of both folders) and which other photos only test it."""
+    """What strength is fitted on and which other photos only test it.
+
+    `photos`: the held-out fifths of all folders, or all their photos, where a fifth is but a few frames of one place;
+    the profile's references are then among them, and only the medians are of photos left out.
+    """
 
     source: list[str]
     target: list[str]
     fitted_on: str
+    photos: Literal["held_out", "all"] = "held_out"
     tested_on: tuple[str, str] | None = None
 
 
@@ -82,8 +88,11 @@ def read_recipe(path: Path) -> Recipe:
         raise ConfigError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
 
 
-def build_all(recipe: Recipe, model: LatentModel) -> Iterator[DomainProfile]:
-    """Build and write every profile of the recipe, one after the other."""
+def build_all(recipe: Recipe, model: LatentModel, *, only: Collection[str] = ()) -> Iterator[DomainProfile]:
+    """Build and write every profile of the recipe, or those of `only`, one after the other. Raises ConfigError for an unknown name."""
+    unknown = sorted(set(only) - set(recipe.domains))
+    if unknown:
+        raise ConfigError(f"no domain {unknown[0]!r} in the recipe{did_you_mean(unknown[0], recipe.domains)}")
     if any(name.startswith(SCENES) for d in recipe.domains.values() for name in d.references):
         s = recipe.scenes
         write_scenes(recipe.scenes_folder, s.count, "bdd100k", CONDITIONS, s.size, s.rng_key)
@@ -92,6 +101,8 @@ def build_all(recipe: Recipe, model: LatentModel) -> Iterator[DomainProfile]:
         for name, folders in recipe.sources.items()
     }
     for name, domain in recipe.domains.items():
+        if only and name not in only:
+            continue
         profile = build_profile(
             model,
             name,
@@ -112,7 +123,9 @@ def _folder(recipe: Recipe, name: str) -> Photos:
 
 
 def _discriminant(recipe: Recipe, wanted: DiscriminantRecipe) -> Discriminant:
-    source, target = ([photo for f in folders for photo in _held(_folder(recipe, f))] for folders in (wanted.source, wanted.target))
+    source, target = (
+        [photo for f in folders for photo in _fitting(_folder(recipe, f), wanted.photos)] for folders in (wanted.source, wanted.target)
+    )
     fitted = fit_discriminant(source, target, wanted.fitted_on)
     if not wanted.tested_on:
         return fitted
@@ -120,5 +133,7 @@ def _discriminant(recipe: Recipe, wanted: DiscriminantRecipe) -> Discriminant:
     return fit_discriminant(source, target, wanted.fitted_on, accuracy=accuracy(fitted, day, other))
 
 
-def _held(photos: Photos) -> list[AnyImage]:
-    return [read_image(r.path) for r in split_references([photos], photos.folder.name).held]
+def _fitting(photos: Photos, which: Literal["held_out", "all"]) -> list[AnyImage]:
+    """The photos of a folder that strength is fitted on, in order."""
+    split = split_references([photos], photos.folder.name)
+    return [read_image(r.path) for r in (split.everything if which == "all" else split.held)]

@@ -13,10 +13,12 @@ from s2st_aug.diffusion.fakes import tiny_latent_model
 from s2st_aug.errors import ConfigError, ProfileError
 from s2st_aug.images import encode_png
 from s2st_aug.profiles import build_profile, find_profile, load_profile, save_profile
+from s2st_aug.profiles import recipe as recipes
 from s2st_aug.profiles.build import eta, measure
 from s2st_aug.profiles.cleaning import Photos, clean_references
-from s2st_aug.profiles.recipe import read_recipe
+from s2st_aug.profiles.recipe import Recipe, build_all, read_recipe
 from s2st_aug.translation.aims import seeds_at
+from s2st_aug.validation.strength import fit_discriminant
 
 MODEL = tiny_latent_model()
 
@@ -175,3 +177,27 @@ def test_a_wrong_recipe_is_one_line(tmp_path):
     with pytest.raises(ConfigError, match=r"data: Field required.*dat: Extra inputs") as error:
         read_recipe(tmp_path / "r.yaml")
     assert "\n" not in str(error.value)
+
+
+def drawn_recipe(tmp_path: Path, folders: dict[str, Path], **discriminant: str) -> Recipe:
+    part = {"source": ["day"], "target": ["night"], "fitted_on": "drawn", **discriminant}
+    night = {"prompt": "night", "references": ["night"], "discriminant": part}
+    data = folders["day"].parent
+    return Recipe(
+        model="m", data=data, out=tmp_path, source_prompt="day", sources={"day": ["day"]}, domains={"night": night, "dusk": night}
+    )
+
+
+def test_a_recipe_fits_strength_on_the_photos_it_names(tmp_path, folders, monkeypatch):
+    counts = []
+    monkeypatch.setattr(recipes, "fit_discriminant", lambda a, b, on, **_: counts.append((len(a), len(b))) or fit_discriminant(a, b, on))
+    for photos in ("held_out", "all"):
+        built = list(build_all(drawn_recipe(tmp_path, folders, photos=photos), MODEL, only=["night"]))
+        assert [p.name for p in built] == ["night"]
+    assert counts == [(5, 5), (25, 25)]
+    assert not (tmp_path / "dusk.safetensors").exists()
+
+
+def test_an_unknown_domain_of_a_recipe_is_said(tmp_path, folders):
+    with pytest.raises(ConfigError, match=r"no domain 'nigth' in the recipe.*night"):
+        next(build_all(drawn_recipe(tmp_path, folders), MODEL, only=["nigth"]))
