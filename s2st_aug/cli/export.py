@@ -26,6 +26,13 @@ class ImageName(StrEnum):
     jpeg = "jpeg"
 
 
+class UnreadName(StrEnum):
+    """What becomes of labels that the measure could not judge."""
+
+    void = "void"
+    train = "train"
+
+
 class LinkName(StrEnum):
     """How files come into the export."""
 
@@ -45,6 +52,9 @@ def export(
     balance_classes: Annotated[
         bool, typer.Option("--balance-classes", help="With --mix: prefer variants that hold rare classes (repeat-factor weights).")
     ] = False,
+    unread: Annotated[
+        UnreadName, typer.Option(help="Labels that the measure could not judge (verdict ignore): void regions, or left in training.")
+    ] = UnreadName.void,
 ) -> None:
     """A training set with a lock file: real scenes and checked variants, labels carried byte for byte."""
     from s2st_aug.cli.terminal import out as console
@@ -60,6 +70,7 @@ def export(
         link=link.value,
         balance=balance,
         by_class=balance_classes,
+        unread=unread.value,
     )
     console.print(f"{summary.real} real and {summary.synthetic} synthetic images in {summary.format} form, {summary.files} files: {out}")
     console.print(f"hashes, counts and terms of use: {out / LOCK}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from s2st_aug.adapters import Card, load_card
 from s2st_aug.errors import Stopped, UsageError, did_you_mean
@@ -12,7 +12,7 @@ from s2st_aug.export.images import ImageFormat
 from s2st_aug.export.job import Job
 from s2st_aug.export.lockfile import lock_of
 from s2st_aug.export.output import LOCK, Link, OutputFolder
-from s2st_aug.export.selection import COLUMNS, HELD_OUT, select
+from s2st_aug.export.selection import COLUMNS, HELD_OUT, Unread, select
 from s2st_aug.storage.decisions import from_table, resolve
 from s2st_aug.storage.run_folder import RunFolder
 
@@ -44,10 +44,12 @@ def export_run(
     link: Link = "copy",
     balance: bool = False,
     by_class: bool = False,
+    unread: Unread = "void",
 ) -> ExportSummary:
     """Write a training set with a lock file to `out`: the run's real scenes and its variants.
 
-    `mix` is the fraction of the exported images that are synthetic (None: all of both). Raises UsageError before anything is written,
+    `mix` is the fraction of the exported images that are synthetic (None: all of both); `unread="train"` leaves labels that the
+    measure could not judge as they are, instead of making them void. Raises UsageError before anything is written,
     CheckFailed where a file is not the one that the run recorded. Two exports of one run are the same bytes.
     """
     if format not in get_args(Format):
@@ -57,9 +59,16 @@ def export_run(
     card, split, root = _source(info.config["dataset"], info.dataset_root)
     _refuse_inside(out, folder.path, root)
     decisions = resolve(from_table(folder.read_decisions()))
-    selection = select(folder.read_manifest(COLUMNS), decisions, accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class)
-    settings = {"format": format, "accepted_only": accepted_only, "mix": mix, "image_format": image_format, "balance": balance}
-    settings |= {"balance_classes": True} if by_class else {}
+    table = folder.read_manifest(COLUMNS)
+    selection = select(table, decisions, accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class, unread=unread)
+    settings: dict[str, Any] = {
+        "format": format,
+        "accepted_only": accepted_only,
+        "mix": mix,
+        "image_format": image_format,
+        "balance": balance,
+    }
+    settings |= {"unread": unread} | ({"balance_classes": True} if by_class else {})
     try:
         with OutputFolder(out, link) as output:
             job = Job(card, root, folder.path, split, selection, output, image_format)

@@ -7,6 +7,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from numbers import Real
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +21,7 @@ COLUMNS = [
     *("variant_id", "scene_id", "dataset", "split", "domain", "status", "source_image", "source_sha256", "image", "image_sha256"),
     *("label_file", "label_sha256", "label_key", "objects"),
 ]
+Unread = Literal["void", "train"]
 HELD_OUT = frozenset({"val", "valid", "validation", "test", "testing"})
 
 
@@ -57,22 +60,30 @@ class Selection:
 
 
 def select(
-    table: pa.Table, decisions: dict[Target, Decision], *, accepted_only: bool, mix: float | None, balance: bool, by_class: bool = False
+    table: pa.Table,
+    decisions: dict[Target, Decision],
+    *,
+    accepted_only: bool,
+    mix: float | None,
+    balance: bool,
+    by_class: bool = False,
+    unread: Unread = "void",
 ) -> Selection:
     """Rows of the manifest to what goes out; `by_class` prefers variants with rare classes where `mix` leaves a choice.
 
-    Raises UsageError where nothing goes out, or the run is of a held-out split or of more than one dataset.
+    `unread`: labels that the measure could not judge (verdict *ignore*, no word of a person) become void regions, or stay in
+    training. Raises UsageError where nothing goes out, or the run is of a held-out split or of more than one dataset.
     """
+    _refuse_wrong_options(mix, unread, accepted_only=accepted_only, balance=balance, by_class=by_class)
     _refuse_held_out(table)
     _refuse_mixed_datasets(table)
     if by_class and mix is None:
         raise UsageError("--balance-classes chooses among the variants and needs --mix, which says how many")
     objects = _Objects.of(table)
     rows = table.drop_columns(["objects"]).to_pylist()
-    said = _on_labels(decisions)
-    variants = [
-        _variant(row, index, objects, said) for index, row in enumerate(rows) if _goes_out(row, decisions, accepted_only=accepted_only)
-    ]
+    said, least = _on_labels(decisions), 2 if unread == "train" else 1
+    going = [(i, row) for i, row in enumerate(rows) if _goes_out(row, decisions, accepted_only=accepted_only)]
+    variants = [_variant(row, i, dict(objects.judged(i, least)), said) for i, row in going]
     if balance:
         variants = _balanced(variants)
     sources = {row["scene_id"]: row["source_sha256"] for row in rows if row["source_sha256"]}
@@ -81,6 +92,16 @@ def select(
     if not variants and mix != 0:
         raise UsageError(_nothing(rows, accepted_only=accepted_only))
     return _counted(variants, sources, rows, objects)
+
+
+def _refuse_wrong_options(mix: object, unread: object, **switches: object) -> None:
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise UsageError(f"{name}: expected True or False, came {value!r}")
+    if mix is not None and (isinstance(mix, bool) or not isinstance(mix, Real) or not 0 <= float(mix) <= 1):
+        raise UsageError(f"--mix: expected a fraction from 0 to 1, came {mix!r}")
+    if unread not in get_args(Unread):
+        raise UsageError(f"--unread: expected void or train, came {unread!r}")
 
 
 def _refuse_held_out(table: pa.Table) -> None:
@@ -132,10 +153,10 @@ class _Objects:
         names = categories.dictionary.to_pylist()
         return cls(lists.offsets.to_numpy(), values.field("object_id"), categories.indices.to_numpy(), names, verdicts.to_numpy())
 
-    def judged(self, row: int) -> Iterator[tuple[str, int]]:
-        """Object id and verdict of the row's labels that are not kept."""
+    def judged(self, row: int, least: int = 1) -> Iterator[tuple[str, int]]:
+        """Object id and verdict of the row's labels whose verdict is `least` or worse: 1 ignore, 2 lost."""
         start, end = int(self.offsets[row]), int(self.offsets[row + 1])
-        for index in np.flatnonzero(self.verdicts[start:end]) + start:
+        for index in np.flatnonzero(self.verdicts[start:end] >= least) + start:
             yield self.ids[int(index)].as_py(), int(self.verdicts[index])
 
     def count(self, row: int) -> int:
@@ -147,9 +168,9 @@ class _Objects:
         return np.bincount(self.categories[self.offsets[row] : self.offsets[row + 1]], minlength=len(self.names))
 
 
-def _variant(row: dict[str, object], index: int, objects: _Objects, said: dict[str, dict[str, int]]) -> Variant:
+def _variant(row: dict[str, object], index: int, judged: dict[str, int], said: dict[str, dict[str, int]]) -> Variant:
     name = str(row["variant_id"])
-    verdicts = dict(objects.judged(index)) | said.get(name, {})
+    verdicts = judged | said.get(name, {})
     ignored = frozenset(k for k, v in verdicts.items() if v)
     lost = frozenset(k for k, v in verdicts.items() if v == 2)
     return Variant(name, str(row["scene_id"]), str(row["domain"]), str(row["image"]), str(row["image_sha256"]), ignored, lost, index)
@@ -185,8 +206,6 @@ def _mixed(
     """The most images of which the share `mix` is synthetic; all of both without it."""
     if mix is None:
         return variants, sources
-    if not (0 <= mix <= 1):
-        raise UsageError(f"--mix: expected a fraction from 0 to 1, came {mix}")
     synthetic, real = len(variants), len(sources)
     if mix * real >= (1 - mix) * synthetic:  # too few variants: fewer sources
         real = math.floor(synthetic * (1 - mix) / mix + 1e-9) if mix > 0 else real

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
+from s2st_aug.feed.arguments import refuse_other, refuse_uncallable
 from s2st_aug.feed.entries import FeedIndex, Sample
 
 Item = dict[str, Any]
@@ -17,6 +18,8 @@ class RunDataset(Dataset[Item]):
     """`FeedIndex` as a torch Dataset; `transform` turns a Sample into whatever the model takes (default: `plain`)."""
 
     def __init__(self, index: FeedIndex, transform: Callable[[Sample], Item] | None = None):
+        refuse_other("index", index, FeedIndex)
+        refuse_uncallable("transform", transform or plain)
         self.index = index
         self.transform = transform or plain
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pyarrow as pa
 
 from s2st_aug.adapters import load_card, read_objects, read_scenes
 from s2st_aug.arrays import Image
 from s2st_aug.errors import DatasetError, SourceChanged, UsageError, did_you_mean
-from s2st_aug.export.selection import COLUMNS, Selection, Variant, select
+from s2st_aug.export.selection import COLUMNS, Selection, Unread, Variant, select
+from s2st_aug.feed.arguments import wrong
 from s2st_aug.images import read_image, sha256_bytes
 from s2st_aug.records.scene import Scene, SceneObject
 from s2st_aug.storage import RunFolder
@@ -75,33 +78,48 @@ class FeedIndex:
 
 
 def open_feed(
-    run: RunFolder,
+    run: RunFolder | Path | str,
     *,
     accepted_only: bool = False,
     mix: float | None = None,
     balance: bool = False,
     by_class: bool = False,
     domains: Sequence[str] | None = None,
+    unread: Unread = "void",
 ) -> FeedIndex:
     """The training set of a run: its sources and the variants that passed the gates and that nobody rejected.
 
     `mix` is the fraction of synthetic images, `balance` takes as many of every domain, `by_class` prefers rare classes;
-    all as in `s2st-aug export`.
-    Raises UsageError for a run of val or test, or where nothing is left.
+    `unread="train"` leaves labels that the measure could not judge (verdict *ignore*, no word of a person) in training, where
+    the default makes them void regions; all as in `s2st-aug export`.
+    Raises UsageError for a wrong argument, for a run of val or test, or where nothing is left.
     """
+    run = _folder(run)
     info = run.run_json()
     table = run.read_manifest(COLUMNS)
     if domains is not None:
-        made = set(table["domain"].to_pylist())
-        for name in set(domains) - made:
-            raise UsageError(f"{run.place}: the run has no variants of {name!r}{did_you_mean(name, made)}")
-        table = table.filter([d in set(domains) for d in table["domain"].to_pylist()])
+        table = _of_domains(run, table, domains)
     decisions = resolve(from_table(run.read_decisions()))
-    selection = select(table, decisions, accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class)
+    selection = select(table, decisions, accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class, unread=unread)
     card_name, root = info.config["dataset"]["format"], Path(info.dataset_root)
     splits = sorted(set(table["split"].to_pylist()))
     scenes = {s.scene_id: s for split in splits for s in read_scenes(load_card(card_name), root, split)}
     return FeedIndex(card_name, root, tuple(_entries(run, root, selection, scenes)))
+
+
+def _folder(run: object) -> RunFolder:
+    if not isinstance(run, RunFolder | Path | str):
+        raise wrong("run", "a RunFolder or its path", run)
+    return run if isinstance(run, RunFolder) else RunFolder(Path(run))
+
+
+def _of_domains(run: RunFolder, table: pa.Table, domains: object) -> pa.Table:
+    if isinstance(domains, str) or not isinstance(domains, Collection) or not all(isinstance(d, str) for d in domains):
+        raise wrong("domains", "a list of names", domains)
+    made = table["domain"].to_pylist()
+    for name in sorted(set(domains) - set(made)):
+        raise UsageError(f"{run.place}: the run has no variants of {name!r}{did_you_mean(name, set(made))}")
+    return table.filter([d in domains for d in made])
 
 
 def _entries(run: RunFolder, root: Path, selection: Selection, scenes: dict[str, Scene]) -> list[Entry]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from s2st_aug.distributed.feed import rows_to_dataset
+from s2st_aug.feed.arguments import refuse_other
 from s2st_aug.feed.entries import FeedIndex
 from s2st_aug.feed.shards import record
 
 
 def ray_dataset(index: FeedIndex) -> Any:
     """A `ray.data.Dataset` with one row per image: `sample_id`, `image` (h w 3 uint8) and `labels` (JSON, as in the shards)."""
+    refuse_other("index", index, FeedIndex)
     return rows_to_dataset(len(index.entries), _Reader(index))
 
 

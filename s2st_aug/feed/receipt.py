@@ -26,6 +26,7 @@ from scipy import stats
 
 from s2st_aug.adapters import load_card, read_objects
 from s2st_aug.errors import CheckFailed, UsageError, did_you_mean
+from s2st_aug.feed.arguments import refuse_below_one, refuse_no_shares, refuse_other, refuse_uncallable
 from s2st_aug.feed.entries import FeedIndex
 
 Identify = Callable[[Any], Iterable[str]]
@@ -53,6 +54,7 @@ class Mix:
     shares: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
+        refuse_no_shares(self.shares)
         domains = {t.domain for t in self.tags.values()}
         for name in (self.shares or {}).keys() - domains:
             raise UsageError(f"shares: no image of the mix is of {name!r}{did_you_mean(name, domains)}")
@@ -63,6 +65,7 @@ class Mix:
     @classmethod
     def of(cls, index: FeedIndex, *, split: str = "train", shares: Mapping[str, float] | None = None) -> Mix:
         """The mix of a feed; reads every scene's labels once. Raises UsageError for shares that do not sum to 1, or of another domain."""
+        refuse_other("index", index, FeedIndex)
         card = load_card(index.format)
         classes: dict[str, frozenset[str]] = {}
         for scene in {e.scene.scene_id: e.scene for e in index.entries}.values():
@@ -120,8 +123,11 @@ class FeedReceipt:
     """
 
     def __init__(self, loader: Iterable[Any], mix: Mix, *, identify: Identify = by_sample_id, mode: Mode = "exact", drop_last: int = 1):
+        refuse_other("mix", mix, Mix)
+        refuse_uncallable("identify", identify)
+        refuse_below_one("drop_last", drop_last)
         if mode not in get_args(Mode):
-            raise UsageError(f"mode: unknown {mode!r}{did_you_mean(mode, get_args(Mode))}")
+            raise UsageError(f"mode: unknown {mode!r}{did_you_mean(str(mode), get_args(Mode))}")
         if mix.shares is not None and mode == "exact":
             raise UsageError("a mix with shares is drawn by weight: mode='sampled'; exact yields every image once")
         self.loader, self.mix, self.identify, self.mode, self.drop_last = loader, mix, identify, mode, drop_last

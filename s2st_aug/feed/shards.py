@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+from s2st_aug.feed.arguments import refuse_below_one, refuse_other
 from s2st_aug.feed.entries import Entry, FeedIndex, Sample
 
 TIME = 0  # every file's time stamp: two writings give the same bytes
@@ -15,6 +16,8 @@ TIME = 0  # every file's time stamp: two writings give the same bytes
 
 def write_shards(index: FeedIndex, folder: Path, *, per_shard: int = 1000) -> list[Path]:
     """Write `feed-000000.tar` and so on, in the index's order; image files go in byte for byte."""
+    refuse_below_one("per_shard", per_shard)
+    refuse_other("index", index, FeedIndex)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number, start in enumerate(range(0, len(index.entries), per_shard)):

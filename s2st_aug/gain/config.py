@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from s2st_aug.errors import ConfigError, did_you_mean
 
-ArmName = Literal["real_only", "copies", "photometric", "weather", "colour_transfer", "s2st_ungated", "s2st_gated"]
+ArmName = Literal["real_only", "copies", "photometric", "weather", "colour_transfer", "s2st_ungated", "s2st_gated", "s2st_gated_unread"]
 CONTROLS: tuple[ArmName, ...] = ("copies", "photometric", "weather", "colour_transfer")
 
 
@@ -95,7 +95,7 @@ class GainConfig(_Record):
         if getattr(self, self.task) is None:
             raise ValueError(f"task {self.task} needs a section `{self.task}`")
         if self.task != "external" and self.run is None and any(arm.startswith("s2st") for arm in self.arms):
-            raise ValueError("arms s2st_ungated and s2st_gated need `run`, a run folder")
+            raise ValueError("the S2ST arms need `run`, a run folder")
         if self.external is not None and set(self.arms) - self.external.datasets.keys():
             raise ValueError("external.datasets must name a training set for every arm")
         if "real_only" not in self.arms:

@@ -20,7 +20,7 @@ from s2st_aug.gain.config import DetectionData, GainConfig, Training
 from s2st_aug.gain.networks import Detector
 from s2st_aug.gain.segmentation import list_photos
 from s2st_aug.gain.training import fit, to_batch
-from s2st_aug.gain.variants import TrainVariant, read_variants, stem_of
+from s2st_aug.gain.variants import TrainVariant, stem_of, variants_of
 from s2st_aug.images import read_image, resize
 
 OBJECT_CROPS = 0.75  # share of the crops that are laid around an object
@@ -104,8 +104,7 @@ def _counterpart(config: GainConfig, data: DetectionData, train: BoxedScenes, ar
         photos = [p for domain in config.domains for p in list_photos(data.references[domain])]
         references = [resize(read_image(p), config.training.size) for p in photos]
         return lambda i, rng: (CHANGES[arm](train.images[i], references, rng), train.boxes[i])
-    assert config.run is not None
-    variants = read_variants(config.run, config.domains, config.training.size, gated=arm == "s2st_gated")
+    variants = variants_of(config, arm)
     return lambda i, rng: _from_run(variants, train, i, rng)
 
 

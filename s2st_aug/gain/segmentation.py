@@ -19,7 +19,7 @@ from s2st_aug.gain.arms import CHANGES
 from s2st_aug.gain.config import GainConfig, Photos, SegmentationData
 from s2st_aug.gain.networks import Segmenter
 from s2st_aug.gain.training import fit, to_batch
-from s2st_aug.gain.variants import TrainVariant, read_variants
+from s2st_aug.gain.variants import TrainVariant, variants_of
 from s2st_aug.images import read_image, resize
 
 Draw = Callable[[int, np.random.Generator], tuple[Image, np.ndarray] | None]
@@ -94,8 +94,7 @@ def _counterpart(config: GainConfig, data: SegmentationData, train: Labelled, ar
     if arm in CHANGES:
         references = [resize(read_image(p), config.training.size) for p in list_photos(data.references)]
         return lambda i, rng: (CHANGES[arm](train.images[i], references, rng), train.masks[i])
-    assert config.run is not None
-    variants = read_variants(config.run, config.domains, config.training.size, gated=arm == "s2st_gated")
+    variants = variants_of(config, arm)
     return lambda i, rng: _from_run(variants, train, data.void, i, rng)
 
 

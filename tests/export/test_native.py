@@ -10,7 +10,7 @@ from trees import image, put
 
 from s2st_aug.adapters import load_card, read_objects, read_scenes
 from s2st_aug.errors import CheckFailed, UsageError
-from s2st_aug.export import export_run
+from s2st_aug.export import LOCK, export_run
 from s2st_aug.export.fakes import write_run
 
 
@@ -59,6 +59,18 @@ def test_bdd_lost_and_ignored_labels_are_marked_and_only_they(tmp_path):
     assert real == RECORD
     assert '{"attributes": {"ignored": true}, "id":"1","category":"car"' in variant
     assert '"attributes":{"ignored": true, "occluded":false}' in variant
+
+
+def test_labels_that_the_measure_could_not_judge_stay_where_that_is_asked_and_the_lock_says_so(tmp_path):
+    bdd(tmp_path)
+    run = run_over(tmp_path, "bdd100k", verdicts=lambda scene, item: "ignore" if item.object_id == "1" else "lost")
+    for unread in ("void", "train"):
+        export_run(run, "bdd100k", tmp_path / unread, unread=unread)
+    marked = {unread: exported_records(tmp_path / unread)[1].count('"ignored": true') for unread in ("void", "train")}
+    assert marked["train"] == marked["void"] - 1 > 0
+    assert '{"attributes": {"ignored": true}, "id":"1"' not in exported_records(tmp_path / "train")[1]
+    locks = [json.loads((tmp_path / unread / LOCK).read_text()) for unread in ("void", "train")]
+    assert [lock["settings"]["unread"] for lock in locks] == ["void", "train"]
 
 
 def test_export_reads_back_as_a_dataset_with_the_same_labels(tmp_path):

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Subset
 from s2st_aug.errors import CheckFailed, SourceChanged, UsageError
 from s2st_aug.feed import FeedReceipt, Mix, open_feed
 from s2st_aug.feed.dataset import RunDataset, collate
+from s2st_aug.feed.shards import write_shards
 from s2st_aug.review.fakes import FakeRun, make_run
 from s2st_aug.storage.decisions import Decision, to_table
 
@@ -141,7 +142,6 @@ def test_sampling_that_favours_the_real_images_fails_within_an_epoch_that_was_br
 
 
 def test_shards_hold_every_image_once_byte_for_byte(index, tmp_path):
-    from s2st_aug.feed.shards import write_shards
 
     paths = write_shards(index, tmp_path / "shards", per_shard=7)
     members = {}
@@ -160,3 +160,61 @@ def test_the_ray_form_yields_the_same_rows(index):
     row = _Reader(index)(0)
     assert row["sample_id"] == index.entries[0].sample_id and row["image"].shape == (72, 128, 3)
     assert {o["category"] for o in json.loads(row["labels"])["objects"]} <= {t for tag in Mix.of(index).tags.values() for t in tag.classes}
+
+
+def test_labels_that_the_measure_could_not_judge_stay_in_training_where_that_is_asked(tmp_path):
+    run = make_run(tmp_path / "run", FakeRun(scenes=6, statuses=("ok",)))
+    rows = run.read_manifest().to_pylist()
+    row = next(r for r in rows if sum(o["verdict"] == "ignore" for o in r["objects"]) > 1)
+    unread = [o["object_id"] for o in row["objects"] if o["verdict"] == "ignore"]
+    time = datetime(2026, 1, 1, tzinfo=UTC)
+    run.append_decisions(to_table([Decision(row["variant_id"], unread[0], "ignore", "ann", time)]))
+    found = {unread: open_feed(run, unread=unread) for unread in ("void", "train")}
+    ignored = {kind: {e.sample_id: e.ignored for e in index.entries} for kind, index in found.items()}
+    lost = {r["variant_id"]: {o["object_id"] for o in r["objects"] if o["verdict"] == "lost"} for r in rows}
+    assert ignored["void"][row["variant_id"]] >= set(unread)
+    assert ignored["train"][row["variant_id"]] == {unread[0]} | lost[row["variant_id"]]
+    assert all(ignored["train"][name] == lost[name] for name in lost.keys() - {row["variant_id"]})
+    assert open_feed(run).entries == found["void"].entries
+
+
+WRONG = [
+    ({"mix": "x"}, "--mix: expected a fraction from 0 to 1, came 'x'"),
+    ({"mix": True}, "--mix: expected a fraction from 0 to 1, came True"),
+    ({"mix": float("nan")}, "--mix: expected a fraction from 0 to 1, came nan"),
+    ({"unread": "keep"}, "--unread: expected void or train, came 'keep'"),
+    ({"accepted_only": "no"}, "accepted_only: expected True or False, came 'no'"),
+    ({"balance": 1}, "balance: expected True or False, came 1"),
+    ({"domains": "night"}, "domains: expected a list of names, came 'night'"),
+    ({"domains": [1]}, "domains: expected a list of names, came [1]"),
+    ({"run": None}, "run: expected a RunFolder or its path, came None"),
+]
+
+
+@pytest.mark.parametrize(("given", "message"), WRONG)
+def test_a_wrong_argument_of_a_feed_is_one_line(run, given, message):
+    with pytest.raises(UsageError) as error:
+        open_feed(**{"run": run} | given)
+    assert str(error.value) == message
+
+
+def test_a_wrong_argument_of_dataset_receipt_or_shards_is_one_line(index, tmp_path):
+    mix = Mix.of(index)
+    calls = [
+        (lambda: RunDataset([1]), "index: expected a FeedIndex, came [1]"),
+        (lambda: RunDataset(index, 3), "transform: expected a function, came 3"),
+        (lambda: Mix.of(None), "index: expected a FeedIndex, came None"),
+        (lambda: Mix.of(index, shares={"night": "x"}), "shares: expected a fraction for each domain, or None, came {'night': 'x'}"),
+        (lambda: FeedReceipt([], {}), "mix: expected a Mix, came {}"),
+        (lambda: FeedReceipt([], mix, identify="id"), "identify: expected a function, came 'id'"),
+        (lambda: FeedReceipt([], mix, drop_last=0), "drop_last: expected a whole number of at least 1, came 0"),
+        (lambda: write_shards(index, tmp_path, per_shard=0), "per_shard: expected a whole number of at least 1, came 0"),
+    ]
+    for call, message in calls:
+        with pytest.raises(UsageError) as error:
+            call()
+        assert str(error.value) == message
+
+
+def test_a_feed_opens_a_path(run):
+    assert open_feed(str(run.path)).images_by_domain() == open_feed(run).images_by_domain()

@@ -127,6 +127,20 @@ def test_gated_variants_leave_rejected_ones_out_and_mark_what_is_no_longer_true(
     assert any(v.ignored is not None and v.ignored.any() for vs in gated.values() for v in vs)
 
 
+def test_the_unread_arm_trains_on_labels_that_the_measure_could_not_judge_and_on_no_lost_one(tmp_path):
+    from s2st_aug.gain.variants import variants_of
+
+    run = make_run(tmp_path / "run", FakeRun(scenes=5, domains=("night",), statuses=("ok", "rejected")))
+    config = load_config(segmentation_config(tmp_path, run=str(run.path), arms=["real_only", "s2st_gated", "s2st_gated_unread"]))
+    left_out = {}
+    for arm in ("s2st_ungated", "s2st_gated", "s2st_gated_unread"):
+        left_out[arm] = sum(len(v.ignored_boxes) for vs in variants_of(config, arm).values() for v in vs)
+    verdicts = [o["verdict"] for r in run.read_manifest().to_pylist() if r["status"] == "ok" for o in r["objects"]]
+    void = verdicts.count("ignore") + verdicts.count("lost")
+    assert left_out == {"s2st_ungated": 0, "s2st_gated": void, "s2st_gated_unread": verdicts.count("lost")}
+    assert 0 < verdicts.count("lost") < void
+
+
 def test_a_perfect_heatmap_decodes_to_its_boxes_and_scores_full_ap():
     boxes = Boxes(np.array([[10.0, 8.0, 30.0, 24.0], [40.0, 20.0, 46.0, 40.0]]), np.array([0, 1]), np.zeros((0, 4)))
     heat, geometry, _ = targets(boxes, (64, 48), 2)
