@@ -11,6 +11,7 @@ import numpy as np
 from s2st_aug.arrays import Image
 from s2st_aug.errors import MissingDependency
 from s2st_aug.images import from_lab, to_lab, to_uint8
+from s2st_aug.randomness import numpy_generator
 
 Change = Callable[[Image, Sequence[Image], np.random.Generator], Image]
 
@@ -42,7 +43,19 @@ def colour_transfer(image: Image, references: Sequence[Image], rng: np.random.Ge
     return from_lab((source - mean) / spread * target.std((0, 1)) + target.mean((0, 1)))
 
 
+ONCE = "_once"
 CHANGES: dict[str, Change] = {"copies": same, "photometric": photometric, "weather": weather, "colour_transfer": colour_transfer}
+
+
+def changes(arm: str) -> bool:
+    """Whether the arm is a control that changes images itself."""
+    return arm.removesuffix(ONCE) in CHANGES
+
+
+def changed(arm: str, index: int, image: Image, references: Sequence[Image], rng: np.random.Generator) -> Image:
+    """Image `index` as the control shows it: drawn anew each time, or, in an arm `..._once`, the one picture of it that there is."""
+    name = arm.removesuffix(ONCE)
+    return CHANGES[name](image, references, rng if name == arm else numpy_generator(0, "once", name, str(index)))
 
 
 @functools.cache

@@ -11,8 +11,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from s2st_aug.errors import ConfigError, did_you_mean
 
-ArmName = Literal["real_only", "copies", "photometric", "weather", "colour_transfer", "s2st_ungated", "s2st_gated", "s2st_gated_unread"]
+ArmName = Literal[
+    "real_only",
+    "copies",
+    "photometric",
+    "weather",
+    "colour_transfer",
+    "weather_once",
+    "colour_transfer_once",
+    "s2st_ungated",
+    "s2st_gated",
+    "s2st_gated_unread",
+]
 CONTROLS: tuple[ArmName, ...] = ("copies", "photometric", "weather", "colour_transfer")
+ONCE: tuple[ArmName, ...] = ("weather_once", "colour_transfer_once")  # one fixed picture of each image, as the S2ST arms have
 
 
 class _Record(BaseModel):

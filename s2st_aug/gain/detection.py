@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from s2st_aug.adapters import load_card, read_objects, read_scenes
 from s2st_aug.arrays import Image
-from s2st_aug.gain.arms import CHANGES
+from s2st_aug.gain.arms import changed, changes
 from s2st_aug.gain.boxes import Boxes, average_precision, decode, loss, targets
 from s2st_aug.gain.config import DetectionData, GainConfig, Training
 from s2st_aug.gain.networks import Detector
@@ -100,10 +100,10 @@ def evaluate(network: nn.Module, scenes: BoxedScenes, classes: tuple[str, ...], 
 def _counterpart(config: GainConfig, data: DetectionData, train: BoxedScenes, arm: str) -> Draw:
     if arm == "real_only":
         return lambda i, rng: None
-    if arm in CHANGES:
+    if changes(arm):
         photos = [p for domain in config.domains for p in list_photos(data.references[domain])]
         references = [resize(read_image(p), config.training.size) for p in photos]
-        return lambda i, rng: (CHANGES[arm](train.images[i], references, rng), train.boxes[i])
+        return lambda i, rng: (changed(arm, i, train.images[i], references, rng), train.boxes[i])
     variants = variants_of(config, arm)
     return lambda i, rng: _from_run(variants, train, i, rng)
 

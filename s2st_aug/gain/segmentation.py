@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from s2st_aug.arrays import Image
 from s2st_aug.errors import DatasetError
-from s2st_aug.gain.arms import CHANGES
+from s2st_aug.gain.arms import changed, changes
 from s2st_aug.gain.config import GainConfig, Photos, SegmentationData
 from s2st_aug.gain.networks import Segmenter
 from s2st_aug.gain.training import fit, to_batch
@@ -91,9 +91,9 @@ def _counterpart(config: GainConfig, data: SegmentationData, train: Labelled, ar
     """What replaces image i in this arm; None where the arm has nothing for it, and the real image stays."""
     if arm == "real_only":
         return lambda i, rng: None
-    if arm in CHANGES:
+    if changes(arm):
         references = [resize(read_image(p), config.training.size) for p in list_photos(data.references)]
-        return lambda i, rng: (CHANGES[arm](train.images[i], references, rng), train.masks[i])
+        return lambda i, rng: (changed(arm, i, train.images[i], references, rng), train.masks[i])
     variants = variants_of(config, arm)
     return lambda i, rng: _from_run(variants, train, data.void, i, rng)
 

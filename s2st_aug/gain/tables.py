@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from s2st_aug.gain.config import CONTROLS, GainConfig
+from s2st_aug.gain.config import CONTROLS, ONCE, GainConfig
 from s2st_aug.gain.experiment import HEADLINE, Measures
 from s2st_aug.gain.statistics import Comparison, Estimate, compare, estimate
 
@@ -42,7 +42,7 @@ def summarise(results: Mapping[str, Sequence[Measures]], measure: str) -> list[A
 
 def best_control(values: Mapping[str, Sequence[float]]) -> str | None:
     """The control arm of the highest mean, or None without a control."""
-    present = [arm for arm in CONTROLS if arm in values]
+    present = [arm for arm in (*CONTROLS, *ONCE) if arm in values]
     return max(present, key=lambda arm: estimate(values[arm]).mean) if present else None
 
 

@@ -9,7 +9,7 @@ import yaml
 from gain_photos import photos
 
 from s2st_aug.errors import ConfigError
-from s2st_aug.gain.arms import CHANGES
+from s2st_aug.gain.arms import CHANGES, changed
 from s2st_aug.gain.boxes import Boxes, average_precision, decode, targets
 from s2st_aug.gain.config import load_config
 from s2st_aug.gain.statistics import compare, estimate
@@ -27,13 +27,24 @@ def segmentation_config(tmp_path, **changes):
     return path
 
 
-@pytest.mark.parametrize("arm", ["real_only", *CHANGES])
+@pytest.mark.parametrize("arm", ["real_only", *CHANGES, "colour_transfer_once"])
 def test_every_control_arm_trains_and_reports_the_classes_that_occur(tmp_path, arm):
     from s2st_aug.gain.segmentation import train_and_test
 
     measures = train_and_test(load_config(segmentation_config(tmp_path)), arm, 0)
     assert set(measures) == {"miou", "iou_sky", "iou_road"}
     assert measures["miou"] == pytest.approx((measures["iou_sky"] + measures["iou_road"]) / 2)
+
+
+@pytest.mark.parametrize("name", ["weather", "colour_transfer"])
+def test_an_arm_of_fixed_pictures_shows_one_of_each_image_and_another_of_the_next(name):
+    rng = np.random.default_rng(0)
+    image, *references = (rng.integers(0, 255, (24, 32, 3)).astype(np.uint8) for _ in range(9))
+    shown = {arm: [changed(arm, i, image, references, rng) for i in (0, 0, 0, 1, 2)] for arm in (name, f"{name}_once")}
+    once = shown[f"{name}_once"]
+    assert (once[0] == once[1]).all() and (once[0] == once[2]).all()
+    assert any((once[0] != other).any() for other in once[3:])
+    assert any((shown[name][0] != other).any() for other in shown[name][1:3])
 
 
 def test_arms_of_one_rng_key_start_from_the_same_weights_and_see_the_same_order(tmp_path):
