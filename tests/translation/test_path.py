@@ -16,7 +16,7 @@ from s2st_aug.translation.inversion import invert
 from s2st_aug.translation.losses import Aim, band_windows, normalised_gradients, weighted_quantiles
 from s2st_aug.translation.sampling import guidance_at, sample
 from s2st_aug.translation.seed_translation import translate_seed
-from s2st_aug.translation.settings import MethodSettings, method_settings
+from s2st_aug.translation.settings import PRESETS, MethodSettings, method_settings
 from s2st_aug.translation.trajectory import optimise_clean, optimise_empty, source_offsets
 
 SCHEDULE = NoiseSchedule.stable_diffusion()
@@ -183,6 +183,17 @@ def test_the_estimate_counts_what_is_used(method, until):
 def test_guidance_ends_where_it_is_told():
     settings = MethodSettings(steps=10, guidance=3, guidance_from=0.2, guidance_until=0.5)
     assert [guidance_at(k, settings) for k in range(10)] == [1, 1, 3, 3, 3, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("preset", "until"), [("draft", 0.5), ("paper", 1.0), ("reference", 1.0)])
+def test_presets_that_figures_stand_on_do_not_follow_the_defaults(preset, until):
+    own = PRESETS[preset]
+    assert (own.guidance_until, own.st_structure, own.to_structure, own.detail) == (until, 0.3, 0.3, 0.6)
+
+
+def test_standard_costs_a_fifth_less_than_the_whole_path_guided():
+    whole = estimate(method_settings("standard", {"guidance_until": 1.0}), 2)
+    assert (estimate(PRESETS["standard"], 2).evaluations, whole.evaluations) == (32, 40)
 
 
 def test_unknown_settings_and_wrong_values_are_told_at_once():

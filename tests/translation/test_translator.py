@@ -18,7 +18,7 @@ from s2st_aug.translation.settings import MethodSettings
 from s2st_aug.translation.translator import Translator
 
 MODEL = tiny_latent_model()
-FAST = MethodSettings(steps=4, st_iterations=3, to_iterations=3, to_from=0.0)
+FAST = MethodSettings(steps=4, st_iterations=3, to_iterations=3, to_from=0.0, guidance_until=1.0)
 
 
 def photo(width: int, height: int, key: int = 0) -> np.ndarray:
