@@ -32,6 +32,8 @@ from s2st_aug.errors import CheckFailed
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.shards import list_shards
 
+log = logging.getLogger(__name__)
+
 Target = Literal["actor", "worker", "raylet", "driver", "drain"]
 KILLS: tuple[Target, ...] = ("actor", "worker", "raylet", "driver")  # by SIGKILL; a drain is asked for by SIGTERM and counted apart
 SPARE_STARTS = 5
@@ -252,7 +254,8 @@ class Nodes:
         head = {**self._arguments, "_system_config": LEAN, "include_dashboard": False}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self.address = self._cluster.address
-        self._spare = [self._cluster.add_node(**self._arguments) for _ in range(count - 1)]
+        self._count = count - 1
+        self._spare = [self._cluster.add_node(**self._arguments) for _ in range(self._count)]
         self._pids, self._closed = pids, threading.Event()
         self._tell()
         self._thread = threading.Thread(target=self._keep, name="s2st-nodes", daemon=True)
@@ -270,14 +273,19 @@ class Nodes:
             for node in dead:
                 self._spare.remove(node)
                 self._cluster.remove_node(node, allow_graceful=False)
-                self._spare.append(self._add())
-            if dead:
+            missing = self._count - len(self._spare)
+            for _ in range(missing):
+                self._add()
+            if missing:
                 self._tell()
 
-    def _add(self) -> Any:
-        """Ray sets a signal handler with each node, which no thread but the main one may do."""
+    def _add(self) -> None:
+        """Ray sets a signal handler with each node, which no thread but the main one may do. A late node is asked for again."""
         with mock.patch("ray._private.utils.set_sigterm_handler"):
-            return self._cluster.add_node(wait=False, **self._arguments)
+            try:
+                self._spare.append(self._cluster.add_node(wait=False, **self._arguments))
+            except Exception as error:  # Ray raises a bare one
+                log.warning("a spare node did not come up: %s", error)
 
     def _tell(self) -> None:
         self._pids.write_text(json.dumps([_raylet(node).pid for node in self._spare]))

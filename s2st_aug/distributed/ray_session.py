@@ -28,6 +28,7 @@ LEAN = {
     "enable_worker_prestart": False,
     "worker_maximum_startup_concurrency": 16,
     "worker_niceness": 0,
+    "health_check_timeout_ms": 60_000,  # slow is not dead: the driver of a raylet that counts as dead ends without a word
 }
 QUIET = ("ray", "ray.data", "ray.util.state", "ray._private")
 

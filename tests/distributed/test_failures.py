@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -127,3 +128,25 @@ def test_an_actor_whose_memory_creeps_is_replaced_and_no_row_is_lost(ray_here, t
     assert (summary.exit_code, summary.snapshot.ok) == (0, 20)
     assert len(summary.snapshot.actors) >= 2
     assert {r["reasons"][0] if r["reasons"] else "" for r in rows_of(RunFolder(tmp_path / "run")).values()} == {""}
+
+
+STALLED = """
+import time, psutil, ray
+from s2st_aug.config.augment import ClusterConfig
+from s2st_aug.distributed.ray_session import ray_session
+with ray_session(ClusterConfig(actors=(1, 1)), None):
+    answer = ray.remote(lambda: 42).remote()
+    ray.get(answer)
+    (raylet,) = (p for p in psutil.Process().children(recursive=True) if p.name() == "raylet")
+    raylet.suspend()
+    time.sleep(75)  # five of Ray's own health checks in vain are about 60 s
+    raylet.resume()
+    time.sleep(5)
+    print(ray.get(ray.remote(lambda: 42).remote(), timeout=60))
+"""
+
+
+@pytest.mark.slow
+def test_a_machine_that_stalls_for_a_minute_does_not_end_its_driver():
+    done = subprocess.run([sys.executable, "-c", STALLED], capture_output=True, text=True, check=False, timeout=400)
+    assert (done.returncode, done.stdout.split()[-1:]) == (0, ["42"]), done.stderr[-500:]
