@@ -88,9 +88,11 @@ def select(
         variants = _balanced(variants)
     sources = {row["scene_id"]: row["source_sha256"] for row in rows if row["source_sha256"]}
     weights = class_weights(variants, objects) if by_class else {}
-    variants, sources = _mixed(variants, sources, mix, weights)
     if not variants and mix != 0:
         raise UsageError(_nothing(rows, accepted_only=accepted_only))
+    variants, sources = _mixed(variants, sources, mix, weights)
+    if not variants and mix:
+        raise UsageError(f"--mix {mix} of {len(sources)} real images is not one synthetic image; expected a larger fraction, or more images")
     return _counted(variants, sources, rows, objects)
 
 
@@ -203,14 +205,14 @@ def class_weights(variants: list[Variant], objects: _Objects) -> dict[str, float
 def _mixed(
     variants: list[Variant], sources: dict[str, str | None], mix: float | None, weights: dict[str, float]
 ) -> tuple[list[Variant], dict[str, str | None]]:
-    """The most images of which the share `mix` is synthetic; all of both without it."""
+    """The most images of which the share `mix` is synthetic, to the nearest whole image; all of both without it."""
     if mix is None:
         return variants, sources
     synthetic, real = len(variants), len(sources)
     if mix * real >= (1 - mix) * synthetic:  # too few variants: fewer sources
-        real = math.floor(synthetic * (1 - mix) / mix + 1e-9) if mix > 0 else real
+        real = min(real, round(synthetic * (1 - mix) / mix)) if mix > 0 else real
     else:
-        synthetic = math.floor(real * mix / (1 - mix) + 1e-9)
+        synthetic = min(synthetic, round(real * mix / (1 - mix)))
     kept = {v.variant_id for v in _first(variants, synthetic, weights)}
     names = set(sorted(sources, key=_draw)[:real])
     return [v for v in variants if v.variant_id in kept], {k: v for k, v in sources.items() if k in names}

@@ -272,7 +272,7 @@ def test_kitti_lost_lines_become_dontcare_regions(tmp_path):
     assert (out / "calib/000000__night.txt").read_text() == "P0: 1"
 
 
-@pytest.mark.parametrize(("mix", "real", "synthetic"), [(None, 4, 8), (0.5, 4, 4), (0.8, 2, 8), (0.0, 4, 0), (1.0, 0, 8)])
+@pytest.mark.parametrize(("mix", "real", "synthetic"), [(None, 4, 8), (0.5, 4, 4), (0.8, 2, 8), (0.0, 4, 0), (1.0, 0, 8), (0.3, 4, 2)])
 def test_mix_is_the_share_of_synthetic_images(tmp_path, mix, real, synthetic):
     frames = [json.loads(RECORD) | {"name": f"{i}.jpg"} for i in range(4)]
     put(tmp_path, "data/labels/det_20/det_train.json", json.dumps(frames))
@@ -281,6 +281,12 @@ def test_mix_is_the_share_of_synthetic_images(tmp_path, mix, real, synthetic):
     summary = export_run(run_over(tmp_path, "bdd100k", domains=("night", "rain")), "bdd100k", tmp_path / "out", mix=mix)
     assert (summary.real, summary.synthetic) == (real, synthetic)
     assert len(list((tmp_path / "out/images/100k/train").iterdir())) == real + synthetic
+
+
+def test_a_mix_of_less_than_one_synthetic_image_is_told_apart_from_a_run_without_variants(tmp_path):
+    bdd(tmp_path, json.dumps([json.loads(RECORD)]))
+    with pytest.raises(UsageError, match=r"--mix 0\.1 of 1 real images is not one synthetic image"):
+        export_run(run_over(tmp_path, "bdd100k"), "bdd100k", tmp_path / "out", mix=0.1)
 
 
 def test_a_scene_whose_image_is_absent_is_left_out(tmp_path):
