@@ -92,7 +92,9 @@ def select(
         raise UsageError(_nothing(rows, accepted_only=accepted_only))
     variants, sources = _mixed(variants, sources, mix, weights)
     if not variants and mix:
-        raise UsageError(f"--mix {mix} of {len(sources)} real images is not one synthetic image; expected a larger fraction, or more images")
+        raise UsageError(
+            f"--mix {mix} of {len(sources)} real images is not one synthetic image; expected a larger fraction, or more images"
+        )
     return _counted(variants, sources, rows, objects)
 
 
