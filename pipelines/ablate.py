@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from s2st_aug.benchmarks.ablation import QUESTIONS, Cell, ablate, by_question, draw, from_json, to_json
+from s2st_aug.benchmarks.ablation import QUESTIONS, TRAINED, Cell, ablate, by_question, draw, from_json, to_json
 from s2st_aug.benchmarks.beyond import QUESTION, beyond
 from s2st_aug.errors import S2STError
 
@@ -20,7 +20,7 @@ def measured(question: str, asked: argparse.Namespace, known: list[Cell]) -> Ite
     """One question's cells, those that are known without measuring again."""
     if question == QUESTION:
         return beyond(asked.preset, asked.model, known)
-    return ablate([question], count=asked.count, preset=asked.preset, model=asked.model, known=known)
+    return ablate([question], count=asked.count, preset=asked.preset, model=asked.model, known=known, trained=asked.trained)
 
 
 def main() -> int:
@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=8, help="streets; each is one variant per domain")
     parser.add_argument("--preset", default="standard")
     parser.add_argument("--model", default="street-mini")
+    parser.add_argument("--trained", type=Path, default=TRAINED, help="where the weights of configs/train_backbone_*.yaml lie")
     parser.add_argument("--json", type=Path, default=Path("docs/measured/ablations.json"))
     asked = parser.parse_args()
     known = from_json(asked.json.read_text()) if asked.json.is_file() else []

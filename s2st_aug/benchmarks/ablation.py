@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,8 @@ from s2st_aug.validation.structure import structure
 
 Interval = tuple[float, float, float]  # mean and the ends of its 95 % interval
 FIRST = 5000  # index of the first held-out street: no other suite uses these
+TRAINED = Path("runs/backbones")  # what configs/train_backbone_*.yaml write
+log = logging.getLogger(__name__)
 
 QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "iterations": {
@@ -89,9 +93,14 @@ QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "null-text, 3 iterations": {"to_method": "null_text", "to_iterations": 3, "to_rate": 0.01},
         "null-text, 10 iterations (the paper's)": {"to_method": "null_text", "to_iterations": 10, "to_rate": 0.01},
     },
-    "backbones": {"street-mini": {}, "street-photo": {"model": "street-photo"}},
+    "backbones": {
+        "street-mini": {},
+        "street-photo": {"model": "street-photo"},
+        "its shape, 600 steps from nothing": {"trained": "short"},
+        "half the width, 600 steps from nothing": {"trained": "half"},
+    },
 }
-"""Question -> cell -> what differs from the preset; `model` is another model."""
+"""Question -> cell -> what differs from the preset; `model` is another model, `trained` a folder of weights that are not shipped."""
 
 
 Measures = tuple[float | None, float | None, float | None, float]
@@ -118,18 +127,32 @@ def ablate(
     model: str = "street-mini",
     domains: Sequence[Condition] = ("night", "rain"),
     known: Sequence[Cell] = (),
+    trained: Path = TRAINED,
 ) -> Iterator[Cell]:
-    """Every cell of these questions over `count` streets, the same in each; a cell that is `known` with these settings is taken over."""
+    """Every cell of these questions over `count` streets, the same in each; a cell that is `known` with these settings is taken over.
+
+    A cell whose weights are not in `trained` is left out, and the log says so.
+    """
     streets = [rendered(HELD_OUT, FIRST + i, ("day", *domains)) for i in range(count)]
     stored = {(c.question, c.name, c.settings, len(c.rows)): c for c in known}
     for question in questions:
-        for name, overrides in QUESTIONS[question].items():
-            changed = {**_BARE, **overrides}
+        for name, changed in _present(question, trained):
             loaded = _loaded(changed.pop("model", model))
             settings = method_settings(preset, changed)
             identity = hash_of({"method": settings.model_dump(mode="json"), "model": loaded.sha256})
             again = stored.get((question, name, identity, count * len(domains)))
             yield again or Cell(question, name, loaded.name, preset, identity, _rows(loaded, settings, streets, domains))
+
+
+def _present(question: str, trained: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A question's cells with what differs in each, `trained` weights as a `model`; those that are not there are logged."""
+    for name, overrides in QUESTIONS[question].items():
+        changed = {**_BARE, **overrides}
+        weights = changed.pop("trained", None)
+        if weights and not (trained / weights).is_dir():
+            log.warning("%s, %s: left out, no weights in %s (configs/train_backbone_%s.yaml)", question, name, trained / weights, weights)
+            continue
+        yield name, changed | ({"model": str(trained / weights)} if weights else {})
 
 
 _BARE = {"label_aware": False}  # true renders are compared as whole images: labels would tell the answer

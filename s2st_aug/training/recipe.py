@@ -58,6 +58,9 @@ class TrainingConfig(BaseModel):
     autoencoder: ae.AutoencoderSettings = ae.AutoencoderSettings()
     denoiser: dn.DenoiserSettings = dn.DenoiserSettings()
     init_from: Path | None = None  # a folder of weights to begin from; its encoder is kept, so that its latents stay
+    autoencoder_from: Path | None = (
+        None  # a folder whose autoencoder and vocabulary are taken as they are; UNet and text encoder begin anew
+    )
     rng_key: int = 0
     device: str = "auto"
     threads: int = 1
@@ -104,6 +107,11 @@ class Recipe:
             getattr(self, f"make_{stage}")()
         return self.config.out
 
+    @property
+    def coder(self) -> Path | None:
+        """The folder whose autoencoder and vocabulary are taken, if any."""
+        return self.config.init_from or self.config.autoencoder_from
+
     @cached_property
     def samples(self) -> list[Sample]:
         """The training images."""
@@ -121,8 +129,8 @@ class Recipe:
             render_training_scenes(self.config.scenes.folder, self.config.scenes.count, rng_key=self.config.scenes.rng_key)
 
     def make_autoencoder(self) -> None:
-        """Train the autoencoder, or take that of `init_from`; fold the normalisation of its latents."""
-        if self.config.init_from:
+        """Train the autoencoder, or take that of another folder; fold the normalisation of its latents."""
+        if self.coder:
             return
         network = self._new_autoencoder()
         settings = self.config.autoencoder
@@ -193,13 +201,13 @@ class Recipe:
         return network.to(self.device, memory_format=torch.channels_last).eval()
 
     def _new_autoencoder(self) -> Any:
-        if self.config.init_from:
-            return networks.read_autoencoder(self.config.init_from)
+        if self.coder:
+            return networks.read_autoencoder(self.coder)
         return networks.build_autoencoder(channels=self.config.autoencoder.channels, blocks=self.config.autoencoder.blocks)
 
     def _vocabulary(self) -> tuple[dict[str, int], list[tuple[str, str]]]:
-        if self.config.init_from:
-            return read_vocabulary(self.config.init_from / "tokenizer")
+        if self.coder:
+            return read_vocabulary(self.coder / "tokenizer")
         words = [domain.replace("_", " ") for domain in self.config.domains if domain not in CONDITIONS]
         return learn_vocabulary([*vocabulary_corpus(), *words], size=self.config.denoiser.vocabulary)
 

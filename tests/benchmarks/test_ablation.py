@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from s2st_aug.benchmarks.beyond import CELLS, SIZE, halves, restained
 from s2st_aug.benchmarks.seed_check import Means, kept_share
 from s2st_aug.benchmarks.seed_check import as_markdown as seed_page
 from s2st_aug.benchmarks.seed_check import draw as draw_means
+from s2st_aug.diffusion.fakes import tiny_latent_model
 from s2st_aug.translation.settings import method_settings
 
 
@@ -26,7 +29,7 @@ OTHER = cell("other", (0.3, 0.9, 0.7, 10), (0.7, 2.0, None, 10))
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_every_cell_is_a_setting_that_exists(question):
     for overrides in QUESTIONS[question].values():
-        method_settings("standard", {k: v for k, v in overrides.items() if k != "model"})
+        method_settings("standard", {k: v for k, v in overrides.items() if k not in ("model", "trained")})
 
 
 def test_losses_are_paired_and_relative_to_the_first_setting():
@@ -57,6 +60,18 @@ def test_a_cell_that_is_known_is_not_measured_again(monkeypatch):
     assert list(ablate(["backbones"], count=1, known=first)) == first
     with pytest.raises(pytest.fail.Exception, match="measured again"):
         list(ablate(["backbones"], count=1, preset="draft", known=first))
+
+
+def test_weights_that_are_not_shipped_are_measured_where_they_lie_and_said_to_be_absent(monkeypatch, tmp_path, caplog):
+    tiny = tiny_latent_model()
+    monkeypatch.setattr("s2st_aug.benchmarks.ablation.rendered", lambda *_: {})
+    monkeypatch.setattr("s2st_aug.benchmarks.ablation._rows", lambda *_: [(0.1, 1.0, 0.5, 3)] * 2)
+    monkeypatch.setattr("s2st_aug.benchmarks.ablation._loaded", lambda name: replace(tiny, name=name))
+    (tmp_path / "half").mkdir()
+    with caplog.at_level(logging.WARNING):
+        cells = list(ablate(["backbones"], count=1, trained=tmp_path))
+    assert [c.model for c in cells] == ["street-mini", "street-photo", str(tmp_path / "half")]
+    assert "600 steps from nothing: left out" in caplog.text and "train_backbone_short.yaml" in caplog.text
 
 
 def test_another_stain_turns_brown_to_pink_and_leaves_bare_glass():

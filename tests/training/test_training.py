@@ -180,9 +180,21 @@ def test_init_from_keeps_latents_and_vocabulary(photos, trained):
     assert first.sha256 != second.sha256
 
 
+def test_another_width_trains_on_the_same_autoencoder_and_vocabulary(photos, trained):
+    config = tiny_config(photos, trained / "wide", steps=1)
+    wider = config.denoiser.model_copy(update={"channels": (16, 16)})
+    config = config.model_copy(update={"autoencoder_from": trained / "model", "denoiser": wider})
+    Recipe(config, trained / "checkpoints3").run(("denoiser", "package"))
+    first, wide = load_model(trained / "model", self_test=False), load_model(trained / "wide", self_test=False)
+    pixels = to_pixels(torch.randint(0, 255, (1, 3, 16, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(wide.encode(pixels), first.encode(pixels))
+    assert (trained / "wide" / "tokenizer" / "vocab.json").read_bytes() == (trained / "model" / "tokenizer" / "vocab.json").read_bytes()
+    assert not (trained / "checkpoints3" / "autoencoder.safetensors").exists()
+
+
 def test_shipped_configs_load(repo):
     for path in sorted((repo / "configs").glob("train_*.yaml")):
-        assert read_training_config(path).name in ("street-mini", "street-photo")
+        assert read_training_config(path).name in ("street-mini", "street-photo", "short", "half")
 
 
 def test_a_wrong_config_lists_every_problem(tmp_path):
