@@ -11,14 +11,14 @@ import yaml
 
 from s2st_aug.diffusion.fakes import tiny_latent_model
 from s2st_aug.errors import ConfigError, ProfileError
-from s2st_aug.images import encode_png
+from s2st_aug.images import encode_png, read_image
 from s2st_aug.profiles import build_profile, find_profile, load_profile, save_profile
 from s2st_aug.profiles import recipe as recipes
 from s2st_aug.profiles.build import eta, measure
 from s2st_aug.profiles.cleaning import Photos, clean_references
 from s2st_aug.profiles.recipe import Recipe, build_all, read_recipe
 from s2st_aug.translation.aims import seeds_at
-from s2st_aug.validation.strength import fit_discriminant
+from s2st_aug.validation.strength import fit_discriminant, position, strength
 
 MODEL = tiny_latent_model()
 
@@ -201,3 +201,14 @@ def test_a_recipe_fits_strength_on_the_photos_it_names(tmp_path, folders, monkey
 def test_an_unknown_domain_of_a_recipe_is_said(tmp_path, folders):
     with pytest.raises(ConfigError, match=r"no domain 'nigth' in the recipe.*night"):
         next(build_all(drawn_recipe(tmp_path, folders), MODEL, only=["nigth"]))
+
+
+def test_the_shipped_dusk_tells_later_frames_of_its_video_from_another_day_and_darkness_from_dusk(repo, shared_data):
+    d = load_profile(repo / "s2st_aug/weights/street-photo/profiles/dusk.safetensors").discriminant
+    dusk = [read_image(p) for p in sorted((shared_data / "camvid/dusk/images").glob("*")) if p.stem >= "0001TP_007620"]
+    day = [read_image(p) for p in sorted((shared_data / "camvid/day/images").glob("0006R0*"))[::10]]
+    middle = (d.source_median + d.target_median) / 2
+    assert len(dusk) == 31
+    assert min(position(i, d) for i in dusk) > middle + 0.25 * (d.target_median - d.source_median)
+    assert max(position(i, d) for i in day) < middle
+    assert max(strength(i, (i * share).astype(np.uint8), d) for i in day for share in (0.5, 0.25)) < 0.25
