@@ -202,9 +202,8 @@ def strip_points(outlines: tuple[np.ndarray, ...], shape: tuple[int, ...], *, cl
 
     Points on the image's own border are left out: a region's cut edge is no structure.
     """
-    parts = [_densified(np.asarray(o, np.float64), closed=closed) for o in outlines if len(o) >= 2 and np.isfinite(o).all()]
-    points = np.concatenate([p[0] for p in parts]) if parts else np.empty((0, 2))
-    normals = np.concatenate([p[1] for p in parts]) if parts else np.empty((0, 2))
+    lines = [np.asarray(o, np.float64) for o in outlines if len(o) >= 2 and np.isfinite(o).all()]
+    points, normals = _densified([np.concatenate([o, o[:1]]) for o in lines] if closed else lines)
     h, w = shape[:2]
     kept = (points[:, 0] > 2) & (points[:, 0] < w - 3) & (points[:, 1] > 2) & (points[:, 1] < h - 3)
     points, normals = points[kept], normals[kept]
@@ -214,20 +213,25 @@ def strip_points(outlines: tuple[np.ndarray, ...], shape: tuple[int, ...], *, cl
     return points[chosen], normals[chosen]
 
 
-def _densified(line: np.ndarray, *, closed: bool) -> tuple[np.ndarray, np.ndarray]:
-    """A point every two pixels along a line, and the normals there."""
-    line = np.concatenate([line, line[:1]]) if closed else line
-    step = np.diff(line, axis=0)
-    length = np.hypot(*step.T)
-    line, step, length = np.concatenate([line[:1], line[1:][length > 0]]), step[length > 0], length[length > 0]
-    if not len(step):
+def _densified(lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """A point every two pixels along each line, one in the middle of a shorter one, and the normals there; a mask has hundreds of lines."""
+    if not lines:
         return np.empty((0, 2)), np.empty((0, 2))
-    along = np.concatenate([[0], np.cumsum(length)])
-    at = np.arange(0, along[-1], 2.0) if along[-1] > 2 else np.array([along[-1] / 2])
-    piece = np.clip(np.searchsorted(along, at, side="right") - 1, 0, len(step) - 1)
-    unit = step / length[:, None]
-    points = line[piece] + unit[piece] * (at - along[piece])[:, None]
-    return points, np.stack([-unit[piece, 1], unit[piece, 0]], axis=-1)
+    corners, counts = np.concatenate(lines), np.array([len(line) for line in lines])
+    owner, step = np.repeat(np.arange(len(lines)), counts)[:-1], np.diff(corners, axis=0)
+    length = np.hypot(*step.T)
+    length[np.cumsum(counts)[:-1] - 1] = 0  # from one line to the next
+    owner, start, step, length = (field[length > 0] for field in (owner, corners[:-1], step, length))
+    total = np.bincount(owner, length, len(lines))
+    many = np.where(total > 2, np.ceil(total / 2), total > 0).astype(int)
+    line = np.repeat(np.arange(len(lines)), many)
+    at = np.where(total[line] > 2, 2.0 * (np.arange(len(line)) - (np.cumsum(many) - many)[line]), total[line] / 2)
+    along, pieces = np.cumsum(length) - length, np.bincount(owner, minlength=len(lines))
+    first = np.cumsum(pieces) - pieces
+    at += along[first[line]]
+    piece = np.clip(np.searchsorted(along, at, side="right") - 1, first[line], (first + pieces - 1)[line])
+    unit = step[piece] / length[piece, None]
+    return start[piece] + unit * (at - along[piece])[:, None], np.stack([-unit[:, 1], unit[:, 0]], axis=-1)
 
 
 def strip_gradients(frame: Frame, points: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
