@@ -209,7 +209,7 @@ def strip_points(outlines: tuple[np.ndarray, ...], shape: tuple[int, ...], *, cl
     points, normals = points[kept], normals[kept]
     if not len(points):
         return None
-    chosen = np.unique(np.linspace(0, len(points) - 1, min(SIDE, len(points))).round().astype(int))
+    chosen = np.linspace(0, len(points) - 1, min(SIDE, len(points))).round().astype(int)
     return points[chosen], normals[chosen]
 
 
