@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=8, help="streets; each is one variant per domain")
     parser.add_argument("--preset", default="standard")
     parser.add_argument("--model", default="street-mini")
-    parser.add_argument("--trained", type=Path, default=TRAINED, help="where the weights of configs/train_backbone_*.yaml lie")
+    parser.add_argument("--trained", type=Path, default=TRAINED, help="where weights lie that are not shipped")
     parser.add_argument("--json", type=Path, default=Path("docs/measured/ablations.json"))
     asked = parser.parse_args()
     known = from_json(asked.json.read_text()) if asked.json.is_file() else []

@@ -31,7 +31,7 @@ from s2st_aug.validation.structure import structure
 
 Interval = tuple[float, float, float]  # mean and the ends of its 95 % interval
 FIRST = 5000  # index of the first held-out street: no other suite uses these
-TRAINED = Path("runs/backbones")  # what configs/train_backbone_*.yaml write
+TRAINED = Path("runs/backbones")  # weights that are not shipped; docs/measured/ablations.md says how they are made
 log = logging.getLogger(__name__)
 
 QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {
@@ -96,6 +96,7 @@ QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "backbones": {
         "street-mini": {},
         "street-photo": {"model": "street-photo"},
+        "its shape, 1050 steps (an earlier version)": {"trained": "early"},
         "its shape, 600 steps from nothing": {"trained": "short"},
         "half the width, 600 steps from nothing": {"trained": "half"},
     },
@@ -150,7 +151,9 @@ def _present(question: str, trained: Path) -> Iterator[tuple[str, dict[str, Any]
         changed = {**_BARE, **overrides}
         weights = changed.pop("trained", None)
         if weights and not (trained / weights).is_dir():
-            log.warning("%s, %s: left out, no weights in %s (configs/train_backbone_%s.yaml)", question, name, trained / weights, weights)
+            log.warning(
+                "%s, %s: left out, no weights in %s (docs/measured/ablations.md: how to make them)", question, name, trained / weights
+            )
             continue
         yield name, changed | ({"model": str(trained / weights)} if weights else {})
 
