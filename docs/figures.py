@@ -1,7 +1,8 @@
-"""Draws docs/images/method_strip.jpg: `python docs/figures.py`. Procedural scenes, so every pixel is our own; the shipped weights."""
+"""Draws docs/images/method_strip.jpg and scenes.jpg: `python docs/figures.py [NAME]`. Procedural scenes, so every pixel is our own."""
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,16 +12,21 @@ from PIL import Image, ImageDraw
 from s2st_aug import load_translator
 from s2st_aug.adapters import load_card, read_objects, read_scenes
 from s2st_aug.randomness import sample_key
+from s2st_aug.records.domains import CONDITIONS
+from s2st_aug.scenes.drawing import draw_street
+from s2st_aug.scenes.render import render_drawn
+from s2st_aug.scenes.sampling import sample_street
+from s2st_aug.scenes.surfaces import surfaces
 from s2st_aug.scenes.write import write_scenes
 
-OUT = Path(__file__).parent / "images/method_strip.jpg"
+OUT = Path(__file__).parent / "images"
 DOMAINS = ("night", "rain")
 CELL, HEAD, GAP = (320, 180), 18, 5
 COLUMNS = ("source", "before the detail step", "variant", "true render of the scene")
 
 
-def strip(folder: Path) -> Image.Image:
-    """A row per domain: the source, the variant before and after the detail step, and what the scene looks like there."""
+def method_strip(folder: Path) -> Image.Image:
+    """A row per domain: the source, the variant before and after the detail step, and what the scene looks like there (shipped weights)."""
     write_scenes(folder, count=3, format="bdd100k", conditions=("day", *DOMAINS), size=(640, 360), rng_key=41, val_share=0)
     card, root = load_card("bdd100k"), folder / "day"
     scene = list(read_scenes(card, root, "train"))[1]
@@ -41,6 +47,20 @@ def _paste(canvas: Image.Image, row: int, column: int, words: str, pixels: np.nd
     canvas.paste(Image.fromarray(pixels).resize(CELL, Image.Resampling.LANCZOS), (x, y + HEAD))
 
 
+def scenes(folder: Path, count: int = 8) -> Image.Image:
+    """A row per street, a column per condition."""
+    return Image.fromarray(np.concatenate([_street(index) for index in range(count)]))
+
+
+def _street(index: int) -> np.ndarray:
+    drawn = draw_street(sample_street(0, index, (640, 360)))
+    shown = [Image.fromarray(render_drawn(drawn, surfaces(drawn), c)).resize(CELL, Image.Resampling.LANCZOS) for c in CONDITIONS]
+    return np.concatenate([np.asarray(picture) for picture in shown], axis=1)
+
+
+FIGURES = {"method_strip": method_strip, "scenes": scenes}
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        strip(Path(folder)).save(OUT, quality=85)
+    for name in sys.argv[1:] or FIGURES:
+        with tempfile.TemporaryDirectory() as folder:
+            FIGURES[name](Path(folder)).save(OUT / f"{name}.jpg", quality=85)

@@ -14,32 +14,13 @@ from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Judgement
 
 
-class TranslatedLike(Protocol):
-    """What the engine needs of `translation.Translated`."""
-
-    @property
-    def image(self) -> Image:
-        """The variant at the source's size."""
-        ...
-
-    @property
-    def raw(self) -> Image:
-        """The same before the detail step."""
-        ...
-
-    st_iterations: int
-    to_iterations: int
-    forward_evals: float
-    backward_evals: float
-
-
 class TranslatorLike(Protocol):
     """What the engine needs of `translation.Translator`."""
 
     def translate(
         self, photos: Sequence[Image], domains: Sequence[str], objects: Sequence[Sequence[SceneObject]] | None, keys: Sequence[int]
     ) -> list[dict[str, Any]]:
-        """One dict per photo, domain -> Translated."""
+        """One dict per photo, domain -> `translation.Translated` or what has its fields."""
         ...
 
 
