@@ -60,16 +60,25 @@ class MethodSettings(BaseModel):
     checkpointing: bool = Field(False, description="gradient checkpointing, for null-text on large models")
 
 
-_FIRST: dict[str, Any] = {"st_structure": 0.3, "to_structure": 0.3, "detail": 0.6}  # before `standard` was chosen on tuning streets
+_UNTUNED: dict[str, Any] = {"st_structure": 0.3, "to_structure": 0.3, "detail": 0.6}  # what the other presets' figures stand on
 PRESETS: dict[str, MethodSettings] = {
-    "draft": MethodSettings(preset="draft", steps=10, to_iterations=8, **_FIRST),
+    "draft": MethodSettings(preset="draft", steps=10, to_iterations=8, **_UNTUNED),
     "standard": MethodSettings(preset="standard"),
     "paper": MethodSettings(
-        preset="paper", steps=50, to_method="null_text", to_rate=0.01, to_from=0.0, guidance=7.5, guidance_until=1.0, bands="whole",
-        tail=0.0, label_aware=False, **_FIRST,
+        preset="paper",
+        steps=50,
+        to_method="null_text",
+        to_rate=0.01,
+        to_from=0.0,
+        guidance=7.5,
+        guidance_until=1.0,
+        bands="whole",
+        tail=0.0,
+        label_aware=False,
+        **_UNTUNED,
     ),
-    "reference": MethodSettings(preset="reference", steps=50, guidance_until=1.0, **_FIRST),
-}  # fmt: skip
+    "reference": MethodSettings(preset="reference", steps=50, guidance_until=1.0, **_UNTUNED),
+}
 
 
 def method_settings(preset: str = "standard", overrides: Mapping[str, Any] | None = None) -> MethodSettings:
