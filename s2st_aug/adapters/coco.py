@@ -89,13 +89,18 @@ class _Index:
 
     def _annotation(self, element: Element) -> None:
         value = element.value if isinstance(element.value, dict) else {}
-        image = _image_id(value.get("image_id"), f"{self.file} at byte {element.start}")
+        image = value.get("image_id")
+        if type(image) is not int:  # millions are: no words for those
+            image = _image_id(image, self._where(element))
         self.rows.setdefault(image, []).append((element.start, len(element.text), _digest(element)))
         if self.masks is not None:
-            self.pngs[image] = safe_name(value.get("file_name"), f"{self.file} at byte {element.start}")
+            self.pngs[image] = safe_name(value.get("file_name"), self._where(element))
+
+    def _where(self, element: Element) -> str:
+        return f"{self.file} at byte {element.start}"
 
     def _image(self, element: Element) -> None:
-        where = f"{self.file} at byte {element.start}"
+        where = self._where(element)
         value = element.value if isinstance(element.value, dict) else {}
         name = safe_name(value.get("file_name"), where)
         self.images.append((_image_id(value.get("id"), where), name, element.start, len(element.text), _digest(element)))
