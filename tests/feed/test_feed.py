@@ -142,7 +142,6 @@ def test_sampling_that_favours_the_real_images_fails_within_an_epoch_that_was_br
 
 
 def test_shards_hold_every_image_once_byte_for_byte(index, tmp_path):
-
     paths = write_shards(index, tmp_path / "shards", per_shard=7)
     members = {}
     for path in paths:

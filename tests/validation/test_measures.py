@@ -13,7 +13,7 @@ from s2st_aug.validation.calibration import TrueChange, calibrate, retouched
 from s2st_aug.validation.faults import FAULTS
 from s2st_aug.validation.flicker import flicker
 from s2st_aug.validation.judge import judge
-from s2st_aug.validation.patches import SIDE, frame, in_front, window
+from s2st_aug.validation.patches import SIDE, frame, in_front, strip_points, window
 from s2st_aug.validation.render_distance import render_distance
 from s2st_aug.validation.settings import ValidationSettings
 from s2st_aug.validation.signals import signal_evidence, signal_state
@@ -134,3 +134,22 @@ def test_a_pale_lamp_in_rain_is_still_read():
     evidence = signal_evidence(veiled, (30, 30, 48, 81))
     assert 0.003 < evidence["green"] < 0.01, "below what was asked for until rain's green was found unreadable"
     assert signal_state(veiled, (30, 30, 48, 81)) == "green"
+
+
+def test_strips_take_a_point_every_two_pixels_along_a_line_and_the_middle_of_a_short_one():
+    points, normals = strip_points((np.array([[10.0, 50], [16, 50], [16, 50], [16, 53]]),), (100, 100), closed=False)
+    assert points.tolist() == [[10, 50], [12, 50], [14, 50], [16, 50], [16, 52]]
+    assert normals.tolist() == [[0, 1], [0, 1], [0, 1], [-1, 0], [-1, 0]]
+    points, _ = strip_points((np.array([[30.0, 40], [31, 40]]),), (100, 100), closed=False)
+    assert points.tolist() == [[30.5, 40]]
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_the_points_of_many_outlines_are_those_of_each_one_after_the_other(closed):
+    outlines = ([[10, 10], [30, 12.5]], [[50, 50], [50, 50]], [[40, 40], [40.5, 40], [40.5, 41]], [[60, 20], [70, 20], [70, 33]])
+    lines = tuple(np.array(outline, float) for outline in outlines)
+    alone = [found for line in lines if (found := strip_points((line,), (100, 100), closed=closed))]
+    together = strip_points(lines, (100, 100), closed=closed)
+    assert len(alone) == 3 and together is not None  # a line without length has no points
+    for one, parts in zip(together, zip(*alone, strict=True), strict=True):
+        np.testing.assert_allclose(one, np.concatenate(parts), atol=1e-9)
