@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-Direction = Literal["at_least", "at_most", "below"]
+Direction = Literal["at_least", "at_most", "below", "above"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def measured(
     """A figure judged against its goal; a value that is not finite is undecided and says so."""
     if not math.isfinite(value):
         return undecided(name, unit, goal, f"the measurement gave {value}; {why}".rstrip("; "))
-    holds = {"at_least": value >= goal, "at_most": value <= goal, "below": value < goal}[direction]
+    holds = {"at_least": value >= goal, "at_most": value <= goal, "below": value < goal, "above": value > goal}[direction]
     return Figure(name, float(value), unit, goal, bool(holds), n, interval, why)
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
 import torch
 
 from s2st_aug.arrays import AnyImage, Image
-from s2st_aug.benchmarks import baselines
+from s2st_aug.benchmarks import baselines, label_aware
 from s2st_aug.benchmarks.comparison import OURS, TARGETS, compare, summarise
 from s2st_aug.benchmarks.figure import Figure, measured, undecided
-from s2st_aug.benchmarks.scenes import HELD_OUT, bootstrap, boxes, rendered
+from s2st_aug.benchmarks.scenes import HELD_OUT, bootstrap, rendered
 from s2st_aug.diffusion import ddim
 from s2st_aug.diffusion.denoiser import unit_gaussian_denoiser, with_context
 from s2st_aug.diffusion.fakes import tiny_latent_model
@@ -24,16 +24,11 @@ from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import Diverged, S2STError
 from s2st_aug.profiles import find_profile
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.scenes.drawing import draw_street
-from s2st_aug.scenes.render import render_drawn
-from s2st_aug.scenes.sampling import sample_street
-from s2st_aug.scenes.surfaces import surfaces
 from s2st_aug.translation.cost import estimate
 from s2st_aug.translation.detail import restore_detail
 from s2st_aug.translation.settings import PRESETS, method_settings
 from s2st_aug.translation.signals import hold_signals
 from s2st_aug.translation.translator import Translator
-from s2st_aug.validation.signals import signal_state
 
 MODEL = "street-mini"
 GOALS: dict[str, tuple[str, float]] = {
@@ -44,7 +39,8 @@ GOALS: dict[str, tuple[str, float]] = {
     "speedup_over_null_text": ("x", 5),
     "evals_per_variant_draft": ("evaluations", 40),
     "render_distance_vs_best_baseline": ("ratio", 1),
-    "signal_state_kept": ("share", 0.95),
+    "signal_state_kept": label_aware.GOAL_SIGNALS,
+    "kept_at_equal_strength": label_aware.GOAL_KEPT,
 }
 
 
@@ -59,7 +55,8 @@ def run(*, quick: bool) -> Iterator[Figure]:
         "speedup_over_null_text": lambda: speedup(6 if quick else 50),
         "evals_per_variant_draft": evals_per_variant_draft,
         "render_distance_vs_best_baseline": lambda: distance_vs_baselines(1 if quick else 3),
-        "signal_state_kept": lambda: signal_state_kept(2 if quick else 10),
+        "signal_state_kept": lambda: label_aware.signal_state_kept(translator("draft"), 2 if quick else 10),
+        "kept_at_equal_strength": lambda: label_aware.kept_at_equal_strength(translator("standard"), 2 if quick else 12),
         "bf16_psnr_db": lambda: bf16_psnr(1 if quick else 3),
     }
     for name, measure in measures.items():
@@ -226,35 +223,3 @@ def distance_vs_baselines(count: int) -> Figure:
         "render_distance_vs_best_baseline", value, *GOALS["render_distance_vs_best_baseline"], "below",
         n=len(mine), interval=bootstrap(ratios), why=why,
     )  # fmt: skip
-
-
-def signal_state_kept(count: int) -> Figure:
-    """Lit traffic lights of held-out scenes whose state is measurable by day and is the same in the variant (draft, label-aware)."""
-    own = translator("draft")
-    kept: list[float] = []
-    plain: list[float] = []
-    for photo, labels in itertools.islice(_streets_with_signals(), count):
-        aware = own.translate([photo], list(TARGETS), [labels])[0]
-        bare = own.translate([photo], list(TARGETS))[0]
-        for domain in TARGETS:
-            kept += _states_kept(photo, _image(aware[domain]), labels)
-            plain += _states_kept(photo, _image(bare[domain]), labels)
-    if not kept:
-        return undecided("signal_state_kept", *GOALS["signal_state_kept"], "no signal was measurable by day in these scenes")
-    why = f"{len(kept)} signals of {count} scenes to night and rain at draft; without labels {np.mean(plain):.2f}"
-    return measured(
-        "signal_state_kept", float(np.mean(kept)), *GOALS["signal_state_kept"], "at_least", n=len(kept), interval=bootstrap(kept), why=why
-    )
-
-
-def _streets_with_signals() -> Iterator[tuple[Image, list[SceneObject]]]:
-    for index in itertools.count(4000):
-        drawn = draw_street(sample_street(HELD_OUT, index, size=(1280, 720)))
-        labels = [o for o in boxes(drawn) if o.signal]
-        if labels:
-            yield render_drawn(drawn, surfaces(drawn), "day"), labels
-
-
-def _states_kept(source: Image, variant: Image, labels: Sequence[SceneObject]) -> list[float]:
-    before = [(o, signal_state(source, o.bbox)) for o in labels]
-    return [float(signal_state(variant, o.bbox) == state) for o, state in before if state is not None and state == o.signal]

@@ -19,7 +19,6 @@ from s2st_aug.images import resize, to_uint8
 
 Colour = Float32[np.ndarray, "y x 3"]  # 0..255, at working size
 Map = Float32[np.ndarray, "y x"]
-Hold = Float32[np.ndarray, "hy hx"]  # 0..1, any size
 
 RADIUS = 4  # working pixels: half the window in which the variant is compared with the source
 LARGEST_GAIN = 1.5
@@ -34,15 +33,19 @@ class Finished:
     raw: Image
 
 
-def restore_detail(source: Image, seen: Colour, variant: Colour, *, amount: float, floor: float, hold: Hold | None = None) -> Finished:
+def restore_detail(
+    source: Image, seen: Colour, variant: Colour, *, amount: float, floor: float, hold: Map | None = None, held: float = 1.0
+) -> Finished:
     """`seen` is the source after the autoencoder's round trip, `variant` the translated image, both at working size.
 
-    `hold` (any size, 0..1) lifts the gain inside of labelled objects to what their brightness allows.
+    `hold` (working size, 0..1) lifts the gain inside of labelled objects to what their brightness allows, and moves `amount`,
+    the share of the detail that is put back, to `held` there.
     """
     size = (source.shape[1], source.shape[0])
     raw = resize(variant, size)
     gain = detail_gain(seen, variant, floor, hold)
-    gain = amount * cv2.resize(gain, size, interpolation=cv2.INTER_LINEAR)
+    gain *= amount if hold is None else amount + (held - amount) * hold
+    gain = cv2.resize(gain, size, interpolation=cv2.INTER_LINEAR)
     lost = source.astype(np.float32)
     lost -= resize(seen, size)
     lost *= gain[..., None]
@@ -50,7 +53,7 @@ def restore_detail(source: Image, seen: Colour, variant: Colour, *, amount: floa
     return Finished(to_uint8(lost), to_uint8(raw))
 
 
-def detail_gain(seen: Colour, variant: Colour, floor: float, hold: Hold | None) -> Map:
+def detail_gain(seen: Colour, variant: Colour, floor: float, hold: Map | None) -> Map:
     """How much of the source's contrast the variant shows, 0..1.5, smooth; 1 everywhere if it shows the source itself."""
     s, v = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (seen, variant))
     mean_s, mean_v = _mean(s), _mean(v)
@@ -59,7 +62,7 @@ def detail_gain(seen: Colour, variant: Colour, floor: float, hold: Hold | None) 
     shade = np.clip(_shade(mean_s, mean_v, floor), 0, LARGEST_GAIN)
     least = SHADE * shade
     if hold is not None:
-        least = np.maximum(least, shade * cv2.resize(hold, (s.shape[1], s.shape[0]), interpolation=cv2.INTER_LINEAR))
+        least = np.maximum(least, shade * hold)
     return _mean(np.clip(slope, least, LARGEST_GAIN))
 
 

@@ -50,7 +50,9 @@ class MethodSettings(BaseModel):
     views: Views = Field("channels", description="histograms of the latent channels (the paper's), of their principal directions, or both")
     tail: float = Field(0.01, ge=0, lt=0.5, description="outer share of the target's quantiles that is not asked for, at either end")
     label_aware: bool = Field(True, description="use the labels where there are any")
-    label_weight: float = Field(3.0, ge=0, le=50, description="how much more structure counts inside of labelled objects")
+    label_weight: float = Field(10.0, ge=0, le=50, description="how much more structure counts inside of labelled objects")
+    label_appearance: float = Field(0.2, ge=0, le=50, description="how much less appearance counts inside of labelled objects")
+    label_detail: float = Field(0.8, ge=0, le=2, description="`detail` inside of labelled objects")
     # detail at the source's own size
     detail: float = Field(0.5, ge=0, le=2, description="how much of the source's fine structure is put back; 0: none")
     detail_floor: float = Field(4.0, gt=0, le=64, description="noise floor in grey levels: contrast below it is not put back")
@@ -61,6 +63,7 @@ class MethodSettings(BaseModel):
 
 
 _UNTUNED: dict[str, Any] = {"st_structure": 0.3, "to_structure": 0.3, "detail": 0.6}  # what the other presets' figures stand on
+_FROZEN: dict[str, Any] = {"label_weight": 3.0, "label_appearance": 3.0, "label_detail": 0.6}
 PRESETS: dict[str, MethodSettings] = {
     "draft": MethodSettings(preset="draft", steps=10, to_iterations=8, **_UNTUNED),
     "standard": MethodSettings(preset="standard"),
@@ -77,7 +80,7 @@ PRESETS: dict[str, MethodSettings] = {
         label_aware=False,
         **_UNTUNED,
     ),
-    "reference": MethodSettings(preset="reference", steps=50, guidance_until=1.0, **_UNTUNED),
+    "reference": MethodSettings(preset="reference", steps=50, guidance_until=1.0, **_UNTUNED, **_FROZEN),
 }
 
 

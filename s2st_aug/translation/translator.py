@@ -149,8 +149,9 @@ class Translator:
         if not decoded.finite[row]:
             return Diverged(f"domain {domain}: the translation is not finite, in float32 too")
         s, photo, objects = self.settings, photos.images[i], photos.objects[i] if self.settings.label_aware else ()
-        hold = photos.hold(i) if objects else None
-        done = restore_detail(photo, decoded.seen[i], decoded.variants[row], amount=s.detail, floor=s.detail_floor, hold=hold)
+        hold = photos.hold(i, s) if objects else None
+        seen, variant = decoded.seen[i], decoded.variants[row]
+        done = restore_detail(photo, seen, variant, amount=s.detail, floor=s.detail_floor, hold=hold, held=s.label_detail)
         done = Finished(hold_signals(photo, done.image, objects), done.raw) if objects else done
         st, to, forward, backward = decoded.costs[row].tolist()
         return Translated(done.image, done.raw, st, to, forward + decoded.shared, float(backward))
@@ -188,14 +189,14 @@ class _Photos:
         return torch.from_numpy(small).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
     def label_maps(self, clean: Latent, settings: MethodSettings) -> list[LabelMaps]:
-        strength = settings.label_weight if settings.label_aware else 0.0
-        return [self._maps(i, (clean.shape[3], clean.shape[2]), strength) for i in range(len(self.images))]
+        weights = {"structure": settings.label_weight, "appearance": settings.label_appearance}
+        return [self._maps(i, (clean.shape[3], clean.shape[2]), settings, **weights) for i in range(len(self.images))]
 
-    def hold(self, i: int) -> np.ndarray:
-        return self._maps(i, self.size, 1.0).hold
+    def hold(self, i: int, settings: MethodSettings) -> np.ndarray:
+        return self._maps(i, self.size, settings).hold
 
-    def _maps(self, i: int, grid: tuple[int, int], strength: float) -> LabelMaps:
-        return label_maps(self.objects[i] if strength else (), self.images[i].shape[1::-1], grid, strength)
+    def _maps(self, i: int, grid: tuple[int, int], settings: MethodSettings, **weights: float) -> LabelMaps:
+        return label_maps(self.objects[i] if settings.label_aware else (), self.images[i].shape[1::-1], grid, **weights)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

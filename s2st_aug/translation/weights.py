@@ -46,17 +46,27 @@ class LabelMaps:
 
 
 def importance(label: SceneObject) -> float:
-    """0..1 of a label by its category (any spelling of it) and size; crowd regions and surfaces 0."""
+    """0..1 of a label by its category (any spelling of it); crowd regions and surfaces 0.
+
+    A polyline is a lane whatever its name: BDD100K calls one "single white" or "crosswalk".
+    """
     name = label.category.lower().replace("_", " ").replace("/", " ")
     if label.crowd or label.kind == "stuff" or "drivable" in name:
         return 0.0
+    if label.kind == "polyline":
+        return IMPORTANCE["lane"]
     words = name.split()
     known = [v for k, v in IMPORTANCE.items() if k in name and (" " in k or k in words)]
     return max(known, default=0.0)
 
 
-def label_maps(objects: Sequence[SceneObject], source: tuple[int, int], grid: tuple[int, int], strength: float) -> LabelMaps:
+def label_maps(
+    objects: Sequence[SceneObject], source: tuple[int, int], grid: tuple[int, int], *, structure: float = 0.0, appearance: float = 0.0
+) -> LabelMaps:
     """Maps on `grid` (width, height) for labels in pixels of `source` (width, height).
+
+    Inside of an object of importance 1 structure counts `1 + structure` times, appearance `1 / (1 + appearance)` times; more and
+    less where it is small.
 
     An object's outline is drawn on a grid four times as fine and averaged down, so that what is smaller than a cell
     still weighs by its share.
@@ -71,7 +81,7 @@ def label_maps(objects: Sequence[SceneObject], source: tuple[int, int], grid: tu
             np.maximum(weight, inside * np.float32(value * _smallness(label)), out=weight)
             np.maximum(hold, inside * np.float32(value), out=hold)
     weight, hold = (cv2.resize(m, grid, interpolation=cv2.INTER_AREA) for m in (weight, hold))
-    return LabelMaps(1 + np.float32(strength) * weight, 1 / (1 + np.float32(strength) * weight), hold)
+    return LabelMaps(1 + np.float32(structure) * weight, 1 / (1 + np.float32(appearance) * weight), hold)
 
 
 def _smallness(label: SceneObject) -> float:

@@ -71,6 +71,19 @@ def test_labels_hold_detail_where_they_are():
     assert held[2, 35] == free[2, 35]
 
 
+def test_more_detail_is_put_back_where_labels_hold_it():
+    photo = street()
+    seen = blurred(photo)
+    hold = np.zeros(seen.shape[:2], np.float32)
+    hold[8:16, 10:20] = 1
+    held = restore_detail(photo, seen, seen, amount=0.0, floor=4.0, hold=hold, held=1.0).image
+    everywhere, nowhere = (restore_detail(photo, seen, seen, amount=amount, floor=4.0).image for amount in (1.0, 0.0))
+    scale = photo.shape[0] // seen.shape[0]
+    inside, outside = np.s_[10 * scale : 14 * scale, 12 * scale : 18 * scale], np.s_[:, 24 * scale :]
+    assert (held[inside] == everywhere[inside]).all() and (held[inside] != nowhere[inside]).any()
+    assert (held[outside] == nowhere[outside]).all() and (held[outside] != everywhere[outside]).any()
+
+
 def test_a_lit_signal_keeps_its_colour_and_nothing_else_moves():
     photo = np.full((60, 60, 3), 90, np.uint8)
     photo[20:28, 30:36] = (30, 230, 90)
@@ -108,12 +121,21 @@ def test_no_objects_no_copy():
 
 def test_maps_weigh_by_category_and_size_and_share_of_a_cell():
     objects = [box("person", (40, 40, 80, 80)), box("road", (0, 0, 160, 96)), box("traffic light", (101, 9, 103, 11))]
-    maps = label_maps(objects, (160, 96), (40, 24), 2.0)
+    maps = label_maps(objects, (160, 96), (40, 24), structure=2.0, appearance=0.5)
     assert maps.structure[15, 15] == pytest.approx(3.0)
-    assert maps.appearance[15, 15] == pytest.approx(1 / 3)
+    assert maps.appearance[15, 15] == pytest.approx(1 / 1.5)
     assert maps.structure[20, 35] == maps.appearance[20, 35] == 1
     assert 1 < maps.structure[2, 25] < 5
-    assert (label_maps([], (160, 96), (40, 24), 2.0).structure == 1).all()
+    assert (label_maps([], (160, 96), (40, 24), structure=2.0).structure == 1).all()
+
+
+@pytest.mark.parametrize("category", ["single white", "crosswalk", "lane/double yellow"])
+def test_a_polyline_is_a_lane_whatever_its_name(category):
+    course = (np.array([[8.0, 90], [80, 20]]),)
+    maps = label_maps([SceneObject("0", "polyline", category, (8, 20, 80, 90), outlines=course)], (160, 96), (40, 24), structure=2.0)
+    assert maps.structure[13, 11] > 2
+    assert maps.structure[13, 20] == 1
+    assert importance(box(category, (0, 0, 9, 9))) == (0.6 if "lane" in category else 0)
 
 
 WEIGHS = {"traffic light": True, "traffic_sign": True, "lane/road curb": True, "area/drivable": False, "sky": False, "scar": False}
@@ -126,6 +148,6 @@ def test_importance_by_any_spelling(category, weighs):
 
 def test_a_box_outside_of_the_image_changes_nothing():
     outside = [box("car", (-50, -50, -10, -10)), box("traffic light", (300, 300, 340, 350))]
-    assert (label_maps(outside, (160, 96), (40, 24), 2.0).structure == 1).all()
+    assert (label_maps(outside, (160, 96), (40, 24), structure=2.0).structure == 1).all()
     photo = street()
     assert (hold_signals(photo, photo, outside) == photo).all()
