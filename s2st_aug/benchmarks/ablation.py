@@ -46,16 +46,16 @@ QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "ST 0, TO 0": {"st_iterations": 0, "to_iterations": 0},
     },
     "budget": {
-        "reference (50 steps)": {"steps": 50},
+        "reference (50 steps)": {"preset": "reference"},
+        "50 steps": {"steps": 50},
         "24 steps": {"steps": 24},
-        "16 steps (standard)": {"steps": 16},
+        "16 steps (standard)": {},
         "10 steps": {"steps": 10},
-        "10 steps, TO 8": {"steps": 10, "to_iterations": 8},
+        "draft (10 steps)": {"preset": "draft"},
         "6 steps": {"steps": 6},
         "4 steps": {"steps": 4},
         "10 steps, second order": {"steps": 10, "solver": "dpm2m"},
         "6 steps, second order": {"steps": 6, "solver": "dpm2m"},
-        "10 steps, guided first half (near draft)": {"steps": 10, "guidance_until": 0.5},
     },
     "eta": {kind: {"eta": kind} for kind in ("profile", "uniform", "shuffled", "inverted")},
     "losses": {
@@ -71,8 +71,8 @@ QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "ST on x0": {"st_space": "x0"},
         "no structure": {"st_structure": 0.0, "to_structure": 0.0},
         "no appearance": {"st_appearance": 0.0, "to_appearance": 0.0},
-        "structure 0.1": {"st_structure": 0.1, "to_structure": 0.1},
-        "structure 1": {"st_structure": 1.0, "to_structure": 1.0},
+        "structure 0.3": {"st_structure": 0.3, "to_structure": 0.3},
+        "structure 3": {"st_structure": 3.0, "to_structure": 3.0},
         "appearance 2": {"st_appearance": 2.0, "to_appearance": 2.0},
         "appearance 8": {"st_appearance": 8.0, "to_appearance": 8.0},
     },
@@ -84,7 +84,7 @@ QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "guidance 1": {"guidance": 1.0},
         "guidance 2": {"guidance": 2.0},
         "guidance 6": {"guidance": 6.0},
-        "guided first half": {"guidance_until": 0.5},
+        "guided throughout": {"guidance_until": 1.0},
         "TO from the start": {"to_from": 0.0},
         "TO from 0.7": {"to_from": 0.7},
     },
@@ -101,7 +101,8 @@ QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "half the width, 600 steps from nothing": {"trained": "half"},
     },
 }
-"""Question -> cell -> what differs from the preset; `model` is another model, `trained` a folder of weights that are not shipped."""
+"""Question -> cell -> what differs from the preset; `preset` is another one, `model` another model, `trained` a folder of weights that are
+not shipped."""
 
 
 Measures = tuple[float | None, float | None, float | None, float]
@@ -139,7 +140,7 @@ def ablate(
     for question in questions:
         for name, changed in _present(question, trained):
             loaded = _loaded(changed.pop("model", model))
-            settings = method_settings(preset, changed)
+            settings = method_settings(changed.pop("preset", preset), changed)
             identity = hash_of({"method": settings.model_dump(mode="json"), "model": loaded.sha256})
             again = stored.get((question, name, identity, count * len(domains)))
             yield again or Cell(question, name, loaded.name, preset, identity, _rows(loaded, settings, streets, domains))

@@ -75,7 +75,9 @@ def kept_at_equal_strength(own: Translator, count: int) -> Figure:
     drawn_again = np.random.default_rng(0).integers(0, count, (REPEATS, count))
     interval = np.quantile([_gained([scenes[i] for i in row]) for row in drawn_again], (0.025, 0.975))
     why = f"{count} scenes at {own.settings.preset}; " + "; ".join(_said(scenes, domain) for domain in own.profiles)
-    return measured("kept_at_equal_strength", value, *GOAL_KEPT, "above", n=count, interval=(interval[0], interval[1]), why=why)
+    return measured(
+        "kept_at_equal_strength", value, *GOAL_KEPT, "above", n=count, interval=(float(interval[0]), float(interval[1])), why=why
+    )
 
 
 Scene = Mapping[str, Sequence[Kept]]

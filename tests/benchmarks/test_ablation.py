@@ -29,7 +29,8 @@ OTHER = cell("other", (0.3, 0.9, 0.7, 10), (0.7, 2.0, None, 10))
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_every_cell_is_a_setting_that_exists(question):
     for overrides in QUESTIONS[question].values():
-        method_settings("standard", {k: v for k, v in overrides.items() if k not in ("model", "trained")})
+        changed = {k: v for k, v in overrides.items() if k not in ("model", "trained", "preset")}
+        method_settings(overrides.get("preset", "standard"), changed)
 
 
 def test_losses_are_paired_and_relative_to_the_first_setting():
