@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from s2st_aug.arrays import Image
 from s2st_aug.images import from_lab, to_lab
+from s2st_aug.records.classes import meaning
 from s2st_aug.records.scene import SceneObject
 
 HUES = {"red": (10.0, 75.0), "amber": (45.0, 105.0), "green": (125.0, 235.0)}  # degrees in the a-b plane of CIELAB
@@ -16,29 +19,57 @@ RED = HUES["red"]
 LIT_CHROMA, LIT_LIGHT = 28.0, 35.0  # CIELAB: above both a pixel of a traffic light counts as lit
 BRAKE_CHROMA, BRAKE_SHARE = 45.0, 0.12  # a brake light is redder, and a small part of its vehicle
 SIGN_CHROMA = 15.0
-VEHICLES = ("car", "truck", "bus", "motor", "train", "van")
+VEHICLES = ("car", "truck", "bus", "motorcycle", "train")
+LAMP_SIDES, LAMP_FILL, LAMP_SHARE = 2.5, 0.3, 0.5  # a lamp is about as wide as high, fills its own box, and leaves room for its housing
+TINY = 8  # pixels: of a smaller signal nothing but the colour can be told
 
 
 def hold_signals(source: Image, variant: Image, objects: Sequence[SceneObject]) -> Image:
-    """The variant with lamps as lit and as coloured as in the source, and signs in their hue; the rest untouched."""
+    """The variant with lamps as lit and as coloured as in the source, and signs in their hue; the rest untouched.
+
+    Only what lies inside of an outline or a mask is touched; in a box, and where the state is unknown, only what looks like a lamp.
+    """
     out = variant
-    for label in objects:
+    for label in itertools.chain.from_iterable(map(_parted, objects)):
         window = _window(label, source.shape)
         if window is not None and (pick := _picker(label)) is not None:
             out = out.copy() if out is variant else out
-            out[window] = pick(source[window], out[window], label)
+            held = pick(source[window], out[window], label)
+            out[window] = np.where(_inside(label, window)[..., None], held, out[window])
     return out
 
 
+def _parted(label: SceneObject) -> Iterator[SceneObject]:
+    """The connected parts of a class's mask, each a signal or sign of its own; any other label itself."""
+    if label.kind != "stuff" or label.mask is None or meaning(label.category) not in ("traffic light", "traffic sign"):
+        yield label
+        return
+    count, parts, boxes, _ = cv2.connectedComponentsWithStats(label.mask.astype(np.uint8))
+    for part, (x, y, w, h, _area) in zip(range(1, count), boxes[1:].tolist(), strict=True):
+        yield replace(label, kind="mask", bbox=(x, y, x + w, y + h), mask=parts == part)
+
+
 def _picker(label: SceneObject):
-    name = label.category.lower()
+    known = meaning(label.category)
     if label.crowd or label.kind in ("stuff", "polyline"):
         return None
-    if "light" in name:
+    if known == "traffic light":
         return _hold_lamp
-    if "sign" in name:
+    if known == "traffic sign":
         return _hold_hue
-    return _hold_brake if any(v in name for v in VEHICLES) else None
+    return _hold_brake if known in VEHICLES else None
+
+
+def _inside(label: SceneObject, window: tuple[slice, slice]) -> np.ndarray:
+    """Where in its window a label is: its mask, its outline, or all of its box."""
+    rows, columns = window
+    if label.mask is not None and label.kind != "box":
+        return np.asarray(label.mask[window], bool)
+    canvas = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
+    outlines = [np.rint(np.asarray(o) - (columns.start, rows.start)).astype(np.int32) for o in label.outlines if len(o) > 2]
+    if label.kind == "box" or not outlines:
+        return canvas == 0
+    return cv2.fillPoly(canvas, outlines, 1) > 0
 
 
 def _window(label: SceneObject, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
@@ -51,9 +82,26 @@ def _window(label: SceneObject, shape: tuple[int, ...]) -> tuple[slice, slice] |
 def _hold_lamp(source: Image, variant: Image, label: SceneObject) -> Image:
     lab = to_lab(source)
     lit = _ramp(_chroma(lab), LIT_CHROMA, 10) * _ramp(lab[..., 0], LIT_LIGHT, 10)
-    if label.signal:
-        lit *= _of_hue(lab, HUES[label.signal])
-    return _lamps_from(lab, variant, _soft(lit))
+    hues = [HUES[label.signal]] if label.signal else HUES.values()
+    lit *= np.max([_of_hue(lab, hue) for hue in hues], axis=0)
+    return _lamps_from(lab, variant, _soft(_lamps(lit)))
+
+
+def _lamps(lit: np.ndarray) -> np.ndarray:
+    """What is lit and shaped like a lamp, its pale middle with it: not the trees or bricks beside a signal's housing."""
+    height, width = lit.shape
+    if min(height, width) < TINY:
+        return lit
+    count, parts, boxes, _ = cv2.connectedComponentsWithStats((lit > 0.5).astype(np.uint8))
+    kept = np.zeros((height, width), np.uint8)
+    for part, (x, y, w, h, area) in zip(range(1, count), boxes[1:].tolist(), strict=True):
+        cornered = (x == 0 or x + w == width) and (y == 0 or y + h == height)
+        lamp = 1 / LAMP_SIDES <= w / h <= LAMP_SIDES and area >= LAMP_FILL * w * h and w * h <= LAMP_SHARE * width * height
+        if lamp and not cornered:
+            around, _ = cv2.findContours((parts == part).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(kept, around, -1, 1, cv2.FILLED)
+    edge = cv2.dilate(kept, np.ones((3, 3), np.uint8))
+    return np.maximum(lit * edge, kept)
 
 
 def _hold_brake(source: Image, variant: Image, _label: SceneObject) -> Image:

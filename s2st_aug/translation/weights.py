@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
+from s2st_aug.records.classes import meaning
 from s2st_aug.records.scene import SceneObject
 
 Map = Float32[np.ndarray, "h w"]
@@ -18,20 +19,18 @@ IMPORTANCE: dict[str, float] = {
     "traffic light": 1.0,
     "traffic sign": 1.0,
     "person": 1.0,
-    "pedestrian": 1.0,
     "rider": 1.0,
     "bicycle": 0.8,
-    "bike": 0.8,
     "motorcycle": 0.8,
-    "motor": 0.8,
     "car": 0.6,
     "truck": 0.6,
     "bus": 0.6,
     "train": 0.6,
-    "pole": 0.4,
     "lane": 0.6,
+    "pole": 0.4,
 }
-"""How much a category's structure counts, 0..1: people, signals and signs first; surfaces not at all. Ours."""
+"""How much the structure of what a category means counts, 0..1: people, signals and signs first; surfaces not at all. Ours."""
+AREAS = frozenset({"area", "drivable", "direct", "alternative"})  # words of BDD100K's drivable areas: surfaces, some of them drawn as lines
 SMALL = 40.0  # source pixels: an object of this size (root of its area) counts as it is, a smaller one up to twice as much
 SHIFT = 4  # fractional bits of OpenCV's outlines
 
@@ -46,18 +45,13 @@ class LabelMaps:
 
 
 def importance(label: SceneObject) -> float:
-    """0..1 of a label by its category (any spelling of it); crowd regions and surfaces 0.
-
-    A polyline is a lane whatever its name: BDD100K calls one "single white" or "crosswalk".
-    """
-    name = label.category.lower().replace("_", " ").replace("/", " ")
-    if label.crowd or label.kind == "stuff" or "drivable" in name:
+    """0..1 by what a label's category means, in any spelling; crowd regions and surfaces 0. A line is a lane, whatever its name."""
+    known = meaning(label.category)
+    if label.crowd:
         return 0.0
-    if label.kind == "polyline":
+    if label.kind == "polyline" and AREAS.isdisjoint(known.split()):
         return IMPORTANCE["lane"]
-    words = name.split()
-    known = [v for k, v in IMPORTANCE.items() if k in name and (" " in k or k in words)]
-    return max(known, default=0.0)
+    return IMPORTANCE.get(known, 0.0)
 
 
 def label_maps(
@@ -94,7 +88,7 @@ def _drawn(label: SceneObject, source: tuple[int, int], grid: tuple[int, int]) -
     scale = np.array([grid[0] / source[0], grid[1] / source[1]])
     canvas = np.zeros(grid[::-1], np.uint8)
     if label.mask is not None and label.kind != "box":
-        return cv2.resize(label.mask.astype(np.uint8), grid, interpolation=cv2.INTER_AREA).astype(np.float32)
+        return cv2.resize(label.mask.astype(np.float32), grid, interpolation=cv2.INTER_AREA)
     points = [np.rint(np.asarray(o) * scale * 2**SHIFT).astype(np.int32) for o in label.outlines if len(o) > 1]
     if points and label.kind == "polyline":
         cv2.polylines(canvas, points, False, 1, thickness=4, shift=SHIFT)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from s2st_aug.records.classes import meaning
 from s2st_aug.records.scene import LINES
 from s2st_aug.records.verdicts import Hallucination, ObjectVerdict, Status, VerdictKind
 from s2st_aug.validation.patches import STRIP
@@ -130,7 +131,8 @@ def _longest(item: ObjectVerdict) -> float:
 def judged_image(objects: Sequence[ObjectVerdict], hallucinations: Sequence[Hallucination], s: ValidationSettings) -> list[str]:
     """Why the objects and hallucinations of an image reject it; empty where they do not."""
     reasons = []
-    lost = Counter(o.category for o in objects if o.verdict == "lost" and o.category in s.critical)
+    critical = {meaning(category) for category in s.critical}
+    lost = Counter(o.category for o in objects if o.verdict == "lost" and meaning(o.category) in critical)
     if lost:
         reasons.append("lost: " + ", ".join(f"{n} {category}" for category, n in sorted(lost.items())))
     measurable = [o for o in objects if code(o.reason) not in UNMEASURED]

@@ -10,6 +10,7 @@ import numpy as np
 
 from s2st_aug.arrays import Box, Image
 from s2st_aug.errors import UsageError
+from s2st_aug.records.classes import meaning
 from s2st_aug.records.profile import Discriminant, DomainProfile
 from s2st_aug.records.scene import LINES, SceneObject
 from s2st_aug.records.verdicts import Judgement, ObjectVerdict
@@ -126,7 +127,7 @@ def _facts(item: SceneObject, found: Measures, frames: tuple[Frame, Frame, Frame
     facts = [gates.CROWD] if item.crowd else []
     if found.structure is None:
         return [*facts, gates.FLAT_SOURCE]
-    if item.category == "traffic light" and (fact := _signal(item, frames)):
+    if meaning(item.category) == "traffic light" and (fact := _signal(item, frames)):
         facts.append(fact)
     if found.around is not None and found.structure < MOST_DOUBTED:
         facts.append(f"{gates.AROUND_IS} {found.around:.2f}")

@@ -135,15 +135,34 @@ def test_a_polyline_is_a_lane_whatever_its_name(category):
     maps = label_maps([SceneObject("0", "polyline", category, (8, 20, 80, 90), outlines=course)], (160, 96), (40, 24), structure=2.0)
     assert maps.structure[13, 11] > 2
     assert maps.structure[13, 20] == 1
-    assert importance(box(category, (0, 0, 9, 9))) == (0.6 if "lane" in category else 0)
 
 
-WEIGHS = {"traffic light": True, "traffic_sign": True, "lane/road curb": True, "area/drivable": False, "sky": False, "scar": False}
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_a_thin_mask_weighs_by_its_share_of_a_cell(width):
+    mask = np.zeros((96, 160), bool)
+    mask[24:72, 80 : 80 + width] = True
+    thin = label_maps([SceneObject("0", "mask", "car", (80, 24, 80 + width, 72), mask=mask)], (160, 96), (40, 24), structure=10.0)
+    assert thin.structure[12, 20] == pytest.approx(1 + 10 * (width / 4) * 0.6 * 2)  # small: twice
+    assert thin.structure[12, 21] == 1
+
+
+WEIGHS = {
+    "traffic_light": 1.0, "TrafficLight": 1.0, "traffic light-red": 1.0, "stop sign": 1.0, "Pedestrian": 1.0, "Person_sitting": 1.0,
+    "Cyclist": 1.0, "bike": 0.8, "motor": 0.8, "Van": 0.6, "Tram": 0.6, "caravan": 0.6, "other vehicle": 0.6, "lane/road curb": 0.6,
+    "single white": 0.6, "polegroup": 0.4, "area/drivable": 0, "direct": 0, "sky": 0, "scar": 0, "carrot": 0, "street light": 0,
+    "ego vehicle": 0,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("category", "weighs"), WEIGHS.items())
 def test_importance_by_any_spelling(category, weighs):
-    assert (importance(box(category, (0, 0, 9, 9))) > 0) == weighs
+    assert importance(box(category, (0, 0, 9, 9))) == weighs
+    assert importance(SceneObject("0", "stuff", category, (0, 0, 9, 9))) == weighs, "a class's mask weighs as its objects do"
+
+
+@pytest.mark.parametrize("category", ["area/alternative", "area/unknown", "drivable area", "direct"])
+def test_a_surface_drawn_as_a_line_is_no_lane(category):
+    assert importance(SceneObject("0", "polyline", category, (0, 0, 9, 9))) == 0
 
 
 def test_a_box_outside_of_the_image_changes_nothing():

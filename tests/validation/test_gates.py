@@ -138,3 +138,14 @@ def test_unknown_thresholds_are_refused():
 def test_thresholds_that_cross_are_refused(low, high):
     with pytest.raises(ValueError, match=f"{low} 0.6 is above {high} 0.5"):
         ValidationSettings(**{low: 0.6, high: 0.5})
+
+
+CRITICAL_SPELLINGS = ["Pedestrian", "Person_sitting", "Cyclist", "other person", "stop sign", "traffic_light", "TrafficLight", "rider"]
+
+
+@pytest.mark.parametrize("category", CRITICAL_SPELLINGS)
+def test_whatever_a_data_set_calls_it_a_lost_person_signal_or_sign_rejects_the_image(category):
+    lost = measured(0.02, category=category, verdict="lost")
+    assert gates.judged_image([lost], [], SETTINGS) == [f"lost: 1 {category}"]
+    assert gates.judged_image([measured(0.02, category="Van", verdict="lost")], [], SETTINGS) == []
+    assert gates.judged_image([lost], [], SETTINGS.model_copy(update={"critical": ("car",)})) == []
