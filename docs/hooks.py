@@ -131,7 +131,7 @@ def alternatives() -> str:
     if not path.is_file():
         return "No comparison is stored yet: `python pipelines/compare.py`."
     found = summarise([Row(**row) for row in json.loads(path.read_text())["rows"]])
-    ours = next(s for s in found if (s.method, s.knob) == (OURS, PRESETS["standard"].to_appearance))
+    ours = next(s for s in found if (s.method, s.knob) == (OURS, PRESETS["standard"].to_structure))
     peers = sorted((s for s in found if s.best and s.method != OURS), key=lambda s: s.distance)
     head = ("", "distance to the true render", "structure", "strength", "labels kept", "images passed", "evaluations", "time", "variants")
     rows = (

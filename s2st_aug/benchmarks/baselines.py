@@ -23,11 +23,12 @@ from s2st_aug.translation.working_size import working_size
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
-    """A baseline's picture at the source's size, and the network evaluations behind it."""
+    """A method's picture at the source's size, and the network evaluations behind it; `raw` is what a detail step started from."""
 
     image: Image
     forward: float
     backward: float = 0.0
+    raw: Image | None = None
 
 
 def sdedit(model: LatentModel, photo: Image, profile: DomainProfile, *, strength: float, steps: int = 20, guidance: float = 3.0) -> Made:

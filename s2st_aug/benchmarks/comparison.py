@@ -101,13 +101,17 @@ class Row:
 Method = Callable[[Given, float], Made]
 
 
-def _s2st(given: Given, appearance: float) -> Made:
-    settings = method_settings("standard", {"to_appearance": appearance, "st_appearance": appearance})
+DETAIL = {0.1: 0.0, 0.3: 0.25, 1.0: 0.5, 3.0: 1.0, 10.0: 1.0, 30.0: 1.0, 100.0: 1.0}
+"""Our knob, the weight of structure, with the detail put back at each: from loose to as tight as an unchanged image nearly is."""
+
+
+def _s2st(given: Given, weight: float) -> Made:
+    settings = method_settings("standard", {"st_structure": weight, "to_structure": weight, "detail": DETAIL[weight]})
     own = Translator(given.own.model, {given.profile.name: given.profile}, settings)
     done = own.translate([given.photo], [given.profile.name])[0][given.profile.name]
     if isinstance(done, Diverged):
         raise done
-    return Made(done.image, done.forward_evals, done.backward_evals)
+    return Made(done.image, done.forward_evals, done.backward_evals, done.raw)
 
 
 def _control(name: str, given: Given, share: float) -> Made:
@@ -124,7 +128,7 @@ def _weather(given: Given, share: float) -> Made:
 
 
 METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
-    OURS: (_s2st, (1.0, 2.0, 4.0, 8.0)),
+    OURS: (_s2st, tuple(DETAIL)),
     "SDEdit": (lambda g, k: baselines.sdedit(g.own.model, g.photo, g.profile, strength=k), (0.3, 0.5, 0.8)),
     "DDIB": (lambda g, k: baselines.ddib(g.own.model, g.photo, g.profile, guidance=k), (1.0, 3.0, 6.0)),
     "LEDITS++": (lambda g, k: baselines.ledits(g.own.model, g.photo, g.profile, guidance=k), (2.0, 5.0, 10.0)),
@@ -134,7 +138,7 @@ METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
     "albumentations": (_weather, (0.3, 0.5, 0.7)),
     "identity": (partial(_control, "identity"), (1.0,)),
 }
-"""Method -> how it is called, and the values of its own knob (appearance's weight, noise, guidance, share of the change)."""
+"""Method -> how it is called, and the values of its own knob (structure's weight, noise, guidance, share of the change)."""
 
 
 def identity(own: Translator) -> str:
@@ -173,7 +177,7 @@ def measured(method: str, knob: float, shown: Street, profile: DomainProfile, ma
     """A variant's measures; raises ValueError where the street is too flat to measure (no held-out street is)."""
     day, truth = shown.views["day"], shown.views[profile.name]  # type: ignore[index]
     true, far = structure(day, truth), render_distance(day, made.image, truth)
-    found = judge(day, made.image, made.image, shown.labels, profile, ValidationSettings())
+    found = judge(day, made.image, made.image if made.raw is None else made.raw, shown.labels, profile, ValidationSettings())
     if found.structure is None or true is None or found.strength is None or far is None:
         raise ValueError(f"street {shown.number} to {profile.name}: structure, strength or distance cannot be measured")
     kept = [v.verdict == "keep" for v in found.objects]
@@ -185,7 +189,10 @@ def measured(method: str, knob: float, shown: Street, profile: DomainProfile, ma
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One method at one knob over all variants: means, and (but for ours) ours less theirs at their structure, paired."""
+    """One method at one knob over all variants: means, and (but for ours) ours less theirs at their structure, paired.
+
+    `reached` counts the variants whose structure our own knob reaches; only those are paired.
+    """
 
     method: str
     knob: float
@@ -198,6 +205,7 @@ class Summary:
     evaluations: float
     seconds: float
     ours_less_theirs: tuple[float, float, float] | None
+    reached: int
     best: bool
 
 
@@ -224,16 +232,20 @@ def _summary(key: tuple[str, float], some: Sequence[Row], ours: Mapping[tuple[in
     def mean(name: str) -> float:
         return float(np.mean([value for r in some if (value := getattr(r, name)) is not None]))
 
-    paired = [at_structure(ours[r.street, r.domain], r.structure) - r.distance for r in some if (r.street, r.domain) in ours]
-    less = (float(np.mean(paired)), *bootstrap(paired)) if paired and key[0] != OURS else None
+    there = [(at_structure(ours.get((r.street, r.domain), ()), r.structure), r.distance) for r in some if r.method != OURS]
+    paired = [mine - theirs for mine, theirs in there if mine is not None]
+    less = (float(np.mean(paired)), *bootstrap(paired)) if paired else None
     return Summary(
         *key, len(some), distance=mean("distance"), structure=mean("structure"), strength=mean("strength"), kept=mean("kept"),
-        passed=mean("passed"), evaluations=mean("evaluations"), seconds=mean("seconds"), ours_less_theirs=less, best=best,
+        passed=mean("passed"), evaluations=mean("evaluations"), seconds=mean("seconds"), ours_less_theirs=less,
+        reached=len(paired), best=best,
     )  # fmt: skip
 
 
-def at_structure(curve: Sequence[Row], wanted: float) -> float:
-    """Our distance where our curve has that structure; its end where the curve does not reach so far."""
+def at_structure(curve: Sequence[Row], wanted: float) -> float | None:
+    """Our distance where our curve (by rising structure) has that structure; None where it does not reach so far."""
+    if not curve or not curve[0].structure <= wanted <= curve[-1].structure:
+        return None
     return float(np.interp(wanted, [r.structure for r in curve], [r.distance for r in curve]))
 
 
@@ -243,14 +255,15 @@ def as_markdown(found: Sequence[Summary], about: str) -> str:
     cost = next(s.seconds for s in found if s.method == OURS and s.best)
     lines = [
         "| method | knob | n | distance to the true render | structure over the true render's | strength | labels kept | images passed "
-        "| evaluations | time over ours | ours less theirs, at their structure |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| evaluations | time over ours | ours less theirs, at their structure | of them reached |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for s in sorted(found, key=lambda s: (order[s.method], s.knob)):
         name = f"**{s.method}**" if s.best else s.method
         less = "{:+.2f} ({:+.2f} to {:+.2f})".format(*s.ours_less_theirs) if s.ours_less_theirs else ""
+        reached = "" if s.method == OURS else s.reached
         measures = " | ".join(f"{value:.2f}" for value in (s.distance, s.structure, s.strength, s.kept, s.passed))
-        lines.append(f"| {name} | {s.knob:g} | {s.n} | {measures} | {s.evaluations:.0f} | {s.seconds / cost:.2f} | {less} |")
+        lines.append(f"| {name} | {s.knob:g} | {s.n} | {measures} | {s.evaluations:.0f} | {s.seconds / cost:.2f} | {less} | {reached} |")
     return "\n".join([about, "", *lines, ""])
 
 

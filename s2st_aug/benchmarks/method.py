@@ -211,7 +211,7 @@ def distance_vs_baselines(count: int) -> Figure:
     own = translator("standard")
     rows = [row for street in compare(own, range(count)) for row in street]
     means = {(f.method, f.knob): f for f in summarise(rows)}
-    ours = means[OURS, own.settings.to_appearance]
+    ours = means[OURS, own.settings.to_structure]
     theirs = min((f for f in means.values() if f.method != OURS and f.best), key=lambda f: f.distance)
     there = {(r.street, r.domain): r.distance for r in rows if (r.method, r.knob) == (theirs.method, theirs.knob)}
     mine = [r for r in rows if (r.method, r.knob) == (OURS, ours.knob)]

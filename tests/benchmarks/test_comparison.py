@@ -60,7 +60,7 @@ ROWS = [
 def test_ours_is_read_at_the_others_structure():
     curve = [row(OURS, 4.0, 0, 0.4, 1.0), row(OURS, 1.0, 0, 0.8, 1.2)]
     assert at_structure(curve, 1.1) == pytest.approx(0.6)
-    assert (at_structure(curve, 0.5), at_structure(curve, 2.0)) == (0.4, 0.8)
+    assert at_structure(curve, 0.5) is at_structure(curve, 2.0) is at_structure([], 1.0) is None, "what it does not reach is not compared"
 
 
 def test_the_best_knob_is_the_nearest_and_differences_are_paired():
@@ -68,7 +68,10 @@ def test_the_best_knob_is_the_nearest_and_differences_are_paired():
     assert [key for key, s in found.items() if s.best] == [(OURS, 4.0), ("peer", 2.0)]
     assert found["peer", 2.0].ours_less_theirs[0] == pytest.approx(-0.3)
     assert found["peer", 1.0].ours_less_theirs[0] == pytest.approx(-0.3)
+    assert found["peer", 1.0].reached == 2
     assert found[OURS, 4.0].ours_less_theirs is None
+    far = summarise([*ROWS, row("far", 1.0, 0, 0.9, 1.5), row("far", 1.0, 1, 0.9, 1.1)])[-1]
+    assert far.reached == 1 and far.ours_less_theirs[0] == pytest.approx(0.7 - 0.9)
 
 
 def test_table_and_plot_name_every_method():
