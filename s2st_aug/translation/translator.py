@@ -104,7 +104,11 @@ class Translator:
                 "%d of %d variants were not finite in %s; again in float32", len(broken), len(decoded.variants), self.settings.dtype
             )
             decoded = decoded.mended(self._diffuse(photos, domains, keys, self._denoiser(torch.float32)), broken)
-        rows = [self._finish(photos, decoded, r, r // len(domains), domains[r % len(domains)]) for r in range(len(decoded.variants))]
+        holds = [photos.hold(i, self.settings) for i in range(len(photos.images))]
+        rows = [
+            self._finish(photos, decoded, r, r // len(domains), domains[r % len(domains)], holds[r // len(domains)])
+            for r in range(len(decoded.variants))
+        ]
         return [dict(zip(domains, rows[i : i + len(domains)], strict=True)) for i in range(0, len(rows), len(domains))]
 
     @torch.no_grad()
@@ -145,11 +149,10 @@ class Translator:
         costs = torch.stack([st_used, done.iterations, done.forward + looked, done.backward + looked], 1)
         return _Decoded(images[: len(clean)], images[len(clean) :], finite.cpu().numpy(), costs.cpu().numpy(), shared)
 
-    def _finish(self, photos: _Photos, decoded: _Decoded, row: int, i: int, domain: str) -> Translated | Diverged:
+    def _finish(self, photos: _Photos, decoded: _Decoded, row: int, i: int, domain: str, hold: np.ndarray | None) -> Translated | Diverged:
         if not decoded.finite[row]:
             return Diverged(f"domain {domain}: the translation is not finite, in float32 too")
         s, photo, objects = self.settings, photos.images[i], photos.objects[i] if self.settings.label_aware else ()
-        hold = photos.hold(i, s) if objects else None
         seen, variant = decoded.seen[i], decoded.variants[row]
         done = restore_detail(photo, seen, variant, amount=s.detail, floor=s.detail_floor, hold=hold, held=s.label_detail)
         done = Finished(hold_signals(photo, done.image, objects), done.raw) if objects else done
@@ -192,8 +195,8 @@ class _Photos:
         weights = {"structure": settings.label_weight, "appearance": settings.label_appearance}
         return [self._maps(i, (clean.shape[3], clean.shape[2]), settings, **weights) for i in range(len(self.images))]
 
-    def hold(self, i: int, settings: MethodSettings) -> np.ndarray:
-        return self._maps(i, self.size, settings).hold
+    def hold(self, i: int, settings: MethodSettings) -> np.ndarray | None:
+        return self._maps(i, self.size, settings).hold if settings.label_aware and self.objects[i] else None
 
     def _maps(self, i: int, grid: tuple[int, int], settings: MethodSettings, **weights: float) -> LabelMaps:
         return label_maps(self.objects[i] if settings.label_aware else (), self.images[i].shape[1::-1], grid, **weights)

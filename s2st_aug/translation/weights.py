@@ -14,6 +14,7 @@ from s2st_aug.records.classes import meaning
 from s2st_aug.records.scene import SceneObject
 
 Map = Float32[np.ndarray, "h w"]
+Window = tuple[slice, slice]
 
 IMPORTANCE: dict[str, float] = {
     "traffic light": 1.0,
@@ -33,6 +34,8 @@ IMPORTANCE: dict[str, float] = {
 AREAS = frozenset({"area", "drivable", "direct", "alternative"})  # words of BDD100K's drivable areas: surfaces, some of them drawn as lines
 SMALL = 40.0  # source pixels: an object of this size (root of its area) counts as it is, a smaller one up to twice as much
 SHIFT = 4  # fractional bits of OpenCV's outlines
+FINER = 4  # points of the drawing grid in a cell, either way
+COURSE = 4  # of them a line's width
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +65,20 @@ def label_maps(
     Inside of an object of importance 1 structure counts `1 + structure` times, appearance `1 / (1 + appearance)` times; more and
     less where it is small.
 
-    An object's outline is drawn on a grid four times as fine and averaged down, so that what is smaller than a cell
-    still weighs by its share.
+    An object's outline is drawn on a grid four times as fine (no finer than the source) and averaged down, so that what is
+    smaller than a cell still weighs by its share.
     """
-    fine = (grid[0] * 4, grid[1] * 4)
-    weight = np.zeros(fine[::-1], np.float32)
-    hold = np.zeros(fine[::-1], np.float32)
+    finer = min(FINER, max(1, math.ceil(source[0] / grid[0])))
+    shape = (grid[1] * finer, grid[0] * finer)
+    weight, hold = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     for label in objects:
         value = importance(label)
-        if value > 0:
-            inside = _drawn(label, source, fine)
-            np.maximum(weight, inside * np.float32(value * _smallness(label)), out=weight)
-            np.maximum(hold, inside * np.float32(value), out=hold)
-    weight, hold = (cv2.resize(m, grid, interpolation=cv2.INTER_AREA) for m in (weight, hold))
-    return LabelMaps(1 + np.float32(structure) * weight, 1 / (1 + np.float32(appearance) * weight), hold)
+        if value > 0 and (found := _drawn(label, source, shape)) is not None:
+            window, inside = found
+            np.maximum(weight[window], inside * np.float32(value * _smallness(label)), out=weight[window])
+            np.maximum(hold[window], inside * np.float32(value), out=hold[window])
+    share, held = (cv2.resize(m, grid, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False) for m in (weight, hold))
+    return LabelMaps(1 + np.float32(structure) * share, 1 / (1 + np.float32(appearance) * share), held)
 
 
 def _smallness(label: SceneObject) -> float:
@@ -83,22 +86,46 @@ def _smallness(label: SceneObject) -> float:
     return min(2.0, max(1.0, SMALL / max(math.sqrt(max(x2 - x1, 1.0) * max(y2 - y1, 1.0)), 1.0)))
 
 
-def _drawn(label: SceneObject, source: tuple[int, int], grid: tuple[int, int]) -> Map:
-    """The object's inside (a polyline: its course, two cells wide) as 0 and 1."""
-    scale = np.array([grid[0] / source[0], grid[1] / source[1]])
-    canvas = np.zeros(grid[::-1], np.uint8)
+def _drawn(label: SceneObject, source: tuple[int, int], shape: tuple[int, ...]) -> tuple[Window, Map] | None:
+    """Where on a grid of `shape` an object (a line: its course, a cell wide) lies, and how much of each point there it covers, 0..1."""
+    scale = np.array([shape[1] / source[0], shape[0] / source[1]])
     if label.mask is not None and label.kind != "box":
-        return cv2.resize(label.mask.astype(np.float32), grid, interpolation=cv2.INTER_AREA)
-    points = [np.rint(np.asarray(o) * scale * 2**SHIFT).astype(np.int32) for o in label.outlines if len(o) > 1]
-    if points and label.kind == "polyline":
-        cv2.polylines(canvas, points, False, 1, thickness=4, shift=SHIFT)
-    elif points and label.kind != "box":
+        return _reduced(label.mask, scale, shape)
+    outlines = [np.asarray(o) * scale for o in label.outlines if len(o) > 1 and label.kind != "box"]
+    course = label.kind == "polyline"
+    corners = np.concatenate(outlines) if outlines else np.array(label.bbox).reshape(2, 2) * scale
+    around = COURSE if course else min(len(outlines), 1)
+    window = _window(corners.min(0) - around, corners.max(0) + around, shape)
+    if window is None or (course and not outlines):
+        return None
+    rows, columns = window
+    canvas = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
+    points = [np.rint((o - (columns.start, rows.start)) * 2**SHIFT).astype(np.int32) for o in outlines]
+    if course:
+        cv2.polylines(canvas, points, False, 1, thickness=COURSE, shift=SHIFT)
+    elif points:
         cv2.fillPoly(canvas, points, 1, shift=SHIFT)
     else:
-        _fill_box(canvas, label, scale)
-    return canvas.astype(np.float32)
+        canvas[:] = 1
+    return window, canvas.astype(np.float32)
 
 
-def _fill_box(canvas: np.ndarray, label: SceneObject, scale: np.ndarray) -> None:
-    x1, y1, x2, y2 = np.array(label.bbox) * np.tile(scale, 2)
-    canvas[max(0, math.floor(y1)) : max(0, math.ceil(y2)), max(0, math.floor(x1)) : max(0, math.ceil(x2))] = 1
+def _window(low: np.ndarray, high: np.ndarray, shape: tuple[int, ...]) -> Window | None:
+    """The grid's points from `low` to `high` (x, y); None where none of them lies on the grid."""
+    (x1, y1), (x2, y2) = np.floor(low).astype(int), np.ceil(high).astype(int)
+    rows, columns = slice(max(0, y1), min(shape[0], y2)), slice(max(0, x1), min(shape[1], x2))
+    return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
+
+
+def _reduced(mask: np.ndarray, scale: np.ndarray, shape: tuple[int, ...]) -> tuple[Window, Map] | None:
+    """A mask's own window on the grid and how much of each point it covers, to less than a pixel of the source."""
+    x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
+    window = _window(np.array([x, y]) * scale, np.array([x + w, y + h]) * scale, shape) if w else None
+    if window is None:
+        return None
+    rows, columns = window
+    part = mask[
+        math.floor(rows.start / scale[1]) : math.ceil(rows.stop / scale[1]),
+        math.floor(columns.start / scale[0]) : math.ceil(columns.stop / scale[0]),
+    ]
+    return window, cv2.resize(part.astype(np.float32), (columns.stop - columns.start, rows.stop - rows.start), interpolation=cv2.INTER_AREA)

@@ -13,6 +13,7 @@ from s2st_aug.errors import Diverged, ProfileError
 from s2st_aug.images import resize
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.records.scene import SceneObject
+from s2st_aug.translation import translator as translator_module
 from s2st_aug.translation.cost import cost_line, estimate
 from s2st_aug.translation.settings import MethodSettings
 from s2st_aug.translation.translator import Translator
@@ -87,6 +88,14 @@ def test_what_is_used_is_what_the_estimate_says():
     assert done.forward_evals == estimate(FAST, domains=2).forward == 4 / 2 + 2 * 4
     assert (done.st_iterations, done.to_iterations, done.backward_evals) == (3, 12, 0)
     assert "2 variants at 10 forward evaluations" in cost_line(translator, images=1, domains=2)
+
+
+def test_label_maps_are_drawn_once_for_all_domains_of_a_photo(monkeypatch):
+    drawn = []
+    plain = translator_module.label_maps
+    monkeypatch.setattr(translator_module, "label_maps", lambda *a, **k: drawn.append(a[2]) or plain(*a, **k))
+    Translator(MODEL, PROFILES, FAST).translate([photo(160, 96)], ["night", "fog"], [[SceneObject("0", "box", "car", (10, 10, 60, 60))]])
+    assert len(drawn) == len(set(drawn)) == 2, "one for the latents, one for the detail step"
 
 
 def test_labels_matter_only_where_they_are_on():
