@@ -3,7 +3,8 @@
 What the model cannot hold is `source - enlarged(autoencoder(source))`. It returns scaled by a gain that says how much of
 the source's contrast is left at each place: the slope of a local regression of the variant on the source (a guided
 filter's coefficient, He et al. 2010), at least a share of the ratio of their brightness. Both have a noise floor, so that
-nothing is embossed into the dark, and a variant that equals the source's own round trip gives the source back exactly.
+nothing is embossed into the dark, and at an amount of 1 a variant that equals the source's own round trip gives the source
+back exactly.
 """
 
 from __future__ import annotations
