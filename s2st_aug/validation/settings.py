@@ -44,7 +44,7 @@ class ValidationSettings(BaseModel):
     )
     min_contrast: float | None = Field(6.0, ge=0, description="5-95 % range of L*; below: black, or washed out")
     max_ignored: float = Field(0.30, ge=0, le=1, description="share of objects measurable in the source that may come out ignore")
-    critical: tuple[str, ...] = Field(CRITICAL, description="losing one of these rejects the image")
+    critical: tuple[str, ...] = Field(CRITICAL, description="losing one of these, however it is spelled, rejects the image")
     max_hallucination: float | None = Field(0.7, ge=0, le=1, description="score at which a made-up light rejects the image")
     detector: str | None = Field(None, description="street-mini-detector, or the path of a YOLO- or YOLOX-style ONNX file")
     detector_score: float = Field(0.5, ge=0, le=1, description="score at which a detection that nothing explains rejects the image")
