@@ -55,6 +55,21 @@ def test_what_is_unknown_is_named_in_one_line(photo, tmp_path, capsys, extra, me
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("door", ["translate", "build", "calibrate"])
+def test_every_door_takes_a_pinned_hub_id(photo, tmp_path, capsys, monkeypatch, door):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for i in range(8):
+        (tmp_path / f"copy{i}.png").write_bytes(photo.read_bytes())
+    arguments = {
+        "translate": ("translate", photo, "--to", "night", "--out", tmp_path / "out"),
+        "build": ("domain", "build", "night", "--references", tmp_path, "--prompt", "night", "--out", tmp_path / "p.safetensors"),
+        "calibrate": ("calibrate", "--photos", tmp_path),
+    }
+    assert call(*arguments[door], "--model", "owner/tiny@abc") == 2
+    assert "owner/tiny@abc: not in the local cache" in capsys.readouterr().err
+
+
 def test_wrong_sources_of_a_domain_are_named(tmp_path, capsys):
     folder = tmp_path / "refs"
     folder.mkdir()
