@@ -35,7 +35,7 @@ def find_profile(domain: str, model: LatentModel) -> DomainProfile:
     raise ProfileError(f"unknown domain {domain!r}{did_you_mean(domain, shipped or CONDITIONS)}")
 
 
-_REMEDY = "build one: s2st-aug domain build NAME --references DIR --prompt TEXT --model M --out FILE"
+_REMEDY = "build one: s2st-aug domain build NAME --references DIR --source day=DIR --prompt TEXT --model M --out FILE"
 
 
 def shipped_profiles(model: LatentModel) -> dict[str, Path]:

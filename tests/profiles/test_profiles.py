@@ -115,7 +115,7 @@ def test_shipped_profiles_are_found_by_name(night, tmp_path):
     assert find_profile(str(tmp_path / "night.safetensors"), model).name == "night"
     with pytest.raises(ProfileError, match="did you mean 'night'"):
         find_profile("nihgt", model)
-    with pytest.raises(ProfileError, match="ships no profile for 'rain'"):
+    with pytest.raises(ProfileError, match=r"ships no profile for 'rain' .*domain build NAME --references DIR --source day=DIR --prompt TEXT"):
         find_profile("rain", model)
     with pytest.raises(ProfileError, match="cannot be read"):
         find_profile("./gone.safetensors", model)
@@ -170,6 +170,13 @@ def test_every_recipe_of_the_repository_loads(repo):
         recipe = read_recipe(path)
         assert {"day", "night", "rain"} <= set(recipe.domains)
         assert not any("photos/" in f for d in recipe.domains.values() for f in d.references)
+
+
+def test_every_command_for_a_profile_of_another_model_names_its_source(repo):
+    """No profile of day ships with such a model, so that a build without --source could only be refused."""
+    commands = [line for p in sorted((repo / "configs").glob("*_sd*.yaml")) for line in p.read_text().splitlines() if "domain build" in line]
+    assert len(commands) == 6
+    assert all("--source day=DIR" in line for line in commands)
 
 
 def test_a_wrong_recipe_is_one_line(tmp_path):
