@@ -14,8 +14,7 @@ from s2st_aug.diffusion.model_files import combined_hash, commit_of, find_model,
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.distributed.kit import Identity, Judge, Kit
-from s2st_aug.errors import ConfigError
-from s2st_aug.profiles.store import find_profile
+from s2st_aug.profiles.store import find_profiles
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.translation.cost import estimate
 from s2st_aug.translation.translator import Translator
@@ -56,13 +55,7 @@ def make_judge(config: AugmentConfig) -> Judge:
 
 def _profiles(config: AugmentConfig, model: LatentModel) -> dict[str, DomainProfile]:
     """Profiles by their own names, in the config's order; two of one name are refused."""
-    found: dict[str, DomainProfile] = {}
-    for domain in config.domains:
-        profile = find_profile(domain, model)
-        if profile.name in found:
-            raise ConfigError(f"domains: {domain} is a second profile named {profile.name!r}; build it under another name")
-        found[profile.name] = profile
-    return found
+    return {p.name: p for p in find_profiles(config.domains, model).values()}
 
 
 def _shell(name: str, folder: Path, sha256: str) -> LatentModel:

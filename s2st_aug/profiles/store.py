@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ import safetensors
 import safetensors.numpy
 
 from s2st_aug.diffusion.model import LatentModel
-from s2st_aug.errors import ProfileError, did_you_mean
+from s2st_aug.errors import ConfigError, ProfileError, did_you_mean
 from s2st_aug.images import sha256_bytes
 from s2st_aug.records.domains import CONDITIONS
-from s2st_aug.records.profile import Discriminant, DomainProfile
+from s2st_aug.records.profile import Discriminant, DomainProfile, is_name
 
 FORMAT = "s2st_aug.profile/1"
 SUFFIX = ".safetensors"
@@ -39,6 +39,17 @@ def find_profile(domain: str, model: LatentModel) -> DomainProfile:
             f"model {model.name} ships no profile for {domain!r} (it has: {', '.join(sorted(shipped)) or 'none'}); {_REMEDY}"
         )
     raise ProfileError(f"unknown domain {domain!r}{did_you_mean(domain, shipped or CONDITIONS)}")
+
+
+def find_profiles(domains: Iterable[str], model: LatentModel) -> dict[str, DomainProfile]:
+    """Profiles by the domains as given, in order; raises ProfileError, and ConfigError for two of one name: they would share files."""
+    found: dict[str, DomainProfile] = {}
+    for domain in domains:
+        profile = find_profile(domain, model)
+        if profile.name in {p.name for p in found.values()}:
+            raise ConfigError(f"domains: {domain} is a second profile named {profile.name!r}; build it under another name")
+        found[domain] = profile
+    return found
 
 
 _REMEDY = "build one: s2st-aug domain build NAME --references DIR --source day=DIR --prompt TEXT --model M --out FILE"
@@ -145,6 +156,8 @@ def _profile(arrays: dict[str, np.ndarray], plain: dict[str, Any], sha256: str) 
     _check(arrays)
     parts = {kind: {k.split(".", 1)[1]: a for k, a in arrays.items() if k.startswith(kind + ".")} for kind in ("eta", "eta_seeds")}
     found = plain.pop("discriminant", None)
+    if not is_name(plain["name"]):
+        raise ValueError(f"its name {plain['name']!r} cannot be part of a file's name")
     three: dict[str, Any] = {name: arrays[f"discriminant.{name}"] for name in ("weights", "mean", "scale")} if found else {}
     plain |= {"references": tuple(plain["references"]), "references_sha256": tuple(plain["references_sha256"])}
     return DomainProfile(
