@@ -16,6 +16,7 @@ from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.distributed.kit import Identity, Judge, Kit
 from s2st_aug.profiles.store import find_profiles
 from s2st_aug.records.profile import DomainProfile
+from s2st_aug.translation.aims import eta_of
 from s2st_aug.translation.cost import estimate
 from s2st_aug.translation.translator import Translator
 from s2st_aug.validation.detectors import load_detector
@@ -55,7 +56,10 @@ def make_judge(config: AugmentConfig) -> Judge:
 
 def _profiles(config: AugmentConfig, model: LatentModel) -> dict[str, DomainProfile]:
     """Profiles by their own names, in the config's order; two of one name are refused."""
-    return {p.name: p for p in find_profiles(config.domains, model).values()}
+    found = {p.name: p for p in find_profiles(config.domains, model).values()}
+    for profile in found.values():
+        eta_of(profile, config.method, profile.eta)  # a source it lacks must end the start, not fail every sample
+    return found
 
 
 def _shell(name: str, folder: Path, sha256: str) -> LatentModel:
