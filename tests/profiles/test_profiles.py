@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from s2st_aug.diffusion.fakes import tiny_latent_model
@@ -187,15 +188,28 @@ def test_cleaning_drops_doubles_outliers_and_broken_files_and_says_so(tmp_path):
     assert "1 double" in " ".join(found.lines("night"))
 
 
-def test_a_bonnet_in_every_photo_is_left_out(tmp_path):
-    folder = write_photos(tmp_path, 16, 60, 250)
-    from s2st_aug.images import read_image
-
+def with_bonnet(folder: Path) -> Path:
     for path in folder.iterdir():
         photo = read_image(path)
         photo[50:] = 10
         photo[50:52] = 240
         path.write_bytes(encode_png(photo))
+    return folder
+
+
+def test_each_folder_of_several_leaves_its_own_bonnet_out(tmp_path):
+    """The codes of two folders together are those of each alone."""
+    folders = [with_bonnet(write_photos(tmp_path / "a", 16, 60, 250)), write_photos(tmp_path / "b", 16, 60, 250, key=1)]
+    apart = [measure(MODEL, [Photos(f)], "day", "day").codes for f in folders]
+    together = measure(MODEL, [Photos(f) for f in folders], "day", "day").codes
+    assert len(together) == sum(map(len, apart))
+    assert all(torch.equal(c.windows, d.windows) for c, d in zip(together, [*apart[0], *apart[1]], strict=True))
+    low = [c[0].windows[0, -1].mean() / c[0].windows[0].mean() for c in apart]
+    assert low[0] < 0.4 < 0.9 < low[1]
+
+
+def test_a_bonnet_in_every_photo_is_left_out(tmp_path):
+    folder = with_bonnet(write_photos(tmp_path, 16, 60, 250))
     found = clean_references(Photos(folder))
     rows = found.overlay.mean(1)
     assert rows[42:].mean() > 0.7
