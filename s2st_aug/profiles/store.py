@@ -179,6 +179,8 @@ def _check(arrays: dict[str, np.ndarray]) -> None:
         raise ValueError(f"latents {shape} and seeds {arrays['seeds'].shape} should both be bands x views x quantiles")
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("values that are not finite")
+    if any((np.diff(arrays[name]) < -1e-3).any() for name in ("latents", "seeds")):
+        raise ValueError("quantiles that fall")
     if any(a.shape != shape[:2] for k, a in arrays.items() if k.startswith("eta")) or not any(k.startswith("eta.") for k in arrays):
         raise ValueError("eta should be bands x views, for at least one source domain")
     of_latents, of_seeds = ({k.partition(".")[2] for k in arrays if k.startswith(kind)} for kind in ("eta.", "eta_seeds."))

@@ -131,6 +131,7 @@ def test_a_profile_built_anew_beside_the_list_is_taken_by_its_own_hash(night, tm
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
+        (lambda p: {"latents": p.latents[..., ::-1]}, "quantiles that fall"),
         (lambda p: {"eta_seeds": {}}, "eta is against day, eta_seeds against nothing"),
         (lambda p: {"eta": {**p.eta, "dusk": p.eta["day"]}}, "eta is against day, dusk, eta_seeds against day"),
         (lambda p: {"eta": {"day": p.eta["day"][:, :4]}}, "eta should be bands x views"),
