@@ -11,9 +11,10 @@ from s2st_aug.arrays import Image
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import Diverged, UnreadableImage
 from s2st_aug.images import Photo, read_photo
-from s2st_aug.profiles import find_profile
+from s2st_aug.profiles import find_profiles
 from s2st_aug.randomness import sample_key
 from s2st_aug.storage.view import Run, open_run
+from s2st_aug.translation.aims import eta_of
 from s2st_aug.translation.settings import MethodSettings, method_settings
 from s2st_aug.translation.translator import Translated, Translator
 
@@ -38,10 +39,13 @@ def load_translator(
     overrides: Mapping[str, Any] | None = None,
     device: str = "cpu",
 ) -> Translator:
-    """A translator for these domains (shipped names or profile files); raises ModelError, ProfileError, ConfigError."""
+    """A translator for these domains (shipped names or profile files) of different names; raises ModelError, ProfileError, ConfigError."""
     settings = method_settings(preset, overrides)
     loaded = load_model(model, device=device)
-    return Translator(loaded, {domain: find_profile(domain, loaded) for domain in domains}, settings)
+    profiles = find_profiles(dict.fromkeys(domains), loaded)
+    for profile in profiles.values():
+        eta_of(profile, settings, profile.eta)
+    return Translator(loaded, profiles, settings)
 
 
 def translate(photo: Image | str | Path, to: str, *, model: str = "street-mini", preset: str = "standard", rng_key: int = 0) -> Image:

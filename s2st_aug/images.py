@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import re
 import stat
 import struct
 import zlib
@@ -16,6 +17,7 @@ from typing import Literal
 import cv2
 import numpy as np
 import PIL.Image
+import PIL.TiffImagePlugin
 
 from s2st_aug.arrays import Grey, Image
 from s2st_aug.errors import UnreadableImage
@@ -23,6 +25,8 @@ from s2st_aug.errors import UnreadableImage
 MAX_BYTES = 512 << 20  # of an image file
 MAX_PIXELS = 80_000_000  # four times a 20-megapixel photo; above it a file counts as a decompression bomb
 ORIENTATION = 0x0112  # EXIF tag
+BITS_PER_SAMPLE, PLANAR_CONFIGURATION = 258, 284  # TIFF tags
+SIGNATURE, GREY_ALPHA = b"\x89PNG\r\n\x1a\n", 4  # of PNG, and its colour type
 SYNTHETIC = {"Software": "s2st_aug", "Synthetic": "true", "Comment": "synthetic image: translated by a generative model"}
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")
 
@@ -64,7 +68,7 @@ def read_photo(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, orie
             _check_size(image.size, max_pixels, name)
             image.load()
             turn = image.getexif().get(ORIENTATION, 1) if orientation == "apply" else 1
-            array = _decode_deep(data) if _is_deep(data, image) else _decode_plain(image)
+            array = _decode_deep(data, image) if _is_deep(data, image) else _decode_plain(image)
     except _OPEN_ERRORS as error:
         raise UnreadableImage(f"{name}: not a readable image ({_first_line(error)})") from None
     return _photo(_upright(array, turn))
@@ -77,7 +81,10 @@ def read_image(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> I
 
 def encode_png(image: Image, form: Form = PLAIN, text: Mapping[str, str] = SYNTHETIC, *, compression: int = 1) -> bytes:
     """PNG bytes in the source's form, with `text` as tEXt chunks; the same bytes for the same pixels, no time stamp."""
-    done, buffer = cv2.imencode(".png", _stored(image, form), [cv2.IMWRITE_PNG_COMPRESSION, compression])
+    stored = _stored(image, form)
+    if form.grey and form.alpha is not None:
+        return _with_text(_grey_alpha_png(stored, compression), text)
+    done, buffer = cv2.imencode(".png", stored, [cv2.IMWRITE_PNG_COMPRESSION, compression])
     if not done:
         raise ValueError(f"cannot encode an array of shape {image.shape} as PNG")
     return _with_text(buffer.tobytes(), text)
@@ -161,17 +168,37 @@ def _check_size(size: tuple[int, int], max_pixels: int, name: str) -> None:
 
 
 def _is_deep(data: bytes, image: PIL.Image.Image) -> bool:
-    """16 bits a channel; Pillow reads such RGB PNGs as 8 bits, so their header is asked."""
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
+    """16 bits a channel; Pillow reads RGB of them as 8 bits, so the file's own header is asked."""
+    if image.format == "PNG":
         return data[24] == 16
-    return image.mode.startswith("I;16")
+    if isinstance(image, PIL.TiffImagePlugin.TiffImageFile) and image.mode in ("RGB", "RGBA"):
+        if set(image.tag_v2.get(BITS_PER_SAMPLE, ())) != {16}:
+            return False
+        if image.tag_v2.get(PLANAR_CONFIGURATION, 1) != 1:
+            raise ValueError("16-bit channels in separate planes")  # Pillow and OpenCV mix them up in silence
+        return True
+    return _pnm_white(data) > 255 if image.format == "PPM" else image.mode.startswith("I;16")
 
 
-def _decode_deep(data: bytes) -> np.ndarray:
+def _pnm_white(data: bytes) -> int:
+    """The value of white that a PGM's or PPM's header gives; 1 for what has none."""
+    fields = re.sub(rb"#[^\r\n]*", b"", data[:4096]).split(maxsplit=4)
+    return int(fields[3]) if len(fields) > 3 and fields[0] in (b"P2", b"P3", b"P5", b"P6") else 1
+
+
+def _decode_deep(data: bytes, image: PIL.Image.Image) -> np.ndarray:
+    """16-bit pixels as `h w` or `h w c`: grey, grey and alpha, RGB or RGBA."""
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16:
         raise ValueError("16-bit data could not be decoded")
-    return array if array.ndim == 2 else cv2.cvtColor(array, cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+    if image.format == "PPM":
+        array = np.rint(array * (65535 / _pnm_white(data))).astype(np.uint16)
+    if array.ndim == 2:
+        clear = image.info.get("transparency")
+        return array if clear is None else np.dstack([array, np.where(array == clear, 0, 65535).astype(np.uint16)])
+    if image.format == "PNG" and data[25] == GREY_ALPHA:  # OpenCV has no grey with alpha
+        return np.ascontiguousarray(array[..., [0, 3]])
+    return cv2.cvtColor(array, cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
 
 
 def _decode_plain(image: PIL.Image.Image) -> np.ndarray:
@@ -204,10 +231,18 @@ def _stored(image: Image, form: Form) -> np.ndarray:
     """The pixels in the file's own channels and depth, in OpenCV's order (BGR)."""
     colour = to_uint8(luma(image)) if form.grey else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     deep = colour.astype(np.uint16) * np.uint16(257) if form.bits == 16 else colour
-    if form.alpha is None:
-        return deep
-    bgr = cv2.cvtColor(deep, cv2.COLOR_GRAY2BGR) if form.grey else deep  # OpenCV writes no grey with alpha
-    return np.dstack([bgr, form.alpha])
+    return deep if form.alpha is None else np.dstack([deep, form.alpha])
+
+
+def _grey_alpha_png(pixels: np.ndarray, compression: int) -> bytes:
+    """`h w 2` as PNG, each row as its difference from the one above; neither OpenCV nor (in 16 bits) Pillow writes one."""
+    height, width = pixels.shape[:2]
+    rows = pixels.astype(pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
+    up = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))
+    lines = np.hstack([np.full((height, 1), 2, np.uint8), up]).tobytes()
+    header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, GREY_ALPHA, 0, 0, 0)
+    chunks = {b"IHDR": header, b"IDAT": zlib.compress(lines, compression), b"IEND": b""}
+    return SIGNATURE + b"".join(_chunk(kind, body) for kind, body in chunks.items())
 
 
 def _with_text(png: bytes, text: Mapping[str, str]) -> bytes:

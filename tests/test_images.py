@@ -59,6 +59,74 @@ def test_sixteen_bit_files_come_back_in_sixteen_bits(photo, channels):
     assert (out == deep.squeeze()).all()
 
 
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+
+
+def _deep_png(pixels: np.ndarray, colour_type: int, clear: bytes = b"") -> bytes:
+    """By hand: OpenCV writes no 16-bit grey with alpha, and no tRNS."""
+    size = pixels.shape[1].to_bytes(4, "big") + pixels.shape[0].to_bytes(4, "big")
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    transparent = _chunk(b"tRNS", clear) if clear else b""
+    header = _chunk(b"IHDR", size + bytes([16, colour_type, 0, 0, 0]))
+    return images.SIGNATURE + header + transparent + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
+
+
+def _deep_pnm(pixels: np.ndarray, white: int) -> bytes:
+    kind = "P5" if pixels.ndim == 2 else "P6"
+    return f"{kind}\n# a comment\n{pixels.shape[1]} {pixels.shape[0]}\n{white}\n".encode() + pixels.astype(">u2").tobytes()
+
+
+def _forms() -> dict[str, tuple[bytes, int, int]]:
+    """Files of every form, each with the bits and the PNG colour type that its variant should have."""
+    y, x = np.mgrid[0:37, 0:53]
+    rgb = np.stack([x * 4, y * 6, (x * y) % 256], -1).astype(np.uint8)
+    grey, deep = rgb[..., 2], rgb.astype(np.uint16) * 257
+    bgr = np.ascontiguousarray(deep[..., ::-1])
+    pictures = {"grey": deep[..., 2], "rgb": bgr, "rgba": np.dstack([bgr, deep[..., :1]])}
+    tiff = {name: cv2.imencode(".tif", pixels)[1].tobytes() for name, pixels in pictures.items()}
+    return {
+        "L": (_png("L", rgb), 8, 0),
+        "LA": (_png("LA", np.dstack([rgb, grey])), 8, 4),
+        "L tRNS": (_png("L", rgb, transparency=5), 8, 4),
+        "RGB": (_png("RGB", rgb), 8, 2),
+        "RGB tRNS": (_png("RGB", rgb, transparency=(1, 2, 3)), 8, 6),
+        "RGBA": (_png("RGBA", np.dstack([rgb, grey])), 8, 6),
+        "16-bit L": (cv2.imencode(".png", deep[..., 2])[1].tobytes(), 16, 0),
+        "16-bit L tRNS": (_deep_png(deep[..., 2], 0, b"\0\0"), 16, 4),
+        "16-bit LA": (_deep_png(np.dstack([deep[..., 2], deep[..., 0]]), 4), 16, 4),
+        "16-bit RGB tRNS": (_deep_png(deep, 2, b"\0" * 6), 16, 6),
+        "16-bit TIFF L": (tiff["grey"], 16, 0),
+        "16-bit TIFF RGB": (tiff["rgb"], 16, 2),
+        "16-bit TIFF RGBA": (tiff["rgba"], 16, 6),
+        "16-bit PGM": (_deep_pnm(deep[..., 2], 65535), 16, 0),
+        "16-bit PPM": (_deep_pnm(deep, 65535), 16, 2),
+        "10-bit PGM": (_deep_pnm(deep[..., 2] // 64, 1023), 16, 0),
+        "10-bit PPM": (_deep_pnm(deep // 64, 1023), 16, 2),
+        "8-bit PPM": (b"P6 53 37 255\n" + rgb.tobytes(), 8, 2),
+    }
+
+
+@pytest.mark.parametrize("name", _forms())
+def test_every_form_comes_back_in_its_size_depth_and_colour_type(photo, name):
+    data, bits, colour_type = _forms()[name]
+    read = images.read_photo(data)
+    shown = np.repeat(photo[..., 2:], 3, axis=2) if read.form.grey else photo
+    if "L" not in name or bits == 16:  # Pillow's L is the luma of the photo, not its third channel
+        assert np.abs(read.rgb.astype(int) - shown).max() <= 1
+    written = images.encode_png(read.rgb, read.form)
+    assert written == images.encode_png(read.rgb, read.form)
+    assert (int.from_bytes(written[16:20], "big"), int.from_bytes(written[20:24], "big")) == (53, 37)
+    assert (written[24], written[25]) == (bits, colour_type)
+    with PIL.Image.open(io.BytesIO(written)) as image:
+        image.load()
+        assert image.text["Synthetic"] == "true"
+    again = images.read_photo(written)
+    assert (again.rgb == read.rgb).all()
+    assert (again.form.bits, again.form.grey) == (bits, colour_type in (0, 4)) == (read.form.bits, read.form.grey)
+    assert np.array_equal(again.form.alpha, read.form.alpha) if colour_type > 2 else again.form.alpha is None
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied_or_left_alone(photo, orientation):
     exif = PIL.Image.Exif()

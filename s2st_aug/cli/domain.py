@@ -10,6 +10,7 @@ import typer
 
 from s2st_aug.cli.terminal import out
 from s2st_aug.errors import UsageError
+from s2st_aug.records.profile import DomainProfile, is_name
 
 
 def build(
@@ -25,6 +26,8 @@ def build(
 ) -> None:
     """Build a domain profile for one model and report what cleaning took away."""
     sources = dict(_pair(text) for text in source or [])
+    if not is_name(name):
+        raise UsageError(f"NAME: {name!r} cannot be part of a file's name: no separators, no leading dot")
     if file.suffix != ".safetensors":
         raise UsageError(f"--out: expected a file ending in .safetensors, got {file}")
     for folder in (references, *sources.values()):
@@ -34,7 +37,6 @@ def build(
     from s2st_aug.profiles import build_profile, find_profile, save_profile
     from s2st_aug.profiles.build import DAY_PROMPT, Measured, measure
     from s2st_aug.profiles.cleaning import Photos
-    from s2st_aug.records.profile import DomainProfile
 
     logging.getLogger("s2st_aug.profiles").setLevel(logging.INFO)
     loaded, day = load_model(model), source_prompt or DAY_PROMPT

@@ -77,7 +77,7 @@ def _written(result: FileResult, translator: Translator, folder: Path) -> Iterat
         return
     for domain, done in result.variants.items():
         profile = translator.profiles[domain]
-        name = profile.name if domain.endswith(".safetensors") else domain
+        name = profile.name
         if isinstance(done, Diverged):
             yield {"source": str(result.path), "domain": name, "error": f"{result.path}: {done}"}
             continue

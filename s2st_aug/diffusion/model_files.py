@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from s2st_aug.errors import ModelError
+from s2st_aug.images import sha256_bytes, sha256_file
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 EMBEDDED = {"street-mini": WEIGHTS / "street-mini", "street-photo": WEIGHTS / "street-photo"}
@@ -22,22 +23,35 @@ MIRRORS = {
 }
 """Repositories that left their first home, and where they are now."""
 
-_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+_HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def find_model(name_or_path: str | Path, revision: str | None = None) -> Path:
-    """The local folder of an embedded name, a folder, or a hub id (downloaded, or from the cache); raises ModelError."""
+    """The local folder of an embedded name, a folder, or a hub id (downloaded, or from the cache); raises ModelError.
+
+    A hub id may pin its revision itself: `owner/name@revision`. A folder may hold an @.
+    """
     name = str(name_or_path)
     if name in EMBEDDED:
         return _embedded(name)
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
         return folder
-    if _HUB_ID.match(name) and not folder.exists():
-        return _download(name, revision)
+    hub = _HUB_ID.fullmatch(name)
+    if hub and hub[2] and Path(hub[1]).is_dir():
+        raise ModelError(f"{name}: {hub[1]} is a folder here, and a folder has no revisions")
+    if hub and not folder.exists():
+        return _download(hub[1], hub[2] or revision)
     raise ModelError(
-        f"{name}: no such model; expected {', '.join(EMBEDDED)}, a folder in Stable Diffusion format, or a hub id like owner/name"
+        f"{name}: no such model; expected {', '.join(EMBEDDED)}, a folder in Stable Diffusion format, "
+        "or a hub id like owner/name or owner/name@revision"
     )
+
+
+def commit_of(folder: Path) -> str:
+    """The hub commit that a model's folder is, by its place in the hub's cache; empty for any other folder."""
+    return folder.name if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name) else ""
 
 
 def _embedded(name: str) -> Path:
@@ -71,7 +85,7 @@ def _download(repository: str, revision: str | None) -> Path:
         where = f"{repository}@{revision}" if revision else repository
         raise ModelError(
             f"{where}: not in the local cache, and the hub cannot be reached ({type(error).__name__}); "
-            f"download it once with `hf download {repository}`{mirror}"
+            f"download it once with `hf download {repository}{f' --revision {revision}' if revision else ''}`{mirror}"
         ) from None
 
 
@@ -109,10 +123,14 @@ def _is_of(name: str, stem: str, variant: str | None) -> bool:
 
 def hash_weights(folder: Path) -> str:
     """SHA-256 over the names and bytes of all weight files that are loaded, in the order of their names."""
-    digest = hashlib.sha256()
-    for component in sorted(COMPONENTS):
-        for path in weight_files(folder, component)[0]:
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-            digest.update(f"{component}/{path.name} {content}\n".encode())
-    return digest.hexdigest()
+    return combined_hash(hash_files(folder))
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """SHA-256 of every weight file that is loaded, by `component/name`, in order; raises ModelError."""
+    return {f"{c}/{path.name}": sha256_file(path) for c in sorted(COMPONENTS) for path in weight_files(folder, c)[0]}
+
+
+def combined_hash(files: Mapping[str, str]) -> str:
+    """One SHA-256 over the names and hashes of a model's weight files, in their order."""
+    return sha256_bytes("".join(f"{name} {content}\n" for name, content in files.items()).encode())

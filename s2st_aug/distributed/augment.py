@@ -279,6 +279,8 @@ def _first_info(config: AugmentConfig, identity: Identity, wanted: str) -> RunIn
         validation_sha256=validation_hash(config.validation),
         model=config.model,
         model_sha256=identity.model_sha256,
+        model_files=dict(identity.model_files),
+        model_commit=identity.model_commit,
         dataset_root=mask_uri(config.dataset.root),
         config=_masked(config),
         domains=dict(identity.profiles),

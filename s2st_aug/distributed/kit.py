@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from s2st_aug.arrays import Image
@@ -30,12 +30,17 @@ Judge = Callable[[Image, Image, Image, Sequence[SceneObject], str], Judgement]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the driver must know before a worker exists: hashes and names. `profiles`: domain -> sha256."""
+    """What the driver must know before a worker exists: hashes and names.
+
+    `profiles`: domain -> sha256; `model_files`: weight file -> sha256; `model_commit`: of a model from the hub.
+    """
 
     model_sha256: str
     profiles: Mapping[str, str]
     evals_per_scene: tuple[float, float] = (0.0, 0.0)  # forward, backward, all domains together
     native_size: tuple[int, int] = (0, 0)
+    model_files: Mapping[str, str] = field(default_factory=dict)
+    model_commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

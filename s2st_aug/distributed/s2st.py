@@ -10,13 +10,13 @@ import torch
 
 from s2st_aug.config import AugmentConfig
 from s2st_aug.diffusion.model import LatentModel
-from s2st_aug.diffusion.model_files import find_model, hash_weights
+from s2st_aug.diffusion.model_files import combined_hash, commit_of, find_model, hash_files
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.distributed.kit import Identity, Judge, Kit
-from s2st_aug.errors import ConfigError
-from s2st_aug.profiles.store import find_profile
+from s2st_aug.profiles.store import find_profiles
 from s2st_aug.records.profile import DomainProfile
+from s2st_aug.translation.aims import eta_of
 from s2st_aug.translation.cost import estimate
 from s2st_aug.translation.translator import Translator
 from s2st_aug.validation.detectors import load_detector
@@ -27,10 +27,14 @@ def identify(config: AugmentConfig) -> Identity:
     """Hashes of the weights and of each domain's profile; raises ModelError, ProfileError, MissingDependency or ConfigError."""
     if config.validation.detector:
         load_detector(config.validation.detector)  # a wrong path must end the start, not fail every sample
-    profiles = _profiles(config)
+    folder = find_model(config.model)
+    files = hash_files(folder)
+    shell = _shell(config.model, folder, combined_hash(files))
+    profiles = _profiles(config, shell)
     cost = estimate(config.method, len(profiles))
     evals = (cost.forward * len(profiles), cost.backward * len(profiles))
-    return Identity(_shell(config).sha256, {name: p.sha256 for name, p in profiles.items()}, evals)
+    hashes = {name: p.sha256 for name, p in profiles.items()}
+    return Identity(shell.sha256, hashes, evals, model_files=files, model_commit=commit_of(folder))
 
 
 def make_translator(config: AugmentConfig, device: str) -> Translator:
@@ -38,47 +42,33 @@ def make_translator(config: AugmentConfig, device: str) -> Translator:
     torch.set_num_threads(config.cluster.threads_per_actor)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    name, revision = _named(config.model)
     gpus = int(config.cluster.gpus_per_actor) if config.cluster.spread_model and device.startswith("cuda") else 1
-    model = load_model(name, device=device, revision=revision, gpus=gpus)
-    return Translator(model, _profiles(config), config.method)
+    model = load_model(config.model, device=device, gpus=gpus)
+    return Translator(model, _profiles(config, model), config.method)
 
 
 def make_judge(config: AugmentConfig) -> Judge:
     """The checks under the config's thresholds, each domain against its own profile."""
-    profiles = _profiles(config)
+    folder = find_model(config.model)
+    profiles = _profiles(config, _shell(config.model, folder, combined_hash(hash_files(folder))))
     return lambda source, variant, raw, objects, domain: judge(source, variant, raw, objects, profiles[domain], config.validation)
 
 
-def _profiles(config: AugmentConfig) -> dict[str, DomainProfile]:
+def _profiles(config: AugmentConfig, model: LatentModel) -> dict[str, DomainProfile]:
     """Profiles by their own names, in the config's order; two of one name are refused."""
-    shell = _shell(config)
-    found: dict[str, DomainProfile] = {}
-    for domain in config.domains:
-        profile = find_profile(domain, shell)
-        if profile.name in found:
-            raise ConfigError(f"domains: {domain} is a second profile named {profile.name!r}; build it under another name")
-        found[profile.name] = profile
+    found = {p.name: p for p in find_profiles(config.domains, model).values()}
+    for profile in found.values():
+        eta_of(profile, config.method, profile.eta)  # a source it lacks must end the start, not fail every sample
     return found
 
 
-def _named(model: str) -> tuple[str, str | None]:
-    """`owner/name@revision` as its parts; a folder may hold an @."""
-    name, _, revision = model.rpartition("@")
-    if not name or Path(model).expanduser().is_dir():
-        return model, None
-    return name, revision
-
-
-def _shell(config: AugmentConfig) -> LatentModel:
+def _shell(name: str, folder: Path, sha256: str) -> LatentModel:
     """A model by its files alone: name, hash and profiles; nothing in it can compute."""
-    name, revision = _named(config.model)
-    folder = find_model(name, revision)
     profiles = folder / "profiles"
-    nothing: Any = partial(_cannot, config.model)
+    nothing: Any = partial(_cannot, name)
     return LatentModel(
-        name=config.model,
-        sha256=hash_weights(folder),
+        name=name,
+        sha256=sha256,
         denoiser=nothing,
         schedule=NoiseSchedule.stable_diffusion(),
         encode=nothing,

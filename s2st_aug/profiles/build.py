@@ -60,7 +60,7 @@ class Measured:
 def measure(model: LatentModel, photos: Sequence[Photos], name: str, prompt: str, *, most: int = MOST) -> Measured:
     """Clean, split, encode and invert a domain's photos: at most `most` of each folder, evenly taken. Raises ProfileError."""
     split = split_references(photos, name, most)
-    codes = tuple(_coded(model, read_image(r.path), prompt, split.overlay) for r in split.used)
+    codes = tuple(_coded(model, read_image(r.path), prompt, r.overlay) for r in split.used)
     return Measured(codes, _features(split.held), tuple(split.used))
 
 
@@ -162,11 +162,10 @@ def _coded(model: LatentModel, photo: Image, prompt: str, overlay: np.ndarray) -
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A domain's cleaned photos: those that the statistics use, those held out for the discriminant, and the common overlay."""
+    """A domain's cleaned photos: those that the statistics use, and those held out for the discriminant."""
 
     used: list[Reference]
     held: list[Reference]
-    overlay: np.ndarray
 
     @property
     def everything(self) -> list[Reference]:
@@ -175,16 +174,15 @@ class Split:
 
 
 def split_references(photos: Sequence[Photos], name: str, most: int = MOST) -> Split:
-    """Clean each folder (what was taken away is logged) and hold out its last fifth; overlays of several folders do not mix."""
+    """Clean each folder (what was taken away is logged) and hold out its last fifth; each keeps its own overlay."""
     parts = []
     for one in photos:
         cleaned = clean_references(one)
         for line in cleaned.lines(f"{name} ({one.folder.name}/{one.match})"):
             log.info(line)
         used, held = _by_sequence(list(cleaned.kept))
-        parts.append(Split(_evenly(used, most), _evenly(held, most), cleaned.overlay))
-    overlay = parts[0].overlay if len(parts) == 1 else np.zeros_like(parts[0].overlay)
-    return Split([r for p in parts for r in p.used], [r for p in parts for r in p.held], overlay)
+        parts.append(Split(_evenly(used, most), _evenly(held, most)))
+    return Split([r for p in parts for r in p.used], [r for p in parts for r in p.held])
 
 
 def _by_sequence(references: list[Reference]) -> tuple[list[Reference], list[Reference]]:

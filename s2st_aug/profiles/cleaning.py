@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -19,6 +19,7 @@ THUMB = (64, 48)
 DOUBLE = 1.5  # mean grey-level difference of two thumbnails below which they show the same
 OUTLIER = 6.0  # distance from the median in robust standard deviations
 FEW = 8  # below this many photos neither outliers nor overlays can be told
+NOTHING = np.zeros(THUMB[::-1], bool)  # the overlay of photos that have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,12 @@ class Photos:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One photo of a domain: its name, its bytes' hash, and where it lies."""
+    """One photo of a domain: its name, its bytes' hash, where it lies, and what all photos of its folder show alike."""
 
     name: str
     path: Path
     sha256: str
+    overlay: Bool[np.ndarray, "h w"] = field(default_factory=lambda: NOTHING, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ def clean_references(photos: Photos) -> Cleaned:
     if not chosen:
         raise ProfileError(f"{folder}/{photos.match}: holds no readable photo ({', '.join(SUFFIXES)})")
     names = tuple(kept[i].name for i in sorted(outliers))
-    return Cleaned(tuple(kept[i] for i in chosen), unreadable, doubles, names, overlay([thumbs[i] for i in chosen]))
+    common = overlay([thumbs[i] for i in chosen])
+    return Cleaned(tuple(replace(kept[i], overlay=common) for i in chosen), unreadable, doubles, names, common)
 
 
 def _readable(photos: Photos) -> tuple[list[Reference], list[Image], tuple[str, ...], tuple[str, ...]]:
@@ -112,7 +115,7 @@ def _outliers(thumbs: Sequence[Image]) -> set[int]:
 def overlay(thumbs: Sequence[Image]) -> Bool[np.ndarray, "h w"]:
     """Cells that show the same edge in nearly every photo: a bonnet, a dashboard, a logo. Nothing from fewer than eight photos."""
     if len(thumbs) < FEW:
-        return np.zeros(THUMB[::-1], bool)
+        return NOTHING
     edges = np.stack([_direction(luma(t)) for t in thumbs])
     common = np.hypot(*np.moveaxis(edges.mean(0), -1, 0))
     present = np.hypot(edges[..., 0], edges[..., 1]).mean(0)

@@ -1,9 +1,14 @@
-"""Profiles as files: arrays and JSON metadata in one safetensors file, refused when damaged or built for another model."""
+"""Profiles as files: arrays and JSON metadata in one safetensors file, refused when damaged or built for another model.
+
+A file holds a hash of its own content. The shipped ones were built before that; `SHA256SUMS` beside them stands in for it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +17,14 @@ import safetensors
 import safetensors.numpy
 
 from s2st_aug.diffusion.model import LatentModel
-from s2st_aug.errors import ProfileError, did_you_mean
+from s2st_aug.errors import ConfigError, ProfileError, did_you_mean
 from s2st_aug.images import sha256_bytes
 from s2st_aug.records.domains import CONDITIONS
-from s2st_aug.records.profile import Discriminant, DomainProfile
+from s2st_aug.records.profile import Discriminant, DomainProfile, is_name
 
 FORMAT = "s2st_aug.profile/1"
 SUFFIX = ".safetensors"
+SUMS = "SHA256SUMS"
 
 
 def find_profile(domain: str, model: LatentModel) -> DomainProfile:
@@ -35,7 +41,18 @@ def find_profile(domain: str, model: LatentModel) -> DomainProfile:
     raise ProfileError(f"unknown domain {domain!r}{did_you_mean(domain, shipped or CONDITIONS)}")
 
 
-_REMEDY = "build one: s2st-aug domain build NAME --references DIR --prompt TEXT --model M --out FILE"
+def find_profiles(domains: Iterable[str], model: LatentModel) -> dict[str, DomainProfile]:
+    """Profiles by the domains as given, in order; raises ProfileError, and ConfigError for two of one name: they would share files."""
+    found: dict[str, DomainProfile] = {}
+    for domain in domains:
+        profile = find_profile(domain, model)
+        if profile.name in {p.name for p in found.values()}:
+            raise ConfigError(f"domains: {domain} is a second profile named {profile.name!r}; build it under another name")
+        found[domain] = profile
+    return found
+
+
+_REMEDY = "build one: s2st-aug domain build NAME --references DIR --source day=DIR --prompt TEXT --model M --out FILE"
 
 
 def shipped_profiles(model: LatentModel) -> dict[str, Path]:
@@ -54,12 +71,16 @@ def load_profile(path: Path, model: LatentModel | None = None) -> DomainProfile:
     if model is not None and profile.model_sha256 != model.sha256:
         came, wanted = profile.model_sha256[:12], model.sha256[:12]
         raise ProfileError(f"{path}: profile was built for model {came}, not for {model.name} ({wanted}); {_REMEDY}")
+    seen = profile.latents.shape[1] if profile.views is None else profile.views.shape[1]
+    if model is not None and model.latent_channels not in (0, seen):  # 0: a model by its files alone
+        raise ProfileError(f"{path}: damaged, its views see {seen} latent channels, {model.name} has {model.latent_channels}")
     return profile
 
 
 def save_profile(profile: DomainProfile, path: Path) -> DomainProfile:
     """Write the profile in one rename; gives it back with the hash of the file's bytes."""
-    data = safetensors.numpy.save(_arrays(profile), metadata=_metadata(profile))
+    arrays = _arrays(profile)
+    data = safetensors.numpy.save(arrays, metadata=_metadata(profile, arrays))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_bytes(data)
@@ -80,7 +101,7 @@ def _arrays(profile: DomainProfile) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
-def _metadata(profile: DomainProfile) -> dict[str, str]:
+def _metadata(profile: DomainProfile, arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     plain: dict[str, Any] = {name: getattr(profile, name) for name in ("name", "prompt", "source_prompt", "model_sha256", "seed_abar")}
     plain |= {"references": profile.references, "references_sha256": profile.references_sha256}
     if profile.discriminant:
@@ -88,16 +109,38 @@ def _metadata(profile: DomainProfile) -> dict[str, str]:
         plain["discriminant"] = {
             f.name: getattr(profile.discriminant, f.name) for f in fields if f.name not in ("weights", "mean", "scale")
         }
+    plain |= {"content_sha256": _content_hash(arrays, plain)}
     return {"profile": json.dumps({"format": FORMAT, **plain}, sort_keys=True)}  # one key: safetensors keeps no order among several
+
+
+def _content_hash(arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> str:
+    """SHA-256 over the metadata and over every array's name, type, shape and bytes, by name."""
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _parse(data: bytes, path: Path) -> DomainProfile:
     try:
         arrays = safetensors.numpy.load(data)
-        plain = _header(data)
-        return _profile(arrays, plain, sha256_bytes(data))
+        plain, sha256 = _header(data), sha256_bytes(data)
+        written = plain.pop("content_sha256", None)
+        if written is None and _listed(path) not in (None, sha256):
+            raise ValueError(f"its bytes are not those that {SUMS} lists")
+        if written not in (None, _content_hash(arrays, plain)):
+            raise ValueError("its content is not what its own hash was taken over")
+        return _profile(arrays, plain, sha256)
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
         raise ProfileError(f"{path}: not a domain profile, or damaged ({type(error).__name__}: {str(error).splitlines()[0]})") from None
+
+
+def _listed(path: Path) -> str | None:
+    """The hash that the list beside a profile gives for it, if there is a list that names it."""
+    sums = path.with_name(SUMS)
+    lines = sums.read_text().splitlines() if sums.is_file() else []
+    return next((line.split()[0] for line in lines if line.endswith(f" {path.name}")), None)
 
 
 def _header(data: bytes) -> dict[str, Any]:
@@ -113,6 +156,8 @@ def _profile(arrays: dict[str, np.ndarray], plain: dict[str, Any], sha256: str) 
     _check(arrays)
     parts = {kind: {k.split(".", 1)[1]: a for k, a in arrays.items() if k.startswith(kind + ".")} for kind in ("eta", "eta_seeds")}
     found = plain.pop("discriminant", None)
+    if not is_name(plain["name"]):
+        raise ValueError(f"its name {plain['name']!r} cannot be part of a file's name")
     three: dict[str, Any] = {name: arrays[f"discriminant.{name}"] for name in ("weights", "mean", "scale")} if found else {}
     plain |= {"references": tuple(plain["references"]), "references_sha256": tuple(plain["references_sha256"])}
     return DomainProfile(
@@ -134,5 +179,26 @@ def _check(arrays: dict[str, np.ndarray]) -> None:
         raise ValueError(f"latents {shape} and seeds {arrays['seeds'].shape} should both be bands x views x quantiles")
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("values that are not finite")
+    if any((np.diff(arrays[name]) < -1e-3).any() for name in ("latents", "seeds")):
+        raise ValueError("quantiles that fall")
     if any(a.shape != shape[:2] for k, a in arrays.items() if k.startswith("eta")) or not any(k.startswith("eta.") for k in arrays):
         raise ValueError("eta should be bands x views, for at least one source domain")
+    of_latents, of_seeds = ({k.partition(".")[2] for k in arrays if k.startswith(kind)} for kind in ("eta.", "eta_seeds."))
+    if of_latents != of_seeds:
+        raise ValueError(f"eta is against {', '.join(sorted(of_latents))}, eta_seeds against {', '.join(sorted(of_seeds)) or 'nothing'}")
+    _check_views(arrays.get("views"), shape[1])
+    _check_discriminant(arrays)
+
+
+def _check_views(views: np.ndarray | None, rows: int) -> None:
+    """The channels themselves, or those and as many principal directions."""
+    if views is not None and (views.ndim != 2 or len(views) != rows or rows not in (views.shape[1], 2 * views.shape[1])):
+        raise ValueError(f"views {views.shape} should be {rows} rows over {rows} latent channels or half as many")
+
+
+def _check_discriminant(arrays: Mapping[str, np.ndarray]) -> None:
+    """One weight, mean and scale for each feature of the photos held out."""
+    found = {k: a.shape for k, a in arrays.items() if k.startswith("discriminant.")}
+    found |= {"features": arrays["features"].shape[1:]} if "features" in arrays else {}
+    if len(set(found.values())) > 1 or any(len(shape) != 1 for shape in found.values()):
+        raise ValueError(f"{', '.join(f'{k} {shape}' for k, shape in found.items())} should be of one length")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
+
+
+def is_name(text: str) -> bool:
+    """True for what can name a domain: it becomes part of file names, so no separators, no control characters, no leading dot."""
+    return re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*", text) is not None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -52,6 +52,8 @@ class RunInfo:
     rng_key: int = 0
     generation: int = 0
     code_version: str = ""
+    model_files: dict[str, str] = field(default_factory=dict)  # weight file -> sha256; model_sha256 is over all of them
+    model_commit: str = ""  # that the model's hub id stood for; empty for an embedded model or a folder
     created_at: str = ""
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from s2st_aug.arrays import Latent
+from s2st_aug.errors import ProfileError
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.translation.losses import Aim, band_windows, normalised_gradients
 from s2st_aug.translation.settings import MethodSettings
 from s2st_aug.translation.weights import LabelMaps
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +40,14 @@ def seeds_at(profile: DomainProfile, abar: float) -> np.ndarray:
 def seed_aim(batch: Batch, seed: Latent) -> Aim:
     """The aim of seed translation in seed space."""
     s = batch.settings
-    targets = [_Target.of(p, seeds_at(p, batch.abar), p.eta_seeds, s) for p in batch.profiles]
+    targets = [_Target.of(p, seeds_at(p, batch.abar), eta_of(p, s, p.eta_seeds), s) for p in batch.profiles]
     return _aim(batch, seed, targets, s.st_structure, s.st_appearance)
 
 
 def clean_aim(batch: Batch, clean: Latent, structure: float | None = None, appearance: float | None = None) -> Aim:
     """The aim of trajectory optimisation (and of seed translation on the predicted clean latent)."""
     s = batch.settings
-    targets = [_Target.of(p, p.latents, p.eta, s) for p in batch.profiles]
+    targets = [_Target.of(p, p.latents, eta_of(p, s, p.eta), s) for p in batch.profiles]
     structure = s.to_structure if structure is None else structure
     return _aim(batch, clean, targets, structure, s.to_appearance if appearance is None else appearance)
 
@@ -56,16 +61,37 @@ class _Target:
     eta: np.ndarray
 
     @classmethod
-    def of(cls, profile: DomainProfile, quantiles: np.ndarray, eta: dict[str, np.ndarray], s: MethodSettings) -> _Target:
+    def of(cls, profile: DomainProfile, quantiles: np.ndarray, eta: np.ndarray, s: MethodSettings) -> _Target:
         channels = quantiles.shape[1] if profile.views is None else profile.views.shape[1]
         views = np.eye(channels, dtype=np.float32) if profile.views is None else profile.views
         first, behind = slice(0, channels), slice(channels if len(views) > channels else 0, None)
         chosen = {"channels": first, "principal": behind, "both": slice(None)}[s.views]
-        return cls(views[chosen], quantiles[:, chosen], weights(_of_source(eta)[:, chosen], s))
+        return cls(views[chosen], quantiles[:, chosen], weights(eta[:, chosen], s))
 
 
-def _of_source(eta: dict[str, np.ndarray]) -> np.ndarray:
-    return eta["day"] if "day" in eta else next(iter(eta.values()))
+def eta_of(profile: DomainProfile, settings: MethodSettings, eta: Mapping[str, np.ndarray]) -> np.ndarray:
+    """`eta` (the profile's, of latents or seeds) against the settings' source, `bands views`; raises ProfileError.
+
+    A profile that was built against other sources alone stands in with its first where the settings ask for the default, day.
+    """
+    known, source = ", ".join(eta), settings.source
+    if source not in eta:
+        if not eta or source != MethodSettings.model_fields["source"].default:
+            raise ProfileError(f"profile {profile.name!r} has no eta against {source!r}, only against: {known or 'nothing'}")
+        source = next(iter(eta))
+        _warn_of_source(profile.name, source)
+    if settings.eta != "uniform" and not eta[source].any():
+        raise ProfileError(
+            f"profile {profile.name!r}: the source already is {source}, nothing would change; for photos of another condition build it "
+            "with --source NAME=DIR of them, and set method.source=NAME"
+        )
+    return eta[source]
+
+
+@cache
+def _warn_of_source(name: str, source: str) -> None:
+    """Once for each profile."""
+    log.warning("profile %r was not built against day: its eta against %r counts; say which with method.source", name, source)
 
 
 def weights(own: np.ndarray, settings: MethodSettings) -> np.ndarray:

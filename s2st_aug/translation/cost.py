@@ -10,7 +10,7 @@ import torch
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.translation.sampling import guidance_at
 from s2st_aug.translation.settings import MethodSettings
-from s2st_aug.translation.translator import Translator
+from s2st_aug.translation.translator import DTYPES, Translator
 
 BACKWARD = 2.0  # a backward pass costs about two forwards
 
@@ -39,21 +39,23 @@ def estimate(settings: MethodSettings, domains: int) -> Cost:
 
 
 @torch.no_grad()
-def seconds_per_evaluation(model: LatentModel, repeats: int = 2) -> float:
-    """Seconds of one forward pass of one latent at the native size, after one to warm up."""
+def seconds_per_evaluation(model: LatentModel, repeats: int = 2, dtype: torch.dtype = torch.float32) -> float:
+    """Seconds of one forward pass of one latent at the native size, in `dtype` as a translation does, after one to warm up."""
     width, height = (side // model.latent_factor for side in model.native_size)
     z = torch.zeros(1, model.latent_channels, height, width, device=model.device, dtype=model.dtype)
     context = model.embed([""]).to(z)
     for i in range(repeats + 1):
         if i == 1:
             start = time.perf_counter()
-        model.denoiser(z, model.schedule.timesteps(2)[0], context).sum().item()
+        with torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32):
+            model.denoiser(z, model.schedule.timesteps(2)[0], context).sum().item()
     return (time.perf_counter() - start) / repeats
 
 
 def cost_line(translator: Translator, *, images: int, domains: int) -> str:
     """One line for the terminal before a run."""
     cost = estimate(translator.settings, domains)
-    seconds = seconds_per_evaluation(translator.model) * cost.evaluations * images * domains
+    each = seconds_per_evaluation(translator.model, dtype=DTYPES[translator.settings.dtype])
+    seconds = each * cost.evaluations * images * domains
     passes = f"{cost.forward:g} forward" + (f" and {cost.backward:g} backward" if cost.backward else "")
     return f"{images * domains} variants at {passes} evaluations each; about {seconds:.0f} s in the network on this machine"

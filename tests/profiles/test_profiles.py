@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from s2st_aug.diffusion.fakes import tiny_latent_model
@@ -94,6 +95,60 @@ def test_a_damaged_file_is_refused_in_one_line(night, tmp_path, cut):
     assert "\n" not in str(error.value)
 
 
+def test_no_bit_of_a_profile_can_be_flipped(night, tmp_path):
+    path = tmp_path / "night.safetensors"
+    save_profile(night, path)
+    data = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for at in [*range(8, 40), *rng.integers(8, len(data), 200)]:
+        flipped = bytearray(data)
+        flipped[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        with pytest.raises(ProfileError, match="damaged") as error:
+            load_profile(path)
+        assert "\n" not in str(error.value)
+
+
+def test_every_shipped_profile_is_listed_and_no_bit_of_it_can_be_flipped(repo, tmp_path):
+    """They hold no hash of their own: what a run is identified by is the hash of their bytes, so these stay."""
+    for folder in sorted((repo / "s2st_aug/weights").glob("*/profiles")):
+        listed = dict(line.split()[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
+        assert listed == {p.name: load_profile(p).sha256 for p in folder.glob("*.safetensors")}
+        (tmp_path / "SHA256SUMS").write_bytes((folder / "SHA256SUMS").read_bytes())
+        flipped = bytearray((folder / "night.safetensors").read_bytes())
+        flipped[-5] ^= 1
+        (tmp_path / "night.safetensors").write_bytes(flipped)
+        with pytest.raises(ProfileError, match="its bytes are not those that SHA256SUMS lists"):
+            load_profile(tmp_path / "night.safetensors")
+
+
+def test_a_profile_built_anew_beside_the_list_is_taken_by_its_own_hash(night, tmp_path):
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  night.safetensors\n")
+    save_profile(night, tmp_path / "night.safetensors")
+    assert load_profile(tmp_path / "night.safetensors", MODEL).name == "night"
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda p: {"latents": p.latents[..., ::-1]}, "quantiles that fall"),
+        (lambda p: {"eta_seeds": {}}, "eta is against day, eta_seeds against nothing"),
+        (lambda p: {"eta": {**p.eta, "dusk": p.eta["day"]}}, "eta is against day, dusk, eta_seeds against day"),
+        (lambda p: {"eta": {"day": p.eta["day"][:, :4]}}, "eta should be bands x views"),
+        (lambda p: {"views": p.views[:, :3]}, "should be 8 rows over"),
+        (lambda p: {"views": p.views[:4]}, "should be 8 rows over"),
+        (lambda p: {"views": None}, "see 8 latent channels, .* has 4"),
+        (lambda p: {"discriminant": dataclasses.replace(p.discriminant, weights=p.discriminant.weights[:5])}, "should be of one length"),
+        (lambda p: {"features": p.features[:, :5]}, "should be of one length"),
+    ],
+)
+def test_parts_that_do_not_fit_each_other_are_refused(night, tmp_path, damage, says):
+    save_profile(dataclasses.replace(night, **damage(night)), tmp_path / "bad.safetensors")
+    with pytest.raises(ProfileError, match=says) as error:
+        load_profile(tmp_path / "bad.safetensors", MODEL)
+    assert "\n" not in str(error.value)
+
+
 def test_values_that_are_not_finite_are_refused(night, tmp_path):
     latents = night.latents.copy()
     latents[0, 0, 0] = np.nan
@@ -115,7 +170,7 @@ def test_shipped_profiles_are_found_by_name(night, tmp_path):
     assert find_profile(str(tmp_path / "night.safetensors"), model).name == "night"
     with pytest.raises(ProfileError, match="did you mean 'night'"):
         find_profile("nihgt", model)
-    with pytest.raises(ProfileError, match="ships no profile for 'rain'"):
+    with pytest.raises(ProfileError, match=r"ships no profile for 'rain' .*--references DIR --source day=DIR --prompt"):
         find_profile("rain", model)
     with pytest.raises(ProfileError, match="cannot be read"):
         find_profile("./gone.safetensors", model)
@@ -134,15 +189,28 @@ def test_cleaning_drops_doubles_outliers_and_broken_files_and_says_so(tmp_path):
     assert "1 double" in " ".join(found.lines("night"))
 
 
-def test_a_bonnet_in_every_photo_is_left_out(tmp_path):
-    folder = write_photos(tmp_path, 16, 60, 250)
-    from s2st_aug.images import read_image
-
+def with_bonnet(folder: Path) -> Path:
     for path in folder.iterdir():
         photo = read_image(path)
         photo[50:] = 10
         photo[50:52] = 240
         path.write_bytes(encode_png(photo))
+    return folder
+
+
+def test_each_folder_of_several_leaves_its_own_bonnet_out(tmp_path):
+    """The codes of two folders together are those of each alone."""
+    folders = [with_bonnet(write_photos(tmp_path / "a", 16, 60, 250)), write_photos(tmp_path / "b", 16, 60, 250, key=1)]
+    apart = [measure(MODEL, [Photos(f)], "day", "day").codes for f in folders]
+    together = measure(MODEL, [Photos(f) for f in folders], "day", "day").codes
+    assert len(together) == sum(map(len, apart))
+    assert all(torch.equal(c.windows, d.windows) for c, d in zip(together, [*apart[0], *apart[1]], strict=True))
+    low = [c[0].windows[0, -1].mean() / c[0].windows[0].mean() for c in apart]
+    assert low[0] < 0.4 < 0.9 < low[1]
+
+
+def test_a_bonnet_in_every_photo_is_left_out(tmp_path):
+    folder = with_bonnet(write_photos(tmp_path, 16, 60, 250))
     found = clean_references(Photos(folder))
     rows = found.overlay.mean(1)
     assert rows[42:].mean() > 0.7
@@ -170,6 +238,14 @@ def test_every_recipe_of_the_repository_loads(repo):
         recipe = read_recipe(path)
         assert {"day", "night", "rain"} <= set(recipe.domains)
         assert not any("photos/" in f for d in recipe.domains.values() for f in d.references)
+
+
+def test_every_command_for_a_profile_of_another_model_names_its_source(repo):
+    """No profile of day ships with such a model, so that a build without --source could only be refused."""
+    texts = [p.read_text() for p in sorted((repo / "configs").glob("*_sd*.yaml"))]
+    commands = [line for text in texts for line in text.splitlines() if "domain build" in line]
+    assert len(commands) == 6
+    assert all("--source day=DIR" in line for line in commands)
 
 
 def test_a_wrong_recipe_is_one_line(tmp_path):

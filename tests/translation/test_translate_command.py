@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from s2st_aug.api import load_translator
 from s2st_aug.cli import main
+from s2st_aug.diffusion.model_files import EMBEDDED
+from s2st_aug.errors import ConfigError
 from s2st_aug.images import encode_png, read_photo
+from s2st_aug.profiles import load_profile, save_profile
 
 
 def call(*arguments: object) -> int:
@@ -53,6 +58,50 @@ def test_what_is_unknown_is_named_in_one_line(photo, tmp_path, capsys, extra, me
     err = capsys.readouterr().err
     assert message in err
     assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("door", ["translate", "build", "calibrate"])
+def test_every_door_takes_a_pinned_hub_id(photo, tmp_path, capsys, monkeypatch, door):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for i in range(8):
+        (tmp_path / f"copy{i}.png").write_bytes(photo.read_bytes())
+    arguments = {
+        "translate": ("translate", photo, "--to", "night", "--out", tmp_path / "out"),
+        "build": ("domain", "build", "night", "--references", tmp_path, "--prompt", "night", "--out", tmp_path / "p.safetensors"),
+        "calibrate": ("calibrate", "--photos", tmp_path),
+    }
+    assert call(*arguments[door], "--model", "owner/tiny@abc") == 2
+    assert "owner/tiny@abc: not in the local cache" in capsys.readouterr().err
+
+
+def rain_named(path: Path, name: str) -> Path:
+    """The shipped rain, written under another name."""
+    rain = load_profile(EMBEDDED["street-mini"] / "profiles" / "rain.safetensors")
+    save_profile(dataclasses.replace(rain, name=name), path)
+    return path
+
+
+def test_two_profiles_of_one_name_are_refused(photo, tmp_path, capsys):
+    mine = rain_named(tmp_path / "mine.safetensors", "night")
+    assert call("translate", photo, "--to", "night", "--to", mine, "--out", tmp_path / "out") == 2
+    err = capsys.readouterr().err
+    assert f"{mine} is a second profile named 'night'" in err.replace("\n", " ")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ConfigError, match="second profile named 'night'"):
+        load_translator(["night", str(mine)])
+    assert list(load_translator(["night", "night"]).profiles) == ["night"]
+
+
+@pytest.mark.parametrize("name", ["../night", "a/b", "a\\b", ".night", "", "a\nb"])
+def test_a_domain_whose_name_is_no_part_of_a_file_name_is_refused(photo, tmp_path, capsys, name):
+    out = tmp_path / "p.safetensors"
+    assert call("domain", "build", name, "--references", tmp_path, "--prompt", "night", "--out", out) == 2
+    assert "cannot be part of a file's name" in capsys.readouterr().err
+    assert not out.exists()
+    profile = rain_named(tmp_path / "esc.safetensors", name)
+    assert call("translate", photo, "--to", profile, "--out", tmp_path / "out") == 2
+    assert "cannot be part of a file's name" in capsys.readouterr().err
 
 
 def test_wrong_sources_of_a_domain_are_named(tmp_path, capsys):
