@@ -84,12 +84,12 @@ def half_log_snr(abar: float) -> float:
 def dpm2m_move(
     latents: Latent, x0: Latent, x0_before: Latent | None, lambdas: tuple[float | None, float, float], abars: tuple[float, float]
 ) -> Latent:
-    """One move of DPM-Solver++ 2M (algorithm 2), either way; the first (nothing before) is of first order.
+    """One move of DPM-Solver++ 2M (algorithm 2), either way; of first order where nothing is before, or that at the same level.
 
     `lambdas`: before, here, there; `abars`: here, there.
     """
     before, here, there = lambdas
-    if x0_before is not None and before is not None and there != here:
+    if x0_before is not None and before is not None and before != here != there:
         ratio = (there - here) / (2 * (here - before))
         x0 = x0 + ratio * (x0 - x0_before)
     return _straight_move(latents, x0, *abars)
