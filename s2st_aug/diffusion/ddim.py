@@ -95,6 +95,13 @@ def dpm2m_move(
     return _straight_move(latents, x0, *abars)
 
 
+def curvature(x0: Latent, x0_before: Latent, abars: tuple[float, float, float]) -> Latent:
+    """What the second order adds to a DDIM move: DPM-Solver++ 2M less its own first order. `abars`: before, here, there."""
+    before, here, there = abars
+    lambdas = (half_log_snr(before), half_log_snr(here), half_log_snr(there))
+    return dpm2m_move(x0, x0, x0_before, lambdas, (here, there)) - dpm2m_move(x0, x0, None, lambdas, (here, there))
+
+
 def _straight_move(latents: Latent, x0: Latent, abar: float, abar_to: float) -> Latent:
     """DDIM with x0 held: z' = sigma'/sigma z + (alpha' - alpha sigma'/sigma) x0."""
     shrink = ((1 - abar_to) / max(1 - abar, 1e-12)) ** 0.5

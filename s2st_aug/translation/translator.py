@@ -114,7 +114,7 @@ class Translator:
         profiles = [self.profiles[d] for d in domains]
         context = self._embed([profiles[0].source_prompt] * len(clean))
         source = invert(denoise, self.model.schedule, clean, context, steps=s.steps, refinements=s.inversion_refinements, solver=s.solver)
-        offsets = source_offsets(denoise, self.model.schedule, source, context) if s.to_method == "direct" else None
+        offsets = source_offsets(denoise, self.model.schedule, source, context, solver=s.solver) if s.to_method == "direct" else None
         batch = Batch(profiles, photos.label_maps(clean, s), s, self.model.schedule.abar(self.model.schedule.timesteps(s.steps)[0]))
         prompt, empty = self._embed([p.prompt for p in profiles] * len(clean)), self._embed([""] * len(clean) * count)
         seed, st_used = self._translate_seed(
@@ -135,7 +135,7 @@ class Translator:
         from s2st_aug.diffusion.ddim import predicted_x0
 
         t = self.model.schedule.timesteps(self.settings.steps)[0]
-        return lambda z: predicted_x0(z, denoise(z, t, prompt), self.model.schedule.abar(t))
+        return lambda z, rows: predicted_x0(z, denoise(z, t, prompt[rows]), self.model.schedule.abar(t))
 
     def _decode(self, clean: Latent, done: Sampled, st_used: Tensor, shared: float) -> _Decoded:
         looked = st_used if self.settings.st_space == "x0" else torch.zeros_like(st_used)
