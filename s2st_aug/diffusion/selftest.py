@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 VERSION = 3
 LEVELS_TRIED = (0.7, 0.3, 0.1, 0.03, 0.01)  # abar
 ROUND_TRIP_STEPS = 20
-WORST_SHARE = 0.8
+WORST_SHARE = 0.8  # of what a guess leaves that knows nothing of images
 WORST_ROUND_TRIP_DB = 15.0  # latents, against their own range of 6
 SURELY_GOOD = 0.02  # at or below it nothing is looked for
 CLEARLY_BETTER = 0.95  # another reading must leave less than this share of the residual to be called the cause
@@ -94,10 +94,10 @@ def _store(path: Path, result: SelfTest) -> None:
 
 def _refuse(model: LatentModel, result: SelfTest) -> None:
     own = f"{model.prediction_type}/{_schedule_name(model.schedule)}"
-    if not SPREAD[0] <= result.spread <= SPREAD[1]:
-        cause = f"expected {SPREAD[0]:.2f} to {SPREAD[1]:g}; wrong scaling_factor in the vae config, or a damaged vae?"
-        raise ModelError(f"{model.name}: latents of a street spread by {result.spread:.2f}, {cause}")
     found = f"residual {result.residual:.2f}, expected below {WORST_SHARE}; round trip {result.round_trip_db:.1f} dB"
+    if not SPREAD[0] <= result.spread <= SPREAD[1]:
+        spread = f"latents of a street spread by {result.spread:.2f}, expected {SPREAD[0]:.2f} to {SPREAD[1]:g}"
+        raise ModelError(f"{model.name}: {spread}; wrong scaling_factor in the vae config, or damaged weights? ({found})")
     better = result.likely_residual < min(CLEARLY_BETTER * result.residual, WORST_SHARE)
     if result.likely != own and better and result.residual > SURELY_GOOD:
         likely = f"{result.likely} would, residual {result.likely_residual:.2f}"
