@@ -12,7 +12,7 @@ S2STError                        one clear line: what was expected, what came, w
 │   ├── UnreadableImage          missing, truncated, not an image, too large
 │   ├── LabelError               a record that cannot be parsed
 │   ├── SourceChanged            the file is not the one that was planned
-│   └── Diverged                 NaN or a loss that explodes, in float32 too
+│   └── Diverged                 NaN or latents that explode, in float32 too
 ├── CheckFailed        (exit 3)  a promise does not hold
 ├── MissingDependency  (exit 2)  an optional package or program is absent; names the remedy
 └── Stopped            (exit 4)  signal, drain or full disk; the same command resumes
@@ -83,7 +83,7 @@ class SourceChanged(SampleError):
 
 
 class Diverged(SampleError):
-    """NaN or an exploding loss, in float32 too."""
+    """NaN or exploding latents, in float32 too."""
 
 
 class CheckFailed(S2STError):

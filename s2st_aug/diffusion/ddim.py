@@ -84,15 +84,22 @@ def half_log_snr(abar: float) -> float:
 def dpm2m_move(
     latents: Latent, x0: Latent, x0_before: Latent | None, lambdas: tuple[float | None, float, float], abars: tuple[float, float]
 ) -> Latent:
-    """One move of DPM-Solver++ 2M (algorithm 2), either way; the first (nothing before) is of first order.
+    """One move of DPM-Solver++ 2M (algorithm 2), either way; of first order where nothing is before, or that at the same level.
 
     `lambdas`: before, here, there; `abars`: here, there.
     """
     before, here, there = lambdas
-    if x0_before is not None and before is not None and there != here:
+    if x0_before is not None and before is not None and before != here != there:
         ratio = (there - here) / (2 * (here - before))
         x0 = x0 + ratio * (x0 - x0_before)
     return _straight_move(latents, x0, *abars)
+
+
+def curvature(x0: Latent, x0_before: Latent, abars: tuple[float, float, float]) -> Latent:
+    """What the second order adds to a DDIM move: DPM-Solver++ 2M less its own first order. `abars`: before, here, there."""
+    before, here, there = abars
+    lambdas = (half_log_snr(before), half_log_snr(here), half_log_snr(there))
+    return dpm2m_move(x0, x0, x0_before, lambdas, (here, there)) - dpm2m_move(x0, x0, None, lambdas, (here, there))
 
 
 def _straight_move(latents: Latent, x0: Latent, abar: float, abar_to: float) -> Latent:

@@ -37,3 +37,4 @@ class LatentModel:
     prediction_type: str = "epsilon"
     checkpointing: Callable[[], None] | None = None  # turns gradient checkpointing of the network on
     compiling: Callable[[], None] | None = None  # has torch.compile compile the network at its next call
+    config_sha256: str = ""  # over the folder's config files

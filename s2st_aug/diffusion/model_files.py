@@ -121,6 +121,12 @@ def _is_of(name: str, stem: str, variant: str | None) -> bool:
     return re.fullmatch(rf"{stem}({middle}{shard}?|{shard}{middle})\.safetensors", name) is not None
 
 
+def hash_configs(folder: Path) -> str:
+    """SHA-256 over the names and bytes of the config files of all components and of the scheduler."""
+    files = sorted([*(folder / c / "config.json" for c in COMPONENTS), folder / "scheduler" / "scheduler_config.json"])
+    return sha256_bytes(b"".join(f"{p.parent.name} ".encode() + p.read_bytes() for p in files if p.is_file()))
+
+
 def hash_weights(folder: Path) -> str:
     """SHA-256 over the names and bytes of all weight files that are loaded, in the order of their names."""
     return combined_hash(hash_files(folder))

@@ -12,6 +12,7 @@ import numpy as np
 from s2st_aug.errors import ModelError, did_you_mean
 
 CLEAN = -1  # the level below the first step: the image's own latent
+LEAST = 2.0**-20  # abar of a last step that holds no signal: the clean latent is found by dividing by its root
 
 
 def _linear(start: float, end: float, steps: int) -> np.ndarray:
@@ -45,7 +46,7 @@ def _linspace(count: int, total: int, _offset: int) -> np.ndarray:
 
 
 def _trailing(count: int, total: int, _offset: int) -> np.ndarray:
-    return np.round(np.arange(total, 0, -total / count))[::-1] - 1
+    return np.round(np.arange(total, 0, -total / count)[:count])[::-1] - 1  # float rounding makes arange one longer for some counts
 
 
 SPACINGS: dict[str, Callable[[int, int, int], np.ndarray]] = {"leading": _leading, "linspace": _linspace, "trailing": _trailing}
@@ -62,6 +63,7 @@ class NoiseSchedule:
     final_alpha: float
     spacing: str = "leading"
     steps_offset: int = 0
+    name: str = "own betas"  # for messages
 
     def abar(self, t: int) -> float:
         """Cumulative alpha at step t; at CLEAN (or below) the final alpha."""
@@ -86,15 +88,15 @@ class NoiseSchedule:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> NoiseSchedule:
         """The schedule of a scheduler_config.json; a key that is absent takes DDIMScheduler's default. Raises ModelError."""
-        betas = _betas(config)
-        if config.get("rescale_betas_zero_snr"):
-            betas = _zero_terminal_snr(betas)
+        name, betas = _betas(config)
         bar = np.cumprod(1 - betas)
+        if config.get("rescale_betas_zero_snr"):
+            name, bar = f"{name}, rescale_betas_zero_snr", _zero_terminal_snr(bar)
         spacing = config.get("timestep_spacing", "leading")
         if spacing not in SPACINGS:
             raise ModelError(f"timestep_spacing {spacing!r} in the scheduler config is unknown{did_you_mean(spacing, SPACINGS)}")
         final = 1.0 if config.get("set_alpha_to_one", True) else float(bar[0])
-        return cls(bar, final, spacing, int(config.get("steps_offset", 0)))
+        return cls(bar, final, spacing, int(config.get("steps_offset", 0)), name)
 
     @classmethod
     def stable_diffusion(cls) -> NoiseSchedule:
@@ -103,18 +105,19 @@ class NoiseSchedule:
         return cls.from_config(config)
 
 
-def _betas(config: Mapping[str, Any]) -> np.ndarray:
+def _betas(config: Mapping[str, Any]) -> tuple[str, np.ndarray]:
+    """A name for messages, and the betas."""
     if config.get("trained_betas") is not None:
-        return np.asarray(config["trained_betas"], np.float64)
+        return "trained_betas", np.asarray(config["trained_betas"], np.float64)
     kind = config.get("beta_schedule", "linear")
     if kind not in BETAS:
         raise ModelError(f"beta_schedule {kind!r} in the scheduler config is unknown{did_you_mean(kind, BETAS)}")
-    return BETAS[kind](config.get("beta_start", 0.0001), config.get("beta_end", 0.02), config.get("num_train_timesteps", 1000))
+    start, end, steps = config.get("beta_start", 0.0001), config.get("beta_end", 0.02), config.get("num_train_timesteps", 1000)
+    return f"{kind} {start:g} to {end:g} in {steps} steps", BETAS[kind](start, end, steps)
 
 
-def _zero_terminal_snr(betas: np.ndarray) -> np.ndarray:
-    """Lin et al. (arXiv 2305.08891), algorithm 1: the last step holds no signal."""
-    root = np.sqrt(np.cumprod(1 - betas))
+def _zero_terminal_snr(bar: np.ndarray) -> np.ndarray:
+    """Lin et al. (arXiv 2305.08891), algorithm 1: the last step holds no signal (LEAST, not 0, so that v still gives a clean latent)."""
+    root = np.sqrt(bar)
     root = (root - root[-1]) * root[0] / (root[0] - root[-1])
-    bar = root**2
-    return 1 - np.concatenate([bar[:1], bar[1:] / bar[:-1]])
+    return np.maximum(root**2, LEAST)

@@ -1,12 +1,14 @@
 """The start-up self-test: refuses a model whose prediction type or schedule is misread, and names the likely cause.
 
-Two measurements on a drawn street: how much of a known noise the network finds, under what the config says and under every other
-reading; and what is lost in a DDIM round trip.
+Three measurements on a drawn street: the latents' spread; how much of a known noise the network finds, under what the config says
+and under every other reading; and what is lost in a DDIM round trip. Readings are compared at the same noise levels: each is shown
+at the step where its schedule has that level, so that no schedule looks better for being noisier.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import logging
 import math
@@ -14,23 +16,25 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from s2st_aug.diffusion import ddim
-from s2st_aug.diffusion.denoiser import Context, Latent, eps_from_v, unit_gaussian_denoiser, v_from_eps, with_context
+from s2st_aug.diffusion.denoiser import Context, Latent, eps_from_v, v_from_eps, with_context
 from s2st_aug.diffusion.model import LatentModel
-from s2st_aug.diffusion.schedule import BETAS, NoiseSchedule
+from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.errors import ModelError
 
 log = logging.getLogger(__name__)
-VERSION = 2
-STEPS_TRIED = (150, 450, 750)
+VERSION = 3
+LEVELS_TRIED = (0.7, 0.3, 0.1, 0.03, 0.01)  # abar
 ROUND_TRIP_STEPS = 20
-WORST_SHARE = 0.8  # of what is left by the best guess that knows nothing of images, eps = sqrt(1-abar) z
+WORST_SHARE = 0.8  # of what a guess leaves that knows nothing of images
 WORST_ROUND_TRIP_DB = 15.0  # latents, against their own range of 6
 SURELY_GOOD = 0.02  # at or below it nothing is looked for
-CLEARLY_BETTER = 0.6  # another reading must leave less than this share of the residual to be called the cause
+CLEARLY_BETTER = 0.95  # another reading must leave less than this share of the residual to be called the cause
+SPREAD = (1 / 3, 3.0)  # of the drawn street's latents; diffusion is trained on latents scaled to about 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +42,14 @@ class SelfTest:
     """What the self-test measured."""
 
     round_trip_db: float
-    residual: float  # share of the noise's energy not found, under the model's own config
+    residual: float  # noise not found, under the model's own config, over what a guess that knows nothing of images leaves
     likely: str  # the reading with the least residual, as "prediction/schedule"
     likely_residual: float
-    ignorant: float  # the residual of a guess that knows nothing of images
+    spread: float  # standard deviation of the drawn street's latents
 
 
 def check_model(model: LatentModel, *, cache: Path | None = None) -> SelfTest:
-    """Run the self-test, or take it from the cache by model hash; raises ModelError for a model that must not be used."""
+    """Run the self-test, or take it from the cache of models as configured; raises ModelError for a model that must not be used."""
     path = (cache or default_cache()) / f"{_cache_key(model)}.json"
     try:
         result = SelfTest(**json.loads(path.read_text()))
@@ -62,8 +66,20 @@ def default_cache() -> Path:
 
 
 def _cache_key(model: LatentModel) -> str:
-    bar = model.schedule.alphas_cumprod
-    return f"{model.sha256[:32]}-{model.prediction_type}-{model.schedule.spacing}-{bar[len(bar) // 2]:.6f}-v{VERSION}"
+    """Over all that the result depends on: weights, configs, the schedule in every part, and where and in what the networks run."""
+    s = model.schedule
+    parts = (
+        model.sha256,
+        model.config_sha256,
+        model.prediction_type,
+        s.spacing,
+        s.steps_offset,
+        s.final_alpha,
+        model.dtype,
+        model.device.type,
+    )
+    levels = hashlib.sha256(s.alphas_cumprod.tobytes()).hexdigest()
+    return f"{hashlib.sha256(repr((parts, levels)).encode()).hexdigest()[:32]}-v{VERSION}"
 
 
 def _store(path: Path, result: SelfTest) -> None:
@@ -78,26 +94,28 @@ def _store(path: Path, result: SelfTest) -> None:
 
 def _refuse(model: LatentModel, result: SelfTest) -> None:
     own = f"{model.prediction_type}/{_schedule_name(model.schedule)}"
-    worst = WORST_SHARE * result.ignorant
-    found = f"residual {result.residual:.2f}, expected below {worst:.2f}; round trip {result.round_trip_db:.1f} dB"
-    better = result.likely_residual < min(CLEARLY_BETTER * result.residual, worst)
+    found = f"residual {result.residual:.2f}, expected below {WORST_SHARE}; round trip {result.round_trip_db:.1f} dB"
+    if not SPREAD[0] <= result.spread <= SPREAD[1]:
+        spread = f"latents of a street spread by {result.spread:.2f}, expected {SPREAD[0]:.2f} to {SPREAD[1]:g}"
+        raise ModelError(f"{model.name}: {spread}; wrong scaling_factor in the vae config, or damaged weights? ({found})")
+    better = result.likely_residual < min(CLEARLY_BETTER * result.residual, WORST_SHARE)
     if result.likely != own and better and result.residual > SURELY_GOOD:
-        raise ModelError(f"{model.name}: the scheduler config says {own}, but the network answers as {result.likely} would ({found})")
-    if not (result.residual < worst and result.round_trip_db > WORST_ROUND_TRIP_DB):
+        likely = f"{result.likely} would, residual {result.likely_residual:.2f}"
+        raise ModelError(f"{model.name}: the scheduler config says {own}, but the network answers as {likely} ({found})")
+    if not (result.residual < WORST_SHARE and result.round_trip_db > WORST_ROUND_TRIP_DB):
         raise ModelError(f"{model.name}: the network does not find the noise in a latent ({found}); untrained or damaged weights?")
 
 
 @torch.no_grad()
 def measure_model(model: LatentModel) -> SelfTest:
-    """Residuals under every reading, and the round trip under the model's own."""
+    """Spread, residuals under every reading, and the round trip under the model's own."""
     latents = model.encode(street_picture(_small_size(model)).to(model.device)).float()
     context = model.embed([""])
     own = (model.prediction_type, _schedule_name(model.schedule))
-    residuals = {reading: _residual(model, latents, context, *reading) for reading in _readings(*own)}
+    schedules = CANDIDATES | {own[1]: model.schedule}
+    residuals = {(p, name): r for name, s in schedules.items() for p, r in _residuals(model, latents, context, s).items()}
     best = min(residuals, key=residuals.__getitem__)
-    ignorant = dataclasses.replace(model, denoiser=unit_gaussian_denoiser(model.schedule), prediction_type="epsilon")
-    guess = _residual(ignorant, latents, context, "epsilon", own[1])
-    return SelfTest(round_trip_db(model, latents, context), residuals[own], "/".join(best), residuals[best], guess)
+    return SelfTest(round_trip_db(model, latents, context), residuals[own], "/".join(best), residuals[best], latents.std().item())
 
 
 def round_trip_db(model: LatentModel, latents: Latent, context: Context, *, steps: int = ROUND_TRIP_STEPS) -> float:
@@ -108,39 +126,44 @@ def round_trip_db(model: LatentModel, latents: Latent, context: Context, *, step
     return 10 * math.log10(36 / max(error, 1e-12)) if math.isfinite(error) else -math.inf
 
 
-def _readings(prediction: str, schedule: str) -> list[tuple[str, str]]:
-    """The model's own reading, and every other that differs in one thing."""
-    others = [(other, schedule) for other in ("epsilon", "v_prediction", "sample") if other != prediction]
-    return [(prediction, schedule), *others, *((prediction, name) for name in CANDIDATES if name != schedule)]
-
-
-def _candidate(kind: str) -> NoiseSchedule:
-    start, end = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012)}.get(kind, (0.0, 0.0))
-    return NoiseSchedule.from_config({"beta_schedule": kind, "beta_start": start, "beta_end": end})
-
-
-CANDIDATES = {kind: _candidate(kind) for kind in BETAS}
+_STABLE_DIFFUSION = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+CANDIDATES = {
+    "scaled_linear": NoiseSchedule.from_config(_STABLE_DIFFUSION),
+    "linear": NoiseSchedule.from_config({"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}),
+    "squaredcos_cap_v2": NoiseSchedule.from_config({"beta_schedule": "squaredcos_cap_v2"}),
+    "scaled_linear, rescale_betas_zero_snr": NoiseSchedule.from_config(_STABLE_DIFFUSION | {"rescale_betas_zero_snr": True}),
+}
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
 def _schedule_name(schedule: NoiseSchedule) -> str:
-    """The common schedule that this is, or `own`."""
+    """The common schedule that this is, or its own name."""
     for name, candidate in CANDIDATES.items():
-        if len(candidate.alphas_cumprod) == schedule.total and abs(candidate.alphas_cumprod - schedule.alphas_cumprod).max() < 1e-4:
+        if candidate.total == schedule.total and abs(candidate.alphas_cumprod - schedule.alphas_cumprod).max() < 1e-4:
             return name
-    return "own"
+    return schedule.name
 
 
-def _residual(model: LatentModel, latents: Latent, context: Context, prediction: str, schedule_name: str) -> float:
-    """Mean share of known noise that is not found, if the network's raw output and the levels are read in that way."""
-    schedule = CANDIDATES.get(schedule_name, model.schedule)
+def _residuals(model: LatentModel, latents: Latent, context: Context, schedule: NoiseSchedule) -> dict[str, float]:
+    """Known noise that is not found, by what the network's raw output is read as, if its steps had this schedule's levels.
+
+    In units of what the guess eps = sqrt(1-abar) z leaves, which knows nothing of images; mean of the levels.
+    """
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0)).to(latents)
-    shares = []
-    for t in STEPS_TRIED:
-        noisy = ddim.add_noise(latents, noise, schedule.abar(t))
-        eps = _as_eps(_raw_output(model, noisy, t, context), noisy, schedule.abar(t), prediction)
-        shares.append(((eps - noise).square().mean() / noise.square().mean()).item())
-    mean = sum(shares) / len(shares)
-    return mean if math.isfinite(mean) else 1e9
+    shares: dict[str, list[float]] = {prediction: [] for prediction in PREDICTIONS}
+    for abar in LEVELS_TRIED:
+        noisy = ddim.add_noise(latents, noise, abar)
+        raw = _raw_output(model, noisy, _step_at(schedule, abar, model.schedule.total), context)
+        left = ((1 - abar) ** 0.5 * noisy - noise).square().mean()
+        for prediction, found in shares.items():
+            found.append(((_as_eps(raw, noisy, abar, prediction) - noise).square().mean() / left).item())
+    means = {prediction: sum(found) / len(found) for prediction, found in shares.items()}
+    return {prediction: mean if math.isfinite(mean) else 1e9 for prediction, mean in means.items()}
+
+
+def _step_at(schedule: NoiseSchedule, abar: float, total: int) -> int:
+    """The step of `schedule` whose level is nearest; at most the last that the model knows."""
+    return min(int(np.abs(np.sqrt(schedule.alphas_cumprod) - abar**0.5).argmin()), total - 1)
 
 
 def _raw_output(model: LatentModel, noisy: Latent, t: int, context: Context) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent, from_v_prediction
 from s2st_aug.diffusion.model import LatentModel
-from s2st_aug.diffusion.model_files import EMBEDDED, find_model, hash_weights, read_config, weight_files
+from s2st_aug.diffusion.model_files import EMBEDDED, find_model, hash_configs, hash_weights, read_config, weight_files
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.selftest import check_model
 from s2st_aug.diffusion.spread import free_room, spread
@@ -40,7 +40,7 @@ def load_model(
     With `gpus` above 1 the UNet is spread over so many, for one that does not fit; the rest is on `device`.
     Networks run in `dtype` on `device`, channels last; latents, pixels and embeddings at the border are float32. Raises ModelError,
     one line, for what is missing, not safetensors, not Stable Diffusion's format, or fails the self-test, which a model that is not
-    embedded passes once (about fifty evaluations, remembered by its hash).
+    embedded passes once (about sixty evaluations, remembered by its hash).
     """
     folder = find_model(name_or_path, revision)
     prediction, schedule = read_schedule(folder)
@@ -53,6 +53,7 @@ def load_model(
         model,
         name=name if name in EMBEDDED or not revision else f"{name}@{revision}",
         sha256=sha256,
+        config_sha256=hash_configs(folder),
         denoiser=denoise if prediction == "epsilon" else from_v_prediction(denoise, schedule),
         prediction_type=prediction,
         profiles=folder / "profiles" if (folder / "profiles").is_dir() else None,
@@ -99,6 +100,8 @@ def read_schedule(folder: Path) -> tuple[str, NoiseSchedule]:
     prediction = config.get("prediction_type", "epsilon")
     if prediction not in PREDICTIONS:
         raise ModelError(f"{folder}: prediction_type {prediction!r} is not supported{did_you_mean(prediction, PREDICTIONS)}")
+    if prediction == "epsilon" and config.get("rescale_betas_zero_snr"):
+        raise ModelError(f"{folder}: rescale_betas_zero_snr needs v_prediction: at a step without signal epsilon says nothing of the image")
     return prediction, NoiseSchedule.from_config(config)
 
 

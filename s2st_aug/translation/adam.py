@@ -65,3 +65,27 @@ def descend(start: Latent, losses: Callable[[Latent], Tensor], descent: Descent)
         z = torch.where(moving[:, None, None, None], moved, z)
         used += moving
     return z, used
+
+
+def descend_looking(start: Latent, losses: Callable[[Latent, Tensor], Tensor], descent: Descent) -> tuple[Latent, Int[Tensor, " b"]]:
+    """The same where `losses` (of latents and the rows that they are) ask the network; also the looks that each sample used.
+
+    Rows that are done are not looked at again: asking which costs one synchronisation an iteration, where there is a tolerance.
+    The look that finds the loss met is counted; it moves nothing.
+    """
+    z, state = start.detach().clone(), adam_start(start)
+    used = torch.zeros(len(start), dtype=torch.int64, device=start.device)
+    alive = torch.arange(len(start), device=start.device)
+    for _ in range(descent.iterations):
+        with torch.enable_grad():
+            free = z[alive].requires_grad_()
+            found = losses(free, alive)
+            (gradient,) = torch.autograd.grad(found.sum(), free)
+        used[alive] += 1
+        if descent.tolerance:
+            moving = found.detach() > descent.tolerance
+            alive, gradient, state = alive[moving], gradient[moving], state.rows(moving)
+            if not len(alive):
+                break
+        z[alive], state = adam_step(z[alive], gradient, state, descent.rate)
+    return z, used

@@ -6,6 +6,7 @@ Every loss is one number per sample; callers sum over the batch, never average a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -63,12 +64,18 @@ class Aim:
 def normalised_gradients(z: Latent) -> Float[Tensor, "b c2 h w"]:
     """S(z): Sobel gradients per channel over the local contrast, so that darkening alone is no loss of structure."""
     channels = z.shape[1]
-    kernel = z.new_tensor([[[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], [[-1, -2, -1], [0, 0, 0], [1, 2, 1]]]) / 8
     padded = F.pad(z, (1, 1, 1, 1), mode="replicate")
-    gradients = F.conv2d(padded, kernel.repeat(channels, 1, 1)[:, None], groups=channels)
+    gradients = F.conv2d(padded, _sobel(channels, z.dtype, z.device), groups=channels)
     energy = gradients.square().unflatten(1, (channels, 2)).sum(2)
     local = F.avg_pool2d(energy, CONTRAST_WINDOW, 1, CONTRAST_WINDOW // 2, count_include_pad=False)
     return gradients / (local + CONTRAST_FLOOR**2).sqrt().repeat_interleave(2, 1)
+
+
+@cache
+def _sobel(channels: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "c2 1 3 3"]:
+    """Sobel's kernels along x and y for each channel; made once, as new Python data waits for a CUDA device at every call."""
+    x, y = [[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], [[-1.0, -2, -1], [0, 0, 0], [1, 2, 1]]
+    return (torch.tensor([x, y], dtype=dtype, device=device) / 8).repeat(channels, 1, 1)[:, None]
 
 
 def structure_loss(

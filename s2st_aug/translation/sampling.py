@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from s2st_aug.arrays import Context, Latent
-from s2st_aug.diffusion.ddim import add_noise, dpm2m_move, half_log_snr, predicted_x0
+from s2st_aug.diffusion.ddim import add_noise, curvature, predicted_x0
 from s2st_aug.diffusion.denoiser import Denoiser
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.translation.adam import Descent
@@ -60,7 +60,7 @@ def sample(
             iterations = iterations + used
         z = add_noise(x0, eps, there)
         if settings.solver == "dpm2m" and before is not None:
-            z = z + _curvature(x0, before, [schedule.abar(level) for level in levels[k - 1 : k + 2]])
+            z = z + curvature(x0, before, (schedule.abar(levels[k - 1]), here, there))
         if offsets is not None:
             z = z + offsets[k]
         before = x0
@@ -78,10 +78,3 @@ def guided_noise(denoise: Denoiser, z: Latent, t: int, prompt: Context, empty: C
 def guidance_at(step: int, settings: MethodSettings) -> float:
     """The guidance scale of a step: outside of its interval the prompt alone, one evaluation instead of two."""
     return settings.guidance if settings.guidance_from <= step / settings.steps < settings.guidance_until else 1.0
-
-
-def _curvature(x0: Latent, before: Latent, abars: list[float]) -> Latent:
-    """What the second order adds to a DDIM move: DPM-Solver++ 2M less its own first order."""
-    past, here, there = abars
-    lambdas = (half_log_snr(past), half_log_snr(here), half_log_snr(there))
-    return dpm2m_move(x0, x0, before, lambdas, (here, there)) - dpm2m_move(x0, x0, None, lambdas, (here, there))

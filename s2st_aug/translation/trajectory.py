@@ -7,7 +7,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from s2st_aug.arrays import Context, Latent
-from s2st_aug.diffusion.ddim import ddim_move, predicted_x0
+from s2st_aug.diffusion.ddim import Solver, add_noise, curvature, predicted_x0
 from s2st_aug.diffusion.denoiser import Denoiser
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.translation.adam import Descent, adam_start, adam_step, descend
@@ -63,15 +63,23 @@ def optimise_empty(
 
 
 @torch.no_grad()
-def source_offsets(denoise: Denoiser, schedule: NoiseSchedule, source: Inversion, context: Context) -> list[Latent]:
-    """Direct inversion (arXiv 2310.01506, algorithm 1): by how much each sampling step misses the source's own path.
+def source_offsets(
+    denoise: Denoiser, schedule: NoiseSchedule, source: Inversion, context: Context, *, solver: Solver = "ddim"
+) -> list[Latent]:
+    """Direct inversion (arXiv 2310.01506, algorithm 1): by how much each sampling step, in this solver, misses the source's own path.
 
     One evaluation a step and image, for all domains; first the offset of the noisiest step.
     """
     levels = schedule.levels(len(source.path) - 1)
-    offsets = []
+    offsets: list[Latent] = []
+    before: Latent | None = None
     for k in range(len(levels) - 1, 0, -1):
         z, here, there = source.path[k], schedule.abar(levels[k]), schedule.abar(levels[k - 1])
         eps = denoise(z, levels[k], context)
-        offsets.append(source.path[k - 1] - ddim_move(z, eps, here, there))
+        x0 = predicted_x0(z, eps, here)
+        reached = add_noise(x0, eps, there)
+        if solver == "dpm2m" and before is not None:
+            reached = reached + curvature(x0, before, (schedule.abar(levels[k + 1]), here, there))
+        offsets.append(source.path[k - 1] - reached)
+        before = x0
     return offsets

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from s2st_aug.arrays import AnyImage, Context, Image, Latent
@@ -31,6 +32,7 @@ from s2st_aug.translation.weights import LabelMaps, label_maps
 from s2st_aug.translation.working_size import working_size
 
 log = logging.getLogger(__name__)
+EXPLODED = 4.0  # times the source's and the target's largest latent; guidance 20 without optimisation reaches 1.3
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -72,8 +74,8 @@ class Translator:
     ) -> list[dict[str, Translated | Diverged]]:
         """Every photo in every domain. With `objects` the translation is label-aware (if the settings say so).
 
-        `keys` (one a photo) draw the seed's fresh noise where `seed_noise` asks for some. A variant that is not finite in
-        float32 either comes back as a Diverged error in its place, and does not touch the others.
+        `keys` (one a photo) draw the seed's fresh noise where `seed_noise` asks for some. A variant that is not finite, or exploded, in
+        float32 too comes back as a Diverged error in its place, and does not touch the others.
         """
         for unknown in set(domains) - set(self.profiles):
             raise ProfileError(f"no profile for domain {unknown!r}{did_you_mean(unknown, self.profiles)}")
@@ -98,12 +100,12 @@ class Translator:
     def _one_size(self, photos: _Photos, domains: Sequence[str], keys: Sequence[int]) -> list[dict[str, Translated | Diverged]]:
         """Photos of one working size: one batch of encoding and inversion, one of all their (photo, domain) rows after it."""
         decoded = self._diffuse(photos, domains, keys, self._denoiser(DTYPES[self.settings.dtype]))
-        broken = [r for r in range(len(decoded.variants)) if not decoded.finite[r]]
+        broken = [r for r, why in enumerate(decoded.broken) if why]
         if broken and self.settings.dtype != "float32":
-            log.warning(
-                "%d of %d variants were not finite in %s; again in float32", len(broken), len(decoded.variants), self.settings.dtype
-            )
-            decoded = decoded.mended(self._diffuse(photos, domains, keys, self._denoiser(torch.float32)), broken)
+            log.warning("%d of %d variants were broken in %s; again in float32", len(broken), len(decoded.variants), self.settings.dtype)
+            again = sorted({r // len(domains) for r in broken})
+            second = self._diffuse(photos.some(again), domains, [keys[i] for i in again], self._denoiser(torch.float32))
+            decoded = decoded.mended(second, [i * len(domains) + d for i in again for d in range(len(domains))])
         holds = [photos.hold(i, self.settings) for i in range(len(photos.images))]
         rows = [
             self._finish(photos, decoded, r, r // len(domains), domains[r % len(domains)], holds[r // len(domains)])
@@ -118,7 +120,7 @@ class Translator:
         profiles = [self.profiles[d] for d in domains]
         context = self._embed([profiles[0].source_prompt] * len(clean))
         source = invert(denoise, self.model.schedule, clean, context, steps=s.steps, refinements=s.inversion_refinements, solver=s.solver)
-        offsets = source_offsets(denoise, self.model.schedule, source, context) if s.to_method == "direct" else None
+        offsets = source_offsets(denoise, self.model.schedule, source, context, solver=s.solver) if s.to_method == "direct" else None
         batch = Batch(profiles, photos.label_maps(clean, s), s, self.model.schedule.abar(self.model.schedule.timesteps(s.steps)[0]))
         prompt, empty = self._embed([p.prompt for p in profiles] * len(clean)), self._embed([""] * len(clean) * count)
         seed, st_used = self._translate_seed(
@@ -127,7 +129,7 @@ class Translator:
         offsets = [o.repeat_interleave(count, 0) for o in offsets] if offsets else None
         done = sample(denoise, self.model.schedule, seed, prompt, empty, clean_aim(batch, clean), s, offsets)
         shared = source.evaluations + (s.steps if offsets else 0)
-        return self._decode(clean, done, st_used, shared / count)
+        return self._decode(clean, done, st_used, shared / count, _plausible(clean, profiles))
 
     def _translate_seed(self, seed: Latent, batch: Batch, source: Inversion, prompt: Context, denoise: Denoiser) -> tuple[Latent, Tensor]:
         s = self.settings
@@ -139,25 +141,27 @@ class Translator:
         from s2st_aug.diffusion.ddim import predicted_x0
 
         t = self.model.schedule.timesteps(self.settings.steps)[0]
-        return lambda z: predicted_x0(z, denoise(z, t, prompt), self.model.schedule.abar(t))
+        return lambda z, rows: predicted_x0(z, denoise(z, t, prompt[rows]), self.model.schedule.abar(t))
 
-    def _decode(self, clean: Latent, done: Sampled, st_used: Tensor, shared: float) -> _Decoded:
+    def _decode(self, clean: Latent, done: Sampled, st_used: Tensor, shared: float, plausible: Tensor) -> _Decoded:
         looked = st_used if self.settings.st_space == "x0" else torch.zeros_like(st_used)
         pixels = self.model.decode(torch.cat([clean, done.latent])).float()
         images = ((pixels + 1) * 127.5).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
         finite = torch.isfinite(pixels[len(clean) :]).flatten(1).all(1) & torch.isfinite(done.latent).flatten(1).all(1)
-        costs = torch.stack([st_used, done.iterations, done.forward + looked, done.backward + looked], 1)
-        return _Decoded(images[: len(clean)], images[len(clean) :], finite.cpu().numpy(), costs.cpu().numpy(), shared)
+        reached = torch.stack([finite, done.latent.abs().amax((1, 2, 3)), plausible], 1).tolist()
+        own = torch.stack([st_used, done.iterations, done.forward + looked, done.backward + looked], 1)
+        costs = own.cpu().numpy() + np.array([0, 0, shared, 0])
+        return _Decoded(images[: len(clean)], images[len(clean) :], [_why_broken(*row) for row in reached], costs)
 
     def _finish(self, photos: _Photos, decoded: _Decoded, row: int, i: int, domain: str, hold: np.ndarray | None) -> Translated | Diverged:
-        if not decoded.finite[row]:
-            return Diverged(f"domain {domain}: the translation is not finite, in float32 too")
+        if decoded.broken[row]:
+            return Diverged(f"domain {domain}: the translation {decoded.broken[row]}, in float32 too")
         s, photo, objects = self.settings, photos.images[i], photos.objects[i] if self.settings.label_aware else ()
         seen, variant = decoded.seen[i], decoded.variants[row]
         done = restore_detail(photo, seen, variant, amount=s.detail, floor=s.detail_floor, hold=hold, held=s.label_detail)
         done = Finished(hold_signals(photo, done.image, objects), done.raw) if objects else done
         st, to, forward, backward = decoded.costs[row].tolist()
-        return Translated(done.image, done.raw, st, to, forward + decoded.shared, float(backward))
+        return Translated(done.image, done.raw, int(st), int(to), forward, backward)
 
     def _embed(self, prompts: list[str]) -> Context:
         """Prompts' embeddings, each computed once."""
@@ -187,9 +191,14 @@ class _Photos:
     objects: list[Sequence[SceneObject]]
     size: tuple[int, int]
 
+    def some(self, members: Sequence[int]) -> _Photos:
+        return _Photos([self.images[i] for i in members], [self.objects[i] for i in members], self.size)
+
     def pixels(self, device: torch.device) -> Tensor:
-        small = np.stack([resize(image, self.size) for image in self.images])
-        return torch.from_numpy(small).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        small = torch.from_numpy(np.stack([resize(image, self.size) for image in self.images]))
+        if device.type == "cuda":  # from pinned memory the copy runs beside the computation
+            small = small.pin_memory()
+        return small.to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 127.5 - 1
 
     def label_maps(self, clean: Latent, settings: MethodSettings) -> list[LabelMaps]:
         weights = {"structure": settings.label_weight, "appearance": settings.label_appearance}
@@ -208,16 +217,30 @@ class _Decoded:
 
     seen: np.ndarray
     variants: np.ndarray
-    finite: np.ndarray
-    costs: np.ndarray  # "rows 4": ST and TO iterations, forward and backward evaluations
-    shared: float
+    broken: list[str]  # what is wrong with a row's latents; "" for nothing
+    costs: np.ndarray  # "rows 4": ST and TO iterations, forward (with their part of the inversion) and backward evaluations
 
     def mended(self, other: _Decoded, rows: list[int]) -> _Decoded:
-        """These rows from another attempt, whose evaluations are added."""
-        variants, finite, costs = self.variants.copy(), self.finite.copy(), self.costs.copy()
-        variants[rows], finite[rows] = other.variants[rows], other.finite[rows]
-        costs[rows, 2:] += other.costs[rows, 2:]
-        return replace(self, variants=variants, finite=finite, costs=costs)
+        """The broken among these rows from another attempt of them all, whose evaluations are added to each."""
+        variants, broken, costs = self.variants.copy(), [*self.broken], self.costs.copy()
+        for k, row in enumerate(rows):
+            costs[row, 2:] += other.costs[k, 2:]
+            if broken[row]:
+                variants[row], broken[row], costs[row, :2] = other.variants[k], other.broken[k], other.costs[k, :2]
+        return replace(self, variants=variants, broken=broken, costs=costs)
+
+
+def _plausible(clean: Latent, profiles: Sequence[DomainProfile]) -> Float[Tensor, " rows"]:
+    """The largest |latent| that a row may reach: EXPLODED times what its source or its target's profile does."""
+    own = clean.abs().amax((1, 2, 3)).repeat_interleave(len(profiles))
+    targets = clean.new_tensor([float(np.abs(p.latents).max()) for p in profiles]).repeat(len(clean))
+    return EXPLODED * torch.maximum(own, targets)
+
+
+def _why_broken(finite: float, reached: float, plausible: float) -> str:
+    if not finite:
+        return "is not finite"
+    return f"exploded (a latent of {reached:.3g}, expected below {plausible:.3g})" if reached > plausible else ""
 
 
 def _fresh(seed: Latent, keys: Sequence[int], share: float) -> Latent:

@@ -126,7 +126,9 @@ def test_schedule_reads_the_scheduler_config():
         ours, theirs = NoiseSchedule.from_config(config), DDIMScheduler(**config)
         np.testing.assert_allclose(ours.alphas_cumprod, theirs.alphas_cumprod.numpy(), rtol=2e-5, atol=1e-7)
         assert ours.final_alpha == 1.0
-    assert NoiseSchedule.from_config(SCHEDULER_CONFIG | {"rescale_betas_zero_snr": True}).alphas_cumprod[-1] == pytest.approx(0, abs=1e-12)
+    zero_snr = SCHEDULER_CONFIG | {"rescale_betas_zero_snr": True}
+    theirs = DDIMScheduler(**zero_snr).alphas_cumprod.numpy()
+    np.testing.assert_allclose(NoiseSchedule.from_config(zero_snr).alphas_cumprod, theirs, rtol=1e-3, atol=1e-6)
     assert math.sqrt(SCHEDULE.alphas_cumprod[-1]) == pytest.approx(0.068, abs=1e-3)
 
 
@@ -136,6 +138,37 @@ def test_schedule_reads_the_scheduler_config():
 def test_unknown_schedule_is_one_clear_line(key, value, hint):
     with pytest.raises(ModelError, match=hint):
         NoiseSchedule.from_config(SCHEDULER_CONFIG | {key: value})
+
+
+def test_a_last_step_without_signal_still_gives_the_clean_latent_of_a_v_network():
+    schedule = NoiseSchedule.from_config(SCHEDULER_CONFIG | {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"})
+    x0, t = gaussian().float(), schedule.timesteps(10)[0]
+    network = from_v_prediction(lambda z, _t, _c: -x0, schedule)  # at abar 0, v is -x0 whatever the noise
+    noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(1))
+    assert t == 999
+    torch.testing.assert_close(ddim.predicted_x0(noise, network(noise, t, NO_CONTEXT), schedule.abar(t)), x0, atol=5e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("spacing", "steps", "offset"), [("leading", 10, 0), ("linspace", 16, 0), ("leading", 1000, 1)])
+def test_second_order_passes_two_levels_of_one_noise(spacing, steps, offset):
+    """The clean level and step 0 share abar_0 where set_alpha_to_one is false; an offset ends a thousand steps in the last one twice."""
+    schedule = dataclasses.replace(SCHEDULE, spacing=spacing, steps_offset=offset)
+    z = gaussian()
+    back = ddim.sample(exact(), ddim.invert(exact(), z, schedule, steps, solver="dpm2m")[-1], schedule, steps, solver="dpm2m")
+    assert (back - z).square().mean().sqrt() < 0.1
+
+
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
+def test_every_count_of_steps_gives_so_many(spacing):
+    from diffusers import DDIMScheduler
+
+    schedule, theirs = dataclasses.replace(SCHEDULE, spacing=spacing), DDIMScheduler(**EPSILON_CONFIG | {"timestep_spacing": spacing})
+    for n in range(1, 1001):
+        ours = schedule.timesteps(n)
+        assert (len(ours), len(schedule.levels(n)), min(ours) >= 0) == (n, n + 1, True)
+        theirs.set_timesteps(n)
+        if len(theirs.timesteps) == n and max(theirs.timesteps) < 1000:  # its arange is one longer for some, its offset leaves the schedule
+            assert ours == theirs.timesteps.tolist()
 
 
 @pytest.mark.parametrize("steps", [0, 1001])

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +14,9 @@ import torch
 from s2st_aug.diffusion import selftest
 from s2st_aug.diffusion.denoiser import from_v_prediction, v_from_eps
 from s2st_aug.diffusion.fakes import tiny_latent_model
+from s2st_aug.diffusion.model_files import EMBEDDED
 from s2st_aug.diffusion.schedule import NoiseSchedule
+from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import ModelError
 
 LINEAR = NoiseSchedule.from_config({"beta_schedule": "linear"})
@@ -84,7 +90,68 @@ def test_the_result_is_measured_once_per_model(tmp_path, monkeypatch):
     assert selftest.check_model(model, cache=tmp_path) == first
 
 
+@pytest.mark.parametrize(
+    "change", [{"config_sha256": "other"}, {"dtype": torch.float16}, {"device": torch.device("meta")}, "steps_offset", "final_alpha"]
+)
+def test_a_result_is_not_remembered_for_another_config(change):
+    model = knowing_model()
+    changes = {"schedule": dataclasses.replace(model.schedule, **{change: 0})} if isinstance(change, str) else change
+    assert selftest._cache_key(dataclasses.replace(model, **changes)) != selftest._cache_key(model)
+
+
+def test_a_model_without_signal_in_its_last_step_is_accepted(tmp_path):
+    zero_snr = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "rescale_betas_zero_snr": True}
+    schedule = NoiseSchedule.from_config(zero_snr | {"timestep_spacing": "trailing"})
+    result = selftest.check_model(as_v(dataclasses.replace(knowing_model(schedule), schedule=schedule))[0], cache=tmp_path)
+    assert result.likely == "v_prediction/scaled_linear, rescale_betas_zero_snr"
+
+
+def test_epsilon_without_signal_in_its_last_step_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="rescale_betas_zero_snr needs v_prediction"):
+        load_model(edited(tmp_path, "scheduler", {"prediction_type": "epsilon", "rescale_betas_zero_snr": True}))
+
+
 def test_a_folder_that_cannot_be_written_is_no_failure(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
     assert selftest.check_model(knowing_model(), cache=blocked).residual < 0.1
+
+
+SHIPPED = EMBEDDED["street-mini"]
+MISREAD = {
+    "all beta keys missing": ("scheduler", {"beta_schedule": None, "beta_start": None, "beta_end": None}, "v_prediction/linear,"),
+    "linear": ("scheduler", {"beta_schedule": "linear"}, "v_prediction/linear 0.00085 to 0.012 in 1000 steps,"),
+    "beta_end": ("scheduler", {"beta_end": 0.02}, "v_prediction/scaled_linear 0.00085 to 0.02 in 1000 steps,"),
+    "squaredcos": ("scheduler", {"beta_schedule": "squaredcos_cap_v2"}, "v_prediction/squaredcos_cap_v2,"),
+    "zero SNR": ("scheduler", {"rescale_betas_zero_snr": True}, "v_prediction/scaled_linear, rescale_betas_zero_snr,"),
+    "500 steps": ("scheduler", {"num_train_timesteps": 500}, "v_prediction/scaled_linear 0.00085 to 0.012 in 500 steps,"),
+    "2000 steps": ("scheduler", {"num_train_timesteps": 2000}, "v_prediction/scaled_linear 0.00085 to 0.012 in 2000 steps,"),
+    "prediction": ("scheduler", {"prediction_type": "epsilon"}, "epsilon/scaled_linear,"),
+    "both": ("scheduler", {"prediction_type": "epsilon", "beta_schedule": None, "beta_start": None, "beta_end": None}, "epsilon/linear,"),
+    "small scaling": ("vae", {"scaling_factor": 0.18215}, "spread by 0.26, expected 0.33 to 3; wrong scaling_factor"),
+    "large scaling": ("vae", {"scaling_factor": 5.0}, "spread by 7.13, expected 0.33 to 3; wrong scaling_factor"),
+}
+
+
+def edited(folder: Path, component: str, changes: dict[str, object]) -> Path:
+    """A copy of the shipped model with keys of one config changed, or (None) left out."""
+    copy = shutil.copytree(SHIPPED, folder / "model", ignore=shutil.ignore_patterns("profiles"))
+    path = copy / component / ("scheduler_config.json" if component == "scheduler" else "config.json")
+    config = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+    return copy
+
+
+@pytest.mark.parametrize("name", MISREAD)
+def test_a_wrong_config_of_a_true_model_is_refused_with_its_cause(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    component, changes, says = MISREAD[name]
+    answers = "v_prediction/scaled_linear would" if component == "scheduler" else ""
+    with pytest.raises(ModelError, match=f"{re.escape(says)}.*{answers}"):
+        load_model(edited(tmp_path, component, changes))
+
+
+@pytest.mark.parametrize("changes", [{}, {"timestep_spacing": "trailing"}, {"steps_offset": 0, "set_alpha_to_one": True}])
+def test_a_true_model_is_accepted(changes, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    load_model(edited(tmp_path, "scheduler", changes))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from s2st_aug.translation.losses import (
     Aim,
@@ -131,3 +134,21 @@ def test_the_outer_tail_of_the_target_is_not_asked_for():
     assert plain[-1] == pytest.approx(0.995) and plain[0] == pytest.approx(0.005)
     assert held[-1] == pytest.approx(0.9) and held[0] == pytest.approx(0.1)
     assert torch.allclose(held[20:80], plain[20:80])
+
+
+def test_gradients_make_no_tensor_from_python_data_in_a_loop():
+    """On CUDA each would be a copy that waits for the device."""
+
+    class Seen(TorchDispatchMode):
+        names: ClassVar[list[str]] = []
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.names.append(func.name())
+            return func(*args, **(kwargs or {}))
+
+    z = torch.zeros(1, 4, 6, 8)
+    normalised_gradients(z)
+    with Seen() as seen:
+        normalised_gradients(z)
+    assert "aten::convolution" in seen.names
+    assert not {"aten::lift_fresh", "aten::_to_copy", "aten::repeat"} & set(seen.names)

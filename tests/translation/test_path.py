@@ -109,7 +109,7 @@ def test_a_sample_whose_loss_is_met_stays():
 def test_looking_at_the_clean_latent_passes_through_the_network():
     network = CountedDenoiser(unit_gaussian_denoiser(SCHEDULE))
     seed = latents()
-    moved, _ = translate_seed(seed, an_aim(seed, 0.3), Descent(3, 0.02), look=lambda z: network(z, 981, CONTEXT))
+    moved, _ = translate_seed(seed, an_aim(seed, 0.3), Descent(3, 0.02), look=lambda z, rows: network(z, 981, CONTEXT[rows]))
     assert network.evaluations == 6
     assert not torch.equal(moved, seed)
 
@@ -144,12 +144,24 @@ def test_null_text_lowers_the_loss_and_stops_each_sample_on_its_own():
     assert used.tolist() == [1, 1]
 
 
-def test_direct_inversion_makes_the_round_trip_exact():
+def test_a_seed_whose_look_meets_the_tolerance_is_not_looked_at_again():
+    network = CountedDenoiser(unit_gaussian_denoiser(SCHEDULE))
+    start = latents() + torch.tensor([0.0, 0.5], dtype=torch.float64)[:, None, None, None]
+    aim = an_aim(latents())
+    moved, used = translate_seed(start, aim, Descent(5, 0.02, 0.01), look=lambda z, rows: z + 0 * network(z, 981, CONTEXT[rows]))
+    assert used.tolist() == [1, 5]
+    assert network.evaluations == 6
+    assert torch.equal(moved[0], start[0])
+    assert torch.equal(moved[1], translate_seed(start, aim, Descent(5, 0.02))[0][1])
+
+
+@pytest.mark.parametrize("solver", ["ddim", "dpm2m"])
+def test_direct_inversion_makes_the_round_trip_exact(solver):
     z = latents()
     network = unit_gaussian_denoiser(SCHEDULE)
-    source = invert(network, SCHEDULE, z, CONTEXT, steps=6)
-    settings = MethodSettings(steps=6, guidance=1, to_method="direct")
-    offsets = source_offsets(network, SCHEDULE, source, CONTEXT)
+    source = invert(network, SCHEDULE, z, CONTEXT, steps=6, solver=solver)
+    settings = MethodSettings(steps=6, guidance=1, to_method="direct", solver=solver)
+    offsets = source_offsets(network, SCHEDULE, source, CONTEXT, solver=solver)
     plain = sample(network, SCHEDULE, source.seed, CONTEXT, CONTEXT, an_aim(z), settings).latent
     exact = sample(network, SCHEDULE, source.seed, CONTEXT, CONTEXT, an_aim(z), settings, offsets).latent
     assert (plain - z).abs().max() > 0.01

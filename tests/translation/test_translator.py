@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from s2st_aug.diffusion.denoiser import CountedDenoiser
 from s2st_aug.diffusion.fakes import tiny_latent_model
 from s2st_aug.errors import Diverged, ProfileError
 from s2st_aug.images import resize
@@ -104,6 +105,42 @@ def test_labels_matter_only_where_they_are_on():
     plain = on.translate([image], ["night"])[0]["night"].image
     assert (on.translate([image], ["night"], labels)[0]["night"].image != plain).any()
     assert (off.translate([image], ["night"], labels)[0]["night"].image == plain).all()
+
+
+def counted(model=MODEL):
+    network = CountedDenoiser(model.denoiser)
+    return network, dataclasses.replace(model, denoiser=network)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 2.5, 50.0])
+def test_what_seed_translation_on_x0_books_is_what_the_network_saw(tolerance):
+    settings = FAST.model_copy(update={"st_space": "x0", "st_iterations": 5, "st_tolerance": tolerance})
+    network, model = counted()
+    done = Translator(model, PROFILES, settings).translate([photo(160, 96), photo(160, 96, 1)], ["night", "fog"])
+    rows = [row for photo_rows in done for row in photo_rows.values()]
+    assert sum(row.forward_evals for row in rows) == network.evaluations
+    assert {row.st_iterations for row in rows} == {0.0: {5}, 2.5: {5, 1}, 50.0: {1}}[tolerance]
+
+
+def test_what_a_second_attempt_books_is_what_the_network_saw():
+    network, model = counted(nan_model(in_half_only=True))
+    settings = FAST.model_copy(update={"dtype": "bfloat16"})
+    done = Translator(model, PROFILES, settings).translate([photo(160, 96), photo(160, 96, 1)], ["night", "fog"])
+    booked = [sum(row.forward_evals for row in rows.values()) for rows in done]
+    assert sum(booked) == network.evaluations
+    assert booked[0] == 2 * booked[1]
+
+
+def test_latents_that_explode_are_a_diverged_sample_that_says_so():
+    loud = dataclasses.replace(MODEL, denoiser=lambda z, t, c: 40 * MODEL.denoiser(z, t, c))
+    done = Translator(loud, PROFILES, FAST).translate([photo(160, 96)], ["night"])[0]["night"]
+    assert isinstance(done, Diverged)
+    assert "exploded (a latent of" in str(done)
+
+
+def test_much_guidance_is_no_explosion():
+    settings = FAST.model_copy(update={"guidance": 20.0, "to_method": "none"})
+    assert not isinstance(Translator(MODEL, PROFILES, settings).translate([photo(160, 96)], ["night"])[0]["night"], Diverged)
 
 
 def nan_model(*, in_half_only: bool):
