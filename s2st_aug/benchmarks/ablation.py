@@ -117,7 +117,7 @@ class Cell:
     name: str
     model: str
     preset: str
-    settings: str  # hash over every setting and the model's weights
+    settings: str  # hash over every setting, the model's weights and the profiles
     rows: list[Measures]
 
 
@@ -141,7 +141,8 @@ def ablate(
         for name, changed in _present(question, trained):
             loaded = _loaded(changed.pop("model", model))
             settings = method_settings(changed.pop("preset", preset), changed)
-            identity = hash_of({"method": settings.model_dump(mode="json"), "model": loaded.sha256})
+            profiles = {str(d): find_profile(d, loaded).sha256 for d in domains}
+            identity = hash_of({"method": settings.model_dump(mode="json"), "model": loaded.sha256, "profiles": profiles})
             again = stored.get((question, name, identity, count * len(domains)))
             yield again or Cell(question, name, loaded.name, preset, identity, _rows(loaded, settings, streets, domains))
 

@@ -152,7 +152,8 @@ def check_model(name: str) -> Iterator[Finding]:
         folder = find_model(name)
         sha256, size = hash_weights(folder), sum(p.stat().st_size for c in COMPONENTS for p in weight_files(folder, c)[0])
     except S2STError as error:
-        yield Finding("model", "missing", str(error), f"hf download {name}" if "/" in name else "git checkout s2st_aug/weights")
+        remedy = f"hf download {name.replace('@', ' --revision ', 1)}" if "/" in name else "git checkout s2st_aug/weights"
+        yield Finding("model", "missing", str(error), remedy)
         return
     yield Finding("model", "ok", f"{name}, {size / 2**20:.0f} MiB of weights, hash {sha256[:12]}")
     yield memory_finding(size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -68,6 +69,7 @@ def test_weights_that_are_not_shipped_are_measured_where_they_lie_and_said_to_be
     monkeypatch.setattr("s2st_aug.benchmarks.ablation.rendered", lambda *_: {})
     monkeypatch.setattr("s2st_aug.benchmarks.ablation._rows", lambda *_: [(0.1, 1.0, 0.5, 3)] * 2)
     monkeypatch.setattr("s2st_aug.benchmarks.ablation._loaded", lambda name: replace(tiny, name=name))
+    monkeypatch.setattr("s2st_aug.benchmarks.ablation.find_profile", lambda *_: SimpleNamespace(sha256="0"))
     (tmp_path / "half").mkdir()
     with caplog.at_level(logging.WARNING):
         cells = list(ablate(["backbones"], count=1, trained=tmp_path))
