@@ -34,6 +34,7 @@ README = {
     "method": {
         "render_distance_vs_best_baseline": "distance to the true render, over the best baseline's",
         "signal_state_kept": "traffic lights that keep their state",
+        "kept_at_equal_strength": "boxes that labels keep true, at equal strength",
         "speedup_over_null_text": "speed over null-text optimisation",
     },
     "scenes": {
