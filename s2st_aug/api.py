@@ -14,7 +14,6 @@ from s2st_aug.images import Photo, read_photo
 from s2st_aug.profiles import find_profiles
 from s2st_aug.randomness import sample_key
 from s2st_aug.storage.view import Run, open_run
-from s2st_aug.translation.aims import eta_of
 from s2st_aug.translation.settings import MethodSettings, method_settings
 from s2st_aug.translation.translator import Translated, Translator
 
@@ -42,10 +41,7 @@ def load_translator(
     """A translator for these domains (shipped names or profile files) of different names; raises ModelError, ProfileError, ConfigError."""
     settings = method_settings(preset, overrides)
     loaded = load_model(model, device=device)
-    profiles = find_profiles(dict.fromkeys(domains), loaded)
-    for profile in profiles.values():
-        eta_of(profile, settings, profile.eta)
-    return Translator(loaded, profiles, settings)
+    return Translator(loaded, find_profiles(dict.fromkeys(domains), loaded), settings)
 
 
 def translate(photo: Image | str | Path, to: str, *, model: str = "street-mini", preset: str = "standard", rng_key: int = 0) -> Image:

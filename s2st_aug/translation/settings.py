@@ -62,11 +62,6 @@ class MethodSettings(BaseModel):
     compile: bool = Field(False, description="torch.compile the network; for CUDA")
     checkpointing: bool = Field(False, description="gradient checkpointing, for null-text on large models")
 
-    @pydantic.model_serializer(mode="wrap")
-    def _as_before(self, dump: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `source` where it is day, as it always was: hashes of plans and variants made before it stay."""
-        return {k: v for k, v in dump(self).items() if (k, v) != ("source", "day")}
-
 
 _UNTUNED: dict[str, Any] = {"st_structure": 0.3, "to_structure": 0.3, "detail": 0.6}  # what the other presets' figures stand on
 _FROZEN: dict[str, Any] = {"label_weight": 3.0, "label_appearance": 3.0, "label_detail": 0.6}

@@ -20,7 +20,7 @@ from s2st_aug.images import resize
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.translation.adam import Descent
-from s2st_aug.translation.aims import Batch, clean_aim, seed_aim
+from s2st_aug.translation.aims import Batch, clean_aim, eta_of, seed_aim
 from s2st_aug.translation.detail import Finished, restore_detail
 from s2st_aug.translation.inversion import Inversion, invert
 from s2st_aug.translation.sampling import Sampled, sample
@@ -52,12 +52,16 @@ class Translated:
 
 
 class Translator:
-    """A model, domain profiles and settings, ready to translate; raises ProfileError for another model's profile."""
+    """A model, domain profiles and settings, ready to translate.
+
+    Raises ProfileError for another model's profile, and for one without eta against the settings' source.
+    """
 
     def __init__(self, model: LatentModel, profiles: Mapping[str, DomainProfile], settings: MethodSettings):
         for name, profile in profiles.items():
             if profile.model_sha256 != model.sha256:
                 raise ProfileError(f"profile {name!r} was built for another model than {model.name}; build it anew: s2st-aug domain build")
+            eta_of(profile, settings, profile.eta)
         self.model, self.profiles, self.settings = model, dict(profiles), settings
         self._embedded: dict[str, Context] = {}
         if settings.checkpointing and model.checkpointing:
