@@ -10,14 +10,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from s2st_aug import load_translator
-from s2st_aug.adapters import load_card, read_objects, read_scenes
+from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.procedural.drawing import draw_street
+from s2st_aug.procedural.render import render_drawn
+from s2st_aug.procedural.sampling import sample_street
+from s2st_aug.procedural.surfaces import surfaces
+from s2st_aug.procedural.write import write_scenes
 from s2st_aug.randomness import sample_key
 from s2st_aug.records.domains import CONDITIONS
-from s2st_aug.scenes.drawing import draw_street
-from s2st_aug.scenes.render import render_drawn
-from s2st_aug.scenes.sampling import sample_street
-from s2st_aug.scenes.surfaces import surfaces
-from s2st_aug.scenes.write import write_scenes
 
 OUT = Path(__file__).parent / "images"
 DOMAINS = ("night", "rain")
@@ -27,7 +27,9 @@ COLUMNS = ("source", "before the detail step", "variant", "true render of the sc
 
 def method_strip(folder: Path) -> Image.Image:
     """A row per domain: the source, the variant before and after the detail step, and what the scene looks like there (shipped weights)."""
-    write_scenes(folder, count=3, format="bdd100k", conditions=("day", *DOMAINS), size=(640, 360), rng_key=41, val_share=0)
+    write_scenes(
+        folder, count=3, format="bdd100k", conditions=("day", *DOMAINS), size=(640, 360), rng_key=41, val_share=0
+    )
     card, root = load_card("bdd100k"), folder / "day"
     scene = list(read_scenes(card, root, "train"))[1]
     photo = np.asarray(Image.open(root / scene.image).convert("RGB"))
@@ -54,7 +56,10 @@ def scenes(folder: Path, count: int = 8) -> Image.Image:
 
 def _street(index: int) -> np.ndarray:
     drawn = draw_street(sample_street(0, index, (640, 360)))
-    shown = [Image.fromarray(render_drawn(drawn, surfaces(drawn), c)).resize(CELL, Image.Resampling.LANCZOS) for c in CONDITIONS]
+    shown = [
+        Image.fromarray(render_drawn(drawn, surfaces(drawn), c)).resize(CELL, Image.Resampling.LANCZOS)
+        for c in CONDITIONS
+    ]
     return np.concatenate([np.asarray(picture) for picture in shown], axis=1)
 
 

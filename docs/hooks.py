@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
@@ -17,6 +18,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is not part of the installed package
 
 MARKER = re.compile(r"<!-- (commands|config|validation|measured|ablation)(?: ([\w .-]+?))? -->")
 MEASURED = Path(__file__).parent / "measured"
@@ -52,8 +55,14 @@ README = {
         "fpr": "good variants called bad",
     },
     "formats": {"lossless_bdd100k": "BDD100K records carried without loss"},
-    "cluster": {"chaos_set_difference": "rows that differ after random kills", "scaling_8": "efficiency at eight actors"},
-    "feed": {"gain_miou_dusk": "mIoU gained on real dusk photos", "gain_over_best_control": "of it over the best control arm"},
+    "cluster": {
+        "chaos_set_difference": "rows that differ after random kills",
+        "scaling_8": "efficiency at eight actors",
+    },
+    "feed": {
+        "gain_miou_dusk": "mIoU gained on real dusk photos",
+        "gain_over_best_control": "of it over the best control arm",
+    },
 }
 
 
@@ -87,13 +96,16 @@ def measured(name: str | None) -> str:
     path = MEASURED / f"{name}.json"
     if not path.is_file():
         return f"Not measured yet: `python pipelines/benchmark.py --suite {name} --json docs/measured/{name}.json`."
-    rows = ((f"`{f['name']}`", value(f), f"{f['goal']}", WORDS[f["holds"]], f"{f['n']}", f["why"]) for f in json.loads(path.read_text()))
+    rows = (
+        (f"`{f['name']}`", value(f), f"{f['goal']}", WORDS[f["holds"]], f"{f['n']}", f["why"])
+        for f in json.loads(path.read_text())
+    )
     return f"{about(name)}\n\n" + table(("figure", "value", "goal", "", "n", "why"), rows)
 
 
 def ablation(question: str | None) -> str:
     """One question's table, from the cells that pipelines/ablate.py keeps."""
-    from s2st_aug.benchmarks.ablation import as_table, by_question, from_json
+    from benchmarks.ablation import as_table, by_question, from_json
 
     path = MEASURED / "ablations.json"
     cells = by_question(from_json(path.read_text())).get(question or "", []) if path.is_file() else []
@@ -125,7 +137,7 @@ def readme_table() -> str:
 
 def alternatives() -> str:
     """S2ST as it ships beside each peer at its best knob, from the rows that pipelines/compare.py keeps."""
-    from s2st_aug.benchmarks.comparison import OURS, Row, summarise
+    from benchmarks.comparison import OURS, Row, summarise
     from s2st_aug.translation.settings import PRESETS
 
     path = MEASURED / "comparison.json"
@@ -134,7 +146,17 @@ def alternatives() -> str:
     found = summarise([Row(**row) for row in json.loads(path.read_text())["rows"]])
     ours = next(s for s in found if (s.method, s.knob) == (OURS, PRESETS["standard"].to_structure))
     peers = sorted((s for s in found if s.best and s.method != OURS), key=lambda s: s.distance)
-    head = ("", "distance to the true render", "structure", "strength", "labels kept", "images passed", "evaluations", "time", "variants")
+    head = (
+        "",
+        "distance to the true render",
+        "structure",
+        "strength",
+        "labels kept",
+        "images passed",
+        "evaluations",
+        "time",
+        "variants",
+    )
     rows = (
         (NAMES.get(s.method, s.method), *(f"{v:.2f}" for v in (s.distance, s.structure, s.strength, s.kept, s.passed)),
          f"{s.evaluations:.0f}", f"{s.seconds / ours.seconds:.2f}", s.n)

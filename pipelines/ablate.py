@@ -11,8 +11,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from s2st_aug.benchmarks.ablation import QUESTIONS, TRAINED, Cell, ablate, by_question, draw, from_json, to_json
-from s2st_aug.benchmarks.beyond import QUESTION, beyond
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is not part of the installed package
+
+from benchmarks.ablation import QUESTIONS, TRAINED, Cell, ablate, by_question, draw, from_json, to_json
+from benchmarks.beyond import QUESTION, beyond
 from s2st_aug.errors import S2STError
 
 
@@ -20,7 +22,9 @@ def measured(question: str, asked: argparse.Namespace, known: list[Cell]) -> Ite
     """One question's cells, those that are known without measuring again."""
     if question == QUESTION:
         return beyond(asked.preset, asked.model, known)
-    return ablate([question], count=asked.count, preset=asked.preset, model=asked.model, known=known, trained=asked.trained)
+    return ablate(
+        [question], count=asked.count, preset=asked.preset, model=asked.model, known=known, trained=asked.trained
+    )
 
 
 def main() -> int:

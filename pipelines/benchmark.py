@@ -10,7 +10,9 @@ import logging
 import sys
 from pathlib import Path
 
-from s2st_aug.benchmarks import SUITES, note_machine, run_suite, write_figures
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is not part of the installed package
+
+from benchmarks import SUITES, note_machine, run_suite, write_figures
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -18,7 +18,9 @@ def main() -> int:
     parser.add_argument("config", type=Path, help="configs/domains_street_mini.yaml")
     parser.add_argument("--model", help="another model than the config's")
     parser.add_argument("--out", type=Path, help="another folder than the config's")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this domain alone (may be repeated)")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="this domain alone (may be repeated)"
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
@@ -26,7 +28,9 @@ def main() -> int:
         recipe = read_recipe(arguments.config).model_copy(update=given)
         for profile in build_all(recipe, load_model(recipe.model), only=arguments.only):
             found = profile.discriminant
-            strength = f"strength fitted on {found.fitted_on}, elsewhere right in {found.accuracy}" if found else "no strength"
+            strength = (
+                f"strength fitted on {found.fitted_on}, elsewhere right in {found.accuracy}" if found else "no strength"
+            )
             print(f"{profile.name}: {len(profile.references)} references, {strength}, sha256 {profile.sha256[:12]}")
     except S2STError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -15,10 +15,21 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is not part of the installed package
+
 import torch
 
-from s2st_aug.benchmarks.comparison import NULL_TEXT, Row, as_markdown, compare, compare_null_text, draw_pareto, identity, summarise
-from s2st_aug.benchmarks.method import translator
+from benchmarks.comparison import (
+    NULL_TEXT,
+    Row,
+    as_markdown,
+    compare,
+    compare_null_text,
+    draw_pareto,
+    identity,
+    summarise,
+)
+from benchmarks.method import translator
 from s2st_aug.errors import S2STError
 from s2st_aug.translation.translator import Translator
 
@@ -58,7 +69,9 @@ def measured(own: Translator, rows: list[Row], asked: argparse.Namespace) -> Ite
     """The rows of every street that is asked for and not there yet."""
     done = {(row.method == NULL_TEXT, row.street) for row in rows}
     yield from compare(own, [s for s in range(asked.count) if (False, s) not in done])
-    yield from compare_null_text(own, [s for s in range(asked.null_text) if (True, s) not in done], steps=asked.null_text_steps)
+    yield from compare_null_text(
+        own, [s for s in range(asked.null_text) if (True, s) not in done], steps=asked.null_text_steps
+    )
 
 
 def write(rows: list[Row], asked: argparse.Namespace) -> None:

@@ -7,17 +7,20 @@ With --keep, the gathered blobs stay in FILE and are taken from there the next t
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is not part of the installed package
 
 import numpy as np
 import torch
 
-from s2st_aug.benchmarks.faults import CHOSEN_KEY, SIZE
+from benchmarks.faults import CHOSEN_KEY, SIZE
+from benchmarks.planted_faults import Pair
 from s2st_aug.images import read_image
 from s2st_aug.training.lights import Blobs, fit_lights, gathered, street_pairs, write_lights
 from s2st_aug.validation.calibration import retouched
-from s2st_aug.validation.faults import Pair
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"

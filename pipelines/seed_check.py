@@ -8,10 +8,12 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is not part of the installed package
+
 import torch
 
-from s2st_aug.benchmarks.method import translator
-from s2st_aug.benchmarks.seed_check import as_markdown, draw, lightness, seed_means
+from benchmarks.method import translator
+from benchmarks.seed_check import as_markdown, draw, lightness, seed_means
 from s2st_aug.errors import S2STError
 
 

@@ -19,7 +19,9 @@ def main() -> None:
     """Render, train, write; or measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=240.0, help="processor time of this sitting")
-    parser.add_argument("--epochs", type=int, default=12, help="of the whole training, which the learning rate falls over")
+    parser.add_argument(
+        "--epochs", type=int, default=12, help="of the whole training, which the learning rate falls over"
+    )
     parser.add_argument("--streets", type=int, default=320)
     parser.add_argument("--work", type=Path, default=Path("checkpoints/street-mini-detector"))
     parser.add_argument("--measure", type=int, metavar="N", help="on N held-out streets by day, night and rain")

@@ -29,7 +29,9 @@ def main() -> None:
     if len(trained) != 1:
         parser.error(f"expected one annotations/instances_*.json in {arguments.dataset}")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    print(f"{write_night_val(arguments.bdd100k, trained[0], arguments.out / 'night_val.json')} real night images to test on")
+    print(
+        f"{write_night_val(arguments.bdd100k, trained[0], arguments.out / 'night_val.json')} real night images to test on"
+    )
     measures = train(trained[0], arguments)
     (arguments.out / "measures.json").write_text(json.dumps(measures))
 
@@ -50,13 +52,19 @@ def train(annotations: Path, arguments: argparse.Namespace) -> dict[str, float]:
     class Trainer(DefaultTrainer):
         @classmethod
         def build_train_loader(cls, cfg: Any) -> Any:
-            return build_detection_train_loader(cfg, mapper=DatasetMapper(cfg, is_train=True, augmentations=[square, T.RandomFlip()]))
+            return build_detection_train_loader(
+                cfg, mapper=DatasetMapper(cfg, is_train=True, augmentations=[square, T.RandomFlip()])
+            )
 
     trainer = Trainer(config)
     trainer.resume_or_load(resume=True)
     trainer.train()
-    loader = build_detection_test_loader(config, "gain_val", mapper=DatasetMapper(config, is_train=False, augmentations=[square]))
-    found = inference_on_dataset(trainer.model, loader, COCOEvaluator("gain_val", output_dir=str(arguments.out)))["bbox"]
+    loader = build_detection_test_loader(
+        config, "gain_val", mapper=DatasetMapper(config, is_train=False, augmentations=[square])
+    )
+    found = inference_on_dataset(trainer.model, loader, COCOEvaluator("gain_val", output_dir=str(arguments.out)))[
+        "bbox"
+    ]
     return {name.lower().replace("ap-", "ap_"): float(value) for name, value in found.items() if value == value}
 
 
@@ -68,7 +76,10 @@ def configure(classes: int, arguments: argparse.Namespace) -> Any:
     config.MODEL.WEIGHTS = "detectron2://ImageNetPretrained/MSRA/R-50.pkl"
     config.MODEL.ROI_HEADS.NUM_CLASSES = classes
     config.DATASETS.TRAIN, config.DATASETS.TEST = ("gain_train",), ()
-    config.SOLVER.MAX_ITER, config.SOLVER.STEPS = arguments.iterations, (arguments.iterations * 3 // 4, arguments.iterations * 9 // 10)
+    config.SOLVER.MAX_ITER, config.SOLVER.STEPS = (
+        arguments.iterations,
+        (arguments.iterations * 3 // 4, arguments.iterations * 9 // 10),
+    )
     config.SEED, config.OUTPUT_DIR = arguments.rng_key, str(arguments.out)
     return config
 

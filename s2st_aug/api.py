@@ -44,10 +44,14 @@ def load_translator(
     return Translator(loaded, find_profiles(dict.fromkeys(domains), loaded), settings)
 
 
-def translate(photo: Image | str | Path, to: str, *, model: str = "street-mini", preset: str = "standard", rng_key: int = 0) -> Image:
+def translate(
+    photo: Image | str | Path, to: str, *, model: str = "street-mini", preset: str = "standard", rng_key: int = 0
+) -> Image:
     """One photo (RGB uint8, or a path) in one domain, at its own size; for many use `load_translator` once."""
     rgb = read_photo(photo).rgb if isinstance(photo, str | Path) else photo
-    done = load_translator([to], model=model, preset=preset).translate([rgb], [to], keys=[sample_key(rng_key, to)])[0][to]
+    done = load_translator([to], model=model, preset=preset).translate([rgb], [to], keys=[sample_key(rng_key, to)])[0][
+        to
+    ]
     if isinstance(done, Diverged):
         raise done
     return done.image

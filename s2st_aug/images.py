@@ -27,10 +27,21 @@ MAX_PIXELS = 80_000_000  # four times a 20-megapixel photo; above it a file coun
 ORIENTATION = 0x0112  # EXIF tag
 BITS_PER_SAMPLE, PLANAR_CONFIGURATION = 258, 284  # TIFF tags
 SIGNATURE, GREY_ALPHA = b"\x89PNG\r\n\x1a\n", 4  # of PNG, and its colour type
-SYNTHETIC = {"Software": "s2st_aug", "Synthetic": "true", "Comment": "synthetic image: translated by a generative model"}
+SYNTHETIC = {
+    "Software": "s2st_aug",
+    "Synthetic": "true",
+    "Comment": "synthetic image: translated by a generative model",
+}
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")
 
-_OPEN_ERRORS = (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning, struct.error)
+_OPEN_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    PIL.Image.DecompressionBombError,
+    PIL.Image.DecompressionBombWarning,
+    struct.error,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +67,9 @@ class Photo:
     form: Form
 
 
-def read_photo(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, orientation: Literal["apply", "ignore"] = "apply") -> Photo:
+def read_photo(
+    source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, orientation: Literal["apply", "ignore"] = "apply"
+) -> Photo:
     """A photo from a path or its bytes; `ignore` leaves the pixels as stored, for labels drawn on the stored pixels.
 
     Raises UnreadableImage, one line, for what is missing, truncated, no image, or larger than `max_pixels`.
@@ -247,7 +260,9 @@ def _grey_alpha_png(pixels: np.ndarray, compression: int) -> bytes:
 
 def _with_text(png: bytes, text: Mapping[str, str]) -> bytes:
     """tEXt chunks right behind the 33 bytes of signature and IHDR."""
-    chunks = b"".join(_chunk(b"tEXt", key.encode("latin-1") + b"\0" + value.encode("latin-1")) for key, value in text.items())
+    chunks = b"".join(
+        _chunk(b"tEXt", key.encode("latin-1") + b"\0" + value.encode("latin-1")) for key, value in text.items()
+    )
     return png[:33] + chunks + png[33:]
 
 

@@ -37,7 +37,9 @@ def test_plain_png_comes_back_bit_for_bit_marked_and_without_time(photo):
     assert b"tIME" not in data
 
 
-@pytest.mark.parametrize(("mode", "grey", "alpha"), [("RGB", False, False), ("L", True, False), ("LA", True, True), ("RGBA", False, True)])
+@pytest.mark.parametrize(
+    ("mode", "grey", "alpha"), [("RGB", False, False), ("L", True, False), ("LA", True, True), ("RGBA", False, True)]
+)
 def test_eight_bit_forms_come_back(photo, mode, grey, alpha):
     read = images.read_photo(_png(mode, photo))
     assert (read.form.bits, read.form.grey, read.form.alpha is not None) == (8, grey, alpha)
@@ -74,7 +76,9 @@ def _deep_png(pixels: np.ndarray, colour_type: int, clear: bytes = b"") -> bytes
 
 def _deep_pnm(pixels: np.ndarray, white: int) -> bytes:
     kind = "P5" if pixels.ndim == 2 else "P6"
-    return f"{kind}\n# a comment\n{pixels.shape[1]} {pixels.shape[0]}\n{white}\n".encode() + pixels.astype(">u2").tobytes()
+    return (
+        f"{kind}\n# a comment\n{pixels.shape[1]} {pixels.shape[0]}\n{white}\n".encode() + pixels.astype(">u2").tobytes()
+    )
 
 
 def _forms() -> dict[str, tuple[bytes, int, int]]:

@@ -13,11 +13,14 @@ from typer.core import TyperCommand, TyperGroup
 # command -> "module:function, one-line help"; `a b` is command b of group a
 COMMANDS: dict[str, tuple[str, str]] = {
     "translate": ("s2st_aug.cli.translate:translate", "Image files in, night and rain variants of the same size out."),
-    "augment": ("s2st_aug.cli.augment:augment", "The main job: a labelled dataset in, a run folder of checked variants out."),
+    "augment": (
+        "s2st_aug.cli.augment:augment",
+        "The main job: a labelled dataset in, a run folder of checked variants out.",
+    ),
     "preview": ("s2st_aug.cli.preview:preview", "A contact sheet before a long run."),
     "status": ("s2st_aug.cli.status:status", "Progress, rate, time left and failures of a run folder."),
     "verify": ("s2st_aug.cli.verify:verify", "Check every promise of a run folder against its files."),
-    "regate": ("s2st_aug.cli.regate:regate", "New thresholds over the stored measures; nothing is translated anew."),
+    "regate": ("s2st_aug.cli.rescore:regate", "New thresholds over the stored measures; nothing is translated anew."),
     "domain build": ("s2st_aug.cli.domain:build", "A domain profile from unpaired photos."),
     "calibrate": ("s2st_aug.cli.calibrate:calibrate", "Thresholds from your own photos."),
     "merge": ("s2st_aug.cli.merge:merge", "Two runs of one plan into one."),
@@ -105,9 +108,15 @@ def _set_verbose(value: bool) -> None:
 
 
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", callback=_set_verbose, expose_value=False, help="Log progress, and show tracebacks.")
+    bool,
+    typer.Option(
+        "--verbose", "-v", callback=_set_verbose, expose_value=False, help="Log progress, and show tracebacks."
+    ),
 ]
-Version = Annotated[bool, typer.Option("--version", callback=_print_version, expose_value=False, is_eager=True, help="Show the version.")]
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, expose_value=False, is_eager=True, help="Show the version."),
+]
 
 
 def _root(verbose: Verbose = False, version: Version = False) -> None:

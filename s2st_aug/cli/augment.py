@@ -15,7 +15,7 @@ from s2st_aug.cli.terminal import err, out
 
 if TYPE_CHECKING:
     from s2st_aug.config import AugmentConfig
-    from s2st_aug.distributed.augment import Options, RunSummary
+    from s2st_aug.engine.augment import Options, RunSummary
     from s2st_aug.storage.progress import Snapshot
 
 
@@ -23,10 +23,16 @@ def augment(
     config: Annotated[Path, typer.Argument(help="YAML file, as in configs/.")],
     run: Annotated[str | None, typer.Option(help="Run folder, or s3://... [default: runs/<config stem>]")] = None,
     address: Annotated[str | None, typer.Option(help="A running Ray; default: one on this machine.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value over the config, for example run.rng_key=1.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and estimate only; --dry-run=full parses every label.")] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value over the config, for example run.rng_key=1.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Plan and estimate only; --dry-run=full parses every label.")
+    ] = False,
     dry_run_full: Annotated[bool, typer.Option("--dry-run-full", hidden=True)] = False,
-    check_sources: Annotated[bool, typer.Option("--check-sources", help="Hash every source image against the plan.")] = False,
+    check_sources: Annotated[
+        bool, typer.Option("--check-sources", help="Hash every source image against the plan.")
+    ] = False,
     extend: Annotated[bool, typer.Option("--extend", help="Add the dataset's new scenes to the same plan.")] = False,
     kit: Annotated[str, typer.Option(hidden=True, help="What computes: s2st, or the engine's public fake.")] = "s2st",
 ) -> int:
@@ -36,14 +42,14 @@ def augment(
     loaded, place = load_config(config, set_ or []), run or f"runs/{config.stem}"
     if dry_run or dry_run_full:
         return show_dry_run(loaded, kit, place, full=dry_run_full)
-    from s2st_aug.distributed.augment import Options
+    from s2st_aug.engine.augment import Options
 
     return run_and_report(loaded, place, Options(address=address, extend=extend, check_sources=check_sources, kit=kit))
 
 
 def run_and_report(config: AugmentConfig, place: str, options: Options) -> int:
     """Runs with a bar where there is a terminal; prints the table; the contract's exit code."""
-    from s2st_aug.distributed.augment import augment as start
+    from s2st_aug.engine.augment import augment as start
 
     with progress_bar(config.cluster.gpus_per_actor) as watch:
         summary = start(config, place, replace(options, watch=watch))
@@ -53,7 +59,7 @@ def run_and_report(config: AugmentConfig, place: str, options: Options) -> int:
 
 def show_dry_run(config: AugmentConfig, kit: str, place: str, *, full: bool) -> int:
     """Counts, cost, disk and label errors; exit code 1 where labels are bad."""
-    from s2st_aug.distributed.dry_run import dry_run
+    from s2st_aug.engine.dry_run import dry_run
 
     estimate = dry_run(config, full=full, kit=kit, run=place)
     table = Table("dry run", "", title_justify="left")
@@ -73,7 +79,13 @@ def progress_bar(gpus: float) -> Iterator[Callable[[Snapshot], None]]:
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("translating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("translating"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     bar = Progress(*columns, console=err)
     with bar:
         task = bar.add_task("", total=None, note="starting Ray")
@@ -95,7 +107,9 @@ def print_summary(summary: RunSummary) -> None:
     for name, count in sorted({**s.reasons, **s.failures}.items(), key=lambda item: -item[1])[:8]:
         out.print(f"  {count} x {name}", markup=False)
     if summary.stopped:
-        err.print(f"{summary.stopped}; {s.total - s.done} of {s.total} are left, the same command resumes", markup=False)
+        err.print(
+            f"{summary.stopped}; {s.total - s.done} of {s.total} are left, the same command resumes", markup=False
+        )
         return
     if summary.sheet:
         out.print(f"contact sheet: {summary.sheet}", markup=False)

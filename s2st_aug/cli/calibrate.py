@@ -19,8 +19,12 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 def calibrate(
     photos: Annotated[Path, typer.Option(help="A folder of your own source photos, searched with its subfolders.")],
-    model: Annotated[str, typer.Option(help="The model whose round trip stands for what a translation may do to detail.")] = "street-mini",
-    file: Annotated[Path | None, typer.Option("--out", help="Write the thresholds as the `validation:` part of a config (YAML).")] = None,
+    model: Annotated[
+        str, typer.Option(help="The model whose round trip stands for what a translation may do to detail.")
+    ] = "street-mini",
+    file: Annotated[
+        Path | None, typer.Option("--out", help="Write the thresholds as the `validation:` part of a config (YAML).")
+    ] = None,
     limit: Annotated[int, typer.Option(min=8, help="At most so many photos, evenly chosen.")] = 40,
 ) -> None:
     """Choose thresholds on half of the photos and print how often they doubt a true label on the other half."""
@@ -38,7 +42,9 @@ def calibrate(
     from s2st_aug.diffusion.stable_diffusion import load_model
     from s2st_aug.validation.settings import ValidationSettings
 
-    found = measure(_changes(chosen, load_model(model)), ValidationSettings(), f"{len(chosen)} photos of {photos.name}, {model}")
+    found = measure(
+        _changes(chosen, load_model(model)), ValidationSettings(), f"{len(chosen)} photos of {photos.name}, {model}"
+    )
     given = {k: v for k, v in found.settings.model_dump().items() if v != getattr(ValidationSettings(), k)}
     out.print(f"{found.photos} photos, {found.objects} places held out: true labels doubted")
     out.print(f"  shipped thresholds (not calibrated): {found.before:.1%}")

@@ -21,7 +21,11 @@ from s2st_aug.cli.terminal import out, print_json
 from s2st_aug.errors import EXIT_CHECK, EXIT_OK, S2STError, UsageError
 
 State = Literal["ok", "note", "missing"]
-WORDS: dict[State, tuple[str, str]] = {"ok": ("ok", "green"), "note": ("note", "yellow"), "missing": ("MISSING", "bold red")}
+WORDS: dict[State, tuple[str, str]] = {
+    "ok": ("ok", "green"),
+    "note": ("note", "yellow"),
+    "missing": ("MISSING", "bold red"),
+}
 GIB = 2**30
 MEGABYTES, SLOW_MB_S, LITTLE_GIB = 64, 50, 5.0
 
@@ -38,7 +42,9 @@ class Finding:
 
 def doctor(
     root: Annotated[Path | None, typer.Argument(help="With --dataset: the folder to check.")] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", help="A dataset card (name or YAML) to check ROOT against.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="A dataset card (name or YAML) to check ROOT against.")
+    ] = None,
     model: Annotated[str, typer.Option("--model", help="The model you mean to use.")] = "street-mini",
     place: Annotated[Path, typer.Option("--place", help="Where runs will be written.")] = Path(),
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
@@ -86,7 +92,10 @@ def check_python() -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
     good = (3, 11) <= sys.version_info < (3, 14)
     yield Finding(
-        "python", "ok" if good else "missing", version, "" if good else "python3.11 -m venv .venv && .venv/bin/pip install s2st-aug"
+        "python",
+        "ok" if good else "missing",
+        version,
+        "" if good else "python3.11 -m venv .venv && .venv/bin/pip install s2st-aug",
     )
 
 
@@ -96,7 +105,9 @@ def check_packages() -> Iterator[Finding]:
 
     for line in importlib.metadata.requires("s2st-aug") or []:
         need = Requirement(line)
-        extra = next((e for e in ("review", "detect", "bench") if need.marker and need.marker.evaluate({"extra": e})), None)
+        extra = next(
+            (e for e in ("review", "detect", "bench") if need.marker and need.marker.evaluate({"extra": e})), None
+        )
         wanted = extra is not None or need.marker is None or need.marker.evaluate({"extra": ""})
         problem = _problem(need.name, need.specifier) if wanted else None
         if problem is not None:
@@ -134,14 +145,22 @@ def check_torch() -> Iterator[Finding]:
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):
             free, total = torch.cuda.mem_get_info(i)
-            yield Finding(f"gpu {i}", "ok", f"{torch.cuda.get_device_name(i)}, {free / GIB:.1f} of {total / GIB:.1f} GiB free")
+            yield Finding(
+                f"gpu {i}", "ok", f"{torch.cuda.get_device_name(i)}, {free / GIB:.1f} of {total / GIB:.1f} GiB free"
+            )
         yield Finding("torch", "ok", f"{torch.__version__}, CUDA {torch.version.cuda}")
     elif driver is None:
         yield Finding("torch", "ok", f"{torch.__version__}, no GPU here: the CPU is used")
     else:
-        why = "is a CPU build" if torch.version.cuda is None else f"is built for CUDA {torch.version.cuda}, which this driver does not run"
+        why = (
+            "is a CPU build"
+            if torch.version.cuda is None
+            else f"is built for CUDA {torch.version.cuda}, which this driver does not run"
+        )
         mend = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126"
-        yield Finding("torch", "missing", f"{torch.__version__} {why}, and there is a GPU ({driver.splitlines()[0]})", mend)
+        yield Finding(
+            "torch", "missing", f"{torch.__version__} {why}, and there is a GPU ({driver.splitlines()[0]})", mend
+        )
 
 
 def check_model(name: str) -> Iterator[Finding]:
@@ -150,9 +169,14 @@ def check_model(name: str) -> Iterator[Finding]:
 
     try:
         folder = find_model(name)
-        sha256, size = hash_weights(folder), sum(p.stat().st_size for c in COMPONENTS for p in weight_files(folder, c)[0])
+        sha256, size = (
+            hash_weights(folder),
+            sum(p.stat().st_size for c in COMPONENTS for p in weight_files(folder, c)[0]),
+        )
     except S2STError as error:
-        remedy = f"hf download {name.replace('@', ' --revision ', 1)}" if "/" in name else "git checkout s2st_aug/weights"
+        remedy = (
+            f"hf download {name.replace('@', ' --revision ', 1)}" if "/" in name else "git checkout s2st_aug/weights"
+        )
         yield Finding("model", "missing", str(error), remedy)
         return
     yield Finding("model", "ok", f"{name}, {size / 2**20:.0f} MiB of weights, hash {sha256[:12]}")
@@ -179,14 +203,21 @@ def memory_finding(weights_bytes: int) -> Finding:
 def check_ray() -> Iterator[Finding]:
     """Ray's version, and token auth where it is switched on."""
     version = importlib.metadata.version("ray")
-    mode, token = os.environ.get("RAY_AUTH_MODE", ""), Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+    mode, token = (
+        os.environ.get("RAY_AUTH_MODE", ""),
+        Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser(),
+    )
     has_token = token.is_file() or "RAY_AUTH_TOKEN" in os.environ
     if mode == "token" and not has_token:
         mend = f"mkdir -p {token.parent} && openssl rand -hex 32 > {token} && chmod 600 {token}"
-        yield Finding("ray", "missing", f"{version}, token auth is on (RAY_AUTH_MODE) and there is no token at {token}", mend)
+        yield Finding(
+            "ray", "missing", f"{version}, token auth is on (RAY_AUTH_MODE) and there is no token at {token}", mend
+        )
     elif os.environ.get("RAY_ADDRESS") and mode != "token":
         mend = "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=<the head's token file>"
-        yield Finding("ray", "note", f"{version}, RAY_ADDRESS is set; a head of Ray 2.60 asks job submission for a token", mend)
+        yield Finding(
+            "ray", "note", f"{version}, RAY_ADDRESS is set; a head of Ray 2.60 asks job submission for a token", mend
+        )
     else:
         yield Finding("ray", "ok", f"{version}{', token auth' if mode == 'token' else ''}")
 
@@ -199,7 +230,12 @@ def check_mongod() -> Iterator[Finding]:
         return
     spec = importlib.util.find_spec("fiftyone")
     if spec is None or spec.origin is None:
-        yield Finding("mongod", "note", "FiftyOne is not installed, so there is no review in its App", "pip install 's2st-aug[review]'")
+        yield Finding(
+            "mongod",
+            "note",
+            "FiftyOne is not installed, so there is no review in its App",
+            "pip install 's2st-aug[review]'",
+        )
         return
     program = Path(spec.origin).parent / "db/bin/mongod"
     version = _run([str(program), "--version"])
@@ -222,7 +258,12 @@ def check_disk(place: Path) -> Iterator[Finding]:
         "" if free >= LITTLE_GIB else mend,
     )
     speed = _write_speed(place)
-    yield Finding("disk speed", "ok" if speed >= SLOW_MB_S else "note", f"{speed:.0f} MB/s flushed", "" if speed >= SLOW_MB_S else mend)
+    yield Finding(
+        "disk speed",
+        "ok" if speed >= SLOW_MB_S else "note",
+        f"{speed:.0f} MB/s flushed",
+        "" if speed >= SLOW_MB_S else mend,
+    )
 
 
 def _write_speed(place: Path) -> float:
@@ -242,7 +283,12 @@ def check_hub() -> Iterator[Finding]:
     import urllib.request
 
     if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
-        yield Finding("hub", "note", "switched off by HF_HUB_OFFLINE; embedded models, folders and the cache work", "unset HF_HUB_OFFLINE")
+        yield Finding(
+            "hub",
+            "note",
+            "switched off by HF_HUB_OFFLINE; embedded models, folders and the cache work",
+            "unset HF_HUB_OFFLINE",
+        )
         return
     try:
         urllib.request.urlopen(urllib.request.Request("https://huggingface.co", method="HEAD"), timeout=4).close()
@@ -259,15 +305,21 @@ def check_hub() -> Iterator[Finding]:
 
 def check_dataset(card: str, root: Path) -> Iterator[Finding]:
     """A dataset folder against its card: every split's images and a sample of its labels."""
-    from s2st_aug.adapters import load_card
-    from s2st_aug.adapters.checks import check_card
+    from s2st_aug.formats import load_card
+    from s2st_aug.formats.checks import check_card
 
     loaded = load_card(card)
     states: dict[str, State] = {"ok": "ok", "warning": "note", "error": "missing"}
     for one in check_card(loaded, root):
-        mend = "" if one.level == "ok" else f"compare the folder with the tree in datasets/{loaded.name}.yaml; the data: {loaded.where}"
+        mend = (
+            ""
+            if one.level == "ok"
+            else f"compare the folder with the tree in datasets/{loaded.name}.yaml; the data: {loaded.where}"
+        )
         yield Finding(one.split or loaded.name, states[one.level], one.text, mend)
-    yield Finding("terms", "note", f"{loaded.licence}: {' '.join(loaded.terms.split())}", f"read the terms: {loaded.where}")
+    yield Finding(
+        "terms", "note", f"{loaded.licence}: {' '.join(loaded.terms.split())}", f"read the terms: {loaded.where}"
+    )
 
 
 def _run(command: list[str]) -> str | None:

@@ -21,7 +21,9 @@ def build(
     source: Annotated[
         list[str] | None, typer.Option(help="NAME=DIR of a source domain; may be repeated. Default: the shipped day.")
     ] = None,
-    model: Annotated[str, typer.Option(help="street-mini, street-photo, a Stable Diffusion folder, or a hub id.")] = "street-mini",
+    model: Annotated[
+        str, typer.Option(help="street-mini, street-photo, a Stable Diffusion folder, or a hub id.")
+    ] = "street-mini",
     source_prompt: Annotated[str | None, typer.Option(help="What the model is told of the source.")] = None,
 ) -> None:
     """Build a domain profile for one model and report what cleaning took away."""
@@ -40,13 +42,21 @@ def build(
 
     logging.getLogger("s2st_aug.profiles").setLevel(logging.INFO)
     loaded, day = load_model(model), source_prompt or DAY_PROMPT
-    given: dict[str, Measured | DomainProfile] = {key: measure(loaded, [Photos(folder)], key, day) for key, folder in sources.items()}
+    given: dict[str, Measured | DomainProfile] = {
+        key: measure(loaded, [Photos(folder)], key, day) for key, folder in sources.items()
+    }
     given = given or {"day": find_profile("day", loaded)}
     profile = build_profile(loaded, name, prompt, [Photos(references)], given, source_prompt=day)
     saved = save_profile(profile, file)
     own = profile.discriminant
-    out.print(f"{file}: {len(profile.references)} references, sources {', '.join(profile.eta)}, sha256 {saved.sha256[:12]}")
-    out.print(f"strength is measured by a discriminant fitted on {own.fitted_on}" if own else "no discriminant: strength will be null")
+    out.print(
+        f"{file}: {len(profile.references)} references, sources {', '.join(profile.eta)}, sha256 {saved.sha256[:12]}"
+    )
+    out.print(
+        f"strength is measured by a discriminant fitted on {own.fitted_on}"
+        if own
+        else "no discriminant: strength will be null"
+    )
 
 
 def _pair(text: str) -> tuple[str, Path]:

@@ -44,16 +44,32 @@ def export(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     format: Annotated[FormatName, typer.Option(help="The format to write.")],
     out: Annotated[Path, typer.Option(help="A new or empty folder, or an earlier export to replace.")],
-    accepted_only: Annotated[bool, typer.Option("--accepted-only", help="Only variants that a person accepted.")] = False,
-    mix: Annotated[float | None, typer.Option(help="Fraction of the exported images that is synthetic; without it, all of both.")] = None,
-    image_format: Annotated[ImageName | None, typer.Option(help="File type of the variants; default: the source's own.")] = None,
-    link: Annotated[LinkName, typer.Option(help="Hard links save room and share bytes with run and source.")] = LinkName.copy,
-    balance: Annotated[bool, typer.Option("--balance", help="As many variants of every domain as of the rarest.")] = False,
+    accepted_only: Annotated[
+        bool, typer.Option("--accepted-only", help="Only variants that a person accepted.")
+    ] = False,
+    mix: Annotated[
+        float | None, typer.Option(help="Fraction of the exported images that is synthetic; without it, all of both.")
+    ] = None,
+    image_format: Annotated[
+        ImageName | None, typer.Option(help="File type of the variants; default: the source's own.")
+    ] = None,
+    link: Annotated[
+        LinkName, typer.Option(help="Hard links save room and share bytes with run and source.")
+    ] = LinkName.copy,
+    balance: Annotated[
+        bool, typer.Option("--balance", help="As many variants of every domain as of the rarest.")
+    ] = False,
     balance_classes: Annotated[
-        bool, typer.Option("--balance-classes", help="With --mix: prefer variants that hold rare classes (repeat-factor weights).")
+        bool,
+        typer.Option(
+            "--balance-classes", help="With --mix: prefer variants that hold rare classes (repeat-factor weights)."
+        ),
     ] = False,
     unread: Annotated[
-        UnreadName, typer.Option(help="Labels that the measure could not judge (verdict ignore): void regions, or left in training.")
+        UnreadName,
+        typer.Option(
+            help="Labels that the measure could not judge (verdict ignore): void regions, or left in training."
+        ),
     ] = UnreadName.void,
 ) -> None:
     """A training set with a lock file: real scenes and checked variants, labels carried byte for byte."""
@@ -72,7 +88,9 @@ def export(
         by_class=balance_classes,
         unread=unread.value,
     )
-    console.print(f"{summary.real} real and {summary.synthetic} synthetic images in {summary.format} form, {summary.files} files: {out}")
+    console.print(
+        f"{summary.real} real and {summary.synthetic} synthetic images in {summary.format} form, {summary.files} files: {out}"
+    )
     console.print(f"hashes, counts and terms of use: {out / LOCK}")
     if summary.losses:
         console.print(f"[yellow]{summary.losses} kinds of things could not be expressed[/]: {out / 'loss_report.json'}")

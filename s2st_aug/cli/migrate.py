@@ -19,5 +19,8 @@ def migrate(run: Annotated[str, typer.Argument(help="Run folder.")]) -> int:
     folder.raw_run_json()
     with RunLock(folder):
         found, now = bring(folder)
-    out.print(f"{run}: schema version {found} is now {now}" if found != now else f"{run}: is of schema version {now} already", markup=False)
+    out.print(
+        f"{run}: schema version {found} is now {now}" if found != now else f"{run}: is of schema version {now} already",
+        markup=False,
+    )
     return 0

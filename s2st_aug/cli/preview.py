@@ -18,7 +18,7 @@ from s2st_aug.errors import EXIT_OK, EXIT_SOME_FAILED, ConfigError, UsageError
 
 if TYPE_CHECKING:
     from s2st_aug.config import AugmentConfig
-    from s2st_aug.distributed.sources import Source
+    from s2st_aug.engine.sources import Source
     from s2st_aug.records.verdicts import Judgement
     from s2st_aug.report.sheet import Cell
 
@@ -42,10 +42,13 @@ def preview(
     config: Annotated[Path, typer.Argument(help="YAML file, as for augment.")],
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Scenes, evenly over the dataset.")] = 8,
     sweep: Annotated[
-        list[str] | None, typer.Option("--sweep", help="key=a,b,c: one column per value, e.g. method.guidance=2,3; repeatable.")
+        list[str] | None,
+        typer.Option("--sweep", help="key=a,b,c: one column per value, e.g. method.guidance=2,3; repeatable."),
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value over the config.")] = None,
-    out_file: Annotated[Path | None, typer.Option("--out", help="Where the sheet goes [default: runs/<config stem>-preview.png].")] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Where the sheet goes [default: runs/<config stem>-preview.png].")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="The table as JSON on stdout.")] = False,
     kit: Annotated[str, typer.Option(hidden=True)] = "s2st",
 ) -> int:
@@ -62,7 +65,8 @@ def preview(
         tried += try_setting(name, loaded, sources, kit)
     _write(place, config.stem, sources, tried)
     lines = [
-        summarise([t for t in tried if (t.domain, t.setting) == column]) for column in dict.fromkeys((t.domain, t.setting) for t in tried)
+        summarise([t for t in tried if (t.domain, t.setting) == column])
+        for column in dict.fromkeys((t.domain, t.setting) for t in tried)
     ]
     if json:
         print_json({"sheet": str(place), "scenes": scenes, "columns": [asdict(line) for line in lines]})
@@ -77,11 +81,14 @@ def expand_sweep(config: Path, changes: list[str], sweep: list[str]) -> dict[str
 
     axes = [_axis(text) for text in sweep]
     found = {
-        " ".join(_short(c) for c in combination): load_config(config, [*changes, *combination]) for combination in itertools.product(*axes)
+        " ".join(_short(c) for c in combination): load_config(config, [*changes, *combination])
+        for combination in itertools.product(*axes)
     }
     columns = sum(len(c.domains) for c in found.values())
     if columns > MOST_COLUMNS:
-        raise UsageError(f"this sweep has {columns} columns, at most {MOST_COLUMNS} are legible; sweep fewer values or domains")
+        raise UsageError(
+            f"this sweep has {columns} columns, at most {MOST_COLUMNS} are legible; sweep fewer values or domains"
+        )
     return found
 
 
@@ -98,22 +105,24 @@ def _short(change: str) -> str:
 
 def read_sources(config: AugmentConfig, count: int) -> tuple[dict[str, Source], int]:
     """Scene id to its pixels and labels, evenly over (the first 5000 scenes of) the dataset, and how many scenes that are."""
-    from s2st_aug.adapters import load_card
-    from s2st_aug.distributed.planning import selected_scenes
-    from s2st_aug.distributed.sources import read_source
+    from s2st_aug.engine.planning import selected_scenes
+    from s2st_aug.engine.sources import read_source
+    from s2st_aug.formats import load_card
     from s2st_aug.report.contact_sheet import spread
     from s2st_aug.storage.plan import PlannedScene
 
     card, root = load_card(config.dataset.format), Path(config.dataset.root)
     every = list(itertools.islice(selected_scenes(config.dataset), LOOKED_AT))
-    return {s.scene_id: read_source(root, card, PlannedScene(s, None, None, None)) for s in spread(every, count)}, len(every)
+    return {s.scene_id: read_source(root, card, PlannedScene(s, None, None, None)) for s in spread(every, count)}, len(
+        every
+    )
 
 
 def try_setting(name: str, config: AugmentConfig, sources: dict[str, Source], kit: str) -> Iterator[Tried]:
     """Every scene in every domain under one config, translated and judged in this process."""
     import torch
 
-    from s2st_aug.distributed.kit import find_kit
+    from s2st_aug.engine.kit import find_kit
 
     chosen = find_kit(kit)
     chosen.identify(config)
@@ -123,7 +132,9 @@ def try_setting(name: str, config: AugmentConfig, sources: dict[str, Source], ki
         yield from _try_scene(scene_id, source, name, config, translator, judge)
 
 
-def _try_scene(scene_id: str, source: Source, name: str, config: AugmentConfig, translator: Any, judge: Any) -> Iterator[Tried]:
+def _try_scene(
+    scene_id: str, source: Source, name: str, config: AugmentConfig, translator: Any, judge: Any
+) -> Iterator[Tried]:
     from s2st_aug.randomness import sample_key
 
     domains = list(config.domains)
@@ -138,7 +149,14 @@ def _try_scene(scene_id: str, source: Source, name: str, config: AugmentConfig, 
         if isinstance(result, Exception):
             yield Tried(scene_id, domain, name, None, None, each, str(result))
         else:
-            yield Tried(scene_id, domain, name, result, judge(source.rgb, result.image, result.raw, source.objects, domain), each)
+            yield Tried(
+                scene_id,
+                domain,
+                name,
+                result,
+                judge(source.rgb, result.image, result.raw, source.objects, domain),
+                each,
+            )
 
 
 def _write(place: Path, title: str, sources: dict[str, Source], tried: Sequence[Tried]) -> None:
@@ -157,7 +175,11 @@ def _write(place: Path, title: str, sources: dict[str, Source], tried: Sequence[
 def _source_cell(scene_id: str, source: Source) -> Cell:
     from s2st_aug.report.sheet import Cell
 
-    return Cell(source.rgb if source.photo is not None else None, (), (scene_id, source.error or f"{len(source.objects)} labels"))
+    return Cell(
+        source.rgb if source.photo is not None else None,
+        (),
+        (scene_id, source.error or f"{len(source.objects)} labels"),
+    )
 
 
 def _cell(t: Tried, source: Source) -> Cell:
@@ -169,7 +191,9 @@ def _cell(t: Tried, source: Source) -> Cell:
         return Cell(None, (), ("failed", t.error), STATUSES["failed"])
     lines = {o.object_id: o.outlines for o in source.objects}
     outlines = tuple(outlines_of([asdict(o) for o in t.judgement.objects], lines, keep_all=False))
-    measures = f"strength {_number(t.judgement.strength)} · structure {_number(t.judgement.structure)} · {t.judgement.status}"
+    measures = (
+        f"strength {_number(t.judgement.strength)} · structure {_number(t.judgement.structure)} · {t.judgement.status}"
+    )
     counts = Counter(o.verdict for o in t.judgement.objects)
     why = "; ".join(t.judgement.reasons) or ", ".join(f"{v} {n}" for v, n in counts.items())
     return Cell(t.variant.image, outlines, (measures, why), STATUSES[t.judgement.status])
@@ -201,7 +225,17 @@ def summarise(some: Sequence[Tried]) -> Column:
     strength, structure = (statistics.median(m) if m else None for m in measures)
     labels = [o.verdict for j in judged for o in j.objects]
     accepted, seconds = sum(j.status == "ok" for j in judged), statistics.fmean(t.seconds for t in some)
-    return Column(some[0].domain, some[0].setting, strength, structure, accepted, len(some), labels.count("keep"), len(labels), seconds)
+    return Column(
+        some[0].domain,
+        some[0].setting,
+        strength,
+        structure,
+        accepted,
+        len(some),
+        labels.count("keep"),
+        len(labels),
+        seconds,
+    )
 
 
 def _tell(place: Path, lines: Sequence[Column], scenes: int) -> None:
@@ -216,7 +250,10 @@ def _tell(place: Path, lines: Sequence[Column], scenes: int) -> None:
     whole = f"the {scenes} scenes of the dataset" if scenes < LOOKED_AT else f"every {LOOKED_AT} scenes"
     for setting in dict.fromkeys(c.setting for c in lines):
         seconds = sum(c.seconds for c in lines if c.setting == setting) * scenes
-        out.print(f"{whole}, {setting or 'as configured'}: about {_spell(seconds)} on one actor like this machine", markup=False)
+        out.print(
+            f"{whole}, {setting or 'as configured'}: about {_spell(seconds)} on one actor like this machine",
+            markup=False,
+        )
     out.print(f"sheet: {place}", markup=False)
 
 

@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 
 def report(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
-    out_file: Annotated[Path | None, typer.Option("--out", help="Where the page goes; default RUN/report.html.")] = None,
-    review: Annotated[bool, typer.Option("--review", help="A page to take decisions on, saved as JSON for `review pull --file`.")] = False,
-    references: Annotated[list[str] | None, typer.Option("--references", help="DOMAIN=DIR of photos, for the distance.")] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Where the page goes; default RUN/report.html.")
+    ] = None,
+    review: Annotated[
+        bool, typer.Option("--review", help="A page to take decisions on, saved as JSON for `review pull --file`.")
+    ] = False,
+    references: Annotated[
+        list[str] | None, typer.Option("--references", help="DOMAIN=DIR of photos, for the distance.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
 ) -> int:
     """One self-contained HTML page, a contact sheet, and a summary."""
@@ -35,18 +41,24 @@ def report(
     folder = RunFolder(run)
     evidence = write_evidence(run)
     page = (
-        write_review_page(run, out=out_file) if review else write_report(run, out=out_file, references=parse_references(references or []))
+        write_review_page(run, out=out_file)
+        if review
+        else write_report(run, out=out_file, references=parse_references(references or []))
     )
     sheet = write_contact_sheet(run)
     lines = domain_lines(folder.read_manifest(), folder.run_json().config.get("domains", ()))
     if json:
         sets = {k: v for k, v in asdict(evidence).items() if k != "overlays"}
-        print_json({"page": str(page), "contact_sheet": str(sheet), "domains": [asdict(line) for line in lines], **sets})
+        print_json(
+            {"page": str(page), "contact_sheet": str(sheet), "domains": [asdict(line) for line in lines], **sets}
+        )
     else:
         _tell(run, page, sheet, lines)
         for domain, found in evidence.common.items():
             if found:
-                out.print(f"warning: {domain}: {len(found)} places look alike in all variants and not in their sources; see the report")
+                out.print(
+                    f"warning: {domain}: {len(found)} places look alike in all variants and not in their sources; see the report"
+                )
     return EXIT_OK
 
 
@@ -67,12 +79,26 @@ def summary_table(lines: list[DomainLine]) -> Table:
 
     title = "Variants, medians of the measures, labels by verdict"
     table = Table(title=title, title_justify="left", box=None, header_style="bold", padding=(0, 1, 0, 0))
-    for name in ("domain", "rows", "ok", "rejected", "failed", "strength", "structure", "keep", "ignore", "lost", "s/row"):
+    for name in (
+        "domain",
+        "rows",
+        "ok",
+        "rejected",
+        "failed",
+        "strength",
+        "structure",
+        "keep",
+        "ignore",
+        "lost",
+        "s/row",
+    ):
         table.add_column(name, justify="left" if name == "domain" else "right")
     for x in lines:
         counts = (x.rows, *x.statuses.values())
         measures = ("n/a" if m is None else f"{m:.2f}" for m in (x.strength, x.structure))
-        table.add_row(x.domain, *map(str, counts), *measures, *map(str, x.verdicts.values()), f"{x.seconds / max(1, x.rows):.1f}")
+        table.add_row(
+            x.domain, *map(str, counts), *measures, *map(str, x.verdicts.values()), f"{x.seconds / max(1, x.rows):.1f}"
+        )
     return table
 
 

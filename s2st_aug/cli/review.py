@@ -16,7 +16,7 @@ Name = Annotated[str | None, typer.Option(help="Name of the FiftyOne dataset; de
 def push(run: Run, name: Name = None, json: Json = False) -> None:
     """Make or bring up to date the run's grouped dataset in FiftyOne."""
     from s2st_aug.cli.terminal import out, print_json
-    from s2st_aug.review.door import prepare
+    from s2st_aug.review.fiftyone_session import prepare
     from s2st_aug.storage import RunFolder
 
     folder = RunFolder(run)
@@ -30,7 +30,9 @@ def push(run: Run, name: Name = None, json: Json = False) -> None:
     if json:
         print_json(asdict(done))
         return
-    out.print(f"{done.dataset}: {done.added} variants added, {done.updated} updated, {done.unchanged} unchanged", markup=False)
+    out.print(
+        f"{done.dataset}: {done.added} variants added, {done.updated} updated, {done.unchanged} unchanged", markup=False
+    )
     if done.without_image:
         out.print(f"{done.without_image} rows have no image (failed) and are not shown", markup=False)
     if done.decisions:
@@ -48,7 +50,7 @@ def open_app(
 ) -> None:
     """Open the FiftyOne App on a run; Ctrl-C ends it."""
     from s2st_aug.cli.terminal import out
-    from s2st_aug.review.door import prepare
+    from s2st_aug.review.fiftyone_session import prepare
     from s2st_aug.storage import RunFolder
 
     def announce(url: str) -> None:
@@ -81,6 +83,9 @@ def pull(
     for group in done.conflicts:
         said = ", ".join(f"{d.reviewer}: {d.decision} at {d.time:%Y-%m-%d %H:%M:%S}" for d in group)
         out.print(
-            f"reviewers differ on {group[0].variant_id} {group[0].object_id or ''}: {said}; the last holds, ties go to reject", markup=False
+            f"reviewers differ on {group[0].variant_id} {group[0].object_id or ''}: {said}; the last holds, ties go to reject",
+            markup=False,
         )
-    out.print(f"now: {done.accepted} accepted, {done.rejected} rejected, {done.ignored_objects} objects ignored", markup=False)
+    out.print(
+        f"now: {done.accepted} accepted, {done.rejected} rejected, {done.ignored_objects} objects ignored", markup=False
+    )

@@ -11,13 +11,19 @@ from s2st_aug.errors import UsageError
 
 
 def scenes(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; OUT/<condition>/ is a complete tree each.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder to write; OUT/<condition>/ is a complete tree each.")
+    ],
     count: Annotated[int, typer.Option(help="How many scenes.")] = 16,
     format: Annotated[str, typer.Option(help="bdd100k or cityscapes.")] = "bdd100k",
-    conditions: Annotated[str, typer.Option(help="Comma-separated: day, dusk, night, rain, fog, night_rain.")] = "day,night,rain",
+    conditions: Annotated[
+        str, typer.Option(help="Comma-separated: day, dusk, night, rain, fog, night_rain.")
+    ] = "day,night,rain",
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "1280x720",
     rng_key: Annotated[int, typer.Option(help="The same key gives the same bytes.")] = 0,
-    sequences: Annotated[int, typer.Option(help="Short sequences with a moving camera besides the scenes (BDD100K: tracking sets).")] = 0,
+    sequences: Annotated[
+        int, typer.Option(help="Short sequences with a moving camera besides the scenes (BDD100K: tracking sets).")
+    ] = 0,
     frames: Annotated[int, typer.Option(help="Frames of each sequence, five a second.")] = 10,
     val_share: Annotated[float, typer.Option(help="Share of scenes in split val.")] = 0.2,
 ) -> None:
@@ -26,7 +32,7 @@ def scenes(
 
     from s2st_aug.cli.terminal import err
     from s2st_aug.cli.terminal import out as console
-    from s2st_aug.scenes.write import write_scenes
+    from s2st_aug.procedural.write import write_scenes
 
     names = [c.strip() for c in conditions.split(",") if c.strip()]
     total = count + sequences * frames

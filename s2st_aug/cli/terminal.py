@@ -44,7 +44,10 @@ def explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, TyperException):
         return usage_line(error), EXIT_USAGE
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full ({error.filename or error.strerror}); make room, and the same command resumes", EXIT_STOPPED
+        return (
+            f"the disk is full ({error.filename or error.strerror}); make room, and the same command resumes",
+            EXIT_STOPPED,
+        )
     if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # what pathlib makes of ELOOP
         return str(error), EXIT_USAGE
     if isinstance(error, USER_OS_ERRORS) or (isinstance(error, OSError) and error.errno == errno.ELOOP):

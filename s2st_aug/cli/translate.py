@@ -24,10 +24,13 @@ Made = dict[str, Any]  # source, domain, error; and image, measures and evaluati
 def translate(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Photos to translate.")],
     to: Annotated[
-        list[str], typer.Option("--to", help="A domain (night, rain, dusk, fog, night_rain) or a profile file; may be repeated.")
+        list[str],
+        typer.Option("--to", help="A domain (night, rain, dusk, fog, night_rain) or a profile file; may be repeated."),
     ],
     folder: Annotated[Path, typer.Option("--out", help="Folder for <stem>__<domain>.png.")],
-    model: Annotated[str, typer.Option(help="street-mini, street-photo, a Stable Diffusion folder, or a hub id.")] = "street-mini",
+    model: Annotated[
+        str, typer.Option(help="street-mini, street-photo, a Stable Diffusion folder, or a hub id.")
+    ] = "street-mini",
     preset: Annotated[str, typer.Option(help="draft, standard, paper or reference.")] = "standard",
     rng_key: Annotated[int, typer.Option(help="The run's random integer.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Photos translated at once.")] = 4,

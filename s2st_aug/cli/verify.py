@@ -18,7 +18,9 @@ SHOWN = 20
 def verify(
     run: Annotated[str, typer.Argument(help="Run folder.")],
     json_: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    repair: Annotated[bool, typer.Option("--repair", help="Move what is wrong to quarantine/, so that resuming makes it again.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Move what is wrong to quarantine/, so that resuming makes it again.")
+    ] = False,
 ) -> int:
     """Check every promise of a run folder against its files; exit 0 only if all hold, 3 otherwise."""
     from s2st_aug.storage.generations import finish_replacement
@@ -55,10 +57,18 @@ def _show(report: VerifyReport, mended: int) -> None:
     if len(report.findings) > SHOWN:
         err.print(f"... and {len(report.findings) - SHOWN} more (--json lists all)", markup=False)
     if mended:
-        out.print(f"set aside {mended} findings under quarantine/; run augment again to make what is missing", markup=False)
+        out.print(
+            f"set aside {mended} findings under quarantine/; run augment again to make what is missing", markup=False
+        )
     if report.unfinished:
-        out.print(f"unfinished: {report.planned - report.unfinished} of {report.planned} planned variants are there", markup=False)
+        out.print(
+            f"unfinished: {report.planned - report.unfinished} of {report.planned} planned variants are there",
+            markup=False,
+        )
     found = ", ".join(f"{n} {kind}" for kind, n in report.counts().items() if n)
     verdict = "every promise holds" if report.holds else found or "unfinished"
-    out.print(f"{verdict}: {report.rows} rows ({report.ok} ok, {report.rejected} rejected, {report.failed} failed)", markup=False)
+    out.print(
+        f"{verdict}: {report.rows} rows ({report.ok} ok, {report.rejected} rejected, {report.failed} failed)",
+        markup=False,
+    )
     out.print(f"hashed {report.images_hashed} images and {report.sources_hashed} sources", markup=False)

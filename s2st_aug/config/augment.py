@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from s2st_aug.adapters.daylight import DARK, DAYTIME
+from s2st_aug.formats.daylight import DARK, DAYTIME
 from s2st_aug.translation.settings import PRESETS, MethodSettings
 from s2st_aug.validation.settings import ValidationSettings
 

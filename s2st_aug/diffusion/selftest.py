@@ -42,7 +42,9 @@ class SelfTest:
     """What the self-test measured."""
 
     round_trip_db: float
-    residual: float  # noise not found, under the model's own config, over what a guess that knows nothing of images leaves
+    residual: (
+        float  # noise not found, under the model's own config, over what a guess that knows nothing of images leaves
+    )
     likely: str  # the reading with the least residual, as "prediction/schedule"
     likely_residual: float
     spread: float  # standard deviation of the drawn street's latents
@@ -97,13 +99,19 @@ def _refuse(model: LatentModel, result: SelfTest) -> None:
     found = f"residual {result.residual:.2f}, expected below {WORST_SHARE}; round trip {result.round_trip_db:.1f} dB"
     if not SPREAD[0] <= result.spread <= SPREAD[1]:
         spread = f"latents of a street spread by {result.spread:.2f}, expected {SPREAD[0]:.2f} to {SPREAD[1]:g}"
-        raise ModelError(f"{model.name}: {spread}; wrong scaling_factor in the vae config, or damaged weights? ({found})")
+        raise ModelError(
+            f"{model.name}: {spread}; wrong scaling_factor in the vae config, or damaged weights? ({found})"
+        )
     better = result.likely_residual < min(CLEARLY_BETTER * result.residual, WORST_SHARE)
     if result.likely != own and better and result.residual > SURELY_GOOD:
         likely = f"{result.likely} would, residual {result.likely_residual:.2f}"
-        raise ModelError(f"{model.name}: the scheduler config says {own}, but the network answers as {likely} ({found})")
+        raise ModelError(
+            f"{model.name}: the scheduler config says {own}, but the network answers as {likely} ({found})"
+        )
     if not (result.residual < WORST_SHARE and result.round_trip_db > WORST_ROUND_TRIP_DB):
-        raise ModelError(f"{model.name}: the network does not find the noise in a latent ({found}); untrained or damaged weights?")
+        raise ModelError(
+            f"{model.name}: the network does not find the noise in a latent ({found}); untrained or damaged weights?"
+        )
 
 
 @torch.no_grad()
@@ -113,9 +121,13 @@ def measure_model(model: LatentModel) -> SelfTest:
     context = model.embed([""])
     own = (model.prediction_type, _schedule_name(model.schedule))
     schedules = CANDIDATES | {own[1]: model.schedule}
-    residuals = {(p, name): r for name, s in schedules.items() for p, r in _residuals(model, latents, context, s).items()}
+    residuals = {
+        (p, name): r for name, s in schedules.items() for p, r in _residuals(model, latents, context, s).items()
+    }
     best = min(residuals, key=residuals.__getitem__)
-    return SelfTest(round_trip_db(model, latents, context), residuals[own], "/".join(best), residuals[best], latents.std().item())
+    return SelfTest(
+        round_trip_db(model, latents, context), residuals[own], "/".join(best), residuals[best], latents.std().item()
+    )
 
 
 def round_trip_db(model: LatentModel, latents: Latent, context: Context, *, steps: int = ROUND_TRIP_STEPS) -> float:
@@ -131,7 +143,9 @@ CANDIDATES = {
     "scaled_linear": NoiseSchedule.from_config(_STABLE_DIFFUSION),
     "linear": NoiseSchedule.from_config({"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}),
     "squaredcos_cap_v2": NoiseSchedule.from_config({"beta_schedule": "squaredcos_cap_v2"}),
-    "scaled_linear, rescale_betas_zero_snr": NoiseSchedule.from_config(_STABLE_DIFFUSION | {"rescale_betas_zero_snr": True}),
+    "scaled_linear, rescale_betas_zero_snr": NoiseSchedule.from_config(
+        _STABLE_DIFFUSION | {"rescale_betas_zero_snr": True}
+    ),
 }
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 

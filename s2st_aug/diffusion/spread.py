@@ -34,7 +34,9 @@ def device_map(network: Any, room: Mapping[Device, int]) -> dict[str, Device]:
     placed = infer_auto_device_map(network, max_memory={"cpu": 0, **room}, no_split_module_classes=list(whole))
     if any(device not in room for device in placed.values()):
         needed, there = compute_module_sizes(network)[""] / 2**30, sum(room.values()) / 2**30
-        raise ModelError(f"a network of {needed:.3f} GiB does not fit into {there:.3f} GiB on {len(room)} devices: some of it is left over")
+        raise ModelError(
+            f"a network of {needed:.3f} GiB does not fit into {there:.3f} GiB on {len(room)} devices: some of it is left over"
+        )
     return placed
 
 

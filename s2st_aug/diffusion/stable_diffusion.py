@@ -99,9 +99,13 @@ def read_schedule(folder: Path) -> tuple[str, NoiseSchedule]:
     config = read_config(folder, "scheduler", "scheduler_config.json")
     prediction = config.get("prediction_type", "epsilon")
     if prediction not in PREDICTIONS:
-        raise ModelError(f"{folder}: prediction_type {prediction!r} is not supported{did_you_mean(prediction, PREDICTIONS)}")
+        raise ModelError(
+            f"{folder}: prediction_type {prediction!r} is not supported{did_you_mean(prediction, PREDICTIONS)}"
+        )
     if prediction == "epsilon" and config.get("rescale_betas_zero_snr"):
-        raise ModelError(f"{folder}: rescale_betas_zero_snr needs v_prediction: at a step without signal epsilon says nothing of the image")
+        raise ModelError(
+            f"{folder}: rescale_betas_zero_snr needs v_prediction: at a step without signal epsilon says nothing of the image"
+        )
     return prediction, NoiseSchedule.from_config(config)
 
 
@@ -138,7 +142,9 @@ def _scale_and_shift(vae: Any) -> tuple[float, float]:
 
 @torch.no_grad()
 def _embed(tokenizer: Any, text_encoder: Any, prompts: list[str]) -> Context:
-    tokens = tokenizer(prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt")
+    tokens = tokenizer(
+        prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
+    )
     return text_encoder(tokens.input_ids.to(text_encoder.device))[0].float()
 
 
@@ -166,7 +172,9 @@ def _refuse_unknown_parts(folder: Path) -> None:
     channels = read_config(folder, "unet").get("in_channels", 4)
     latent = read_config(folder, "vae").get("latent_channels", 4)
     if channels != latent:
-        raise ModelError(f"{folder}: the UNet takes {channels} channels and the autoencoder gives {latent} (an inpainting or depth model?)")
+        raise ModelError(
+            f"{folder}: the UNet takes {channels} channels and the autoencoder gives {latent} (an inpainting or depth model?)"
+        )
 
 
 def _class_of(folder: Path, component: str, known: tuple[str, ...]) -> str:
@@ -180,7 +188,9 @@ def _load(folder: Path, component: str, kind: Any, dtype: torch.dtype) -> Any:
     variant = weight_files(folder, component)[1]
     key = "torch_dtype" if component != "text_encoder" else "dtype"
     try:
-        network = kind.from_pretrained(folder / component, use_safetensors=True, variant=variant, local_files_only=True, **{key: dtype})
+        network = kind.from_pretrained(
+            folder / component, use_safetensors=True, variant=variant, local_files_only=True, **{key: dtype}
+        )
     except Exception as error:  # a truncated or foreign file fails in many ways, all meaning the same to the user
         raise ModelError(f"{folder}: {component} cannot be loaded ({_first_line(error)})") from None
     return network.eval().requires_grad_(False)

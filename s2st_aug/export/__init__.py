@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from s2st_aug.adapters import Card, load_card
 from s2st_aug.errors import Stopped, UsageError, did_you_mean
 from s2st_aug.export.images import ImageFormat
 from s2st_aug.export.job import Job
 from s2st_aug.export.lockfile import lock_of
 from s2st_aug.export.output import LOCK, Link, OutputFolder
 from s2st_aug.export.selection import COLUMNS, HELD_OUT, Unread, select
+from s2st_aug.formats import Card, load_card
 from s2st_aug.storage.decisions import from_table, resolve
 from s2st_aug.storage.run_folder import RunFolder
 
@@ -60,7 +60,9 @@ def export_run(
     _refuse_inside(out, folder.path, root)
     decisions = resolve(from_table(folder.read_decisions()))
     table = folder.read_manifest(COLUMNS)
-    selection = select(table, decisions, accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class, unread=unread)
+    selection = select(
+        table, decisions, accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class, unread=unread
+    )
     settings: dict[str, Any] = {
         "format": format,
         "accepted_only": accepted_only,
@@ -84,10 +86,14 @@ def export_run(
 def _source(dataset: dict[str, object], root: str) -> tuple[Card, str, Path]:
     split = str(dataset.get("split", "train"))
     if split in HELD_OUT:
-        raise UsageError(f"the run is of split {split!r}: synthetic images never go into a split that is held out; export a run of train")
+        raise UsageError(
+            f"the run is of split {split!r}: synthetic images never go into a split that is held out; export a run of train"
+        )
     folder = Path(root)
     if not root or not folder.is_dir():
-        raise UsageError(f"the run's source data set is not at {root or '(unknown)'}; put it back, its labels are read from there")
+        raise UsageError(
+            f"the run's source data set is not at {root or '(unknown)'}; put it back, its labels are read from there"
+        )
     return load_card(str(dataset["format"])), split, folder
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from s2st_aug.adapters.cards import Adapter
+from s2st_aug.formats.cards import Adapter
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from s2st_aug.adapters import load_card, read_objects
-from s2st_aug.adapters.cards import Card, ClassInfo
-from s2st_aug.adapters.cityscapes_labels import known
-from s2st_aug.adapters.label_images import stored_size, upright_size
 from s2st_aug.errors import LabelError
 from s2st_aug.export.job import Job
 from s2st_aug.export.selection import Variant
+from s2st_aug.formats import load_card, read_objects
+from s2st_aug.formats.cards import Card, ClassInfo
+from s2st_aug.formats.cityscapes.labels import known
+from s2st_aug.formats.label_images import stored_size, upright_size
 from s2st_aug.records.scene import Scene, SceneObject
 
 NOT_CARRIED = {
@@ -89,17 +89,36 @@ def _size(job: Job, scene: Scene) -> tuple[int, int]:
 
 def _real(job: Job, writer: Target, scene: Scene, objects: tuple[SceneObject, ...], size: tuple[int, int]) -> None:
     suffix = ".png" if writer.png_only else "." + scene.image.rpartition(".")[2]
-    item = Item(_stem(scene), "", suffix, size, objects, scene.attributes, None, frozenset(), frozenset(), scene.scene_id)
+    item = Item(
+        _stem(scene), "", suffix, size, objects, scene.attributes, None, frozenset(), frozenset(), scene.scene_id
+    )
     job.place_source_as(scene, writer.image_name(item), suffix)
     writer.add(item)
 
 
 def _synthetic(
-    job: Job, writer: Target, target: str, scene: Scene, variant: Variant, objects: tuple[SceneObject, ...], size: tuple[int, int]
+    job: Job,
+    writer: Target,
+    target: str,
+    scene: Scene,
+    variant: Variant,
+    objects: tuple[SceneObject, ...],
+    size: tuple[int, int],
 ) -> None:
     suffix = ".png" if writer.png_only else job.suffix(scene)
     mark = job.mark(variant, target)
-    item = Item(_stem(scene), mark, suffix, size, objects, scene.attributes, variant.domain, variant.ignored, variant.lost, scene.scene_id)
+    item = Item(
+        _stem(scene),
+        mark,
+        suffix,
+        size,
+        objects,
+        scene.attributes,
+        variant.domain,
+        variant.ignored,
+        variant.lost,
+        scene.scene_id,
+    )
     job.place_variant_as(scene, variant, writer.image_name(item), suffix)
     writer.add(item)
 
@@ -110,10 +129,19 @@ def _stem(scene: Scene) -> str:
 
 def _report_source(job: Job, scene: Scene, objects: tuple[SceneObject, ...], target: str) -> None:
     if job.card.adapter != "yolo":
-        job.losses.add("fields", f"not carried into another format: {NOT_CARRIED[job.card.adapter]}", scene.scene_id, len(objects))
+        job.losses.add(
+            "fields", f"not carried into another format: {NOT_CARRIED[job.card.adapter]}", scene.scene_id, len(objects)
+        )
     if target in ("cityscapes", "kitti", "yolo"):
-        job.losses.add("image attributes", f"{target} has none (weather, time of day, scene)", scene.scene_id, len(scene.attributes))
-    job.losses.add("file", "extra label files are read where they hold labels, not copied", scene.scene_id, len(scene.extra_files))
+        job.losses.add(
+            "image attributes",
+            f"{target} has none (weather, time of day, scene)",
+            scene.scene_id,
+            len(scene.attributes),
+        )
+    job.losses.add(
+        "file", "extra label files are read where they hold labels, not copied", scene.scene_id, len(scene.extra_files)
+    )
 
 
 def _once_each(job: Job, scene: Scene, objects: tuple[SceneObject, ...], target: str) -> Iterator[SceneObject]:
@@ -124,7 +152,9 @@ def _once_each(job: Job, scene: Scene, objects: tuple[SceneObject, ...], target:
     """
     taken: dict[str, str] = {}
     if target == "cityscapes":
-        outlined = Counter(_source_of(job, scene, o) for o in objects if o.kind in ("polygon", "mask") and _theme(o) == "things")
+        outlined = Counter(
+            _source_of(job, scene, o) for o in objects if o.kind in ("polygon", "mask") and _theme(o) == "things"
+        )
         taken |= {"things": outlined.most_common(1)[0][0]} if outlined else {}
     for item in objects:
         theme, source = _theme(item), _source_of(job, scene, item)
@@ -132,9 +162,15 @@ def _once_each(job: Job, scene: Scene, objects: tuple[SceneObject, ...], target:
         if item.kind == "box" and item.bbox == _NOWHERE:
             job.losses.add("label", "it has no geometry", scene.scene_id)
         elif taken.setdefault(theme, source) != source:
-            job.losses.add("other form", f"{theme} are taken from {taken[theme]}, not from {source} again", scene.scene_id)
+            job.losses.add(
+                "other form", f"{theme} are taken from {taken[theme]}, not from {source} again", scene.scene_id
+            )
         elif crowd and "things" in taken:
-            job.losses.add("other form", f"things are taken from {taken['things']}, not from their regions in {source}", scene.scene_id)
+            job.losses.add(
+                "other form",
+                f"things are taken from {taken['things']}, not from their regions in {source}",
+                scene.scene_id,
+            )
         else:
             yield replace(item, crowd=True) if crowd else item
 

@@ -43,7 +43,11 @@ def _naming(text: str, member: Member, change: Change) -> list[Edit]:
         if "." not in member.value:  # the legacy form names no suffix
             new = new.rpartition(".")[0]
         value = _as_utf8(text, member)
-        return [Edit(member.start, member.end, renamed(text[member.start : member.end], value, new))] if new != value else []
+        return (
+            [Edit(member.start, member.end, renamed(text[member.start : member.end], value, new))]
+            if new != value
+            else []
+        )
     if member.key == "videoName" and isinstance(member.value, str) and folder:
         return [Edit(member.start, member.end, json.dumps(folder))] if _as_utf8(text, member) != folder else []
     return []

@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 
-from s2st_aug.adapters.cityscapes_labels import NOT_JUDGED, SINGLE, known
 from s2st_aug.export.json_edit import Edit, Member, apply, elements, members
+from s2st_aug.formats.cityscapes.labels import NOT_JUDGED, SINGLE, known
 
 VOID_LABEL = "unlabeled"
 

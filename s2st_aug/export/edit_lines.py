@@ -6,9 +6,9 @@ from __future__ import annotations
 def edit_kitti(data: bytes, ignored: frozenset[str]) -> bytes:
     """Ignored lines become `DontCare` regions with the same box, in the same spelling."""
     lines = data.decode("latin-1").splitlines(keepends=True)
-    return "".join(_dont_care(line) if str(index) in ignored and line.split() else line for index, line in enumerate(lines)).encode(
-        "latin-1"
-    )
+    return "".join(
+        _dont_care(line) if str(index) in ignored and line.split() else line for index, line in enumerate(lines)
+    ).encode("latin-1")
 
 
 def _dont_care(line: str) -> str:

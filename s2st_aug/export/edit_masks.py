@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from s2st_aug.adapters.label_images import read_label_image
+from s2st_aug.formats.label_images import read_label_image
 from s2st_aug.records.scene import SceneObject
 
 VOID = {"label_ids": 0, "instance_ids": 0, "train_ids": 255, "semantic_mask": 255, "drivable_mask": 2}

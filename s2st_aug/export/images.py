@@ -75,7 +75,12 @@ def jpeg_class(source: Path) -> dict[str, Any]:
         with Image.open(source) as opened:
             if not isinstance(opened, JpegImagePlugin.JpegImageFile) or opened.mode != "RGB":
                 return plain
-            if sorted(opened.quantization) not in ([0], [0, 1], [0, 1, 2], [0, 1, 2, 3]):  # a damaged file; the encoder would raise
+            if sorted(opened.quantization) not in (
+                [0],
+                [0, 1],
+                [0, 1, 2],
+                [0, 1, 2, 3],
+            ):  # a damaged file; the encoder would raise
                 return plain
             sampling = JpegImagePlugin.get_sampling(opened)
             progressive = bool(opened.info.get("progressive"))

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from s2st_aug.adapters import Card, read_scenes
 from s2st_aug.errors import CheckFailed
 from s2st_aug.export.change import mark_of
 from s2st_aug.export.images import ImageFormat, is_as_stored, transcoded, variant_suffix
 from s2st_aug.export.losses import Losses
 from s2st_aug.export.output import OutputFolder
 from s2st_aug.export.selection import Selection, Variant
+from s2st_aug.formats import Card, read_scenes
 from s2st_aug.records.scene import Scene
 
 
@@ -41,13 +41,17 @@ class Job:
                 self._same_record(scene)
                 yield scene
         if left:
-            raise CheckFailed(f"{self.root}: {left} scenes of the run are no longer in split {self.split!r} of the data set")
+            raise CheckFailed(
+                f"{self.root}: {left} scenes of the run are no longer in split {self.split!r} of the data set"
+            )
 
     def _same_record(self, scene: Scene) -> None:
         planned = self.selection.label_keys.get(scene.scene_id)
         found = str(scene.label_key) if scene.label_key else None
         if planned is not None and found is not None and planned.rpartition(":")[2] != found.rpartition(":")[2]:
-            raise CheckFailed(f"{scene.scene_id}: its label record in {scene.label_file} is not the one that the run was made from")
+            raise CheckFailed(
+                f"{scene.scene_id}: its label record in {scene.label_file} is not the one that the run was made from"
+            )
 
     def mark(self, variant: Variant, adapter: str) -> str:
         """The suffix of the variant's name in the target format."""
@@ -71,7 +75,9 @@ class Job:
             self.output.place(name, self.run / variant.image, variant.image_sha256)
             return
         source = self.root / scene.image
-        self.output.later(name, self.transcoding.submit(transcoded, self.run / variant.image, variant.image_sha256, source, suffix))
+        self.output.later(
+            name, self.transcoding.submit(transcoded, self.run / variant.image, variant.image_sha256, source, suffix)
+        )
 
     def place_source_as(self, scene: Scene, name: str, suffix: str) -> None:
         """The real image in the file type of a suffix; without loss, where that is another than its own."""

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from s2st_aug.adapters.json_stream import decode_value
 from s2st_aug.errors import LabelError
+from s2st_aug.formats.json_stream import decode_value
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from s2st_aug.adapters.json_stream import ARRAY, stream
 from s2st_aug.export.output import OutputFolder
+from s2st_aug.formats.json_stream import ARRAY, stream
 
 
 class ListWriter:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import s2st_aug
-from s2st_aug.adapters import Card
 from s2st_aug.export.selection import Selection
 from s2st_aug.export.terms import model_terms
+from s2st_aug.formats import Card
 from s2st_aug.storage.run_folder import RunInfo
 
 LOCK_VERSION = 1
@@ -23,7 +23,13 @@ def lock_of(info: RunInfo, card: Card, split: str, selection: Selection, setting
         "validation_sha256": info.validation_sha256,
         "model_sha256": info.model_sha256,
         "terms": {
-            "dataset": {"name": card.name, "title": card.title, "licence": card.licence, "terms": card.terms, "where": card.where},
+            "dataset": {
+                "name": card.name,
+                "title": card.title,
+                "licence": card.licence,
+                "terms": card.terms,
+                "where": card.where,
+            },
             "model": model_terms(info.model),
         },
         "counts": {split: {card.name: counts_of(selection)}},
@@ -38,6 +44,10 @@ def counts_of(selection: Selection) -> dict[str, Any]:
         for variant in variants:
             images[variant.domain] = images.get(variant.domain, 0) + 1
     return {
-        domain: {"images": n, "classes": dict(selection.classes.get(domain, {})), "ignored": selection.ignored.get(domain, 0)}
+        domain: {
+            "images": n,
+            "classes": dict(selection.classes.get(domain, {})),
+            "ignored": selection.ignored.get(domain, 0),
+        }
         for domain, n in images.items()
     }

@@ -24,5 +24,9 @@ class Losses:
 
     def as_json(self, source: str, target: str) -> bytes:
         """The report as a file."""
-        entries = [{"what": k[0], "why": k[1], "count": n, "first": self._first[k]} for k, n in sorted(self._counts.items())]
-        return (json.dumps({"from": source, "to": target, "losses": entries}, indent=1, ensure_ascii=False) + "\n").encode()
+        entries = [
+            {"what": k[0], "why": k[1], "count": n, "first": self._first[k]} for k, n in sorted(self._counts.items())
+        ]
+        return (
+            json.dumps({"from": source, "to": target, "losses": entries}, indent=1, ensure_ascii=False) + "\n"
+        ).encode()

@@ -7,12 +7,6 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from s2st_aug.adapters import bdd100k, read_objects
-from s2st_aug.adapters.cards import LabelTree
-from s2st_aug.adapters.json_stream import parse_record, read_span
-from s2st_aug.adapters.references import join_reference, split_reference
-from s2st_aug.adapters.tree import rename_in, tree_of
-from s2st_aug.adapters.yolo import label_of
 from s2st_aug.errors import LabelError
 from s2st_aug.export.change import Change, marked_stem
 from s2st_aug.export.edit_bdd100k import edit_frame
@@ -22,6 +16,13 @@ from s2st_aug.export.edit_masks import masks_of, union, void
 from s2st_aug.export.job import Job
 from s2st_aug.export.listing import ListWriter, around
 from s2st_aug.export.selection import Variant
+from s2st_aug.formats import read_objects
+from s2st_aug.formats.bdd100k import read as bdd100k
+from s2st_aug.formats.cards import LabelTree
+from s2st_aug.formats.json_stream import parse_record, read_span
+from s2st_aug.formats.references import join_reference, split_reference
+from s2st_aug.formats.tree import rename_in, tree_of
+from s2st_aug.formats.yolo.read import label_of
 from s2st_aug.records.scene import Scene
 
 _MASKS = frozenset({"instance_mask", "panoptic_mask", "semantic_mask", "drivable_mask", "lane_mask"})
@@ -114,7 +115,11 @@ class _Native:
 
     def _file(self, scene: Scene, variant: Variant, tree: LabelTree, path: str, new: str, change: Change) -> None:
         edit = EDITORS.get(tree.kind)
-        changed = edit(self.job, scene, tree, path, change) if edit and (change.ignored or tree.kind == "frame_files") else None
+        changed = (
+            edit(self.job, scene, tree, path, change)
+            if edit and (change.ignored or tree.kind == "frame_files")
+            else None
+        )
         if changed is None:
             self.job.output.place(new, self.job.root / path)
             return
@@ -124,7 +129,7 @@ class _Native:
 
 
 def _folder_split(job: Job, split: str) -> str:
-    from s2st_aug.adapters.kitti import folder_of
+    from s2st_aug.formats.kitti.read import folder_of
 
     return folder_of(split) if job.card.adapter == "kitti" else split
 
@@ -153,7 +158,13 @@ class _Renaming:
         if not base.endswith(stem + tail):
             raise LabelError(f"{scene.scene_id}: the image {scene.image} does not hold its name")
         folder = base[: len(base) - len(stem + tail)].rstrip("/")
-        return cls(folder, stem, job.mark(variant, job.card.adapter), video=job.card.adapter == "bdd100k", tail=tail + job.suffix(scene))
+        return cls(
+            folder,
+            stem,
+            job.mark(variant, job.card.adapter),
+            video=job.card.adapter == "bdd100k",
+            tail=tail + job.suffix(scene),
+        )
 
     def listed(self, path: str) -> str:
         """A video's own label file."""
@@ -162,7 +173,9 @@ class _Renaming:
 
     def file(self, tree: LabelTree, path: str) -> str:
         """A label file of this scene alone: the stem in it becomes the variant's."""
-        if tree.kind == "lines" and not path.endswith(f"{self.stem}.txt"):  # YOLO's rule, where its lists name images in any folder
+        if tree.kind == "lines" and not path.endswith(
+            f"{self.stem}.txt"
+        ):  # YOLO's rule, where its lists name images in any folder
             return label_of(self.image)
         return rename_in(tree, path, self.stem, self.new)
 
@@ -195,7 +208,7 @@ def _id_image(job: Job, scene: Scene, tree: LabelTree, path: str, change: Change
 
 
 def _ignored_pixels(job: Job, scene: Scene, change: Change) -> np.ndarray | None:
-    from s2st_aug.adapters.label_images import stored_size
+    from s2st_aug.formats.label_images import stored_size
 
     if scene.label_file is None or scene.label_key is None:
         return None
@@ -209,7 +222,9 @@ def _lines(job: Job, scene: Scene, tree: LabelTree, path: str, change: Change) -
     data = (job.root / path).read_bytes()
     if job.card.adapter == "kitti":
         return edit_kitti(data, change.ignored)
-    job.losses.add("label", "YOLO has no region to ignore: the line of a lost object is left out", path, len(change.lost))
+    job.losses.add(
+        "label", "YOLO has no region to ignore: the line of a lost object is left out", path, len(change.lost)
+    )
     kept = len(change.ignored - change.lost)
     job.losses.add("verdict ignore", "YOLO has no region to ignore: the line stays", path, kept)
     return edit_yolo(data, change.lost)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
-from s2st_aug.adapters.json_stream import ARRAY, read_span, stream
-from s2st_aug.adapters.references import split_reference
-from s2st_aug.adapters.tree import tree_of
 from s2st_aug.export.job import Job
 from s2st_aug.export.json_edit import Edit, Member, apply, elements, members, renamed, set_member
 from s2st_aug.export.selection import Variant
+from s2st_aug.formats.json_stream import ARRAY, read_span, stream
+from s2st_aug.formats.references import split_reference
+from s2st_aug.formats.tree import tree_of
 from s2st_aug.images import sha256_file
 from s2st_aug.records.scene import Scene
 
@@ -174,7 +174,9 @@ def _marked(path: str, mark: str, suffix: str | None = None) -> str:
 def _image(text: str, number: int, mark: str, suffix: str) -> str:
     found = members(text)
     edits = [Edit(m.start, m.end, str(number)) for m in found if m.key == "id"]
-    return apply(text, edits + [edit for m in found if m.key == "file_name" for edit in _file_name(text, m, mark, suffix)])
+    return apply(
+        text, edits + [edit for m in found if m.key == "file_name" for edit in _file_name(text, m, mark, suffix)]
+    )
 
 
 def _file_name(text: str, member: Member, mark: str, suffix: str | None = None) -> list[Edit]:

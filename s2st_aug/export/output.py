@@ -40,7 +40,9 @@ class OutputFolder:
             raise UsageError(f"--out {self.out}: cannot be made ({error.strerror})") from None
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._pool.shutdown(cancel_futures=True)
         shutil.rmtree(self.partial, ignore_errors=True)
 
@@ -102,7 +104,9 @@ def _place(source: Path, target: Path, link: Link, expected: str | None) -> str:
         raise CheckFailed(f"{source}: cannot be read for {target.name} ({error.strerror or error})") from None
     sha256 = hashlib.sha256(data).hexdigest()
     if expected is not None and sha256 != expected:
-        raise CheckFailed(f"{source}: not the file that the run recorded (SHA-256 {sha256[:12]}…, expected {expected[:12]}…)")
+        raise CheckFailed(
+            f"{source}: not the file that the run recorded (SHA-256 {sha256[:12]}…, expected {expected[:12]}…)"
+        )
     if link == "copy" or not _linked(source, target):
         target.write_bytes(data)
     return sha256
@@ -132,7 +136,9 @@ def refuse_foreign(out: Path) -> None:
     if not any(out.iterdir()):
         return
     if not (out / LOCK).is_file():
-        raise UsageError(f"--out {out}: the folder is not empty and holds no {LOCK}: not an export of ours; choose another")
+        raise UsageError(
+            f"--out {out}: the folder is not empty and holds no {LOCK}: not an export of ours; choose another"
+        )
     foreign = sorted(_files(out) - _locked(out))
     if foreign:
         raise UsageError(

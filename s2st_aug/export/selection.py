@@ -18,7 +18,18 @@ from s2st_aug.errors import UsageError
 from s2st_aug.storage.decisions import Decision, Target
 
 COLUMNS = [
-    *("variant_id", "scene_id", "dataset", "split", "domain", "status", "source_image", "source_sha256", "image", "image_sha256"),
+    *(
+        "variant_id",
+        "scene_id",
+        "dataset",
+        "split",
+        "domain",
+        "status",
+        "source_image",
+        "source_sha256",
+        "image",
+        "image_sha256",
+    ),
     *("label_file", "label_sha256", "label_key", "objects"),
 ]
 Unread = Literal["void", "train"]
@@ -119,7 +130,9 @@ def _refuse_held_out(table: pa.Table) -> None:
 def _refuse_mixed_datasets(table: pa.Table) -> None:
     names = sorted(set(table["dataset"].unique().to_pylist()))
     if len(names) > 1:
-        raise UsageError(f"the manifest holds rows of {len(names)} datasets ({', '.join(names)}), expected one; a run is over one dataset")
+        raise UsageError(
+            f"the manifest holds rows of {len(names)} datasets ({', '.join(names)}), expected one; a run is over one dataset"
+        )
 
 
 def _goes_out(row: dict[str, object], decisions: dict[Target, Decision], *, accepted_only: bool) -> bool:
@@ -155,7 +168,13 @@ class _Objects:
         categories = values.field("category").fill_null("").dictionary_encode()
         verdicts = pc.index_in(values.field("verdict"), pa.array(["keep", "ignore", "lost"])).fill_null(0)
         names = categories.dictionary.to_pylist()
-        return cls(lists.offsets.to_numpy(), values.field("object_id"), categories.indices.to_numpy(), names, verdicts.to_numpy())
+        return cls(
+            lists.offsets.to_numpy(),
+            values.field("object_id"),
+            categories.indices.to_numpy(),
+            names,
+            verdicts.to_numpy(),
+        )
 
     def judged(self, row: int, least: int = 1) -> Iterator[tuple[str, int]]:
         """Object id and verdict of the row's labels whose verdict is `least` or worse: 1 ignore, 2 lost."""
@@ -177,7 +196,16 @@ def _variant(row: dict[str, object], index: int, judged: dict[str, int], said: d
     verdicts = judged | said.get(name, {})
     ignored = frozenset(k for k, v in verdicts.items() if v)
     lost = frozenset(k for k, v in verdicts.items() if v == 2)
-    return Variant(name, str(row["scene_id"]), str(row["domain"]), str(row["image"]), str(row["image_sha256"]), ignored, lost, index)
+    return Variant(
+        name,
+        str(row["scene_id"]),
+        str(row["domain"]),
+        str(row["image"]),
+        str(row["image_sha256"]),
+        ignored,
+        lost,
+        index,
+    )
 
 
 def _on_labels(decisions: dict[Target, Decision]) -> dict[str, dict[str, int]]:
@@ -224,7 +252,9 @@ def _first(variants: Iterable[Variant], count: int, weights: dict[str, float] | 
     """The first by id, which is a hash; with weights a draw without replacement (Efraimidis and Spirakis 2006) whose chances are hashes."""
     if not weights:
         return sorted(variants, key=lambda v: v.variant_id)[:count]
-    return sorted(variants, key=lambda v: (-math.log(_uniform(v.variant_id)) / weights[v.variant_id], v.variant_id))[:count]
+    return sorted(variants, key=lambda v: (-math.log(_uniform(v.variant_id)) / weights[v.variant_id], v.variant_id))[
+        :count
+    ]
 
 
 def _uniform(name: str) -> float:
@@ -236,7 +266,9 @@ def _draw(scene_id: str) -> str:
     return hashlib.sha256(scene_id.encode()).hexdigest()
 
 
-def _counted(variants: list[Variant], sources: dict[str, str | None], rows: list[dict[str, object]], objects: _Objects) -> Selection:
+def _counted(
+    variants: list[Variant], sources: dict[str, str | None], rows: list[dict[str, object]], objects: _Objects
+) -> Selection:
     by_scene: dict[str, list[Variant]] = {}
     for variant in sorted(variants, key=lambda v: v.domain):
         by_scene.setdefault(variant.scene_id, []).append(variant)
@@ -246,9 +278,14 @@ def _counted(variants: list[Variant], sources: dict[str, str | None], rows: list
     return selection
 
 
-def _count_classes(selection: Selection, variants: list[Variant], rows: list[dict[str, object]], objects: _Objects) -> None:
+def _count_classes(
+    selection: Selection, variants: list[Variant], rows: list[dict[str, object]], objects: _Objects
+) -> None:
     totals: dict[str, np.ndarray] = {}
-    shown = [*((v.domain, v.row) for v in variants), *(("source", i) for i in _richest(selection.sources, rows, objects))]
+    shown = [
+        *((v.domain, v.row) for v in variants),
+        *(("source", i) for i in _richest(selection.sources, rows, objects)),
+    ]
     for domain, index in shown:
         totals[domain] = totals.get(domain, np.zeros(len(objects.names), np.int64)) + objects.counts(index)
     for domain, counts in totals.items():

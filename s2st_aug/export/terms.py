@@ -25,4 +25,8 @@ def model_terms(model: str) -> dict[str, str]:
     for part, licence, terms in TERMS:
         if part in model:
             return {"name": model, "licence": licence, "terms": terms}
-    return {"name": model, "licence": "unknown", "terms": "see the model's own card; Stable Diffusion models carry the OpenRAIL use limits"}
+    return {
+        "name": model,
+        "licence": "unknown",
+        "terms": "see the model's own card; Stable Diffusion models carry the OpenRAIL use limits",
+    }

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from s2st_aug.adapters.cityscapes_labels import BY_NAME, Label, known
 from s2st_aug.export.convert import Item, class_of, split_name
 from s2st_aug.export.edit_masks import encode_label_image
 from s2st_aug.export.geometry import contours, drawn
 from s2st_aug.export.job import Job
+from s2st_aug.formats.cityscapes.labels import BY_NAME, Label, known
 from s2st_aug.records.scene import SceneObject
 
 
@@ -48,7 +48,11 @@ class ToCityscapes:
         """Polygons and label images: stuff below things, things in their order."""
         shapes = [shape for found in item.objects if (shape := self._shape(item, found)) is not None]
         shapes.sort(key=lambda shape: shape.label.instances)
-        record = {"imgHeight": item.size[1], "imgWidth": item.size[0], "objects": [o for shape in shapes for o in _polygons(shape)]}
+        record = {
+            "imgHeight": item.size[1],
+            "imgWidth": item.size[0],
+            "objects": [o for shape in shapes for o in _polygons(shape)],
+        }
         base = f"gtFine/{self._base(item)}_gtFine"
         self.job.output.write(f"{base}_polygons.json", json.dumps(record, indent=4).encode())
         for kind, pixels in _images(shapes, item.size).items():
@@ -67,16 +71,24 @@ class ToCityscapes:
         outlines, holes = contours(found.mask) if found.mask is not None else (list(found.outlines), False)
         losses.add("mask", "holes are closed in the polygons, the label images keep them", item.where, int(holes))
         self._report_outlines(item, found, label, outlines)
-        mask = found.mask if found.mask is not None and found.mask.shape == item.size[::-1] else drawn(tuple(outlines), item.size)
+        mask = (
+            found.mask
+            if found.mask is not None and found.mask.shape == item.size[::-1]
+            else drawn(tuple(outlines), item.size)
+        )
         if found.signal or found.occluded or found.truncated:
             losses.add("attributes", "Cityscapes has none (light colour, occluded, truncated)", item.where)
         return _named(item, found, label, tuple(outlines), mask)
 
     def _report_outlines(self, item: Item, found: SceneObject, label: Label, outlines: list[np.ndarray]) -> None:
         thin = sum(len(outline) < 3 for outline in outlines)
-        self.job.losses.add("outline", "fewer than three points are no polygon; the label images keep the pixels", item.where, thin)
+        self.job.losses.add(
+            "outline", "fewer than three points are no polygon; the label images keep the pixels", item.where, thin
+        )
         parts = len(outlines) - 1 if found.kind != "stuff" else 0
-        self.job.losses.add("outline", "a thing in several parts becomes several polygons; instanceIds keeps it one", item.where, parts)
+        self.job.losses.add(
+            "outline", "a thing in several parts becomes several polygons; instanceIds keeps it one", item.where, parts
+        )
         if found.crowd and found.object_id not in item.ignored and not label.instances:
             self.job.losses.add("crowd", "Cityscapes has groups of classes with instances only", item.where)
 

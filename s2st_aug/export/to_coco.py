@@ -53,7 +53,11 @@ class ToCoco:
         category = self.categories.setdefault(found.category, len(self.categories) + 1)
         if found.kind == "stuff" and not found.crowd:
             self.stuff.add(found.category)
-        attributes: dict[str, Any] = {"source_id": found.object_id, "occluded": found.occluded, "truncated": found.truncated}
+        attributes: dict[str, Any] = {
+            "source_id": found.object_id,
+            "occluded": found.occluded,
+            "truncated": found.truncated,
+        }
         if found.signal:
             attributes["signal"] = found.signal
         head = {"id": self.count, "image_id": image, "category_id": category, "bbox": [x1, y1, x2 - x1, y2 - y1]}
@@ -62,11 +66,18 @@ class ToCoco:
     def finish(self) -> None:
         """Images and categories, which are known now."""
         listed = [
-            {"id": n, "name": name, "supercategory": "stuff" if name in self.stuff else "thing", "isthing": int(name not in self.stuff)}
+            {
+                "id": n,
+                "name": name,
+                "supercategory": "stuff" if name in self.stuff else "thing",
+                "isthing": int(name not in self.stuff),
+            }
             for name, n in self.categories.items()
         ]
         images = ",\n".join(self.images)
-        self.annotations.tail = f'\n],\n"images": [\n{images}\n],\n"categories": {json.dumps(listed, ensure_ascii=False)}}}\n'.encode()
+        self.annotations.tail = (
+            f'\n],\n"images": [\n{images}\n],\n"categories": {json.dumps(listed, ensure_ascii=False)}}}\n'.encode()
+        )
         self.annotations.close()
 
 

@@ -36,7 +36,9 @@ class ToYolo:
             self.segments = all(found.kind != "box" for found in things)
         lines = [line for found in things for line in self._line(item, found)]
         name = PurePosixPath(self.image_name(item).replace("images/", "labels/", 1))
-        self.job.output.write(str(name.with_name(f"{name.name.removesuffix(item.suffix)}.txt")), "".join(lines).encode())
+        self.job.output.write(
+            str(name.with_name(f"{name.name.removesuffix(item.suffix)}.txt")), "".join(lines).encode()
+        )
 
     def _is_thing(self, item: Item, found: SceneObject) -> bool:
         if found.kind not in _THINGS:
@@ -76,7 +78,9 @@ class ToYolo:
         if not outlines:
             self.job.losses.add("box", "written as an outline of four corners", item.where)
             return box_outline(found)
-        self.job.losses.add("outline", "YOLO has one outline a label: the largest is written", item.where, len(outlines) - 1)
+        self.job.losses.add(
+            "outline", "YOLO has one outline a label: the largest is written", item.where, len(outlines) - 1
+        )
         return max(outlines, key=area)
 
     def finish(self) -> None:

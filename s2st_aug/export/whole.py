@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from s2st_aug.adapters.names import IMAGE_SUFFIXES
-from s2st_aug.adapters.yolo import DATA_FILES, data_yaml, places
 from s2st_aug.export.output import OutputFolder
+from s2st_aug.formats.names import IMAGE_SUFFIXES
+from s2st_aug.formats.yolo.read import DATA_FILES, data_yaml, places
 
 _PATH_LINE = re.compile(rb"(?m)^path:[^\r\n]*(?:\r?\n|\Z)")
 
@@ -30,6 +30,8 @@ def finish_kitti(output: OutputFolder, split: str) -> None:
     """ImageSets/<split>.txt with the names that went out, where the split is a list of names."""
     if split in ("train", "val"):
         names = sorted(
-            PurePosixPath(n).stem for n in output.sha256 if "/image_2/" in n and PurePosixPath(n).suffix.lower() in IMAGE_SUFFIXES
+            PurePosixPath(n).stem
+            for n in output.sha256
+            if "/image_2/" in n and PurePosixPath(n).suffix.lower() in IMAGE_SUFFIXES
         )
         output.write(f"ImageSets/{split}.txt", ("\n".join(names) + "\n").encode())

@@ -34,5 +34,7 @@ def refuse_below_one(name: str, came: object) -> None:
 
 def refuse_no_shares(came: object) -> None:
     """Raises UsageError where `came` is neither None nor domains with numbers."""
-    if came is not None and not (isinstance(came, Mapping) and came and all(isinstance(v, Real) for v in came.values())):
+    if came is not None and not (
+        isinstance(came, Mapping) and came and all(isinstance(v, Real) for v in came.values())
+    ):
         raise wrong("shares", "a fraction for each domain, or None", came)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from s2st_aug.adapters import load_card, read_objects, read_scenes
 from s2st_aug.arrays import Image
 from s2st_aug.errors import DatasetError, SourceChanged, UsageError, did_you_mean
 from s2st_aug.export.selection import COLUMNS, Selection, Unread, Variant, select
 from s2st_aug.feed.arguments import wrong
+from s2st_aug.formats import load_card, read_objects, read_scenes
 from s2st_aug.images import read_image, sha256_bytes
 from s2st_aug.records.scene import Scene, SceneObject
 from s2st_aug.storage import RunFolder
@@ -100,7 +100,9 @@ def open_feed(
     if domains is not None:
         table = _of_domains(run, table, domains)
     decisions = resolve(from_table(run.read_decisions()))
-    selection = select(table, decisions, accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class, unread=unread)
+    selection = select(
+        table, decisions, accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class, unread=unread
+    )
     card_name, root = info.config["dataset"]["format"], Path(info.dataset_root)
     splits = sorted(set(table["split"].to_pylist()))
     scenes = {s.scene_id: s for split in splits for s in read_scenes(load_card(card_name), root, split)}

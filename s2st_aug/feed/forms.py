@@ -48,7 +48,8 @@ def _detectron2(sample: Sample, class_ids: Mapping[str, int]) -> dict[str, Any]:
     own = {"file_name": str(sample.entry.image), "image_id": sample.entry.sample_id, "height": height, "width": width}
     trained = [(o, 0) for o in _boxed(sample.trained, class_ids)] + [(o, 1) for o in _boxed(sample.ignored, class_ids)]
     annotations = [
-        {"bbox": list(o.bbox), "bbox_mode": XYXY_ABS, "category_id": class_ids[o.category], "iscrowd": crowd} for o, crowd in trained
+        {"bbox": list(o.bbox), "bbox_mode": XYXY_ABS, "category_id": class_ids[o.category], "iscrowd": crowd}
+        for o, crowd in trained
     ]
     return own | {"annotations": annotations}
 
@@ -60,11 +61,22 @@ def mmdetection_dataset(export: Path) -> dict[str, Any]:
     """
     found = sorted(export.glob("annotations/instances_*.json"))
     if len(found) != 1:
-        raise UsageError(f"{export}: expected one annotations/instances_*.json, found {len(found)}; is it a COCO export?")
+        raise UsageError(
+            f"{export}: expected one annotations/instances_*.json, found {len(found)}; is it a COCO export?"
+        )
     classes = [c["name"] for c in json.loads(found[0].read_text())["categories"]]
     images = found[0].stem.removeprefix("instances_")
-    own = {"data_root": str(export), "ann_file": str(found[0].relative_to(export)), "data_prefix": {"img": f"{images}/"}}
-    return {"type": "CocoDataset", **own, "metainfo": {"classes": tuple(classes)}, "filter_cfg": {"filter_empty_gt": True, "min_size": 1}}
+    own = {
+        "data_root": str(export),
+        "ann_file": str(found[0].relative_to(export)),
+        "data_prefix": {"img": f"{images}/"},
+    }
+    return {
+        "type": "CocoDataset",
+        **own,
+        "metainfo": {"classes": tuple(classes)},
+        "filter_cfg": {"filter_empty_gt": True, "min_size": 1},
+    }
 
 
 def huggingface_rows(index: FeedIndex) -> Iterator[dict[str, Any]]:

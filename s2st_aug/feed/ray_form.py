@@ -1,10 +1,10 @@
-"""The Ray Data form of a feed; Ray itself stays behind `s2st_aug.distributed`."""
+"""The Ray Data form of a feed; Ray itself stays behind `s2st_aug.engine`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from s2st_aug.distributed.feed import rows_to_dataset
+from s2st_aug.engine.feed import rows_to_dataset
 from s2st_aug.feed.arguments import refuse_other
 from s2st_aug.feed.entries import FeedIndex
 from s2st_aug.feed.shards import record
@@ -24,4 +24,8 @@ class _Reader:
         import json
 
         sample = self.index.read(self.index.entries[position])
-        return {"sample_id": sample.entry.sample_id, "image": sample.image, "labels": json.dumps(record(sample), sort_keys=True)}
+        return {
+            "sample_id": sample.entry.sample_id,
+            "image": sample.image,
+            "labels": json.dumps(record(sample), sort_keys=True),
+        }

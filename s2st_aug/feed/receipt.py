@@ -24,10 +24,10 @@ from typing import Any, Literal, get_args
 
 from scipy import stats
 
-from s2st_aug.adapters import load_card, read_objects
 from s2st_aug.errors import CheckFailed, UsageError, did_you_mean
 from s2st_aug.feed.arguments import refuse_below_one, refuse_no_shares, refuse_other, refuse_uncallable
 from s2st_aug.feed.entries import FeedIndex
+from s2st_aug.formats import load_card, read_objects
 
 Identify = Callable[[Any], Iterable[str]]
 Mode = Literal["exact", "sampled"]
@@ -70,7 +70,9 @@ class Mix:
         classes: dict[str, frozenset[str]] = {}
         for scene in {e.scene.scene_id: e.scene for e in index.entries}.values():
             classes[scene.scene_id] = frozenset(o.category for o in read_objects(card, index.root, scene))
-        tags = {e.sample_id: Tag(e.domain, e.scene.dataset, e.scene.split, classes[e.scene.scene_id]) for e in index.entries}
+        tags = {
+            e.sample_id: Tag(e.domain, e.scene.dataset, e.scene.split, classes[e.scene.scene_id]) for e in index.entries
+        }
         return cls(tags, card.name, split, shares)
 
     def share(self, domain: str) -> float:
@@ -98,7 +100,12 @@ class Epoch:
     def told(self) -> dict[str, Any]:
         """The epoch as plain values."""
         classes = {domain: dict(counts) for domain, counts in self.classes.items()}
-        counted = {"images": self.total, "distinct": len(self.images), "domains": dict(self.domains), "classes": classes}
+        counted = {
+            "images": self.total,
+            "distinct": len(self.images),
+            "domains": dict(self.domains),
+            "classes": classes,
+        }
         return counted | {"finished": self.finished}
 
     @property
@@ -110,7 +117,9 @@ class Epoch:
 def by_sample_id(batch: Any) -> Iterable[str]:
     """The ids in a batch of `s2st_aug.feed.dataset.collate`; anybody's batches need a function of their own."""
     if not isinstance(batch, Mapping) or "sample_id" not in batch:
-        raise CheckFailed(f"a batch of type {type(batch).__name__} carries no sample_id: give FeedReceipt an `identify`")
+        raise CheckFailed(
+            f"a batch of type {type(batch).__name__} carries no sample_id: give FeedReceipt an `identify`"
+        )
     ids = batch["sample_id"]
     return [ids] if isinstance(ids, str) else ids
 
@@ -122,7 +131,15 @@ class FeedReceipt:
     manager, or call `close`, so that an epoch that was broken off is checked too.
     """
 
-    def __init__(self, loader: Iterable[Any], mix: Mix, *, identify: Identify = by_sample_id, mode: Mode = "exact", drop_last: int = 1):
+    def __init__(
+        self,
+        loader: Iterable[Any],
+        mix: Mix,
+        *,
+        identify: Identify = by_sample_id,
+        mode: Mode = "exact",
+        drop_last: int = 1,
+    ):
         refuse_other("mix", mix, Mix)
         refuse_uncallable("identify", identify)
         refuse_below_one("drop_last", drop_last)
@@ -157,7 +174,9 @@ class FeedReceipt:
     def close(self) -> None:
         """The last word: raises CheckFailed where nothing was yielded, or a broken-off epoch does not hold."""
         if not any(epoch.total for epoch in self.epochs):
-            raise CheckFailed("feed receipt: the loader was never read, so no image of the locked mix was seen in training")
+            raise CheckFailed(
+                "feed receipt: the loader was never read, so no image of the locked mix was seen in training"
+            )
         self._check_broken_off()
 
     def write(self, path: Path | str) -> None:
@@ -165,13 +184,17 @@ class FeedReceipt:
         shares = {domain: self.mix.share(domain) for domain in sorted({t.domain for t in self.mix.tags.values()})}
         epochs = [e.told() for e in self.epochs]
         Path(path).write_text(
-            json.dumps({"schema": 1, "mode": self.mode, "locked": shares, "of": len(self.mix.tags), "epochs": epochs}, indent=1)
+            json.dumps(
+                {"schema": 1, "mode": self.mode, "locked": shares, "of": len(self.mix.tags), "epochs": epochs}, indent=1
+            )
         )
 
     def _known(self, sample_id: str) -> Tag:
         tag = self.mix.tags.get(sample_id)
         if tag is None:
-            raise CheckFailed(f"feed receipt: yielded {sample_id!r}, which is not in the locked mix of {len(self.mix.tags)} images")
+            raise CheckFailed(
+                f"feed receipt: yielded {sample_id!r}, which is not in the locked mix of {len(self.mix.tags)} images"
+            )
         if (tag.dataset, tag.split) != (self.mix.dataset, self.mix.split):
             raise CheckFailed(
                 f"feed receipt: yielded {sample_id!r} of {tag.dataset} {tag.split}, locked are {self.mix.dataset} {self.mix.split}"
@@ -194,14 +217,18 @@ class FeedReceipt:
         if len(missing) >= self.drop_last:
             domains = Counter(self.mix.tags[i].domain for i in missing)
             told = ", ".join(f"{n} of {domain}" for domain, n in sorted(domains.items()))
-            raise CheckFailed(f"feed receipt: an epoch of {epoch.total} images left out {len(missing)} of the locked mix ({told})")
+            raise CheckFailed(
+                f"feed receipt: an epoch of {epoch.total} images left out {len(missing)} of the locked mix ({told})"
+            )
 
     def _no_repeats(self, epoch: Epoch) -> None:
         repeated = [i for i, n in epoch.images.items() if n > 1] if self.mode == "exact" else []
         if repeated:
             most = max(repeated, key=lambda i: epoch.images[i])
             told = f"{most!r} {epoch.images[most]} times"
-            raise CheckFailed(f"feed receipt: {len(repeated)} images were yielded more than once in an epoch, {told}; expected each once")
+            raise CheckFailed(
+                f"feed receipt: {len(repeated)} images were yielded more than once in an epoch, {told}; expected each once"
+            )
 
 
 def check_sampled(epoch: Epoch, mix: Mix) -> None:

@@ -47,10 +47,23 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 def record(sample: Sample) -> dict[str, Any]:
     """The labels of a sample as plain values: boxes in pixels, what is ignored marked."""
     entry = sample.entry
-    objects = [_plain(o) | {"ignored": False} for o in sample.trained] + [_plain(o) | {"ignored": True} for o in sample.ignored]
-    own = {"sample_id": entry.sample_id, "scene_id": entry.scene.scene_id, "domain": entry.domain, "synthetic": entry.synthetic}
+    objects = [_plain(o) | {"ignored": False} for o in sample.trained] + [
+        _plain(o) | {"ignored": True} for o in sample.ignored
+    ]
+    own = {
+        "sample_id": entry.sample_id,
+        "scene_id": entry.scene.scene_id,
+        "domain": entry.domain,
+        "synthetic": entry.synthetic,
+    }
     height, width = sample.image.shape[:2]
-    return own | {"dataset": entry.scene.dataset, "split": entry.scene.split, "width": width, "height": height, "objects": objects}
+    return own | {
+        "dataset": entry.scene.dataset,
+        "split": entry.scene.split,
+        "width": width,
+        "height": height,
+        "objects": objects,
+    }
 
 
 def _plain(one: Any) -> dict[str, Any]:

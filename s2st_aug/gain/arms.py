@@ -44,7 +44,12 @@ def colour_transfer(image: Image, references: Sequence[Image], rng: np.random.Ge
 
 
 ONCE = "_once"
-CHANGES: dict[str, Change] = {"copies": same, "photometric": photometric, "weather": weather, "colour_transfer": colour_transfer}
+CHANGES: dict[str, Change] = {
+    "copies": same,
+    "photometric": photometric,
+    "weather": weather,
+    "colour_transfer": colour_transfer,
+}
 
 
 def changes(arm: str) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from s2st_aug.adapters import load_card, read_objects, read_scenes
 from s2st_aug.errors import DatasetError, UsageError
+from s2st_aug.formats import load_card, read_objects, read_scenes
 from s2st_aug.records.scene import Scene, SceneObject
 
 SIZE = (1280, 720)  # of every image of BDD100K
@@ -44,7 +44,9 @@ def _image(number: int, scene: Scene) -> dict[str, Any]:
     return {"id": number, "file_name": scene.image, "width": SIZE[0], "height": SIZE[1]}
 
 
-def _annotations(scenes: Iterable[tuple[int, tuple[SceneObject, ...]]], categories: dict[str, int]) -> Iterable[dict[str, Any]]:
+def _annotations(
+    scenes: Iterable[tuple[int, tuple[SceneObject, ...]]], categories: dict[str, int]
+) -> Iterable[dict[str, Any]]:
     count = 0
     for image, objects in scenes:
         for one in objects:

@@ -53,10 +53,16 @@ def _mirror(boxes: np.ndarray, width: int) -> np.ndarray:
     return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
 
 
-def targets(boxes: Boxes, size: tuple[int, int], classes: int, cell: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def targets(
+    boxes: Boxes, size: tuple[int, int], classes: int, cell: int = 2
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Heatmap `k h w` with Gaussians, geometry `4 h w`, weight `h w` (0 where nothing is judged)."""
     w, h = size[0] // cell, size[1] // cell
-    heat, geometry, weight = np.zeros((classes, h, w), np.float32), np.zeros((4, h, w), np.float32), np.ones((h, w), np.float32)
+    heat, geometry, weight = (
+        np.zeros((classes, h, w), np.float32),
+        np.zeros((4, h, w), np.float32),
+        np.ones((h, w), np.float32),
+    )
     for x1, y1, x2, y2 in (boxes.ignored / cell).round().astype(int).clip(0):
         weight[y1 : y2 + 1, x1 : x2 + 1] = 0
     rows, columns = np.ogrid[:h, :w]
@@ -120,7 +126,9 @@ def average_precision(
         evaluation.summarize()
     measures = {name: 100 * float(value) for name, value in zip(NAMES, evaluation.stats, strict=False) if value >= 0}
     precision = evaluation.eval["precision"][:, :, :, 0, 2]  # iou, recall, class; all sizes, 100 detections
-    return measures | {f"ap_{name}": _mean(precision[:, :, i]) for i, name in enumerate(classes) if (precision[:, :, i] >= 0).any()}
+    return measures | {
+        f"ap_{name}": _mean(precision[:, :, i]) for i, name in enumerate(classes) if (precision[:, :, i] >= 0).any()
+    }
 
 
 def _mean(precision: np.ndarray) -> float:
@@ -135,7 +143,11 @@ def _ground_truth(truths: Sequence[Boxes], classes: Sequence[str]) -> dict[str, 
             own = {"id": len(annotations) + 1, "image_id": image_id, "category_id": label + 1}
             annotations.append(own | {"bbox": box, "area": box[2] * box[3], "iscrowd": 0})
     categories = [{"id": i, "name": name} for i, name in enumerate(classes, start=1)]
-    return {"images": [{"id": i} for i in range(1, len(truths) + 1)], "annotations": annotations, "categories": categories}
+    return {
+        "images": [{"id": i} for i in range(1, len(truths) + 1)],
+        "annotations": annotations,
+        "categories": categories,
+    }
 
 
 def _detections(found: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> list[dict[str, Any]]:

@@ -24,7 +24,10 @@ ArmName = Literal[
     "s2st_gated_unread",
 ]
 CONTROLS: tuple[ArmName, ...] = ("copies", "photometric", "weather", "colour_transfer")
-ONCE: tuple[ArmName, ...] = ("weather_once", "colour_transfer_once")  # one fixed picture of each image, as the S2ST arms have
+ONCE: tuple[ArmName, ...] = (
+    "weather_once",
+    "colour_transfer_once",
+)  # one fixed picture of each image, as the S2ST arms have
 
 
 class _Record(BaseModel):
@@ -51,7 +54,9 @@ class Training(_Record):
     replaced: Annotated[float, Field(gt=0, le=1)] = 0.5  # probability that a drawn image is replaced by its counterpart
     widths: tuple[int, ...] = (16, 32, 64, 128)
     cell: Literal[2, 4] = 2  # detection: pixels of an output cell
-    crop: tuple[int, int] | None = None  # detection: updates see crops of this size, most of them around an object; tests whole images
+    crop: tuple[int, int] | None = (
+        None  # detection: updates see crops of this size, most of them around an object; tests whole images
+    )
 
 
 class SegmentationData(_Record):

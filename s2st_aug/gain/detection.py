@@ -12,8 +12,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from s2st_aug.adapters import load_card, read_objects, read_scenes
 from s2st_aug.arrays import Image
+from s2st_aug.formats import load_card, read_objects, read_scenes
 from s2st_aug.gain.arms import changed, changes
 from s2st_aug.gain.boxes import Boxes, average_precision, decode, loss, targets
 from s2st_aug.gain.config import DetectionData, GainConfig, Training
@@ -49,7 +49,9 @@ def _load(format_: str, classes: tuple[str, ...], root: Path, split: str, size: 
     for scene in read_scenes(card, root, split):
         image = read_image(root / scene.image)
         scale = size[0] / image.shape[1], size[1] / image.shape[0]
-        objects = [o for o in read_objects(card, root, scene) if o.kind == "box" and o.category in classes and not o.crowd]
+        objects = [
+            o for o in read_objects(card, root, scene) if o.kind == "box" and o.category in classes and not o.crowd
+        ]
         xyxy = np.array([o.bbox for o in objects], np.float64).reshape(-1, 4)
         labels = np.array([classes.index(o.category) for o in objects], np.int64)
         stems.append(stem_of(scene.image))
@@ -108,13 +110,18 @@ def _counterpart(config: GainConfig, data: DetectionData, train: BoxedScenes, ar
     return lambda i, rng: _from_run(variants, train, i, rng)
 
 
-def _from_run(variants: dict[str, list[TrainVariant]], train: BoxedScenes, i: int, rng: np.random.Generator) -> tuple[Image, Boxes]:
+def _from_run(
+    variants: dict[str, list[TrainVariant]], train: BoxedScenes, i: int, rng: np.random.Generator
+) -> tuple[Image, Boxes]:
     """A variant of scene i, or of another scene where i's were refused: the mix stays as planned."""
     known = sorted(variants)
     stem = train.stems[i] if train.stems[i] in variants else known[int(rng.integers(len(known)))]
     chosen = variants[stem][int(rng.integers(len(variants[stem])))]
     own = train.stems.index(stem)
-    boxes, ignored = train.boxes[own], np.array(chosen.ignored_boxes, np.float64).reshape(-1, 4) * np.tile(train.scales[own], 2)
+    boxes, ignored = (
+        train.boxes[own],
+        np.array(chosen.ignored_boxes, np.float64).reshape(-1, 4) * np.tile(train.scales[own], 2),
+    )
     kept = ~_among(boxes.xyxy, ignored)
     return chosen.image, Boxes(boxes.xyxy[kept], boxes.classes[kept], ignored)
 
@@ -126,7 +133,9 @@ def _among(boxes: np.ndarray, ignored: np.ndarray) -> np.ndarray:
     return (np.abs(boxes[:, None] - ignored[None]).max(-1) < 0.01).any(1)
 
 
-def _pair(train: BoxedScenes, counterpart: Draw, i: int, rng: np.random.Generator, *, real: bool) -> tuple[Image, Boxes]:
+def _pair(
+    train: BoxedScenes, counterpart: Draw, i: int, rng: np.random.Generator, *, real: bool
+) -> tuple[Image, Boxes]:
     return (None if real else counterpart(i, rng)) or (train.images[i], train.boxes[i])
 
 

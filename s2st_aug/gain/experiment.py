@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from s2st_aug.distributed.experiments import run_tasks
+from s2st_aug.engine.experiments import run_tasks
 from s2st_aug.errors import RunFolderError
 from s2st_aug.gain import detection, external, segmentation
 from s2st_aug.gain.config import GainConfig
@@ -23,7 +23,9 @@ TASKS: dict[str, Callable[[GainConfig, str, int], Measures]] = {
 HEADLINE = {"segmentation": "miou", "detection": "ap", "external": "ap"}
 
 
-def run_experiment(config: GainConfig, *, address: str | None = None, run: Runner = run_tasks) -> dict[str, list[Measures]]:
+def run_experiment(
+    config: GainConfig, *, address: str | None = None, run: Runner = run_tasks
+) -> dict[str, list[Measures]]:
     """Measures per arm, in the order of `rng_keys`; one file per training under `out/results`. `run` is what spreads the trainings."""
     wanted = list(dict.fromkeys((_trained_as(config, arm), key) for key in config.rng_keys for arm in config.arms))
     missing = [pair for pair in wanted if not _result_file(config, *pair).exists()]
@@ -37,8 +39,14 @@ def run_experiment(config: GainConfig, *, address: str | None = None, run: Runne
 
 def collect(config: GainConfig) -> dict[str, list[Measures]]:
     """What is on disk of an experiment, for arms whose every rng_key was measured."""
-    files: dict[str, list[Path]] = {arm: [_result_file(config, arm, key) for key in config.rng_keys] for arm in config.arms}
-    return {arm: [json.loads(f.read_text())["measures"] for f in paths] for arm, paths in files.items() if all(f.exists() for f in paths)}
+    files: dict[str, list[Path]] = {
+        arm: [_result_file(config, arm, key) for key in config.rng_keys] for arm in config.arms
+    }
+    return {
+        arm: [json.loads(f.read_text())["measures"] for f in paths]
+        for arm, paths in files.items()
+        if all(f.exists() for f in paths)
+    }
 
 
 def _train_one(config: GainConfig, arm: str, rng_key: int) -> Measures:
@@ -73,6 +81,10 @@ def _store(config: GainConfig, arm: str, rng_key: int, measures: Measures) -> No
     path = _result_file(config, arm, rng_key)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"arm": arm, "rng_key": rng_key, "config": json.loads(config.model_dump_json()), "measures": measures}))
+    temporary.write_text(
+        json.dumps(
+            {"arm": arm, "rng_key": rng_key, "config": json.loads(config.model_dump_json()), "measures": measures}
+        )
+    )
     temporary.replace(path)
     log.info("gain: %s, rng_key %d: %s %.2f", arm, rng_key, HEADLINE[config.task], measures[HEADLINE[config.task]])

@@ -24,7 +24,9 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
     with (folder / "log.txt").open("wb") as log:
         code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
     if code:
-        raise CheckFailed(f"{arm}, rng_key {rng_key}: {command[0]} ended with code {code}; its output is in {folder / 'log.txt'}")
+        raise CheckFailed(
+            f"{arm}, rng_key {rng_key}: {command[0]} ended with code {code}; its output is in {folder / 'log.txt'}"
+        )
     return _measures(folder / "measures.json")
 
 

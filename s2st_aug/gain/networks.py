@@ -59,7 +59,9 @@ class Detector(nn.Module):
         super().__init__()
         self.trunk = Trunk(widths, cell)
         self.heat = nn.Conv2d(widths[0], classes, 1)
-        self.geometry = nn.Sequential(nn.Conv2d(widths[0], 32, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(32, 4, 1))
+        self.geometry = nn.Sequential(
+            nn.Conv2d(widths[0], 32, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(32, 4, 1)
+        )
         assert self.heat.bias is not None
         nn.init.constant_(self.heat.bias, -4.6)  # a centre in a hundred cells: the focal loss starts calm
 

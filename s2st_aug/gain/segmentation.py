@@ -74,7 +74,9 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
     def loss_of(network: nn.Module, indices: np.ndarray, replaced: np.ndarray, rng: np.random.Generator) -> Tensor:
         drawn = [_draw(train, counterpart, int(i), rng, real=not r) for i, r in zip(indices, replaced, strict=True)]
         target = torch.from_numpy(np.stack([mask[::2, ::2] for _, mask in drawn])).long()  # the network's own size
-        return functional.cross_entropy(network(to_batch([image for image, _ in drawn])), target, weights, ignore_index=data.void)
+        return functional.cross_entropy(
+            network(to_batch([image for image, _ in drawn])), target, weights, ignore_index=data.void
+        )
 
     network = fit(build, loss_of, len(train.images), config.training, rng_key)
     return evaluate(network, data, config.training.size)
@@ -111,7 +113,9 @@ def _from_run(
     return chosen.image, mask if chosen.ignored is None else np.where(chosen.ignored, np.uint8(void), mask)
 
 
-def _draw(train: Labelled, counterpart: Draw, i: int, rng: np.random.Generator, *, real: bool) -> tuple[Image, np.ndarray]:
+def _draw(
+    train: Labelled, counterpart: Draw, i: int, rng: np.random.Generator, *, real: bool
+) -> tuple[Image, np.ndarray]:
     pair = (None if real else counterpart(i, rng)) or (train.images[i], train.masks[i])
     return _augment(*pair, rng)
 
@@ -137,7 +141,9 @@ def evaluate(network: nn.Module, data: SegmentationData, size: tuple[int, int]) 
         logits = network(to_batch([resize(read_image(path), size)]))
         guess = functional.interpolate(logits, size=truth.shape, mode="bilinear").argmax(1)[0].numpy()
         known = truth < classes
-        confusion += np.bincount(truth[known].astype(int) * classes + guess[known], minlength=classes**2).reshape(classes, classes)
+        confusion += np.bincount(truth[known].astype(int) * classes + guess[known], minlength=classes**2).reshape(
+            classes, classes
+        )
     return _intersections(confusion, data.classes)
 
 

@@ -43,7 +43,11 @@ def estimate(values: Sequence[float]) -> Estimate:
 def compare(arm: Sequence[float], baseline: Sequence[float]) -> Comparison:
     """The paired difference arm - baseline; both in the same order of rng_keys."""
     difference = estimate([a - b for a, b in zip(arm, baseline, strict=True)])
-    p = float(stats.ttest_rel(arm, baseline).pvalue) if difference.n >= 2 and np.ptp(np.subtract(arm, baseline)) > 0 else None
+    p = (
+        float(stats.ttest_rel(arm, baseline).pvalue)
+        if difference.n >= 2 and np.ptp(np.subtract(arm, baseline)) > 0
+        else None
+    )
     return Comparison(difference, p, _statement(difference))
 
 

@@ -27,7 +27,9 @@ class ArmResult:
 
 def summarise(results: Mapping[str, Sequence[Measures]], measure: str) -> list[ArmResult]:
     """Every arm against real_only and against the control of the highest mean, on one measure."""
-    values = {arm: [m[measure] for m in measures] for arm, measures in results.items() if all(measure in m for m in measures)}
+    values = {
+        arm: [m[measure] for m in measures] for arm, measures in results.items() if all(measure in m for m in measures)
+    }
     best = best_control(values)
     return [
         ArmResult(
@@ -74,7 +76,8 @@ def markdown(config: GainConfig, results: Mapping[str, Sequence[Measures]], rows
     """The headline table with intervals and paired tests, then every measure by arm."""
     head = f"| arm | {HEADLINE[config.task]} | to real only | to best control |\n|---|---|---|---|\n"
     body = "".join(
-        f"| {r.arm} | {_estimate(r.headline)} | {_comparison(r.to_real_only)} | {_comparison(r.to_best_control)} |\n" for r in rows
+        f"| {r.arm} | {_estimate(r.headline)} | {_comparison(r.to_real_only)} | {_comparison(r.to_best_control)} |\n"
+        for r in rows
     )
     return f"{head}{body}\n{_protocol(config)}\n{_details(results)}"
 

@@ -62,14 +62,18 @@ def _all(folder: RunFolder, domains: Sequence[str], size: tuple[int, int]) -> di
     return dict(found)
 
 
-def _gated(folder: RunFolder, domains: Sequence[str], size: tuple[int, int], unread: Unread) -> dict[str, list[TrainVariant]]:
+def _gated(
+    folder: RunFolder, domains: Sequence[str], size: tuple[int, int], unread: Unread
+) -> dict[str, list[TrainVariant]]:
     found = defaultdict(list)
     index = open_feed(folder, domains=domains, unread=unread)
     for entry in index.entries:
         if entry.synthetic:
             sample = index.read(entry)
             boxes = tuple(o.bbox for o in sample.ignored)
-            found[stem_of(entry.scene.image)].append(TrainVariant(resize(sample.image, size), _region(sample, size), boxes))
+            found[stem_of(entry.scene.image)].append(
+                TrainVariant(resize(sample.image, size), _region(sample, size), boxes)
+            )
     return dict(found)
 
 

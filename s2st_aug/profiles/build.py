@@ -108,7 +108,11 @@ def build_profile(
 
 
 def _source_statistics(source: Measured | DomainProfile, views: np.ndarray) -> Statistics:
-    return statistics(source, views) if isinstance(source, Measured) else Statistics(source.latents[None], source.seeds[None])
+    return (
+        statistics(source, views)
+        if isinstance(source, Measured)
+        else Statistics(source.latents[None], source.seeds[None])
+    )
 
 
 def _views(target: Measured, source: Measured | DomainProfile) -> np.ndarray:
@@ -192,7 +196,9 @@ def _by_sequence(references: list[Reference]) -> tuple[list[Reference], list[Ref
 
 
 def _evenly(items: list[Reference], most: int) -> list[Reference]:
-    return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)] if items else []
+    return (
+        [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)] if items else []
+    )
 
 
 def _features(references: list[Reference]) -> np.ndarray | None:
@@ -203,6 +209,8 @@ def _features(references: list[Reference]) -> np.ndarray | None:
 def _discriminant(sources: np.ndarray | None, targets: np.ndarray | None, fitted_on: str) -> Discriminant | None:
     """Fitted on the photos held out; None (strength stays null, with a warning) where they are too few."""
     if sources is None or targets is None or min(len(sources), len(targets)) < 4:
-        log.warning("no discriminant: it needs 4 held-out photos of each domain, 20 in each folder; strength will be null")
+        log.warning(
+            "no discriminant: it needs 4 held-out photos of each domain, 20 in each folder; strength will be null"
+        )
         return None
     return fit_features(sources.astype(np.float64), targets.astype(np.float64), fitted_on)

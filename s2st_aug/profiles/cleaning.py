@@ -61,7 +61,10 @@ class Cleaned:
         ]
         share = float(self.overlay.mean())
         return (
-            [*lines, f"{name}: an overlay common to all covers {share:.0%} of the frame; it is left out of the statistics"]
+            [
+                *lines,
+                f"{name}: an overlay common to all covers {share:.0%} of the frame; it is left out of the statistics",
+            ]
             if share
             else lines
         )

@@ -15,12 +15,12 @@ from s2st_aug.arrays import AnyImage
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.errors import ConfigError, did_you_mean
 from s2st_aug.images import read_image
+from s2st_aug.procedural.write import write_scenes
 from s2st_aug.profiles.build import build_profile, measure, split_references
 from s2st_aug.profiles.cleaning import Photos
 from s2st_aug.profiles.store import SUFFIX, save_profile
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.records.profile import Discriminant, DomainProfile
-from s2st_aug.scenes.write import write_scenes
 from s2st_aug.validation.strength import accuracy, fit_discriminant
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,9 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe.model_validate(yaml.safe_load(path.read_text()))
     except pydantic.ValidationError as error:
-        raise ConfigError(f"{path}: " + "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from None
+        raise ConfigError(
+            f"{path}: " + "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
 
@@ -124,12 +126,15 @@ def _folder(recipe: Recipe, name: str) -> Photos:
 
 def _discriminant(recipe: Recipe, wanted: DiscriminantRecipe) -> Discriminant:
     source, target = (
-        [photo for f in folders for photo in _fitting(_folder(recipe, f), wanted.photos)] for folders in (wanted.source, wanted.target)
+        [photo for f in folders for photo in _fitting(_folder(recipe, f), wanted.photos)]
+        for folders in (wanted.source, wanted.target)
     )
     fitted = fit_discriminant(source, target, wanted.fitted_on)
     if not wanted.tested_on:
         return fitted
-    day, other = ([read_image(r.path) for r in split_references([_folder(recipe, f)], f).everything] for f in wanted.tested_on)
+    day, other = (
+        [read_image(r.path) for r in split_references([_folder(recipe, f)], f).everything] for f in wanted.tested_on
+    )
     return fit_discriminant(source, target, wanted.fitted_on, accuracy=accuracy(fitted, day, other))
 
 

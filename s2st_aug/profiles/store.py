@@ -47,7 +47,9 @@ def find_profiles(domains: Iterable[str], model: LatentModel) -> dict[str, Domai
     for domain in domains:
         profile = find_profile(domain, model)
         if profile.name in {p.name for p in found.values()}:
-            raise ConfigError(f"domains: {domain} is a second profile named {profile.name!r}; build it under another name")
+            raise ConfigError(
+                f"domains: {domain} is a second profile named {profile.name!r}; build it under another name"
+            )
         found[domain] = profile
     return found
 
@@ -73,7 +75,9 @@ def load_profile(path: Path, model: LatentModel | None = None) -> DomainProfile:
         raise ProfileError(f"{path}: profile was built for model {came}, not for {model.name} ({wanted}); {_REMEDY}")
     seen = profile.latents.shape[1] if profile.views is None else profile.views.shape[1]
     if model is not None and model.latent_channels not in (0, seen):  # 0: a model by its files alone
-        raise ProfileError(f"{path}: damaged, its views see {seen} latent channels, {model.name} has {model.latent_channels}")
+        raise ProfileError(
+            f"{path}: damaged, its views see {seen} latent channels, {model.name} has {model.latent_channels}"
+        )
     return profile
 
 
@@ -102,7 +106,9 @@ def _arrays(profile: DomainProfile) -> dict[str, np.ndarray]:
 
 
 def _metadata(profile: DomainProfile, arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    plain: dict[str, Any] = {name: getattr(profile, name) for name in ("name", "prompt", "source_prompt", "model_sha256", "seed_abar")}
+    plain: dict[str, Any] = {
+        name: getattr(profile, name) for name in ("name", "prompt", "source_prompt", "model_sha256", "seed_abar")
+    }
     plain |= {"references": profile.references, "references_sha256": profile.references_sha256}
     if profile.discriminant:
         fields = dataclasses.fields(Discriminant)
@@ -110,7 +116,9 @@ def _metadata(profile: DomainProfile, arrays: Mapping[str, np.ndarray]) -> dict[
             f.name: getattr(profile.discriminant, f.name) for f in fields if f.name not in ("weights", "mean", "scale")
         }
     plain |= {"content_sha256": _content_hash(arrays, plain)}
-    return {"profile": json.dumps({"format": FORMAT, **plain}, sort_keys=True)}  # one key: safetensors keeps no order among several
+    return {
+        "profile": json.dumps({"format": FORMAT, **plain}, sort_keys=True)
+    }  # one key: safetensors keeps no order among several
 
 
 def _content_hash(arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> str:
@@ -133,7 +141,9 @@ def _parse(data: bytes, path: Path) -> DomainProfile:
             raise ValueError("its content is not what its own hash was taken over")
         return _profile(arrays, plain, sha256)
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise ProfileError(f"{path}: not a domain profile, or damaged ({type(error).__name__}: {str(error).splitlines()[0]})") from None
+        raise ProfileError(
+            f"{path}: not a domain profile, or damaged ({type(error).__name__}: {str(error).splitlines()[0]})"
+        ) from None
 
 
 def _listed(path: Path) -> str | None:
@@ -154,11 +164,16 @@ def _header(data: bytes) -> dict[str, Any]:
 
 def _profile(arrays: dict[str, np.ndarray], plain: dict[str, Any], sha256: str) -> DomainProfile:
     _check(arrays)
-    parts = {kind: {k.split(".", 1)[1]: a for k, a in arrays.items() if k.startswith(kind + ".")} for kind in ("eta", "eta_seeds")}
+    parts = {
+        kind: {k.split(".", 1)[1]: a for k, a in arrays.items() if k.startswith(kind + ".")}
+        for kind in ("eta", "eta_seeds")
+    }
     found = plain.pop("discriminant", None)
     if not is_name(plain["name"]):
         raise ValueError(f"its name {plain['name']!r} cannot be part of a file's name")
-    three: dict[str, Any] = {name: arrays[f"discriminant.{name}"] for name in ("weights", "mean", "scale")} if found else {}
+    three: dict[str, Any] = (
+        {name: arrays[f"discriminant.{name}"] for name in ("weights", "mean", "scale")} if found else {}
+    )
     plain |= {"references": tuple(plain["references"]), "references_sha256": tuple(plain["references_sha256"])}
     return DomainProfile(
         **plain,
@@ -181,18 +196,26 @@ def _check(arrays: dict[str, np.ndarray]) -> None:
         raise ValueError("values that are not finite")
     if any((np.diff(arrays[name]) < -1e-3).any() for name in ("latents", "seeds")):
         raise ValueError("quantiles that fall")
-    if any(a.shape != shape[:2] for k, a in arrays.items() if k.startswith("eta")) or not any(k.startswith("eta.") for k in arrays):
+    if any(a.shape != shape[:2] for k, a in arrays.items() if k.startswith("eta")) or not any(
+        k.startswith("eta.") for k in arrays
+    ):
         raise ValueError("eta should be bands x views, for at least one source domain")
-    of_latents, of_seeds = ({k.partition(".")[2] for k in arrays if k.startswith(kind)} for kind in ("eta.", "eta_seeds."))
+    of_latents, of_seeds = (
+        {k.partition(".")[2] for k in arrays if k.startswith(kind)} for kind in ("eta.", "eta_seeds.")
+    )
     if of_latents != of_seeds:
-        raise ValueError(f"eta is against {', '.join(sorted(of_latents))}, eta_seeds against {', '.join(sorted(of_seeds)) or 'nothing'}")
+        raise ValueError(
+            f"eta is against {', '.join(sorted(of_latents))}, eta_seeds against {', '.join(sorted(of_seeds)) or 'nothing'}"
+        )
     _check_views(arrays.get("views"), shape[1])
     _check_discriminant(arrays)
 
 
 def _check_views(views: np.ndarray | None, rows: int) -> None:
     """The channels themselves, or those and as many principal directions."""
-    if views is not None and (views.ndim != 2 or len(views) != rows or rows not in (views.shape[1], 2 * views.shape[1])):
+    if views is not None and (
+        views.ndim != 2 or len(views) != rows or rows not in (views.shape[1], 2 * views.shape[1])
+    ):
         raise ValueError(f"views {views.shape} should be {rows} rows over {rows} latent channels or half as many")
 
 

@@ -27,7 +27,7 @@ _OURSELVES = "ego vehicle"  # the camera's own bonnet, which Cityscapes labels
 
 
 @lru_cache(maxsize=4096)
-def meaning(category: str) -> str:
+def canonical_category(category: str) -> str:
     """`traffic light`, `traffic sign`, `person`, `rider`, `bicycle`, `motorcycle`, `car`, `truck`, `bus`, `train`, `pole` or `lane`.
 
     A category that is none of them comes back in lower-case words. Camel case, `_`, `-` and `/` part words. The whole name

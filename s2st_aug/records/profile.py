@@ -55,6 +55,10 @@ class DomainProfile:
     references_sha256: tuple[str, ...]
     discriminant: Discriminant | None
     sha256: str  # of the file's bytes; "" before it is written
-    views: np.ndarray | None = None  # "views channels": what the statistics see, rows over latent channels; None: the channels themselves
+    views: np.ndarray | None = (
+        None  # "views channels": what the statistics see, rows over latent channels; None: the channels themselves
+    )
     seed_abar: float = 0.0047  # cumulative alpha of the level that the seeds were taken at
-    features: np.ndarray | None = None  # "photos n": of the held-out photos, what a discriminant against this domain is fitted on
+    features: np.ndarray | None = (
+        None  # "photos n": of the held-out photos, what a discriminant against this domain is fitted on
+    )

@@ -87,7 +87,9 @@ def _title(folder: RunFolder, info: RunInfo, scenes: int) -> str:
     return f"{Path(folder.place).name} · {info.model} {preset} · {scenes} scenes · plan {info.plan_sha256[:8]} · synthetic images"
 
 
-def _scene_cells(folder: RunFolder, info: RunInfo, rows: list[Row], domains: list[str], scene: Scene | None) -> list[Cell]:
+def _scene_cells(
+    folder: RunFolder, info: RunInfo, rows: list[Row], domains: list[str], scene: Scene | None
+) -> list[Cell]:
     fullest = max(rows, key=lambda row: len(row["objects"]))
     lines = source_outlines(info, scene or scene_of(fullest))
     by_domain = {row["domain"]: row for row in rows}
@@ -96,7 +98,10 @@ def _scene_cells(folder: RunFolder, info: RunInfo, rows: list[Row], domains: lis
 
 def _source_cell(info: RunInfo, row: Row, lines: dict[str, tuple[np.ndarray, ...]]) -> Cell:
     picture = read_or_none(Path(info.dataset_root) / row["source_image"])
-    caption = (row["scene_id"], f"{len(row['objects'])} labels" if picture is not None else "the source image is not there")
+    caption = (
+        row["scene_id"],
+        f"{len(row['objects'])} labels" if picture is not None else "the source image is not there",
+    )
     return Cell(picture, tuple(outlines_of(row["objects"], lines, keep_all=True)), caption)
 
 
@@ -106,7 +111,9 @@ def _variant_cell(folder: RunFolder, row: Row | None, lines: dict[str, tuple[np.
     picture = read_or_none(folder.image_file(row["image"])) if row["image"] else None
     measures = f"strength {_number(row['strength'])} · structure {_number(row['structure'])} · {row['status']}"
     why = "; ".join(row["reasons"]) if row["status"] != "ok" else count_verdicts(row["objects"])
-    return Cell(picture, tuple(outlines_of(row["objects"], lines, keep_all=False)), (measures, why), STATUSES[row["status"]])
+    return Cell(
+        picture, tuple(outlines_of(row["objects"], lines, keep_all=False)), (measures, why), STATUSES[row["status"]]
+    )
 
 
 def outlines_of(objects: list[Row], lines: dict[str, tuple[np.ndarray, ...]], *, keep_all: bool) -> list[Outline]:

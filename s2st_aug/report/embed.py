@@ -29,4 +29,6 @@ def fitting_size(samples: Sequence[Image], count: int, budget: int) -> tuple[int
     """Width and JPEG quality with which `count` pictures like the samples stay within `budget` characters; the smallest at worst."""
     if not samples:
         return SIZES[-1]
-    return next((s for s in SIZES if count * sum(len(data_uri(p, *s)) for p in samples) / len(samples) <= budget), SIZES[-1])
+    return next(
+        (s for s in SIZES if count * sum(len(data_uri(p, *s)) for p in samples) / len(samples) <= budget), SIZES[-1]
+    )

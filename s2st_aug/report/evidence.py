@@ -135,5 +135,8 @@ def _flickers(folder: RunFolder, root: Path, domain: str, rows: list[Row]) -> It
             videos[video].append(row)
     for video in spread([v for v, frames in videos.items() if len(frames) > 1], VIDEOS):
         pairs = [p for r in videos[video][:FRAMES] if (p := _pair(folder, root, r)) is not None]
-        if len({p[0].shape for p in pairs}) == 1 and (value := flicker([a for a, _ in pairs], [b for _, b in pairs])) is not None:
+        if (
+            len({p[0].shape for p in pairs}) == 1
+            and (value := flicker([a for a, _ in pairs], [b for _, b in pairs])) is not None
+        ):
             yield Flicker(domain, video, len(pairs), value)

@@ -116,7 +116,9 @@ def page_context(folder: RunFolder, info: RunInfo) -> dict[str, Any]:
 def render(template: str, **context: Any) -> str:
     """A template of this package with autoescape on and no undefined names allowed."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     return environment.get_template(template).render(**context)
 
 
@@ -179,7 +181,9 @@ def _distance_line(folder: RunFolder, info: RunInfo, domain: str, rows: pa.Table
     variants = kid.features(_pictures(rows["image"].to_pylist(), folder.image_file))
     sources = kid.features(_pictures(rows["source_image"].to_pylist(), lambda p: root / p))
     halves = kid.distance(target[::2], target[1::2])
-    return DistanceLine(domain, kid.distance(variants, target), kid.distance(sources, target) if len(sources) >= 8 else halves, halves)
+    return DistanceLine(
+        domain, kid.distance(variants, target), kid.distance(sources, target) if len(sources) >= 8 else halves, halves
+    )
 
 
 def _pictures(names: list[Any], locate: Callable[[Any], Path]) -> list[Image]:
@@ -188,7 +192,11 @@ def _pictures(names: list[Any], locate: Callable[[Any], Path]) -> list[Image]:
 
 
 def _photos(folder: Path | None) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTOS) if folder is not None and folder.is_dir() else []
+    return (
+        sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTOS)
+        if folder is not None and folder.is_dir()
+        else []
+    )
 
 
 def _true_renders(info: RunInfo, domain: str) -> Path | None:
@@ -222,8 +230,14 @@ def _figures(folder: RunFolder, info: RunInfo, table: pa.Table, chosen: list[Row
     first = fitting_size([p for pair in pairs[::5] for p in pair if p is not None], 4 * SHOWN, BUDGET)
     found: list[Figure] = []
     for size in SIZES[SIZES.index(first) :]:
-        found = [_figure(row, before, after, size) for row, (before, after) in zip(rows, pairs, strict=True) if after is not None]
-        if sum(len(f.after) + len(f.before or "") for f in found) <= BUDGET / 2:  # the worst and the best share the budget
+        found = [
+            _figure(row, before, after, size)
+            for row, (before, after) in zip(rows, pairs, strict=True)
+            if after is not None
+        ]
+        if (
+            sum(len(f.after) + len(f.before or "") for f in found) <= BUDGET / 2
+        ):  # the worst and the best share the budget
             break
     return found
 

@@ -21,9 +21,7 @@ from s2st_aug.images import resize
 if TYPE_CHECKING:
     import torch
 
-NETWORK = (
-    "four 3x3 convolutions of stride 2 (32, 64, 128, 128 channels) with fixed random weights, channel means and deviations, at 192x112"
-)
+NETWORK = "four 3x3 convolutions of stride 2 (32, 64, 128, 128 channels) with fixed random weights, channel means and deviations, at 192x112"
 ENOUGH = 500  # images a side; below it the estimate is noisy and biased in its spread
 SIZE, CHANNELS, SUBSETS = (192, 112), (3, 32, 64, 128, 128), 50
 
@@ -41,7 +39,9 @@ class Distance:
     def warning(self) -> str | None:
         """Why the number should not be leaned on, or None."""
         least = min(self.n, self.references)
-        return None if least >= ENOUGH else f"only {least} images; below {ENOUGH} this distance is an indication at best"
+        return (
+            None if least >= ENOUGH else f"only {least} images; below {ENOUGH} this distance is an indication at best"
+        )
 
 
 def features(images: Sequence[Image]) -> np.ndarray:

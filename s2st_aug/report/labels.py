@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from s2st_aug import adapters
+from s2st_aug import formats as adapters
 from s2st_aug.errors import S2STError
 from s2st_aug.records.scene import LabelKey, Scene
 from s2st_aug.storage.run_folder import RunInfo

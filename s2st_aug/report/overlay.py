@@ -22,7 +22,9 @@ def draw_overlay(source: Image, variant: Image, judgement: Judgement) -> np.ndar
     """Source left, variant right, reasons below; objects framed by verdict, hallucinations in violet."""
     k = PANEL / source.shape[1]
     size = (PANEL, max(1, round(source.shape[0] * k)))
-    panels = [cv2.resize(i, size, interpolation=cv2.INTER_AREA if k < 1 else cv2.INTER_LINEAR) for i in (source, variant)]
+    panels = [
+        cv2.resize(i, size, interpolation=cv2.INTER_AREA if k < 1 else cv2.INTER_LINEAR) for i in (source, variant)
+    ]
     for item in sorted(judgement.objects, key=lambda o: o.verdict != "keep"):
         if item.kind not in LINES or item.verdict == "lost":  # what it is rejected for is always framed
             note = "" if item.verdict == "keep" else f"{item.category}: {(item.reason or '').split(':')[0]}"
@@ -47,7 +49,11 @@ def _frame(panel: Image, box: Box, k: float, colour: str, text: str) -> None:
 def _caption(judgement: Judgement) -> np.ndarray:
     measures = ", ".join(
         f"{name} {'null' if v is None else format(v, '.2f')}"
-        for name, v in (("structure", judgement.structure), ("raw", judgement.structure_raw), ("strength", judgement.strength))
+        for name, v in (
+            ("structure", judgement.structure),
+            ("raw", judgement.structure_raw),
+            ("strength", judgement.strength),
+        )
     )
     rows = [f"{judgement.status}   {measures}"]
     rows += [line for reason in judgement.reasons for line in textwrap.wrap(reason, 150)] or ["no reason against it"]

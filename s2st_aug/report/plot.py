@@ -46,7 +46,11 @@ class Axis:
 
 def scatter(points: Sequence[Point], domains: Sequence[str]) -> Markup:
     """The plot; its numbers stand in the tables too, so it is described in one sentence for a screen reader."""
-    shown = [points[i] for i in np.linspace(0, len(points) - 1, min(len(points), MOST)).round().astype(int)] if points else []
+    shown = (
+        [points[i] for i in np.linspace(0, len(points) - 1, min(len(points), MOST)).round().astype(int)]
+        if points
+        else []
+    )
     x = Axis(*_range([p.x for p in shown]), LEFT, WIDTH - RIGHT)
     y = Axis(*_range([p.y for p in shown]), HEIGHT - BOTTOM, TOP)
     marks = "".join(_mark(p, x.at(p.x), y.at(p.y), domains) for p in shown)

@@ -36,7 +36,9 @@ def write_review_page(run: Path | str, *, out: Path | None = None, limit: int = 
     shown = rows[:limit]
     items, sources = _embed(folder, Path(info.dataset_root), shown)
     context = page_context(folder, info)
-    page = render("review.html.j2", **context, total=len(rows), data={"run": info.plan_sha256, "sources": sources, "items": items})
+    page = render(
+        "review.html.j2", **context, total=len(rows), data={"run": info.plan_sha256, "sources": sources, "items": items}
+    )
     return save_page(folder, page, out, NAME)
 
 

@@ -37,7 +37,12 @@ class Cell:
 
 
 def draw_sheet(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, cell_width: int = 384, legend: Sequence[Mark] = ()
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    cell_width: int = 384,
+    legend: Sequence[Mark] = (),
 ) -> Image:
     """The sheet as one picture; every row takes the height of its first picture's aspect."""
     heights = [_cell_height(row, cell_width) for row in rows]
@@ -62,7 +67,9 @@ def draw_outlines(picture: PIL.Image.Image, outlines: Sequence[Outline], scale: 
     draw = PIL.ImageDraw.Draw(picture)
     for outline in outlines:
         x1, y1, x2, y2 = outline.box
-        corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)]) if outline.points is None else outline.points
+        corners = (
+            np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)]) if outline.points is None else outline.points
+        )
         _line(draw, corners * np.array(scale), outline.mark)
 
 
@@ -82,7 +89,9 @@ def _draw_cell(canvas: PIL.Image.Image, cell: Cell, at: tuple[int, int], size: t
         draw_outlines(small, cell.outlines, (size[0] / w, size[1] / h))
         canvas.paste(small, at)
     if cell.frame is not None and cell.frame.width:
-        corners = np.array([(x, y), (x + size[0] - 1, y), (x + size[0] - 1, y + size[1] - 1), (x, y + size[1] - 1), (x, y)])
+        corners = np.array(
+            [(x, y), (x + size[0] - 1, y), (x + size[0] - 1, y + size[1] - 1), (x, y + size[1] - 1), (x, y)]
+        )
         _line(draw, corners, cell.frame)
     _text(draw, (x, y + size[1] + 2), cell.caption[0], 13, INK, size[0])
     _text(draw, (x, y + size[1] + 17), cell.caption[1], 13, QUIET, size[0])
@@ -114,7 +123,9 @@ def _font(size: int) -> PIL.ImageFont.FreeTypeFont:
     return font
 
 
-def _text(draw: PIL.ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour: tuple[int, int, int], room: int) -> None:
+def _text(
+    draw: PIL.ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour: tuple[int, int, int], room: int
+) -> None:
     font = _font(size)
     while text and font.getlength(text) > room:
         text = text[:-2].rstrip("…") + "…" if len(text) > 2 else ""

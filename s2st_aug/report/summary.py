@@ -15,7 +15,11 @@ import pyarrow.compute as pc
 from s2st_aug.report.palette import STATUSES, VERDICTS
 
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
-SIZES: tuple[tuple[str, float], ...] = (("small", 32.0**2), ("medium", 96.0**2), ("large", float("inf")))  # box area in px, COCO's
+SIZES: tuple[tuple[str, float], ...] = (
+    ("small", 32.0**2),
+    ("medium", 96.0**2),
+    ("large", float("inf")),
+)  # box area in px, COCO's
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,9 @@ def kinds_of(counted: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
 
 def _shared(reasons: list[str]) -> str:
     """The reasons' common text, with an ellipsis where their numbers differ."""
-    same = [numbers[0] if len(set(numbers)) == 1 else "…" for numbers in zip(*map(NUMBER.findall, reasons), strict=True)]
+    same = [
+        numbers[0] if len(set(numbers)) == 1 else "…" for numbers in zip(*map(NUMBER.findall, reasons), strict=True)
+    ]
     rest = iter(same)
     return NUMBER.sub(lambda _: next(rest), reasons[0])
 
@@ -103,7 +109,9 @@ def _shared(reasons: list[str]) -> str:
 def object_reason_counts(table: pa.Table, verdict: str) -> list[tuple[str, int]]:
     """How often each kind of reason stands beside objects of that verdict, the most frequent first."""
     objects = flat_objects(table)
-    return kinds_of(_counted(objects.filter(pc.equal(objects["verdict"], verdict))["reason"].fill_null("no reason given")))
+    return kinds_of(
+        _counted(objects.filter(pc.equal(objects["verdict"], verdict))["reason"].fill_null("no reason given"))
+    )
 
 
 def flat_objects(table: pa.Table) -> pa.Table:
@@ -136,9 +144,13 @@ def median(column: Any) -> float | None:
 def _domain_line(name: str, rows: pa.Table) -> DomainLine:
     found = dict(_counted(rows["status"]))
     strength, structure, structure_raw = (median(rows[c]) for c in ("strength", "structure", "structure_raw"))
-    seconds, forward, backward = (float(pc.sum(rows[c]).as_py() or 0.0) for c in ("seconds", "forward_evals", "backward_evals"))
+    seconds, forward, backward = (
+        float(pc.sum(rows[c]).as_py() or 0.0) for c in ("seconds", "forward_evals", "backward_evals")
+    )
     statuses, verdicts = {s: found.get(s, 0) for s in STATUSES}, verdict_counts(flat_objects(rows)["verdict"])
-    return DomainLine(name, len(rows), statuses, verdicts, strength, structure, structure_raw, seconds, forward, backward)
+    return DomainLine(
+        name, len(rows), statuses, verdicts, strength, structure, structure_raw, seconds, forward, backward
+    )
 
 
 def _object_fields(table: pa.Table) -> list[tuple[str, pa.DataType]]:

@@ -16,7 +16,7 @@ from types import ModuleType
 
 from s2st_aug.errors import Stopped, UsageError
 from s2st_aug.review.deciding import REVIEWER
-from s2st_aug.review.door import connect
+from s2st_aug.review.fiftyone_session import connect
 from s2st_aug.review.push import open_dataset
 from s2st_aug.storage import RunFolder
 
@@ -50,7 +50,9 @@ def serve(
             _show(url)
         with contextlib.suppress(KeyboardInterrupt):
             code = server.wait()
-            raise Stopped(f"the App ended by itself (code {code}); decisions are kept in the database, the same command opens it again")
+            raise Stopped(
+                f"the App ended by itself (code {code}); decisions are kept in the database, the same command opens it again"
+            )
 
 
 @contextlib.contextmanager
@@ -62,7 +64,9 @@ def running(fo: ModuleType, *, port: int, address: str = "127.0.0.1") -> Iterato
     folder = Path(fo.constants.SERVER_DIR)
     command = [sys.executable, str(folder / "main.py"), "--port", str(port), "--address", address]
     environment = os.environ | {"FIFTYONE_DISABLE_SERVICES": "1"}
-    server = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         _wait_for(server, f"http://{address}:{port}/fiftyone")
         yield server
@@ -88,7 +92,9 @@ def check_port(address: str, port: int) -> None:
         try:
             probe.bind((address, port))
         except OSError as error:
-            raise UsageError(f"port {port} on {address} is taken ({error.strerror}); choose another with --port") from None
+            raise UsageError(
+                f"port {port} on {address} is taken ({error.strerror}); choose another with --port"
+            ) from None
 
 
 def install_plugin(fo: ModuleType) -> Path:

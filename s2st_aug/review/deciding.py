@@ -60,7 +60,9 @@ def undo(dataset: Any, sample_ids: Sequence[str]) -> Outcome:
     """Take back the last standing decision on each sample, whoever took it and on whatever target."""
     done = 0
     for sample_id, variant_id in _variants(dataset, sample_ids):
-        held = resolve(decision_of(variant_id, entry) for entry in dataset[sample_id][JOURNAL] or ()) if variant_id else {}
+        held = (
+            resolve(decision_of(variant_id, entry) for entry in dataset[sample_id][JOURNAL] or ()) if variant_id else {}
+        )
         if held:
             last = max(held.values(), key=lambda d: d.time)
             record(dataset, sample_id, _now(variant_id, last.object_id, "undo", None))
@@ -87,11 +89,20 @@ def panel_data(dataset: Any, sample_id: str | None) -> dict[str, Any]:
     ]
     measures = {name: sample[name] for name in ("strength", "structure", "structure_raw", "worst_structure", "doubt")}
     counts = {name: sample[f"objects_{name}"] for name in ("keep", "ignore", "lost")}
-    shown = {"variant": sample.filepath, "source": sample["source_path"], "domain": sample["domain"], "scene": sample["scene_id"]}
+    shown = {
+        "variant": sample.filepath,
+        "source": sample["source_path"],
+        "domain": sample["domain"],
+        "scene": sample["scene_id"],
+    }
     state = {"decision": sample["decision"], "status": sample["status"], "reasons_of": list(sample["reasons"] or ())}
     why = sample["overlay_path"]
     shown |= {"why": why if why and Path(why).is_file() else None}
-    return shown | state | {"measures": measures, "counts": counts, "boxes": boxes, "progress": progress, "reviewer": reviewer()}
+    return (
+        shown
+        | state
+        | {"measures": measures, "counts": counts, "boxes": boxes, "progress": progress, "reviewer": reviewer()}
+    )
 
 
 def _count_decisions(dataset: Any) -> list[dict[str, Any]]:

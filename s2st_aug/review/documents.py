@@ -32,7 +32,9 @@ class Labels:
     stuff: Document | None
 
     @classmethod
-    def of(cls, objects: Sequence[SceneObject], verdicts: Sequence[Mapping[str, Any]], size: Size, numbers: dict[str, int]) -> Labels:
+    def of(
+        cls, objects: Sequence[SceneObject], verdicts: Sequence[Mapping[str, Any]], size: Size, numbers: dict[str, int]
+    ) -> Labels:
         """Without scene objects the boxes of the manifest's verdicts stand in; new stuff classes get the next number in `numbers`."""
         shown = objects or [SceneObject(v["object_id"], "box", v["category"], tuple(v["bbox"])) for v in verdicts]
         boxes = tuple(_detection(o, size) for o in shown if o.kind in ("box", "mask"))
@@ -44,11 +46,16 @@ class Labels:
         by_id = {v["object_id"]: {k: v[k] for k in ("verdict", "reason", *MEASURE_FIELDS)} for v in verdicts}
         boxes = [_judged(label, by_id, decisions) for label in self.boxes]
         lines = [_judged(label, by_id, decisions) for label in self.lines]
-        found = {"boxes": {"_cls": "Detections", "detections": boxes}, "lines": {"_cls": "Polylines", "polylines": lines}}
+        found = {
+            "boxes": {"_cls": "Detections", "detections": boxes},
+            "lines": {"_cls": "Polylines", "polylines": lines},
+        }
         return found | ({"stuff": self.stuff | {"_id": ObjectId()}} if self.stuff else {})
 
 
-def sample(dataset_id: Any, filepath: str, group_id: str, slice_name: str, fields: Document, tags: Sequence[str] = ()) -> Document:
+def sample(
+    dataset_id: Any, filepath: str, group_id: str, slice_name: str, fields: Document, tags: Sequence[str] = ()
+) -> Document:
     """One sample's document; fields that are None are left out, as FiftyOne does."""
     now = datetime.now(UTC)
     own = {"_id": ObjectId(), "filepath": filepath, "tags": list(tags), "_media_type": "image", "_rand": random()}
@@ -62,7 +69,8 @@ def hallucinations(found: Iterable[Mapping[str, Any]], size: Size) -> Document:
     return {
         "_cls": "Detections",
         "detections": [
-            _label("Detection", h["kind"]) | {"bounding_box": relative(h["bbox"], size), "confidence": h["score"]} for h in found
+            _label("Detection", h["kind"]) | {"bounding_box": relative(h["bbox"], size), "confidence": h["score"]}
+            for h in found
         ],
     }
 

@@ -30,7 +30,12 @@ def entry_of(one: Decision) -> dict[str, Any]:
 def decision_of(variant_id: str, entry: Mapping[str, Any]) -> Decision:
     """The inverse of `entry_of`."""
     return Decision(
-        variant_id, entry["object_id"], entry["decision"], entry["reviewer"], datetime.fromisoformat(entry["time"]), entry["reason"]
+        variant_id,
+        entry["object_id"],
+        entry["decision"],
+        entry["reviewer"],
+        datetime.fromisoformat(entry["time"]),
+        entry["reason"],
     )
 
 

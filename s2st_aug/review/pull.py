@@ -68,7 +68,7 @@ def summarise(decisions: list[Decision], new: int, already_there: int) -> PullSu
 
 def read_dataset(run: RunFolder, name: str | None = None) -> list[Decision]:
     """Every decision in the journals of the run's dataset in FiftyOne."""
-    from s2st_aug.review.door import connect
+    from s2st_aug.review.fiftyone_session import connect
 
     fo = connect()
     from s2st_aug.review.push import flat, open_dataset
@@ -85,14 +85,18 @@ def read_file(run: RunFolder, file: Path) -> list[Decision]:
         parsed = _File.model_validate({("schema_" if k == "schema" else k): v for k, v in raw.items()})
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(f"{file}: {'.'.join(str(p) for p in first['loc'])}: {first['msg']} ({error.error_count()} problems)") from None
+        raise UsageError(
+            f"{file}: {'.'.join(str(p) for p in first['loc'])}: {first['msg']} ({error.error_count()} problems)"
+        ) from None
     plan = run.run_json().plan_sha256
     if parsed.run != plan:
         raise UsageError(f"{file}: decisions on plan {parsed.run[:8]}, but {run.place} holds plan {plan[:8]}")
     known = set(run.read_manifest(["variant_id"])["variant_id"].to_pylist())
     unknown = [d.variant_id for d in parsed.decisions if d.variant_id not in known]
     if unknown:
-        raise UsageError(f"{file}: {len(unknown)} decisions on variants that the run does not have, the first {unknown[0]!r}")
+        raise UsageError(
+            f"{file}: {len(unknown)} decisions on variants that the run does not have, the first {unknown[0]!r}"
+        )
     return [_decision(d) for d in parsed.decisions]
 
 

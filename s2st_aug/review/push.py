@@ -14,8 +14,9 @@ from bson import ObjectId
 from pymongo import UpdateOne
 
 from s2st_aug.errors import RunFolderError, UsageError
-from s2st_aug.review import documents, looks
-from s2st_aug.review.door import connect
+from s2st_aug.review import app_layout as looks
+from s2st_aug.review import documents
+from s2st_aug.review.fiftyone_session import connect
 from s2st_aug.review.journal import JOURNAL, TAGS, decision_of, entry_of, record, state_of
 from s2st_aug.review.sources import ReviewScene, Row, fingerprint, read_review_scenes
 from s2st_aug.storage import RunFolder
@@ -90,13 +91,24 @@ def push(run: RunFolder, *, name: str | None = None) -> PushSummary:
     _forget(dataset, [k.sample_id for v, k in stale.items() if v not in shown])
     numbers = {label: int(number) for number, label in dataset.default_mask_targets.items()}
     builder = _Builder(dataset._doc.id, numbers, run, shown, decided)
-    _add(dataset, builder, read_review_scenes(run, fresh), _sources(dataset), {v: stale[v].sample_id for v in fresh & stale.keys()})
+    _add(
+        dataset,
+        builder,
+        read_review_scenes(run, fresh),
+        _sources(dataset),
+        {v: stale[v].sample_id for v in fresh & stale.keys()},
+    )
     dataset.default_mask_targets = {number: label for label, number in numbers.items()}
     looks.dress(fo, dataset)
     _catch_up(dataset, {v: k for v, k in known.items() if v in shown}, decided)
     held = sum(len(d) for d in decided.values())
     return PushSummary(
-        dataset.name, len(fresh - set(known)), len(fresh & set(known)), len(shown) - len(fresh), len(rows) - len(shown), held
+        dataset.name,
+        len(fresh - set(known)),
+        len(fresh & set(known)),
+        len(shown) - len(fresh),
+        len(rows) - len(shown),
+        held,
     )
 
 
@@ -118,7 +130,9 @@ def _check_owner(dataset: Any, run: RunFolder) -> None:
     plan = run.run_json().plan_sha256
     if owner != plan:
         what = f"another run's (plan {owner[:8]})" if owner else "not made by s2st-aug"
-        raise UsageError(f"the FiftyOne dataset {dataset.name!r} is {what}, expected plan {plan[:8]}; choose another with --name")
+        raise UsageError(
+            f"the FiftyOne dataset {dataset.name!r} is {what}, expected plan {plan[:8]}; choose another with --name"
+        )
 
 
 def _known(dataset: Any) -> dict[str, _Known]:
@@ -159,7 +173,13 @@ def _catch_up(dataset: Any, known: Mapping[str, _Known], decided: Mapping[str, l
             record(dataset, one.sample_id, decision)
 
 
-def _add(dataset: Any, builder: _Builder, scenes: Iterator[ReviewScene], present: set[tuple[str, str]], stale: Mapping[str, str]) -> None:
+def _add(
+    dataset: Any,
+    builder: _Builder,
+    scenes: Iterator[ReviewScene],
+    present: set[tuple[str, str]],
+    stale: Mapping[str, str],
+) -> None:
     batch: list[documents.Document] = []
     for scene in scenes:
         batch += builder.samples(scene, present)
@@ -202,9 +222,14 @@ class _Builder:
         """Samples that the dataset does not hold yet."""
         row = scene.rows[0]
         labels = documents.Labels.of(scene.objects, row["objects"], _size(row), self.numbers)
-        for name, path in {"source": scene.source, **{f"true_{name}": path for name, path in scene.renders.items()}}.items():
+        for name, path in {
+            "source": scene.source,
+            **{f"true_{name}": path for name, path in scene.renders.items()},
+        }.items():
             if (scene.scene_id, name) not in present:
-                fields = {k: row[k] for k in ("scene_id", "dataset", "split")} | {"domain": name} | labels.fields((), {})
+                fields = (
+                    {k: row[k] for k in ("scene_id", "dataset", "split")} | {"domain": name} | labels.fields((), {})
+                )
                 yield documents.sample(self.dataset_id, str(path), group_id(scene.scene_id), name, fields)
         for row in scene.rows:
             yield self._variant(scene, row, labels)
@@ -215,7 +240,9 @@ class _Builder:
         fields = labels.fields(row["objects"], by_object) | {name: row[name] for name in ROW_FIELDS} | measures(row)
         fields |= {"decision": whole, JOURNAL: [entry_of(d) for d in decisions]}
         fields |= {"hallucinations": documents.hallucinations(row["hallucinations"], _size(row))}
-        fields |= {"overlay_path": str(self.run.path / overlay_name(row["image"])) if row["status"] == "rejected" else None}
+        fields |= {
+            "overlay_path": str(self.run.path / overlay_name(row["image"])) if row["status"] == "rejected" else None
+        }
         fields |= {"source_path": str(scene.source), "fingerprint": self.fingerprints[row["variant_id"]]}
         tags = [TAGS[whole]] if whole in TAGS else []
         path = str(self.run.image_file(row["image"]))

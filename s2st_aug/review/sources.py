@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2st_aug.adapters import load_card, read_objects, read_scenes
 from s2st_aug.errors import S2STError
+from s2st_aug.formats import load_card, read_objects, read_scenes
 from s2st_aug.records.scene import Scene, SceneObject
 from s2st_aug.storage import RunFolder
 
@@ -32,7 +32,9 @@ class ReviewScene:
 
 def fingerprint(run: RunFolder, row: Row) -> str:
     """Changes whenever what the reviewer sees of a row changes: a new gate, a moved folder, another image."""
-    seen = {k: row[k] for k in ("image_sha256", "status", "reasons", "objects", "hallucinations", "structure", "strength")}
+    seen = {
+        k: row[k] for k in ("image_sha256", "status", "reasons", "objects", "hallucinations", "structure", "strength")
+    }
     return hashlib.sha256(json.dumps([str(run.path), seen], sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -46,7 +48,9 @@ def read_review_scenes(run: RunFolder, wanted: set[str]) -> Iterator[ReviewScene
     for scene_id in sorted(by_scene):
         rows = by_scene[scene_id]
         source = labels.root / rows[0]["source_image"]
-        yield ReviewScene(scene_id, source, labels.of(scene_id), tuple(rows), _renders(labels.root, rows[0]["source_image"]))
+        yield ReviewScene(
+            scene_id, source, labels.of(scene_id), tuple(rows), _renders(labels.root, rows[0]["source_image"])
+        )
 
 
 class SceneLabels:

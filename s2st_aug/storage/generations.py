@@ -16,7 +16,9 @@ NEXT = f"{STATE}/next"
 READY = f"{STATE}/next.json"
 
 
-def replace_manifest(run: RunFolder, change: Callable[[pa.Table], pa.Table], validation: dict[str, Any], validation_sha256: str) -> int:
+def replace_manifest(
+    run: RunFolder, change: Callable[[pa.Table], pa.Table], validation: dict[str, Any], validation_sha256: str
+) -> int:
     """Every part through `change`, one at a time; the old ones are kept under manifest/.old/<n>. Returns the new generation.
 
     `validation` becomes run.json's, with its hash. Failed rows are no matter of thresholds and stay as they are.
@@ -49,7 +51,9 @@ def finish_replacement(run: RunFolder) -> None:
     for name in list(run.store.names(NEXT)):
         run.store.move(name, f"{MANIFEST}/{name.rsplit('/', 1)[-1]}")
     config = {**info.config, "validation": ready["validation"]}
-    run.write_run_json(replace(info, generation=ready["generation"], validation_sha256=ready["validation_sha256"], config=config))
+    run.write_run_json(
+        replace(info, generation=ready["generation"], validation_sha256=ready["validation_sha256"], config=config)
+    )
     run.store.delete(READY)
 
 

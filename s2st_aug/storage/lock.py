@@ -79,7 +79,9 @@ class RunLock:
             time.sleep(min(1.0, WATCH_SECONDS / 10))
         return False
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop.set()
         self._thread.join()
         if self._holds():

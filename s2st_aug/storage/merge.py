@@ -51,7 +51,9 @@ def _refuse(runs: list[RunFolder], infos: list[RunInfo], out: RunFolder) -> None
             held = f"{infos[0].plan_sha256[:16]} and {info.plan_sha256[:16]}"
             raise RunFolderError(f"{run.place}: runs of two plans ({held}) cannot be merged")
         if info.validation_sha256 != infos[0].validation_sha256:
-            raise RunFolderError(f"{run.place}: judged by other thresholds than {runs[0].place}; bring both to one with `s2st-aug regate`")
+            raise RunFolderError(
+                f"{run.place}: judged by other thresholds than {runs[0].place}; bring both to one with `s2st-aug regate`"
+            )
 
 
 def _union(tables: list[pa.Table]) -> tuple[pa.Table, list[int]]:

@@ -22,7 +22,9 @@ def migrate(run: RunFolder) -> tuple[int, int]:
     found = raw.get("schema_version")
     if not isinstance(found, int) or found > SCHEMA_VERSION or (found < SCHEMA_VERSION and found not in MIGRATIONS):
         known = ", ".join(map(str, sorted(MIGRATIONS)))
-        raise RunFolderError(f"{run.place}: schema version {found} cannot be migrated to {SCHEMA_VERSION} (known: {known})")
+        raise RunFolderError(
+            f"{run.place}: schema version {found} cannot be migrated to {SCHEMA_VERSION} (known: {known})"
+        )
     for version in range(found, SCHEMA_VERSION):
         keep(run, version)
         raw = MIGRATIONS[version](run, raw)

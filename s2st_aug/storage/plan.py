@@ -159,7 +159,14 @@ def _scene(row: dict) -> PlannedScene:
     key = LabelKey.parse(row["label_key"]) if row["label_key"] else None
     attributes = json.loads(row["attributes"]) if row["attributes"] else {}
     scene = Scene(
-        row["scene_id"], row["dataset"], row["split"], row["image"], row["label_file"], key, attributes, tuple(row["extra_files"] or ())
+        row["scene_id"],
+        row["dataset"],
+        row["split"],
+        row["image"],
+        row["label_file"],
+        key,
+        attributes,
+        tuple(row["extra_files"] or ()),
     )
     return PlannedScene(scene, row["label_file_sha256"], row["size"], row["mtime_ns"], row["sha256"])
 

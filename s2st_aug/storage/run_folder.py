@@ -148,17 +148,25 @@ def read_part(store: Store, name: str, columns: list[str] | None) -> pa.Table:
             return pq.read_table(store.path / name, columns=columns, partitioning=None, memory_map=False)
         return pq.read_table(pa.BufferReader(store.read(name)), columns=columns)
     except (pa.ArrowException, OSError) as error:
-        mend = f"; `s2st-aug verify {store.root} --repair` sets it aside" if name.startswith((MANIFEST, DECISIONS)) else ""
+        mend = (
+            f"; `s2st-aug verify {store.root} --repair` sets it aside" if name.startswith((MANIFEST, DECISIONS)) else ""
+        )
         raise RunFolderError(f"{store.root}/{name}: cannot be read ({str(error).splitlines()[0]}){mend}") from None
 
 
 def _parse_info(raw: dict[str, Any], place: str) -> RunInfo:
     version = raw.get("schema_version")
     if version != SCHEMA_VERSION:
-        mend = f"run `s2st-aug migrate {place}`" if isinstance(version, int) and version < SCHEMA_VERSION else "use a newer s2st-aug"
+        mend = (
+            f"run `s2st-aug migrate {place}`"
+            if isinstance(version, int) and version < SCHEMA_VERSION
+            else "use a newer s2st-aug"
+        )
         raise RunFolderError(f"{place}: schema version {version}, this s2st-aug reads {SCHEMA_VERSION}; {mend}")
     known = {f.name for f in fields(RunInfo)}
     try:
-        return RunInfo(**{k: v for k, v in raw.items() if k in known} | {"same_plans": tuple(raw.get("same_plans", ()))})
+        return RunInfo(
+            **{k: v for k, v in raw.items() if k in known} | {"same_plans": tuple(raw.get("same_plans", ()))}
+        )
     except TypeError as error:
         raise RunFolderError(f"{place}/{RUN_JSON}: incomplete ({error})") from None

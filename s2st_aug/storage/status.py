@@ -19,4 +19,10 @@ def report_of(place: str) -> dict[str, Any]:
     running = holder is not None and is_live(holder)
     state = "interrupted" if snapshot.state == "running" and not running else snapshot.state
     eta = snapshot.eta_seconds if running else None
-    return {**asdict(snapshot), "state": state, "done": snapshot.done, "left": snapshot.total - snapshot.done, "eta_seconds": eta}
+    return {
+        **asdict(snapshot),
+        "state": state,
+        "done": snapshot.done,
+        "left": snapshot.total - snapshot.done,
+        "eta_seconds": eta,
+    }

@@ -28,7 +28,12 @@ TMP = ".state/tmp"
 SPARE = ".state/spare"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
-_NO_REPLACE = (errno.EEXIST, errno.EPERM, errno.EACCES, errno.ENOTSUP)  # what servers answer that do not rename over a file
+_NO_REPLACE = (
+    errno.EEXIST,
+    errno.EPERM,
+    errno.EACCES,
+    errno.ENOTSUP,
+)  # what servers answer that do not rename over a file
 _TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EAGAIN, errno.EBUSY)
 
 
@@ -86,7 +91,9 @@ class LocalStore:
         try:
             return retry(lambda: (self.path / name).read_bytes())
         except FileNotFoundError:
-            return self._spare(name).read_bytes()  # a kill between `_put`'s two steps; FileNotFoundError where there is none
+            return self._spare(
+                name
+            ).read_bytes()  # a kill between `_put`'s two steps; FileNotFoundError where there is none
 
     def write_many(self, files: Mapping[str, bytes]) -> None:
         """Temp files, flushed; then the renames; then the folders flushed once each."""
@@ -266,7 +273,9 @@ def _open_fsspec(uri: str) -> tuple[pafs.FileSystem, str]:
     try:
         fs, base = fsspec.core.url_to_fs(uri)
     except (ValueError, ImportError, OSError) as error:
-        raise RunFolderError(f"{mask_uri(uri)}: no file system for this address ({type(error).__name__}: {error})") from None
+        raise RunFolderError(
+            f"{mask_uri(uri)}: no file system for this address ({type(error).__name__}: {error})"
+        ) from None
     return pafs.PyFileSystem(pafs.FSSpecHandler(fs)), base.rstrip("/")
 
 

@@ -181,7 +181,9 @@ def _rows(rows: pa.Table, info: RunInfo) -> Iterator[Finding]:
         elif row["variant_id"] != expected_id(row, info):
             yield Finding("foreign", f"{_spell(key)}: its variant_id does not follow from its row", key=key)
         if row["status"] == "ok" and not row["reasons"] and None in (row["structure"], row["strength"]):
-            yield Finding("unmeasured", f"{_spell(key)}: ok, without structure or strength and without a reason", key=key)
+            yield Finding(
+                "unmeasured", f"{_spell(key)}: ok, without structure or strength and without a reason", key=key
+            )
 
 
 def expected_id(row: dict, info: RunInfo) -> str:
@@ -203,17 +205,25 @@ def expected_id(row: dict, info: RunInfo) -> str:
 def _images(run: RunFolder, rows: pa.Table) -> Iterator[Finding]:
     """Every image hashed anew; images that no row speaks of."""
     named = rows.filter(pc.is_valid(rows["image"]))
-    claims = list(zip(named["image"].to_pylist(), named["image_sha256"].to_pylist(), row_keys(named).to_pylist(), strict=True))
+    claims = list(
+        zip(named["image"].to_pylist(), named["image_sha256"].to_pylist(), row_keys(named).to_pylist(), strict=True)
+    )
     with ThreadPoolExecutor(THREADS) as pool:
         yield from (f for f in pool.map(lambda claim: _image(run.store, *claim), claims, chunksize=16) if f)
     yield from _image_by_status(rows)
     known = {claim[0] for claim in claims}
-    yield from (Finding("extra", f"{name}: no row speaks of it", image=name) for name in run.store.names(IMAGES) if name not in known)
+    yield from (
+        Finding("extra", f"{name}: no row speaks of it", image=name)
+        for name in run.store.names(IMAGES)
+        if name not in known
+    )
 
 
 def _image_by_status(rows: pa.Table) -> Iterator[Finding]:
     """Failed rows have no image, all others have one."""
-    for key, status, image in zip(row_keys(rows).to_pylist(), rows["status"].to_pylist(), rows["image"].to_pylist(), strict=True):
+    for key, status, image in zip(
+        row_keys(rows).to_pylist(), rows["status"].to_pylist(), rows["image"].to_pylist(), strict=True
+    ):
         if (status == "failed") != (image is None):
             yield Finding("foreign" if image else "missing", f"{_spell(key)}: status {status}, image {image}", key=key)
 
@@ -238,12 +248,17 @@ def _sources(info: RunInfo, rows: pa.Table) -> Iterator[Finding]:
     """Source images that changed since; silent where the dataset is not at hand."""
     if not _reachable(info):
         return
-    claims = sorted({(i, s) for i, s in zip(rows["source_image"].to_pylist(), rows["source_sha256"].to_pylist(), strict=True) if s})
+    claims = sorted(
+        {(i, s) for i, s in zip(rows["source_image"].to_pylist(), rows["source_sha256"].to_pylist(), strict=True) if s}
+    )
     root = Path(info.dataset_root)
     with ThreadPoolExecutor(THREADS) as pool:
         for (name, sha256), found in zip(claims, pool.map(lambda c: _hash(root / c[0]), claims), strict=True):
             if found != sha256:
-                yield Finding("changed", f"source {name}: {'absent' if found is None else 'other bytes'} than when it was translated")
+                yield Finding(
+                    "changed",
+                    f"source {name}: {'absent' if found is None else 'other bytes'} than when it was translated",
+                )
 
 
 def _hash(path: Path) -> str | None:
@@ -259,7 +274,9 @@ def _top_level(run: RunFolder) -> Iterator[Finding]:
         names: Sequence[str] = sorted(p.name for p in run.store.path.iterdir())
     else:
         names = sorted({n.split("/")[0] for n in run.store.names("")})
-    yield from (Finding("foreign", f"{name}: not a part of a run folder", image=name) for name in names if name not in OWN)
+    yield from (
+        Finding("foreign", f"{name}: not a part of a run folder", image=name) for name in names if name not in OWN
+    )
 
 
 def _leftovers(run: RunFolder) -> Iterator[Finding]:

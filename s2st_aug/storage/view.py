@@ -58,7 +58,9 @@ class Run:
     def image(self, row: dict[str, Any]) -> Image:
         """A row's variant, `h w 3` uint8 at the source's size; raises UnreadableImage, or RunFolderError for a row without one."""
         if row["image"] is None:
-            raise RunFolderError(f"{row['scene_id']}, {row['domain']} is {row['status']} and has no image ({'; '.join(row['reasons'])})")
+            raise RunFolderError(
+                f"{row['scene_id']}, {row['domain']} is {row['status']} and has no image ({'; '.join(row['reasons'])})"
+            )
         return read_image(self.folder.image_file(row["image"]))
 
     def source(self, row: dict[str, Any]) -> Image:

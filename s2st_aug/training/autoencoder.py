@@ -114,7 +114,9 @@ def train_autoencoder(
             losses.clear()
         if time.monotonic() - saved > 120 or step == steps:
             save_checkpoint(
-                checkpoint, pack("network", network.state_dict()) | pack("adam", adam_tensors(optimizer)), {"step": step, "curve": curve}
+                checkpoint,
+                pack("network", network.state_dict()) | pack("adam", adam_tensors(optimizer)),
+                {"step": step, "curve": curve},
             )
             saved = time.monotonic()
     return curve

@@ -43,7 +43,9 @@ def write_card(folder: Path, facts: CardFacts) -> None:
 def card_text(facts: CardFacts) -> str:
     """The card as markdown with the hub's front matter."""
     config = f"configs/train_{facts.name.replace('-', '_')}.yaml"
-    licence = f"license: {facts.licence}" + ("\nlicense_name: non-commercial\nlicense_link: LICENSE" if facts.licence == "other" else "")
+    licence = f"license: {facts.licence}" + (
+        "\nlicense_name: non-commercial\nlicense_link: LICENSE" if facts.licence == "other" else ""
+    )
     data = "\n".join(f"| {source} | {images} | {terms} |" for source, images, terms in facts.data)
     figures = "\n".join(f"| {what} | {value} | {note} |" for what, value, note in facts.figures)
     return f"""---
@@ -88,10 +90,14 @@ def folder_name(name: str) -> str:
 def draw_curves(curves: Mapping[str, Curve], *, width: int = 640, height: int = 240) -> str:
     """Each curve scaled to its own range, as one SVG with a legend of first and last values."""
     colours = ("#1f6f8b", "#c8553d", "#588157", "#6d597a")
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">']
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">'
+    ]
     for index, (name, curve) in enumerate((n, c) for n, c in curves.items() if len(c) > 1):
         colour = colours[index % len(colours)]
-        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.5" points="{_points(curve, width, height)}"/>')
+        parts.append(
+            f'<polyline fill="none" stroke="{colour}" stroke-width="1.5" points="{_points(curve, width, height)}"/>'
+        )
         first, last = curve[0], curve[-1]
         label = f"{name}: {first[1]:.3f} at step {first[0]}, {last[1]:.3f} at step {last[0]}"
         parts.append(f'<text x="{width - 330}" y="{20 + 16 * index}" fill="{colour}">{label}</text>')
@@ -103,5 +109,6 @@ def _points(curve: Curve, width: int, height: int) -> str:
     left, right, low, high = min(xs), max(xs), min(ys), sorted(ys)[int(0.98 * (len(ys) - 1))]
     across, up = max(right - left, 1), max(high - low, 1e-9)
     return " ".join(
-        f"{10 + (width - 20) * (x - left) / across:.1f},{height - 10 - (height - 90) * (min(y, high) - low) / up:.1f}" for x, y in curve
+        f"{10 + (width - 20) * (x - left) / across:.1f},{height - 10 - (height - 90) * (min(y, high) - low) / up:.1f}"
+        for x, y in curve
     )

@@ -14,7 +14,11 @@ def save_checkpoint(path: Path, tensors: dict[str, torch.Tensor], state: dict[st
     """Tensors and a small JSON state in one file, written whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, temporary, metadata={"state": json.dumps(state)})
+    save_file(
+        {k: v.detach().contiguous().clone() for k, v in tensors.items()},
+        temporary,
+        metadata={"state": json.dumps(state)},
+    )
     temporary.replace(path)
 
 
@@ -36,7 +40,9 @@ def unpack(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Ten
 
 def adam_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """An Adam's moments and step counts by parameter number."""
-    return {f"{i}.{k}": torch.as_tensor(v) for i, entry in optimizer.state_dict()["state"].items() for k, v in entry.items()}
+    return {
+        f"{i}.{k}": torch.as_tensor(v) for i, entry in optimizer.state_dict()["state"].items() for k, v in entry.items()
+    }
 
 
 def restore_adam(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:

@@ -76,7 +76,9 @@ def load_sample(path: Path, size: tuple[int, int], *, quality: int, rng: np.rand
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1].copy()
 
 
-def load_images(samples: Sequence[Sample], size: tuple[int, int], *, quality: int, rng: np.random.Generator) -> torch.Tensor:
+def load_images(
+    samples: Sequence[Sample], size: tuple[int, int], *, quality: int, rng: np.random.Generator
+) -> torch.Tensor:
     """All samples at one size: uint8 `n 3 h w`."""
     arrays = [load_sample(s.path, size, quality=quality, rng=rng) for s in samples]
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
@@ -90,7 +92,9 @@ def groups(samples: Sequence[Sample]) -> dict[tuple[str, Medium], list[int]]:
     return found
 
 
-def balanced_indices(samples: Sequence[Sample], count: int, rng: np.random.Generator, *, photo_share: float = 0.5) -> np.ndarray:
+def balanced_indices(
+    samples: Sequence[Sample], count: int, rng: np.random.Generator, *, photo_share: float = 0.5
+) -> np.ndarray:
     """Indices of a batch: domains evenly; within a domain photos with `photo_share` where it has both media."""
     by_group = groups(samples)
     domains = sorted({s.domain for s in samples})

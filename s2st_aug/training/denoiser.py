@@ -57,7 +57,9 @@ class DenoiserTraining:
     def save(self, path: Path) -> None:
         """Write the checkpoint whole."""
         tensors = pack("network", self.networks.state_dict()) | pack("average", self.average.state_dict())
-        save_checkpoint(path, tensors | pack("adam", adam_tensors(self.optimizer)), {"step": self.step, "curve": self.curve})
+        save_checkpoint(
+            path, tensors | pack("adam", adam_tensors(self.optimizer)), {"step": self.step, "curve": self.curve}
+        )
 
     def resume(self, path: Path) -> None:
         """Take up a checkpoint where it exists."""
@@ -75,7 +77,9 @@ def start_training(unet: Any, text_encoder: Any, settings: DenoiserSettings, dev
     networks = torch.nn.ModuleDict({"unet": unet.to(memory_format=torch.channels_last), "text_encoder": text_encoder})
     networks.to(device).float().train().requires_grad_(True)
     average = copy.deepcopy(networks).eval().requires_grad_(False)
-    return DenoiserTraining(networks, average, torch.optim.Adam(networks.parameters(), lr=settings.lr, betas=(0.9, 0.99)))
+    return DenoiserTraining(
+        networks, average, torch.optim.Adam(networks.parameters(), lr=settings.lr, betas=(0.9, 0.99))
+    )
 
 
 @torch.no_grad()
@@ -85,7 +89,10 @@ def encode_all(
     """Latents of all images and of their mirror images: float16 `2n c h w`, the mirrored ones last."""
     both = torch.cat([images, images.flip(-1)])
     with torch.autocast(device, torch.bfloat16):
-        parts = [encode(to_pixels(chunk).to(device, memory_format=torch.channels_last)).half().cpu() for chunk in both.split(batch)]
+        parts = [
+            encode(to_pixels(chunk).to(device, memory_format=torch.channels_last)).half().cpu()
+            for chunk in both.split(batch)
+        ]
     return torch.cat(parts)
 
 
@@ -135,7 +142,11 @@ def _draw(
 
 
 def _train_step(
-    training: DenoiserTraining, clean: torch.Tensor, tokens: torch.Tensor, alphas: torch.Tensor, settings: DenoiserSettings
+    training: DenoiserTraining,
+    clean: torch.Tensor,
+    tokens: torch.Tensor,
+    alphas: torch.Tensor,
+    settings: DenoiserSettings,
 ) -> float:
     for group in training.optimizer.param_groups:
         group["lr"] = settings.lr * cosine(training.step, settings.steps, settings.lr_floor)

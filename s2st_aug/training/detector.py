@@ -61,9 +61,14 @@ class StreetDetector(nn.Module):
 
 def grid() -> tuple[torch.Tensor, torch.Tensor]:
     """Middle of every cell, `2 cells` in pixels, and its stride, `1 cells`."""
-    parts = [(torch.stack(torch.meshgrid(torch.arange(SIZE[0] // s), torch.arange(SIZE[1] // s), indexing="xy")), s) for s in STRIDES]
+    parts = [
+        (torch.stack(torch.meshgrid(torch.arange(SIZE[0] // s), torch.arange(SIZE[1] // s), indexing="xy")), s)
+        for s in STRIDES
+    ]
     middles = [(g.reshape(2, -1).float() + 0.5) * s for g, s in parts]
-    return torch.cat(middles, 1), torch.cat([torch.full((1, m.shape[1]), float(s)) for m, (_, s) in zip(middles, parts, strict=True)], 1)
+    return torch.cat(middles, 1), torch.cat(
+        [torch.full((1, m.shape[1]), float(s)) for m, (_, s) in zip(middles, parts, strict=True)], 1
+    )
 
 
 def boxes_of(raw: torch.Tensor) -> torch.Tensor:
@@ -72,7 +77,9 @@ def boxes_of(raw: torch.Tensor) -> torch.Tensor:
     return torch.cat([middles + raw[:, :2] * stride, raw[:, 2:4].clamp(-3, 5).exp() * stride], 1)
 
 
-def targets(boxes: np.ndarray, classes: np.ndarray, sure: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def targets(
+    boxes: np.ndarray, classes: np.ndarray, sure: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """For each cell the object that it must find (-1: none), and whether it counts, then boxes `n 4` cx cy w h.
 
     A cell belongs to the smallest object whose middle is within REACH cells on the object's own level; cells inside of objects
@@ -85,13 +92,19 @@ def targets(boxes: np.ndarray, classes: np.ndarray, sure: np.ndarray) -> tuple[t
         level = STRIDES[next(i for i, most in enumerate(LARGEST) if sides[n].max() <= most)]
         near = (np.abs(mx - middle[n, 0]) < REACH * stride[0]) & (np.abs(my - middle[n, 1]) < REACH * stride[0])
         if not sure[n]:
-            counts &= ~((mx > boxes[n, 0] - 4) & (mx < boxes[n, 2] + 4) & (my > boxes[n, 1] - 4) & (my < boxes[n, 3] + 4))
+            counts &= ~(
+                (mx > boxes[n, 0] - 4) & (mx < boxes[n, 2] + 4) & (my > boxes[n, 1] - 4) & (my < boxes[n, 3] + 4)
+            )
             continue
         mine = near & (stride[0] == level) & (sides[n].prod() < size)
         owner[mine], size[mine] = n, sides[n].prod()
         counts &= ~(near & (stride[0] != level)) | (owner >= 0)
     counts |= owner >= 0
-    return torch.from_numpy(owner), torch.from_numpy(counts), torch.from_numpy(np.concatenate([middle, sides], 1).astype(np.float32))
+    return (
+        torch.from_numpy(owner),
+        torch.from_numpy(counts),
+        torch.from_numpy(np.concatenate([middle, sides], 1).astype(np.float32)),
+    )
 
 
 def detection_loss(raw: torch.Tensor, wanted: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> torch.Tensor:
@@ -162,7 +175,9 @@ class _Graph:
         """What `_conv` makes, or a sequence of it."""
         parts = list(block.children())
         if isinstance(parts[0], nn.Conv2d):
-            return self.add("Relu", [self.conv(x, parts[0], parts[1] if isinstance(parts[1], nn.BatchNorm2d) else None)])
+            return self.add(
+                "Relu", [self.conv(x, parts[0], parts[1] if isinstance(parts[1], nn.BatchNorm2d) else None)]
+            )
         for part in parts:
             x = self.block(x, part)
         return x
@@ -181,7 +196,9 @@ def write_onnx(net: StreetDetector, path: Path, about: str) -> None:
     image = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, SIZE[1], SIZE[0]])
     output = helper.make_tensor_value_info(graph.nodes[-1].output[0], TensorProto.FLOAT, [1, 4 + len(NAMES), cells])
     whole = helper.make_graph(graph.nodes, "street-mini-detector", [image], [output], graph.constants)
-    model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", 13)], ir_version=8, producer_name="s2st_aug")
+    model = helper.make_model(
+        whole, opset_imports=[helper.make_opsetid("", 13)], ir_version=8, producer_name="s2st_aug"
+    )
     helper.set_model_props(model, {"names": str(dict(enumerate(NAMES))), "licence": "Apache-2.0", "about": about})
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
@@ -190,15 +207,23 @@ def write_onnx(net: StreetDetector, path: Path, about: str) -> None:
 def _raw(graph: _Graph, net: StreetDetector) -> str:
     fine = graph.block(graph.block("images", net.stem), net.fine)
     middle = graph.block(fine, net.middle)
-    levels = [graph.block(f, side) for f, side in zip((fine, middle, graph.block(middle, net.coarse)), net.sides, strict=True)]
+    levels = [
+        graph.block(f, side) for f, side in zip((fine, middle, graph.block(middle, net.coarse)), net.sides, strict=True)
+    ]
     twice = graph.constant(np.array([1, 1, 2, 2], np.float32))
     for n in (1, 0):
         larger = graph.add(
-            "Resize", [levels[n + 1], "", twice], mode="nearest", nearest_mode="floor", coordinate_transformation_mode="asymmetric"
+            "Resize",
+            [levels[n + 1], "", twice],
+            mode="nearest",
+            nearest_mode="floor",
+            coordinate_transformation_mode="asymmetric",
         )
         levels[n] = graph.add("Add", [levels[n], larger])
     shape = graph.constant(np.array([1, 4 + len(NAMES), -1], np.int64))
-    heads = [graph.conv(graph.block(f, neck), head, None) for f, neck, head in zip(levels, net.necks, net.heads, strict=True)]  # type: ignore[arg-type]
+    heads = [
+        graph.conv(graph.block(f, neck), head, None) for f, neck, head in zip(levels, net.necks, net.heads, strict=True)
+    ]  # type: ignore[arg-type]
     return graph.add("Concat", [graph.add("Reshape", [h, shape]) for h in heads], axis=2)
 
 

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 
 from s2st_aug.arrays import Image
+from s2st_aug.procedural.categories import CATEGORIES
+from s2st_aug.procedural.drawing import draw_street
+from s2st_aug.procedural.labels import Labels, read_labels
+from s2st_aug.procedural.render import render_drawn
+from s2st_aug.procedural.sampling import sample_street
+from s2st_aug.procedural.surfaces import surfaces
 from s2st_aug.records.domains import Condition
-from s2st_aug.scenes.categories import CATEGORIES
-from s2st_aug.scenes.drawing import draw_street
-from s2st_aug.scenes.labels import Labels, read_labels
-from s2st_aug.scenes.render import render_drawn
-from s2st_aug.scenes.sampling import sample_street
-from s2st_aug.scenes.surfaces import surfaces
 
 SIZE = (640, 384)  # w, h that the network sees; a 16:9 frame leaves a bar below
 FRAME = (640, 360)
@@ -24,7 +24,10 @@ CLASS_OF = {
     "car": 0, "truck": 0, "bus": 0, "pedestrian": 1, "rider": 1, "bicycle": 2, "motorcycle": 2, "traffic light": 3, "traffic sign": 4,
 }  # fmt: skip
 PAD = 114
-LEAST_SIDE, LEAST_OWN = 4.0, 0.3  # px of the shorter side, and visible share of the box, of an object that must be found
+LEAST_SIDE, LEAST_OWN = (
+    4.0,
+    0.3,
+)  # px of the shorter side, and visible share of the box, of an object that must be found
 HIDDEN = 0.5  # of a box that a pasted object may cover before it need not be found
 
 
@@ -53,16 +56,22 @@ def render_examples(key: int, streets: Sequence[int], conditions: Sequence[Seque
 
 def example_of(image: Image, labels: Labels) -> Example:
     """A rendered picture with its boxes and the objects worth pasting elsewhere."""
-    found = [(o, CLASS_OF[name]) for o in labels.objects if (name := CATEGORIES[o.instance.category].det or "") in CLASS_OF]
+    found = [
+        (o, CLASS_OF[name]) for o in labels.objects if (name := CATEGORIES[o.instance.category].det or "") in CLASS_OF
+    ]
     boxes = np.array([o.box for o, _ in found], np.float32).reshape(-1, 4)
     w, h = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     own = np.array([o.pixels for o, _ in found], np.float32) / np.maximum(w * h, 1)
     sure = (np.minimum(w, h) >= LEAST_SIDE) & (own >= LEAST_OWN)
     whole = [
-        (o, c) for o, c in found if not o.occluded and min(o.box[2] - o.box[0], o.box[3] - o.box[1]) >= 8 and o.box[2] - o.box[0] < 240
+        (o, c)
+        for o, c in found
+        if not o.occluded and min(o.box[2] - o.box[0], o.box[3] - o.box[1]) >= 8 and o.box[2] - o.box[0] < 240
     ]
     cuts = tuple(
-        (image[y1:y2, x1:x2].copy(), labels.owner[y1:y2, x1:x2] == o.instance.number, c) for o, c in whole for x1, y1, x2, y2 in [o.box]
+        (image[y1:y2, x1:x2].copy(), labels.owner[y1:y2, x1:x2] == o.instance.number, c)
+        for o, c in whole
+        for x1, y1, x2, y2 in [o.box]
     )
     return Example(image, boxes, np.array([c for _, c in found], np.int64), sure, cuts)
 
@@ -77,7 +86,10 @@ def with_pasted(example: Example, cuts: Sequence[Cut], rng: np.random.Generator)
         if size[0] >= image.shape[1] or size[1] >= image.shape[0]:
             continue
         x, y = int(rng.integers(0, image.shape[1] - size[0])), int(rng.integers(0, image.shape[0] - size[1]))
-        small, inside = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), cv2.resize(mask.astype(np.uint8), size) > 0
+        small, inside = (
+            cv2.resize(pixels, size, interpolation=cv2.INTER_AREA),
+            cv2.resize(mask.astype(np.uint8), size) > 0,
+        )
         if rng.random() < 0.5:
             small, inside = small[:, ::-1], inside[:, ::-1]
         image[y : y + size[1], x : x + size[0]][inside] = small[inside]
@@ -101,7 +113,9 @@ def worn(example: Example, rng: np.random.Generator) -> Example:
     if rng.random() < 0.4:
         k = rng.uniform(0.35, 0.9)
         image = cv2.resize(
-            cv2.resize(image, None, fx=k, fy=k, interpolation=cv2.INTER_AREA), image.shape[1::-1], interpolation=cv2.INTER_CUBIC
+            cv2.resize(image, None, fx=k, fy=k, interpolation=cv2.INTER_AREA),
+            image.shape[1::-1],
+            interpolation=cv2.INTER_CUBIC,
         )
     table = (np.arange(256) / 255.0) ** np.exp(rng.uniform(-0.4, 0.5)) * np.exp(rng.uniform(-0.6, 0.25))
     channels = [np.clip(255 * table * tint, 0, 255).astype(np.uint8) for tint in rng.uniform(0.85, 1.12, 3)]

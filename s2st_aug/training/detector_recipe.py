@@ -63,7 +63,9 @@ class DetectorRecipe:
         steps, start = self.epochs * per_epoch, time.process_time()
         while step < steps and time.process_time() - start < seconds:
             order = np.random.default_rng([1, step // per_epoch]).permutation(len(examples))
-            loss = _train_step(net, optimizer, [examples[i] for i in order[step % per_epoch :: per_epoch][:BATCH]], step, steps)
+            loss = _train_step(
+                net, optimizer, [examples[i] for i in order[step % per_epoch :: per_epoch][:BATCH]], step, steps
+            )
             step += 1
             if step % 20 == 0:
                 log.info("step %d of %d: loss %.3f", step, steps, loss)
@@ -74,7 +76,9 @@ class DetectorRecipe:
     def write(self, path: Path) -> Path:
         """The ONNX file of the last checkpoint."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_onnx(self._resume()[0], path, f"{self.streets} rendered streets of rng_key {TRAIN_KEY}, {self.epochs} epochs")
+        write_onnx(
+            self._resume()[0], path, f"{self.streets} rendered streets of rng_key {TRAIN_KEY}, {self.epochs} epochs"
+        )
         return path
 
     def _resume(self) -> tuple[StreetDetector, torch.optim.Optimizer, int]:
@@ -91,14 +95,20 @@ class DetectorRecipe:
         return net, optimizer, int(state["step"])
 
 
-def _train_step(net: StreetDetector, optimizer: torch.optim.Optimizer, chosen: list[Example], step: int, steps: int) -> float:
+def _train_step(
+    net: StreetDetector, optimizer: torch.optim.Optimizer, chosen: list[Example], step: int, steps: int
+) -> float:
     rng = np.random.default_rng([2, step])
     cuts = [cut for e in chosen for cut in e.cuts]
     batch = [worn(with_pasted(e, cuts, rng), rng) for e in chosen]
     for group in optimizer.param_groups:
         done = step / steps
         group["lr"] = RATE * min(1.0, (step + 1) / 50) * (FLOOR + (1 - FLOOR) * 0.5 * (1 + np.cos(np.pi * done)))
-    pixels = torch.from_numpy(np.stack([padded(e.image) for e in batch])).permute(0, 3, 1, 2).to(memory_format=torch.channels_last)
+    pixels = (
+        torch.from_numpy(np.stack([padded(e.image) for e in batch]))
+        .permute(0, 3, 1, 2)
+        .to(memory_format=torch.channels_last)
+    )
     net.train()
     with torch.autocast("cpu", torch.bfloat16):
         raw = net(pixels.float() / 255)
@@ -113,7 +123,9 @@ def _train_step(net: StreetDetector, optimizer: torch.optim.Optimizer, chosen: l
 def _store(path: Path, examples: list[Example]) -> None:
     """Examples in one file, without pickling: pictures, then the numbers of each in flat arrays."""
     cuts = [(n, cut) for n, e in enumerate(examples) for cut in e.cuts]
-    flat: dict[str, Any] = {f"cut{i}": np.dstack([pixels, mask.astype(np.uint8)]) for i, (_, (pixels, mask, _)) in enumerate(cuts)}
+    flat: dict[str, Any] = {
+        f"cut{i}": np.dstack([pixels, mask.astype(np.uint8)]) for i, (_, (pixels, mask, _)) in enumerate(cuts)
+    }
     np.savez(
         path,
         images=np.stack([e.image for e in examples]),

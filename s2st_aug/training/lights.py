@@ -13,16 +13,16 @@ from safetensors.numpy import save
 from torch import nn
 
 from s2st_aug.arrays import Box
+from s2st_aug.procedural.categories import CATEGORIES
+from s2st_aug.procedural.drawing import draw_street
+from s2st_aug.procedural.labels import read_labels
+from s2st_aug.procedural.render import render_drawn
+from s2st_aug.procedural.sampling import sample_street
+from s2st_aug.procedural.surfaces import surfaces
 from s2st_aug.randomness import numpy_generator
 from s2st_aug.records.domains import Condition
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.scenes.categories import CATEGORIES
-from s2st_aug.scenes.drawing import draw_street
-from s2st_aug.scenes.labels import read_labels
-from s2st_aug.scenes.render import render_drawn
-from s2st_aug.scenes.sampling import sample_street
-from s2st_aug.scenes.surfaces import surfaces
-from s2st_aug.validation.faults import Pair, pasted_light
+from s2st_aug.training.pasted_lights import Pair, pasted_light
 from s2st_aug.validation.hallucinations import blob_patches
 from s2st_aug.validation.lights import CHANNELS, LAYERS
 from s2st_aug.validation.patches import frame

@@ -40,7 +40,9 @@ def autoencoder_psnr(model: LatentModel, image: Image, size: tuple[int, int]) ->
 
 
 @torch.no_grad()
-def round_trip_psnr(model: LatentModel, image: Image, size: tuple[int, int], *, steps: int = 50, prompt: str = "") -> float:
+def round_trip_psnr(
+    model: LatentModel, image: Image, size: tuple[int, int], *, steps: int = 50, prompt: str = ""
+) -> float:
     """Encode, invert to the seed, sample back at guidance 1, decode."""
     pixels = to_batch(image, size).to(model.device)
     predict = with_context(model.denoiser, model.embed([prompt]))
@@ -56,10 +58,14 @@ def light_peak_error(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @torch.no_grad()
-def generate(model: LatentModel, prompt: str, rng_keys: Sequence[int], *, guidance: float = 3.0, steps: int = 30) -> Iterator[Image]:
+def generate(
+    model: LatentModel, prompt: str, rng_keys: Sequence[int], *, guidance: float = 3.0, steps: int = 30
+) -> Iterator[Image]:
     """Images from plain noise at the native size, one per rng_key."""
     w, h = (side // model.latent_factor for side in model.native_size)
     predict = with_context(guided(model.denoiser, model.embed([""]), guidance), model.embed([prompt]))
     for key in rng_keys:
-        seed = torch.randn(1, model.latent_channels, h, w, generator=torch.Generator().manual_seed(key)).to(model.device)
+        seed = torch.randn(1, model.latent_channels, h, w, generator=torch.Generator().manual_seed(key)).to(
+            model.device
+        )
         yield to_images(model.decode(ddim.sample(predict, seed, model.schedule, steps)))[0]

@@ -67,17 +67,34 @@ def _drop_foreign_keys(path: Path) -> None:
 
 def _save_weights(path: Path, network: torch.nn.Module, dtype: torch.dtype) -> None:
     """Floating-point tensors in `dtype`; positions and the like stay as they are. The order of names is stable."""
-    state = {k: (v.to(dtype) if v.is_floating_point() else v).contiguous().cpu() for k, v in sorted(network.state_dict().items())}
+    state = {
+        k: (v.to(dtype) if v.is_floating_point() else v).contiguous().cpu()
+        for k, v in sorted(network.state_dict().items())
+    }
     save_file(state, path, metadata={"format": "pt"})
 
 
-def write_tokenizer(folder: Path, vocabulary: dict[str, int], merges: list[tuple[str, str]], *, max_tokens: int) -> None:
+def write_tokenizer(
+    folder: Path, vocabulary: dict[str, int], merges: list[tuple[str, str]], *, max_tokens: int
+) -> None:
     """CLIP's tokenizer files: vocab.json, merges.txt and their config."""
     _write_json(folder / "vocab.json", vocabulary)
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges), encoding="utf-8")
-    specials = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
+    (folder / "merges.txt").write_text(
+        "#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges), encoding="utf-8"
+    )
+    specials = {
+        "bos_token": "<|startoftext|>",
+        "eos_token": "<|endoftext|>",
+        "pad_token": "<|endoftext|>",
+        "unk_token": "<|endoftext|>",
+    }
     _write_json(folder / "special_tokens_map.json", specials)
-    config = {"model_max_length": max_tokens, "tokenizer_class": "CLIPTokenizer", "do_lower_case": True, "add_prefix_space": False}
+    config = {
+        "model_max_length": max_tokens,
+        "tokenizer_class": "CLIPTokenizer",
+        "do_lower_case": True,
+        "add_prefix_space": False,
+    }
     _write_json(folder / "tokenizer_config.json", config | specials)
 
 

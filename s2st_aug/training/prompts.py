@@ -53,7 +53,16 @@ CONDITION_PHRASES: dict[str, tuple[str, ...]] = {
         "with wet roads",
         "in drizzle",
     ),
-    "fog": ("in fog", "in thick fog", "on a foggy day", "in mist", "on a misty morning", "in haze", "with low visibility", "in dense fog"),
+    "fog": (
+        "in fog",
+        "in thick fog",
+        "on a foggy day",
+        "in mist",
+        "on a misty morning",
+        "in haze",
+        "with low visibility",
+        "in dense fog",
+    ),
     "night_rain": (
         "at night in the rain",
         "on a rainy night",
@@ -84,11 +93,29 @@ PLACES = (
     "the road ahead",
 )
 MEDIA: dict[str, tuple[str, ...]] = {
-    "photo": ("a photo of", "a photograph of", "a dash cam photo of", "a picture of", "a real photo of", "a camera image of"),
-    "scene": ("a rendering of", "a rendered scene of", "a synthetic image of", "a computer graphics image of", "a simulated view of"),
+    "photo": (
+        "a photo of",
+        "a photograph of",
+        "a dash cam photo of",
+        "a picture of",
+        "a real photo of",
+        "a camera image of",
+    ),
+    "scene": (
+        "a rendering of",
+        "a rendered scene of",
+        "a synthetic image of",
+        "a computer graphics image of",
+        "a simulated view of",
+    ),
     "": ("", "an image of", "a view of", ""),
 }
-_FORMS = ("{medium} {place} {condition}", "{medium} {place}, {condition}", "{condition}, {medium} {place}", "{medium} {adjective_place}")
+_FORMS = (
+    "{medium} {place} {condition}",
+    "{medium} {place}, {condition}",
+    "{condition}, {medium} {place}",
+    "{medium} {adjective_place}",
+)
 _MEDIUM_SAID = 0.5  # half of the prompts leave open what kind of image it is
 
 
@@ -105,7 +132,10 @@ def _fill(form: str, domain: str, medium: str, place: str, rng: np.random.Genera
     bare = place.split(" ", 1)[1] if place.split(" ", 1)[0] in ("a", "an", "the") else place
     article = "" if bare == "traffic" else ("an " if adjective[0] in "aeiou" else "a ")
     text = form.format(
-        medium=medium, place=place, condition=_pick(CONDITION_PHRASES[domain], rng), adjective_place=f"{article}{adjective} {bare}"
+        medium=medium,
+        place=place,
+        condition=_pick(CONDITION_PHRASES[domain], rng),
+        adjective_place=f"{article}{adjective} {bare}",
     )
     return text.strip().replace(",  ", ", ")
 

@@ -121,12 +121,16 @@ class Recipe:
     def images(self) -> list[torch.Tensor]:
         """The training images in memory, once per size."""
         rng = np.random.default_rng(self.config.rng_key)
-        return [load_images(self.samples, size, quality=self.config.jpeg_quality, rng=rng) for size in self.config.sizes]
+        return [
+            load_images(self.samples, size, quality=self.config.jpeg_quality, rng=rng) for size in self.config.sizes
+        ]
 
     def make_scenes(self) -> None:
         """Render the scenes that are not there yet."""
         if self.config.scenes:
-            render_training_scenes(self.config.scenes.folder, self.config.scenes.count, rng_key=self.config.scenes.rng_key)
+            render_training_scenes(
+                self.config.scenes.folder, self.config.scenes.count, rng_key=self.config.scenes.rng_key
+            )
 
     def make_autoencoder(self) -> None:
         """Train the autoencoder, or take that of another folder; fold the normalisation of its latents."""
@@ -135,9 +139,14 @@ class Recipe:
         network = self._new_autoencoder()
         settings = self.config.autoencoder
         path = self.folder / "autoencoder.safetensors"
-        curve = ae.train_autoencoder(network, self.images, self.samples, settings, path, rng_key=self.config.rng_key, device=self.device)
+        curve = ae.train_autoencoder(
+            network, self.images, self.samples, settings, path, rng_key=self.config.rng_key, device=self.device
+        )
         rng = np.random.default_rng(1)
-        some = [to_pixels(self.images[0][rng.permutation(len(self.samples))[:200]])[i : i + 8].to(self.device) for i in range(0, 200, 8)]
+        some = [
+            to_pixels(self.images[0][rng.permutation(len(self.samples))[:200]])[i : i + 8].to(self.device)
+            for i in range(0, 200, 8)
+        ]
         ae.fold_normalisation(network, some)
         save_checkpoint(self.folder / "vae.safetensors", network.state_dict(), {"curve": curve})
 
@@ -148,11 +157,17 @@ class Recipe:
 
         def tokenize(prompts: list[str]) -> torch.Tensor:
             return tokenizer(
-                prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
+                prompts,
+                padding="max_length",
+                max_length=tokenizer.model_max_length,
+                truncation=True,
+                return_tensors="pt",
             ).input_ids
 
         path, settings = self.folder / "denoiser.safetensors", self.config.denoiser
-        dn.train_denoiser(training, tokenize, latents, self.samples, settings, path, rng_key=self.config.rng_key, device=self.device)
+        dn.train_denoiser(
+            training, tokenize, latents, self.samples, settings, path, rng_key=self.config.rng_key, device=self.device
+        )
 
     def make_decoder(self) -> None:
         """Train the decoder on, behind the folded normalisation; the latents do not change."""
@@ -162,7 +177,14 @@ class Recipe:
             return
         path = self.folder / "decoder.safetensors"
         curve = ae.train_autoencoder(
-            network, self.images, self.samples, settings, path, rng_key=self.config.rng_key + 1, device=self.device, part="decoder"
+            network,
+            self.images,
+            self.samples,
+            settings,
+            path,
+            rng_key=self.config.rng_key + 1,
+            device=self.device,
+            part="decoder",
         )
         save_checkpoint(self.folder / "vae-final.safetensors", network.state_dict(), {"curve": curve})
 
@@ -181,7 +203,14 @@ class Recipe:
         figures = self.folder / "figures.json"
         rows = json.loads(figures.read_text()) if figures.is_file() else []
         data = [(_source_name(s), len(list_samples([s], self.config.domains)), s.terms) for s in self.config.data]
-        facts = CardFacts(self.config.name, self.config.licence, data, self._curves(), [tuple(row) for row in rows], self.config.history)
+        facts = CardFacts(
+            self.config.name,
+            self.config.licence,
+            data,
+            self._curves(),
+            [tuple(row) for row in rows],
+            self.config.history,
+        )
         write_card(self.config.out, facts)
 
     def _curves(self) -> dict[str, list[tuple[int, float]]]:
@@ -203,7 +232,9 @@ class Recipe:
     def _new_autoencoder(self) -> Any:
         if self.coder:
             return networks.read_autoencoder(self.coder)
-        return networks.build_autoencoder(channels=self.config.autoencoder.channels, blocks=self.config.autoencoder.blocks)
+        return networks.build_autoencoder(
+            channels=self.config.autoencoder.channels, blocks=self.config.autoencoder.blocks
+        )
 
     def _vocabulary(self) -> tuple[dict[str, int], list[tuple[str, str]]]:
         if self.coder:
@@ -219,7 +250,9 @@ class Recipe:
         unet = networks.build_unet(channels=settings.channels, context_dim=settings.text_width, sample_size=(h, w))
         if self.config.init_from:
             unet.load_state_dict(_weights(self.config.init_from / "unet" / "diffusion_pytorch_model.safetensors"))
-            text_encoder.load_state_dict(_weights(self.config.init_from / "text_encoder" / "model.safetensors"), strict=False)
+            text_encoder.load_state_dict(
+                _weights(self.config.init_from / "text_encoder" / "model.safetensors"), strict=False
+            )
         return dn.start_training(unet, text_encoder, settings, self.device), tokenizer
 
     def _latents(self) -> list[torch.Tensor]:
@@ -232,19 +265,29 @@ class Recipe:
     def _source_latents(self, network: Any, source: Source) -> list[torch.Tensor]:
         """One source's latents, kept beside the checkpoints under the hash of what they were made from."""
         samples = list_samples([source], self.config.domains)
-        digest = hashlib.sha256(repr([[str(s.path) for s in samples], self.config.sizes, self.config.jpeg_quality]).encode())
+        digest = hashlib.sha256(
+            repr([[str(s.path) for s in samples], self.config.sizes, self.config.jpeg_quality]).encode()
+        )
         digest.update(next(network.encoder.parameters()).detach().half().cpu().numpy().tobytes())
         path = self.folder.parent / f"latents-{digest.hexdigest()[:12]}.safetensors"
         if not path.is_file():
             rng = np.random.default_rng(self.config.rng_key)
-            images = [load_images(samples, size, quality=self.config.jpeg_quality, rng=rng) for size in self.config.sizes]
-            save_checkpoint(path, {str(i): dn.encode_all(network.encoder, part, device=self.device) for i, part in enumerate(images)}, {})
+            images = [
+                load_images(samples, size, quality=self.config.jpeg_quality, rng=rng) for size in self.config.sizes
+            ]
+            save_checkpoint(
+                path,
+                {str(i): dn.encode_all(network.encoder, part, device=self.device) for i, part in enumerate(images)},
+                {},
+            )
         return [value for _, value in sorted(load_checkpoint(path)[0].items())]
 
 
 def _source_name(source: Source) -> str:
     """Folder and selection, as a card's reader needs them."""
-    rules = [f"only `{source.match}`"] * bool(source.match) + [f"without `{source.exclude}`"] * (source.exclude != r"(?!)")
+    rules = [f"only `{source.match}`"] * bool(source.match) + [f"without `{source.exclude}`"] * (
+        source.exclude != r"(?!)"
+    )
     return ", ".join([f"`{source.root}`", *rules])
 
 

@@ -8,18 +8,23 @@ from pathlib import Path
 
 import cv2
 
+from s2st_aug.procedural.drawing import draw_street
+from s2st_aug.procedural.render import render_drawn
+from s2st_aug.procedural.sampling import sample_street
+from s2st_aug.procedural.surfaces import surfaces
 from s2st_aug.records.domains import CONDITIONS
-from s2st_aug.scenes.drawing import draw_street
-from s2st_aug.scenes.render import render_drawn
-from s2st_aug.scenes.sampling import sample_street
-from s2st_aug.scenes.surfaces import surfaces
 
 log = logging.getLogger(__name__)
 SIZES = ((640, 360), (480, 360))
 
 
 def render_training_scenes(
-    out: Path, count: int, *, rng_key: int, conditions: Sequence[str] = CONDITIONS, sizes: Sequence[tuple[int, int]] = SIZES
+    out: Path,
+    count: int,
+    *,
+    rng_key: int,
+    conditions: Sequence[str] = CONDITIONS,
+    sizes: Sequence[tuple[int, int]] = SIZES,
 ) -> Path:
     """Write `out/<condition>/<scene>.png` for `count` scenes, their sizes in turn; scenes that are there already are left."""
     for index in range(count):
@@ -39,5 +44,7 @@ def _render(out: Path, name: str, conditions: Sequence[str], rng_key: int, index
         path = out / condition / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{name}")
-        cv2.imwrite(str(temporary), render_drawn(drawn, surface, condition)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])  # type: ignore[arg-type]
+        cv2.imwrite(
+            str(temporary), render_drawn(drawn, surface, condition)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1]
+        )  # type: ignore[arg-type]
         temporary.replace(path)

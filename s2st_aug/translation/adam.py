@@ -67,7 +67,9 @@ def descend(start: Latent, losses: Callable[[Latent], Tensor], descent: Descent)
     return z, used
 
 
-def descend_looking(start: Latent, losses: Callable[[Latent, Tensor], Tensor], descent: Descent) -> tuple[Latent, Int[Tensor, " b"]]:
+def descend_looking(
+    start: Latent, losses: Callable[[Latent, Tensor], Tensor], descent: Descent
+) -> tuple[Latent, Int[Tensor, " b"]]:
     """The same where `losses` (of latents and the rows that they are) ask the network; also the looks that each sample used.
 
     Rows that are done are not looked at again: asking which costs one synchronisation an iteration, where there is a tolerance.

@@ -14,9 +14,9 @@ from torch import Tensor
 from s2st_aug.arrays import Latent
 from s2st_aug.errors import ProfileError
 from s2st_aug.records.profile import DomainProfile
+from s2st_aug.translation.label_maps import LabelMaps
 from s2st_aug.translation.losses import Aim, band_windows, normalised_gradients
 from s2st_aug.translation.settings import MethodSettings
-from s2st_aug.translation.weights import LabelMaps
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,9 @@ def eta_of(profile: DomainProfile, settings: MethodSettings, eta: Mapping[str, n
     known, source = ", ".join(eta), settings.source
     if source not in eta:
         if not eta or source != MethodSettings.model_fields["source"].default:
-            raise ProfileError(f"profile {profile.name!r} has no eta against {source!r}, only against: {known or 'nothing'}")
+            raise ProfileError(
+                f"profile {profile.name!r} has no eta against {source!r}, only against: {known or 'nothing'}"
+            )
         source = next(iter(eta))
         _warn_of_source(profile.name, source)
     if settings.eta != "uniform" and not eta[source].any():
@@ -91,7 +93,9 @@ def eta_of(profile: DomainProfile, settings: MethodSettings, eta: Mapping[str, n
 @cache
 def _warn_of_source(name: str, source: str) -> None:
     """Once for each profile."""
-    log.warning("profile %r was not built against day: its eta against %r counts; say which with method.source", name, source)
+    log.warning(
+        "profile %r was not built against day: its eta against %r counts; say which with method.source", name, source
+    )
 
 
 def weights(own: np.ndarray, settings: MethodSettings) -> np.ndarray:

@@ -33,7 +33,9 @@ def estimate(settings: MethodSettings, domains: int) -> Cost:
     s = settings
     guided = [k for k in range(s.steps) if guidance_at(k, s) > 1]
     inner = [k for k in guided if s.to_method == "null_text" and k >= s.to_from * s.steps]
-    inversion = s.steps * (1 + (s.inversion_refinements if s.solver == "ddim" else 0) + (s.to_method == "direct")) / domains
+    inversion = (
+        s.steps * (1 + (s.inversion_refinements if s.solver == "ddim" else 0) + (s.to_method == "direct")) / domains
+    )
     backward = s.to_iterations * len(inner) + (s.st_iterations if s.st_space == "x0" else 0)
     return Cost(inversion + s.steps + len(guided) + backward + len(inner), backward)
 

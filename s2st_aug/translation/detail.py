@@ -35,7 +35,14 @@ class Finished:
 
 
 def restore_detail(
-    source: Image, seen: Colour, variant: Colour, *, amount: float, floor: float, hold: Map | None = None, held: float = 1.0
+    source: Image,
+    seen: Colour,
+    variant: Colour,
+    *,
+    amount: float,
+    floor: float,
+    hold: Map | None = None,
+    held: float = 1.0,
 ) -> Finished:
     """`seen` is the source after the autoencoder's round trip, `variant` the translated image, both at working size.
 

@@ -35,7 +35,9 @@ class Aim:
     eta: Float[Tensor, "b k v"]
     structure: float
     appearance: float
-    tail: float = 0.0  # of the target's quantiles at either end: lamps and signals, which ranks would hand to clouds and paint
+    tail: float = (
+        0.0  # of the target's quantiles at either end: lamps and signals, which ranks would hand to clouds and paint
+    )
 
     def losses(self, z: Latent, targets: Float[Tensor, "b k v h w"] | None = None) -> Float[Tensor, " b"]:
         """Weighted sum of both losses, one per sample; `targets` spare the sorting (see `targets_of`)."""
@@ -87,7 +89,10 @@ def structure_loss(
 
 
 def appearance_loss(
-    seen: Float[Tensor, "b v h w"], windows: Float[Tensor, "b k h w"], targets: Float[Tensor, "b k v h w"], eta: Float[Tensor, "b k v"]
+    seen: Float[Tensor, "b v h w"],
+    windows: Float[Tensor, "b k h w"],
+    targets: Float[Tensor, "b k v h w"],
+    eta: Float[Tensor, "b k v"],
 ) -> Float[Tensor, " b"]:
     """L_app = mean over bands and views of eta W1(h, H), with W1 the distance of every value to where it belongs."""
     share = windows / windows.sum((2, 3), keepdim=True).clamp_min(1e-12)
@@ -97,7 +102,10 @@ def appearance_loss(
 
 @torch.no_grad()
 def transport_targets(
-    seen: Float[Tensor, "b v h w"], windows: Float[Tensor, "b k h w"], quantiles: Float[Tensor, "b k v q"], tail: float = 0.0
+    seen: Float[Tensor, "b v h w"],
+    windows: Float[Tensor, "b k h w"],
+    quantiles: Float[Tensor, "b k v q"],
+    tail: float = 0.0,
 ) -> Float[Tensor, "b k v h w"]:
     """1-D optimal transport: a value's level in its own (weighted) histogram, read off the target's quantile function.
 

@@ -50,7 +50,9 @@ def sample(
         here, there, scale = schedule.abar(t), schedule.abar(levels[k + 1]), guidance_at(k, settings)
         method = settings.to_method if k >= settings.to_from * settings.steps else "none"
         if method == "null_text" and scale > 1:
-            empty, used = optimise_empty(denoise, z, t, abar=here, prompt=prompt, empty=empty, scale=scale, aim=aim, descent=inner)
+            empty, used = optimise_empty(
+                denoise, z, t, abar=here, prompt=prompt, empty=empty, scale=scale, aim=aim, descent=inner
+            )
             iterations, forward, backward = iterations + used, forward + used + 1, backward + used
         eps = guided_noise(denoise, z, t, prompt, empty, scale)
         forward = forward + (2 if scale > 1 else 1)

@@ -11,10 +11,14 @@ from s2st_aug.arrays import Latent
 from s2st_aug.translation.adam import Descent, descend, descend_looking
 from s2st_aug.translation.losses import Aim
 
-Look = Callable[[Latent, Tensor], Latent]  # where the losses look: the clean latent predicted from the seeds of some rows
+Look = Callable[
+    [Latent, Tensor], Latent
+]  # where the losses look: the clean latent predicted from the seeds of some rows
 
 
-def translate_seed(seed: Latent, aim: Aim, descent: Descent, look: Look | None = None) -> tuple[Latent, Int[Tensor, " b"]]:
+def translate_seed(
+    seed: Latent, aim: Aim, descent: Descent, look: Look | None = None
+) -> tuple[Latent, Int[Tensor, " b"]]:
     """S2ST's ST: Adam on the seed against structure and appearance; also the iterations (or looks) that each sample used.
 
     Without `look` the losses are taken in seed space and no network runs.

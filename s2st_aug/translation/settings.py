@@ -23,14 +23,20 @@ class MethodSettings(BaseModel):
     preset: Literal["draft", "standard", "paper", "reference"] = "standard"
     # path
     steps: int = Field(16, ge=2, le=1000, description="DDIM steps, the same number both ways")
-    solver: Literal["ddim", "dpm2m"] = Field("ddim", description="dpm2m: second order multistep, no more evaluations a step")
+    solver: Literal["ddim", "dpm2m"] = Field(
+        "ddim", description="dpm2m: second order multistep, no more evaluations a step"
+    )
     inversion_refinements: int = Field(0, ge=0, le=10, description="fixed-point passes more for each inversion step")
     guidance: float = Field(4.0, ge=1.0, le=20.0, description="classifier-free guidance towards the target prompt")
     guidance_from: float = Field(0.0, ge=0.0, le=1.0, description="share of the steps before guidance starts")
     guidance_until: float = Field(0.5, ge=0.0, le=1.0, description="share of the steps after which guidance ends")
-    seed_noise: float = Field(0.0, ge=0.0, le=1.0, description="variety: share of fresh noise in the seed, drawn from the sample's key")
+    seed_noise: float = Field(
+        0.0, ge=0.0, le=1.0, description="variety: share of fresh noise in the seed, drawn from the sample's key"
+    )
     # seed translation
-    st_space: Literal["seed", "x0"] = Field("seed", description="seed: no network; x0: a forward and a backward pass an iteration")
+    st_space: Literal["seed", "x0"] = Field(
+        "seed", description="seed: no network; x0: a forward and a backward pass an iteration"
+    )
     st_iterations: int = Field(10, ge=0, le=200, description="the paper's: 10")
     st_rate: float = Field(0.02, gt=0, le=1, description="Adam's step in seed space")
     st_structure: float = Field(1.0, ge=0, le=100)
@@ -46,24 +52,41 @@ class MethodSettings(BaseModel):
     to_from: float = Field(0.4, ge=0.0, le=1.0, description="share of the steps before it starts")
     # losses
     eta: EtaKind = "profile"
-    source: str = Field("day", min_length=1, description="the source domain whose eta counts, of those that a profile was built against")
+    source: str = Field(
+        "day", min_length=1, description="the source domain whose eta counts, of those that a profile was built against"
+    )
     bands: Bands = Field("both", description="histograms over the whole image, over horizontal bands, or both")
-    views: Views = Field("channels", description="histograms of the latent channels (the paper's), of their principal directions, or both")
-    tail: float = Field(0.01, ge=0, lt=0.5, description="outer share of the target's quantiles that is not asked for, at either end")
+    views: Views = Field(
+        "channels",
+        description="histograms of the latent channels (the paper's), of their principal directions, or both",
+    )
+    tail: float = Field(
+        0.01, ge=0, lt=0.5, description="outer share of the target's quantiles that is not asked for, at either end"
+    )
     label_aware: bool = Field(True, description="use the labels where there are any")
-    label_weight: float = Field(10.0, ge=0, le=50, description="how much more structure counts inside of labelled objects")
-    label_appearance: float = Field(0.2, ge=0, le=50, description="how much less appearance counts inside of labelled objects")
+    label_weight: float = Field(
+        10.0, ge=0, le=50, description="how much more structure counts inside of labelled objects"
+    )
+    label_appearance: float = Field(
+        0.2, ge=0, le=50, description="how much less appearance counts inside of labelled objects"
+    )
     label_detail: float = Field(0.8, ge=0, le=2, description="`detail` inside of labelled objects")
     # detail at the source's own size
     detail: float = Field(0.5, ge=0, le=2, description="how much of the source's fine structure is put back; 0: none")
-    detail_floor: float = Field(4.0, gt=0, le=64, description="noise floor in grey levels: contrast below it is not put back")
+    detail_floor: float = Field(
+        4.0, gt=0, le=64, description="noise floor in grey levels: contrast below it is not put back"
+    )
     # arithmetic
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = Field(False, description="torch.compile the network; for CUDA")
     checkpointing: bool = Field(False, description="gradient checkpointing, for null-text on large models")
 
 
-_UNTUNED: dict[str, Any] = {"st_structure": 0.3, "to_structure": 0.3, "detail": 0.6}  # what the other presets' figures stand on
+_UNTUNED: dict[str, Any] = {
+    "st_structure": 0.3,
+    "to_structure": 0.3,
+    "detail": 0.6,
+}  # what the other presets' figures stand on
 _FROZEN: dict[str, Any] = {"label_weight": 3.0, "label_appearance": 3.0, "label_detail": 0.6}
 PRESETS: dict[str, MethodSettings] = {
     "draft": MethodSettings(preset="draft", steps=10, to_iterations=8, **_UNTUNED),
@@ -90,7 +113,11 @@ def method_settings(preset: str = "standard", overrides: Mapping[str, Any] | Non
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}{did_you_mean(preset, PRESETS)}")
     given = {**(overrides or {})}
-    unknown = [f"method.{k}: unknown{did_you_mean(k, MethodSettings.model_fields)}" for k in given if k not in MethodSettings.model_fields]
+    unknown = [
+        f"method.{k}: unknown{did_you_mean(k, MethodSettings.model_fields)}"
+        for k in given
+        if k not in MethodSettings.model_fields
+    ]
     known = {k: v for k, v in given.items() if k in MethodSettings.model_fields}
     try:
         settings = MethodSettings.model_validate({**PRESETS[preset].model_dump(), **known})

@@ -11,7 +11,7 @@ import numpy as np
 
 from s2st_aug.arrays import Image
 from s2st_aug.images import from_lab, to_lab
-from s2st_aug.records.classes import meaning
+from s2st_aug.records.classes import canonical_category
 from s2st_aug.records.scene import SceneObject
 
 HUES = {"red": (10.0, 75.0), "amber": (45.0, 105.0), "green": (125.0, 235.0)}  # degrees in the a-b plane of CIELAB
@@ -20,7 +20,11 @@ LIT_CHROMA, LIT_LIGHT = 28.0, 35.0  # CIELAB: above both a pixel of a traffic li
 BRAKE_CHROMA, BRAKE_SHARE = 45.0, 0.12  # a brake light is redder, and a small part of its vehicle
 SIGN_CHROMA = 15.0
 VEHICLES = ("car", "truck", "bus", "motorcycle", "train")
-LAMP_SIDES, LAMP_FILL, LAMP_SHARE = 2.5, 0.3, 0.5  # a lamp is about as wide as high, fills its own box, and leaves room for its housing
+LAMP_SIDES, LAMP_FILL, LAMP_SHARE = (
+    2.5,
+    0.3,
+    0.5,
+)  # a lamp is about as wide as high, fills its own box, and leaves room for its housing
 TINY = 8  # pixels: of a smaller signal nothing but the colour can be told
 
 
@@ -41,7 +45,11 @@ def hold_signals(source: Image, variant: Image, objects: Sequence[SceneObject]) 
 
 def _parted(label: SceneObject) -> Iterator[SceneObject]:
     """The connected parts of a class's mask, each a signal or sign of its own; any other label itself."""
-    if label.kind != "stuff" or label.mask is None or meaning(label.category) not in ("traffic light", "traffic sign"):
+    if (
+        label.kind != "stuff"
+        or label.mask is None
+        or canonical_category(label.category) not in ("traffic light", "traffic sign")
+    ):
         yield label
         return
     count, parts, boxes, _ = cv2.connectedComponentsWithStats(label.mask.astype(np.uint8))
@@ -50,7 +58,7 @@ def _parted(label: SceneObject) -> Iterator[SceneObject]:
 
 
 def _picker(label: SceneObject):
-    known = meaning(label.category)
+    known = canonical_category(label.category)
     if label.crowd or label.kind in ("stuff", "polyline"):
         return None
     if known == "traffic light":
@@ -66,7 +74,9 @@ def _inside(label: SceneObject, window: tuple[slice, slice]) -> np.ndarray:
     if label.mask is not None and label.kind != "box":
         return np.asarray(label.mask[window], bool)
     canvas = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
-    outlines = [np.rint(np.asarray(o) - (columns.start, rows.start)).astype(np.int32) for o in label.outlines if len(o) > 2]
+    outlines = [
+        np.rint(np.asarray(o) - (columns.start, rows.start)).astype(np.int32) for o in label.outlines if len(o) > 2
+    ]
     if label.kind == "box" or not outlines:
         return canvas == 0
     return cv2.fillPoly(canvas, outlines, 1) > 0
@@ -96,7 +106,9 @@ def _lamps(lit: np.ndarray) -> np.ndarray:
     kept = np.zeros((height, width), np.uint8)
     for part, (x, y, w, h, area) in zip(range(1, count), boxes[1:].tolist(), strict=True):
         cornered = (x == 0 or x + w == width) and (y == 0 or y + h == height)
-        lamp = 1 / LAMP_SIDES <= w / h <= LAMP_SIDES and area >= LAMP_FILL * w * h and w * h <= LAMP_SHARE * width * height
+        lamp = (
+            1 / LAMP_SIDES <= w / h <= LAMP_SIDES and area >= LAMP_FILL * w * h and w * h <= LAMP_SHARE * width * height
+        )
         if lamp and not cornered:
             around, _ = cv2.findContours((parts == part).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(kept, around, -1, 1, cv2.FILLED)

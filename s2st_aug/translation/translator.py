@@ -23,12 +23,12 @@ from s2st_aug.translation.adam import Descent
 from s2st_aug.translation.aims import Batch, clean_aim, eta_of, seed_aim
 from s2st_aug.translation.detail import Finished, restore_detail
 from s2st_aug.translation.inversion import Inversion, invert
+from s2st_aug.translation.label_maps import LabelMaps, label_maps
 from s2st_aug.translation.sampling import Sampled, sample
 from s2st_aug.translation.seed_translation import Look, translate_seed
 from s2st_aug.translation.settings import MethodSettings
 from s2st_aug.translation.signals import hold_signals
 from s2st_aug.translation.trajectory import source_offsets
-from s2st_aug.translation.weights import LabelMaps, label_maps
 from s2st_aug.translation.working_size import working_size
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,9 @@ class Translator:
     def __init__(self, model: LatentModel, profiles: Mapping[str, DomainProfile], settings: MethodSettings):
         for name, profile in profiles.items():
             if profile.model_sha256 != model.sha256:
-                raise ProfileError(f"profile {name!r} was built for another model than {model.name}; build it anew: s2st-aug domain build")
+                raise ProfileError(
+                    f"profile {name!r} was built for another model than {model.name}; build it anew: s2st-aug domain build"
+                )
             eta_of(profile, settings, profile.eta)
         self.model, self.profiles, self.settings = model, dict(profiles), settings
         self._embedded: dict[str, Context] = {}
@@ -101,12 +103,19 @@ class Translator:
             groups[self.size_of(photo)].append(i)
         return groups
 
-    def _one_size(self, photos: _Photos, domains: Sequence[str], keys: Sequence[int]) -> list[dict[str, Translated | Diverged]]:
+    def _one_size(
+        self, photos: _Photos, domains: Sequence[str], keys: Sequence[int]
+    ) -> list[dict[str, Translated | Diverged]]:
         """Photos of one working size: one batch of encoding and inversion, one of all their (photo, domain) rows after it."""
         decoded = self._diffuse(photos, domains, keys, self._denoiser(DTYPES[self.settings.dtype]))
         broken = [r for r, why in enumerate(decoded.broken) if why]
         if broken and self.settings.dtype != "float32":
-            log.warning("%d of %d variants were broken in %s; again in float32", len(broken), len(decoded.variants), self.settings.dtype)
+            log.warning(
+                "%d of %d variants were broken in %s; again in float32",
+                len(broken),
+                len(decoded.variants),
+                self.settings.dtype,
+            )
             again = sorted({r // len(domains) for r in broken})
             second = self._diffuse(photos.some(again), domains, [keys[i] for i in again], self._denoiser(torch.float32))
             decoded = decoded.mended(second, [i * len(domains) + d for i in again for d in range(len(domains))])
@@ -123,9 +132,26 @@ class Translator:
         clean = self.model.encode(photos.pixels(self.model.device)).float()
         profiles = [self.profiles[d] for d in domains]
         context = self._embed([profiles[0].source_prompt] * len(clean))
-        source = invert(denoise, self.model.schedule, clean, context, steps=s.steps, refinements=s.inversion_refinements, solver=s.solver)
-        offsets = source_offsets(denoise, self.model.schedule, source, context, solver=s.solver) if s.to_method == "direct" else None
-        batch = Batch(profiles, photos.label_maps(clean, s), s, self.model.schedule.abar(self.model.schedule.timesteps(s.steps)[0]))
+        source = invert(
+            denoise,
+            self.model.schedule,
+            clean,
+            context,
+            steps=s.steps,
+            refinements=s.inversion_refinements,
+            solver=s.solver,
+        )
+        offsets = (
+            source_offsets(denoise, self.model.schedule, source, context, solver=s.solver)
+            if s.to_method == "direct"
+            else None
+        )
+        batch = Batch(
+            profiles,
+            photos.label_maps(clean, s),
+            s,
+            self.model.schedule.abar(self.model.schedule.timesteps(s.steps)[0]),
+        )
         prompt, empty = self._embed([p.prompt for p in profiles] * len(clean)), self._embed([""] * len(clean) * count)
         seed, st_used = self._translate_seed(
             _fresh(source.seed, keys, s.seed_noise).repeat_interleave(count, 0), batch, source, prompt, denoise
@@ -135,9 +161,15 @@ class Translator:
         shared = source.evaluations + (s.steps if offsets else 0)
         return self._decode(clean, done, st_used, shared / count, _plausible(clean, profiles))
 
-    def _translate_seed(self, seed: Latent, batch: Batch, source: Inversion, prompt: Context, denoise: Denoiser) -> tuple[Latent, Tensor]:
+    def _translate_seed(
+        self, seed: Latent, batch: Batch, source: Inversion, prompt: Context, denoise: Denoiser
+    ) -> tuple[Latent, Tensor]:
         s = self.settings
-        aim = seed_aim(batch, source.seed) if s.st_space == "seed" else clean_aim(batch, source.clean, s.st_structure, s.st_appearance)
+        aim = (
+            seed_aim(batch, source.seed)
+            if s.st_space == "seed"
+            else clean_aim(batch, source.clean, s.st_structure, s.st_appearance)
+        )
         look = self._look(denoise, prompt) if s.st_space == "x0" else None
         return translate_seed(seed, aim, Descent(s.st_iterations, s.st_rate, s.st_tolerance), look)
 
@@ -157,12 +189,16 @@ class Translator:
         costs = own.cpu().numpy() + np.array([0, 0, shared, 0])
         return _Decoded(images[: len(clean)], images[len(clean) :], [_why_broken(*row) for row in reached], costs)
 
-    def _finish(self, photos: _Photos, decoded: _Decoded, row: int, i: int, domain: str, hold: np.ndarray | None) -> Translated | Diverged:
+    def _finish(
+        self, photos: _Photos, decoded: _Decoded, row: int, i: int, domain: str, hold: np.ndarray | None
+    ) -> Translated | Diverged:
         if decoded.broken[row]:
             return Diverged(f"domain {domain}: the translation {decoded.broken[row]}, in float32 too")
         s, photo, objects = self.settings, photos.images[i], photos.objects[i] if self.settings.label_aware else ()
         seen, variant = decoded.seen[i], decoded.variants[row]
-        done = restore_detail(photo, seen, variant, amount=s.detail, floor=s.detail_floor, hold=hold, held=s.label_detail)
+        done = restore_detail(
+            photo, seen, variant, amount=s.detail, floor=s.detail_floor, hold=hold, held=s.label_detail
+        )
         done = Finished(hold_signals(photo, done.image, objects), done.raw) if objects else done
         st, to, forward, backward = decoded.costs[row].tolist()
         return Translated(done.image, done.raw, int(st), int(to), forward, backward)
@@ -222,7 +258,9 @@ class _Decoded:
     seen: np.ndarray
     variants: np.ndarray
     broken: list[str]  # what is wrong with a row's latents; "" for nothing
-    costs: np.ndarray  # "rows 4": ST and TO iterations, forward (with their part of the inversion) and backward evaluations
+    costs: (
+        np.ndarray
+    )  # "rows 4": ST and TO iterations, forward (with their part of the inversion) and backward evaluations
 
     def mended(self, other: _Decoded, rows: list[int]) -> _Decoded:
         """The broken among these rows from another attempt of them all, whose evaluations are added to each."""

@@ -22,7 +22,17 @@ STRIDES = (8, 16, 32)
 SHIPPED = ("street-mini-detector",)  # our own, trained on rendered streets alone
 LEAST_OVERLAP = 0.3  # IoU from which a detection is one that is known already
 INSIDE = 0.6  # share of a detection inside a known box from which it is a part of that one
-COCO_STREET = {0: "person", 1: "bicycle", 2: "car", 3: "motorcycle", 5: "bus", 6: "train", 7: "truck", 9: "traffic light", 11: "stop sign"}
+COCO_STREET = {
+    0: "person",
+    1: "bicycle",
+    2: "car",
+    3: "motorcycle",
+    5: "bus",
+    6: "train",
+    7: "truck",
+    9: "traffic light",
+    11: "stop sign",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,9 @@ class OnnxDetector:
         corners = np.concatenate([boxes[at, :2] - boxes[at, 2:] / 2, boxes[at, 2:]], 1) / k
         kept = cv2.dnn.NMSBoxes(corners.tolist(), score[at].tolist(), self.least, 0.5)
         rows = [(corners[i], self.names[int(best[at[i]])], float(score[at[i]])) for i in np.asarray(kept, int).ravel()]
-        return tuple(Detection((float(b[0]), float(b[1]), float(b[0] + b[2]), float(b[1] + b[3])), n, s) for b, n, s in rows)
+        return tuple(
+            Detection((float(b[0]), float(b[1]), float(b[0] + b[2]), float(b[1] + b[3])), n, s) for b, n, s in rows
+        )
 
 
 def layout_of(shape: tuple[int, int], size: tuple[int, int]) -> Layout:
@@ -99,7 +111,9 @@ def layout_of(shape: tuple[int, int], size: tuple[int, int]) -> Layout:
         return "yolov5"
     if shape[1] == cells:
         return "yolov8"
-    raise ModelError(f"detector output {shape[0]}x{shape[1]} fits no YOLO layout for an input of {size[0]}x{size[1]} ({cells} grid cells)")
+    raise ModelError(
+        f"detector output {shape[0]}x{shape[1]} fits no YOLO layout for an input of {size[0]}x{size[1]} ({cells} grid cells)"
+    )
 
 
 def decoded(out: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +127,9 @@ def decoded(out: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndar
 
 def _on_grid(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """YOLOX's raw offsets and log sizes on their grid."""
-    grids = [np.stack(np.meshgrid(np.arange(size[0] // s), np.arange(size[1] // s)), -1).reshape(-1, 2) for s in STRIDES]
+    grids = [
+        np.stack(np.meshgrid(np.arange(size[0] // s), np.arange(size[1] // s)), -1).reshape(-1, 2) for s in STRIDES
+    ]
     stride = np.concatenate([np.full((len(g), 1), s) for g, s in zip(grids, STRIDES, strict=True)])
     return np.concatenate([(boxes[:, :2] + np.concatenate(grids)) * stride, np.exp(boxes[:, 2:]) * stride], 1)
 
@@ -176,7 +192,9 @@ class TorchvisionDetector:
         return tuple(Detection(tuple(b), self.categories[n], s) for b, n, s in rows if s >= self.least)
 
 
-def made_up_objects(detector: Detector, source: Image, variant: Image, objects: Sequence[SceneObject]) -> tuple[Hallucination, ...]:
+def made_up_objects(
+    detector: Detector, source: Image, variant: Image, objects: Sequence[SceneObject]
+) -> tuple[Hallucination, ...]:
     """Boxes in the variant that neither the labels nor the source's own detections have, or lie in one that they have."""
     known = [o.bbox for o in objects if o.kind not in LINES] + [d.bbox for d in detector.detect(source)]
     return tuple(

@@ -21,7 +21,9 @@ def flicker(sources: Sequence[np.ndarray], variants: Sequence[np.ndarray]) -> fl
     raises UsageError where the two sequences differ in length or size.
     """
     if len(sources) != len(variants) or len({i.shape for i in (*sources, *variants)}) > 1:
-        raise UsageError(f"a sequence needs one variant per source, all of one size; got {len(sources)} and {len(variants)}")
+        raise UsageError(
+            f"a sequence needs one variant per source, all of one size; got {len(sources)} and {len(variants)}"
+        )
     steps = [_step(s0, s1, v0, v1) for (s0, s1), (v0, v1) in zip(pairwise(sources), pairwise(variants), strict=True)]
     whole = sum(s for s, _ in steps)
     return float(sum(v for _, v in steps) / whole) if whole > 1e-6 else None

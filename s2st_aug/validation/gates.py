@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from s2st_aug.records.classes import meaning
+from s2st_aug.records.classes import canonical_category
 from s2st_aug.records.scene import LINES
 from s2st_aug.records.verdicts import Hallucination, ObjectVerdict, Status, VerdictKind
 from s2st_aug.validation.patches import STRIP
@@ -21,9 +21,17 @@ CROWD, FLAT_SOURCE, SIGNAL, UNREAD, AROUND, UNSURE = (
     "crowd", "flat in the source", "signal changed", "signal not readable", "surroundings changed", "best place unsure",
 )  # fmt: skip
 # Codes that a reason starts with, beside those facts that decide alone.
-TINY, MOVED, VANISHED, DISSOLVED, HIDDEN = "tiny", "moved", "vanished", "dissolved before the detail step", "too dark or flat"
+TINY, MOVED, VANISHED, DISSOLVED, HIDDEN = (
+    "tiny",
+    "moved",
+    "vanished",
+    "dissolved before the detail step",
+    "too dark or flat",
+)
 AROUND_IS = "around"  # a fact with a number: the structure of what surrounds the object
-IN_PLACE = 0.9  # structure from which an object stands where it stood: a pole's edges fit as well further along themselves
+IN_PLACE = (
+    0.9  # structure from which an object stands where it stood: a pole's edges fit as well further along themselves
+)
 AROUND_UNKNOWN = 0.45  # taken where nothing around an object has structure, or an older manifest does not say
 NOTE = "note"  # starts a reason that rejects nothing, such as why a measure is null
 LIGHTS = ("lamp", "signal", "tail_light", "overlay")  # kinds of made-up things that no detector names
@@ -57,7 +65,9 @@ def decide(item: ObjectVerdict, settings: ValidationSettings, width: int) -> Obj
     return replace(item, verdict=verdict, reason=with_facts(reason, facts))
 
 
-def _verdict(item: ObjectVerdict, facts: tuple[str, ...], s: ValidationSettings, width: int) -> tuple[VerdictKind, str | None]:
+def _verdict(
+    item: ObjectVerdict, facts: tuple[str, ...], s: ValidationSettings, width: int
+) -> tuple[VerdictKind, str | None]:
     if CROWD in facts:
         return "ignore", f"{CROWD}: never judged"
     if _is_tiny(item, s):
@@ -73,13 +83,17 @@ def _fact(facts: tuple[str, ...], name: str) -> str | None:
     return next((f for f in facts if f.startswith(name)), None)
 
 
-def _by_structure(item: ObjectVerdict, facts: tuple[str, ...], s: ValidationSettings, width: int) -> tuple[VerdictKind, str | None]:
+def _by_structure(
+    item: ObjectVerdict, facts: tuple[str, ...], s: ValidationSettings, width: int
+) -> tuple[VerdictKind, str | None]:
     structure = item.structure or 0.0
     least_shift = max(s.max_shift_px, s.max_shift_of_size * _longest(item))
     if item.shift_px is not None and structure < IN_PLACE and item.shift_px >= least_shift:
         # a line that is still there and fits better a strip away met its neighbour
         another = item.kind in LINES and structure >= s.keep_structure and item.shift_px > STRIP
-        return "ignore" if another or UNSURE in facts or _is_small(item, s) else "lost", f"{MOVED}: by {item.shift_px:.1f} px"
+        return "ignore" if another or UNSURE in facts or _is_small(
+            item, s
+        ) else "lost", f"{MOVED}: by {item.shift_px:.1f} px"
     least = keep_threshold(around_of(facts), s)
     if structure >= least:
         if _dissolved(item, s, width):
@@ -128,20 +142,26 @@ def _longest(item: ObjectVerdict) -> float:
     return max(item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1])
 
 
-def judged_image(objects: Sequence[ObjectVerdict], hallucinations: Sequence[Hallucination], s: ValidationSettings) -> list[str]:
+def judged_image(
+    objects: Sequence[ObjectVerdict], hallucinations: Sequence[Hallucination], s: ValidationSettings
+) -> list[str]:
     """Why the objects and hallucinations of an image reject it; empty where they do not."""
     reasons = []
-    critical = {meaning(category) for category in s.critical}
-    lost = Counter(o.category for o in objects if o.verdict == "lost" and meaning(o.category) in critical)
+    critical = {canonical_category(category) for category in s.critical}
+    lost = Counter(o.category for o in objects if o.verdict == "lost" and canonical_category(o.category) in critical)
     if lost:
         reasons.append("lost: " + ", ".join(f"{n} {category}" for category, n in sorted(lost.items())))
     measurable = [o for o in objects if code(o.reason) not in UNMEASURED]
     ignored = sum(o.verdict == "ignore" for o in measurable)
     if measurable and ignored > s.max_ignored * len(measurable):
-        reasons.append(f"ignored: {ignored} of {len(measurable)} measurable objects cannot be judged (at most {s.max_ignored:.0%})")
+        reasons.append(
+            f"ignored: {ignored} of {len(measurable)} measurable objects cannot be judged (at most {s.max_ignored:.0%})"
+        )
     worst = max((h for h in hallucinations if h.score >= _limit(h, s)), key=lambda h: h.score, default=None)
     if worst:
-        reasons.append(f"hallucination: {worst.kind} with score {worst.score:.2f} at {', '.join(f'{v:.0f}' for v in worst.bbox)}")
+        reasons.append(
+            f"hallucination: {worst.kind} with score {worst.score:.2f} at {', '.join(f'{v:.0f}' for v in worst.bbox)}"
+        )
     return reasons
 
 
@@ -152,14 +172,19 @@ def _limit(made_up: Hallucination, s: ValidationSettings) -> float:
     return math.inf if s.max_hallucination is None else s.max_hallucination
 
 
-def gated_measures(structure: float | None, structure_raw: float | None, strength: float | None, s: ValidationSettings) -> list[str]:
+def gated_measures(
+    structure: float | None, structure_raw: float | None, strength: float | None, s: ValidationSettings
+) -> list[str]:
     """Why the image-level measures that the manifest stores reject a variant."""
     reasons = []
     if strength is not None and s.min_strength is not None and strength < s.min_strength:
         reasons.append(f"strength: {strength:.2f} < {s.min_strength:g}, hardly translated")
     if strength is not None and s.max_strength is not None and strength > s.max_strength:
         reasons.append(f"overshoot: strength {strength:.2f} > {s.max_strength:g}")
-    for name, value, least in (("structure", structure, s.min_structure), ("structure_raw", structure_raw, s.min_structure_raw)):
+    for name, value, least in (
+        ("structure", structure, s.min_structure),
+        ("structure_raw", structure_raw, s.min_structure_raw),
+    ):
         if value is not None and least is not None and value < least:
             reasons.append(f"{name}: {value:.2f} < {least:g}")
     return reasons
@@ -167,7 +192,9 @@ def gated_measures(structure: float | None, structure_raw: float | None, strengt
 
 def status_of(reasons: Sequence[str]) -> Status:
     """`rejected` where any reason is a gate's (notes such as a null measure's reason start with `note:`)."""
-    return "rejected" if any(not r.startswith("note:") and r != "oom_split" for r in reasons) else "ok"  # oom_split: how it was made
+    return (
+        "rejected" if any(not r.startswith("note:") and r != "oom_split" for r in reasons) else "ok"
+    )  # oom_split: how it was made
 
 
 REGATED = ("lost", "ignored", "hallucination", "strength", "overshoot", "structure", "structure_raw")

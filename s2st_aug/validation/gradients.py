@@ -53,7 +53,9 @@ def source_norm(squared: np.ndarray, weight: np.ndarray) -> float:
     return float((weight * (squared / (squared + HALF))).sum())
 
 
-def source_directions(x: np.ndarray, y: np.ndarray, squared: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def source_directions(
+    x: np.ndarray, y: np.ndarray, squared: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """w cos 2theta and w sin 2theta of a source; m and w as `source_weights` gives them."""
     scale = weight / np.maximum(squared, 1e-6)
     cos = x * x

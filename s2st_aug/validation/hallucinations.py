@@ -26,7 +26,9 @@ MAX_BLOBS = 48
 LEAST_SCORE = 0.1  # blobs that are surely real are not listed
 PAD = 4  # px around a blob that its edges are looked for in
 EXPLAINED = 0.2, 0.4  # share of a blob's edges that the source does not have: below, it is taken for a lit window
-STREAK = 1.6  # height over width from which a blob in the lower half is a reflection; of 79 pasted lamps none had so much
+STREAK = (
+    1.6  # height over width from which a blob in the lower half is a reflection; of 79 pasted lamps none had so much
+)
 REFLECTED = 0.5  # what is left of its score
 
 
@@ -47,7 +49,9 @@ def made_up_lights(source: Frame, variant: Frame, objects: Sequence[SceneObject]
     found = []
     for box, patch, score in zip(boxes, patches, scores(patches).tolist(), strict=True):
         if score >= LEAST_SCORE:
-            weighed = score * _doubt(unexplained(source, variant, box)) * (REFLECTED if _is_reflection(box, height) else 1.0)
+            weighed = (
+                score * _doubt(unexplained(source, variant, box)) * (REFLECTED if _is_reflection(box, height) else 1.0)
+            )
             found.append(Hallucination(box, _kind(patch, box, height), weighed))
     return tuple(sorted(found, key=lambda h: -h.score))
 
@@ -108,10 +112,14 @@ def _blobs(source: _Small, variant: _Small, objects: Sequence[SceneObject]) -> n
     earlier = cv2.dilate(source.hat, np.ones((3, 3), np.uint8))
     fresh = (variant.hat > RISE) & (earlier < variant.hat * FADE)
     fresh &= ~_labelled(objects, fresh.shape, variant.scale)
-    count, _, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(fresh.view(np.uint8), 8, cv2.CV_16U, cv2.CCL_SPAGHETTI)
+    count, _, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
+        fresh.view(np.uint8), 8, cv2.CV_16U, cv2.CCL_SPAGHETTI
+    )
     stats = stats[1:count]
     area, w, h = stats[:, cv2.CC_STAT_AREA], stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
-    kept = stats[(area >= MIN_AREA) & (area <= MAX_AREA) & (area > 0.3 * w * h) & (np.maximum(w, h) < 3 * np.minimum(w, h))]
+    kept = stats[
+        (area >= MIN_AREA) & (area <= MAX_AREA) & (area > 0.3 * w * h) & (np.maximum(w, h) < 3 * np.minimum(w, h))
+    ]
     return kept[np.argsort(-kept[:, 4])][:MAX_BLOBS]
 
 

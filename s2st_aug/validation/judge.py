@@ -10,7 +10,7 @@ import numpy as np
 
 from s2st_aug.arrays import Box, Image
 from s2st_aug.errors import UsageError
-from s2st_aug.records.classes import meaning
+from s2st_aug.records.classes import canonical_category
 from s2st_aug.records.profile import Discriminant, DomainProfile
 from s2st_aug.records.scene import LINES, SceneObject
 from s2st_aug.records.verdicts import Judgement, ObjectVerdict
@@ -57,7 +57,9 @@ def judge(
     whole, before = (_finite(v) for v in structures_of(frames[0].gradients, [f.gradients for f in frames[1:]]))
     small = small_copy(frames[0]), small_copy(frames[1])
     strength, notes = _strength(small[0], small[1], profile.discriminant if profile else None)
-    verdicts = tuple(_object(item, frames, settings, front) for item, front in zip(objects, in_front(objects), strict=True))
+    verdicts = tuple(
+        _object(item, frames, settings, front) for item, front in zip(objects, in_front(objects), strict=True)
+    )
     made_up = made_up_lights(frames[0], frames[1], objects)
     if detector := detector or _detector(settings):
         made_up += made_up_objects(detector, source, variant, objects)
@@ -104,7 +106,9 @@ def _strength(source: Image, variant: Image, discriminant: Discriminant | None) 
     return value, [] if value is not None else ["note: strength is null, the source already lies in the target domain"]
 
 
-def _object(item: SceneObject, frames: tuple[Frame, Frame, Frame], settings: ValidationSettings, front: Sequence[Box]) -> ObjectVerdict:
+def _object(
+    item: SceneObject, frames: tuple[Frame, Frame, Frame], settings: ValidationSettings, front: Sequence[Box]
+) -> ObjectVerdict:
     found = measure(item, *frames, front)
     stored = ObjectVerdict(
         item.object_id, item.kind, item.category, item.bbox, "keep", gates.with_facts(None, _facts(item, found, frames)),
@@ -127,7 +131,7 @@ def _facts(item: SceneObject, found: Measures, frames: tuple[Frame, Frame, Frame
     facts = [gates.CROWD] if item.crowd else []
     if found.structure is None:
         return [*facts, gates.FLAT_SOURCE]
-    if meaning(item.category) == "traffic light" and (fact := _signal(item, frames)):
+    if canonical_category(item.category) == "traffic light" and (fact := _signal(item, frames)):
         facts.append(fact)
     if found.around is not None and found.structure < MOST_DOUBTED:
         facts.append(f"{gates.AROUND_IS} {found.around:.2f}")

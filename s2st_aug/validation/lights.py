@@ -35,7 +35,9 @@ def _conv(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     wide = np.zeros((n, h + 2, w + 2, c), np.float32)
     wide[:, 1:-1, 1:-1] = x
     a, b, step, one = wide.strides
-    runs = np.lib.stride_tricks.as_strided(wide, (n, h // 2, w // 2, 3, 3 * c), (a, 2 * b, 2 * step, b, one), writeable=False)
+    runs = np.lib.stride_tricks.as_strided(
+        wide, (n, h // 2, w // 2, 3, 3 * c), (a, 2 * b, 2 * step, b, one), writeable=False
+    )
     return (runs.reshape(-1, 9 * c) @ weight).reshape(n, h // 2, w // 2, -1)
 
 

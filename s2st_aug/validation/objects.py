@@ -162,7 +162,12 @@ def _measure_lines(item: SceneObject, source: Frame, variant: Frame, raw: Frame)
     here, shift, gain = _peak(curve, 1.0)
     in_place = float((inside * before[:, REACH : REACH + STRIP]).sum() / norm)
     return Measures(
-        here, in_place, shift_px=shift, shift_gain=gain, near=shift <= NEAR, around=_around(field, moved, core, load.sum() - norm)
+        here,
+        in_place,
+        shift_px=shift,
+        shift_gain=gain,
+        near=shift <= NEAR,
+        around=_around(field, moved, core, load.sum() - norm),
     )
 
 

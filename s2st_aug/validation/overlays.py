@@ -25,15 +25,25 @@ def pasted_everywhere(sources: Sequence[np.ndarray], variants: Sequence[np.ndarr
     The score is the mean consensus there. Raises UsageError on fewer than eight pairs: a statistic of a set needs a set.
     """
     if len(sources) != len(variants) or len(sources) < LEAST_IMAGES:
-        raise UsageError(f"common overlays need at least {LEAST_IMAGES} pairs; got {len(sources)} sources and {len(variants)} variants")
+        raise UsageError(
+            f"common overlays need at least {LEAST_IMAGES} pairs; got {len(sources)} sources and {len(variants)} variants"
+        )
     gain = consensus(variants) - consensus(sources)
     joined = cv2.dilate((gain > LEAST_GAIN).astype(np.uint8), np.ones((5, 5), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined)
     k = sources[0].shape[1] / WIDTH
     alike = np.where(gain > LEAST_GAIN, labels, 0)
-    pixels, total = np.bincount(alike.ravel(), minlength=count), np.bincount(alike.ravel(), gain.ravel(), minlength=count)
+    pixels, total = (
+        np.bincount(alike.ravel(), minlength=count),
+        np.bincount(alike.ravel(), gain.ravel(), minlength=count),
+    )
     large = [n for n in range(1, count) if pixels[n] >= LEAST_AREA]
-    return tuple(sorted((Hallucination(_box(stats[n], k), "overlay", float(total[n] / pixels[n])) for n in large), key=lambda h: -h.score))
+    return tuple(
+        sorted(
+            (Hallucination(_box(stats[n], k), "overlay", float(total[n] / pixels[n])) for n in large),
+            key=lambda h: -h.score,
+        )
+    )
 
 
 def consensus(images: Sequence[np.ndarray]) -> np.ndarray:

@@ -133,7 +133,9 @@ def in_front(items: Sequence[SceneObject]) -> list[list[Box]]:
     return [[items[j].bbox for j in np.flatnonzero(row).tolist()] for row in nearer]
 
 
-def _paint(mask: np.ndarray, item: SceneObject, box: tuple[int, int, int, int], corner: tuple[int, int], scale: float) -> None:
+def _paint(
+    mask: np.ndarray, item: SceneObject, box: tuple[int, int, int, int], corner: tuple[int, int], scale: float
+) -> None:
     left, top, right, bottom = box
     at = [round((v - corner[i % 2]) * scale) for i, v in enumerate(box)]
     inside = mask[at[1] : max(at[3], at[1] + 1), at[0] : max(at[2], at[0] + 1)]
@@ -141,7 +143,11 @@ def _paint(mask: np.ndarray, item: SceneObject, box: tuple[int, int, int, int], 
         part = item.mask[top:bottom, left:right].astype(np.uint8)
         inside[...] = cv2.resize(part, inside.shape[::-1], interpolation=cv2.INTER_NEAREST)
     elif item.kind == "polygon" and any(len(o) >= 3 for o in item.outlines):
-        rings = [np.round((np.nan_to_num(o) - np.array(corner)) * scale).astype(np.int32) for o in item.outlines if len(o) >= 3]
+        rings = [
+            np.round((np.nan_to_num(o) - np.array(corner)) * scale).astype(np.int32)
+            for o in item.outlines
+            if len(o) >= 3
+        ]
         cv2.fillPoly(mask, rings, 1)
     if not inside.any():
         inside[...] = 1
@@ -197,7 +203,9 @@ def _place(part: np.ndarray, corner: tuple[int, int], at: Window) -> np.ndarray:
     return out
 
 
-def strip_points(outlines: tuple[np.ndarray, ...], shape: tuple[int, ...], *, closed: bool) -> tuple[np.ndarray, np.ndarray] | None:
+def strip_points(
+    outlines: tuple[np.ndarray, ...], shape: tuple[int, ...], *, closed: bool
+) -> tuple[np.ndarray, np.ndarray] | None:
     """At most 64 points along lines and their unit normals, both `n 2` (x, y); None where no line lies inside the image.
 
     Points on the image's own border are left out: a region's cut edge is no structure.

@@ -16,18 +16,26 @@ class ValidationSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # objects
-    keep_structure: float = Field(0.35, ge=-1, le=0.7, description="at or above: the object is there, whatever became of its surroundings")
-    least_structure: float = Field(0.15, ge=-1, le=0.7, description="below: it is not there, whatever became of its surroundings")
+    keep_structure: float = Field(
+        0.35, ge=-1, le=0.7, description="at or above: the object is there, whatever became of its surroundings"
+    )
+    least_structure: float = Field(
+        0.15, ge=-1, le=0.7, description="below: it is not there, whatever became of its surroundings"
+    )
     keep_of_around: float = Field(
         0.5, ge=0, le=1, description="between the two: the share of its surroundings' structure that it must keep"
     )
     lost_of_around: float = Field(0.25, ge=0, le=1, description="a smaller share than this: lost, not merely ignored")
-    keep_structure_raw: float = Field(0.10, ge=-1, le=1, description="the same before the detail step, for objects of two latent cells")
+    keep_structure_raw: float = Field(
+        0.10, ge=-1, le=1, description="the same before the detail step, for objects of two latent cells"
+    )
     latent_cells_across: int = Field(
         72, ge=1, description="latent cells in an image's width at working size (288 / 4 for the small models)"
     )
     min_side_px: float = Field(10.0, ge=0, description="smaller objects are too tiny to judge")
-    min_lost_side_px: float = Field(16.0, ge=0, description="smaller objects are at worst ignored, but for a changed signal")
+    min_lost_side_px: float = Field(
+        16.0, ge=0, description="smaller objects are at worst ignored, but for a changed signal"
+    )
     max_shift_px: float = Field(3.0, gt=0, description="a label moved by more is lost")
     max_shift_of_size: float = Field(
         0.012, ge=0, description="the same as a share of the object's longer side: large ones are measured small"
@@ -43,12 +51,24 @@ class ValidationSettings(BaseModel):
         0.97, ge=0, le=1, description="share of the variant's luma that one tone curve of the source explains"
     )
     min_contrast: float | None = Field(6.0, ge=0, description="5-95 % range of L*; below: black, or washed out")
-    max_ignored: float = Field(0.30, ge=0, le=1, description="share of objects measurable in the source that may come out ignore")
-    critical: tuple[str, ...] = Field(CRITICAL, description="losing one of these, however it is spelled, rejects the image")
-    max_hallucination: float | None = Field(0.7, ge=0, le=1, description="score at which a made-up light rejects the image")
-    detector: str | None = Field(None, description="street-mini-detector, or the path of a YOLO- or YOLOX-style ONNX file")
-    detector_score: float = Field(0.5, ge=0, le=1, description="score at which a detection that nothing explains rejects the image")
-    calibrated_on: str | None = Field(None, description="what `calibrate` saw; null: shipped defaults, not calibrated on your photos")
+    max_ignored: float = Field(
+        0.30, ge=0, le=1, description="share of objects measurable in the source that may come out ignore"
+    )
+    critical: tuple[str, ...] = Field(
+        CRITICAL, description="losing one of these, however it is spelled, rejects the image"
+    )
+    max_hallucination: float | None = Field(
+        0.7, ge=0, le=1, description="score at which a made-up light rejects the image"
+    )
+    detector: str | None = Field(
+        None, description="street-mini-detector, or the path of a YOLO- or YOLOX-style ONNX file"
+    )
+    detector_score: float = Field(
+        0.5, ge=0, le=1, description="score at which a detection that nothing explains rejects the image"
+    )
+    calibrated_on: str | None = Field(
+        None, description="what `calibrate` saw; null: shipped defaults, not calibrated on your photos"
+    )
 
     @model_validator(mode="after")
     def _lower_is_lower(self) -> Self:

@@ -36,7 +36,9 @@ def signal_evidence(image: Image, box: Box) -> dict[SignalState, float]:
     hue, saturation, value = cv2.split(cv2.cvtColor(patch.astype(np.float32) / 255, cv2.COLOR_RGB2HSV))
     lit = saturation**2 * np.maximum(value - np.median(value), 0) * (value > 0.25)
     rows = (np.arange(len(patch)) + 0.5) / len(patch)
-    return {state: float((lit * _within(hue, state) * _place(rows, state, patch.shape)[:, None]).mean()) for state in STATES}
+    return {
+        state: float((lit * _within(hue, state) * _place(rows, state, patch.shape)[:, None]).mean()) for state in STATES
+    }
 
 
 def _within(hue: np.ndarray, state: SignalState) -> np.ndarray:

@@ -44,9 +44,13 @@ def _quantiles(rows: np.ndarray) -> np.ndarray:
 
 
 def _edges(light: np.ndarray) -> np.ndarray:
-    g = cv2.magnitude(cv2.Scharr(light, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(light, cv2.CV_32F, 0, 1, scale=1 / 32))
+    g = cv2.magnitude(
+        cv2.Scharr(light, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(light, cv2.CV_32F, 0, 1, scale=1 / 32)
+    )
     mean = float(g.mean())
-    return np.array([mean, np.partition(g.ravel(), int(0.9 * g.size))[int(0.9 * g.size)], mean / (float(light.std()) + 1)])
+    return np.array(
+        [mean, np.partition(g.ravel(), int(0.9 * g.size))[int(0.9 * g.size)], mean / (float(light.std()) + 1)]
+    )
 
 
 def _blobs(lab: np.ndarray) -> np.ndarray:
@@ -61,7 +65,12 @@ def _blobs(lab: np.ndarray) -> np.ndarray:
 
 
 def fit_discriminant(
-    sources: Sequence[Image], targets: Sequence[Image], fitted_on: str, *, accuracy: float | None = None, shrinkage: float = SHRINKAGE
+    sources: Sequence[Image],
+    targets: Sequence[Image],
+    fitted_on: str,
+    *,
+    accuracy: float | None = None,
+    shrinkage: float = SHRINKAGE,
 ) -> Discriminant:
     """Shrinkage LDA between photos of two domains, at least four of each.
 
@@ -70,7 +79,9 @@ def fit_discriminant(
     photos left out (five contiguous folds: keep a video's frames together). Raises ValueError on too few.
     """
     if min(len(sources), len(targets)) < 4:
-        raise ValueError(f"a discriminant needs at least 4 photos of each domain; got {len(sources)} and {len(targets)}")
+        raise ValueError(
+            f"a discriminant needs at least 4 photos of each domain; got {len(sources)} and {len(targets)}"
+        )
     a, b = (np.stack([features(image) for image in images]) for images in (sources, targets))
     copies = [np.stack([features(changed(image, i, n)) for i, image in enumerate(sources)]) for n in range(PHOTOMETRIC)]
     return fit_features(a, b, fitted_on, copies=copies, accuracy=accuracy, shrinkage=shrinkage)
@@ -98,7 +109,18 @@ def fit_features(
     mean, scale, weights, bias = _lda(np.concatenate([sources, *copies]), targets, shrinkage)
     f_source, f_target = _left_out(sources, targets, copies, shrinkage)
     low, middle, high = np.quantile(f_target, [0.05, 0.5, 0.95])
-    return Discriminant(weights, mean, scale, bias, float(np.median(f_source)), float(middle), float(low), float(high), accuracy, fitted_on)
+    return Discriminant(
+        weights,
+        mean,
+        scale,
+        bias,
+        float(np.median(f_source)),
+        float(middle),
+        float(low),
+        float(high),
+        accuracy,
+        fitted_on,
+    )
 
 
 def _lda(a: np.ndarray, b: np.ndarray, shrinkage: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
@@ -113,7 +135,9 @@ def _lda(a: np.ndarray, b: np.ndarray, shrinkage: float) -> tuple[np.ndarray, np
     return mean, scale, weights, -float((za.mean(0) + zb.mean(0)) @ weights) / 2
 
 
-def _left_out(a: np.ndarray, b: np.ndarray, copies: Sequence[np.ndarray], shrinkage: float) -> tuple[np.ndarray, np.ndarray]:
+def _left_out(
+    a: np.ndarray, b: np.ndarray, copies: Sequence[np.ndarray], shrinkage: float
+) -> tuple[np.ndarray, np.ndarray]:
     """f of every source and target row, each from a fit that has not seen its fold."""
     fold_a, fold_b = (np.arange(len(rows)) * FOLDS // len(rows) for rows in (a, b))
     f_a, f_b = np.empty(len(a)), np.empty(len(b))

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from s2st_aug.arrays import Image
-from s2st_aug.validation.gradients import HALF, Gradients, image_gradients, source_directions, source_norm, source_weights
+from s2st_aug.validation.gradients import (
+    HALF,
+    Gradients,
+    image_gradients,
+    source_directions,
+    source_norm,
+    source_weights,
+)
 
 MIN_WEIGHT = 1e-3  # mean weight a pixel below which an image has too little structure to judge
 ROWS = 48  # rows at a time, so that the fields stay in the processor's cache

@@ -12,8 +12,8 @@ import pytest
 import s2st_aug
 from s2st_aug import open_run
 from s2st_aug.errors import ConfigError, ModelError, RunFolderError, S2STError, UnreadableImage, UsageError
-from s2st_aug.review.fakes import FakeRun, make_run
 from s2st_aug.storage.decisions import Decision, to_table
+from s2st_aug.testing.reviewed_runs import FakeRun, make_run
 
 
 @pytest.fixture
@@ -28,7 +28,9 @@ def test_a_run_gives_its_rows_pictures_and_what_people_decided(run):
     assert [r["scene_id"] for r in rows] == sorted(r["scene_id"] for r in rows) and rows
     assert opened.image(rows[0]).shape == opened.source(rows[0]).shape == (72, 128, 3)
     assert not np.array_equal(opened.image(rows[0]), opened.source(rows[0]))
-    run.append_decisions(to_table([Decision(rows[0]["variant_id"], None, "reject", "ann", datetime(2026, 1, 1, tzinfo=UTC))]))
+    run.append_decisions(
+        to_table([Decision(rows[0]["variant_id"], None, "reject", "ann", datetime(2026, 1, 1, tzinfo=UTC))])
+    )
     assert {k: d.decision for k, d in opened.decisions().items()} == {(rows[0]["variant_id"], None): "reject"}
     assert "6 rows" in repr(opened)
 
@@ -74,11 +76,17 @@ def test_a_photo_is_translated_at_its_own_size_and_a_broken_file_comes_back_with
 def test_every_public_name_is_typed_and_documented(name):
     found = getattr(s2st_aug, name)
     functions = (
-        [found] if inspect.isfunction(found) else [f for n, f in inspect.getmembers(found, inspect.isfunction) if not n.startswith("_")]
+        [found]
+        if inspect.isfunction(found)
+        else [f for n, f in inspect.getmembers(found, inspect.isfunction) if not n.startswith("_")]
     )
     assert inspect.getdoc(found) and functions
     for function in functions:
         assert inspect.getdoc(function), function
-        annotated = {p.name for p in inspect.signature(function).parameters.values() if p.annotation is not inspect.Parameter.empty}
+        annotated = {
+            p.name
+            for p in inspect.signature(function).parameters.values()
+            if p.annotation is not inspect.Parameter.empty
+        }
         assert annotated == set(inspect.signature(function).parameters) - {"self"}
         assert "return" in typing.get_type_hints(function) or function.__annotations__.get("return")

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from s2st_aug.benchmarks.ablation import QUESTIONS, Cell, ablate, as_table, by_question, draw, from_json, lost, to_json
-from s2st_aug.benchmarks.beyond import CELLS, SIZE, halves, restained
-from s2st_aug.benchmarks.seed_check import Means, kept_share
-from s2st_aug.benchmarks.seed_check import as_markdown as seed_page
-from s2st_aug.benchmarks.seed_check import draw as draw_means
-from s2st_aug.diffusion.fakes import tiny_latent_model
+from benchmarks.ablation import QUESTIONS, Cell, ablate, as_table, by_question, draw, from_json, lost, to_json
+from benchmarks.beyond import CELLS, SIZE, halves, restained
+from benchmarks.seed_check import Means, kept_share
+from benchmarks.seed_check import as_markdown as seed_page
+from benchmarks.seed_check import draw as draw_means
+from s2st_aug.testing.models import tiny_latent_model
 from s2st_aug.translation.settings import method_settings
 
 
@@ -55,10 +55,10 @@ def test_cells_survive_their_file_and_nan_becomes_null():
 
 
 def test_a_cell_that_is_known_is_not_measured_again(monkeypatch):
-    monkeypatch.setattr("s2st_aug.benchmarks.ablation.rendered", lambda *_: {})
-    monkeypatch.setattr("s2st_aug.benchmarks.ablation._rows", lambda *_: [(0.1, 1.0, 0.5, 3)] * 2)
+    monkeypatch.setattr("benchmarks.ablation.rendered", lambda *_: {})
+    monkeypatch.setattr("benchmarks.ablation._rows", lambda *_: [(0.1, 1.0, 0.5, 3)] * 2)
     first = list(ablate(["backbones"], count=1))
-    monkeypatch.setattr("s2st_aug.benchmarks.ablation._rows", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr("benchmarks.ablation._rows", lambda *_: pytest.fail("measured again"))
     assert list(ablate(["backbones"], count=1, known=first)) == first
     with pytest.raises(pytest.fail.Exception, match="measured again"):
         list(ablate(["backbones"], count=1, preset="draft", known=first))
@@ -66,10 +66,10 @@ def test_a_cell_that_is_known_is_not_measured_again(monkeypatch):
 
 def test_weights_that_are_not_shipped_are_measured_where_they_lie_and_said_to_be_absent(monkeypatch, tmp_path, caplog):
     tiny = tiny_latent_model()
-    monkeypatch.setattr("s2st_aug.benchmarks.ablation.rendered", lambda *_: {})
-    monkeypatch.setattr("s2st_aug.benchmarks.ablation._rows", lambda *_: [(0.1, 1.0, 0.5, 3)] * 2)
-    monkeypatch.setattr("s2st_aug.benchmarks.ablation._loaded", lambda name: replace(tiny, name=name))
-    monkeypatch.setattr("s2st_aug.benchmarks.ablation.find_profile", lambda *_: SimpleNamespace(sha256="0"))
+    monkeypatch.setattr("benchmarks.ablation.rendered", lambda *_: {})
+    monkeypatch.setattr("benchmarks.ablation._rows", lambda *_: [(0.1, 1.0, 0.5, 3)] * 2)
+    monkeypatch.setattr("benchmarks.ablation._loaded", lambda name: replace(tiny, name=name))
+    monkeypatch.setattr("benchmarks.ablation.find_profile", lambda *_: SimpleNamespace(sha256="0"))
     (tmp_path / "half").mkdir()
     with caplog.at_level(logging.WARNING):
         cells = list(ablate(["backbones"], count=1, trained=tmp_path))

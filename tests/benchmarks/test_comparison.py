@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from s2st_aug.benchmarks import baselines
-from s2st_aug.benchmarks.comparison import OURS, Row, as_markdown, at_structure, draw_pareto, summarise
-from s2st_aug.diffusion.fakes import tiny_latent_model
+from benchmarks import baselines
+from benchmarks.comparison import OURS, Row, as_markdown, at_structure, draw_pareto, summarise
 from s2st_aug.images import resize
 from s2st_aug.records.profile import DomainProfile
+from s2st_aug.testing.models import tiny_latent_model
 
 MODEL = tiny_latent_model()
 FLAT = np.zeros((4, 4, 32), np.float32)
@@ -60,7 +60,9 @@ ROWS = [
 def test_ours_is_read_at_the_others_structure():
     curve = [row(OURS, 4.0, 0, 0.4, 1.0), row(OURS, 1.0, 0, 0.8, 1.2)]
     assert at_structure(curve, 1.1) == pytest.approx(0.6)
-    assert at_structure(curve, 0.5) is at_structure(curve, 2.0) is at_structure([], 1.0) is None, "what it does not reach is not compared"
+    assert at_structure(curve, 0.5) is at_structure(curve, 2.0) is at_structure([], 1.0) is None, (
+        "what it does not reach is not compared"
+    )
 
 
 def test_the_best_knob_is_the_nearest_and_differences_are_paired():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from s2st_aug.benchmarks.figure import measured
-from s2st_aug.benchmarks.label_aware import Kept, _gained
+from benchmarks.figure import measured
+from benchmarks.label_aware import Kept, _gained
 
 
 def scene(told: tuple[int, float], *bare: tuple[int, float]) -> dict[str, list[Kept]]:

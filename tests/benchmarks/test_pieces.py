@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from s2st_aug.benchmarks.figure import measured, undecided
-from s2st_aug.benchmarks.formats import medians
-from s2st_aug.benchmarks.million import curve_of, draw_memory, memory_figures
-from s2st_aug.benchmarks.pieces import folder_or, kept, wanted
+from benchmarks.figure import measured, undecided
+from benchmarks.formats import medians
+from benchmarks.million import curve_of, draw_memory, memory_figures
+from benchmarks.pieces import folder_or, kept, wanted
 
 
 def test_a_piece_is_made_once(tmp_path):

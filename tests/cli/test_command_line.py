@@ -72,7 +72,9 @@ def test_every_group_is_used() -> None:
         (["report", "/nowhere/at/all"], "/nowhere/at/all: not a run folder"),
     ],
 )
-def test_wrong_usage_is_one_line_with_a_hint_and_exit_2(words: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_is_one_line_with_a_hint_and_exit_2(
+    words: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(*words) == 2
     said = capsys.readouterr()
     assert said.out == ""
@@ -87,7 +89,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("words", [["-v", "report", "/nowhere/at/all"], ["report", "/nowhere/at/all", "-v"]])
-def test_verbose_logs_the_traceback_before_or_after_the_command(words: list[str], caplog: pytest.LogCaptureFixture) -> None:
+def test_verbose_logs_the_traceback_before_or_after_the_command(
+    words: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     assert run("report", "/nowhere/at/all") == 2
     assert not caplog.records
     assert run(*words) == 2
@@ -143,7 +147,12 @@ def test_a_real_process_ends_with_the_code_and_without_a_traceback() -> None:
 def test_completion_completes_commands_groups_options_and_choices(words: str, found: list[str]) -> None:
     import os
 
-    env = {**os.environ, "_S2ST_AUG_COMPLETE": "complete_bash", "COMP_WORDS": f"s2st-aug {words}", "COMP_CWORD": str(len(words.split()))}
+    env = {
+        **os.environ,
+        "_S2ST_AUG_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"s2st-aug {words}",
+        "COMP_CWORD": str(len(words.split())),
+    }
     done = subprocess.run([*PYTHON], capture_output=True, text=True, check=False, env=env)
     assert done.stdout.split() == found
 

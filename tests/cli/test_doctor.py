@@ -9,11 +9,15 @@ from s2st_aug.cli import build_group, doctor
 from s2st_aug.cli.terminal import run_group
 
 
-def test_every_finding_that_is_not_ok_names_its_one_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_finding_that_is_not_ok_names_its_one_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     run_group(build_group(), ["doctor", "--json"])
     findings = json.loads(capsys.readouterr().out)
-    assert {"python", "s2st-aug", "torch", "model", "ray", "mongod", "disk space", "disk speed", "hub"} <= {f["name"] for f in findings}
+    assert {"python", "s2st-aug", "torch", "model", "ray", "mongod", "disk space", "disk speed", "hub"} <= {
+        f["name"] for f in findings
+    }
     assert all(f["mend"] for f in findings if f["state"] != "ok")
 
 
@@ -32,7 +36,9 @@ def test_token_auth_without_a_token_names_how_to_make_one(monkeypatch: pytest.Mo
 
 
 def test_a_missing_requirement_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.metadata.requires", lambda name: ["no-such-thing>=1", "numpy<1", "also-absent>=2; extra == 'review'"])
+    monkeypatch.setattr(
+        "importlib.metadata.requires", lambda name: ["no-such-thing>=1", "numpy<1", "also-absent>=2; extra == 'review'"]
+    )
     found = {f.name: f for f in doctor.check_packages()}
     assert found["no-such-thing"].state == "missing"
     assert found["no-such-thing"].mend == "pip install 'no-such-thing>=1'"
@@ -54,7 +60,11 @@ def test_memory_is_judged_by_the_weights() -> None:
 def test_a_dataset_is_checked_against_its_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "s"
     assert (
-        run_group(build_group(), ["scenes", str(out), "--count", "1", "--size", "192x108", "--val-share", "0", "--conditions", "day"]) == 0
+        run_group(
+            build_group(),
+            ["scenes", str(out), "--count", "1", "--size", "192x108", "--val-share", "0", "--conditions", "day"],
+        )
+        == 0
     )
     assert run_group(build_group(), ["doctor", "--dataset", "bdd100k", str(out / "day")]) == 0
     assert "1 scenes, 1 with labels" in capsys.readouterr().out

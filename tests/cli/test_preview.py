@@ -16,7 +16,11 @@ CONFIG = "dataset: {{format: bdd100k, root: {root}, split: train}}\ndomains: [ni
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("scenes") / "s"
     assert (
-        run_group(build_group(), ["scenes", str(out), "--count", "3", "--size", "192x108", "--val-share", "0", "--conditions", "day"]) == 0
+        run_group(
+            build_group(),
+            ["scenes", str(out), "--count", "3", "--size", "192x108", "--val-share", "0", "--conditions", "day"],
+        )
+        == 0
     )
     return out
 
@@ -32,7 +36,9 @@ def preview(config: Path, *words: str) -> int:
     return run_group(build_group(), ["preview", str(config), "--kit", "fake", *words])
 
 
-def test_a_sweep_makes_a_column_for_each_value_and_domain(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_makes_a_column_for_each_value_and_domain(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plain, swept = tmp_path / "plain.png", tmp_path / "swept.png"
     assert preview(config, "-n", "2", "--out", str(plain)) == 0
     assert preview(config, "-n", "2", "--sweep", "method.guidance=2,3", "--out", str(swept)) == 0
@@ -40,7 +46,10 @@ def test_a_sweep_makes_a_column_for_each_value_and_domain(config: Path, tmp_path
     shown = capsys.readouterr().out
     assert "guidance=3" in shown
     assert str(swept) in shown
-    assert "the 3 scenes of the dataset, as configured: about" in shown and "the 3 scenes of the dataset, guidance=2: about" in shown
+    assert (
+        "the 3 scenes of the dataset, as configured: about" in shown
+        and "the 3 scenes of the dataset, guidance=2: about" in shown
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plain.png", "small.yaml", "swept.png"]
 
 
@@ -79,6 +88,8 @@ def test_a_scene_that_cannot_be_read_is_a_grey_cell_and_exit_1(config: Path, sce
         (["--out", "/no/such/folder/x.png"], "is not a folder"),
     ],
 )
-def test_wrong_usage_starts_nothing(config: Path, words: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_starts_nothing(
+    config: Path, words: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert preview(config, *words) == 2
     assert hint in capsys.readouterr().err

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from s2st_aug.cli import augment
-from s2st_aug.distributed.running import Drain
+from s2st_aug.engine.driver import Drain
 from s2st_aug.storage.progress import Snapshot
 
 NOW = Snapshot("running", 40, 9, 2, 1, time.time(), time.time() - 60, 1800.0, rate=0.25, actors={"a": 6, "b": 6})

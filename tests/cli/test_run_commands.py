@@ -12,17 +12,17 @@ import pytest
 from engine_here import run_here
 
 from s2st_aug.cli import main
-from s2st_aug.distributed.augment import Options, prepare, with_absolute_root
-from s2st_aug.distributed.commit import CommitStage
-from s2st_aug.distributed.fake_dataset import make_config, make_dataset
-from s2st_aug.distributed.judge import JudgeStage
-from s2st_aug.distributed.kit import find_kit
-from s2st_aug.distributed.ray_session import Desk
-from s2st_aug.distributed.translate import TranslateStage
+from s2st_aug.engine.augment import Options, prepare, with_absolute_root
+from s2st_aug.engine.commit import CommitStage
+from s2st_aug.engine.kit import find_kit
+from s2st_aug.engine.ray_session import Desk
+from s2st_aug.engine.translate import TranslateStage
+from s2st_aug.engine.validate import JudgeStage
 from s2st_aug.storage.generations import replace_manifest
 from s2st_aug.storage.plan import table_to_batches
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.shards import gather
+from s2st_aug.testing.datasets import make_config, make_dataset
 
 
 def call(*words: object) -> int:

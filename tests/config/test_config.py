@@ -26,7 +26,13 @@ def write(folder: Path, value: object) -> Path:
 
 
 def test_every_problem_is_named_at_once_with_what_was_meant(tmp_path):
-    raw = {**BASE, "modell": "x", "method": {"preset": "standard", "stps": 3}, "cluster": {"batch_size": 0}, "run": {"rng_kay": 1}}
+    raw = {
+        **BASE,
+        "modell": "x",
+        "method": {"preset": "standard", "stps": 3},
+        "cluster": {"batch_size": 0},
+        "run": {"rng_kay": 1},
+    }
     with pytest.raises(ConfigError) as error:
         load_config(write(tmp_path, raw))
     text = str(error.value)
@@ -57,7 +63,13 @@ def test_a_wrong_config_is_one_line(tmp_path, raw, part):
 
 
 def test_changes_are_read_as_yaml(tmp_path):
-    changes = ["dataset.limit=7", "domains=[rain]", "method.steps=5", "validation.min_strength=null", "dataset.root=/other=place"]
+    changes = [
+        "dataset.limit=7",
+        "domains=[rain]",
+        "method.steps=5",
+        "validation.min_strength=null",
+        "dataset.root=/other=place",
+    ]
     config = load_config(write(tmp_path, BASE), changes)
     assert (config.dataset.limit, config.domains, config.method.steps) == (7, ("rain",), 5)
     assert config.validation.min_strength is None
@@ -105,7 +117,9 @@ def test_other_weights_or_profiles_are_another_plan():
     config = parse_config(BASE)
     assert plan_hash(config, "other", {"night": "a", "rain": "b"}) != hashed()
     assert plan_hash(config, "model", {"night": "a", "rain": "c"}) != hashed()
-    assert validation_hash(parse_config({**BASE, "validation": {"min_strength": 0.5}}).validation) != validation_hash(config.validation)
+    assert validation_hash(parse_config({**BASE, "validation": {"min_strength": 0.5}}).validation) != validation_hash(
+        config.validation
+    )
 
 
 def test_every_augment_config_of_the_repository_loads(repo):

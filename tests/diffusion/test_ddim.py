@@ -11,13 +11,22 @@ import pytest
 import torch
 
 from s2st_aug.diffusion import ddim
-from s2st_aug.diffusion.denoiser import CountedDenoiser, from_v_prediction, guided, unit_gaussian_denoiser, v_from_eps, with_context
+from s2st_aug.diffusion.denoiser import (
+    CountedDenoiser,
+    from_v_prediction,
+    guided,
+    unit_gaussian_denoiser,
+    v_from_eps,
+    with_context,
+)
 from s2st_aug.diffusion.networks import SCHEDULER_CONFIG
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.errors import ModelError
 
 SCHEDULE = NoiseSchedule.stable_diffusion()
-EPSILON_CONFIG = SCHEDULER_CONFIG | {"prediction_type": "epsilon"}  # diffusers converts v at the wrong level: parity is for epsilon
+EPSILON_CONFIG = SCHEDULER_CONFIG | {
+    "prediction_type": "epsilon"
+}  # diffusers converts v at the wrong level: parity is for epsilon
 NO_CONTEXT = torch.zeros(1, 1, 1)
 
 
@@ -54,7 +63,9 @@ def test_v_and_eps_forms_of_one_denoiser_agree():
     eps = unit_gaussian_denoiser(SCHEDULE)
     as_v = from_v_prediction(lambda z, t, c: v_from_eps(eps(z, t, c), z, SCHEDULE.abar(t)), SCHEDULE)
     z = gaussian()
-    for one, other in zip(ddim.invert(exact(), z, SCHEDULE, 20), ddim.invert(with_context(as_v, NO_CONTEXT), z, SCHEDULE, 20), strict=True):
+    for one, other in zip(
+        ddim.invert(exact(), z, SCHEDULE, 20), ddim.invert(with_context(as_v, NO_CONTEXT), z, SCHEDULE, 20), strict=True
+    ):
         torch.testing.assert_close(one, other, atol=1e-10, rtol=0)
 
 
@@ -95,7 +106,8 @@ def test_inversion_matches_diffusers(steps):
 def test_refinement_makes_a_rough_inversion_reversible():
     z = gaussian()
     plain, refined = (
-        (ddim.sample(wobbly, ddim.invert(wobbly, z, SCHEDULE, 10, refine=n)[-1], SCHEDULE, 10) - z).abs().max().item() for n in (0, 8)
+        (ddim.sample(wobbly, ddim.invert(wobbly, z, SCHEDULE, 10, refine=n)[-1], SCHEDULE, 10) - z).abs().max().item()
+        for n in (0, 8)
     )
     assert refined < 0.02 * plain
 
@@ -103,9 +115,15 @@ def test_refinement_makes_a_rough_inversion_reversible():
 def test_second_order_is_nearer_to_the_true_flow():
     """The unit-Gaussian flow keeps every latent where it is; twenty steps of second order stay nearer to that than twenty of DDIM."""
     z = gaussian()
-    errors = {solver: (ddim.invert(exact(), z, SCHEDULE, 20, solver=solver)[-1] / z - 1).abs().max().item() for solver in ("ddim", "dpm2m")}
+    errors = {
+        solver: (ddim.invert(exact(), z, SCHEDULE, 20, solver=solver)[-1] / z - 1).abs().max().item()
+        for solver in ("ddim", "dpm2m")
+    }
     seed = ddim.invert(exact(), z, SCHEDULE, 200)[-1]
-    back = {solver: (ddim.sample(exact(), seed, SCHEDULE, 20, solver=solver) / z - 1).abs().max().item() for solver in ("ddim", "dpm2m")}
+    back = {
+        solver: (ddim.sample(exact(), seed, SCHEDULE, 20, solver=solver) / z - 1).abs().max().item()
+        for solver in ("ddim", "dpm2m")
+    }
     assert errors["dpm2m"] < errors["ddim"]
     assert back["dpm2m"] < back["ddim"]
 
@@ -133,7 +151,8 @@ def test_schedule_reads_the_scheduler_config():
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "hint"), [("beta_schedule", "scaled_linea", "scaled_linear"), ("timestep_spacing", "lead", "leading")]
+    ("key", "value", "hint"),
+    [("beta_schedule", "scaled_linea", "scaled_linear"), ("timestep_spacing", "lead", "leading")],
 )
 def test_unknown_schedule_is_one_clear_line(key, value, hint):
     with pytest.raises(ModelError, match=hint):
@@ -141,20 +160,28 @@ def test_unknown_schedule_is_one_clear_line(key, value, hint):
 
 
 def test_a_last_step_without_signal_still_gives_the_clean_latent_of_a_v_network():
-    schedule = NoiseSchedule.from_config(SCHEDULER_CONFIG | {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"})
+    schedule = NoiseSchedule.from_config(
+        SCHEDULER_CONFIG | {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    )
     x0, t = gaussian().float(), schedule.timesteps(10)[0]
     network = from_v_prediction(lambda z, _t, _c: -x0, schedule)  # at abar 0, v is -x0 whatever the noise
     noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(1))
     assert t == 999
-    torch.testing.assert_close(ddim.predicted_x0(noise, network(noise, t, NO_CONTEXT), schedule.abar(t)), x0, atol=5e-3, rtol=0)
+    torch.testing.assert_close(
+        ddim.predicted_x0(noise, network(noise, t, NO_CONTEXT), schedule.abar(t)), x0, atol=5e-3, rtol=0
+    )
 
 
-@pytest.mark.parametrize(("spacing", "steps", "offset"), [("leading", 10, 0), ("linspace", 16, 0), ("leading", 1000, 1)])
+@pytest.mark.parametrize(
+    ("spacing", "steps", "offset"), [("leading", 10, 0), ("linspace", 16, 0), ("leading", 1000, 1)]
+)
 def test_second_order_passes_two_levels_of_one_noise(spacing, steps, offset):
     """The clean level and step 0 share abar_0 where set_alpha_to_one is false; an offset ends a thousand steps in the last one twice."""
     schedule = dataclasses.replace(SCHEDULE, spacing=spacing, steps_offset=offset)
     z = gaussian()
-    back = ddim.sample(exact(), ddim.invert(exact(), z, schedule, steps, solver="dpm2m")[-1], schedule, steps, solver="dpm2m")
+    back = ddim.sample(
+        exact(), ddim.invert(exact(), z, schedule, steps, solver="dpm2m")[-1], schedule, steps, solver="dpm2m"
+    )
     assert (back - z).square().mean().sqrt() < 0.1
 
 
@@ -162,12 +189,17 @@ def test_second_order_passes_two_levels_of_one_noise(spacing, steps, offset):
 def test_every_count_of_steps_gives_so_many(spacing):
     from diffusers import DDIMScheduler
 
-    schedule, theirs = dataclasses.replace(SCHEDULE, spacing=spacing), DDIMScheduler(**EPSILON_CONFIG | {"timestep_spacing": spacing})
+    schedule, theirs = (
+        dataclasses.replace(SCHEDULE, spacing=spacing),
+        DDIMScheduler(**EPSILON_CONFIG | {"timestep_spacing": spacing}),
+    )
     for n in range(1, 1001):
         ours = schedule.timesteps(n)
         assert (len(ours), len(schedule.levels(n)), min(ours) >= 0) == (n, n + 1, True)
         theirs.set_timesteps(n)
-        if len(theirs.timesteps) == n and max(theirs.timesteps) < 1000:  # its arange is one longer for some, its offset leaves the schedule
+        if (
+            len(theirs.timesteps) == n and max(theirs.timesteps) < 1000
+        ):  # its arange is one longer for some, its offset leaves the schedule
             assert ours == theirs.timesteps.tolist()
 
 

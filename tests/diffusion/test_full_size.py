@@ -20,12 +20,22 @@ log = logging.getLogger(__name__)
 SHAPES = {
     "sd-1.5": ({"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}, "epsilon", (512, 512)),
     "sd-2.1-base": (
-        {"cross_attention_dim": 1024, "attention_head_dim": (5, 10, 20, 20), "use_linear_projection": True, "sample_size": 64},
+        {
+            "cross_attention_dim": 1024,
+            "attention_head_dim": (5, 10, 20, 20),
+            "use_linear_projection": True,
+            "sample_size": 64,
+        },
         "epsilon",
         (512, 512),
     ),
     "sd-2.1": (
-        {"cross_attention_dim": 1024, "attention_head_dim": (5, 10, 20, 20), "use_linear_projection": True, "sample_size": 96},
+        {
+            "cross_attention_dim": 1024,
+            "attention_head_dim": (5, 10, 20, 20),
+            "use_linear_projection": True,
+            "sample_size": 96,
+        },
         "v_prediction",
         (768, 768),
     ),
@@ -56,11 +66,17 @@ def write_folder(folder: Path, unet: dict, prediction: str) -> Path:
     vocabulary, merges = learn_vocabulary(["a street"], size=600)
     width = unet["cross_attention_dim"]
     config = CLIPTextConfig(
-        vocab_size=len(vocabulary), hidden_size=width, intermediate_size=4 * width, num_hidden_layers=2, num_attention_heads=width // 64
+        vocab_size=len(vocabulary),
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=2,
+        num_attention_heads=width // 64,
     )
     random_network(CLIPTextModel, config).save_pretrained(folder / "text_encoder")
     package.write_tokenizer(folder / "tokenizer", vocabulary, merges, max_tokens=77)
-    package._write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER_CONFIG | {"prediction_type": prediction})
+    package._write_json(
+        folder / "scheduler" / "scheduler_config.json", SCHEDULER_CONFIG | {"prediction_type": prediction}
+    )
     return folder
 
 

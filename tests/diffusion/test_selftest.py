@@ -13,11 +13,11 @@ import torch
 
 from s2st_aug.diffusion import selftest
 from s2st_aug.diffusion.denoiser import from_v_prediction, v_from_eps
-from s2st_aug.diffusion.fakes import tiny_latent_model
 from s2st_aug.diffusion.model_files import EMBEDDED
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import ModelError
+from s2st_aug.testing.models import tiny_latent_model
 
 LINEAR = NoiseSchedule.from_config({"beta_schedule": "linear"})
 
@@ -39,27 +39,37 @@ def knowing_model(schedule: NoiseSchedule | None = None):
 def as_v(model):
     """The same network, giving v, correctly labelled."""
     raw = lambda z, t, c: v_from_eps(model.denoiser(z, t, c), z, model.schedule.abar(t))  # noqa: E731
-    return dataclasses.replace(model, denoiser=from_v_prediction(raw, model.schedule), prediction_type="v_prediction"), raw
+    return dataclasses.replace(
+        model, denoiser=from_v_prediction(raw, model.schedule), prediction_type="v_prediction"
+    ), raw
 
 
 def test_a_good_model_passes(tmp_path):
     result = selftest.check_model(knowing_model(), cache=tmp_path)
     assert result.residual < 0.1
     assert result.likely == "epsilon/scaled_linear"
-    assert selftest.check_model(as_v(knowing_model())[0], cache=tmp_path).residual == pytest.approx(result.residual, rel=1e-3)
+    assert selftest.check_model(as_v(knowing_model())[0], cache=tmp_path).residual == pytest.approx(
+        result.residual, rel=1e-3
+    )
 
 
 def test_a_v_network_read_as_epsilon_is_named(tmp_path):
     model, raw = as_v(knowing_model())
     misread = dataclasses.replace(model, denoiser=raw, prediction_type="epsilon")
-    with pytest.raises(ModelError, match="says epsilon/scaled_linear, but the network answers as v_prediction/scaled_linear"):
+    with pytest.raises(
+        ModelError, match="says epsilon/scaled_linear, but the network answers as v_prediction/scaled_linear"
+    ):
         selftest.check_model(misread, cache=tmp_path)
 
 
 def test_an_epsilon_network_read_as_v_is_named(tmp_path):
     model = knowing_model()
-    misread = dataclasses.replace(model, denoiser=from_v_prediction(model.denoiser, model.schedule), prediction_type="v_prediction")
-    with pytest.raises(ModelError, match="says v_prediction/scaled_linear, but the network answers as epsilon/scaled_linear"):
+    misread = dataclasses.replace(
+        model, denoiser=from_v_prediction(model.denoiser, model.schedule), prediction_type="v_prediction"
+    )
+    with pytest.raises(
+        ModelError, match="says v_prediction/scaled_linear, but the network answers as epsilon/scaled_linear"
+    ):
         selftest.check_model(misread, cache=tmp_path)
 
 
@@ -91,7 +101,14 @@ def test_the_result_is_measured_once_per_model(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "change", [{"config_sha256": "other"}, {"dtype": torch.float16}, {"device": torch.device("meta")}, "steps_offset", "final_alpha"]
+    "change",
+    [
+        {"config_sha256": "other"},
+        {"dtype": torch.float16},
+        {"device": torch.device("meta")},
+        "steps_offset",
+        "final_alpha",
+    ],
 )
 def test_a_result_is_not_remembered_for_another_config(change):
     model = knowing_model()
@@ -100,9 +117,16 @@ def test_a_result_is_not_remembered_for_another_config(change):
 
 
 def test_a_model_without_signal_in_its_last_step_is_accepted(tmp_path):
-    zero_snr = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "rescale_betas_zero_snr": True}
+    zero_snr = {
+        "beta_schedule": "scaled_linear",
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "rescale_betas_zero_snr": True,
+    }
     schedule = NoiseSchedule.from_config(zero_snr | {"timestep_spacing": "trailing"})
-    result = selftest.check_model(as_v(dataclasses.replace(knowing_model(schedule), schedule=schedule))[0], cache=tmp_path)
+    result = selftest.check_model(
+        as_v(dataclasses.replace(knowing_model(schedule), schedule=schedule))[0], cache=tmp_path
+    )
     assert result.likely == "v_prediction/scaled_linear, rescale_betas_zero_snr"
 
 
@@ -119,15 +143,31 @@ def test_a_folder_that_cannot_be_written_is_no_failure(tmp_path):
 
 SHIPPED = EMBEDDED["street-mini"]
 MISREAD = {
-    "all beta keys missing": ("scheduler", {"beta_schedule": None, "beta_start": None, "beta_end": None}, "v_prediction/linear,"),
+    "all beta keys missing": (
+        "scheduler",
+        {"beta_schedule": None, "beta_start": None, "beta_end": None},
+        "v_prediction/linear,",
+    ),
     "linear": ("scheduler", {"beta_schedule": "linear"}, "v_prediction/linear 0.00085 to 0.012 in 1000 steps,"),
     "beta_end": ("scheduler", {"beta_end": 0.02}, "v_prediction/scaled_linear 0.00085 to 0.02 in 1000 steps,"),
     "squaredcos": ("scheduler", {"beta_schedule": "squaredcos_cap_v2"}, "v_prediction/squaredcos_cap_v2,"),
     "zero SNR": ("scheduler", {"rescale_betas_zero_snr": True}, "v_prediction/scaled_linear, rescale_betas_zero_snr,"),
-    "500 steps": ("scheduler", {"num_train_timesteps": 500}, "v_prediction/scaled_linear 0.00085 to 0.012 in 500 steps,"),
-    "2000 steps": ("scheduler", {"num_train_timesteps": 2000}, "v_prediction/scaled_linear 0.00085 to 0.012 in 2000 steps,"),
+    "500 steps": (
+        "scheduler",
+        {"num_train_timesteps": 500},
+        "v_prediction/scaled_linear 0.00085 to 0.012 in 500 steps,",
+    ),
+    "2000 steps": (
+        "scheduler",
+        {"num_train_timesteps": 2000},
+        "v_prediction/scaled_linear 0.00085 to 0.012 in 2000 steps,",
+    ),
     "prediction": ("scheduler", {"prediction_type": "epsilon"}, "epsilon/scaled_linear,"),
-    "both": ("scheduler", {"prediction_type": "epsilon", "beta_schedule": None, "beta_start": None, "beta_end": None}, "epsilon/linear,"),
+    "both": (
+        "scheduler",
+        {"prediction_type": "epsilon", "beta_schedule": None, "beta_start": None, "beta_end": None},
+        "epsilon/linear,",
+    ),
     "small scaling": ("vae", {"scaling_factor": 0.18215}, "spread by 0.26, expected 0.33 to 3; wrong scaling_factor"),
     "large scaling": ("vae", {"scaling_factor": 5.0}, "spread by 7.13, expected 0.33 to 3; wrong scaling_factor"),
 }
@@ -142,7 +182,13 @@ def edited(folder: Path, component: str, changes: dict[str, object]) -> Path:
     return copy
 
 
-ALIKE = {"linear", "beta_end", "500 steps", "both", "large scaling"}  # each has a quicker fellow that fails for the same reason
+ALIKE = {
+    "linear",
+    "beta_end",
+    "500 steps",
+    "both",
+    "large scaling",
+}  # each has a quicker fellow that fails for the same reason
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in ALIKE else n for n in MISREAD])
@@ -154,7 +200,9 @@ def test_a_wrong_config_of_a_true_model_is_refused_with_its_cause(name, tmp_path
         load_model(edited(tmp_path, component, changes))
 
 
-@pytest.mark.parametrize("changes", [{}, {"timestep_spacing": "trailing"}, {"steps_offset": 0, "set_alpha_to_one": True}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"timestep_spacing": "trailing"}, {"steps_offset": 0, "set_alpha_to_one": True}]
+)
 def test_a_true_model_is_accepted(changes, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     load_model(edited(tmp_path, "scheduler", changes))

@@ -44,11 +44,19 @@ def test_it_is_what_its_config_says(model, tmp_path):
 def test_a_plain_pipeline_gives_the_same_image(model):
     from diffusers import StableDiffusionPipeline
 
-    pipeline = StableDiffusionPipeline.from_pretrained(EMBEDDED[model.name], use_safetensors=True, local_files_only=True)
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        EMBEDDED[model.name], use_safetensors=True, local_files_only=True
+    )
     pipeline.set_progress_bar_config(disable=True)
     seed = torch.randn(1, 4, 24, 32, generator=torch.Generator().manual_seed(0))
     theirs = pipeline(
-        "a street at night", height=96, width=128, num_inference_steps=4, guidance_scale=2.0, latents=seed, output_type="np"
+        "a street at night",
+        height=96,
+        width=128,
+        num_inference_steps=4,
+        guidance_scale=2.0,
+        latents=seed,
+        output_type="np",
     ).images
     with torch.no_grad():
         denoise = with_context(guided(model.denoiser, model.embed([""]), 2.0), model.embed(["a street at night"]))

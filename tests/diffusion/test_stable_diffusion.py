@@ -56,9 +56,17 @@ def our_image(model, prompt: str, seed: torch.Tensor, guidance: float, steps: in
 def test_a_plain_pipeline_gives_the_same_image(tiny_folder, guidance):
     seed = torch.randn(1, 4, 12, 16, generator=torch.Generator().manual_seed(3))
     theirs = plain_pipeline(tiny_folder)(
-        "a street at night", height=48, width=64, num_inference_steps=10, guidance_scale=guidance, latents=seed, output_type="np"
+        "a street at night",
+        height=48,
+        width=64,
+        num_inference_steps=10,
+        guidance_scale=guidance,
+        latents=seed,
+        output_type="np",
     ).images
-    np.testing.assert_allclose(our_image(load_random(tiny_folder), "a street at night", seed, guidance, 10), theirs, atol=2e-4)
+    np.testing.assert_allclose(
+        our_image(load_random(tiny_folder), "a street at night", seed, guidance, 10), theirs, atol=2e-4
+    )
 
 
 def test_v_prediction_with_a_scaled_and_shifted_autoencoder(tiny_kl_folder):
@@ -68,9 +76,13 @@ def test_v_prediction_with_a_scaled_and_shifted_autoencoder(tiny_kl_folder):
     with torch.no_grad():
         expected = (pipeline.vae.encode(pixels).latent_dist.mode() - 0.25) * 0.18215
         torch.testing.assert_close(model.encode(pixels), expected, atol=1e-5, rtol=0)
-        torch.testing.assert_close(model.decode(expected), pipeline.vae.decode(expected / 0.18215 + 0.25).sample, atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            model.decode(expected), pipeline.vae.decode(expected / 0.18215 + 0.25).sample, atol=1e-4, rtol=0
+        )
         seed = torch.randn(1, 4, 12, 16, generator=torch.Generator().manual_seed(3))
-        theirs = pipeline("a", height=48, width=64, num_inference_steps=10, guidance_scale=1.0, latents=seed, output_type="latent").images
+        theirs = pipeline(
+            "a", height=48, width=64, num_inference_steps=10, guidance_scale=1.0, latents=seed, output_type="latent"
+        ).images
         ours = ddim.sample(with_context(model.denoiser, model.embed(["a"])), seed, model.schedule, 10)
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
@@ -206,11 +218,17 @@ def test_a_hub_id_may_pin_its_revision_itself(cached):
     found = find_model(f"owner/tiny@{cached}")
     assert found == find_model("owner/tiny") == find_model("owner/tiny", cached) == find_model("owner/tiny@main")
     assert commit_of(found) == cached
-    assert load_random(f"owner/tiny@{cached}").name == load_random("owner/tiny", revision=cached).name == f"owner/tiny@{cached}"
+    assert (
+        load_random(f"owner/tiny@{cached}").name
+        == load_random("owner/tiny", revision=cached).name
+        == f"owner/tiny@{cached}"
+    )
 
 
 def test_a_revision_that_is_not_there_is_named_with_its_remedy(cached):
-    with pytest.raises(ModelError, match=r"owner/tiny@abc: not in the local cache.*`hf download owner/tiny --revision abc`"):
+    with pytest.raises(
+        ModelError, match=r"owner/tiny@abc: not in the local cache.*`hf download owner/tiny --revision abc`"
+    ):
         find_model("owner/tiny@abc")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from s2st_aug.adapters.fakes import write_tree
+from s2st_aug.testing.trees import write_tree
 
 
 @pytest.fixture

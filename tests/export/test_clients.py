@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from s2st_aug.adapters import load_card
 from s2st_aug.export import export_run
-from s2st_aug.export.fakes import write_run
+from s2st_aug.formats import load_card
+from s2st_aug.testing.runs import write_run
 
 SCRIPTS = Path(__file__).parent / "clients"
 CLIENTS = {
@@ -144,9 +144,15 @@ def test_scalabel_sees_the_curve_types_that_fiftyone_drops(tmp_path, native, ask
 @pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.parametrize("source", ["coco", "cityscapes"])
 def test_cityscapesscripts_score_the_export_against_itself_with_a_hundred(tmp_path, native, ask, source, lost):
-    verdicts = (lambda scene, item: "lost" if item.category == "car" else "keep") if lost else (lambda scene, item: "keep")
+    verdicts = (
+        (lambda scene, item: "lost" if item.category == "car" else "keep") if lost else (lambda scene, item: "keep")
+    )
     first = exported(tmp_path, native, source, "cityscapes", verdicts=verdicts)
-    said = ask("cityscapesscripts", "read_cityscapes.py", first) if source == "coco" else _through_its_own_images(first, ask)
+    said = (
+        ask("cityscapesscripts", "read_cityscapes.py", first)
+        if source == "coco"
+        else _through_its_own_images(first, ask)
+    )
     assert said["n"] == 2
     assert said["iou"] == pytest.approx(1.0)
     assert all(said["same"])
@@ -168,7 +174,12 @@ def _through_its_own_images(out: Path, ask) -> dict:
 @pytest.mark.slow
 def test_cityscapesscripts_score_the_real_frames_against_themselves_with_a_hundred(tmp_path, shared_data, ask):
     root = shared_data / "cityscapes"
-    write_run(tmp_path / "run", load_card("cityscapes"), root, verdicts=lambda scene, item: "lost" if item.category == "person" else "keep")
+    write_run(
+        tmp_path / "run",
+        load_card("cityscapes"),
+        root,
+        verdicts=lambda scene, item: "lost" if item.category == "person" else "keep",
+    )
     export_run(tmp_path / "run", "cityscapes", tmp_path / "out")
     said = ask("cityscapesscripts", "read_cityscapes.py", tmp_path / "out")
     assert said["n"] == 10
@@ -230,7 +241,7 @@ data.delete()
 @pytest.mark.app
 @pytest.mark.parametrize("target", ["bdd100k", "coco", "yolo", "kitti"])
 def test_fiftyone_importers_read_it(tmp_path, native, target):
-    from s2st_aug.benchmarks.feed import mongod
+    from benchmarks.feed import mongod
 
     out = exported(tmp_path, native, "bdd100k", target)
     with mongod(tmp_path / "db"):

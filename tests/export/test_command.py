@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from s2st_aug.adapters import load_card
 from s2st_aug.cli import main
-from s2st_aug.export.fakes import write_run
+from s2st_aug.formats import load_card
+from s2st_aug.testing.runs import write_run
 
 
 def called(*arguments: object) -> int:
@@ -16,7 +16,9 @@ def called(*arguments: object) -> int:
 def test_export_says_what_it_wrote(tmp_path, native, capsys):
     root, split = native("bdd100k")
     write_run(tmp_path / "run", load_card("bdd100k"), root, split)
-    assert called(tmp_path / "run", "--format", "kitti", "--out", tmp_path / "out", "--link", "hard", "--mix", "0.5") == 0
+    assert (
+        called(tmp_path / "run", "--format", "kitti", "--out", tmp_path / "out", "--link", "hard", "--mix", "0.5") == 0
+    )
     said = capsys.readouterr().out
     assert "1 real and 1 synthetic images in kitti form" in said
     assert "loss_report.json" in said

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2st_aug.adapters import load_card, read_objects, read_scenes
 from s2st_aug.errors import DatasetError
 from s2st_aug.export import export_run
-from s2st_aug.export.fakes import write_run
+from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.testing.runs import write_run
 
 FORMATS = ("bdd100k", "cityscapes", "coco", "yolo", "kitti")
 
@@ -66,10 +66,19 @@ def test_what_kitti_cannot_hold_is_reported(tmp_path, native):
 
 def test_verdicts_become_each_formats_own_ignore(tmp_path, native):
     root, split = native("bdd100k")
-    write_run(tmp_path / "run", load_card("bdd100k"), root, split, verdicts=lambda s, o: "lost" if o.object_id == "1" else "keep")
+    write_run(
+        tmp_path / "run",
+        load_card("bdd100k"),
+        root,
+        split,
+        verdicts=lambda s, o: "lost" if o.object_id == "1" else "keep",
+    )
     export_run(tmp_path / "run", "coco", tmp_path / "coco")
     annotations = json.loads((tmp_path / "coco/annotations/instances_train2017.json").read_text())["annotations"]
-    assert [(a["image_id"], a["iscrowd"]) for a in annotations if a["attributes"]["source_id"] == "1"] == [(1, 0), (2, 1)]
+    assert [(a["image_id"], a["iscrowd"]) for a in annotations if a["attributes"]["source_id"] == "1"] == [
+        (1, 0),
+        (2, 1),
+    ]
     export_run(tmp_path / "run", "kitti", tmp_path / "kitti")
     assert (tmp_path / "kitti/training/label_2/a__night.txt").read_text().startswith("DontCare")
     export_run(tmp_path / "run", "yolo", tmp_path / "yolo")
@@ -91,7 +100,9 @@ def test_cityscapes_label_images_agree_with_the_polygons(tmp_path, native):
     write_run(tmp_path / "run", load_card("coco"), root, split)
     export_run(tmp_path / "run", "cityscapes", tmp_path / "out")
     base = tmp_path / "out/gtFine/train/coco/coco_a_000000_gtFine"
-    ids, instances, train = (np.array(Image.open(f"{base}_{k}.png")) for k in ("labelIds", "instanceIds", "labelTrainIds"))
+    ids, instances, train = (
+        np.array(Image.open(f"{base}_{k}.png")) for k in ("labelIds", "instanceIds", "labelTrainIds")
+    )
     assert (ids[5:16, 4:15] == 26).all()
     assert (instances[5:16, 4:15] == 26000).all()
     assert (train[ids == 26] == 13).all()

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from s2st_aug.adapters import load_card, read_objects, read_scenes
 from s2st_aug.export import export_run
 from s2st_aug.export.change import Change
 from s2st_aug.export.edit_bdd100k import edit_frame
-from s2st_aug.export.fakes import write_run
+from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.testing.runs import write_run
 
 SCALARS = (
     st.none()
@@ -26,7 +26,9 @@ SCALARS = (
     | st.floats()
     | st.text()
 )
-VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=12)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=12
+)
 OWN = {"name", "attributes", "labels", "videoName", "frames"}
 UNKNOWN = st.dictionaries(st.text().filter(lambda k: k not in OWN), VALUES, max_size=4)
 LABEL = st.fixed_dictionaries(
@@ -54,7 +56,8 @@ def test_a_spliced_record_differs_only_where_the_contract_says(unknown, labels, 
     assert undone(json.loads(edited), frame, ignored)
     for key, value in unknown.items():  # not only the values: their spelling
         assert (
-            json.dumps({key: value}, **({} if "indent" in style else style))[1:-1].encode("utf-8", "surrogatepass") in edited
+            json.dumps({key: value}, **({} if "indent" in style else style))[1:-1].encode("utf-8", "surrogatepass")
+            in edited
             or "indent" in style
         )
     assert len(edited) < len(text) + 250 + 40 * len(ignored)
@@ -92,7 +95,12 @@ def ordered(value):
 
 def test_the_real_bdd100k_sample_survives(tmp_path, shared_data):
     root, card = shared_data / "bdd100k", load_card("bdd100k")
-    write_run(tmp_path / "run", card, root, verdicts=lambda scene, item: "lost" if item.category == "traffic light" else "keep")
+    write_run(
+        tmp_path / "run",
+        card,
+        root,
+        verdicts=lambda scene, item: "lost" if item.category == "traffic light" else "keep",
+    )
     export_run(tmp_path / "run", "bdd100k", tmp_path / "out")
     source = (root / "labels/det_20/det_train.json").read_bytes()
     for scene in read_scenes(card, root, "train"):
@@ -100,7 +108,11 @@ def test_the_real_bdd100k_sample_survives(tmp_path, shared_data):
         assert record in (tmp_path / "out/labels/det_20/det_train.json").read_bytes()
         assert (tmp_path / "out" / scene.image).read_bytes() == (root / scene.image).read_bytes()
     found = {s.scene_id: s for s in read_scenes(card, tmp_path / "out", "train")}
-    lights = [o for o in read_objects(card, tmp_path / "out", found["train/0000f77c-6257be58__night"]) if o.category == "traffic light"]
+    lights = [
+        o
+        for o in read_objects(card, tmp_path / "out", found["train/0000f77c-6257be58__night"])
+        if o.category == "traffic light"
+    ]
     assert lights
     assert all(light.crowd for light in lights)
     assert found["train/0000f77c-6257be58__night"].attributes["timeofday_source"] == "daytime"
@@ -168,8 +180,14 @@ def test_label_samples_survive(tmp_path, shared_data, name, image, without):
     assert any("__night" in k for k in found)
     assert sum(len(a) for a, _ in pairs) > 0 or name == "bdd100k_seg_track"
     for ours, theirs in pairs:
-        assert [(o.object_id, o.category, o.bbox, o.kind) for o in ours] == [(o.object_id, o.category, o.bbox, o.kind) for o in theirs]
-        assert all(np.array_equal(a, b) for o, t in zip(ours, theirs, strict=True) for a, b in zip(o.outlines, t.outlines, strict=True))
+        assert [(o.object_id, o.category, o.bbox, o.kind) for o in ours] == [
+            (o.object_id, o.category, o.bbox, o.kind) for o in theirs
+        ]
+        assert all(
+            np.array_equal(a, b)
+            for o, t in zip(ours, theirs, strict=True)
+            for a, b in zip(o.outlines, t.outlines, strict=True)
+        )
         assert all(np.array_equal(o.mask, t.mask) for o, t in zip(ours, theirs, strict=True) if o.mask is not None)
 
 
@@ -185,9 +203,18 @@ MASKS = {
         f"eval/testcases/lane/gts/fe189115-{n}.png": ("bdd100k", "lane/masks/train/a")
         for n in ("9981a740", "9cc4a501", "adbd209a", "c31cac5a")
     },
-    "label/testcases/bitmasks/quasi-video/segtrack_bitmask.png": ("bdd100k_seg_track", "seg_track_20/bitmasks/train/v/v-0000001"),
-    "label/testcases/to_rle/seg_track/masks/0/0-1.png": ("bdd100k_seg_track", "seg_track_20/bitmasks/train/v/v-0000001"),
-    "label/testcases/to_rle/seg_track/masks/0/0-2.png": ("bdd100k_seg_track", "seg_track_20/bitmasks/train/v/v-0000001"),
+    "label/testcases/bitmasks/quasi-video/segtrack_bitmask.png": (
+        "bdd100k_seg_track",
+        "seg_track_20/bitmasks/train/v/v-0000001",
+    ),
+    "label/testcases/to_rle/seg_track/masks/0/0-1.png": (
+        "bdd100k_seg_track",
+        "seg_track_20/bitmasks/train/v/v-0000001",
+    ),
+    "label/testcases/to_rle/seg_track/masks/0/0-2.png": (
+        "bdd100k_seg_track",
+        "seg_track_20/bitmasks/train/v/v-0000001",
+    ),
 }
 
 
@@ -241,7 +268,9 @@ def test_the_coco_panoptic_sample_survives(tmp_path, shared_data):
 
 def test_coarse_labels_alone_are_read_and_carried(tmp_path):
     card, stem = load_card("cityscapes"), "train_extra/bonn/bonn_000000_000001"
-    record = json.dumps({"imgHeight": 20, "imgWidth": 40, "objects": [{"label": "car", "polygon": [[1, 1], [9, 1], [9, 9]]}]})
+    record = json.dumps(
+        {"imgHeight": 20, "imgWidth": 40, "objects": [{"label": "car", "polygon": [[1, 1], [9, 1], [9, 9]]}]}
+    )
     for name in (f"gtCoarse/{stem}_gtCoarse_polygons.json", f"leftImg8bit/{stem}_leftImg8bit.png"):
         (tmp_path / "data" / name).parent.mkdir(parents=True)
     (tmp_path / f"data/gtCoarse/{stem}_gtCoarse_polygons.json").write_text(record)

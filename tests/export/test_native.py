@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from trees import image, put
 
-from s2st_aug.adapters import load_card, read_objects, read_scenes
 from s2st_aug.errors import CheckFailed, UsageError
 from s2st_aug.export import LOCK, export_run
-from s2st_aug.export.fakes import write_run
+from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.testing.runs import write_run
 
 
 def ignoring(*names: str, verdict: str = "lost"):
@@ -49,7 +49,9 @@ def test_bdd_record_keeps_every_byte_but_for_what_the_contract_names(tmp_path):
     real, variant = exported_records(tmp_path / "out")
     assert real == RECORD
     expected = RECORD.replace('"a b.jpg"', '"a b__night.jpg"').replace('"timeofday":"daytime"', '"timeofday":"night"')
-    assert variant == expected.replace('"attributes":{"weather"', '"attributes":{"timeofday_source": "daytime", "weather"')
+    assert variant == expected.replace(
+        '"attributes":{"weather"', '"attributes":{"timeofday_source": "daytime", "weather"'
+    )
 
 
 def test_bdd_lost_and_ignored_labels_are_marked_and_only_they(tmp_path):
@@ -84,7 +86,9 @@ def test_export_reads_back_as_a_dataset_with_the_same_labels(tmp_path):
     assert found[2].attributes["weather_source"] == "clear"
     for scene in found:
         assert (tmp_path / "out" / scene.image).is_file()
-        assert [o.bbox for o in read_objects(card, tmp_path / "out", scene)] == [o.bbox for o in read_objects(card, root, source)]
+        assert [o.bbox for o in read_objects(card, tmp_path / "out", scene)] == [
+            o.bbox for o in read_objects(card, root, source)
+        ]
 
 
 def test_variants_take_the_sources_file_type_and_tables(tmp_path):
@@ -103,7 +107,10 @@ def test_two_exports_are_the_same_bytes_and_an_export_can_be_replaced(tmp_path):
     export_run(run, "bdd100k", tmp_path / "a")
     export_run(run, "bdd100k", tmp_path / "b", link="hard")
     export_run(run, "bdd100k", tmp_path / "a")
-    trees = [{p.relative_to(t): p.read_bytes() for p in t.rglob("*") if p.is_file()} for t in (tmp_path / "a", tmp_path / "b")]
+    trees = [
+        {p.relative_to(t): p.read_bytes() for p in t.rglob("*") if p.is_file()}
+        for t in (tmp_path / "a", tmp_path / "b")
+    ]
     assert trees[0] == trees[1]
     lock = json.loads((tmp_path / "a/s2st_aug.lock.json").read_bytes())
     assert lock["counts"]["train"]["bdd100k"]["night"] == {"images": 1, "classes": {"bus": 1, "car": 1}, "ignored": 0}
@@ -186,7 +193,10 @@ def test_instance_masks_carry_the_ignored_bit_of_their_own_objects(tmp_path):
 
 def cityscapes(tmp_path: Path) -> None:
     image(tmp_path, "data/leftImg8bit/train/bonn/bonn_000000_000001_leftImg8bit.png")
-    objects = [{"label": n, "polygon": [[x, 0], [x + 9, 0], [x + 9, 19], [x, 19]]} for n, x in (("road", 0), ("car", 5), ("car", 20))]
+    objects = [
+        {"label": n, "polygon": [[x, 0], [x + 9, 0], [x + 9, 19], [x, 19]]}
+        for n, x in (("road", 0), ("car", 5), ("car", 20))
+    ]
     record = json.dumps({"imgHeight": 20, "imgWidth": 40, "objects": objects})
     base = "data/gtFine/train/bonn/bonn_000000_000001_gtFine"
     put(tmp_path, f"{base}_polygons.json", record)
@@ -213,7 +223,11 @@ def test_cityscapes_lost_objects_become_void_with_the_original_beside(tmp_path):
     cityscapes(tmp_path)
     export_run(run_over(tmp_path, "cityscapes", verdicts=ignoring("1")), "cityscapes", tmp_path / "out")
     base = tmp_path / "out/gtFine/train/bonn/bonn_000000_000001-night_gtFine"
-    assert [o["label"] for o in json.loads(Path(f"{base}_polygons.json").read_text())["objects"]] == ["road", "unlabeled", "car"]
+    assert [o["label"] for o in json.loads(Path(f"{base}_polygons.json").read_text())["objects"]] == [
+        "road",
+        "unlabeled",
+        "car",
+    ]
     ids, instances = (np.array(Image.open(f"{base}_{kind}.png")) for kind in ("labelIds", "instanceIds"))
     assert set(np.unique(ids)) == {0, 7, 26}
     assert set(np.unique(instances)) == {0, 7, 26001}
@@ -241,7 +255,12 @@ def test_coco_gives_new_numbers_and_keeps_the_rest(tmp_path):
     data = json.loads(text)
     assert list(data) == ["info", "licenses", "images", "annotations", "categories"]
     assert [(i["id"], i["file_name"]) for i in data["images"]] == [(9, "a.jpg"), (10, "a__night.jpg")]
-    assert [(a["id"], a["image_id"], a.get("iscrowd")) for a in data["annotations"]] == [(5, 9, 0), (6, 9, None), (7, 10, 0), (8, 10, 1)]
+    assert [(a["id"], a["image_id"], a.get("iscrowd")) for a in data["annotations"]] == [
+        (5, 9, 0),
+        (6, 9, None),
+        (7, 10, 0),
+        (8, 10, 1),
+    ]
     assert text.count('"bbox": [1, 2, 3.0, -0.0], "iscrowd": 0, "x": 1e-17}') == 2
     assert text.count("123456789012345678901234567890") == 2
 
@@ -272,7 +291,9 @@ def test_kitti_lost_lines_become_dontcare_regions(tmp_path):
     assert (out / "calib/000000__night.txt").read_text() == "P0: 1"
 
 
-@pytest.mark.parametrize(("mix", "real", "synthetic"), [(None, 4, 8), (0.5, 4, 4), (0.8, 2, 8), (0.0, 4, 0), (1.0, 0, 8), (0.3, 4, 2)])
+@pytest.mark.parametrize(
+    ("mix", "real", "synthetic"), [(None, 4, 8), (0.5, 4, 4), (0.8, 2, 8), (0.0, 4, 0), (1.0, 0, 8), (0.3, 4, 2)]
+)
 def test_mix_is_the_share_of_synthetic_images(tmp_path, mix, real, synthetic):
     frames = [json.loads(RECORD) | {"name": f"{i}.jpg"} for i in range(4)]
     put(tmp_path, "data/labels/det_20/det_train.json", json.dumps(frames))
@@ -300,7 +321,14 @@ def test_coco_keypoints_and_panoptic_files_go_along(tmp_path):
     coco(tmp_path)
     root = tmp_path / "data/annotations"
     main = json.loads((root / "instances_train2017.json").read_text())
-    person = {"id": 70, "image_id": 9, "category_id": 3, "bbox": [1, 2, 3, 4], "keypoints": [1, 2, 2], "num_keypoints": 1}
+    person = {
+        "id": 70,
+        "image_id": 9,
+        "category_id": 3,
+        "bbox": [1, 2, 3, 4],
+        "keypoints": [1, 2, 2],
+        "num_keypoints": 1,
+    }
     (root / "person_keypoints_train2017.json").write_text(json.dumps(main | {"annotations": [person]}))
     segments = [{"id": 258, "category_id": 3, "iscrowd": 0}, {"id": 5, "category_id": 3, "iscrowd": 0}]
     panoptic = main | {"annotations": [{"image_id": 9, "file_name": "a.png", "segments_info": segments}]}
@@ -310,11 +338,18 @@ def test_coco_keypoints_and_panoptic_files_go_along(tmp_path):
     export_run(run, "coco", tmp_path / "out")
     out = tmp_path / "out/annotations"
     points, whole = (json.loads((out / f"{n}_train2017.json").read_text()) for n in ("person_keypoints", "panoptic"))
-    assert [(a["image_id"], a["keypoints"], a.get("iscrowd")) for a in points["annotations"]] == [(9, [1, 2, 2], None), (10, [1, 2, 2], 1)]
+    assert [(a["image_id"], a["keypoints"], a.get("iscrowd")) for a in points["annotations"]] == [
+        (9, [1, 2, 2], None),
+        (10, [1, 2, 2], 1),
+    ]
     assert [i["id"] for i in points["images"]] == [i["id"] for i in whole["images"]] == [9, 10]
     real, night = whole["annotations"]
     assert real == panoptic["annotations"][0]
-    assert (night["image_id"], night["file_name"], [s["iscrowd"] for s in night["segments_info"]]) == (10, "a__night.png", [0, 1])
+    assert (night["image_id"], night["file_name"], [s["iscrowd"] for s in night["segments_info"]]) == (
+        10,
+        "a__night.png",
+        [0, 1],
+    )
     assert (out / "panoptic_train2017/a__night.png").read_bytes() == (root / "panoptic_train2017/a.png").read_bytes()
 
 
@@ -348,12 +383,18 @@ def test_balance_takes_as_many_of_every_domain(tmp_path):
     from s2st_aug.storage.decisions import Decision, to_table
     from s2st_aug.storage.naming import variant_id
 
-    put(tmp_path, "data/labels/det_20/det_train.json", json.dumps([json.loads(RECORD) | {"name": f"{i}.jpg"} for i in range(3)]))
+    put(
+        tmp_path,
+        "data/labels/det_20/det_train.json",
+        json.dumps([json.loads(RECORD) | {"name": f"{i}.jpg"} for i in range(3)]),
+    )
     for i in range(3):
         image(tmp_path, f"data/images/100k/train/{i}.jpg")
     folder = write_run(tmp_path / "run", load_card("bdd100k"), tmp_path / "data", domains=("night", "rain"))
     time = datetime(2026, 1, 2, tzinfo=UTC)
-    folder.append_decisions(to_table([Decision(variant_id(f"train/{i}", "rain"), None, "reject", "r", time) for i in (0, 1)]))
+    folder.append_decisions(
+        to_table([Decision(variant_id(f"train/{i}", "rain"), None, "reject", "r", time) for i in (0, 1)])
+    )
     export_run(tmp_path / "run", "bdd100k", tmp_path / "out", balance=True)
     counts = json.loads((tmp_path / "out/s2st_aug.lock.json").read_bytes())["counts"]["train"]["bdd100k"]
     assert (counts["night"]["images"], counts["rain"]["images"], counts["source"]["images"]) == (1, 1, 3)
@@ -390,7 +431,9 @@ def test_rows_of_another_dataset_are_refused(tmp_path):
 
     bdd(tmp_path)
     table = write_run(tmp_path / "run", load_card("bdd100k"), tmp_path / "data", domains=("night",)).read_manifest()
-    other = table.set_column(table.schema.get_field_index("dataset"), table.schema.field("dataset"), pa.array(["kitti"] * len(table)))
+    other = table.set_column(
+        table.schema.get_field_index("dataset"), table.schema.field("dataset"), pa.array(["kitti"] * len(table))
+    )
     with pytest.raises(UsageError, match=r"rows of 2 datasets \(bdd100k, kitti\)"):
         select(pa.concat_tables([table, other]), {}, accepted_only=False, mix=None, balance=False)
 
@@ -401,7 +444,9 @@ def test_a_full_disk_stops_with_one_line_and_leaves_nothing(tmp_path, monkeypatc
 
     bdd(tmp_path)
     run = run_over(tmp_path, "bdd100k")
-    monkeypatch.setattr(output, "_write", lambda target, make: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        output, "_write", lambda target, make: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     with pytest.raises(Stopped, match="No space left"):
         export_run(run, "bdd100k", tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "run"]

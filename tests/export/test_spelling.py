@@ -40,7 +40,9 @@ def record(draw, own: dict[str, str]) -> tuple[str, list[tuple[str, str]]]:
     """An object with its own members among unknown ones, in any order and spacing; and its members as text."""
     unknown = draw(st.dictionaries(KEYS.filter(lambda k: k not in own), ODD | DEEP, max_size=4))
     members = draw(
-        st.permutations([*own.items(), *((json.dumps(k, ensure_ascii=draw(st.booleans()))[1:-1], v) for k, v in unknown.items())])
+        st.permutations(
+            [*own.items(), *((json.dumps(k, ensure_ascii=draw(st.booleans()))[1:-1], v) for k, v in unknown.items())]
+        )
     )
     space = draw(SPACE)
     return "{" + space + f",{space}".join(f'"{k}":{space}{v}' for k, v in members) + "}", members
@@ -81,7 +83,11 @@ def test_a_coco_annotation_changes_its_numbers_and_what_a_verdict_asks(drawn, lo
     assert edited == latin(expected(members, {"id": "41", "image_id": "12"} | ({"iscrowd": "1"} if lost else {}), text))
 
 
-@given(st.lists(record({"label": '"car"', "polygon": "[[0, -0.0], [4.50, 1], [4, 9]]"}), min_size=1, max_size=4), st.data(), SPACE)
+@given(
+    st.lists(record({"label": '"car"', "polygon": "[[0, -0.0], [4.50, 1], [4, 9]]"}), min_size=1, max_size=4),
+    st.data(),
+    SPACE,
+)
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_cityscapes_file_changes_the_labels_of_ignored_polygons_alone(drawn, data, space):
     ignored = data.draw(st.sets(st.sampled_from(range(len(drawn)))))

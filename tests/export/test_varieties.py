@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from s2st_aug.adapters import load_card, read_objects, read_scenes
-from s2st_aug.adapters.fakes import VARIETIES
-from s2st_aug.adapters.references import split_reference
 from s2st_aug.export import export_run
-from s2st_aug.export.fakes import write_run
+from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.formats.references import split_reference
+from s2st_aug.testing.runs import write_run
+from s2st_aug.testing.trees import VARIETIES
 
 FORMATS = ("bdd100k", "cityscapes", "coco", "yolo", "kitti")
 SAME = [
@@ -87,11 +87,16 @@ def test_no_label_is_dropped_in_silence_on_the_way_to_another_format(tmp_path, p
         found = list(read_scenes(new_card, out, "training" if target == "kitti" else "train"))
         assert len(found) == summary.real + summary.synthetic
         halves = {
-            half: [o for s in found if ("night" in s.image) == half for o in read_objects(new_card, out, s)] for half in (False, True)
+            half: [o for s in found if ("night" in s.image) == half for o in read_objects(new_card, out, s)]
+            for half in (False, True)
         }
         assert [shown(o) for o in halves[False]] == [shown(o) for o in halves[True]]
         for item in sources:
-            assert any(is_same(item, other) for other in halves[False]) or is_told(item, losses), (target, item.object_id, item.category)
+            assert any(is_same(item, other) for other in halves[False]) or is_told(item, losses), (
+                target,
+                item.object_id,
+                item.category,
+            )
         assert len(halves[False]) <= len(sources), "a thing goes out once, in whatever forms the source has it"
 
 
@@ -127,7 +132,11 @@ def test_cityscapes_gets_the_form_that_has_outlines(tmp_path, prepared):
     export_run(run, "cityscapes", tmp_path / "out")
     labels = json.loads(next((tmp_path / "out/gtFine").rglob("*_polygons.json")).read_text())["objects"]
     assert [o["label"] for o in labels] == ["road", "car", "person"]
-    told = [loss["why"] for loss in json.loads((tmp_path / "out/loss_report.json").read_text())["losses"] if loss["what"] == "other form"]
+    told = [
+        loss["why"]
+        for loss in json.loads((tmp_path / "out/loss_report.json").read_text())["losses"]
+        if loss["what"] == "other form"
+    ]
     assert "things are taken from ins_seg, not from labels/det_20/det_train.json again" in told
 
 

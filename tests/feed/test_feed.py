@@ -14,13 +14,15 @@ from s2st_aug.errors import CheckFailed, SourceChanged, UsageError
 from s2st_aug.feed import FeedReceipt, Mix, open_feed
 from s2st_aug.feed.dataset import RunDataset, collate
 from s2st_aug.feed.shards import write_shards
-from s2st_aug.review.fakes import FakeRun, make_run
 from s2st_aug.storage.decisions import Decision, to_table
+from s2st_aug.testing.reviewed_runs import FakeRun, make_run
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("feed") / "run", FakeRun(scenes=10, statuses=("ok", "ok", "rejected", "ok", "failed")))
+    return make_run(
+        tmp_path_factory.mktemp("feed") / "run", FakeRun(scenes=10, statuses=("ok", "ok", "rejected", "ok", "failed"))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +41,17 @@ def test_gates_and_decisions_are_applied(tmp_path):
     target, other = rows[0]["variant_id"], rows[1]["variant_id"]
     kept = next(o["object_id"] for o in rows[1]["objects"] if o["verdict"] == "keep" and o["kind"] == "box")
     time = datetime(2026, 1, 1, tzinfo=UTC)
-    run.append_decisions(to_table([Decision(target, None, "reject", "ann", time), Decision(other, kept, "ignore", "ann", time)]))
+    run.append_decisions(
+        to_table([Decision(target, None, "reject", "ann", time), Decision(other, kept, "ignore", "ann", time)])
+    )
     index = open_feed(run)
     assert index.images_by_domain() == {"source": 3, "night": 2, "rain": 3}
     entry = next(e for e in index.entries if e.sample_id == other)
     sample = index.read(entry)
     assert kept in {o.object_id for o in sample.ignored} and kept not in {o.object_id for o in sample.trained}
-    assert {o["object_id"] for o in rows[1]["objects"] if o["verdict"] != "keep"} <= {o.object_id for o in sample.ignored}
+    assert {o["object_id"] for o in rows[1]["objects"] if o["verdict"] != "keep"} <= {
+        o.object_id for o in sample.ignored
+    }
 
 
 def test_a_run_of_val_is_refused(tmp_path):
@@ -158,7 +164,9 @@ def test_the_ray_form_yields_the_same_rows(index):
 
     row = _Reader(index)(0)
     assert row["sample_id"] == index.entries[0].sample_id and row["image"].shape == (72, 128, 3)
-    assert {o["category"] for o in json.loads(row["labels"])["objects"]} <= {t for tag in Mix.of(index).tags.values() for t in tag.classes}
+    assert {o["category"] for o in json.loads(row["labels"])["objects"]} <= {
+        t for tag in Mix.of(index).tags.values() for t in tag.classes
+    }
 
 
 def test_labels_that_the_measure_could_not_judge_stay_in_training_where_that_is_asked(tmp_path):
@@ -203,11 +211,17 @@ def test_a_wrong_argument_of_dataset_receipt_or_shards_is_one_line(index, tmp_pa
         (lambda: RunDataset([1]), "index: expected a FeedIndex, came [1]"),
         (lambda: RunDataset(index, 3), "transform: expected a function, came 3"),
         (lambda: Mix.of(None), "index: expected a FeedIndex, came None"),
-        (lambda: Mix.of(index, shares={"night": "x"}), "shares: expected a fraction for each domain, or None, came {'night': 'x'}"),
+        (
+            lambda: Mix.of(index, shares={"night": "x"}),
+            "shares: expected a fraction for each domain, or None, came {'night': 'x'}",
+        ),
         (lambda: FeedReceipt([], {}), "mix: expected a Mix, came {}"),
         (lambda: FeedReceipt([], mix, identify="id"), "identify: expected a function, came 'id'"),
         (lambda: FeedReceipt([], mix, drop_last=0), "drop_last: expected a whole number of at least 1, came 0"),
-        (lambda: write_shards(index, tmp_path, per_shard=0), "per_shard: expected a whole number of at least 1, came 0"),
+        (
+            lambda: write_shards(index, tmp_path, per_shard=0),
+            "per_shard: expected a whole number of at least 1, came 0",
+        ),
     ]
     for call, message in calls:
         with pytest.raises(UsageError) as error:

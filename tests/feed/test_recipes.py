@@ -15,7 +15,7 @@ from s2st_aug.feed import FeedReceipt, Mix, open_feed
 from s2st_aug.feed.dataset import RunDataset
 from s2st_aug.feed.forms import detectron2_dicts, huggingface_rows, mmdetection_dataset, torchvision_detection
 from s2st_aug.feed.shards import write_shards
-from s2st_aug.review.fakes import FakeRun, make_run
+from s2st_aug.testing.reviewed_runs import FakeRun, make_run
 
 CLASSES = {"car": 1, "pedestrian": 2, "traffic light": 3}
 
@@ -102,14 +102,21 @@ def test_huggingface_datasets_decode_and_train(index, tmp_path):
     )
     assert len(made) == len(index.entries)
     assert torch.equal(made[0]["image"], torch.from_numpy(index.read(index.entries[0]).image.copy()).permute(2, 0, 1))
-    kept = [[c for c, ignored in zip(r["objects"]["category"], r["objects"]["ignored"], strict=True) if not ignored] for r in made]
-    assert learn((row["image"][None].float() / 255, counted(names)[None]) for row, names in zip(made, kept, strict=True))
+    kept = [
+        [c for c, ignored in zip(r["objects"]["category"], r["objects"]["ignored"], strict=True) if not ignored]
+        for r in made
+    ]
+    assert learn(
+        (row["image"][None].float() / 255, counted(names)[None]) for row, names in zip(made, kept, strict=True)
+    )
 
 
 def test_webdataset_reads_the_shards_and_trains(index, tmp_path):
     webdataset = pytest.importorskip("webdataset")
     paths = write_shards(index, tmp_path / "shards", per_shard=4)
-    data = webdataset.WebDataset([str(p) for p in paths], shardshuffle=False).decode("torchrgb8").to_tuple("png", "json")
+    data = (
+        webdataset.WebDataset([str(p) for p in paths], shardshuffle=False).decode("torchrgb8").to_tuple("png", "json")
+    )
     rows = list(data)
     assert sorted(label["sample_id"] for _, label in rows) == sorted(e.sample_id for e in index.entries)
     assert np.array_equal(rows[0][0].numpy(), index.read(index.entries[0]).image.transpose(2, 0, 1))
@@ -133,13 +140,25 @@ def test_ultralytics_finds_images_and_labels_from_any_working_directory(exported
     """As `ultralytics.data.utils.check_det_dataset` documents: the folder is `path`, or the file's own where there is none."""
     monkeypatch.chdir(tmp_path)
     data = yaml.safe_load((exported / "yolo/data.yaml").read_text())
-    assert {"train", "val", "names"} <= set(data) and not data.get("path"), "a relative path would be sought in the working directory"
+    assert {"train", "val", "names"} <= set(data) and not data.get("path"), (
+        "a relative path would be sought in the working directory"
+    )
     images = sorted((exported / "yolo" / data["train"]).iterdir())
     assert len(images) == len(index.entries)
     for image in images:
-        lines = (exported / "yolo/labels" / image.relative_to(exported / "yolo/images")).with_suffix(".txt").read_text().splitlines()
+        lines = (
+            (exported / "yolo/labels" / image.relative_to(exported / "yolo/images"))
+            .with_suffix(".txt")
+            .read_text()
+            .splitlines()
+        )
         numbers = np.array([[float(v) for v in line.split()] for line in lines])
-        assert len(lines) and (numbers[:, 1:] >= 0).all() and (numbers[:, 1:] <= 1).all() and numbers[:, 0].max() < len(data["names"])
+        assert (
+            len(lines)
+            and (numbers[:, 1:] >= 0).all()
+            and (numbers[:, 1:] <= 1).all()
+            and numbers[:, 0].max() < len(data["names"])
+        )
 
 
 def test_mmdetection_s_coco_dataset_finds_annotations_classes_and_images(exported, index):
@@ -149,6 +168,10 @@ def test_mmdetection_s_coco_dataset_finds_annotations_classes_and_images(exporte
     made = mmdetection_dataset(exported / "coco")
     assert made["type"] == "CocoDataset" and made["filter_cfg"] == {"filter_empty_gt": True, "min_size": 1}
     coco = COCO(os.path.join(made["data_root"], made["ann_file"]))  # noqa: PTH118  as mmengine joins them
-    assert [c["name"] for c in coco.loadCats(coco.getCatIds(catNms=list(made["metainfo"]["classes"])))] == list(made["metainfo"]["classes"])
-    files = [os.path.join(made["data_root"], made["data_prefix"]["img"], i["file_name"]) for i in coco.dataset["images"]]  # noqa: PTH118
+    assert [c["name"] for c in coco.loadCats(coco.getCatIds(catNms=list(made["metainfo"]["classes"])))] == list(
+        made["metainfo"]["classes"]
+    )
+    files = [
+        os.path.join(made["data_root"], made["data_prefix"]["img"], i["file_name"]) for i in coco.dataset["images"]
+    ]
     assert len(files) == len(index.entries) and all(os.path.isfile(f) for f in files)  # noqa: PTH113

@@ -13,7 +13,7 @@ from s2st_aug.gain.arms import CHANGES, changed
 from s2st_aug.gain.boxes import Boxes, average_precision, decode, targets
 from s2st_aug.gain.config import load_config
 from s2st_aug.gain.statistics import compare, estimate
-from s2st_aug.review.fakes import FakeRun, make_dataset, make_run
+from s2st_aug.testing.reviewed_runs import FakeRun, make_dataset, make_run
 
 TINY = {"steps": 2, "batch": 2, "size": [64, 48], "widths": [4, 8]}
 
@@ -21,7 +21,13 @@ TINY = {"steps": 2, "batch": 2, "size": [64, 48], "widths": [4, 8]}
 def segmentation_config(tmp_path, **changes):
     day, dusk = photos(tmp_path / "day", 6, 100), photos(tmp_path / "dusk", 4, 20)
     data = {"train": day, "test": dusk, "references": {"images": dusk["images"]}, "classes": ["sky", "road"], "void": 2}
-    made = {"task": "segmentation", "domains": ["night"], "segmentation": data, "out": str(tmp_path / "out"), "training": TINY}
+    made = {
+        "task": "segmentation",
+        "domains": ["night"],
+        "segmentation": data,
+        "out": str(tmp_path / "out"),
+        "training": TINY,
+    }
     path = tmp_path / "gain.yaml"
     path.write_text(yaml.safe_dump(made | {"arms": ["real_only", "copies"], "rng_keys": [0, 1]} | changes))
     return path
@@ -56,7 +62,9 @@ def test_arms_of_one_rng_key_start_from_the_same_weights_and_see_the_same_order(
         drawn = []
 
         def loss_of(network, indices, replaced, rng, arm=arm, drawn=drawn):
-            drawn.append((indices.tolist(), replaced.tolist(), float(network.weight.sum().detach()) if not drawn else 0))
+            drawn.append(
+                (indices.tolist(), replaced.tolist(), float(network.weight.sum().detach()) if not drawn else 0)
+            )
             rng.random(7 if arm == "a" else 1)  # an arm that draws more must not move the order
             return network.weight.sum() * 0.0
 
@@ -142,7 +150,9 @@ def test_the_unread_arm_trains_on_labels_that_the_measure_could_not_judge_and_on
     from s2st_aug.gain.variants import variants_of
 
     run = make_run(tmp_path / "run", FakeRun(scenes=5, domains=("night",), statuses=("ok", "rejected")))
-    config = load_config(segmentation_config(tmp_path, run=str(run.path), arms=["real_only", "s2st_gated", "s2st_gated_unread"]))
+    config = load_config(
+        segmentation_config(tmp_path, run=str(run.path), arms=["real_only", "s2st_gated", "s2st_gated_unread"])
+    )
     left_out = {}
     for arm in ("s2st_ungated", "s2st_gated", "s2st_gated_unread"):
         left_out[arm] = sum(len(v.ignored_boxes) for vs in variants_of(config, arm).values() for v in vs)
@@ -192,16 +202,26 @@ def test_the_detection_task_reports_test_sets_classes_and_sizes(tmp_path):
     for name in ("night", "rain"):
         make_dataset(tmp_path / name, FakeRun(scenes=2, split="val"))
     references = {"night": {"images": str(tmp_path / "night/images/100k/val")}}
-    data = {"train": run.run_json().dataset_root, "test": {n: str(tmp_path / n) for n in ("night", "rain")}, "references": references}
+    data = {
+        "train": run.run_json().dataset_root,
+        "test": {n: str(tmp_path / n) for n in ("night", "rain")},
+        "references": references,
+    }
     data |= {"classes": ["car", "pedestrian", "traffic light"]}
-    made = {"task": "detection", "domains": ["night"], "detection": data, "out": str(tmp_path / "out"), "run": str(run.path)}
+    made = {
+        "task": "detection",
+        "domains": ["night"],
+        "detection": data,
+        "out": str(tmp_path / "out"),
+        "run": str(run.path),
+    }
     (tmp_path / "gain.yaml").write_text(yaml.safe_dump(made | {"training": TINY | {"cell": 4, "crop": [32, 24]}}))
     measures = train_and_test(load_config(tmp_path / "gain.yaml"), "s2st_gated", 0)
     assert {"ap", "ap_traffic light", "night_ap", "rain_ap_car", "night_ap50"} <= set(measures)
 
 
 def test_camvid_masks_become_cityscapes_ids(tmp_path):
-    from s2st_aug.adapters import load_card, read_objects, read_scenes
+    from s2st_aug.formats import load_card, read_objects, read_scenes
     from s2st_aug.gain.camvid import write_cityscapes
     from s2st_aug.gain.config import Photos
 
@@ -237,7 +257,12 @@ def test_the_benchmark_s_night_val_has_the_training_set_s_categories_and_real_im
     assert {a["category_id"] for a in made.dataset["annotations"]} == {3, 9}
     assert all((root / image["file_name"]).is_file() for image in made.dataset["images"])
     box = frames[0]["labels"][0]["box2d"]
-    assert made.dataset["annotations"][0]["bbox"] == [box["x1"], box["y1"], box["x2"] - box["x1"], box["y2"] - box["y1"]]
+    assert made.dataset["annotations"][0]["bbox"] == [
+        box["x1"],
+        box["y1"],
+        box["x2"] - box["x1"],
+        box["y2"] - box["y1"],
+    ]
     trained.write_text("[]")
     with pytest.raises(UsageError, match="with categories"):
         write_night_val(root, trained, tmp_path / "night.json")
@@ -254,23 +279,33 @@ def test_an_external_trainer_is_run_per_arm_and_key_and_its_failure_is_one_line(
     command = [sys.executable, "-c", program, "{dataset}", "{arm}", "{rng_key}", "{out}"]
     (tmp_path / "gain.yaml").write_text(
         yaml.safe_dump(
-            made | {"external": {"command": command, "datasets": {"real_only": str(tmp_path / "a"), "s2st_gated": str(tmp_path)}}}
+            made
+            | {
+                "external": {
+                    "command": command,
+                    "datasets": {"real_only": str(tmp_path / "a"), "s2st_gated": str(tmp_path)},
+                }
+            }
         )
     )
     config = load_config(tmp_path / "gain.yaml")
     assert train_and_test(config, "s2st_gated", 3) == {"ap": 4.0}
     with pytest.raises(DatasetError, match="the training set of real_only is not there"):
         train_and_test(config, "real_only", 3)
-    broken = config.model_copy(update={"external": config.external.model_copy(update={"command": (sys.executable, "-c", "1/0")})})
+    broken = config.model_copy(
+        update={"external": config.external.model_copy(update={"command": (sys.executable, "-c", "1/0")})}
+    )
     with pytest.raises(CheckFailed, match="ended with code 1"):
         train_and_test(broken, "s2st_gated", 0)
 
 
-@pytest.mark.parametrize(("asked", "environment", "joined"), [(None, None, "local"), ("a:1", "b:2", "a:1"), (None, "b:2", "b:2")])
+@pytest.mark.parametrize(
+    ("asked", "environment", "joined"), [(None, None, "local"), ("a:1", "b:2", "a:1"), (None, "b:2", "b:2")]
+)
 def test_trainings_join_no_cluster_that_nobody_named(monkeypatch, asked, environment, joined):
     import ray
 
-    from s2st_aug.distributed.experiments import run_tasks
+    from s2st_aug.engine.experiments import run_tasks
 
     class Asked(Exception):
         pass
@@ -297,11 +332,22 @@ def test_every_gain_config_of_the_repository_loads(repo):
 def test_the_benchmark_reads_committed_results_and_says_so(tmp_path):
     import json
 
-    from s2st_aug.benchmarks.feed import gain_figures
+    from benchmarks.feed import gain_figures
 
-    runs = {"real_only": [20.0, 21.0, 22.0], "colour_transfer": [30.0, 30.0, 31.0], "copies": [20.0] * 3, "s2st_gated": [37.0, 37.0, 38.5]}
-    (tmp_path / "a.json").write_text(json.dumps({"results": {arm: [{"miou": v} for v in values] for arm, values in runs.items()}}))
+    runs = {
+        "real_only": [20.0, 21.0, 22.0],
+        "colour_transfer": [30.0, 30.0, 31.0],
+        "copies": [20.0] * 3,
+        "s2st_gated": [37.0, 37.0, 38.5],
+    }
+    (tmp_path / "a.json").write_text(
+        json.dumps({"results": {arm: [{"miou": v} for v in values] for arm, values in runs.items()}})
+    )
     miou, control, lights = gain_figures(tmp_path / "a.json", tmp_path / "none.json")
     assert (miou.value, miou.holds, miou.n) == (pytest.approx(16.5), True, 3)
-    assert control.value == pytest.approx(37.5 - 91 / 3) and "colour_transfer" in control.why and "not run here" in control.why
+    assert (
+        control.value == pytest.approx(37.5 - 91 / 3)
+        and "colour_transfer" in control.why
+        and "not run here" in control.why
+    )
     assert lights.holds is None and lights.why

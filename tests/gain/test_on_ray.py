@@ -9,7 +9,7 @@ import pytest
 import yaml
 from gain_photos import photos
 
-from s2st_aug.review.fakes import FakeRun, make_run
+from s2st_aug.testing.reviewed_runs import FakeRun, make_run
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def ray():
     if ray.is_initialized():
         yield ray
         return
-    from s2st_aug.distributed.ray_session import LEAN
+    from s2st_aug.engine.ray_session import LEAN
 
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, _system_config=LEAN)
     yield ray
@@ -30,7 +30,8 @@ def ray():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return make_run(
-        tmp_path_factory.mktemp("ray") / "run", FakeRun(scenes=6, domains=("night",), size=(64, 48), statuses=("ok", "ok", "rejected"))
+        tmp_path_factory.mktemp("ray") / "run",
+        FakeRun(scenes=6, domains=("night",), size=(64, 48), statuses=("ok", "ok", "rejected")),
     )
 
 
@@ -40,7 +41,13 @@ def test_the_command_trains_every_arm_and_writes_tables_and_a_plot(ray, run, tmp
 
     day, dusk = photos(tmp_path / "day", 6, 100), photos(tmp_path / "dusk", 3, 20)
     data = {"train": day, "test": dusk, "references": {"images": dusk["images"]}, "classes": ["sky", "road"], "void": 2}
-    made = {"task": "segmentation", "domains": ["night"], "segmentation": data, "run": str(run.path), "out": str(tmp_path / "out")}
+    made = {
+        "task": "segmentation",
+        "domains": ["night"],
+        "segmentation": data,
+        "run": str(run.path),
+        "out": str(tmp_path / "out"),
+    }
     made |= {"rng_keys": [0, 1, 2], "training": {"steps": 1, "batch": 2, "size": [64, 48], "widths": [4, 8]}}
     (tmp_path / "gain.yaml").write_text(yaml.safe_dump(made))
     with pytest.raises(SystemExit) as stop:

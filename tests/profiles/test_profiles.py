@@ -10,7 +10,6 @@ import pytest
 import torch
 import yaml
 
-from s2st_aug.diffusion.fakes import tiny_latent_model
 from s2st_aug.errors import ConfigError, ProfileError
 from s2st_aug.images import encode_png, read_image
 from s2st_aug.profiles import build_profile, find_profile, load_profile, save_profile
@@ -18,6 +17,7 @@ from s2st_aug.profiles import recipe as recipes
 from s2st_aug.profiles.build import eta, measure
 from s2st_aug.profiles.cleaning import Photos, clean_references
 from s2st_aug.profiles.recipe import Recipe, build_all, read_recipe
+from s2st_aug.testing.models import tiny_latent_model
 from s2st_aug.translation.aims import seeds_at
 from s2st_aug.validation.strength import fit_discriminant, position, strength
 
@@ -138,7 +138,10 @@ def test_a_profile_built_anew_beside_the_list_is_taken_by_its_own_hash(night, tm
         (lambda p: {"views": p.views[:, :3]}, "should be 8 rows over"),
         (lambda p: {"views": p.views[:4]}, "should be 8 rows over"),
         (lambda p: {"views": None}, "see 8 latent channels, .* has 4"),
-        (lambda p: {"discriminant": dataclasses.replace(p.discriminant, weights=p.discriminant.weights[:5])}, "should be of one length"),
+        (
+            lambda p: {"discriminant": dataclasses.replace(p.discriminant, weights=p.discriminant.weights[:5])},
+            "should be of one length",
+        ),
         (lambda p: {"features": p.features[:, :5]}, "should be of one length"),
     ],
 )
@@ -260,13 +263,20 @@ def drawn_recipe(tmp_path: Path, folders: dict[str, Path], **discriminant: str) 
     night = {"prompt": "night", "references": ["night"], "discriminant": part}
     data = folders["day"].parent
     return Recipe(
-        model="m", data=data, out=tmp_path, source_prompt="day", sources={"day": ["day"]}, domains={"night": night, "dusk": night}
+        model="m",
+        data=data,
+        out=tmp_path,
+        source_prompt="day",
+        sources={"day": ["day"]},
+        domains={"night": night, "dusk": night},
     )
 
 
 def test_a_recipe_fits_strength_on_the_photos_it_names(tmp_path, folders, monkeypatch):
     counts = []
-    monkeypatch.setattr(recipes, "fit_discriminant", lambda a, b, on, **_: counts.append((len(a), len(b))) or fit_discriminant(a, b, on))
+    monkeypatch.setattr(
+        recipes, "fit_discriminant", lambda a, b, on, **_: counts.append((len(a), len(b))) or fit_discriminant(a, b, on)
+    )
     for photos in ("held_out", "all"):
         built = list(build_all(drawn_recipe(tmp_path, folders, photos=photos), MODEL, only=["night"]))
         assert [p.name for p in built] == ["night"]

@@ -36,7 +36,14 @@ def verdicts(i: int) -> tuple[ObjectVerdict, ...]:
     kinds = ["keep", "ignore" if i % 3 else "keep", "lost" if i % 4 == 3 else "keep", "keep"]
     return tuple(
         ObjectVerdict(
-            str(n), "polyline" if n == 3 else "box", CATEGORIES[n], boxes[n], kinds[n], None if kinds[n] == "keep" else "signal", 0.8, 0.7
+            str(n),
+            "polyline" if n == 3 else "box",
+            CATEGORIES[n],
+            boxes[n],
+            kinds[n],
+            None if kinds[n] == "keep" else "signal",
+            0.8,
+            0.7,
         )
         for n in range(4)
     )
@@ -45,7 +52,9 @@ def verdicts(i: int) -> tuple[ObjectVerdict, ...]:
 def manifest_row(i: int, domain: str, source: bytes) -> ManifestRow:
     """Row `i`: every fourth rejected, the last scene's night failed."""
     status = "failed" if i == 7 and domain == "night" else "rejected" if i % 4 == 3 else "ok"
-    reasons = {"ok": (), "rejected": ("lost: traffic light",), "failed": ("UnreadableImage: <truncated> & torn",)}[status]
+    reasons = {"ok": (), "rejected": ("lost: traffic light",), "failed": ("UnreadableImage: <truncated> & torn",)}[
+        status
+    ]
     made = status != "failed"
     return ManifestRow(
         f"{i:02x}{domain.encode().hex()}", f"train/s{i:03}", "bdd100k", "train", domain, status, reasons,
@@ -73,8 +82,14 @@ def make_run(root: Path, scenes: int = 8) -> Path:
                 (run / row.image).parent.mkdir(parents=True, exist_ok=True)
                 (run / row.image).write_bytes(encode_png(picture(i, gain)))
     folder = RunFolder(run)
-    config = {"dataset": {"format": "bdd100k", "split": "train"}, "domains": ["night", "rain"], "method": {"preset": "draft"}}
-    folder.write_run_json(RunInfo(1, "0.1.0", "6" * 64, "7" * 64, "street-mini", "4" * 64, str(data), json.loads(json.dumps(config))))
+    config = {
+        "dataset": {"format": "bdd100k", "split": "train"},
+        "domains": ["night", "rain"],
+        "method": {"preset": "draft"},
+    }
+    folder.write_run_json(
+        RunInfo(1, "0.1.0", "6" * 64, "7" * 64, "street-mini", "4" * 64, str(data), json.loads(json.dumps(config)))
+    )
     folder.store.write_many({"manifest/00000000.parquet": parquet_bytes(rows_to_table(rows))})
     return run
 

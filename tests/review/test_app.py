@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from s2st_aug.review.fakes import FakeRun, make_run
 from s2st_aug.storage.decisions import from_table
+from s2st_aug.testing.reviewed_runs import FakeRun, make_run
 
 pytestmark = pytest.mark.app
 CHROMIUM = [
@@ -38,7 +38,7 @@ def page(mongo):
 def app(mongo, free_port, tmp_path_factory):
     """A run, pushed, and the App on it; gives the run, the dataset and the page's address."""
     from s2st_aug.review.app import install_plugin, running
-    from s2st_aug.review.door import connect
+    from s2st_aug.review.fiftyone_session import connect
     from s2st_aug.review.push import open_dataset, push
 
     run = make_run(tmp_path_factory.mktemp("app") / "run", FakeRun(scenes=4, size=(640, 360), statuses=("ok",)))
@@ -107,7 +107,9 @@ def test_a_person_reviews_in_the_app_and_export_follows(app, page, tmp_path):
 
     open_next(page)  # the variant of the most doubt, in the saved view
     panel = page.locator("[data-cy=s2st-panel]")
-    assert "undecided" in panel.inner_text() and "0 of 8 decided" in page.locator("[data-cy=s2st-progress]").inner_text()
+    assert (
+        "undecided" in panel.inner_text() and "0 of 8 decided" in page.locator("[data-cy=s2st-progress]").inner_text()
+    )
     sources = [image.get_attribute("src") for image in page.locator("[data-cy=s2st-slider] img").all()]
     assert len(sources) == 2 and len(set(sources)) == 2
     assert page.locator("[data-cy=s2st-slider] rect").count() == 5

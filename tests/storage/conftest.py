@@ -29,12 +29,24 @@ class Made:
         for scene, source in zip(self.scenes, self.sources, strict=True):
             (data / scene.image).write_bytes(source)
         info = RunInfo(
-            SCHEMA_VERSION, "0", "plan", "val", "m", "m-sha", str(data), {}, DOMAINS, method_sha256="method", algorithm_version="1"
+            SCHEMA_VERSION,
+            "0",
+            "plan",
+            "val",
+            "m",
+            "m-sha",
+            str(data),
+            {},
+            DOMAINS,
+            method_sha256="method",
+            algorithm_version="1",
         )
         planned = [PlannedScene(s, None, len(b), 0) for s, b in zip(self.scenes, self.sources, strict=True)]
         self.batches = [PlannedBatch(batch_key("plan", [p]), (p,), (tuple(DOMAINS),)) for p in planned]
         files, scenes = write_plan(self.run, self.batches)
-        self.run.write_run_json(RunInfo(**{**{f: getattr(info, f) for f in info.__slots__}, "plan_files": files, "planned_scenes": scenes}))
+        self.run.write_run_json(
+            RunInfo(**{**{f: getattr(info, f) for f in info.__slots__}, "plan_files": files, "planned_scenes": scenes})
+        )
 
     def commit(self, number: int, *, status: str = "ok", attempt: int = 1) -> Shard:
         """The rows and images of one batch."""

@@ -90,7 +90,8 @@ def test_passing_storage_errors_are_tried_again(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "place", ["s3://key:pa55word@bucket/run", "s3://bucket/run?secret_key=pa55word&region=eu", "gs://b/r?access_token=pa55word"]
+    "place",
+    ["s3://key:pa55word@bucket/run", "s3://bucket/run?secret_key=pa55word&region=eu", "gs://b/r?access_token=pa55word"],
 )
 def test_secrets_are_masked(place):
     assert "pa55word" not in mask_uri(place)
@@ -200,7 +201,9 @@ def test_no_rename_over_a_file_is_needed(tmp_path, no_replacing):
 
 
 @pytest.mark.parametrize("step", ["unlink", "rename"])
-def test_a_kill_between_taking_the_old_file_away_and_placing_the_new_one_loses_nothing(tmp_path, no_replacing, monkeypatch, step):
+def test_a_kill_between_taking_the_old_file_away_and_placing_the_new_one_loses_nothing(
+    tmp_path, no_replacing, monkeypatch, step
+):
     class Killed(BaseException):
         pass
 

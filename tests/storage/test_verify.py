@@ -55,7 +55,18 @@ def broken(made, how: str) -> None:
         (made.run.dataset_root() / "s2.png").write_bytes(b"another photo")
 
 
-FAULTS = ["torn", "torn part", "torn decisions", "missing", "extra", "doubled", "foreign file", "foreign row", "left", "changed"]
+FAULTS = [
+    "torn",
+    "torn part",
+    "torn decisions",
+    "missing",
+    "extra",
+    "doubled",
+    "foreign file",
+    "foreign row",
+    "left",
+    "changed",
+]
 
 
 def test_a_finished_run_holds(finished):

@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from s2st_aug.diffusion.fakes import tiny_latent_model
+from s2st_aug.testing.models import tiny_latent_model
 from s2st_aug.training import measure
 from s2st_aug.training.card import CardFacts, draw_curves, write_card
 
 
 def test_the_card_states_licence_data_and_figures(tmp_path):
     facts = CardFacts(
-        "street-photo", "other", [("camvid", 204, "CC BY-NC")], {"unet": [(25, 0.5), (50, 0.2)]}, [("psnr", "28.1 dB (n=10)", "held out")]
+        "street-photo",
+        "other",
+        [("camvid", 204, "CC BY-NC")],
+        {"unet": [(25, 0.5), (50, 0.2)]},
+        [("psnr", "28.1 dB (n=10)", "held out")],
     )
     write_card(tmp_path, facts)
     text = (tmp_path / "README.md").read_text()

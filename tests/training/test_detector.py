@@ -64,7 +64,11 @@ def example(n: int = 1) -> Example:
 
 
 def test_pasted_objects_are_labelled_where_they_are_and_mirroring_moves_labels_too():
-    found = next(e for e in (with_pasted(example(), example().cuts, np.random.default_rng(k)) for k in range(9)) if len(e.boxes) > 1)
+    found = next(
+        e
+        for e in (with_pasted(example(), example().cuts, np.random.default_rng(k)) for k in range(9))
+        if len(e.boxes) > 1
+    )
     x1, y1, x2, y2 = found.boxes[-1].astype(int)
     assert (found.image[y1:y2, x1:x2] == 250).all()
     assert found.classes[-1] == 1

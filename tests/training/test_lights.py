@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from benchmarks.planted_faults import Pair
 from s2st_aug.training.lights import Blobs, LightNet, fit_lights, gathered, write_lights
 from s2st_aug.training.lights import _named as weights_of
-from s2st_aug.validation.faults import Pair
 from s2st_aug.validation.lights import scores, scores_with
 
 

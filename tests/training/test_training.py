@@ -145,7 +145,9 @@ def tiny_config(photos, out, **denoiser: object) -> TrainingConfig:
         domains=("day", "night"),
         sizes=((32, 16), (16, 32)),
         autoencoder=ae.AutoencoderSettings(channels=8, blocks=(1, 1), steps=4, decoder_steps=2, batch=2, crop=16),
-        denoiser=DenoiserSettings(channels=(8, 16), text_width=16, text_layers=1, vocabulary=600, batch=2, **{"steps": 4} | denoiser),
+        denoiser=DenoiserSettings(
+            channels=(8, 16), text_width=16, text_layers=1, vocabulary=600, batch=2, **{"steps": 4} | denoiser
+        ),
         device="cpu",
     )
 
@@ -175,7 +177,9 @@ def test_init_from_keeps_latents_and_vocabulary(photos, trained):
     config = tiny_config(photos, trained / "second", steps=1).model_copy(update={"init_from": trained / "model"})
     Recipe(config, trained / "checkpoints2").run()
     first, second = load_model(trained / "model", self_test=False), load_model(trained / "second", self_test=False)
-    pixels = to_pixels(torch.randint(0, 255, (1, 3, 16, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)))
+    pixels = to_pixels(
+        torch.randint(0, 255, (1, 3, 16, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    )
     torch.testing.assert_close(second.encode(pixels), first.encode(pixels))
     assert first.sha256 != second.sha256
 
@@ -186,9 +190,13 @@ def test_another_width_trains_on_the_same_autoencoder_and_vocabulary(photos, tra
     config = config.model_copy(update={"autoencoder_from": trained / "model", "denoiser": wider})
     Recipe(config, trained / "checkpoints3").run(("denoiser", "package"))
     first, wide = load_model(trained / "model", self_test=False), load_model(trained / "wide", self_test=False)
-    pixels = to_pixels(torch.randint(0, 255, (1, 3, 16, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)))
+    pixels = to_pixels(
+        torch.randint(0, 255, (1, 3, 16, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    )
     torch.testing.assert_close(wide.encode(pixels), first.encode(pixels))
-    assert (trained / "wide" / "tokenizer" / "vocab.json").read_bytes() == (trained / "model" / "tokenizer" / "vocab.json").read_bytes()
+    assert (trained / "wide" / "tokenizer" / "vocab.json").read_bytes() == (
+        trained / "model" / "tokenizer" / "vocab.json"
+    ).read_bytes()
     assert not (trained / "checkpoints3" / "autoencoder.safetensors").exists()
 
 

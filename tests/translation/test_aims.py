@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from s2st_aug.api import load_translator
-from s2st_aug.diffusion.fakes import tiny_latent_model
 from s2st_aug.errors import ProfileError
 from s2st_aug.records.profile import DomainProfile
+from s2st_aug.testing.models import tiny_latent_model
 from s2st_aug.translation import translator
 from s2st_aug.translation.aims import eta_of
 from s2st_aug.translation.settings import MethodSettings, method_settings
@@ -57,9 +57,3 @@ def test_a_target_that_the_source_already_is_is_refused():
         load_translator(["day"])
     assert "\n" not in str(error.value)
     assert load_translator(["day"], overrides={"eta": "uniform"})
-
-
-def test_the_default_source_changes_no_hash_of_a_plan():
-    assert "source" not in MethodSettings().model_dump()
-    assert MethodSettings(source="dusk").model_dump()["source"] == "dusk"
-    assert MethodSettings.model_validate(MethodSettings(source="dusk").model_dump()).source == "dusk"

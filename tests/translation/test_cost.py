@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from s2st_aug.diffusion.fakes import tiny_latent_model
+from s2st_aug.testing.models import tiny_latent_model
 from s2st_aug.translation.cost import cost_line
 from s2st_aug.translation.settings import method_settings
 from s2st_aug.translation.translator import Translator
@@ -23,6 +23,8 @@ def test_the_network_is_timed_in_the_settings_arithmetic(dtype, half):
         return model.denoiser(z, t, context)
 
     cost_line(
-        Translator(dataclasses.replace(model, denoiser=denoiser), {}, method_settings(overrides={"dtype": dtype})), images=1, domains=1
+        Translator(dataclasses.replace(model, denoiser=denoiser), {}, method_settings(overrides={"dtype": dtype})),
+        images=1,
+        domains=1,
     )
     assert seen == [half] * 3

@@ -8,8 +8,8 @@ import pytest
 from s2st_aug.images import luma, resize
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.translation.detail import detail_gain, restore_detail
+from s2st_aug.translation.label_maps import importance, label_maps
 from s2st_aug.translation.signals import hold_signals
-from s2st_aug.translation.weights import importance, label_maps
 
 
 def street(height: int = 96, width: int = 160) -> np.ndarray:
@@ -132,7 +132,9 @@ def test_maps_weigh_by_category_and_size_and_share_of_a_cell():
 @pytest.mark.parametrize("category", ["single white", "crosswalk", "lane/double yellow"])
 def test_a_polyline_is_a_lane_whatever_its_name(category):
     course = (np.array([[8.0, 90], [80, 20]]),)
-    maps = label_maps([SceneObject("0", "polyline", category, (8, 20, 80, 90), outlines=course)], (160, 96), (40, 24), structure=2.0)
+    maps = label_maps(
+        [SceneObject("0", "polyline", category, (8, 20, 80, 90), outlines=course)], (160, 96), (40, 24), structure=2.0
+    )
     assert maps.structure[13, 11] > 2
     assert maps.structure[13, 20] == 1
 
@@ -141,7 +143,9 @@ def test_a_polyline_is_a_lane_whatever_its_name(category):
 def test_a_thin_mask_weighs_by_its_share_of_a_cell(width):
     mask = np.zeros((96, 160), bool)
     mask[24:72, 80 : 80 + width] = True
-    thin = label_maps([SceneObject("0", "mask", "car", (80, 24, 80 + width, 72), mask=mask)], (160, 96), (40, 24), structure=10.0)
+    thin = label_maps(
+        [SceneObject("0", "mask", "car", (80, 24, 80 + width, 72), mask=mask)], (160, 96), (40, 24), structure=10.0
+    )
     assert thin.structure[12, 20] == pytest.approx(1 + 10 * (width / 4) * 0.6 * 2)  # small: twice
     assert thin.structure[12, 21] == 1
 
@@ -157,7 +161,9 @@ WEIGHS = {
 @pytest.mark.parametrize(("category", "weighs"), WEIGHS.items())
 def test_importance_by_any_spelling(category, weighs):
     assert importance(box(category, (0, 0, 9, 9))) == weighs
-    assert importance(SceneObject("0", "stuff", category, (0, 0, 9, 9))) == weighs, "a class's mask weighs as its objects do"
+    assert importance(SceneObject("0", "stuff", category, (0, 0, 9, 9))) == weighs, (
+        "a class's mask weighs as its objects do"
+    )
 
 
 @pytest.mark.parametrize("category", ["area/alternative", "area/unknown", "drivable area", "direct"])

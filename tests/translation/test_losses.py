@@ -45,7 +45,14 @@ def an_aim(z: torch.Tensor, structure: float, appearance: float, shift: float = 
     weights = 1 + latents(len(z), 1, *z.shape[2:], key=5).abs()
     eta = latents(*quantiles.shape[:3], key=6).abs() + 0.2
     return Aim(
-        normalised_gradients(z), weights, windows(z), torch.eye(z.shape[1]).repeat(len(z), 1, 1), quantiles, eta, structure, appearance
+        normalised_gradients(z),
+        weights,
+        windows(z),
+        torch.eye(z.shape[1]).repeat(len(z), 1, 1),
+        quantiles,
+        eta,
+        structure,
+        appearance,
     )
 
 
@@ -116,7 +123,12 @@ def test_quantiles_of_an_even_ramp_are_the_ramp():
 
 
 def test_quantiles_read_between_their_points():
-    assert quantile_at(torch.tensor([0.0, 1.0, 4.0]), torch.tensor([0.0, 0.25, 0.75, 1.0])).tolist() == [0.0, 0.5, 2.5, 4.0]
+    assert quantile_at(torch.tensor([0.0, 1.0, 4.0]), torch.tensor([0.0, 0.25, 0.75, 1.0])).tolist() == [
+        0.0,
+        0.5,
+        2.5,
+        4.0,
+    ]
 
 
 def test_bands_overlap_and_sum_to_one():

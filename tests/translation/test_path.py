@@ -63,7 +63,9 @@ def test_refinement_makes_inversion_the_exact_inverse_of_sampling():
     errors = []
     for refinements in (0, 1, 4):
         source = invert(unit_gaussian_denoiser(SCHEDULE), SCHEDULE, z, CONTEXT, steps=10, refinements=refinements)
-        back = sample(unit_gaussian_denoiser(SCHEDULE), SCHEDULE, source.seed, CONTEXT, CONTEXT, an_aim(z), settings).latent
+        back = sample(
+            unit_gaussian_denoiser(SCHEDULE), SCHEDULE, source.seed, CONTEXT, CONTEXT, an_aim(z), settings
+        ).latent
         errors.append((back - z).abs().max().item())
     assert errors[0] > 4 * errors[1] > 100 * errors[2]
 
@@ -109,7 +111,9 @@ def test_a_sample_whose_loss_is_met_stays():
 def test_looking_at_the_clean_latent_passes_through_the_network():
     network = CountedDenoiser(unit_gaussian_denoiser(SCHEDULE))
     seed = latents()
-    moved, _ = translate_seed(seed, an_aim(seed, 0.3), Descent(3, 0.02), look=lambda z, rows: network(z, 981, CONTEXT[rows]))
+    moved, _ = translate_seed(
+        seed, an_aim(seed, 0.3), Descent(3, 0.02), look=lambda z, rows: network(z, 981, CONTEXT[rows])
+    )
     assert network.evaluations == 6
     assert not torch.equal(moved, seed)
 
@@ -133,13 +137,29 @@ def test_null_text_lowers_the_loss_and_stops_each_sample_on_its_own():
     empty = torch.zeros(2, 3, 4, dtype=torch.float64)
     aim = an_aim(0.8 * z, shift=0.2)
     found, used = optimise_empty(
-        network, z, 501, abar=SCHEDULE.abar(501), prompt=empty + 1, empty=empty, scale=2.0, aim=aim, descent=Descent(10, 0.01)
+        network,
+        z,
+        501,
+        abar=SCHEDULE.abar(501),
+        prompt=empty + 1,
+        empty=empty,
+        scale=2.0,
+        aim=aim,
+        descent=Descent(10, 0.01),
     )
     assert used.tolist() == [10, 10]
     assert network.evaluations == 2 * 11
     assert not torch.equal(found, empty)
     _, used = optimise_empty(
-        network, z, 501, abar=SCHEDULE.abar(501), prompt=empty + 1, empty=empty, scale=2.0, aim=aim, descent=Descent(10, 0.01, 1e9)
+        network,
+        z,
+        501,
+        abar=SCHEDULE.abar(501),
+        prompt=empty + 1,
+        empty=empty,
+        scale=2.0,
+        aim=aim,
+        descent=Descent(10, 0.01, 1e9),
     )
     assert used.tolist() == [1, 1]
 
@@ -148,7 +168,9 @@ def test_a_seed_whose_look_meets_the_tolerance_is_not_looked_at_again():
     network = CountedDenoiser(unit_gaussian_denoiser(SCHEDULE))
     start = latents() + torch.tensor([0.0, 0.5], dtype=torch.float64)[:, None, None, None]
     aim = an_aim(latents())
-    moved, used = translate_seed(start, aim, Descent(5, 0.02, 0.01), look=lambda z, rows: z + 0 * network(z, 981, CONTEXT[rows]))
+    moved, used = translate_seed(
+        start, aim, Descent(5, 0.02, 0.01), look=lambda z, rows: z + 0 * network(z, 981, CONTEXT[rows])
+    )
     assert used.tolist() == [1, 5]
     assert network.evaluations == 6
     assert torch.equal(moved[0], start[0])

@@ -51,7 +51,9 @@ def test_the_pale_middle_of_a_lamp_belongs_to_it():
 
 
 def test_a_street_light_is_no_signal():
-    lamp = SceneObject("0", "polygon", "street light", BOX, outlines=(np.array([[48, 36], [72, 36], [72, 84], [48, 84.0]]),))
+    lamp = SceneObject(
+        "0", "polygon", "street light", BOX, outlines=(np.array([[48, 36], [72, 36], [72, 84], [48, 84.0]]),)
+    )
     assert (hold_signals(signal(BEHIND["sky"], LAMPS["amber"]), NIGHT, [lamp]) == NIGHT).all()
 
 
@@ -68,6 +70,8 @@ def test_every_part_of_a_classes_mask_is_a_signal_of_its_own():
     day = np.concatenate([signal(BEHIND["sky"], LAMPS["red"]), signal(BEHIND["sky"], LAMPS["green"])], axis=1)
     mask = np.zeros(day.shape[:2], bool)
     mask[40:80, 52:68] = mask[40:80, 172:188] = True
-    held = hold_signals(day, np.tile(NIGHT, (1, 2, 1)), [SceneObject("0", "stuff", "traffic light", (52, 40, 188, 80), mask=mask)])
+    held = hold_signals(
+        day, np.tile(NIGHT, (1, 2, 1)), [SceneObject("0", "stuff", "traffic light", (52, 40, 188, 80), mask=mask)]
+    )
     assert (held[47, 60] == day[47, 60]).all() and (held[47, 180] == day[47, 180]).all()
     assert (held[60, 120] == NIGHT[0, 0]).all()

@@ -68,7 +68,17 @@ def test_every_door_takes_a_pinned_hub_id(photo, tmp_path, capsys, monkeypatch, 
         (tmp_path / f"copy{i}.png").write_bytes(photo.read_bytes())
     arguments = {
         "translate": ("translate", photo, "--to", "night", "--out", tmp_path / "out"),
-        "build": ("domain", "build", "night", "--references", tmp_path, "--prompt", "night", "--out", tmp_path / "p.safetensors"),
+        "build": (
+            "domain",
+            "build",
+            "night",
+            "--references",
+            tmp_path,
+            "--prompt",
+            "night",
+            "--out",
+            tmp_path / "p.safetensors",
+        ),
         "calibrate": ("calibrate", "--photos", tmp_path),
     }
     assert call(*arguments[door], "--model", "owner/tiny@abc") == 2
@@ -123,7 +133,17 @@ def test_files_of_any_form_come_back_in_it_and_a_broken_one_is_told(tmp_path, ca
     cv2.imwrite(str(tmp_path / "deep.png"), deep)
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing more")
     assert (
-        call("translate", tmp_path / "deep.png", tmp_path / "broken.jpg", "--to", "night", "--preset", "draft", "--out", tmp_path / "out")
+        call(
+            "translate",
+            tmp_path / "deep.png",
+            tmp_path / "broken.jpg",
+            "--to",
+            "night",
+            "--preset",
+            "draft",
+            "--out",
+            tmp_path / "out",
+        )
         == 1
     )
     captured = capsys.readouterr()

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from s2st_aug.diffusion.denoiser import CountedDenoiser
-from s2st_aug.diffusion.fakes import tiny_latent_model
 from s2st_aug.errors import Diverged, ProfileError
 from s2st_aug.images import resize
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.records.scene import SceneObject
+from s2st_aug.testing.models import tiny_latent_model
 from s2st_aug.translation import translator as translator_module
 from s2st_aug.translation.cost import cost_line, estimate
 from s2st_aug.translation.settings import MethodSettings
@@ -31,7 +31,9 @@ def photo(width: int, height: int, key: int = 0) -> np.ndarray:
 def profile(name: str, level: float, model=MODEL) -> DomainProfile:
     quantiles = np.tile(np.linspace(level - 1, level + 1, 32, dtype=np.float32), (4, 4, 1))
     eta = {"day": np.ones((4, 4), np.float32)}
-    return DomainProfile(name, f"a {name} photo", "a day photo", model.sha256, quantiles, 0.07 * quantiles, eta, eta, (), (), None, "")
+    return DomainProfile(
+        name, f"a {name} photo", "a day photo", model.sha256, quantiles, 0.07 * quantiles, eta, eta, (), (), None, ""
+    )
 
 
 PROFILES = {"night": profile("night", -1.2), "fog": profile("fog", 0.6)}
@@ -95,13 +97,18 @@ def test_label_maps_are_drawn_once_for_all_domains_of_a_photo(monkeypatch):
     drawn = []
     plain = translator_module.label_maps
     monkeypatch.setattr(translator_module, "label_maps", lambda *a, **k: drawn.append(a[2]) or plain(*a, **k))
-    Translator(MODEL, PROFILES, FAST).translate([photo(160, 96)], ["night", "fog"], [[SceneObject("0", "box", "car", (10, 10, 60, 60))]])
+    Translator(MODEL, PROFILES, FAST).translate(
+        [photo(160, 96)], ["night", "fog"], [[SceneObject("0", "box", "car", (10, 10, 60, 60))]]
+    )
     assert len(drawn) == len(set(drawn)) == 2, "one for the latents, one for the detail step"
 
 
 def test_labels_matter_only_where_they_are_on():
     image, labels = photo(160, 96), [[SceneObject("0", "box", "person", (40, 20, 90, 80))]]
-    on, off = Translator(MODEL, PROFILES, FAST), Translator(MODEL, PROFILES, FAST.model_copy(update={"label_aware": False}))
+    on, off = (
+        Translator(MODEL, PROFILES, FAST),
+        Translator(MODEL, PROFILES, FAST.model_copy(update={"label_aware": False})),
+    )
     plain = on.translate([image], ["night"])[0]["night"].image
     assert (on.translate([image], ["night"], labels)[0]["night"].image != plain).any()
     assert (off.translate([image], ["night"], labels)[0]["night"].image == plain).all()
@@ -140,7 +147,9 @@ def test_latents_that_explode_are_a_diverged_sample_that_says_so():
 
 def test_much_guidance_is_no_explosion():
     settings = FAST.model_copy(update={"guidance": 20.0, "to_method": "none"})
-    assert not isinstance(Translator(MODEL, PROFILES, settings).translate([photo(160, 96)], ["night"])[0]["night"], Diverged)
+    assert not isinstance(
+        Translator(MODEL, PROFILES, settings).translate([photo(160, 96)], ["night"])[0]["night"], Diverged
+    )
 
 
 def nan_model(*, in_half_only: bool):
@@ -155,7 +164,9 @@ def nan_model(*, in_half_only: bool):
 
 def test_nan_in_half_precision_is_tried_again_in_float32(caplog):
     settings = FAST.model_copy(update={"dtype": "bfloat16"})
-    done = Translator(nan_model(in_half_only=True), PROFILES, settings).translate([photo(160, 96), photo(160, 96, 1)], ["night"])
+    done = Translator(nan_model(in_half_only=True), PROFILES, settings).translate(
+        [photo(160, 96), photo(160, 96, 1)], ["night"]
+    )
     clean = Translator(MODEL, PROFILES, FAST).translate([photo(160, 96)], ["night"])[0]["night"]
     assert psnr(done[0]["night"].image, clean.image) > 50
     assert done[0]["night"].forward_evals > done[1]["night"].forward_evals
@@ -164,7 +175,9 @@ def test_nan_in_half_precision_is_tried_again_in_float32(caplog):
 
 def test_nan_in_float32_is_a_diverged_sample_and_no_image():
     settings = FAST.model_copy(update={"guidance": 1.0})
-    done = Translator(nan_model(in_half_only=False), PROFILES, settings).translate([photo(160, 96), photo(160, 96, 1)], ["night"])
+    done = Translator(nan_model(in_half_only=False), PROFILES, settings).translate(
+        [photo(160, 96), photo(160, 96, 1)], ["night"]
+    )
     assert isinstance(done[0]["night"], Diverged)
     assert done[1]["night"].image.shape == (96, 160, 3)
 

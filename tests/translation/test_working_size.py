@@ -17,7 +17,8 @@ def test_the_sizes_of_1280x720(model, size):
 
 
 @pytest.mark.parametrize(
-    ("photo", "size"), [((256, 192), (256, 192)), ((480, 360), (256, 192)), ((720, 1280), (160, 288)), ((64, 64), (224, 224))]
+    ("photo", "size"),
+    [((256, 192), (256, 192)), ((480, 360), (256, 192)), ((720, 1280), (160, 288)), ((64, 64), (224, 224))],
 )
 def test_other_shapes_of_the_small_model(photo, size):
     assert working_size(*photo, *MINI) == size

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.planted_faults import Pair
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.validation.faults import Pair
 
 
 def street(size: tuple[int, int] = (320, 240)) -> np.ndarray:

@@ -5,7 +5,15 @@ import pytest
 
 from s2st_aug.errors import ModelError
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.validation.detectors import Detection, FakeDetector, decoded, find_detector, layout_of, load_detector, made_up_objects
+from s2st_aug.validation.detectors import (
+    Detection,
+    FakeDetector,
+    decoded,
+    find_detector,
+    layout_of,
+    load_detector,
+    made_up_objects,
+)
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.settings import ValidationSettings
 
@@ -45,7 +53,10 @@ def constant_model(path, answer: np.ndarray) -> None:
         helper.make_node("Mul", ["sum", "zero"], ["nothing"]),
         helper.make_node("Add", ["answer", "nothing"], ["output"]),
     ]
-    constants = [numpy_helper.from_array(answer[None], "answer"), numpy_helper.from_array(np.array(0, np.float32), "zero")]
+    constants = [
+        numpy_helper.from_array(answer[None], "answer"),
+        numpy_helper.from_array(np.array(0, np.float32), "zero"),
+    ]
     graph = helper.make_graph(nodes, "constant", [image], [output], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, str(path))
@@ -78,19 +89,26 @@ def test_only_what_neither_labels_nor_source_have_is_made_up(pair):
     labels = (SceneObject("car", "box", "car", known),)
     found = made_up_objects(FakeDetector(answer), pair.source, pair.variant, labels)
     assert [(h.bbox, h.kind, h.score) for h in found] == [(ghost, "car", 0.9)]
-    judged = judge(pair.source, pair.variant, pair.variant, labels, None, ValidationSettings(), detector=FakeDetector(answer))
+    judged = judge(
+        pair.source, pair.variant, pair.variant, labels, None, ValidationSettings(), detector=FakeDetector(answer)
+    )
     assert any(r.startswith("hallucination: car") for r in judged.reasons)
 
 
 def test_a_part_of_a_labelled_object_is_not_made_up_and_a_doubtful_detection_does_not_reject(pair):
     car = pair.objects[0].bbox
     part, ghost = (car[0], car[1], car[0] + 20.0, car[3]), (20.0, 200.0, 60.0, 230.0)
-    detector = FakeDetector(lambda image: [] if image is pair.source else [Detection(part, "car", 0.9), Detection(ghost, "car", 0.4)])
+    detector = FakeDetector(
+        lambda image: [] if image is pair.source else [Detection(part, "car", 0.9), Detection(ghost, "car", 0.4)]
+    )
     assert [h.bbox for h in made_up_objects(detector, pair.source, pair.variant, pair.objects)] == [ghost]
     found = judge(pair.source, pair.variant, pair.variant, pair.objects, None, ValidationSettings(), detector=detector)
     assert found.status == "ok", found.reasons
     strict = ValidationSettings(detector_score=0.4)
-    assert judge(pair.source, pair.variant, pair.variant, pair.objects, None, strict, detector=detector).status == "rejected"
+    assert (
+        judge(pair.source, pair.variant, pair.variant, pair.objects, None, strict, detector=detector).status
+        == "rejected"
+    )
 
 
 def test_the_shipped_detector_is_small_and_says_what_it_knows():
@@ -98,4 +116,10 @@ def test_the_shipped_detector_is_small_and_says_what_it_knows():
     file = find_detector("street-mini-detector")
     assert file.stat().st_size < 3_000_000
     assert (file.parent / "README.md").read_text().startswith("---\nlicense: apache-2.0")
-    assert set(load_detector("street-mini-detector").names.values()) == {"car", "pedestrian", "bicycle", "traffic light", "traffic sign"}
+    assert set(load_detector("street-mini-detector").names.values()) == {
+        "car",
+        "pedestrian",
+        "bicycle",
+        "traffic light",
+        "traffic sign",
+    }

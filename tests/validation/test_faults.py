@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.planted_faults import FAULTS, Pair
 from s2st_aug.validation.detectors import Detection, FakeDetector
-from s2st_aug.validation.faults import FAULTS, Pair
 from s2st_aug.validation.hallucinations import made_up_lights
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.patches import frame
@@ -79,7 +79,9 @@ def test_pasted_lights_are_found_where_they_are(pair):
 @pytest.mark.parametrize(("top", "height", "doubted"), [(160, 7, True), (160, 12, False), (20, 12, True)])
 def test_a_streak_on_the_road_is_a_reflection(top, height, doubted):
     source = np.full((240, 320, 3), 70, np.uint8)
-    variant = cv2.GaussianBlur(cv2.rectangle(source.copy(), (150, top), (156, top + height), (255, 40, 30), -1), (0, 0), 1)
+    variant = cv2.GaussianBlur(
+        cv2.rectangle(source.copy(), (150, top), (156, top + height), (255, 40, 30), -1), (0, 0), 1
+    )
     found = made_up_lights(frame(source), frame(variant), ())
     assert [h.score >= SETTINGS.max_hallucination for h in found] == [doubted]
 

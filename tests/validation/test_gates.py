@@ -68,7 +68,8 @@ def lost(category: str) -> ObjectVerdict:
 
 
 @pytest.mark.parametrize(
-    ("category", "rejects"), [("pedestrian", True), ("rider", True), ("traffic light", True), ("traffic sign", True), ("car", False)]
+    ("category", "rejects"),
+    [("pedestrian", True), ("rider", True), ("traffic light", True), ("traffic sign", True), ("car", False)],
 )
 def test_a_lost_person_light_or_sign_rejects_the_image_and_a_lost_car_does_not(category, rejects):
     others = [gates.decide(measured(0.8), SETTINGS, 1280)] * 4
@@ -100,7 +101,9 @@ def row(found: Judgement, pair) -> ManifestRow:
 
 def test_regate_is_judging_anew_without_the_images(pair):
     """The measures that a manifest stores give the verdicts that the images gave, under the old and under new thresholds."""
-    strict = SETTINGS.model_copy(update={"least_structure": 0.69, "keep_structure": 0.69, "critical": (), "min_structure": 0.97})
+    strict = SETTINGS.model_copy(
+        update={"least_structure": 0.69, "keep_structure": 0.69, "critical": (), "min_structure": 0.97}
+    )
     first = judge(pair.source, pair.variant, pair.variant, pair.objects, None, SETTINGS)
     table = rows_to_table([row(first, pair)])
     assert gates.regate_rows(table, SETTINGS).to_pylist() == table.to_pylist()
@@ -115,11 +118,15 @@ def test_regate_is_judging_anew_without_the_images(pair):
 def test_regate_leaves_failed_rows_and_keeps_the_schema(pair):
     first = judge(pair.source, pair.source, pair.source, pair.objects, None, SETTINGS)
     table = rows_to_table([row(first, pair)])
-    failed = table.set_column(table.schema.get_field_index("status"), table.schema.field("status"), pa.array(["failed"]))
+    failed = table.set_column(
+        table.schema.get_field_index("status"), table.schema.field("status"), pa.array(["failed"])
+    )
     assert gates.regate_rows(failed, SETTINGS, "new").to_pylist() == failed.to_pylist()
     again = gates.regate_rows(table, SETTINGS)
     assert again.schema == table.schema
-    assert again.to_pylist()[0]["reasons"][0].startswith("identity"), "gates without a stored measure keep what they said"
+    assert again.to_pylist()[0]["reasons"][0].startswith("identity"), (
+        "gates without a stored measure keep what they said"
+    )
 
 
 def test_a_hallucination_rejects_from_its_threshold_on():
@@ -140,7 +147,16 @@ def test_thresholds_that_cross_are_refused(low, high):
         ValidationSettings(**{low: 0.6, high: 0.5})
 
 
-CRITICAL_SPELLINGS = ["Pedestrian", "Person_sitting", "Cyclist", "other person", "stop sign", "traffic_light", "TrafficLight", "rider"]
+CRITICAL_SPELLINGS = [
+    "Pedestrian",
+    "Person_sitting",
+    "Cyclist",
+    "other person",
+    "stop sign",
+    "traffic_light",
+    "TrafficLight",
+    "rider",
+]
 
 
 @pytest.mark.parametrize("category", CRITICAL_SPELLINGS)

@@ -58,7 +58,10 @@ def odd_objects(w: int, h: int) -> list[SceneObject]:
     items += [SceneObject("m", "mask", "car", (5, 5, 30, 30), mask=np.zeros((h, w), bool))]
     items += [SceneObject("c", "box", "car", (5, 5, 30, 30), crowd=True)]
     items += [SceneObject(f"l{i}", "polyline", "lane", (0, 0, w, h), outlines=(line,)) for i, line in enumerate(LINES)]
-    items += [SceneObject("s0", "stuff", "road", (0, 0, w, h), mask=np.ones((h, w), bool)), SceneObject("s1", "stuff", "sky", (0, 0, w, h))]
+    items += [
+        SceneObject("s0", "stuff", "road", (0, 0, w, h), mask=np.ones((h, w), bool)),
+        SceneObject("s1", "stuff", "sky", (0, 0, w, h)),
+    ]
     return [*items, SceneObject("t", "box", "traffic light", (-5, -5, 3, 3), signal="green")]
 
 
@@ -93,7 +96,10 @@ def test_empty_labels_tiny_images_and_five_hundred_objects(pair):
 
 
 def test_a_crowd_and_a_tiny_object_are_ignored_and_do_not_reject(pair):
-    items = [SceneObject("c", "box", "person", (250, 105, 267, 171), crowd=True), SceneObject("t", "box", "person", (250, 105, 254, 109))]
+    items = [
+        SceneObject("c", "box", "person", (250, 105, 267, 171), crowd=True),
+        SceneObject("t", "box", "person", (250, 105, 254, 109)),
+    ]
     found = judge(pair.source, pair.variant, pair.variant, [*items, pair.objects[0]], None, SETTINGS)
     assert [o.verdict for o in found.objects] == ["ignore", "ignore", "keep"]
     assert found.status == "ok", found.reasons
@@ -108,7 +114,9 @@ def test_every_null_measure_has_its_reason(pair):
 def test_an_object_that_dissolved_before_the_detail_step_is_not_kept(pair):
     raw = pair.variant.copy()
     raw[125:190, 145:222] = raw[125:190, 145:222].mean((0, 1)).astype(np.uint8)
-    found = judge(pair.source, pair.variant, raw, pair.objects, None, SETTINGS.model_copy(update={"keep_structure_raw": 0.2}))
+    found = judge(
+        pair.source, pair.variant, raw, pair.objects, None, SETTINGS.model_copy(update={"keep_structure_raw": 0.2})
+    )
     car = next(o for o in found.objects if o.object_id == "car")
     assert car.verdict == "ignore"
     assert car.reason.startswith("dissolved before the detail step")

@@ -4,17 +4,17 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.planted_faults import FAULTS
+from benchmarks.render_distance import render_distance
 from s2st_aug.errors import DatasetError, UsageError
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.report.overlay import COLOURS, draw_overlay
 from s2st_aug.validation import objects
 from s2st_aug.validation.appearance import appearance
 from s2st_aug.validation.calibration import TrueChange, calibrate, retouched
-from s2st_aug.validation.faults import FAULTS
 from s2st_aug.validation.flicker import flicker
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.patches import SIDE, frame, in_front, strip_points, window
-from s2st_aug.validation.render_distance import render_distance
 from s2st_aug.validation.settings import ValidationSettings
 from s2st_aug.validation.signals import signal_evidence, signal_state
 
@@ -61,7 +61,9 @@ def line_image() -> np.ndarray:
     return image
 
 
-LANE = SceneObject("lane", "polyline", "lane/single white", (40, 20, 260, 190), outlines=(np.array([[40.0, 190], [260, 20]]),))
+LANE = SceneObject(
+    "lane", "polyline", "lane/single white", (40, 20, 260, 190), outlines=(np.array([[40.0, 190], [260, 20]]),)
+)
 
 
 def test_a_lane_is_kept_in_place_and_seen_to_move_across():
@@ -72,7 +74,9 @@ def test_a_lane_is_kept_in_place_and_seen_to_move_across():
     assert kept.shift_px == pytest.approx(0, abs=0.3)
     moved = frame(np.roll(image, 8, 0))
     found = objects.measure(LANE, source, moved, moved)
-    assert found.shift_px == pytest.approx(8 * np.cos(np.arctan2(170, 220)), abs=0.7), "shift is measured along the normal"
+    assert found.shift_px == pytest.approx(8 * np.cos(np.arctan2(170, 220)), abs=0.7), (
+        "shift is measured along the normal"
+    )
     assert judge(image, moved.image, moved.image, [LANE], None, ValidationSettings()).objects[0].verdict == "lost"
 
 
@@ -88,7 +92,9 @@ def test_an_erased_lane_and_a_filled_drivable_edge_are_not_kept():
     assert judge(area, image, image, [stuff], None, ValidationSettings()).objects[0].verdict != "keep"
 
 
-@pytest.mark.parametrize("box", [(0, 0, 1, 1), (100, 50, 140, 90), (0, 0, 1280, 720), (1200, 3, 1280, 700), (-40, -40, 8, 8)])
+@pytest.mark.parametrize(
+    "box", [(0, 0, 1, 1), (100, 50, 140, 90), (0, 0, 1280, 720), (1200, 3, 1280, 700), (-40, -40, 8, 8)]
+)
 def test_an_object_is_measured_on_at_most_64_by_64_pixels(box):
     at = window(SceneObject("a", "box", "car", tuple(map(float, box))), (720, 1280, 3))
     ys, xs = np.nonzero(at.mask)
@@ -103,7 +109,9 @@ def test_what_hides_an_object_is_not_measured_as_it():
     at = window(far, (200, 200, 3), [near.bbox])
     full = window(far, (200, 200, 3))
     assert at.mask.sum() < full.mask.sum()
-    assert (window(far, (200, 200, 3), [(0.0, 0.0, 200.0, 200.0)]).mask == full.mask).all(), "wholly hidden: measured as it is"
+    assert (window(far, (200, 200, 3), [(0.0, 0.0, 200.0, 200.0)]).mask == full.mask).all(), (
+        "wholly hidden: measured as it is"
+    )
 
 
 def test_calibration_reports_the_other_half_and_refuses_too_few(pair):
@@ -146,7 +154,12 @@ def test_strips_take_a_point_every_two_pixels_along_a_line_and_the_middle_of_a_s
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_the_points_of_many_outlines_are_those_of_each_one_after_the_other(closed):
-    outlines = ([[10, 10], [30, 12.5]], [[50, 50], [50, 50]], [[40, 40], [40.5, 40], [40.5, 41]], [[60, 20], [70, 20], [70, 33]])
+    outlines = (
+        [[10, 10], [30, 12.5]],
+        [[50, 50], [50, 50]],
+        [[40, 40], [40.5, 40], [40.5, 41]],
+        [[60, 20], [70, 20], [70, 33]],
+    )
     lines = tuple(np.array(outline, float) for outline in outlines)
     alone = [found for line in lines if (found := strip_points((line,), (100, 100), closed=closed))]
     together = strip_points(lines, (100, 100), closed=closed)

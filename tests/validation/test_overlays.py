@@ -10,7 +10,10 @@ from s2st_aug.validation.overlays import pasted_everywhere
 
 def scenes(n: int) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
-    return [cv2.resize(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8), (320, 240), interpolation=cv2.INTER_CUBIC) for _ in range(n)]
+    return [
+        cv2.resize(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8), (320, 240), interpolation=cv2.INTER_CUBIC)
+        for _ in range(n)
+    ]
 
 
 def test_a_bonnet_that_every_variant_got_is_found_and_that_of_the_sources_is_not():

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from s2st_aug.benchmarks import fault_plot, fault_rates, fault_sets, fault_trials, faults
-from s2st_aug.benchmarks.fault_cases import Case, signal_streets
-from s2st_aug.benchmarks.figure import measured
+from benchmarks import fault_plot, fault_rates, fault_sets, fault_trials, faults
+from benchmarks.fault_cases import Case, signal_streets
+from benchmarks.figure import measured
 from s2st_aug.validation.settings import ValidationSettings
 
 
@@ -26,7 +26,12 @@ def test_every_name_of_the_contract_comes_out_and_what_was_not_seen_says_so(monk
     monkeypatch.setattr(faults, "_milliseconds", lambda _: measured("ms_per_image", 30.0, "ms", 40, "at_most", n=1))
     monkeypatch.setattr(faults, "set_figures", lambda: iter(()))
     figures = {f.name: f for f in faults.run(quick=True)}
-    names = {f"recall_{name}" for name in faults.AIMED} | {"fpr", "lost_on_true_night", "not_keep_on_true_night", "ms_per_image"}
+    names = {f"recall_{name}" for name in faults.AIMED} | {
+        "fpr",
+        "lost_on_true_night",
+        "not_keep_on_true_night",
+        "ms_per_image",
+    }
     assert names <= set(figures)
     assert figures["recall_identity"].holds is True
     assert figures["recall_erased"].holds is None
@@ -90,7 +95,9 @@ def test_no_two_curves_of_a_panel_look_alike() -> None:
     drawn = fault_plot.panels([fault_rates.Curve(name, threshold, line, line, line, 9) for threshold, name in names])
     panels = [[line for line in axes.lines if not line.get_label().startswith("_")] for axes in drawn.axes]
     assert [len(lines) for lines in panels] == [8, 5]
-    for looks in ([str(getattr(line, f"get_{what}")()) for line in lines] for lines in panels for what in ("color", "marker")):
+    for looks in (
+        [str(getattr(line, f"get_{what}")()) for line in lines] for lines in panels for what in ("color", "marker")
+    ):
         assert len(set(looks)) == len(looks)
     for lines in panels:
         assert len({str(line._dash_pattern) for line in lines}) == len(lines)

@@ -7,7 +7,8 @@ from typing import Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
-from s2st_aug.review import deciding, looks
+from s2st_aug.review import app_layout as looks
+from s2st_aug.review import deciding
 
 REASONS = ("label no longer true", "object dissolved", "light made up", "not the domain", "artefacts", "other")
 
@@ -20,7 +21,9 @@ class _Decide(foo.Operator):
     @property
     def config(self) -> Any:
         """What FiftyOne lists."""
-        return foo.OperatorConfig(name=self.name, label=self.label, description=self.description, icon=self.icon, dynamic=True)
+        return foo.OperatorConfig(
+            name=self.name, label=self.label, description=self.description, icon=self.icon, dynamic=True
+        )
 
     def decide(self, ctx: Any) -> deciding.Outcome:
         """The operator's own act."""
@@ -119,7 +122,9 @@ class PanelData(foo.Operator):
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Paths, measures, verdicts and progress, as plain values."""
-        return deciding.panel_data(ctx.dataset, ctx.params.get("sample_id") or ctx.current_sample) | {"reasons": list(REASONS)}
+        return deciding.panel_data(ctx.dataset, ctx.params.get("sample_id") or ctx.current_sample) | {
+            "reasons": list(REASONS)
+        }
 
 
 def register(plugin: Any) -> None:

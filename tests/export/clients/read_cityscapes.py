@@ -32,6 +32,12 @@ for path in sorted(str(p) for p in root.glob("gtFine/*/*/*_gtFine_polygons.json"
 cities = [getCsFileInfo(p).city for p in truths]
 print(
     json.dumps(
-        {"n": len(truths), "iou": result["averageScoreClasses"], "iiou": result["averageScoreInstClasses"], "same": same, "cities": cities}
+        {
+            "n": len(truths),
+            "iou": result["averageScoreClasses"],
+            "iiou": result["averageScoreInstClasses"],
+            "same": same,
+            "cities": cities,
+        }
     )
 )

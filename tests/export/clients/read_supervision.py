@@ -11,6 +11,7 @@ if kind == "coco":
 else:
     data = sv.DetectionDataset.from_yolo(f"{root}/images/train", f"{root}/labels/train", f"{root}/data.yaml")
 found = [
-    (path.rpartition("/")[2], detections.xyxy.tolist(), [data.classes[i] for i in detections.class_id]) for path, _, detections in data
+    (path.rpartition("/")[2], detections.xyxy.tolist(), [data.classes[i] for i in detections.class_id])
+    for path, _, detections in data
 ]
 print(json.dumps({"found": sorted(found)}))

@@ -1,0 +1,79 @@
+"""What judging, encoding and writing cost a variant with everything on: the real checks behind a translator that only darkens."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figure import Figure
+from s2st_aug.config import AugmentConfig
+from s2st_aug.storage.run_folder import RunFolder
+from s2st_aug.testing.datasets import make_config
+
+Result = dict[str, Any]
+
+
+def all_on(folder: Path, batches: int) -> Result:
+    """Milliseconds a variant that judging, encoding and writing take, with the real checks, on scenes of 1280x720."""
+    from s2st_aug.engine.commit import CommitStage
+    from s2st_aug.engine.planning import plan_batches
+    from s2st_aug.engine.validate import JudgeStage
+
+    config, orders, translate = _all_on_line(folder, batches)
+    judge, commit = JudgeStage(orders), CommitStage(orders)
+    spent = {"translate": 0.0, "judge": 0.0, "commit": 0.0}
+    variants = 0
+    for number, batch in enumerate(plan_batches(config, "plan", tuple(orders.profiles))):
+        times = [time.process_time()]
+        parcel = translate(batch)
+        times.append(time.process_time())
+        judged = judge(parcel)
+        times.append(time.process_time())
+        commit(judged)
+        times.append(time.process_time())
+        if number:  # the first one loads
+            variants += len(judged.rows)
+            for name, before, after in zip(spent, times[:-1], times[1:], strict=True):
+                spent[name] += after - before
+    return {"variants": variants, **{name: seconds / variants * 1000 for name, seconds in spent.items()}}
+
+
+def _all_on_line(folder: Path, batches: int) -> tuple[AugmentConfig, Any, Any]:
+    """The real checks behind a translator that only darkens."""
+    from s2st_aug.engine.augment import Options, orders_of, prepare, with_absolute_root
+    from s2st_aug.engine.kit import find_kit
+    from s2st_aug.engine.ray_session import Desk
+    from s2st_aug.engine.translate import TranslateStage
+
+    words = [
+        "scenes",
+        folder / "scenes",
+        "--count",
+        2 * batches,
+        "--format",
+        "bdd100k",
+        "--conditions",
+        "day",
+        "--val-share",
+        0,
+    ]
+    command = [sys.executable, "-c", "from s2st_aug.cli import main; main()", *map(str, words)]
+    subprocess.run(command, check=True, capture_output=True)
+    config = with_absolute_root(make_config(folder / "scenes/day", cluster={"batch_size": 2}))
+    run_folder = RunFolder(folder / "run")
+    identity = find_kit("judged").identify(config)
+    prepare(config, run_folder, Options(kit="judged"), identity)
+    orders = orders_of(run_folder, run_folder.place, config, identity, run_folder.run_json(), "judged")
+    return config, orders, TranslateStage(orders, Desk())
+
+
+def all_on_figures(result: Result) -> Iterator[Figure]:
+    """The cost with everything on; no goal of the contract."""
+    total = sum(result[name] for name in ("translate", "judge", "commit"))
+    parts = ", ".join(f"{name} {result[name]:.0f}" for name in ("translate", "judge", "commit"))
+    why = f"processor time at 1280x720, 2 domains: {parts} (translate: reading and a translator that only darkens; judge: all checks and PNG)"
+    yield Figure("all_on_ms_per_variant", total, "ms", None, None, result["variants"], None, why)

@@ -1,0 +1,48 @@
+"""One measured figure and whether it reaches its goal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["at_least", "at_most", "below", "above"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of a suite's result (CONTRACT, measured figures); `holds` is null where it was not decided, and then `why` says so."""
+
+    name: str
+    value: float | None
+    unit: str
+    goal: float | None
+    holds: bool | None
+    n: int
+    interval: tuple[float, float] | None
+    why: str = ""
+
+
+def measured(
+    name: str,
+    value: float,
+    unit: str,
+    goal: float,
+    direction: Direction,
+    *,
+    n: int,
+    interval: tuple[float, float] | None = None,
+    why: str = "",
+) -> Figure:
+    """A figure judged against its goal; a value that is not finite is undecided and says so."""
+    if not math.isfinite(value):
+        return undecided(name, unit, goal, f"the measurement gave {value}; {why}".rstrip("; "))
+    holds = {"at_least": value >= goal, "at_most": value <= goal, "below": value < goal, "above": value > goal}[
+        direction
+    ]
+    return Figure(name, float(value), unit, goal, bool(holds), n, interval, why)
+
+
+def undecided(name: str, unit: str, goal: float | None, why: str) -> Figure:
+    """A figure that this run could not decide, with the reason."""
+    return Figure(name, None, unit, goal, None, 0, None, why)

@@ -1,0 +1,303 @@
+"""Suite `formats`: labels carried without loss, speed of the index and of the export, fuzzing.
+
+The suite is made of pieces (`benchmarks.pieces`): `python -m benchmarks.formats piece NAME DIR` makes one of them by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks import exporters, lossless
+from benchmarks.exporters import Spent, spent
+from benchmarks.figure import Figure, measured, undecided
+from benchmarks.pieces import circumstances, folder_or, kept, wanted
+from s2st_aug.export import export_run
+from s2st_aug.formats import load_card
+from s2st_aug.testing.runs import write_run
+
+OBJECTS = 20
+TURNS = 3
+_IMAGE_BYTES = 20_000
+
+
+def run(*, quick: bool) -> Iterator[Figure]:
+    """Every figure of the suite; quick exports fewer frames and fuzzes for half a minute, the index is whole in both."""
+    with tempfile.TemporaryDirectory(prefix="s2st_aug-formats-") as name:
+        folder = folder_or(Path(name))
+        names = [name for name in pieces(quick=quick) if wanted(folder, _kept_as(name, quick=quick))]
+        yield from medians(figure for name in names for figure in piece(name, folder, quick=quick))
+
+
+def medians(figures: Iterable[Figure]) -> Iterator[Figure]:
+    """Figures that several pieces measured become their median, with the least and the greatest value."""
+    turns: dict[str, list[Figure]] = {}
+    for figure in figures:
+        turns.setdefault(figure.name, []).append(figure)
+    for some in turns.values():
+        values = sorted(f.value for f in some if f.value is not None)
+        middle = next((f for f in some if values and f.value == values[len(values) // 2]), some[0])
+        if len(values) > 1:
+            middle = replace(
+                middle, interval=(values[0], values[-1]), why=f"median of {len(values)} turns: {middle.why}"
+            )
+        yield middle
+
+
+def piece(name: str, folder: Path, *, quick: bool = False) -> list[Figure]:
+    """A piece's figures: those that are kept, or made now and kept."""
+    return [
+        Figure(**raw) for raw in kept(folder, _kept_as(name, quick=quick), lambda: _made(pieces(quick=quick)[name]))
+    ]
+
+
+def _kept_as(name: str, *, quick: bool) -> str:
+    return f"{name}-quick" if quick else name
+
+
+def _made(work: Callable[[Path], Iterator[Figure]]) -> list[dict[str, Any]]:
+    with tempfile.TemporaryDirectory(prefix="s2st_aug-formats-") as folder:
+        return [asdict(figure) for figure in work(Path(folder) / "piece")]
+
+
+def pieces(*, quick: bool) -> dict[str, Callable[[Path], Iterator[Figure]]]:
+    """The suite in pieces of a few minutes, each in a folder of its own, so that a shared machine can run them one by one."""
+    found: dict[str, Callable[[Path], Iterator[Figure]]] = {
+        f"lossless-{name}": lambda folder, name=name: iter(
+            [lossless_figure(name, folder, records=100 if quick else 1000)]
+        )
+        for name in lossless.FORMATS
+    }
+    for name in ("bdd100k",) if quick else _INDEXED:
+        found[f"index-{name}"] = lambda folder, name=name: index_figures(folder, name, frames=100_000)
+    for turn in range(TURNS):
+        found[f"export-{turn}"] = lambda folder: iter([export_figure(folder, frames=1500 if quick else 100_000)])
+    found["others"] = lambda folder: against_others(folder, frames=500 if quick else 5000)
+    found["fuzz"] = lambda folder: fuzz_figures(count=100_000, seconds=40.0 if quick else 3600.0)
+    return found
+
+
+def against_others(folder: Path, *, frames: int) -> Iterator[Figure]:
+    """FiftyOne's exporter and Datumaro's over the same frames as ours."""
+    prepare_export(folder, frames)
+    yield exporters.against_fiftyone(folder, frames)
+    yield from (exporters.against_datumaro(folder, target, frames) for target in exporters.DATUMARO)
+
+
+def lossless_figure(name: str, folder: Path, *, records: int) -> Figure:
+    """Share of exported records whose every field is the source's, spelling included, but for what the contract names."""
+    try:
+        kept, total = lossless.measure(name, folder, records)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return measured(
+        f"lossless_{name}", kept / total, "share", 1.0, "at_least", n=total, why="generated records with hostile fields"
+    )
+
+
+def write_frames(root: Path, frames: int, *, images: bool) -> Path:
+    """A BDD100K tree of `frames` frames with `OBJECTS` boxes each; the images are bytes that nobody decodes."""
+    path = root / "labels/det_20/det_train.json"
+    path.parent.mkdir(parents=True)
+    rng = random.Random(0)
+    blocks = [",".join(_label(rng, index) for index in range(OBJECTS)) for _ in range(64)]
+    with open(path, "w") as file:
+        file.write("[\n")
+        for index in range(frames):
+            file.write(("" if index == 0 else ",\n") + _frame(index, blocks[index % 64]))
+        file.write("\n]\n")
+    if images:
+        _write_images(root / "images/100k/train", frames)
+    return path
+
+
+def _label(rng: random.Random, index: int) -> str:
+    x, y = rng.uniform(0, 1200), rng.uniform(0, 680)
+    box = {"x1": x, "y1": y, "x2": x + rng.uniform(5, 80), "y2": y + rng.uniform(5, 40)}
+    attributes = {"occluded": False, "truncated": False, "trafficLightColor": "NA"}
+    return json.dumps(
+        {"id": str(index), "attributes": attributes, "category": rng.choice(["car", "pedestrian", "bus"]), "box2d": box}
+    )
+
+
+def _frame(index: int, labels: str) -> str:
+    head = f'{{"name": "{index:08x}-{index * 7919 % 65536:08x}.png", "attributes": {{"weather": "clear", "timeofday": "daytime"}}'
+    return f'{head}, "timestamp": 10000, "labels": [{labels}]}}'
+
+
+def _write_images(folder: Path, frames: int) -> None:
+    """Small PNG headers with a tail of noise: what a copy sees."""
+    import numpy as np
+
+    from s2st_aug.images import encode_png
+
+    folder.mkdir(parents=True)
+    head, rng = encode_png(np.zeros((36, 64, 3), np.uint8)), random.Random(1)
+    for index in range(frames):
+        (folder / f"{index:08x}-{index * 7919 % 65536:08x}.png").write_bytes(head + rng.randbytes(_IMAGE_BYTES))
+
+
+_INDEX = """
+import json, resource, sys, time
+from pathlib import Path
+from s2st_aug.formats import load_card, read_scenes
+card, start = load_card(sys.argv[2]), time.perf_counter()
+n = sum(1 for _ in read_scenes(card, Path(sys.argv[1]), "train"))
+usage = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps([n, time.perf_counter() - start, usage.ru_maxrss / 2**20, usage.ru_utime + usage.ru_stime]))
+"""
+
+
+def index_figures(folder: Path, name: str, *, frames: int) -> Iterator[Figure]:
+    """Time and peak memory of a process that indexes the frames; BDD100K's are the contract's, the others stand beside."""
+    size = _INDEXED[name](folder, frames)
+    done = subprocess.run([sys.executable, "-c", _INDEX, str(folder), name], capture_output=True, text=True, check=True)
+    count, seconds, gib, cpu = json.loads(done.stdout)
+    shutil.rmtree(folder)
+    mark = "" if name == "bdd100k" else f"_{name}"
+    why = f"{name}, {size / 1e6:.0f} MB of labels, {OBJECTS} objects a frame; {cpu:.1f} s of processor time, imports included"
+    yield measured(f"index_seconds_100k{mark}", seconds * 100_000 / count, "s", 30, "at_most", n=count, why=why)
+    yield measured(f"index_gib_100k{mark}", gib, "GiB", 1, "at_most", n=count, why=f"whole process; {why}")
+
+
+def _bdd_to_index(folder: Path, frames: int) -> int:
+    return write_frames(folder, frames, images=False).stat().st_size
+
+
+def _coco_to_index(folder: Path, frames: int) -> int:
+    """One instances file, its annotations in another order than its images."""
+    path = folder / "annotations/instances_train2017.json"
+    path.parent.mkdir(parents=True)
+    with open(path, "w") as file:
+        file.write(
+            '{"images": ['
+            + ",\n".join(
+                f'{{"id": {i}, "file_name": "{i:012d}.jpg", "width": 640, "height": 480}}' for i in range(frames)
+            )
+        )
+        file.write('],\n"annotations": [\n')
+        for number in range(frames * OBJECTS):
+            box = f'"bbox": [{number % 600}.25, 3.5, 20.75, 30.5], "area": 632.875, "iscrowd": 0, "segmentation": []'
+            image = number * 7919 % frames
+            file.write(
+                f'{"," if number else ""}{{"id": {number}, "image_id": {image}, "category_id": {number % 3 + 1}, {box}}}\n'
+            )
+        file.write(
+            '],\n"categories": [{"id": 1, "name": "car"}, {"id": 2, "name": "bus"}, {"id": 3, "name": "person"}]}'
+        )
+    return path.stat().st_size
+
+
+def _yolo_to_index(folder: Path, frames: int) -> int:
+    """A label file and an (empty) image file a frame."""
+    for kind in ("images", "labels"):
+        (folder / kind / "train").mkdir(parents=True)
+    text = "".join(f"{i % 3} 0.{i + 10} 0.5 0.0125 0.025\n" for i in range(OBJECTS))
+    for index in range(frames):
+        (folder / f"images/train/{index:08d}.jpg").touch()
+        (folder / f"labels/train/{index:08d}.txt").write_text(text)
+    return len(text) * frames
+
+
+_INDEXED: dict[str, Callable[[Path, int], int]] = {
+    "bdd100k": _bdd_to_index,
+    "coco": _coco_to_index,
+    "yolo": _yolo_to_index,
+}
+
+
+def export_figure(folder: Path, *, frames: int) -> Figure:
+    """Our export against a plain json + shutil loop: the same frames and variants, files copied; frames are kept where pieces are."""
+    prepared = folder_or(folder) / f"frames-{frames}"
+    prepare_export(prepared, frames)
+    ours, loop = _turn(prepared)
+    why = f"ours with hashing {ours}, loop {loop}; {frames} frames of {OBJECTS} objects, as many variants; {circumstances()}"
+    return measured("export_vs_loop", loop.wall / ours.wall, "ratio", 1, "at_least", n=frames, why=why)
+
+
+def prepare_export(folder: Path, frames: int) -> None:
+    """The frames with their images, and a finished run over them."""
+    if not (folder / "run/manifest").is_dir():
+        write_frames(folder / "data", frames, images=True)
+        write_run(folder / "run", load_card("bdd100k"), folder / "data")
+
+
+def _turn(folder: Path) -> tuple[Spent, Spent]:
+    """Both sides once, their files removed again."""
+    ours = spent(lambda: export_run(folder / "run", "bdd100k", folder / "ours"))
+    shutil.rmtree(folder / "ours")
+    loop = spent(lambda: plain_loop(folder / "data", folder / "run", folder / "loop"))
+    shutil.rmtree(folder / "loop")
+    return ours, loop
+
+
+def plain_loop(root: Path, run: Path, out: Path) -> None:
+    """What one writes in an afternoon, as fast as json goes: no hashes, numbers as Python spells them."""
+    images = out / "images/100k/train"
+    images.mkdir(parents=True)
+    with open(root / "labels/det_20/det_train.json") as file:
+        frames = json.load(file)
+    result = []
+    for frame in frames:
+        stem = frame["name"].removesuffix(".png")
+        shutil.copyfile(root / "images/100k/train" / frame["name"], images / frame["name"])
+        shutil.copyfile(run / "images/night/train" / f"{stem}.png", images / f"{stem}__night.png")
+        attributes = {**frame["attributes"], "timeofday_source": frame["attributes"]["timeofday"], "timeofday": "night"}
+        result += [frame, {**frame, "name": f"{stem}__night.png", "attributes": attributes}]
+    (out / "labels/det_20").mkdir(parents=True)
+    (out / "labels/det_20/det_train.json").write_text(
+        json.dumps(result)
+    )  # in C; json.dump to a file takes nearly three times as long
+
+
+def fuzz_figures(*, count: int, seconds: float) -> Iterator[Figure]:
+    """Damaged trees of every format in a process of 1 GiB: tracebacks and hangs, and paths outside of the folder."""
+    command = [sys.executable, "-m", "benchmarks.fuzz", str(count), "3", str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1][:200]
+        yield from (
+            undecided(name, "count", 0, f"the fuzzer itself ended: {last}")
+            for name in ("fuzz_tracebacks", "fuzz_escapes")
+        )
+    else:
+        yield from told(json.loads(done.stdout))
+
+
+def told(found: dict[str, Any]) -> Iterator[Figure]:
+    """What a run of the fuzzer (or several, added up) found, as figures."""
+    slowest, peak = f"slowest {found['slowest']:.1f} s", f"peak {found['peak_mib']:.0f} MiB of 1 GiB"
+    why = f"{found['exports']} of them through an export to all five formats; {found['refused']} refused; {slowest}, {peak}"
+    bad = found["tracebacks"] + found["hangs"]
+    yield measured(
+        "fuzz_tracebacks", len(bad), "count", 0, "at_most", n=found["inputs"], why="; ".join([why, *bad[:3]])
+    )
+    yield measured(
+        "fuzz_escapes",
+        len(found["escapes"]),
+        "count",
+        0,
+        "at_most",
+        n=found["inputs"],
+        why="; ".join([why, *found["escapes"][:3]]),
+    )
+
+
+def main(words: list[str]) -> None:
+    """`piece NAME DIR`: one piece, kept in DIR."""
+    assert words[0] == "piece", words
+    os.environ["S2ST_PIECES"] = words[2]
+    sys.stdout.writelines(f"{figure}\n" for figure in piece(words[1], Path(words[2])))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,428 @@
+"""Suite `scenes`: how fast scenes are rendered, what the embedded models can do, and how near S2ST comes to the true render."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.controls import CONTROLS, Colours, colours
+from benchmarks.figure import Figure, measured, undecided
+from benchmarks.render_distance import render_distance
+from s2st_aug.arrays import AnyImage, Image
+from s2st_aug.diffusion.model import LatentModel
+from s2st_aug.errors import Diverged, S2STError
+from s2st_aug.images import read_image, resize
+from s2st_aug.procedural.categories import CATEGORIES
+from s2st_aug.procedural.drawing import Drawn, draw_street
+from s2st_aug.procedural.labels import read_labels
+from s2st_aug.procedural.render import render_drawn
+from s2st_aug.procedural.sampling import sample_street
+from s2st_aug.procedural.surfaces import surfaces
+from s2st_aug.procedural.write import write_scenes
+from s2st_aug.records.domains import CONDITIONS, Condition
+from s2st_aug.records.profile import Discriminant, DomainProfile
+from s2st_aug.records.scene import SceneObject
+from s2st_aug.translation.translator import Translator
+from s2st_aug.validation.strength import features, strength
+from s2st_aug.validation.structure import structure
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+HELD_OUT = 313_370  # rng_key of streets that neither training nor any profile has seen
+TARGET_COLOURS = 313_371  # ... and of those that tell the controls what a domain looks like
+SIZE = (640, 360)
+TARGETS: tuple[Condition, ...] = ("night", "rain")
+PROMPTS: tuple[Condition, ...] = ("day", "dusk", "night", "rain")
+TRUSTED = 0.8  # accuracy across data sets below which the prompt classifier's word is worth nothing
+Interval = tuple[float, float]
+
+# name -> unit, goal, at_least / at_most / below (CONTRACT, suite `scenes`)
+GOALS: dict[str, tuple[str, float, str]] = {
+    "scenes_per_second": ("scenes/s", 8, "at_least"),
+    "ae_psnr_scenes_db": ("dB", 32, "at_least"),
+    "ae_psnr_photos_db": ("dB", 28, "at_least"),
+    "round_trip_loss_db": ("dB", 1, "at_most"),
+    "prompt_agreement": ("share", 0.8, "at_least"),
+    "strength_scenes": ("strength", 0.6, "at_least"),
+    "structure_vs_true_render": ("ratio", 0.9, "at_least"),
+    "render_distance_vs_best_control": ("ratio", 1, "below"),
+    "strength_dusk_photos": ("strength", 0.6, "at_least"),
+    "translate_seconds_draft": ("s", 6, "at_most"),
+    "translate_seconds_standard": ("s", 20, "at_most"),
+    "translate_peak_gib": ("GiB", 2, "at_most"),
+}
+
+
+def run(*, quick: bool) -> Iterator[Figure]:
+    """Every figure of the suite; quick takes fewer scenes and photos."""
+    yield _guard(("scenes_per_second",), lambda: [scenes_per_second(16 if quick else 100)])[0]
+    yield from _guard(("ae_psnr_scenes_db",), lambda: [ae_psnr_scenes(2 if quick else 10)])
+    yield from _guard(("ae_psnr_photos_db",), lambda: [ae_psnr_photos(8 if quick else 40)])
+    yield from _guard(("round_trip_loss_db",), lambda: [round_trip_loss(2 if quick else 6)])
+    yield from _guard(
+        ("prompt_agreement",), lambda: [prompt_agreement(photos=30 if quick else 100, steps=10 if quick else 20)]
+    )
+    names = ("strength_scenes", "structure_vs_true_render", "render_distance_vs_best_control")
+    yield from _guard(names, lambda: translated_scenes(2 if quick else 8))
+    yield from _guard(("strength_dusk_photos",), lambda: [strength_dusk_photos(3 if quick else 12)])
+    yield from _guard(("translate_seconds_draft",), lambda: [translate_seconds("draft", 1 if quick else 3)])
+    yield from _guard(("translate_seconds_standard",), lambda: [translate_seconds("standard", 1 if quick else 3)])
+    yield from _guard(("translate_peak_gib",), lambda: [translate_peak()])
+
+
+def _guard(names: Sequence[str], measure: Callable[[], list[Figure]]) -> list[Figure]:
+    """What a missing model, profile or photo folder leaves undecided says so, and the suite goes on."""
+    try:
+        return measure()
+    except (S2STError, FileNotFoundError) as error:
+        return [undecided(n, GOALS[n][0], GOALS[n][1], " ".join(str(error).split())) for n in names]
+
+
+def _figure(name: str, values: Sequence[float], why: str, *, value: float | None = None) -> Figure:
+    """The mean (or `value`) against the goal, with a bootstrap interval of the mean."""
+    unit, goal, direction = GOALS[name]
+    low, high = bootstrap(values)
+    mean = float(np.mean(values)) if value is None else value
+    return measured(name, mean, unit, goal, direction, n=len(values), interval=(low, high), why=why)  # type: ignore[arg-type]
+
+
+def bootstrap(values: Sequence[float], repeats: int = 2000) -> Interval:
+    """95 % interval of the mean."""
+    sample = np.asarray(values, float)
+    drawn = np.random.default_rng(0).choice(sample, (repeats, len(sample))).mean(axis=1)
+    return float(np.quantile(drawn, 0.025)), float(np.quantile(drawn, 0.975))
+
+
+# --- rendering
+
+
+def scenes_per_second(count: int) -> Figure:
+    """Image and every BDD100K label of one condition written, 640x360, in seconds of one core's time."""
+    rates = []
+    with tempfile.TemporaryDirectory(prefix="s2st_aug-scenes-") as folder:
+        write_scenes(Path(folder) / "warm", 2, "bdd100k", ("day",), SIZE, HELD_OUT)
+        begin = time.perf_counter()
+        for k in range(4):
+            start = time.process_time()
+            write_scenes(Path(folder) / str(k), count // 4, "bdd100k", ("day",), SIZE, HELD_OUT + 10 + k)
+            rates.append((count // 4) / (time.process_time() - start))
+        wall = (count // 4 * 4) / (time.perf_counter() - begin)
+    why = f"{count // 4 * 4} day scenes in 4 lots, by CPU time of the one core used (by the wall clock on this machine: {wall:.1f})"
+    return _figure("scenes_per_second", rates, why)
+
+
+def rendered(key: int, index: int, conditions: Sequence[Condition]) -> dict[Condition, Image]:
+    """One street under several conditions."""
+    drawn = draw_street(sample_street(key, index, SIZE))
+    surface = surfaces(drawn)
+    return {condition: render_drawn(drawn, surface, condition) for condition in conditions}
+
+
+def boxes(drawn: Drawn) -> list[SceneObject]:
+    """A street's labels as BDD100K has them: boxes of the detection classes, signals with their state."""
+    named = [(CATEGORIES[o.instance.category].det, o) for o in read_labels(drawn).objects]
+    return [
+        SceneObject(str(o.instance.number), "box", name, tuple(map(float, o.box)), signal=o.instance.signal)  # type: ignore[arg-type]
+        for name, o in named
+        if name
+    ]
+
+
+# --- the models
+
+
+@lru_cache(maxsize=2)
+def _model(name: str) -> LatentModel:
+    from s2st_aug.diffusion.stable_diffusion import load_model
+
+    return load_model(name)
+
+
+def _working_size(model: LatentModel, image: AnyImage) -> tuple[int, int]:
+    from s2st_aug.translation.working_size import working_size
+
+    return working_size(image.shape[1], image.shape[0], model.native_size, model.stride)
+
+
+def ae_psnr_scenes(count: int) -> Figure:
+    """street-mini's autoencoder on held-out scenes of all six conditions, at the working size."""
+    from s2st_aug.training.measure import autoencoder_psnr
+
+    model = _model("street-mini")
+    by_condition: dict[str, list[float]] = {c: [] for c in CONDITIONS}
+    for index in range(count):
+        for condition, image in rendered(HELD_OUT, index, CONDITIONS).items():
+            by_condition[condition].append(autoencoder_psnr(model, image, _working_size(model, image)))
+    why = ", ".join(f"{c} {np.mean(v):.1f}" for c, v in by_condition.items())
+    return _figure(
+        "ae_psnr_scenes_db",
+        [x for v in by_condition.values() for x in v],
+        f"street-mini, {count} streets x 6 conditions: {why}",
+    )
+
+
+def camvid(domain: str, count: int) -> list[AnyImage]:
+    """Held-out CamVid frames, evenly spread: day from sequence 0006R0, dusk from 0001TP_007620 on."""
+    folder = DATA / "camvid" / domain / "images"
+    names = sorted(p for p in folder.glob("*") if p.is_file())
+    held = [p for p in names if (p.stem.startswith("0006R0") if domain == "day" else p.stem >= "0001TP_007620")]
+    if not held:
+        raise FileNotFoundError(f"no held-out CamVid {domain} photos in {folder}")
+    return [read_image(held[i]) for i in np.linspace(0, len(held) - 1, min(count, len(held))).astype(int)]
+
+
+def ae_psnr_photos(count: int) -> Figure:
+    """street-photo's autoencoder on held-out CamVid day and dusk."""
+    from s2st_aug.training.measure import autoencoder_psnr
+
+    model = _model("street-photo")
+    by_domain = {
+        d: [autoencoder_psnr(model, i, _working_size(model, i)) for i in camvid(d, count // 2)] for d in ("day", "dusk")
+    }
+    why = "street-photo on held-out CamVid: " + ", ".join(
+        f"{d} {np.mean(v):.1f} (n {len(v)})" for d, v in by_domain.items()
+    )
+    return _figure("ae_psnr_photos_db", [x for v in by_domain.values() for x in v], why)
+
+
+def round_trip_loss(count: int) -> Figure:
+    """What 50 steps of DDIM there and back at guidance 1 cost against the autoencoder alone."""
+    from s2st_aug.training.measure import autoencoder_psnr, round_trip_psnr
+    from s2st_aug.training.prompts import canonical_prompt
+
+    model, lost = _model("street-mini"), []
+    for index in range(count):
+        for condition, image in rendered(HELD_OUT, 1000 + index, ("day", "night")).items():
+            size = _working_size(model, image)
+            through = round_trip_psnr(model, image, size, steps=50, prompt=canonical_prompt(condition))
+            lost.append(autoencoder_psnr(model, image, size) - through)
+    return _figure(
+        "round_trip_loss_db", lost, f"street-mini, {count} held-out streets by day and by night, 50 steps, guidance 1"
+    )
+
+
+# --- prompts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classifier:
+    """Shrinkage LDA over the features of `validation.strength`: what condition a picture shows."""
+
+    names: tuple[str, ...]
+    mean: np.ndarray
+    scale: np.ndarray
+    weights: np.ndarray
+    bias: np.ndarray
+
+    def __call__(self, image: AnyImage) -> str:
+        """The name of the likeliest condition."""
+        x = (features(image) - self.mean) / self.scale
+        return self.names[int(np.argmax(x @ self.weights + self.bias))]
+
+
+def fit_classifier(photos: Mapping[str, Sequence[AnyImage]], shrinkage: float = 0.3) -> Classifier:
+    """Equal priors, one covariance for all, shrunk towards the identity."""
+    rows = {name: np.stack([features(p) for p in some]) for name, some in photos.items()}
+    every = np.concatenate(list(rows.values()))
+    mean, scale = every.mean(0), every.std(0) + 1e-6
+    scaled = {name: (r - mean) / scale for name, r in rows.items()}
+    within = np.mean([np.cov(r.T) for r in scaled.values()], axis=0)
+    within = (1 - shrinkage) * within + shrinkage * np.eye(len(within)) * np.trace(within) / len(within)
+    centres = np.stack([r.mean(0) for r in scaled.values()])
+    weights = np.linalg.solve(within, centres.T)
+    return Classifier(tuple(rows), mean, scale, weights, -0.5 * (centres * weights.T).sum(1))
+
+
+def _photos(folder: str, pattern: str, count: int) -> list[AnyImage]:
+    names = sorted(p for p in (DATA / folder).glob(pattern) if p.is_file())
+    if not names:
+        raise FileNotFoundError(f"no photos {pattern} in {DATA / folder}")
+    return [read_image(names[i]) for i in np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)]
+
+
+def prompt_agreement(*, photos: int, steps: int) -> Figure:
+    """Does a classifier fitted on real photos see what the prompt asked for? rng_keys 0 to 5 for each of four prompts."""
+    from s2st_aug.training.measure import generate
+    from s2st_aug.training.prompts import canonical_prompt
+
+    model = _model("street-mini")
+    judge = fit_classifier({
+        "day": _photos("permissive/day", "*", photos) + _photos("camvid/day/images", "0016E5*", photos),
+        "dusk": _photos("camvid/dusk/images", "0001TP_00[67]*", 31)[:31],
+        "night": _photos("permissive/night", "*", photos) + _photos("photos/night", "*", photos)[::2],
+        "rain": _photos("photos/rain", "*", photos)[::2],
+    })  # fmt: skip
+    others = {
+        "day": _photos("photos/day", "*", photos), "dusk": _photos("photos/dusk", "*", photos),
+        "night": _photos("photos/night", "*", photos)[1::2], "rain": _photos("photos/rain", "*", photos)[1::2],
+    }  # fmt: skip
+    across = float(np.mean([np.mean([judge(p) == name for p in some]) for name, some in others.items()]))
+    made = {c: list(generate(model, canonical_prompt(c), range(6), steps=steps)) for c in PROMPTS}
+    agreed = [float(judge(image) == c) for c, images in made.items() for image in images]
+    spread = np.mean(
+        [
+            np.mean([np.abs(a.astype(float) - b).mean() for a in some for b in some if a is not b])
+            for some in made.values()
+        ]
+    )
+    each = ", ".join(f"{c} {sum(judge(i) == c for i in some)}/6" for c, some in made.items())
+    why = f"street-mini, {steps} steps: {each}; classifier across data sets: {across:.2f}; spread {spread:.0f} grey levels"
+    if across < TRUSTED:
+        unit, goal, _ = GOALS["prompt_agreement"]
+        return Figure(
+            "prompt_agreement",
+            float(np.mean(agreed)),
+            unit,
+            goal,
+            None,
+            len(agreed),
+            bootstrap(agreed),
+            f"holds nothing: {why}",
+        )
+    return _figure("prompt_agreement", agreed, why)
+
+
+# --- translation
+
+
+@lru_cache(maxsize=4)
+def _translator(model: str, preset: str, domains: tuple[str, ...]) -> Translator:
+    from s2st_aug.profiles import find_profile
+    from s2st_aug.translation.settings import method_settings
+
+    loaded = _model(model)
+    return Translator(loaded, {d: find_profile(d, loaded) for d in domains}, method_settings(preset))
+
+
+def _discriminant(profile: DomainProfile) -> Discriminant:
+    if profile.discriminant is None:
+        raise S2STError(f"profile {profile.name} carries no discriminant, so strength cannot be measured")
+    return profile.discriminant
+
+
+@dataclass(frozen=True, slots=True)
+class _Translation:
+    """What one (street, domain) measured."""
+
+    domain: str
+    strength: float | None
+    ratio: float | None  # structure against the true render's own
+    distance: float
+    controls: dict[str, float]
+
+
+def translated_scenes(count: int) -> list[Figure]:
+    """S2ST at `standard` on held-out day scenes, beside the true render and the controls."""
+    translator = _translator("street-mini", "standard", TARGETS)
+    targets = {d: colours([rendered(TARGET_COLOURS, i, (d,))[d] for i in range(12)]) for d in TARGETS}
+    rows = [row for index in range(count) for row in _one_street(translator, index, targets)]
+    strengths = [r.strength for r in rows if r.strength is not None]
+    ratios = [r.ratio for r in rows if r.ratio is not None]
+    if not strengths or not ratios:
+        raise S2STError("no scene could be measured: strength or structure was null in every one")
+    about = f"street-mini, standard, {count} held-out streets to {' and '.join(TARGETS)}; "
+    by_domain = ", ".join(
+        f"{d} {np.mean([r.strength for r in rows if r.domain == d and r.strength is not None]):.2f}" for d in TARGETS
+    )
+    return [
+        _figure("strength_scenes", strengths, about + by_domain),
+        _figure("structure_vs_true_render", ratios, about + "structure of the variant over that of the true render"),
+        _distance_figure(rows, about),
+    ]
+
+
+def _one_street(translator: Translator, index: int, targets: Mapping[Condition, Colours]) -> Iterator[_Translation]:
+    views = rendered(HELD_OUT, 2000 + index, ("day", *TARGETS))
+    done = translator.translate([views["day"]], list(TARGETS), keys=[index])[0]
+    for domain in TARGETS:
+        variant, truth = done[domain], views[domain]
+        if isinstance(variant, Diverged):
+            raise variant
+        own, true = structure(views["day"], variant.image), structure(views["day"], truth)
+        controls = {
+            name: render_distance(views["day"], control(views["day"], targets[domain]), truth)
+            for name, control in CONTROLS.items()
+        }
+        yield _Translation(
+            domain,
+            strength(views["day"], variant.image, _discriminant(translator.profiles[domain])),
+            own / true if own is not None and true else None,
+            render_distance(views["day"], variant.image, truth) or 0.0,
+            {name: d for name, d in controls.items() if d is not None},
+        )
+
+
+def _distance_figure(rows: Sequence[_Translation], about: str) -> Figure:
+    """S2ST's mean distance over the best control's mean distance: below 1 it is nearer than every control."""
+    means = {name: float(np.mean([r.controls[name] for r in rows])) for name in CONTROLS}
+    best = min(means, key=lambda name: means[name])
+    ratios = [r.distance / max(r.controls[best], 1e-6) for r in rows]
+    ours = float(np.mean([r.distance for r in rows]))
+    table = ", ".join(f"{name} {value:.2f}" for name, value in sorted(means.items(), key=lambda item: item[1]))
+    return _figure(
+        "render_distance_vs_best_control",
+        ratios,
+        f"{about}distance: S2ST {ours:.2f}, {table}",
+        value=ours / means[best],
+    )
+
+
+def strength_dusk_photos(count: int) -> Figure:
+    """street-photo, `standard`, held-out CamVid day photos to dusk."""
+    translator = _translator("street-photo", "standard", ("dusk",))
+    found = []
+    for photo in camvid("day", count):
+        done = translator.translate([photo], ["dusk"], keys=[0])[0]["dusk"]
+        if isinstance(done, Diverged):
+            raise done
+        found.append(strength(photo, done.image, _discriminant(translator.profiles["dusk"])))
+    known = [s for s in found if s is not None]
+    if not known:
+        raise S2STError("strength was null for every photo")
+    return _figure(
+        "strength_dusk_photos",
+        known,
+        f"street-photo, standard, {len(found)} held-out CamVid day photos, {len(known)} measurable",
+    )
+
+
+def translate_seconds(preset: str, repeats: int) -> Figure:
+    """A 1280x720 photo to night, after start-up (one translation to warm up)."""
+    translator = _translator("street-mini", preset, ("night",))
+    photo = resize(rendered(HELD_OUT, 1, ("day",))["day"], (1280, 720))
+    translator.translate([photo], ["night"], keys=[0])
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        translator.translate([photo], ["night"], keys=[0])
+        seconds.append(time.perf_counter() - start)
+    return _figure(
+        f"translate_seconds_{preset}", seconds, f"street-mini, {preset}, 1280x720 to night, by the wall clock"
+    )
+
+
+PEAK = """
+import resource, sys
+import numpy as np
+from s2st_aug.api import load_translator
+photo = np.random.default_rng(0).integers(0, 256, (720, 1280, 3)).astype(np.uint8)
+load_translator(["night"], preset="standard").translate([photo], ["night"], keys=[0])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def translate_peak() -> Figure:
+    """Largest resident size of a process that translates one 1280x720 photo at `standard`."""
+    done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise S2STError(f"the measuring process failed: {done.stderr.strip().splitlines()[-1]}")
+    page = 1 if sys.platform == "darwin" else 1024
+    gib = int(done.stdout.split()[-1]) * page / 2**30
+    return _figure("translate_peak_gib", [gib], "street-mini, standard, 1280x720, a process of its own")

@@ -1,0 +1,100 @@
+"""`s2st-aug regate RUN --config FILE`: other thresholds over the stored measures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from s2st_aug.cli.terminal import out
+from s2st_aug.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from s2st_aug.validation.settings import ValidationSettings
+
+
+def regate(
+    run: Annotated[str, typer.Argument(help="Run folder.")],
+    config: Annotated[Path, typer.Option(help="YAML: a whole config, its validation part, or the thresholds alone.")],
+) -> int:
+    """New thresholds over the stored measures; nothing is translated anew. The old manifest is kept under manifest/.old."""
+    from s2st_aug.config.hashes import validation_hash
+    from s2st_aug.storage.generations import replace_manifest
+    from s2st_aug.storage.lock import RunLock
+    from s2st_aug.storage.run_folder import RunFolder
+    from s2st_aug.storage.shards import gather
+    from s2st_aug.validation.gates import regate_rows
+
+    settings, folder = thresholds(config), RunFolder(run)
+    folder.run_json()
+    digest = validation_hash(settings)
+    with RunLock(folder):
+        gather(folder)
+        before = Counter(folder.read_manifest(["status"])["status"].to_pylist())
+        number = replace_manifest(
+            folder, lambda rows: regate_rows(rows, settings, digest), settings.model_dump(mode="json"), digest
+        )
+        after = Counter(folder.read_manifest(["status"])["status"].to_pylist())
+        _recount(folder, after)
+    _show(before, after, number)
+    seen = f"calibrated on {settings.calibrated_on}" if settings.calibrated_on else "not calibrated on your photos"
+    out.print(f"thresholds: {seen}", markup=False)
+    return 0
+
+
+def thresholds(path: Path) -> ValidationSettings:
+    """The settings in a YAML file; raises ConfigError with every problem."""
+    from pydantic import ValidationError
+
+    from s2st_aug.config.load import read_yaml
+    from s2st_aug.validation.settings import ValidationSettings
+
+    raw = read_yaml(path)
+    given = raw.get("validation") or {} if "validation" in raw or "dataset" in raw else raw
+    if not isinstance(given, dict):
+        raise ConfigError(f"{path}: validation: expected thresholds by name, came {type(given).__name__}")
+    known = ValidationSettings.model_fields
+    unknown = [f"{k}: unknown{did_you_mean(str(k), known)}" for k in given if k not in known]
+    try:
+        settings = ValidationSettings.model_validate({k: v for k, v in given.items() if k in known})
+    except ValidationError as error:
+        unknown += [_problem(e) for e in error.errors()]
+    if unknown:
+        raise ConfigError(f"{path}: {'; '.join(unknown)}")
+    return settings
+
+
+def _problem(error: ErrorDetails) -> str:
+    """One wrong threshold; what is wrong with several together stands alone."""
+    if not error["loc"]:
+        return error["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(map(str, error['loc']))}: {error['msg']} (came {error['input']!r})"
+
+
+def _recount(folder: Any, after: Counter[str]) -> None:
+    """progress.json with the new counts, so that `status` tells the same."""
+    from dataclasses import replace
+
+    from s2st_aug.storage.progress import read_snapshot, reason_class, write_snapshot
+    from s2st_aug.storage.run_folder import PROGRESS
+
+    if folder.store.size(PROGRESS) is None:
+        return
+    rows = folder.read_manifest(["status", "reasons"]).to_pylist()
+    reasons = Counter(reason_class(why) for row in rows if row["status"] == "rejected" for why in row["reasons"])
+    write_snapshot(
+        folder, replace(read_snapshot(folder), ok=after["ok"], rejected=after["rejected"], reasons=dict(reasons))
+    )
+
+
+def _show(before: Counter[str], after: Counter[str], number: int) -> None:
+    table = Table("status", "before", "now")
+    for status in ("ok", "rejected", "failed"):
+        table.add_row(status, str(before[status]), str(after[status]))
+    out.print(table)
+    out.print(f"manifest generation {number}; the one before is kept under manifest/.old/{number - 1}", markup=False)

@@ -1,0 +1,82 @@
+"""The writing stage: images first, flushed; then the batch's rows, which are its commit mark."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from s2st_aug.engine.context import Orders
+from s2st_aug.engine.validate import Judged
+from s2st_aug.errors import Stopped
+from s2st_aug.records.manifest import rows_to_table
+from s2st_aug.storage.run_folder import RunFolder, read_part
+from s2st_aug.storage.shards import Shard, commit_shard, replace_shard
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the driver hears of a batch; `stop` is why the whole run must end, empty otherwise."""
+
+    key: str
+    actor: str
+    statuses: list[str]
+    reasons: list[list[str]]
+    scenes: list[str]
+    seconds: float
+    given_back: bool = False
+    stop: str = ""
+
+
+class CommitStage:
+    """Writes one batch. Two workers may run one batch after a failure: the second finds the mark and leaves things as they are."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._run = RunFolder(orders.run)
+
+    def __call__(self, judged: Judged) -> Receipt:
+        """A full disk is reported, not raised: the driver ends the run in order."""
+        parcel = judged.parcel
+        if parcel.note.given_back:
+            return Receipt(parcel.batch.key, parcel.note.actor, [], [], [], 0.0, given_back=True)
+        try:
+            self._write(judged)
+        except Stopped as error:
+            return Receipt(parcel.batch.key, parcel.note.actor, [], [], [], 0.0, stop=str(error))
+        except OSError as error:
+            return Receipt(
+                parcel.batch.key, parcel.note.actor, [], [], [], 0.0, stop=f"storage fails for good: {error}"
+            )
+        return _receipt(judged)
+
+    def _write(self, judged: Judged) -> None:
+        shard = Shard(judged.parcel.batch.key, judged.parcel.batch.attempt)
+        rows = rows_to_table(judged.rows)
+        self._run.store.write_many(judged.files)
+        if not commit_shard(self._run.store, shard, rows) and not self._agrees(shard, rows):
+            log.warning(
+                "batch %s was committed by another worker with other bytes; this one's images stand, so do its rows",
+                shard.key,
+            )
+            replace_shard(self._run.store, shard, rows)
+
+    def _agrees(self, shard: Shard, rows: pa.Table) -> bool:
+        """Whether the rows that stand speak of the very images that this worker has just put in place."""
+        stands = read_part(self._run.store, shard.name, ["variant_id", "image_sha256"])
+        return stands.equals(rows.select(["variant_id", "image_sha256"]))
+
+
+def _receipt(judged: Judged) -> Receipt:
+    note, rows = judged.parcel.note, judged.rows
+    scenes = sorted({r.scene_id for r in rows})
+    return Receipt(
+        judged.parcel.batch.key,
+        note.actor,
+        [r.status for r in rows],
+        [list(r.reasons) for r in rows],
+        scenes,
+        note.seconds,
+    )

@@ -1,0 +1,201 @@
+"""One start of a run on Ray: receipts are counted and logged, and a signal drains it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from s2st_aug.engine.commit import Receipt
+from s2st_aug.engine.context import Orders
+from s2st_aug.errors import Stopped
+from s2st_aug.storage.lock import RunLock
+from s2st_aug.storage.progress import Progress
+from s2st_aug.storage.run_folder import LOGS, RunFolder
+from s2st_aug.storage.store import DISK_FULL, LocalStore
+
+if TYPE_CHECKING:
+    from s2st_aug.engine.augment import Options
+
+log = logging.getLogger(__name__)
+
+LAST_ENDED = 4096  # batches that are remembered as ended: more than can ever be under way, however long the run
+
+
+class Drain:
+    """Turns the first SIGINT or SIGTERM into a request to drain, the second into an immediate stop."""
+
+    def __init__(self) -> None:
+        self.requested = threading.Event()
+        self.why = ""
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Drain:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def request(self, why: str) -> None:
+        """Drain for another reason than a signal."""
+        self.why = self.why or why
+        self.requested.set()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.requested.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        log.warning(
+            "%s: what is under way is finished first; Ctrl-C once more stops at once", signal.Signals(number).name
+        )
+        self.request(f"stopped by {signal.Signals(number).name}")
+
+
+class Running:
+    """Feeds what is pending to Ray and keeps the books until the end, a drain, or a full disk."""
+
+    def __init__(self, orders: Orders, options: Options, folder: RunFolder, progress: Progress, lock: RunLock) -> None:
+        self._orders, self._options, self._folder = orders, options, folder
+        self._progress, self._lock = progress, lock
+        self._log = _batch_log(folder)
+        self._ended: deque[str] = deque(maxlen=LAST_ENDED)
+
+    def run(self, pending: list[str]) -> str:
+        """Why it stopped before its end; empty where it did not."""
+        from s2st_aug.engine.ray_session import open_desk, ray_session
+
+        self._options.watch(self._progress.write("running"))
+        with ray_session(self._orders.config.cluster, self._options.address), Drain() as drain:
+            desk = open_desk()
+            watcher = _Watcher(drain, desk, self._lock, self._orders.config.cluster.drain_seconds)
+            try:
+                self._stream(pending, desk, drain, watcher)
+            except KeyboardInterrupt:
+                drain.request("stopped at once")
+            except Stopped as stop:
+                drain.request(str(stop))
+            except OSError as error:  # the driver's own log on a full disk
+                if error.errno not in DISK_FULL:
+                    raise
+                drain.request(f"{self._folder.place}: the disk is full")
+            finally:
+                watcher.close()
+        return drain.why
+
+    def _stream(self, pending: list[str], desk: Any, drain: Drain, watcher: _Watcher) -> None:
+        from s2st_aug.engine.engine import stream_receipts
+
+        places = [self._place(name) for name in pending]
+        with closing(stream_receipts(self._orders, places, desk, _filesystem(self._folder))) as receipts:
+            for receipt in receipts:
+                if receipt.stop:
+                    raise Stopped(receipt.stop)
+                self._ended.append(receipt.key)
+                if not receipt.given_back:
+                    self._book(receipt, desk)
+                if drain.requested.is_set() and watcher.all_ended(self._ended):
+                    return
+
+    def _book(self, receipt: Receipt, desk: Any) -> None:
+        desk.end.remote([receipt.key])
+        self._progress.add(receipt.statuses, receipt.reasons, receipt.actor)
+        self._log({"time": time.time(), **asdict(receipt)})
+        _metrics().count(receipt)
+        self._options.watch(self._progress.tick())
+
+    def _place(self, name: str) -> str:
+        store = self._folder.store
+        return str(store.path / name) if isinstance(store, LocalStore) else f"{store.base}/{name}"  # type: ignore[attr-defined]
+
+
+class _Watcher:
+    """Tells the desk to drain as soon as it is asked for, and ends the run at the drain's deadline."""
+
+    def __init__(self, drain: Drain, desk: Any, lock: RunLock, seconds: float) -> None:
+        self._drain, self._desk, self._lock, self._seconds = drain, desk, lock, seconds
+        self._closed = threading.Event()
+        self._begun: set[str] | None = None
+        self._thread = threading.Thread(target=self._watch, name="s2st-drain", daemon=True)
+        self._thread.start()
+
+    def all_ended(self, ended: Collection[str]) -> bool:
+        """True once the drain has begun and every batch that was begun is committed or given back."""
+        return self._begun is not None and self._begun <= set(ended)
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._closed.set()
+        self._thread.join(timeout=5)
+
+    def _watch(self) -> None:
+        import ray
+
+        while not self._closed.wait(0.1):
+            if self._lock.lost.is_set():
+                self._drain.request("the lock was taken by another run")
+            if self._drain.requested.is_set():
+                break
+        else:
+            return
+        self._begun = set(ray.get(self._desk.drain.remote()))
+        if not self._closed.wait(self._seconds):
+            log.warning("the drain took more than %.0f s", self._seconds)
+            signal.pthread_kill(
+                threading.main_thread().ident or 0, signal.SIGINT
+            )  # a real one: it wakes a main thread that waits in C
+
+
+class _Metrics:
+    """Counters for Ray's metrics agent."""
+
+    def __init__(self) -> None:
+        from ray.util.metrics import Counter, Histogram
+
+        self._rows = Counter("s2st_rows", "rows committed", tag_keys=("status",))
+        self._seconds = Histogram(
+            "s2st_batch_seconds", "seconds of translation a batch", boundaries=[0.1, 1, 10, 60, 600]
+        )
+
+    def count(self, receipt: Receipt) -> None:
+        for status in receipt.statuses:
+            self._rows.inc(tags={"status": status})
+        self._seconds.observe(receipt.seconds)
+
+
+_METRICS: list[_Metrics] = []
+
+
+def _metrics() -> _Metrics:
+    if not _METRICS:
+        _METRICS.append(_Metrics())
+    return _METRICS[0]
+
+
+def _batch_log(folder: RunFolder) -> Callable[[dict[str, Any]], None]:
+    """Appends one JSON line per batch to logs/; object stores cannot append, so there the lines go to the logger."""
+    if not isinstance(folder.store, LocalStore):
+        return lambda line: log.info("batch %s", json.dumps(line))
+    path: Path = folder.store.path / LOGS / f"batches-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def append(line: dict[str, Any]) -> None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    return append
+
+
+def _filesystem(folder: RunFolder) -> Any:
+    return None if isinstance(folder.store, LocalStore) else folder.store.fs  # type: ignore[attr-defined]

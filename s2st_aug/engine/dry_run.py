@@ -1,0 +1,150 @@
+"""What a run would be: counts, cost, disk, label errors; from the driver alone, nothing is started and nothing written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from s2st_aug.config import AugmentConfig
+from s2st_aug.config.hashes import plan_hash
+from s2st_aug.engine.kit import find_kit
+from s2st_aug.engine.planning import selected_scenes
+from s2st_aug.engine.remote_dataset import at_hand, dataset_folder, planted
+from s2st_aug.engine.sources import reason_of
+from s2st_aug.errors import LabelError
+from s2st_aug.formats import Card, load_card, read_objects
+from s2st_aug.formats.daylight import DarkScene
+from s2st_aug.formats.label_images import stored_size
+from s2st_aug.records.scene import Scene
+from s2st_aug.storage.uri import is_remote
+
+BACKWARD = 2.0  # a backward pass costs about two forwards (METHOD, cost model)
+SECONDS_ASSUMED = (
+    0.05  # an evaluation of an SD-sized network at 512 x 512 on a present-day GPU; said so where it is used
+)
+BYTES_PER_PIXEL = {"png": 1.7, "jpeg": 0.35}  # measured on translated scenes; noise-free photos need less
+SAMPLED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """The estimate; `problems` are one line each."""
+
+    scenes: int
+    domains: int
+    batches: int
+    absent: int
+    plan_sha256: str
+    forward: float
+    backward: float
+    bytes_needed: int
+    bytes_free: int | None  # None: an object store
+    labels: int | None  # parsed objects; None: labels were not parsed
+    dark: int | None  # tagged daytime and dark; None: images were not looked at
+    problems: list[str] = field(default_factory=list)
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Name and value, for a table."""
+        evaluations = self.forward + BACKWARD * self.backward
+        yield "scenes", f"{self.scenes} ({self.absent} without their image)"
+        yield "variants", f"{self.scenes * self.domains} in {self.domains} domains"
+        yield "batches", str(self.batches)
+        yield "plan hash", self.plan_sha256
+        yield "network evaluations", f"{self.forward:.0f} forward, {self.backward:.0f} backward"
+        hours = evaluations * SECONDS_ASSUMED / 3600
+        yield (
+            "GPU hours",
+            f"{hours:.1f} at {SECONDS_ASSUMED} s an evaluation (assumed for SD at 512; measure with preview)",
+        )
+        yield "disk", f"{_gib(self.bytes_needed)} needed, {_gib(self.bytes_free)} free"
+        yield "labels", "not parsed (--dry-run=full parses them)" if self.labels is None else f"{self.labels} parsed"
+        if self.dark is not None:
+            yield (
+                "dark by day",
+                f"{self.dark} scenes are tagged daytime and dark: they will be skipped (dataset.darkest_day)",
+            )
+        yield "problems", str(len(self.problems))
+
+
+def dry_run(config: AugmentConfig, *, full: bool, kit: str = "s2st", run: str = ".") -> DryRun:
+    """Reads label files and file sizes; with `full` parses every label. Raises UsageError for what could not be started."""
+    identity = find_kit(kit).identify(config)
+    place, config = config.dataset.root, planted(config)
+    card, root = load_card(config.dataset.format), Path(config.dataset.root)
+    scenes = absent = 0
+    objects: int | None = 0 if full else None
+    problems: list[str] = []
+    sample: list[Scene] = []
+    dark: list[DarkScene] = []
+    for chunk in _chunks(selected_scenes(config.dataset, dark.append if full else None), 1000):
+        scenes += len(chunk)
+        sample = sample or chunk[:SAMPLED]
+        missing = [s for s in chunk if not (root / s.image).is_file()]
+        absent += len(missing)
+        problems += [f"{s.scene_id}: its image {s.image} is absent" for s in missing]
+        if full:
+            found, wrong = _parse_all(card, place, chunk)
+            objects, problems = (objects or 0) + found, problems + wrong
+    domains = len(identity.profiles)
+    forward, backward = (value * scenes for value in identity.evals_per_scene)
+    needed = int(_pixels(place, sample) * BYTES_PER_PIXEL[config.run.image_format] * scenes * domains)
+    batches = -(-scenes // config.cluster.batch_size)
+    digest = plan_hash(config, identity.model_sha256, identity.profiles)
+    free, darkened = _free(run), len(dark) if full and config.dataset.checks_daylight else None
+    return DryRun(
+        scenes, domains, batches, absent, digest, forward, backward, needed, free, objects, darkened, problems
+    )
+
+
+def _parse_all(card: Card, root: str, scenes: list[Scene]) -> tuple[int, list[str]]:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        results = list(pool.map(lambda s: _parse(card, root, s), scenes))
+    return sum(n for n, _ in results), [why for _, why in results if why]
+
+
+def _parse(card: Card, root: str, scene: Scene) -> tuple[int, str]:
+    try:
+        if card.adapter != "yolo":  # whose boxes need the image's size
+            return len(read_objects(card, dataset_folder(root), scene)), ""
+        with at_hand(root, scene) as folder:
+            return len(read_objects(card, folder, scene)), ""
+    except Exception as error:
+        return 0, f"{scene.scene_id}: {reason_of(error)}"
+
+
+def _pixels(root: str, scenes: list[Scene]) -> float:
+    """Mean number of pixels of some images, from their headers alone."""
+    sizes = [size for size in (_size(root, s) for s in scenes) if size]
+    return sum(sizes) / len(sizes) if sizes else 0.0
+
+
+def _size(root: str, scene: Scene) -> int:
+    try:
+        with at_hand(root, scene) as folder:
+            width, height = stored_size(folder / scene.image)
+            return width * height
+    except (OSError, LabelError):
+        return 0
+
+
+def _chunks(scenes: Iterable[Scene], size: int) -> Iterator[list[Scene]]:
+    stream = iter(scenes)
+    while chunk := list(islice(stream, size)):
+        yield chunk
+
+
+def _free(run: str) -> int | None:
+    """Bytes free where the run folder will lie; None on an object store."""
+    if is_remote(run):
+        return None
+    place = Path(run).absolute()
+    return shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free
+
+
+def _gib(value: int | None) -> str:
+    return "as much as the store gives" if value is None else f"{value / 2**30:.1f} GiB"

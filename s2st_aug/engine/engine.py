@@ -1,0 +1,148 @@
+"""Ray Data as the engine: pending batches -> translate (actors) -> judge -> commit (tasks) -> receipts, streamed.
+
+What we rely on: Ray Data's streaming execution and back-pressure, its actor pool, and the re-execution of what was
+lost with a worker or a node. What we add: one row per batch as unit of commit, our own commit marks (its
+checkpointing counts a failed row as done and knows nothing of images written beside the sink), a desk that
+counts begins, and the drain.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.data
+from ray.data import ActorPoolStrategy, DataContext
+
+from s2st_aug.config.augment import ClusterConfig
+from s2st_aug.engine.batches import pack, unpack
+from s2st_aug.engine.commit import CommitStage, Receipt
+from s2st_aug.engine.context import Orders
+from s2st_aug.engine.ray_session import RemoteDesk
+from s2st_aug.engine.translate import TranslateStage
+from s2st_aug.engine.validate import JudgeStage
+from s2st_aug.storage.plan import table_to_batches
+
+log = logging.getLogger(__name__)
+
+ACTOR_CPUS, LIGHT_CPUS = 0.8, 0.1  # so that the light stages run beside actors on as many cores as there are actors
+NO_PROGRESS_SECONDS = 24 * 3600
+RECYCLED = 75  # exit code of an actor that ends itself
+
+RECEIPT = pa.schema(
+    [
+        ("key", pa.string()),
+        ("actor", pa.string()),
+        ("statuses", pa.list_(pa.string())),
+        ("reasons", pa.list_(pa.list_(pa.string()))),
+        ("scenes", pa.list_(pa.string())),
+        ("seconds", pa.float64()),
+        ("given_back", pa.bool_()),
+        ("stop", pa.string()),
+    ]
+)
+
+
+class TranslateActor:
+    """One TranslateStage per GPU of the actor (one on the CPU); as many planned batches at once."""
+
+    def __init__(self, orders: Orders, desk: Any) -> None:
+        name = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
+        devices = _devices(orders.config.cluster)
+        self._stages = [TranslateStage(orders, RemoteDesk(desk), device=d, name=name) for d in devices]
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """PLAN_SCHEMA rows in, parcels out. A worn-out process ends here, before anything is begun: Ray starts another one for the task."""
+        for stage in self._stages:
+            if stage.worn_out:
+                log.warning("recycling this actor: %s", stage.worn_out)
+                os._exit(RECYCLED)
+        batches = table_to_batches(table)
+        if len(self._stages) == 1:
+            return pack([self._stages[0](b) for b in batches])
+        with ThreadPoolExecutor(len(self._stages)) as pool:
+            jobs = [pool.submit(self._stages[i % len(self._stages)], b) for i, b in enumerate(batches)]
+            return pack([job.result() for job in jobs])
+
+
+class FinishActor:
+    """Judges and commits: pixels end here. A pool that grows with what the translation actors deliver."""
+
+    def __init__(self, orders: Orders) -> None:
+        import cv2
+
+        cv2.setNumThreads(1)
+        self._judge, self._commit = JudgeStage(orders), CommitStage(orders)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Parcels in, receipts out."""
+        return pa.Table.from_pylist([asdict(self._commit(self._judge(p))) for p in unpack(table)], schema=RECEIPT)
+
+
+def _devices(cluster: ClusterConfig) -> list[str]:
+    """One per replica of the model. Ray's logical GPUs may have no CUDA behind them, then it is the CPU."""
+    if cluster.spread_model:
+        return ["cuda:0" if _has_cuda() else "cpu"]
+    number = max(int(cluster.gpus_per_actor), 1)
+    return [f"cuda:{i}" for i in range(number)] if cluster.gpus_per_actor and _has_cuda() else ["cpu"] * number
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def stream_receipts(
+    orders: Orders, pending: list[str], desk: Any, filesystem: Any = None
+) -> Generator[Receipt, None, None]:
+    """Runs every pending batch; receipts come in the order of commits. Leaving the iterator ends the execution."""
+    _settle_context()
+    cluster = orders.config.cluster
+    at_once = 1 if cluster.spread_model else max(int(cluster.gpus_per_actor), 1)
+    dataset = (
+        ray.data.read_parquet(pending, filesystem=filesystem, num_cpus=LIGHT_CPUS)
+        .repartition(target_num_rows_per_block=at_once)
+        .map_batches(
+            TranslateActor,
+            batch_size=at_once,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(
+                min_size=cluster.actors[0], max_size=cluster.actors[1], max_tasks_in_flight_per_actor=2
+            ),
+            fn_constructor_kwargs={"orders": orders, "desk": desk},
+            **_actor_resources(cluster),
+        )
+        .map_batches(
+            FinishActor,
+            batch_size=1,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(min_size=1, max_size=max(cluster.actors[1], 2), max_tasks_in_flight_per_actor=2),
+            fn_constructor_kwargs={"orders": orders},
+            num_cpus=LIGHT_CPUS,
+        )
+    )
+    for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        assert isinstance(table, pa.Table)
+        yield from (Receipt(**row) for row in table.to_pylist())
+
+
+def _actor_resources(cluster: ClusterConfig) -> dict[str, Any]:
+    return {"num_gpus": cluster.gpus_per_actor} if cluster.gpus_per_actor else {"num_cpus": ACTOR_CPUS}
+
+
+def _settle_context() -> None:
+    context = DataContext.get_current()
+    context.use_datasource_v2 = False  # its footer readers are a process each: more than a small run itself
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.preserve_order = False
+    context.execution_no_progress_timeout_s = NO_PROGRESS_SECONDS
+    for name in ("ray.data", "ray.data._internal"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,59 @@
+"""Many independent trainings on Ray: results come back as they are done."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from s2st_aug.errors import S2STError
+
+
+def run_tasks(
+    function: Callable[..., Any],
+    tasks: Sequence[tuple[Any, ...]],
+    *,
+    cpus_per_task: int = 1,
+    gpus_per_task: float = 0,
+    address: str | None = None,
+) -> Iterator[tuple[int, Any]]:
+    """(index, result) of `function(*task)` as each ends; an exception inside is raised here as what it was."""
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        _start(address or os.environ.get("RAY_ADDRESS"))
+    try:
+        remote = ray.remote(num_cpus=cpus_per_task, num_gpus=gpus_per_task, max_retries=2)(function)
+        waiting = {remote.remote(*task): index for index, task in enumerate(tasks)}
+        while waiting:
+            done, _ = ray.wait(list(waiting), num_returns=1)
+            yield waiting.pop(done[0]), _result(ray.get, done[0])
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _start(joined: str | None) -> None:
+    """Ray at an address, or one of our own: without any, it would join whatever it finds on this machine, somebody else's too."""
+    import ray
+
+    from s2st_aug.engine.ray_session import LEAN
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if joined:
+        ray.init(address=joined, **quiet)
+    else:  # LEAN: Ray's workers would else give way to everything, at niceness 15
+        ray.init(address="local", include_dashboard=False, _system_config=LEAN, **quiet)
+
+
+def _result(get: Callable[[Any], Any], reference: Any) -> Any:
+    from ray.exceptions import RayTaskError
+
+    try:
+        return get(reference)
+    except RayTaskError as error:
+        if isinstance(error.cause, S2STError):
+            raise error.cause from None
+        raise

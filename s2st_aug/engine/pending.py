@@ -1,0 +1,89 @@
+"""What is left to do: the plan less the manifest, from one scan of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from s2st_aug.storage.plan import PlannedBatch, batches_to_table, read_plan, table_to_batches
+from s2st_aug.storage.run_folder import FAILED_PART, RunFolder, read_part
+from s2st_aug.storage.shards import row_keys
+
+ATTEMPT = "attempt "
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands in the manifest: keys (`scene_id TAB domain`) that need nothing more, and attempts of those that failed."""
+
+    finished: pa.Array
+    attempts: dict[str, int]
+    ok: int
+    rejected: int
+    failed: int  # those that are not tried again
+
+
+def standing(run: RunFolder, attempts_cap: int) -> Standing:
+    """Reads ids and states of the whole manifest in one scan. Failed rows below the cap count as not done."""
+    rows = run.read_manifest(["scene_id", "domain", "status"])
+    good = rows.filter(pc.not_equal(rows["status"], "failed"))
+    attempts = _attempts(run)
+    spent = [key for key, number in attempts.items() if number >= attempts_cap]
+    finished = pa.concat_arrays([row_keys(good), pa.array(spent, pa.string())])
+    ok = pc.sum(pc.equal(good["status"], "ok")).as_py() or 0
+    return Standing(finished, attempts, ok, good.num_rows - ok, len(spent))
+
+
+def pending_tables(run: RunFolder, domains: Sequence[str], done: Standing) -> Iterator[pa.Table]:
+    """PLAN_SCHEMA tables of the batches that have something left, with `todo` and `attempt` set; one per plan file."""
+    for table in read_plan(run):
+        yield _pending(table, tuple(domains), done)
+
+
+def _pending(table: pa.Table, domains: tuple[str, ...], done: Standing) -> pa.Table:
+    scenes = table["scenes"].combine_chunks()
+    ids = scenes.flatten().field("scene_id")
+    is_done = np.stack([_is_done(ids, domain, done.finished) for domain in domains], axis=1)  # scenes x domains
+    counts = pc.list_value_length(scenes).to_numpy(zero_copy_only=False)
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    left = np.add.reduceat((~is_done).sum(axis=1), starts) if len(starts) else np.zeros(0, int)
+    rows = np.flatnonzero(left > 0)
+    if not done.attempts and (left[rows] == counts[rows] * len(domains)).all():
+        return table.take(pa.array(rows))
+    return _with_partial(table, rows, starts, is_done, domains, done)
+
+
+def _with_partial(
+    table: pa.Table, rows: np.ndarray, starts: np.ndarray, is_done: np.ndarray, domains: tuple[str, ...], done: Standing
+) -> pa.Table:
+    batches = table_to_batches(table.take(pa.array(rows)))
+    return batches_to_table(
+        _left_of(b, is_done[starts[r] :], domains, done) for b, r in zip(batches, rows, strict=True)
+    )
+
+
+def _left_of(batch: PlannedBatch, is_done: np.ndarray, domains: tuple[str, ...], done: Standing) -> PlannedBatch:
+    todo = tuple(tuple(d for j, d in enumerate(domains) if not is_done[i, j]) for i in range(len(batch.scenes)))
+    keys = [f"{s.scene.scene_id}\t{d}" for s, ds in zip(batch.scenes, todo, strict=True) for d in ds]
+    return replace(batch, todo=todo, attempt=1 + max(done.attempts.get(k, 0) for k in keys))
+
+
+def _is_done(ids: pa.Array, domain: str, finished: pa.Array) -> np.ndarray:
+    keys = pc.binary_join_element_wise(ids, pa.scalar(domain), "\t")
+    return pc.is_in(keys, value_set=finished).to_numpy(zero_copy_only=False)
+
+
+def _attempts(run: RunFolder) -> dict[str, int]:
+    """Attempts so far of each failed row, from the `attempt n` that its reasons carry."""
+    if run.store.size(FAILED_PART) is None:
+        return {}
+    rows = read_part(run.store, FAILED_PART, ["scene_id", "domain", "reasons"])
+    return dict(zip(row_keys(rows).to_pylist(), map(_number, rows["reasons"].to_pylist()), strict=True))
+
+
+def _number(reasons: list[str]) -> int:
+    return max((int(r.removeprefix(ATTEMPT)) for r in reasons if r.startswith(ATTEMPT)), default=1)

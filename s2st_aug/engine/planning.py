@@ -1,0 +1,144 @@
+"""From a dataset to planned batches, in the driver alone: nothing is decoded, no worker is held."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+from s2st_aug.config.augment import AugmentConfig, DatasetConfig
+from s2st_aug.errors import DatasetError
+from s2st_aug.formats import Card, load_card, read_scenes
+from s2st_aug.formats.daylight import DarkScene, without_dark_scenes
+from s2st_aug.images import sha256_file
+from s2st_aug.records.scene import Scene
+from s2st_aug.storage.plan import PlannedBatch, PlannedScene, batch_key
+
+log = logging.getLogger(__name__)
+Listed = Callable[[DarkScene], None]
+
+
+def selected_scenes(
+    dataset: DatasetConfig, listed: Listed | None = None, *, trusted: Collection[str] = ()
+) -> Iterator[Scene]:
+    """The scenes that the config asks for, in the adapter's order; raises DatasetError where there is none.
+
+    With `listed`, a selection of daytime leaves out what is tagged so and dark, and tells of each; `trusted` ids are not looked at again.
+    Without it nothing is decoded.
+    """
+    root, found, labelled = Path(dataset.root), False, False
+    card = load_card(dataset.format)
+    _refuse_without_images(card, root, dataset.split)
+    scenes = read_scenes(card, root, dataset.split)
+    asked: Iterator[Scene] = (s for s in scenes if _is_asked_for(s, dataset.select))
+    if listed is not None and dataset.checks_daylight:
+        asked = without_dark_scenes(root, asked, listed, dark=dataset.darkest_day, trusted=trusted)
+    for scene in islice(asked, dataset.limit):
+        found, labelled = True, labelled or bool(scene.label_file or scene.extra_files)
+        yield scene
+    if found and not labelled:
+        log.warning(
+            "%s: no image of split %r has a label; the card %s says where labels lie",
+            dataset.root,
+            dataset.split,
+            dataset.format,
+        )
+    if not found:
+        raise DatasetError(f"{dataset.root}: no scene of split {dataset.split!r} has {_asked(dataset, listed)}")
+
+
+def _refuse_without_images(card: Card, root: Path, split: str) -> None:
+    """BDD100K's lists name the images: without their folder every row would fail."""
+    folder = root / card.images.format(split=split)
+    if card.adapter == "bdd100k" and not folder.is_dir():
+        raise DatasetError(
+            f"{folder}: the images of split {split!r} are not there; expected the tree of the card {card.name}"
+        )
+
+
+def _is_asked_for(scene: Scene, select: dict[str, tuple[str, ...]]) -> bool:
+    return all(scene.attributes.get(key) in values for key, values in select.items())
+
+
+def plan_batches(
+    config: AugmentConfig,
+    plan_sha256: str,
+    domains: tuple[str, ...],
+    *,
+    without: Collection[str] = (),
+    check_sources: bool = False,
+    listed: Listed = lambda scene: None,
+) -> Iterator[PlannedBatch]:
+    """Batches of scenes in order, `without` the scene ids that are planned already; a stream, so memory does not grow.
+
+    Scenes that are dark though selected as daytime are told to `listed` and not planned.
+    """
+    observe = _Observer(Path(config.dataset.root), check_sources=check_sources)
+    scenes = (s for s in selected_scenes(config.dataset, listed, trusted=without) if s.scene_id not in without)
+    for group in _groups(scenes, config.cluster.batch_size):
+        planned = tuple(observe.all(group))
+        yield PlannedBatch(batch_key(plan_sha256, planned), planned, tuple(domains for _ in planned))
+
+
+class _Observer:
+    """Sizes, times and hashes of the files of scenes; label files are hashed once each."""
+
+    def __init__(self, root: Path, *, check_sources: bool) -> None:
+        self._root = str(root)
+        self._check = check_sources
+        self._label_files: dict[str, str | None] = {}
+        self._pool = ThreadPoolExecutor(4)
+
+    def all(self, scenes: list[Scene]) -> Iterable[PlannedScene]:
+        if self._check:
+            return self._pool.map(self._planned, scenes)
+        return map(self._planned, scenes)
+
+    def _planned(self, scene: Scene) -> PlannedScene:
+        path = f"{self._root}/{scene.image}"
+        try:
+            found = os.stat(path)  # noqa: PTH116
+        except OSError:
+            return PlannedScene(scene, self._label_hash(scene), None, None)
+        digest = sha256_file(path) if self._check and stat.S_ISREG(found.st_mode) else None
+        return PlannedScene(scene, self._label_hash(scene), found.st_size, found.st_mtime_ns, digest)
+
+    def _label_hash(self, scene: Scene) -> str | None:
+        if scene.label_file is None:
+            return None
+        if scene.label_file not in self._label_files:
+            if len(self._label_files) > 100_000:  # one label file per scene: nothing to remember
+                self._label_files.clear()
+            self._label_files[scene.label_file] = _hash_file(f"{self._root}/{scene.label_file}")
+        return self._label_files[scene.label_file]
+
+
+def _hash_file(path: str) -> str | None:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _groups(scenes: Iterable[Scene], size: int) -> Iterator[list[Scene]]:
+    group: list[Scene] = []
+    for scene in scenes:
+        group.append(scene)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _asked(dataset: DatasetConfig, listed: Listed | None) -> str:
+    asked = " and ".join(f"{key} in {list(values)}" for key, values in dataset.select.items()) or "an image"
+    if listed is None or not dataset.checks_daylight:
+        return asked
+    return f"{asked} and an image that is bright by day (mean luma {dataset.darkest_day:g} and more)"

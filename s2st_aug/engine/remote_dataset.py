@@ -1,0 +1,202 @@
+"""A dataset on an object store, as adapters can read it: a folder of this machine that stands for it.
+
+The driver copies what is no source image (labels are small) and lets each source image be a hole of the right size and time, so that
+planning sees the tree without moving pixels. A worker fetches the files of a scene when it reads it and drops the image afterwards.
+Credentials stay in the address that workers are told; they are in no file's name and in no record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import tempfile
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow.fs as pafs
+
+from s2st_aug.config import AugmentConfig
+from s2st_aug.errors import DatasetError
+from s2st_aug.formats import Card, load_card
+from s2st_aug.records.scene import Scene
+from s2st_aug.storage.store import open_remote, retry
+from s2st_aug.storage.uri import is_remote, mask_uri
+
+log = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of the store: its name below the dataset's root, bytes, and time in nanoseconds."""
+
+    name: str
+    size: int
+    mtime_ns: int
+
+
+class Mirror:
+    """One dataset's stand-in on this machine."""
+
+    def __init__(self, uri: str) -> None:
+        self._fs, self._base = open_remote(uri)
+        self._uri = mask_uri(uri)
+        self.root = mirror_folder(uri)
+        self._has_shared = False
+
+    def plant(self, card: Card) -> Path:
+        """The whole tree: labels as they are, source images as holes. What stands and has not changed is kept. Raises DatasetError."""
+        there = self._entries("", deep=True)
+        if not there:
+            raise DatasetError(f"{self._uri}: no file is there")
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda e: self._hole(e) if is_source(card, e.name) else self._copy(e), there))
+        self._drop_others({e.name for e in there})
+        return self.root
+
+    def fetch(self, scene: Scene) -> None:
+        """The scene's own files, whole; what is not in the store is left absent. Raises OSError where the store fails for good."""
+        if not self._has_shared:  # small files that hold for all: class names, lists
+            for entry in self._entries("", deep=False):
+                self._copy(entry)
+            self._has_shared = True
+        for name in sorted(
+            {n.partition("#")[0] for n in (scene.image, scene.label_file or "", *scene.extra_files)} - {""}
+        ):
+            info = retry(lambda name=name: self._fs.get_file_info(f"{self._base}/{name}"))
+            if info.type == pafs.FileType.File:
+                self._copy(self._entry(info))
+
+    def drop(self, scene: Scene) -> None:
+        """The image becomes a hole again: disks of workers do not fill."""
+        path = self._path(scene.image)
+        if path.is_file():
+            stat = path.stat()
+            self._place(Entry(scene.image, stat.st_size, stat.st_mtime_ns), None)
+
+    def _entries(self, folder: str, *, deep: bool) -> list[Entry]:
+        selector = pafs.FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True, recursive=deep)
+        return [self._entry(i) for i in retry(lambda: self._fs.get_file_info(selector)) if i.type == pafs.FileType.File]
+
+    def _entry(self, info: Any) -> Entry:
+        return Entry(info.path[len(self._base) + 1 :], info.size, info.mtime_ns or 0)
+
+    def _path(self, name: str) -> Path:
+        if name.startswith("/") or ".." in PurePosixPath(name).parts:
+            raise DatasetError(f"{self._uri}: {name!r} is not a name below the dataset's root")
+        return self.root / name
+
+    def _copy(self, entry: Entry) -> None:
+        if _is_whole(self._path(entry.name), entry):
+            return
+        data = retry(lambda: self._read(entry.name))
+        self._place(entry, data)
+
+    def _hole(self, entry: Entry) -> None:
+        """An image that is whole at this moment is left alone: another run may be reading it."""
+        path = self._path(entry.name)
+        if not path.is_file() or not _is_same(path, entry):
+            self._place(entry, None)
+
+    def _place(self, entry: Entry, data: bytes | None) -> None:
+        """The file in one step; without data a hole of its size."""
+        path = self._path(entry.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temp = path.with_name(f".{uuid.uuid4().hex}")
+        with temp.open("wb") as file:
+            file.truncate(entry.size) if data is None else file.write(data)
+        os.utime(temp, ns=(entry.mtime_ns, entry.mtime_ns))
+        temp.replace(path)
+
+    def _read(self, name: str) -> bytes:
+        with self._fs.open_input_stream(f"{self._base}/{name}") as stream:
+            return stream.read()
+
+    def _drop_others(self, names: set[str]) -> None:
+        for path in _files(self.root):
+            if str(path.relative_to(self.root)) not in names and not path.name.startswith("."):
+                path.unlink()
+
+
+@contextmanager
+def at_hand(root: str, scene: Scene) -> Iterator[Path]:
+    """The dataset's folder on this machine, with this scene's files whole in it while the block runs."""
+    if not is_remote(root):
+        yield Path(root)
+        return
+    mirror = open_mirror(root)
+    mirror.fetch(scene)
+    try:
+        yield mirror.root
+    finally:
+        mirror.drop(scene)
+
+
+def planted(config: AugmentConfig) -> AugmentConfig:
+    """The config with a dataset's folder on this machine: its own, or a mirror of what lies on an object store."""
+    dataset = config.dataset
+    if not is_remote(dataset.root):
+        return config
+    root = open_mirror(dataset.root).plant(load_card(dataset.format))
+    if dataset.checks_daylight:
+        log.warning(
+            "%s: images on an object store are not looked at beforehand: dark ones are taken too",
+            mask_uri(dataset.root),
+        )
+    bare = dataset.model_copy(update={"root": str(root), "darkest_day": 0.0})
+    return config.model_copy(update={"dataset": bare})
+
+
+def is_source(card: Card, name: str) -> bool:
+    """Whether a file is a source image of the card, not a label in an image's form."""
+    if not name.lower().endswith(IMAGE_SUFFIXES):
+        return False
+    labels = [p for p in (_fixed(tree.path) for tree in card.labels) if p]
+    images = [_fixed(p) for p in (card.images, *(tree.images for tree in card.labels if tree.images))]
+    return any(name.startswith(p) for p in images) and not any(name.startswith(p) for p in labels if p not in images)
+
+
+def dataset_folder(root: str) -> Path:
+    """Where a dataset's files are read on this machine: itself, or its mirror's folder."""
+    return mirror_folder(root) if is_remote(root) else Path(root)
+
+
+def mirror_folder(uri: str) -> Path:
+    """One folder per dataset, user and machine."""
+    base = Path(os.environ.get("S2ST_MIRROR", tempfile.gettempdir()))
+    return base / f"s2st-mirror-{os.getuid()}" / hashlib.sha256(uri.encode()).hexdigest()[:24]
+
+
+@lru_cache(4)
+def open_mirror(uri: str) -> Mirror:
+    """The mirror of a dataset, once per process."""
+    return Mirror(uri)
+
+
+def _fixed(pattern: str) -> str:
+    """What stands before the first variable part of a card's path."""
+    return re.split(r"[{*]", pattern, maxsplit=1)[0]
+
+
+def _is_same(path: Path, entry: Entry) -> bool:
+    stat = path.stat()
+    return (stat.st_size, stat.st_mtime_ns) == (entry.size, entry.mtime_ns)
+
+
+def _is_whole(path: Path, entry: Entry) -> bool:
+    """Holes have no blocks; an empty file is whole."""
+    return path.is_file() and _is_same(path, entry) and (not entry.size or path.stat().st_blocks > 0)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    return (path for path in root.rglob("*") if path.is_file())

@@ -1,0 +1,126 @@
+"""A planned scene's files as a worker sees them: read, checked against the plan, decoded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from s2st_aug.arrays import Image
+from s2st_aug.config.augment import DatasetConfig
+from s2st_aug.engine.remote_dataset import dataset_folder, open_mirror
+from s2st_aug.errors import LabelError, SampleError, SourceChanged, UnreadableImage
+from s2st_aug.formats import Card, load_card, read_objects
+from s2st_aug.images import PLAIN, Photo, file_bytes, read_photo, sha256_bytes
+from s2st_aug.records.scene import SceneObject
+from s2st_aug.storage.plan import PlannedScene
+from s2st_aug.storage.uri import is_remote
+
+BLANK = (64, 64, 3)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A scene's pixels, bytes' hash and labels; or, with `error`, a blank slot in its batch."""
+
+    photo: Photo | None
+    sha256: str | None
+    objects: tuple[SceneObject, ...] = ()
+    error: str | None = None
+
+    @property
+    def rgb(self) -> Image:
+        """The photo's pixels; only where there is one."""
+        assert self.photo is not None
+        return self.photo.rgb
+
+    def blanked(self, error: str | None) -> Source:
+        """The same slot with black pixels of the same shape."""
+        photo = None if self.photo is None else Photo(np.zeros_like(self.photo.rgb), PLAIN)
+        return Source(photo, self.sha256, (), error)
+
+
+class SourceReader:
+    """Reads the scenes of one dataset, from this machine's folder or through the mirror of an object store."""
+
+    def __init__(self, dataset: DatasetConfig) -> None:
+        self._card = load_card(dataset.format)
+        self._mirror = open_mirror(dataset.root) if is_remote(dataset.root) else None
+        self._root = dataset_folder(dataset.root)
+
+    def __call__(self, planned: PlannedScene) -> Source:
+        """As `read_source`."""
+        try:
+            if self._mirror is not None:
+                self._mirror.fetch(planned.scene)
+        except OSError as error:
+            return Source(None, None, (), f"UnreadableImage: {planned.scene.image}: {reason_of(error)}")
+        return read_source(self._root, self._card, planned)
+
+    def close(self, planned: PlannedScene) -> None:
+        """The scene's image is not needed on this machine any more."""
+        if self._mirror is not None:
+            self._mirror.drop(planned.scene)
+
+
+def photos_of(sources: Sequence[Source]) -> list[Image]:
+    """The pixels of a batch; an unreadable slot is black, in the shape of the batch's first readable one."""
+    shape = next((s.photo.rgb.shape for s in sources if s.photo is not None), BLANK)
+    return [np.zeros(shape, np.uint8) if s.photo is None else s.photo.rgb for s in sources]
+
+
+def read_source(root: Path, card: Card, planned: PlannedScene) -> Source:
+    """Never raises for a bad sample: the reason is in `error`, as `<class>: <message>`."""
+    digest: str | None = None
+    try:
+        data = _read_planned(root, planned)
+        digest = sha256_bytes(data)
+        if planned.sha256 not in (None, digest):
+            raise SourceChanged(f"{planned.scene.image}: its bytes are not the ones that were planned")
+        photo = read_photo(data, orientation="apply" if card.adapter == "yolo" else "ignore")
+        check_label(root, planned)
+        return Source(photo, digest, read_objects(card, root, planned.scene))
+    except (SampleError, OSError, MemoryError) as error:
+        return Source(None, digest, (), reason_of(error).replace("image bytes:", f"{planned.scene.image}:"))
+    except Exception as error:
+        return Source(None, digest, (), f"LabelError: {planned.scene.label_file}: {reason_of(error)}")
+
+
+def reason_of(error: BaseException) -> str:
+    """`<class>: <message>` on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+
+
+def _read_planned(root: Path, planned: PlannedScene) -> bytes:
+    path = root / planned.scene.image
+    try:
+        stat, data = path.stat(), file_bytes(path)
+    except OSError as error:
+        raise UnreadableImage(
+            f"{planned.scene.image}: cannot be read ({error.strerror or type(error).__name__})"
+        ) from None
+    if (
+        planned.sha256 is None
+        and planned.size is not None
+        and (stat.st_size, stat.st_mtime_ns) != (planned.size, planned.mtime_ns)
+    ):
+        raise SourceChanged(f"{planned.scene.image}: changed since it was planned; --check-sources plans it anew")
+    return data
+
+
+def check_label(root: Path, planned: PlannedScene) -> None:
+    """The label record's bytes are the planned ones; raises SourceChanged or LabelError."""
+    scene = planned.scene
+    if scene.label_file is None or scene.label_key is None:
+        return
+    try:
+        with (root / scene.label_file).open("rb") as file:
+            file.seek(scene.label_key.start)
+            record = file.read(scene.label_key.length)
+    except OSError as error:
+        raise LabelError(f"{scene.label_file}: cannot be read ({error.strerror or type(error).__name__})") from None
+    if hashlib.sha256(record).hexdigest() != scene.label_key.sha256:
+        raise SourceChanged(f"{scene.label_file}: the record of {scene.scene_id} is not the one that was planned")

@@ -1,0 +1,183 @@
+"""The translation stage: a batch of planned scenes in, translated pixels out. Every class of failure has its own answer here.
+
+out of memory         the batch is split, its rows are flagged `oom_split`; the model is loaded anew, and after the batch the actor is
+memory that creeps    the actor is ended before its next batch, and Ray starts another
+bad photo or label    a blank slot: the batch keeps its shape, so that the others keep their bytes
+exception, NaN        the culprits are found one by one, then the batch runs once more with them blank
+a batch that kills    after two lost workers the culprits are found one by one, each announced before it runs
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from s2st_aug.engine.batches import Note, Parcel, Slot
+from s2st_aug.engine.context import Orders
+from s2st_aug.engine.kit import find_kit
+from s2st_aug.engine.memory_watch import Creep
+from s2st_aug.engine.sources import Source, SourceReader, photos_of, reason_of
+from s2st_aug.storage.plan import PlannedBatch
+
+log = logging.getLogger(__name__)
+
+CAREFUL_FROM = 3  # the begin of a batch that is suspected of killing its workers
+OOM_SPLIT = "oom_split"
+
+
+class Desk(Protocol):
+    """Where a worker announces what it begins."""
+
+    def begin(self, what: str) -> int:
+        """How often this was begun and not ended, this time included; 0: do not begin, the run is draining."""
+        ...
+
+    def end(self, whats: list[str]) -> None:
+        """These were survived."""
+        ...
+
+
+class TranslateStage:
+    """Holds the model; one call is one batch."""
+
+    def __init__(self, orders: Orders, desk: Desk, *, device: str = "cpu", name: str = "") -> None:
+        self._orders, self._desk, self._device = orders, desk, device
+        self._name = name or f"pid-{os.getpid()}"
+        self._read = SourceReader(orders.config.dataset)
+        self._translator: Any = None
+        self._creep = Creep(device, int(orders.config.cluster.creep_gib * 2**30))
+        self.worn_out = ""  # why the process that holds this stage should be ended before its next batch
+
+    def __call__(self, batch: PlannedBatch) -> Parcel:
+        """Never raises for a sample; raises for what is wrong with the worker itself."""
+        times = self._desk.begin(batch.key)
+        if not times:
+            return Parcel(batch, Note(self._name, given_back=True), [], [])
+        start = time.monotonic()
+        sources = [self._read(planned) for planned in batch.scenes]
+        results = self._careful(batch, sources) if times >= CAREFUL_FROM else self._guarded(batch, sources)
+        if grown := self._creep.after_batch():
+            self.worn_out = f"its memory has crept {grown / 2**30:.1f} GiB above what is allowed"
+        return _parcel(batch, sources, results, self._name, time.monotonic() - start)
+
+    def _guarded(self, batch: PlannedBatch, sources: list[Source]) -> list[Any]:
+        """A result per scene: dict domain -> Translated, or the error text of that scene."""
+        if all(s.error for s in sources):
+            return [s.error for s in sources]
+        try:
+            return self._run(batch, sources)
+        except Exception as error:
+            if is_out_of_memory(error):
+                return self._split(batch, sources, error)
+            log.warning("batch %s: %s; looking for the culprit", batch.key, reason_of(error))
+        return self._without_culprits(batch, sources)
+
+    def _careful(self, batch: PlannedBatch, sources: list[Source]) -> list[Any]:
+        """After lost workers: a scene that was begun twice alone and never ended is the culprit."""
+        log.warning("batch %s lost its worker more than once; its scenes are tried one by one", batch.key)
+        return self._without_culprits(batch, sources, announce=True)
+
+    def _without_culprits(self, batch: PlannedBatch, sources: list[Source], *, announce: bool = False) -> list[Any]:
+        for index, source in enumerate(sources):
+            error = None if source.error else self._alone(batch, sources, index, announce=announce)
+            if error:
+                sources[index] = source.blanked(error)
+        if all(s.error for s in sources):
+            return [s.error for s in sources]
+        try:
+            return self._run(batch, sources)
+        except Exception as error:
+            return [s.error or reason_of(error) for s in sources]
+
+    def _alone(self, batch: PlannedBatch, sources: list[Source], index: int, *, announce: bool) -> str | None:
+        """Why this scene cannot be translated, with every other slot blank; None where it can."""
+        if announce and self._desk.begin(f"{batch.key}/{index}") > 2:
+            return "LostWorker: the process died each time this image was translated"
+        alone = [s if i == index else s.blanked(s.error) for i, s in enumerate(sources)]
+        try:
+            self._run(batch, alone)
+        except Exception as error:
+            return reason_of(error)
+        if announce:
+            self._desk.end([f"{batch.key}/{index}"])
+        return None
+
+    def _run(self, batch: PlannedBatch, sources: Sequence[Source]) -> list[Any]:
+        """The whole batch, always in its planned shape."""
+        domains = list(self._orders.profiles)
+        objects = [s.objects for s in sources] if self._orders.config.method.label_aware else None
+        keys = [self._orders.key(p.scene.scene_id) for p in batch.scenes]
+        results = self._model().translate(photos_of(sources), domains, objects, keys)
+        return [s.error or r for s, r in zip(sources, results, strict=True)]
+
+    def _split(self, batch: PlannedBatch, sources: list[Source], error: Exception) -> list[Any]:
+        """Halves, down to single scenes; what does not even fit alone fails."""
+        log.warning("batch %s of %d: %s; splitting it", batch.key, len(sources), reason_of(error))
+        self._recycle()
+        self.worn_out = "it ran out of memory"
+        if len(sources) == 1:
+            return [f"OutOfMemory: {reason_of(error)}"]
+        middle = len(sources) // 2
+        parts = ((slice(None, middle)), slice(middle, None))
+        halves = [(replace(batch, scenes=batch.scenes[p], todo=batch.todo[p]), sources[p]) for p in parts]
+        return [_flagged(r) for half, part in halves for r in self._guarded(half, part)]
+
+    def _model(self) -> Any:
+        if self._translator is None:
+            self._translator = find_kit(self._orders.kit).translator(self._orders.config, self._device)
+        return self._translator
+
+    def _recycle(self) -> None:
+        """Drop the model and everything it held; it is loaded anew for the next batch."""
+        self._translator = None
+        gc.collect()
+        if self._device.startswith("cuda"):
+            import torch
+
+            torch.cuda.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CUDA's or the host's, by type and by what drivers write."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "out of memory" in str(error).lower()
+    )
+
+
+class _Flagged(dict):
+    """Results of a scene whose batch was split."""
+
+
+def _flagged(result: Any) -> Any:
+    return _Flagged(result) if isinstance(result, dict) else result
+
+
+def _parcel(batch: PlannedBatch, sources: list[Source], results: list[Any], actor: str, seconds: float) -> Parcel:
+    images: list[bytes] = []
+    raws: list[bytes] = []
+    slots: list[Slot] = []
+    each = seconds / max(sum(len(t) for t in batch.todo), 1)
+    for scene, (domains, result) in enumerate(zip(batch.todo, results, strict=True)):
+        for domain in domains:
+            if not isinstance(result, dict) or isinstance(result[domain], Exception):
+                why = result if isinstance(result, str) else reason_of(result[domain])
+                slots.append(Slot(scene, domain, None, reasons=(why,)))
+                continue
+            slots.append(_slot(scene, domain, result, len(images), each))
+            images.append(result[domain].image.tobytes())
+            raws.append(result[domain].raw.tobytes())
+    return Parcel(batch, Note(actor, [s.sha256 for s in sources], slots, seconds), images, raws)
+
+
+def _slot(scene: int, domain: str, result: dict[str, Any], picture: int, seconds: float) -> Slot:
+    done = result[domain]
+    reasons = (OOM_SPLIT,) if isinstance(result, _Flagged) else ()
+    costs = (done.st_iterations, done.to_iterations, float(done.forward_evals), float(done.backward_evals), seconds)
+    return Slot(scene, domain, picture, (done.image.shape[0], done.image.shape[1]), *costs, reasons)

@@ -1,0 +1,47 @@
+"""Labelled data sets in: one file per format, found through a literal dict; nothing is decoded before it is needed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from s2st_aug.errors import DatasetError, did_you_mean
+from s2st_aug.formats.cards import Card, card_names, load_card
+from s2st_aug.records.scene import Scene, SceneObject
+
+__all__ = ["Card", "card_names", "load_card", "read_objects", "read_scenes"]
+
+ADAPTERS = {
+    "bdd100k": "s2st_aug.formats.bdd100k.read",
+    "cityscapes": "s2st_aug.formats.cityscapes.read",
+    "coco": "s2st_aug.formats.coco.read",
+    "yolo": "s2st_aug.formats.yolo.read",
+    "kitti": "s2st_aug.formats.kitti.read",
+}
+
+
+def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
+    """The scenes of a split, light and in a stable order; raises DatasetError for what cannot be read at all."""
+    if not root.is_dir():
+        raise DatasetError(f"dataset folder {root} is not there")
+    if split not in card.splits:
+        raise DatasetError(f"{card.name} has no split {split!r}{did_you_mean(split, card.splits)}")
+    found = False
+    for scene in _adapter(card).read_scenes(card, root, split):
+        found = True
+        yield scene
+    if not found:
+        raise DatasetError(
+            f"{root}: split {split!r} of {card.name} holds no image; expected the tree of the card {card.name}"
+        )
+
+
+def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:
+    """Every label of one scene in source pixels; raises LabelError for a record that cannot be parsed or has changed."""
+    return _adapter(card).read_objects(card, root, scene)
+
+
+def _adapter(card: Card) -> Any:
+    return importlib.import_module(ADAPTERS[card.adapter])

@@ -1,0 +1,1 @@
+"""BDD100K: frames in JSON lists, bitmasks, lane and drivable masks."""

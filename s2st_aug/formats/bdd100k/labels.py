@@ -1,0 +1,177 @@
+"""One BDD100K frame record, in any of its spellings, to objects."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from s2st_aug.arrays import Box
+from s2st_aug.errors import LabelError
+from s2st_aug.formats.label_images import within
+from s2st_aug.records.scene import SceneObject, SignalState
+
+SIGNALS: dict[str, SignalState] = {
+    "G": "green",
+    "R": "red",
+    "Y": "amber",
+    "green": "green",
+    "red": "red",
+    "yellow": "amber",
+    "amber": "amber",
+}
+Point = tuple[float, float]
+_CURVE_STEPS = 8
+_COORDINATE_LIMIT = 1e7
+
+
+def objects_of(record: Any, where: str, prefix: str = "") -> list[SceneObject]:
+    """Every label of a frame; `labels: null` is an empty frame. Raises LabelError for a label that is no label."""
+    if not isinstance(record, dict):
+        raise LabelError(f"{where}: expected a frame (an object), found {type(record).__name__}")
+    labels = _labels(record, where)
+    return list(
+        within((_object(label, f"{where}, label {index}", prefix, index) for index, label in enumerate(labels)), where)
+    )
+
+
+def _labels(record: dict[str, Any], where: str) -> list[Any]:
+    found = record.get("labels")
+    if found is None and isinstance(record.get("frames"), list):  # the legacy form: one file per image
+        frames = record["frames"]
+        found = frames[0].get("objects") if frames and isinstance(frames[0], dict) else None
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise LabelError(f"{where}: expected a list of labels, found {type(found).__name__}")
+    return found
+
+
+def _object(label: Any, where: str, prefix: str, index: int) -> SceneObject:
+    if not isinstance(label, dict):
+        raise LabelError(f"{where}: expected a label (an object), found {type(label).__name__}")
+    attributes = label.get("attributes")
+    flags = {str(k).lower(): v for k, v in attributes.items()} if isinstance(attributes, dict) else {}
+    shape = _shape(label, where)
+    return SceneObject(
+        object_id=prefix + str(label.get("id", index)),
+        category=str(label.get("category", "")),
+        signal=SIGNALS.get(str(flags.get("trafficlightcolor", ""))),
+        crowd=flags.get("crowd") is True or flags.get("iscrowd") is True or flags.get("ignored") is True,
+        occluded=flags.get("occluded") is True,
+        truncated=flags.get("truncated") is True,
+        **shape,
+    )
+
+
+def _shape(label: dict[str, Any], where: str) -> dict[str, Any]:
+    """kind, bbox, outlines, mask: the finest geometry that the label has."""
+    box = _box2d(label["box2d"], where) if label.get("box2d") is not None else None
+    if label.get("rle") is not None:
+        mask = decode_rle(label["rle"], where)
+        return {"kind": "mask", "bbox": box or mask_box(mask), "mask": mask}
+    if label.get("poly2d"):
+        outlines, closed = _poly2d(label["poly2d"], where)
+        return {"kind": "polygon" if closed else "polyline", "bbox": box or outline_box(outlines), "outlines": outlines}
+    if box is None:
+        return {"kind": "box", "bbox": (0.0, 0.0, 0.0, 0.0)}
+    return {"kind": "box", "bbox": box}
+
+
+def number(value: Any, where: str) -> float:
+    """A finite coordinate; JSON's NaN literal and huge integers are no coordinates."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise LabelError(f"{where}: expected a coordinate, found {ascii(value)[:40]}")
+    if not abs(value) < _COORDINATE_LIMIT:  # NaN too
+        raise LabelError(f"{where}: the coordinate {ascii(value)[:40]} lies outside any image")
+    return float(value)
+
+
+def _box2d(box: Any, where: str) -> Box:
+    if not isinstance(box, dict) or not {"x1", "y1", "x2", "y2"} <= box.keys():
+        raise LabelError(f"{where}: expected box2d with x1, y1, x2, y2")
+    x1, y1, x2, y2 = (number(box[k], where) for k in ("x1", "y1", "x2", "y2"))
+    return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
+
+
+def _poly2d(polygons: Any, where: str) -> tuple[tuple[np.ndarray, ...], bool]:
+    """Outlines and whether they are closed, from either spelling of poly2d."""
+    if not isinstance(polygons, list):
+        raise LabelError(f"{where}: expected a list of poly2d, found {type(polygons).__name__}")
+    if isinstance(polygons[0], list):  # the legacy spelling: one line of [x, y, "L"]
+        points = [vertex(p, where) for p in polygons]
+        return (curve(points, "".join(str(p[2]) for p in polygons if len(p) > 2)),), False
+    parts = [_part(p, where) for p in polygons]
+    return tuple(outline for outline, _ in parts), all(closed for _, closed in parts)
+
+
+def _part(part: Any, where: str) -> tuple[np.ndarray, bool]:
+    if not isinstance(part, dict) or not isinstance(part.get("vertices"), list) or not part["vertices"]:
+        raise LabelError(f"{where}: expected poly2d with vertices")
+    points = [vertex(p, where) for p in part["vertices"]]
+    return curve(points, str(part.get("types") or "")), part.get("closed", True) is not False
+
+
+def vertex(point: Any, where: str) -> Point:
+    """A finite point from `[x, y, ...]`; raises LabelError."""
+    if not isinstance(point, list | tuple) or len(point) < 2:
+        raise LabelError(f"{where}: expected a vertex [x, y], found {ascii(point)[:40]}")
+    return number(point[0], where), number(point[1], where)
+
+
+def curve(points: list[tuple[float, float]], types: str) -> np.ndarray:
+    """Vertices with their types (`L` a corner, `C` a control point of a cubic Bezier) as a line `n 2`, curves in short straight steps.
+
+    As matplotlib reads it, a `C` takes two more points with it whatever their type, the third being on the line.
+    """
+    line = [points[0]]
+    at = 1
+    while at < len(points):
+        if types[at : at + 1] == "C" and at + 2 < len(points):
+            line += _bezier(line[-1], *points[at : at + 3])
+            at += 3
+        else:
+            line.append(points[at])
+            at += 1
+    return np.asarray(line, dtype=np.float64)
+
+
+def _bezier(
+    start: tuple[float, float], a: tuple[float, float], b: tuple[float, float], end: tuple[float, float]
+) -> list[tuple[float, float]]:
+    t = np.linspace(0, 1, _CURVE_STEPS + 1)[1:, None]
+    p = (
+        (1 - t) ** 3 * np.array(start)
+        + 3 * (1 - t) ** 2 * t * np.array(a)
+        + 3 * (1 - t) * t**2 * np.array(b)
+        + t**3 * np.array(end)
+    )
+    return [(float(x), float(y)) for x, y in p]
+
+
+def outline_box(outlines: tuple[np.ndarray, ...]) -> Box:
+    """The box around all outlines."""
+    points = np.concatenate(outlines)
+    (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
+    return float(x1), float(y1), float(x2), float(y2)
+
+
+def mask_box(mask: np.ndarray) -> Box:
+    """The box around a bool mask `h w`, x2 and y2 exclusive; all zero for an empty mask."""
+    ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(ys):
+        return 0.0, 0.0, 0.0, 0.0
+    return float(xs[0]), float(ys[0]), float(xs[-1] + 1), float(ys[-1] + 1)
+
+
+def decode_rle(rle: Any, where: str) -> np.ndarray:
+    """COCO run lengths (compressed text or a list of counts) to a bool mask `h w`; sizes are checked before memory is taken."""
+    from s2st_aug.formats.run_lengths import decode
+
+    return decode(rle, where)
+
+
+def is_inside(box: Box, width: int, height: int) -> bool:
+    """Whether a box has any part in an image of that size."""
+    return box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0 and all(map(math.isfinite, box))

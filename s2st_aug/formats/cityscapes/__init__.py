@@ -1,0 +1,1 @@
+"""Cityscapes: polygons in JSON, label id images."""

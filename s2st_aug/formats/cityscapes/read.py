@@ -1,0 +1,136 @@
+"""Cityscapes: leftImg8bit with gtFine or gtCoarse. The polygons are the labels; id images stand in where there are none.
+
+Every other file of a frame (id images, colours, camera, disparity, vehicle, timestamp) is named as an extra file and never changed.
+EXIF: the images carry none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2st_aug.errors import LabelError
+from s2st_aug.formats.bdd100k.labels import mask_box, outline_box, vertex
+from s2st_aug.formats.cards import Card
+from s2st_aug.formats.cityscapes.labels import BY_ID, NOT_JUDGED, SINGLE, known
+from s2st_aug.formats.json_stream import parse_record, read_span
+from s2st_aug.formats.label_images import read_label_image, within
+from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, unique_ids
+from s2st_aug.formats.tree import FilesByStem, file_key, tree_of
+from s2st_aug.records.scene import ObjectKind, Scene, SceneObject
+
+_SUFFIX = "_leftImg8bit"
+LABEL_KINDS = ("polygons", "instance_ids", "label_ids")
+
+
+def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
+    """The frames of a split by city and name; where any frame has labels, frames without are left out."""
+    images = card.images.format(split=split)
+    extras = FilesByStem.collect(card, root, split)
+    names = list(list_files(root / images, IMAGE_SUFFIXES))
+    labelled = any(_own(card, split, extras.of(_stem(name))) for name in names)
+    for name in names:
+        files = extras.of(_stem(safe_name(name, images)))
+        own = _own(card, split, files)
+        if own or not labelled:
+            key = file_key(root / own) if own else None
+            rest = tuple(file for file in files if file != own)
+            yield Scene(f"{split}/{_stem(name)}", card.name, split, f"{images}/{name}", own, key, {}, rest)
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0].removesuffix(_SUFFIX)
+
+
+def _own(card: Card, split: str, files: tuple[str, ...]) -> str | None:
+    """The file that says most about the frame: polygons before instance ids before class ids, fine before coarse."""
+    ranked = [(LABEL_KINDS.index(kind), file) for file in files if (kind := _kind(card, split, file)) in LABEL_KINDS]
+    return min(ranked, key=lambda pair: pair[0])[1] if ranked else None
+
+
+def _kind(card: Card, split: str, file: str) -> str:
+    tree = tree_of(file, split, card.labels)
+    return tree.kind if tree else ""
+
+
+def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:
+    """Every polygon that is a thing, light, sign or pole; stuff as one object per class. Raises LabelError for a bad file."""
+    if scene.label_file is None or scene.label_key is None:
+        return ()
+    path = root / scene.label_file
+    data = read_span(path, scene.label_key)
+    kind = _kind(card, scene.split, scene.label_file)
+    if kind == "polygons":
+        return unique_ids(_polygons(parse_record(data, scene.label_file), scene.label_file))
+    return tuple(within(_instances(path) if kind == "instance_ids" else _classes(path), scene.label_file))
+
+
+def _polygons(record: Any, where: str) -> list[SceneObject]:
+    if not isinstance(record, dict) or not isinstance(record.get("objects", []), list):
+        raise LabelError(f"{where}: expected an object with a list of objects")
+    stuff: dict[str, list[np.ndarray]] = {}
+    found: list[SceneObject] = []
+    for index, item in enumerate(record.get("objects", [])):
+        outline, name = _outline(item, f"{where}, object {index}")
+        label = known(name)
+        if name in NOT_JUDGED or item.get("deleted"):
+            continue
+        if label is None or label.instances or name in SINGLE:
+            found.append(_thing(str(index), name, outline))
+        else:
+            stuff.setdefault(name, []).append(outline)
+    return found + [
+        SceneObject(name, "stuff", name, outline_box(tuple(lines)), tuple(lines)) for name, lines in stuff.items()
+    ]
+
+
+def _thing(object_id: str, name: str, outline: np.ndarray) -> SceneObject:
+    group = name.endswith("group") and name != "polegroup"
+    return SceneObject(
+        object_id,
+        "polygon",
+        name.removesuffix("group") if group else name,
+        outline_box((outline,)),
+        (outline,),
+        crowd=group,
+    )
+
+
+def _outline(item: Any, where: str) -> tuple[np.ndarray, str]:
+    if not isinstance(item, dict) or not isinstance(item.get("polygon"), list) or not item["polygon"]:
+        raise LabelError(f"{where}: expected a label with a polygon")
+    return np.asarray([vertex(point, where) for point in item["polygon"]], dtype=np.float64), str(item.get("label", ""))
+
+
+def _instances(path: Path) -> Iterator[SceneObject]:
+    """Ids of 1000 and more are instances (class * 1000 + n); a class with instances under 1000 is a group."""
+    ids = _ids(path)
+    return (item for code in np.unique(ids) if (item := _by_code(ids == code, int(code))))
+
+
+def _by_code(mask: np.ndarray, code: int) -> SceneObject | None:
+    label = BY_ID.get(code // 1000 if code >= 1000 else code)
+    if label is None or label.name in NOT_JUDGED:
+        return None
+    kind: ObjectKind = "mask" if label.instances else "stuff"
+    return SceneObject(str(code), kind, label.name, mask_box(mask), mask=mask, crowd=label.instances and code < 1000)
+
+
+def _classes(path: Path) -> Iterator[SceneObject]:
+    ids = _ids(path)
+    labels = [BY_ID[int(n)] for n in np.unique(ids) if int(n) in BY_ID]
+    return (_class(ids == label.id, label.name) for label in labels if label.name not in NOT_JUDGED)
+
+
+def _class(mask: np.ndarray, name: str) -> SceneObject:
+    return SceneObject(name, "stuff", name, mask_box(mask), mask=mask)
+
+
+def _ids(path: Path) -> np.ndarray:
+    pixels = read_label_image(path)
+    if pixels.ndim != 2:
+        raise LabelError(f"{path}: expected one channel of ids, found shape {pixels.shape}")
+    return pixels

@@ -1,0 +1,1 @@
+"""KITTI: one text file per image, fifteen columns."""

@@ -1,0 +1,101 @@
+"""KITTI object labels: one text file per image, fifteen columns (sixteen with a score). EXIF: the images carry none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from s2st_aug.errors import DatasetError, LabelError
+from s2st_aug.formats.bdd100k.labels import number
+from s2st_aug.formats.cards import Card
+from s2st_aug.formats.json_stream import read_span
+from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of
+from s2st_aug.formats.tree import FilesByStem, file_key
+from s2st_aug.records.scene import Scene, SceneObject
+
+_COLUMNS = (15, 16)
+
+
+def folder_of(split: str) -> str:
+    """`training` holds both halves, `train` and `val`."""
+    return {"train": "training", "val": "training"}.get(split, split)
+
+
+def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
+    """The images of a split in order; where any has labels, images without are left out."""
+    folder = folder_of(split)
+    images = card.images.format(split=folder)
+    files = FilesByStem.collect(card, root, folder)
+    wanted = _listed(root, split)
+    names = [n for n in list_files(root / images, IMAGE_SUFFIXES) if wanted is None or stem_of(n) in wanted]
+    labels = {stem: found[0] for stem, found in files.files.items() if "/label_2/" in found[0]}
+    for name in names:
+        stem = stem_of(safe_name(name, images))
+        own = labels.get(stem)
+        if own or not labels:
+            key = file_key(root / own) if own else None
+            yield Scene(
+                f"{split}/{stem}",
+                card.name,
+                split,
+                f"{images}/{name}",
+                own,
+                key,
+                {},
+                tuple(f for f in files.of(stem) if f != own),
+            )
+
+
+def _listed(root: Path, split: str) -> frozenset[str] | None:
+    """The names in ImageSets/<split>.txt; None for all of them."""
+    path = root / "ImageSets" / f"{split}.txt"
+    if not path.is_file():
+        if split == "val":
+            raise DatasetError(f"{path} is not there; KITTI's val split is the list of names in that file")
+        return None
+    try:
+        return frozenset(path.read_text(encoding="utf-8-sig").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: cannot be read: {error}") from None
+
+
+def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:
+    """One object a line; `DontCare` regions are crowds. Raises LabelError for a line that is no label."""
+    if scene.label_file is None or scene.label_key is None:
+        return ()
+    text = decoded(read_span(root / scene.label_file, scene.label_key), scene.label_file)
+    lines = [(index, line.split()) for index, line in enumerate(text.splitlines())]
+    return tuple(_object(index, words, f"{scene.label_file}, line {index + 1}") for index, words in lines if words)
+
+
+def _object(index: int, words: list[str], where: str) -> SceneObject:
+    if len(words) not in _COLUMNS:
+        raise LabelError(f"{where}: expected 15 or 16 columns, found {len(words)}")
+    x1, y1, x2, y2 = (coordinate(word, where) for word in words[4:8])
+    box = (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
+    occlusion, truncation = coordinate(words[2], where), coordinate(words[1], where)
+    return SceneObject(
+        str(index),
+        "box",
+        words[0],
+        box,
+        crowd=words[0] == "DontCare",
+        occluded=occlusion in (1, 2),
+        truncated=truncation > 0,
+    )
+
+
+def coordinate(word: str, where: str) -> float:
+    """A finite number from text; raises LabelError."""
+    try:
+        return number(float(word), where)
+    except ValueError:
+        raise LabelError(f"{where}: expected a number, found {ascii(word)[:40]}") from None
+
+
+def decoded(data: bytes, where: str) -> str:
+    """Text of a label file, byte-order mark left out; raises LabelError."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LabelError(f"{where}: not UTF-8 at byte {error.start}") from None

@@ -1,0 +1,94 @@
+"""Names that come out of label files and become paths: nothing may leave the dataset's root."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from s2st_aug.errors import DatasetError
+from s2st_aug.records.scene import SceneObject
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+_DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))})
+_PLAIN = re.compile(r"(?:[0-9A-Za-z_-]{1,100}/)*[0-9A-Za-z_-]{1,200}\.[0-9A-Za-z]{1,5}")
+
+
+def safe_name(name: object, where: str) -> str:
+    """A relative POSIX path without `..`, NUL, backslash, drive or device names; raises DatasetError otherwise."""
+    if not isinstance(name, str) or not name:
+        raise DatasetError(f"{where}: expected a file name, found {_short(name)}")
+    if _PLAIN.fullmatch(name) and _DEVICES.isdisjoint(name.partition(".")[0].lower().split("/")):
+        return name  # the common case, many times faster than the full check
+    parts = PurePosixPath(name).parts
+    if (
+        not parts
+        or name.startswith("/")
+        or ".." in parts
+        or "\\" in name
+        or parts[0][1:2] == ":"
+        or not _printable(name)
+    ):
+        raise DatasetError(f"{where}: {_short(name)} is not a file name below the dataset's folder")
+    if any(part.split(".")[0].rstrip().lower() in _DEVICES or len(os.fsencode(part)) > 255 for part in parts):
+        raise DatasetError(f"{where}: {_short(name)} is not a usable file name")
+    return str(PurePosixPath(name))
+
+
+def _printable(name: str) -> bool:
+    return not any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in name)
+
+
+def _short(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def stem_of(name: str) -> str:
+    """The name without an image suffix, folders kept: `a/b.jpg` -> `a/b`; `a.b` stays."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if f"{dot}{suffix}".lower() in IMAGE_SUFFIXES and stem and not stem.endswith("/") else name
+
+
+def list_files(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:
+    """POSIX paths below `folder` with one of the suffixes, sorted within each folder; links to folders above are not followed."""
+    wanted = frozenset(suffixes)
+    yield from (
+        name for name in _walk(folder, "", (os.path.realpath(folder),)) if PurePosixPath(name).suffix.lower() in wanted
+    )
+
+
+def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir():
+            real = os.path.realpath(entry.path)
+            if real not in above and len(above) < 32:
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", (*above, real))
+        elif entry.is_file():
+            yield prefix + entry.name
+
+
+def unique(scene_id: str, seen: set[str], where: str) -> str:
+    """The scene's id, once; raises DatasetError where two images of a split would share it."""
+    if scene_id in seen:
+        raise DatasetError(f"{where}: {scene_id!r} is listed twice; names must be unique within a split")
+    seen.add(scene_id)
+    return scene_id
+
+
+def unique_ids(objects: Iterable[SceneObject]) -> tuple[SceneObject, ...]:
+    """The objects with ids that are unique within the scene: an id met again takes its index with it."""
+    seen: set[str] = set()
+    return tuple(_once(item, index, seen) for index, item in enumerate(objects))
+
+
+def _once(item: SceneObject, index: int, seen: set[str]) -> SceneObject:
+    name = item.object_id if item.object_id not in seen else f"{item.object_id}#{index}"
+    seen.add(name)
+    return item if name == item.object_id else replace(item, object_id=name)

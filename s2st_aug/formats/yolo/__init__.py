@@ -1,0 +1,1 @@
+"""YOLO: one text file per image, data.yaml."""

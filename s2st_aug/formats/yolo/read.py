@@ -1,0 +1,142 @@
+"""YOLO (detect and segment) with its data.yaml. Labels are fractions of the upright image, so its sides are read from its header."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import yaml
+
+from s2st_aug.errors import DatasetError, LabelError
+from s2st_aug.formats.bdd100k.labels import outline_box
+from s2st_aug.formats.cards import Card
+from s2st_aug.formats.json_stream import read_span
+from s2st_aug.formats.kitti.read import coordinate, decoded
+from s2st_aug.formats.label_images import upright_size
+from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of, unique
+from s2st_aug.formats.tree import file_key
+from s2st_aug.formats.yaml_text import parse_yaml
+from s2st_aug.records.scene import Scene, SceneObject
+
+DATA_FILES = ("data.yaml", "dataset.yaml", "data.yml")
+_LIMIT = 1 << 20
+
+
+def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
+    """The images of a split; an image without a label file is a background image, and a scene without objects."""
+    seen: set[str] = set()
+    for image, below in _images(card, root, split):
+        scene_id = unique(f"{split}/{stem_of(below)}", seen, "data.yaml")
+        own = label_of(image)
+        found = own if (root / own).is_file() else None
+        yield Scene(scene_id, card.name, split, image, found, file_key(root / found) if found else None)
+
+
+def label_of(image: str) -> str:
+    """Ultralytics' rule: the last folder `images` becomes `labels`, the suffix `.txt`."""
+    parts = list(PurePosixPath(stem_of(image)).parts)
+    places = [i for i, part in enumerate(parts[:-1]) if part == "images"]
+    if places:
+        parts[places[-1]] = "labels"
+    return "/".join(parts) + ".txt"
+
+
+def _images(card: Card, root: Path, split: str) -> Iterator[tuple[str, str]]:
+    """Every image below the root, and its name below its own folder."""
+    for place in places(root, split) or [card.images.format(split=split)]:
+        if place.endswith(".txt"):
+            yield from ((name, name) for name in _listed(root, place))
+        else:
+            yield from ((f"{place}/{name}", name) for name in list_files(root / place, IMAGE_SUFFIXES))
+
+
+def places(root: Path, split: str) -> list[str]:
+    """The folders, or lists of files, that data.yaml names for a split, below the root; none where it is silent."""
+    data = data_yaml(root)
+    found = data.get(split, data.get("valid") if split == "val" else None) if data else None
+    if found is None:
+        return []
+    base = str(data.get("path") or "")
+    return [_below(root, base, str(place)) for place in (found if isinstance(found, list) else [found])]
+
+
+def _below(root: Path, base: str, place: str) -> str:
+    """A place of data.yaml below the root; the root may be named in full, and Roboflow's leading `../` means the root."""
+    for name in (f"{base}/{place}" if base and not Path(base).is_absolute() else place, place):
+        clean = name.removeprefix(str(root)).lstrip("/") if name.startswith(str(root)) else name
+        while clean.startswith(("../", "./")):
+            clean = clean.partition("/")[2]
+        clean = safe_name(clean, "data.yaml")
+        if (root / clean).exists():
+            return clean
+    return clean
+
+
+def _listed(root: Path, place: str) -> list[str]:
+    try:
+        lines = (root / place).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{root / place}: cannot be read: {error}") from None
+    return [safe_name(line.strip().removeprefix("./"), place) for line in lines if line.strip()]
+
+
+def data_yaml(root: Path) -> dict[str, Any]:
+    """The data.yaml at the root, or an empty dict; raises DatasetError for what is no YAML mapping."""
+    path = next((root / name for name in DATA_FILES if (root / name).is_file()), None)
+    return _parsed(path, path.stat().st_mtime_ns) if path else {}
+
+
+@lru_cache(maxsize=8)
+def _parsed(path: Path, changed: int) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _LIMIT:
+            raise DatasetError(f"{path}: larger than {_LIMIT} bytes")
+        data = parse_yaml(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DatasetError(f"{path}: cannot be read: {' '.join(str(error).split())[:160]}") from None
+    if not isinstance(data, dict):
+        raise DatasetError(f"{path}: expected a mapping, found {type(data).__name__}")
+    return data
+
+
+def class_names(card: Card, root: Path) -> dict[int, str]:
+    """Class numbers and names: data.yaml's, else the card's."""
+    names = data_yaml(root).get("names")
+    if isinstance(names, list):
+        return {i: str(name) for i, name in enumerate(names)}
+    if isinstance(names, dict):
+        return {int(k): str(v) for k, v in names.items() if str(k).isdecimal() and len(str(k)) < 10}
+    return {c.id: c.name for c in card.classes if c.id is not None}
+
+
+def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:
+    """One object a line: a box of four fractions, or a polygon of more. Raises LabelError for a line that is no label."""
+    if scene.label_file is None or scene.label_key is None:
+        return ()
+    text = decoded(read_span(root / scene.label_file, scene.label_key), scene.label_file)
+    lines = [(index, line.split()) for index, line in enumerate(text.splitlines())]
+    if not any(words for _, words in lines):
+        return ()
+    size, names = upright_size(root / scene.image), class_names(card, root)
+    return tuple(
+        _object(index, words, size, names, f"{scene.label_file}, line {index + 1}") for index, words in lines if words
+    )
+
+
+def _object(index: int, words: list[str], size: tuple[int, int], names: dict[int, str], where: str) -> SceneObject:
+    values = np.asarray([coordinate(word, where) for word in words[1:]])
+    if not words[0].isdecimal() or len(words[0]) > 9 or len(values) < 4 or (len(values) > 5 and len(values) % 2):
+        raise LabelError(f"{where}: expected a class number and four fractions, or a polygon of fractions")
+    category = names.get(int(words[0]), f"class {int(words[0])}")
+    if len(values) <= 5:
+        return SceneObject(str(index), "box", category, _box(values, size))
+    outline = values.reshape(-1, 2) * np.asarray(size, dtype=np.float64)
+    return SceneObject(str(index), "polygon", category, outline_box((outline,)), (outline,))
+
+
+def _box(values: np.ndarray, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    cx, cy, w, h = (float(v) for v in values[:4] * np.asarray([*size, *size]))
+    return cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2

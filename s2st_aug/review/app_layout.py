@@ -1,0 +1,144 @@
+"""How a run looks in the App: declared fields, colours of verdicts, the sidebar, saved views."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from s2st_aug.review.documents import MEASURE_FIELDS, TEXT_FIELDS
+
+VERDICT_COLOURS = {"keep": "#009ed7", "ignore": "#f0b428", "lost": "#e13c00"}  # the report's, after Okabe and Ito
+INVENTED_COLOUR = "#cc79a7"
+DOMAIN_COLOUR = "#58a6ff"
+TO_REVIEW = "to review: least sure first"
+_TEXT = (
+    "variant_id",
+    "scene_id",
+    "dataset",
+    "split",
+    "domain",
+    "status",
+    "model",
+    "decision",
+    "source_path",
+    "overlay_path",
+    "fingerprint",
+)
+_NUMBERS = ("structure", "structure_raw", "strength", "worst_structure", "doubt")
+_COUNTS = ("objects_keep", "objects_ignore", "objects_lost")
+
+
+def declare_fields(fo: ModuleType, dataset: Any) -> None:
+    """Every field before the first sample, so that adding needs no look at the schema."""
+    for name in _TEXT:
+        dataset.add_sample_field(name, fo.StringField)
+    for name in _NUMBERS:
+        dataset.add_sample_field(name, fo.FloatField)
+    for name in _COUNTS:
+        dataset.add_sample_field(name, fo.IntField)
+    dataset.add_sample_field("reasons", fo.ListField, subfield=fo.StringField)
+    dataset.add_sample_field("journal", fo.ListField, subfield=fo.DictField)
+    for name, kind in {
+        "boxes": fo.Detections,
+        "lines": fo.Polylines,
+        "hallucinations": fo.Detections,
+        "stuff": fo.Segmentation,
+    }.items():
+        dataset.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=kind)
+    for path in ("boxes.detections", "lines.polylines"):
+        for name in TEXT_FIELDS:
+            dataset.add_sample_field(f"{path}.{name}", fo.StringField)
+        for name in MEASURE_FIELDS:
+            dataset.add_sample_field(f"{path}.{name}", fo.FloatField)
+    dataset.create_index("variant_id")
+
+
+def dress(fo: ModuleType, dataset: Any) -> None:
+    """Colours, sidebar and saved views; the same again on every push."""
+    dataset.app_config.color_scheme = _colours(fo)
+    dataset.app_config.sidebar_groups = _sidebar(fo)
+    dataset.app_config.active_fields = fo.ActiveFields(
+        paths=["boxes", "lines", "hallucinations", "domain", "decision", "strength"]
+    )
+    dataset.save()
+    for name, (view, why) in _views(fo, dataset).items():
+        dataset.save_view(name, view, description=why, color=DOMAIN_COLOUR, overwrite=True)
+
+
+def _colours(fo: ModuleType) -> Any:
+    values = [{"value": verdict, "color": colour} for verdict, colour in VERDICT_COLOURS.items()]
+    by_verdict = [
+        {"path": path, "colorByAttribute": "verdict", "fieldColor": "#8b949e", "valueColors": values}
+        for path in ("boxes", "lines")
+    ]
+    return fo.ColorScheme(
+        color_by="value", opacity=0.5, fields=[*by_verdict, {"path": "hallucinations", "fieldColor": INVENTED_COLOUR}]
+    )
+
+
+def _sidebar(fo: ModuleType) -> list[Any]:
+    groups = {
+        "decision": ["tags", "decision", "status", "reasons"],
+        "what": ["domain", "scene_id", "split"],
+        "measures": [*_NUMBERS, *_COUNTS],
+        "labels": ["boxes", "lines", "stuff", "hallucinations"],
+    }
+    groups["other"] = [
+        "id",
+        "filepath",
+        "metadata",
+        "created_at",
+        "last_modified_at",
+        "dataset",
+        "model",
+        "variant_id",
+        "source_path",
+        "overlay_path",
+    ]
+    return [_group(fo, name, paths, expanded=name != "other") for name, paths in groups.items()]
+
+
+def _group(fo: ModuleType, name: str, paths: list[str], *, expanded: bool) -> Any:
+    from fiftyone.core.odm import SidebarGroupDocument
+
+    return SidebarGroupDocument(name=name, paths=paths, expanded=expanded)
+
+
+def _views(fo: ModuleType, dataset: Any) -> dict[str, tuple[Any, str]]:
+    """The saved views by name; all but the last ones hold variants of every domain."""
+    field = fo.ViewField
+    slices = sorted(s for s in dataset.group_slices if s != "source" and not s.startswith("true_"))
+    if not slices:
+        return {}
+    every = dataset.select_group_slices(slices)
+    undecided = every.match((field("decision") == "undecided") & (field("status") == "ok"))
+    lights = field("boxes.detections").filter(field("label").is_in(["traffic light", "traffic sign"])).length() > 0
+    views = {
+        TO_REVIEW: (
+            undecided.sort_by("doubt", reverse=True),
+            "ok, undecided; doubt is the weakest kept object or the surest invention",
+        ),
+        "rejected by gate": (
+            every.match(field("status") == "rejected"),
+            "what the checks refused; the reasons are in `reasons`",
+        ),
+        "strongest": (every.sort_by("strength", reverse=True), "the farthest from the source's domain first"),
+        "traffic lights": (every.match(lights).sort_by("doubt", reverse=True), "variants with a signal or a sign"),
+        "decided": (every.match(field("decision") != "undecided"), "accepted or rejected by a person"),
+    }
+    views |= {
+        f"worst structure: {label}": (_worst(field, every, label), f"weakest {label} first")
+        for label in _classes(every)
+    }
+    return views | {f"domain: {name}": (dataset.select_group_slices([name]), f"{name} alone") for name in slices}
+
+
+def _classes(view: Any) -> list[str]:
+    """The eight most frequent labelled classes."""
+    counts = view.count_values("boxes.detections.label")
+    return sorted(counts, key=lambda label: -counts[label])[:8]
+
+
+def _worst(field: Any, view: Any, label: str) -> Any:
+    weakest = field("boxes.detections").filter(field("label") == label).map(field("structure")).min()
+    return view.match(weakest >= -1).sort_by(weakest)

@@ -1,0 +1,108 @@
+"""A public fake at the method's seam (STYLE 17): a photometric change in place of the model, so that the engine can be tried anywhere.
+
+It is deterministic in the image and the domain, needs no weights, and misbehaves on request: a photo whose top left
+pixel is one of MAGIC makes the translator raise, run out of memory, diverge, kill its process, or keep memory. `S2ST_FAKE_SLEEP`
+(seconds a batch) stands for a model's work.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from s2st_aug.arrays import Image
+from s2st_aug.config import AugmentConfig
+from s2st_aug.config.hashes import hash_of
+from s2st_aug.engine.kit import Identity, Judge, Kit
+from s2st_aug.errors import Diverged
+from s2st_aug.images import luma, to_uint8
+from s2st_aug.randomness import numpy_generator
+from s2st_aug.records.scene import SceneObject
+from s2st_aug.records.verdicts import Judgement, ObjectVerdict
+
+RAISES, OUT_OF_MEMORY, DIVERGES, DIES, LEAKS = (255, 0, 1), (255, 0, 2), (255, 0, 3), (255, 0, 4), (255, 0, 5)
+MAGIC = (RAISES, OUT_OF_MEMORY, DIVERGES, DIES, LEAKS)
+LEAK_BYTES = 200 << 20
+_LEAKED: list[np.ndarray] = []
+GAINS = {
+    "night": (0.3, 0.3, 0.4),
+    "rain": (0.7, 0.75, 0.8),
+    "dusk": (0.6, 0.5, 0.5),
+    "fog": (0.9, 0.9, 0.95),
+    "night_rain": (0.2, 0.25, 0.35),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FakeTranslated:
+    """Has the fields of `translation.Translated`."""
+
+    image: Image
+    raw: Image
+    st_iterations: int = 1
+    to_iterations: int = 1
+    forward_evals: float = 1.0
+    backward_evals: float = 0.0
+
+
+class FakeTranslator:
+    """Scales the colours per domain and adds a little noise that belongs to the sample."""
+
+    def translate(
+        self,
+        photos: Sequence[Image],
+        domains: Sequence[str],
+        objects: Sequence[Sequence[SceneObject]] | None,
+        keys: Sequence[int],
+    ) -> list[dict[str, FakeTranslated]]:
+        """One dict per photo, domain -> FakeTranslated."""
+        time.sleep(float(os.environ.get("S2ST_FAKE_SLEEP", "0")))
+        for photo in photos:
+            _misbehave(photo, len(photos))
+        return [{d: _darken(p, d, k) for d in domains} for p, k in zip(photos, keys, strict=True)]
+
+
+def _misbehave(photo: Image, batch: int) -> None:
+    pixel = tuple(int(v) for v in photo[0, 0])
+    if pixel == RAISES:
+        raise ValueError("this photo makes the fake raise")
+    if pixel == OUT_OF_MEMORY and batch > 1:
+        raise MemoryError("out of memory: the fake takes this photo only alone")
+    if pixel == DIVERGES:
+        raise Diverged("NaN in the latents, in float32 too")
+    if pixel == LEAKS:
+        _LEAKED.append(np.ones(LEAK_BYTES, np.uint8))
+    if pixel == DIES:
+        os._exit(9)
+
+
+def _darken(photo: Image, domain: str, key: int) -> FakeTranslated:
+    noise = numpy_generator(key, domain).integers(-3, 4, (*photo.shape[:2], 1))
+    image = to_uint8(photo * np.array(GAINS[domain]) + noise)
+    return FakeTranslated(image, image)
+
+
+def _judge(source: Image, variant: Image, raw: Image, objects: Sequence[SceneObject], domain: str) -> Judgement:
+    """Rejects a variant that is not darker; keeps every object."""
+    verdicts = tuple(
+        ObjectVerdict(o.object_id, o.kind, o.category, o.bbox, "keep", None, 1.0, 1.0, 1.0, 0.0) for o in objects
+    )
+    strength = float(1 - luma(variant).mean() / max(luma(source).mean(), 1.0))
+    reasons = () if strength > 0.02 else ("strength",)
+    return Judgement("rejected" if reasons else "ok", reasons, verdicts, (), 1.0, 1.0, strength)
+
+
+def _identify(config: AugmentConfig) -> Identity:
+    profiles = {d: hash_of(["fake", d]) for d in config.domains}
+    return Identity(hash_of("fake"), profiles, (1.0 * len(config.domains), 0.0), (64, 64))
+
+
+def _make_judge(config: AugmentConfig) -> Judge:
+    return _judge
+
+
+KIT = Kit(_identify, lambda config, device: FakeTranslator(), _make_judge)

@@ -1,0 +1,37 @@
+"""The drain's deadline: it ends a driver that waits, in C too."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from s2st_aug.engine.driver import Drain, _Watcher
+
+
+@pytest.fixture
+def in_time():
+    """Instead of hanging for ever the test is ended."""
+    signal.signal(signal.SIGALRM, lambda number, frame: pytest.fail("the deadline woke nobody"))
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+
+
+def test_the_deadline_wakes_a_driver_that_waits_for_a_receipt(in_time, monkeypatch):
+    monkeypatch.setattr("ray.get", lambda reference: reference)
+    desk = SimpleNamespace(drain=SimpleNamespace(remote=lambda: ["a batch whose worker is gone"]))
+    lock = SimpleNamespace(lost=threading.Event())
+    start = time.monotonic()
+    with Drain() as drain:
+        watcher = _Watcher(drain, desk, lock, 0.3)
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            queue.SimpleQueue().get()  # waits in C, without a timeout
+        watcher.close()
+        assert drain.why == "stopped by SIGTERM"
+    assert time.monotonic() - start < 15

@@ -1,0 +1,133 @@
+"""Datasets and run folders on an object store that throttles and drops connections: the same rows, and no secret on any disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine_here import rows_of, run_here
+from object_store import s3_server
+
+from s2st_aug.engine.augment import Options, augment
+from s2st_aug.engine.dry_run import dry_run
+from s2st_aug.engine.remote_dataset import Mirror, is_source, mirror_folder
+from s2st_aug.errors import DatasetError
+from s2st_aug.formats import load_card
+from s2st_aug.storage.run_folder import RunFolder
+from s2st_aug.storage.store import open_store
+from s2st_aug.storage.verify import verify
+from s2st_aug.testing.datasets import make_config, make_dataset
+
+TIMES = ("seconds", "created_at")
+
+
+@pytest.fixture
+def mirrors(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("S2ST_MIRROR", str(tmp_path / "mirrors"))
+
+
+@pytest.fixture
+def address(mirrors) -> Iterator[str]:
+    with s3_server(0) as address:
+        yield address
+
+
+@pytest.fixture(params=[0, 9], ids=["calm", "troubled"])
+def any_address(request, mirrors) -> Iterator[str]:
+    """Troubled: each ninth request is throttled and the tenth's connection dropped."""
+    with s3_server(request.param) as address:
+        yield address
+
+
+def upload(root: Path, address: str) -> str:
+    store = open_store(address.format("data"))
+    store.write_many({str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()})
+    return address.format("data")
+
+
+def without_times(rows: dict) -> dict:
+    return {key: {k: v for k, v in row.items() if k not in TIMES} for key, row in rows.items()}
+
+
+def blocks(folder: Path) -> int:
+    return sum(p.stat().st_blocks for p in folder.rglob("*.png"))
+
+
+def test_a_run_over_a_store_gives_the_rows_of_a_local_one(any_address, tmp_path):
+    address = any_address
+    root = make_dataset(tmp_path / "data", 4)
+    local = run_here(make_config(root, cluster={"batch_size": 2}), tmp_path / "local")
+    uri = upload(root, address)
+    shutil.rmtree(root)
+    config = make_config(uri, dataset={"format": "bdd100k", "root": uri}, cluster={"batch_size": 2})
+    run_here(config, address.format("run"), batches=slice(0, 1))
+    run = run_here(config, address.format("run"))
+    assert without_times(rows_of(run)) == without_times(rows_of(local))
+    assert verify(run).holds
+    assert blocks(mirror_folder(uri)) == 0  # images do not stay on a worker's disk
+    kept = b"".join(run.store.read(n) for n in run.store.names("")) + b"".join(
+        p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()
+    )
+    assert b"pa55word" not in kept
+
+
+@pytest.mark.slow
+def test_ray_reads_and_writes_a_store(ray_here, mirrors, tmp_path):
+    """Plan, images, rows, lock and books on a store that is in trouble; `ray_here` began before the mirrors' folder was set."""
+    with s3_server(9) as address:
+        root = make_dataset(tmp_path / "data", 4)
+        uri = upload(root, address)
+        config = make_config(uri, dataset={"format": "bdd100k", "root": uri}, cluster={"batch_size": 2})
+        summary = augment(config, address.format("run"), Options(kit="fake"))
+        assert (summary.exit_code, summary.snapshot.ok) == (0, 8)
+        assert "pa55word" not in summary.run
+        run = RunFolder(address.format("run"))
+        assert verify(run).holds
+        assert without_times(rows_of(run)) == without_times(
+            rows_of(run_here(make_config(root, cluster={"batch_size": 2}), tmp_path / "local"))
+        )
+
+
+def test_changed_and_new_objects_are_seen(address, tmp_path):
+    root = make_dataset(tmp_path / "data", 2)
+    uri = upload(root, address)
+    config = make_config(uri, dataset={"format": "bdd100k", "root": uri})
+    run_here(config, tmp_path / "run")
+    make_dataset(root, 2)
+    (root / "images/100k/train/f000000.png").write_bytes((root / "images/100k/train/f000001.png").read_bytes())
+    upload(root, address)
+    run = run_here(config, tmp_path / "run", Options(kit="fake", extend=True, check_sources=True))
+    rows = rows_of(run)
+    assert len(rows) == 8
+    assert rows["train/f000000", "night"]["source_sha256"] == rows["train/f000001", "night"]["source_sha256"]
+
+
+def test_a_dry_run_sees_a_store(address, tmp_path):
+    uri = upload(make_dataset(tmp_path / "data", 3), address)
+    estimate = dry_run(make_config(uri, dataset={"format": "bdd100k", "root": uri}), full=True, kit="fake")
+    assert (estimate.scenes, estimate.absent, estimate.labels, estimate.problems) == (3, 0, 3, [])
+    assert estimate.bytes_needed > 0
+
+
+def test_an_empty_address_is_one_clear_error(address):
+    with pytest.raises(DatasetError, match=r"s3://\*\*\*@bucket/none.*no file is there"):
+        Mirror(address.format("none")).plant(load_card("bdd100k"))
+
+
+@pytest.mark.parametrize(
+    ("card", "name", "source"),
+    [
+        ("bdd100k", "images/100k/train/a.jpg", True),
+        ("bdd100k", "labels/ins_seg/bitmasks/train/a.png", False),
+        ("bdd100k", "labels/det_20/det_train.json", False),
+        ("cityscapes", "leftImg8bit/train/x/x_leftImg8bit.png", True),
+        ("cityscapes", "gtFine/train/x/x_gtFine_labelIds.png", False),
+        ("kitti", "training/image_2/000001.png", True),
+        ("yolo", "images/train/a.jpg", True),
+        ("yolo", "data.yaml", False),
+    ],
+)
+def test_source_images_are_told_from_label_images(card, name, source):
+    assert is_source(load_card(card), name) == source

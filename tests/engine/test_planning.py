@@ -1,0 +1,168 @@
+"""The plan: a stream of batches; what is pending is the plan less the manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from s2st_aug.config.hashes import plan_hash
+from s2st_aug.engine.augment import Options, prepare
+from s2st_aug.engine.dry_run import dry_run
+from s2st_aug.engine.kit import find_kit
+from s2st_aug.engine.pending import Standing, pending_tables
+from s2st_aug.engine.planning import plan_batches, selected_scenes
+from s2st_aug.errors import DatasetError
+from s2st_aug.images import encode_png
+from s2st_aug.storage.plan import batches_to_table, table_to_batches, write_plan
+from s2st_aug.storage.run_folder import RunFolder
+from s2st_aug.testing.datasets import make_config, make_dataset
+
+
+def plan(root, **changes):
+    return list(plan_batches(make_config(root, **changes), "plan", ("night", "rain")))
+
+
+def test_batches_are_fixed_by_the_dataset_and_the_batch_size(tmp_path):
+    root = make_dataset(tmp_path / "data", 7)
+    sizes = [len(b.scenes) for b in plan(root, cluster={"batch_size": 3})]
+    assert sizes == [3, 3, 1]
+    assert [b.key for b in plan(root)] == [b.key for b in plan(root, cluster={"actors": [1, 4]})]
+
+
+def test_the_plan_survives_its_file(tmp_path):
+    batches = plan(make_dataset(tmp_path / "data", 5))
+    assert table_to_batches(batches_to_table(batches)) == batches
+
+
+def test_selection_and_limit(tmp_path):
+    root = make_dataset(tmp_path / "data", 5)
+    config = make_config(
+        root, dataset={"format": "bdd100k", "root": str(root), "limit": 2, "select": {"timeofday": ["daytime"]}}
+    )
+    assert [s.scene_id for s in selected_scenes(config.dataset)] == ["train/f000000", "train/f000001"]
+    none = make_config(root, dataset={"format": "bdd100k", "root": str(root), "select": {"timeofday": ["night"]}})
+    with pytest.raises(DatasetError, match="timeofday in"):
+        list(selected_scenes(none.dataset))
+
+
+def test_an_absent_image_is_planned_and_said_so(tmp_path):
+    root = make_dataset(tmp_path / "data", 3)
+    (root / "images/100k/train/f000001.png").unlink()
+    assert [s.size is None for b in plan(root) for s in b.scenes] == [False, True, False]
+
+
+def test_labels_without_their_images_are_refused(tmp_path):
+    root = make_dataset(tmp_path / "data", 2)
+    (root / "images").rename(tmp_path / "elsewhere")
+    with pytest.raises(DatasetError, match="images/100k/train: the images of split 'train' are not there"):
+        list(selected_scenes(make_config(root).dataset))
+
+
+def test_a_data_set_without_any_label_is_told(tmp_path, caplog):
+    root = make_dataset(tmp_path / "data", 2)
+    (root / "labels/det_20/det_train.json").unlink()
+    assert len(list(selected_scenes(make_config(root).dataset))) == 2
+    assert "no image of split 'train' has a label" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("make", "found"),
+    [
+        (Path.mkdir, "a folder"),
+        (lambda p: p.symlink_to(p), "a link that leads nowhere"),
+        (os.mkfifo, "no regular file"),
+    ],
+)
+def test_a_label_file_that_is_none_is_refused_not_left_out(tmp_path, make, found):
+    root = make_dataset(tmp_path / "data", 2)
+    labels = root / "labels/det_20/det_train.json"
+    labels.unlink()
+    make(labels)
+    with pytest.raises(DatasetError, match=f"expected a label file, found {found}"):
+        list(selected_scenes(make_config(root).dataset))
+
+
+def test_checked_sources_carry_their_hash(tmp_path):
+    root = make_dataset(tmp_path / "data", 2)
+    (batch,) = plan_batches(make_config(root), "plan", ("night",), check_sources=True)
+    assert all(len(s.sha256) == 64 for s in batch.scenes)
+
+
+def darken(root, *names):
+    for name in names:
+        (root / "images/100k/train" / name).write_bytes(encode_png(np.full((32, 48, 3), 20, np.uint8)))
+
+
+@pytest.mark.parametrize(("more", "kept"), [({}, [0, 2]), ({"darkest_day": 0}, [0, 1]), ({"select": {}}, [0, 1])])
+def test_dark_sources_are_listed_and_skipped_where_daytime_is_selected(tmp_path, more, kept):
+    root = make_dataset(tmp_path / "data", 4)
+    darken(root, "f000001.png")
+    dataset = {"format": "bdd100k", "root": str(root), "limit": 2, "select": {"timeofday": ["daytime"]}} | more
+    listed = []
+    (batch,) = plan_batches(make_config(root, dataset=dataset), "plan", ("night",), listed=listed.append)
+    assert [s.scene.scene_id for s in batch.scenes] == [f"train/f{i:06d}" for i in kept]
+    assert [s.scene.scene_id for s in listed] == ([] if more else ["train/f000001"])
+
+
+def test_a_data_set_of_nothing_but_dark_days_says_so(tmp_path):
+    root = make_dataset(tmp_path / "data", 1)
+    darken(root, "f000000.png")
+    config = make_config(root, dataset={"format": "bdd100k", "root": str(root), "select": {"timeofday": ["daytime"]}})
+    with pytest.raises(DatasetError, match="bright by day"):
+        list(plan_batches(config, "plan", ("night",)))
+
+
+def test_the_list_of_dark_sources_lies_in_the_runs_logs(tmp_path, caplog):
+    root = make_dataset(tmp_path / "data", 3)
+    darken(root, "f000000.png")
+    config = make_config(root, dataset={"format": "bdd100k", "root": str(root), "select": {"timeofday": ["daytime"]}})
+    for extend in (False, True):
+        prepare(
+            config, RunFolder(tmp_path / "run"), Options(kit="fake", extend=extend), find_kit("fake").identify(config)
+        )
+        (line,) = (tmp_path / "run/logs/dark_sources.jsonl").read_text().splitlines()
+        assert json.loads(line) == {
+            "scene_id": "train/f000000",
+            "image": "images/100k/train/f000000.png",
+            "mean_luma": 20.0,
+        }
+    assert "1 scenes are tagged daytime and dark: skipped" in caplog.text
+    assert RunFolder(tmp_path / "run").run_json().planned_scenes == 2
+    estimate = dry_run(config, full=True, kit="fake")
+    assert (estimate.scenes, estimate.dark) == (2, 1)
+
+
+def test_the_daylight_limit_is_in_the_plan_hash_where_it_decides(tmp_path):
+    def hashed(**dataset) -> str:
+        return plan_hash(
+            make_config(tmp_path, dataset={"format": "bdd100k", "root": str(tmp_path), **dataset}), "m", {}
+        )
+
+    day = {"select": {"timeofday": ["daytime"]}}
+    assert hashed(**day) != hashed(**day, darkest_day=30)
+    assert hashed() == hashed(darkest_day=30)
+
+
+def pending(run, done):
+    return [b for t in pending_tables(run, ["night", "rain"], done) for b in table_to_batches(t)]
+
+
+def test_pending_is_the_plan_less_what_stands(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    batches = plan(make_dataset(tmp_path / "data", 6), cluster={"batch_size": 2})
+    write_plan(run, batches)
+    assert pending(run, Standing(pa.array([], pa.string()), {}, 0, 0, 0)) == batches
+    whole = [f"train/f{i:06d}\t{d}" for i in (0, 1) for d in ("night", "rain")]
+    left = pending(run, Standing(pa.array(whole), {}, 4, 0, 0))
+    assert left == batches[1:]
+    more = [*whole, "train/f000002\tnight", "train/f000003\tnight", "train/f000003\train"]
+    part = pending(run, Standing(pa.array(more), {"train/f000002\train": 1}, 7, 0, 0))
+    assert part[0].todo == (("rain",), ())
+    assert part[0].attempt == 2
+    assert part[0].scenes == batches[1].scenes  # the batch keeps its company
+    assert (part[1].scenes, part[1].todo, part[1].attempt) == (batches[2].scenes, batches[2].todo, 1)

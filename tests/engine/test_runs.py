@@ -1,0 +1,200 @@
+"""Whole runs on Ray: the same bytes on any cluster, each sample once, another plan refused."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from s2st_aug.engine import ray_session
+from s2st_aug.engine.augment import Options, augment
+from s2st_aug.errors import ConfigError, PlanMismatch, UsageError
+from s2st_aug.storage.progress import read_snapshot
+from s2st_aug.storage.run_folder import RunFolder
+from s2st_aug.storage.verify import verify
+from s2st_aug.testing import methods as fakes
+from s2st_aug.testing.datasets import make_config, make_dataset
+
+FAKE = Options(kit="fake")
+
+
+def contents(run: Path) -> dict[tuple[str, str], dict]:
+    """Rows without their times, by (scene, domain)."""
+    rows = RunFolder(run).read_manifest().drop_columns(["seconds", "created_at"]).to_pylist()
+    assert len(rows) == len({(r["scene_id"], r["domain"]) for r in rows})
+    return {(r["scene_id"], r["domain"]): r for r in rows}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(ray_here, tmp_path_factory) -> tuple[Path, Path]:
+    """A dataset and its run on one actor."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    root = make_dataset(folder / "data", 10)
+    summary = augment(make_config(root), folder / "run", FAKE)
+    assert (summary.exit_code, summary.snapshot.ok) == (0, 20)
+    return root, folder / "run"
+
+
+def test_a_run_keeps_every_promise(undisturbed):
+    _, run = undisturbed
+    assert verify(RunFolder(run)).holds
+    assert read_snapshot(RunFolder(run)).state == "finished"
+    assert (run / "contact_sheet.png").is_file()
+    assert not list((run / ".state").rglob("*.tmp"))
+    lines = [json.loads(line) for path in (run / "logs").iterdir() for line in path.read_text().splitlines()]
+    assert sum(len(line["scenes"]) for line in lines) == 10
+
+
+@pytest.mark.parametrize("cluster", [{"actors": [2, 4], "gpus_per_actor": 1}, {"actors": [1, 1], "gpus_per_actor": 2}])
+def test_the_same_result_for_any_cluster(undisturbed, tmp_path, cluster):
+    root, run = undisturbed
+    config = make_config(root, cluster=cluster)
+    assert augment(config, tmp_path / "run", FAKE).exit_code == 0
+    assert contents(tmp_path / "run") == contents(run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("actors", [1, 2, 4])
+def test_actors_order_and_a_stop_leave_the_same_images(undisturbed, tmp_path, actors):
+    """Logical GPUs, a label file in another order, stopped by TERM after two batches and resumed."""
+    root, run = undisturbed
+    shuffled = shutil.copytree(root, tmp_path / "data")
+    labels = shuffled / "labels/det_20/det_train.json"
+    frames = json.loads(labels.read_text())
+    random.Random(actors).shuffle(frames)
+    labels.write_text(json.dumps(frames))
+    config = make_config(shuffled, cluster={"actors": [actors, actors], "gpus_per_actor": 1, "batch_size": 1})
+    seen: list[int] = []
+
+    def stop(snapshot):
+        seen.append(snapshot.done)
+        if snapshot.done >= 4 and len(seen) < 5:
+            signal.raise_signal(signal.SIGTERM)
+
+    first = augment(config, tmp_path / "run", Options(kit="fake", watch=stop))
+    assert first.exit_code == 4
+    assert augment(config, tmp_path / "run", FAKE).exit_code == 0
+    assert identities(tmp_path / "run") == identities(run)
+
+
+def identities(run: Path) -> set[tuple[str, str]]:
+    return {(row["variant_id"], row["image_sha256"]) for row in contents(run).values()}
+
+
+def test_a_finished_run_starts_nothing(undisturbed, monkeypatch):
+    root, run = undisturbed
+    before = contents(run)
+    monkeypatch.setattr("s2st_aug.engine.driver.Running.run", lambda *a: pytest.fail("started"))
+    assert augment(make_config(root), run, FAKE).exit_code == 0
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    ("groups", "names"),
+    [
+        ({"method": {"preset": "draft"}}, "method"),
+        ({"run": {"rng_key": 1}}, "run"),
+        ({"domains": ["night"]}, "domains"),
+    ],
+)
+def test_another_plan_is_refused_with_both_hashes(undisturbed, groups, names):
+    root, run = undisturbed
+    held = RunFolder(run).run_json().plan_sha256
+    with pytest.raises(PlanMismatch, match=names) as error:
+        augment(make_config(root, **groups), run, FAKE)
+    assert held[:16] in str(error.value)
+    assert str(error.value).count("plan ") >= 2
+
+
+def test_validation_cluster_and_place_may_change_on_resume(undisturbed):
+    root, run = undisturbed
+    assert (
+        augment(make_config(root, validation={"min_strength": 0.9}, cluster={"batch_size": 2}), run, FAKE).exit_code
+        == 0
+    )
+    assert RunFolder(run).run_json().batch_size == 4
+
+
+def test_failed_rows_are_tried_again_within_the_cap(ray_here, tmp_path):
+    root = make_dataset(tmp_path / "data", 5, magic={1: fakes.RAISES, 4: fakes.DIVERGES})
+    run = tmp_path / "run"
+    summary = augment(make_config(root), run, FAKE)
+    assert (summary.exit_code, summary.snapshot.failed, summary.snapshot.ok) == (1, 4, 6)
+    assert summary.snapshot.failures == {"ValueError": 2, "Diverged": 2}
+    assert verify(RunFolder(run)).holds
+    for attempt in (2, 2):
+        assert augment(make_config(root, cluster={"attempts": 2}), run, FAKE).exit_code == 1
+        assert f"attempt {attempt}" in contents(run)["train/f000001", "rain"]["reasons"]
+    assert read_snapshot(RunFolder(run)).failed == 4
+
+
+def test_extend_adds_scenes_to_the_same_plan(ray_here, tmp_path):
+    root, run = make_dataset(tmp_path / "data", 5), tmp_path / "run"
+    augment(make_config(root), run, FAKE)
+    before = contents(run)
+    make_dataset(root, 3)
+    assert augment(make_config(root), run, FAKE).snapshot.total == 10
+    assert augment(make_config(root), run, Options(kit="fake", extend=True)).snapshot.total == 16
+    after = contents(run)
+    assert len(after) == 16
+    changed = [
+        k
+        for k in before
+        if {**before[k], "label_sha256": 0, "label_key": 0} != {**after[k], "label_sha256": 0, "label_key": 0}
+    ]
+    assert not changed
+    assert verify(RunFolder(run)).holds
+
+
+def test_extend_takes_a_larger_limit(ray_here, tmp_path):
+    root, run = make_dataset(tmp_path / "data", 6), tmp_path / "run"
+
+    def limited(limit):
+        return make_config(root, dataset={"format": "bdd100k", "root": str(root), "limit": limit})
+
+    augment(limited(2), run, FAKE)
+    with pytest.raises(PlanMismatch, match="dataset"):
+        augment(limited(4), run, FAKE)
+    assert augment(limited(4), run, Options(kit="fake", extend=True)).snapshot.total == 8
+    assert augment(limited(4), run, FAKE).exit_code == 0
+    assert len({r["plan_sha256"] for r in contents(run).values()}) == 1
+
+
+def test_what_cannot_be_started_leaves_no_run_folder(tmp_path):
+    root = make_dataset(tmp_path / "data", 1)
+    with pytest.raises(ConfigError, match="not there"):
+        augment(make_config(tmp_path / "nowhere"), tmp_path / "run", FAKE)
+    with pytest.raises(UsageError, match="inside the dataset"):
+        augment(make_config(root), root / "run", FAKE)
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="expected a folder, found the file"):
+        augment(make_config(root), tmp_path / "file/run", FAKE)
+    assert not (tmp_path / "run").exists()
+    assert not (root / "run").exists()
+    assert (tmp_path / "file").read_bytes() == b""
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_a_cluster_that_does_not_answer_is_said_at_once(address):
+    with pytest.raises(OSError, match="refused"):
+        ray_session._refuse_deaf(address)
+
+
+def test_the_script_refuses_in_one_line(tmp_path, repo):
+    config = tmp_path / "c.yaml"
+    config.write_text("dataset: {format: bdd100k, root: nowhere}\ndomains: [nigth]\n")
+    done = subprocess.run(
+        [sys.executable, repo / "pipelines/augment.py", config],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "did you mean 'night'" in done.stderr

@@ -1,0 +1,240 @@
+"""Translate, judge, commit as plain callables: every failure class costs its own rows only."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from s2st_aug import images
+from s2st_aug.config.augment import ClusterConfig
+from s2st_aug.engine.augment import orders_of, with_absolute_root
+from s2st_aug.engine.batches import pack, unpack
+from s2st_aug.engine.commit import CommitStage
+from s2st_aug.engine.engine import _devices
+from s2st_aug.engine.planning import plan_batches
+from s2st_aug.engine.ray_session import Desk
+from s2st_aug.engine.sources import SourceReader
+from s2st_aug.engine.translate import TranslateStage
+from s2st_aug.engine.validate import JudgeStage
+from s2st_aug.errors import ConfigError
+from s2st_aug.records.manifest import SCHEMA_VERSION
+from s2st_aug.storage.run_folder import RunFolder, RunInfo
+from s2st_aug.storage.shards import gather
+from s2st_aug.testing import methods as fakes
+from s2st_aug.testing.datasets import make_config, make_dataset
+
+
+class Line:
+    """The three stages over one dataset, without Ray."""
+
+    def __init__(self, tmp_path, count=4, magic=None, **changes):
+        self.root = make_dataset(tmp_path / "data", count, magic=magic)
+        self.config = with_absolute_root(make_config(self.root, **changes))
+        self.run = RunFolder(tmp_path / "run")
+        identity = fakes.KIT.identify(self.config)
+        info = RunInfo(
+            SCHEMA_VERSION,
+            "0",
+            "plan",
+            "val",
+            "m",
+            "sha",
+            str(self.root),
+            {},
+            dict(identity.profiles),
+            code_version="0",
+        )
+        self.run.write_run_json(info)
+        self.orders = orders_of(self.run, self.run.place, self.config, identity, info, "fake")
+        self.desk = Desk()
+        self.translate = TranslateStage(self.orders, self.desk)
+        self.judge, self.commit = JudgeStage(self.orders), CommitStage(self.orders)
+
+    def batches(self):
+        return list(plan_batches(self.config, "plan", tuple(self.orders.profiles)))
+
+    def through(self):
+        """Every batch through every stage; rows by (scene, domain)."""
+        for batch in self.batches():
+            parcel = unpack(pack([self.translate(batch)]))[0]
+            self.receipt = self.commit(self.judge(parcel))
+        gather(self.run)
+        return {(r["scene_id"], r["domain"]): r for r in self.run.read_manifest().to_pylist()}
+
+
+def test_every_scene_comes_back_in_every_domain(tmp_path):
+    rows = Line(tmp_path).through()
+    assert len(rows) == 8
+    assert {r["status"] for r in rows.values()} == {"ok"}
+    row = rows["train/f000002", "night"]
+    assert (row["width"], row["height"], row["synthetic"]) == (48, 32, True)
+    assert len(row["objects"]) == 1
+    assert row["label_key"].count(":") == 2
+
+
+@pytest.mark.parametrize(
+    ("magic", "status", "reason"),
+    [
+        (fakes.RAISES, "failed", "ValueError"),
+        (fakes.DIVERGES, "failed", "Diverged"),
+        (fakes.OUT_OF_MEMORY, "ok", "oom_split"),
+    ],
+)
+def test_one_bad_photo_costs_its_own_rows_only(tmp_path, magic, status, reason):
+    clean = Line(tmp_path / "clean").through()
+    rows = Line(tmp_path / "bad", magic={1: magic}).through()
+    bad = rows["train/f000001", "night"]
+    assert bad["status"] == status
+    assert any(reason in r for r in bad["reasons"])
+    for key, row in rows.items():
+        if key[0] != "train/f000001":
+            assert (row["status"], row["image_sha256"]) == ("ok", clean[key]["image_sha256"])
+
+
+def test_an_unreadable_a_missing_and_a_changed_photo_fail_alone(tmp_path):
+    line = Line(tmp_path, count=5)
+    images = line.root / "images/100k/train"
+    batches = line.batches()
+    line.batches = lambda: batches
+    (images / "f000000.png").write_bytes((images / "f000000.png").read_bytes()[:200])
+    (images / "f000001.png").unlink()
+    (images / "f000002.png").write_bytes(b"no image at all")
+    reasons = {
+        key[0]: row["reasons"][0].split(":")[0] for key, row in line.through().items() if row["status"] == "failed"
+    }
+    assert reasons == {
+        "train/f000000": "SourceChanged",
+        "train/f000001": "UnreadableImage",
+        "train/f000002": "SourceChanged",
+    }
+
+
+def test_pipes_devices_and_absurdly_large_files_are_not_read(tmp_path, monkeypatch):
+    root = make_dataset(tmp_path / "data", 4)
+    first, second, third = (root / f"images/100k/train/f00000{i}.png" for i in range(3))
+    for path in (first, second):
+        path.unlink()
+    os.mkfifo(first)
+    second.symlink_to("/dev/zero")
+    monkeypatch.setattr(images, "MAX_BYTES", 30_000)
+    third.write_bytes(bytes(40_000))
+    config = make_config(root, domains=["night"])
+    (batch,) = plan_batches(config, "plan", ("night",), check_sources=True)
+    reader = SourceReader(config.dataset)
+    errors = [reader(planned).error for planned in batch.scenes]
+    assert [e.rpartition(": ")[2] if e else e for e in errors] == [
+        *["cannot be read (not a regular file)"] * 2,
+        "cannot be read (more than 0 MiB)",
+        None,
+    ]
+
+
+def test_a_truncated_photo_is_unreadable(tmp_path):
+    line = Line(tmp_path)
+    path = line.root / "images/100k/train/f000003.png"
+    path.write_bytes(path.read_bytes()[:200])
+    row = line.through()["train/f000003", "rain"]
+    assert (row["status"], row["image"]) == ("failed", None)
+    assert row["reasons"][0].startswith("UnreadableImage: images/100k/train/f000003.png")
+    assert row["source_sha256"]
+
+
+def test_a_photo_that_kills_its_worker_is_found_one_by_one(tmp_path):
+    """The desk remembers what a dead worker had begun; the third worker tries the scenes alone."""
+
+    class Dies(BaseException):
+        pass
+
+    line = Line(tmp_path, magic={2: fakes.DIES})
+
+    def die(code):
+        raise Dies
+
+    fakes.os._exit, real = die, fakes.os._exit
+    try:
+        for _ in range(20):
+            try:
+                rows = line.through()
+                break
+            except Dies:
+                continue
+    finally:
+        fakes.os._exit = real
+    assert [k[0] for k, r in rows.items() if r["status"] == "failed"] == ["train/f000002"] * 2
+    assert "LostWorker" in rows["train/f000002", "night"]["reasons"][0]
+
+
+def test_a_draining_desk_gives_batches_back(tmp_path):
+    line = Line(tmp_path)
+    line.desk.drain()
+    assert line.through() == {}
+    assert line.receipt.given_back
+
+
+def test_two_workers_on_one_batch_leave_rows_that_fit_the_images(tmp_path):
+    """A zombie with other bytes: whoever wrote the images last also owns the rows."""
+    line = Line(tmp_path, count=2)
+    batch = line.batches()[0]
+    first = line.judge(line.translate(batch))
+    parcel = line.translate(batch)
+    other = line.judge(type(parcel)(parcel.batch, parcel.note, [bytes(len(i)) for i in parcel.images], parcel.raws))
+    line.commit(first)
+    line.commit(other)
+    gather(line.run)
+    for row in line.run.read_manifest().to_pylist():
+        data = (line.run.path / row["image"]).read_bytes()
+        assert __import__("hashlib").sha256(data).hexdigest() == row["image_sha256"]
+
+
+def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, monkeypatch):
+    import errno
+    import os
+
+    line = Line(tmp_path)
+    judged = line.judge(line.translate(line.batches()[0]))
+
+    def no_room(fd):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    assert "disk is full" in line.commit(judged).stop
+    monkeypatch.undo()
+    assert not list(line.run.store.names(".state/tmp"))
+    assert line.commit(judged).statuses == ["ok"] * 8
+
+
+def test_a_variant_id_follows_the_source_and_the_label(tmp_path):
+    ids = {k: r["variant_id"] for k, r in Line(tmp_path).through().items()}
+    assert len(set(ids.values())) == 8
+    aware = {k: r["variant_id"] for k, r in Line(tmp_path / "b", method={"label_aware": False}).through().items()}
+    assert not set(ids.values()) & set(aware.values())
+
+
+@pytest.mark.parametrize(
+    ("cluster", "devices"),
+    [
+        ({}, ["cpu"]),
+        ({"gpus_per_actor": 0.5}, ["cpu"]),
+        ({"gpus_per_actor": 3}, ["cpu"] * 3),
+        ({"gpus_per_actor": 3, "spread_model": True}, ["cpu"]),
+    ],
+)
+def test_an_actor_holds_a_replica_per_gpu_or_one_model_on_all(cluster, devices):
+    """Logical GPUs without CUDA behind them: what counts here is how many replicas there are."""
+    assert _devices(ClusterConfig(**cluster)) == devices
+
+
+def test_one_gpu_cannot_hold_a_spread_model(tmp_path):
+    with pytest.raises(ConfigError, match="gpus_per_actor of 2 or more"):
+        make_config(tmp_path, cluster={"gpus_per_actor": 1, "spread_model": True})
+
+
+def test_parcels_survive_the_object_store(tmp_path):
+    line = Line(tmp_path)
+    parcel = line.translate(line.batches()[0])
+    again = unpack(pack([parcel]))[0]
+    assert (again.batch, again.note, again.images) == (parcel.batch, parcel.note, parcel.images)
+    slot = again.note.slots[0]
+    assert np.array_equal(again.picture(slot, raw=False).shape, (32, 48, 3))

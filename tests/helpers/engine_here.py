@@ -1,0 +1,51 @@
+"""What the engine does, in this process and without Ray: for tests of everything but Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from s2st_aug.engine.augment import Options, prepare, with_absolute_root
+from s2st_aug.engine.commit import CommitStage
+from s2st_aug.engine.kit import find_kit
+from s2st_aug.engine.ray_session import Desk
+from s2st_aug.engine.translate import TranslateStage
+from s2st_aug.engine.validate import JudgeStage
+from s2st_aug.errors import Stopped
+from s2st_aug.storage.plan import table_to_batches
+from s2st_aug.storage.run_folder import RunFolder
+from s2st_aug.storage.shards import gather
+
+FAKE = Options(kit="fake")
+
+
+def run_here(config, place: Path | str, options: Options = FAKE, batches: slice = slice(None)) -> RunFolder:
+    """Plans or resumes, and does some of the batches that are left; raises what a full disk raises."""
+    config, folder = with_absolute_root(config), RunFolder(place)
+    ready = prepare(config, folder, options, find_kit(options.kit).identify(config), place=str(place))
+    translate, judge, commit = TranslateStage(ready.orders, Desk()), JudgeStage(ready.orders), CommitStage(ready.orders)
+    left = [b for name in ready.pending for b in table_to_batches(pq.read_table(_source(folder, name)))]
+    for batch in left[batches]:
+        receipt = commit(judge(translate(batch)))
+        if receipt.stop:
+            raise Stopped(receipt.stop)
+        ready.progress.add(receipt.statuses, receipt.reasons, receipt.actor)
+    gather(folder)
+    for name in list(folder.store.names(".state/pending")):
+        folder.store.delete(name)
+    ready.progress.write("finished" if batches == slice(None) else "running")
+    return folder
+
+
+def rows_of(run: RunFolder) -> dict[tuple[str, str], dict]:
+    """Rows by (scene, domain), each there once."""
+    rows = run.read_manifest().to_pylist()
+    assert len(rows) == len({(r["scene_id"], r["domain"]) for r in rows})
+    return {(r["scene_id"], r["domain"]): r for r in rows}
+
+
+def _source(folder: RunFolder, name: str):
+    import pyarrow as pa
+
+    return pa.BufferReader(folder.store.read(name))
