@@ -21,22 +21,22 @@ def all_on(folder: Path, batches: int) -> Result:
     """Milliseconds a variant that judging, encoding and writing take, with the real checks, on scenes of 1280x720."""
     from s2st_aug.engine.commit import CommitStage
     from s2st_aug.engine.planning import plan_batches
-    from s2st_aug.engine.validate import JudgeStage
+    from s2st_aug.engine.validate import ValidateStage
 
-    config, orders, translate = _all_on_line(folder, batches)
-    judge, commit = JudgeStage(orders), CommitStage(orders)
+    config, context, translate = _all_on_line(folder, batches)
+    validate, commit = ValidateStage(context), CommitStage(context)
     spent = {"translate": 0.0, "judge": 0.0, "commit": 0.0}
     variants = 0
-    for number, batch in enumerate(plan_batches(config, "plan", tuple(orders.profiles))):
+    for number, batch in enumerate(plan_batches(config, "plan", tuple(context.profiles))):
         times = [time.process_time()]
-        parcel = translate(batch)
+        translated = translate(batch)
         times.append(time.process_time())
-        judged = judge(parcel)
+        validated = validate(translated)
         times.append(time.process_time())
-        commit(judged)
+        commit(validated)
         times.append(time.process_time())
         if number:  # the first one loads
-            variants += len(judged.rows)
+            variants += len(validated.rows)
             for name, before, after in zip(spent, times[:-1], times[1:], strict=True):
                 spent[name] += after - before
     return {"variants": variants, **{name: seconds / variants * 1000 for name, seconds in spent.items()}}
@@ -44,9 +44,9 @@ def all_on(folder: Path, batches: int) -> Result:
 
 def _all_on_line(folder: Path, batches: int) -> tuple[AugmentConfig, Any, Any]:
     """The real checks behind a translator that only darkens."""
-    from s2st_aug.engine.augment import Options, orders_of, prepare, with_absolute_root
+    from s2st_aug.engine.attempts import AttemptTracker
+    from s2st_aug.engine.augment import Options, prepare, run_context, with_absolute_root
     from s2st_aug.engine.kit import find_kit
-    from s2st_aug.engine.ray_session import Desk
     from s2st_aug.engine.translate import TranslateStage
 
     words = [
@@ -67,8 +67,8 @@ def _all_on_line(folder: Path, batches: int) -> tuple[AugmentConfig, Any, Any]:
     run_folder = RunFolder(folder / "run")
     identity = find_kit("judged").identify(config)
     prepare(config, run_folder, Options(kit="judged"), identity)
-    orders = orders_of(run_folder, run_folder.place, config, identity, run_folder.run_json(), "judged")
-    return config, orders, TranslateStage(orders, Desk())
+    context = run_context(run_folder, run_folder.place, config, identity, run_folder.run_json(), "judged")
+    return config, context, TranslateStage(context, AttemptTracker())
 
 
 def all_on_figures(result: Result) -> Iterator[Figure]:

@@ -186,25 +186,25 @@ def _stream(config: AugmentConfig, folder: RunFolder) -> Result:
     """The whole plan through Ray's stages, each batch given back untouched: what streaming itself keeps in memory."""
     import ray
 
-    from s2st_aug.engine.augment import orders_of
-    from s2st_aug.engine.engine import stream_receipts
+    from s2st_aug.engine.augment import run_context
+    from s2st_aug.engine.engine import stream_results
     from s2st_aug.engine.kit import find_kit
-    from s2st_aug.engine.ray_session import open_desk, ray_session
+    from s2st_aug.engine.ray_session import open_tracker, ray_session
     from s2st_aug.storage.plan import plan_files
 
-    orders = orders_of(folder, folder.place, config, find_kit("fake").identify(config), folder.run_json(), "fake")
+    context = run_context(folder, folder.place, config, find_kit("fake").identify(config), folder.run_json(), "fake")
     with ray_session(config.cluster, None):
-        desk = open_desk()
-        ray.get(desk.drain.remote())
+        tracker = open_tracker()
+        ray.get(tracker.drain.remote())
         peaks, closed = [0], threading.Event()
         watcher = threading.Thread(target=_watch_store, args=(peaks, closed), daemon=True)
         watcher.start()
-        receipts = sum(
-            r.given_back for r in stream_receipts(orders, [str(folder.path / n) for n in plan_files(folder)], desk)
+        results = sum(
+            r.given_back for r in stream_results(context, [str(folder.path / n) for n in plan_files(folder)], tracker)
         )
         closed.set()
         watcher.join()
-    return {"batches": receipts, "store_mib": max(peaks) / 2**20}
+    return {"batches": results, "store_mib": max(peaks) / 2**20}
 
 
 def _watch_store(peaks: list[int], closed: threading.Event) -> None:

@@ -18,7 +18,7 @@ from s2st_aug.errors import EXIT_OK, EXIT_SOME_FAILED, ConfigError, UsageError
 
 if TYPE_CHECKING:
     from s2st_aug.config import AugmentConfig
-    from s2st_aug.engine.sources import Source
+    from s2st_aug.engine.sources import SourceScene
     from s2st_aug.records.verdicts import Judgement
     from s2st_aug.report.sheet import Cell
 
@@ -103,7 +103,7 @@ def _short(change: str) -> str:
     return change.rpartition(".")[2] if "." in change.partition("=")[0] else change
 
 
-def read_sources(config: AugmentConfig, count: int) -> tuple[dict[str, Source], int]:
+def read_sources(config: AugmentConfig, count: int) -> tuple[dict[str, SourceScene], int]:
     """Scene id to its pixels and labels, evenly over (the first 5000 scenes of) the dataset, and how many scenes that are."""
     from s2st_aug.engine.planning import selected_scenes
     from s2st_aug.engine.sources import read_source
@@ -118,7 +118,7 @@ def read_sources(config: AugmentConfig, count: int) -> tuple[dict[str, Source], 
     )
 
 
-def try_setting(name: str, config: AugmentConfig, sources: dict[str, Source], kit: str) -> Iterator[Tried]:
+def try_setting(name: str, config: AugmentConfig, sources: dict[str, SourceScene], kit: str) -> Iterator[Tried]:
     """Every scene in every domain under one config, translated and judged in this process."""
     import torch
 
@@ -133,7 +133,7 @@ def try_setting(name: str, config: AugmentConfig, sources: dict[str, Source], ki
 
 
 def _try_scene(
-    scene_id: str, source: Source, name: str, config: AugmentConfig, translator: Any, judge: Any
+    scene_id: str, source: SourceScene, name: str, config: AugmentConfig, translator: Any, judge: Any
 ) -> Iterator[Tried]:
     from s2st_aug.randomness import sample_key
 
@@ -159,7 +159,7 @@ def _try_scene(
             )
 
 
-def _write(place: Path, title: str, sources: dict[str, Source], tried: Sequence[Tried]) -> None:
+def _write(place: Path, title: str, sources: dict[str, SourceScene], tried: Sequence[Tried]) -> None:
     from s2st_aug.images import encode_png
     from s2st_aug.report.sheet import VERDICT_LEGEND, draw_sheet
 
@@ -172,7 +172,7 @@ def _write(place: Path, title: str, sources: dict[str, Source], tried: Sequence[
     place.write_bytes(encode_png(sheet, compression=6))
 
 
-def _source_cell(scene_id: str, source: Source) -> Cell:
+def _source_cell(scene_id: str, source: SourceScene) -> Cell:
     from s2st_aug.report.sheet import Cell
 
     return Cell(
@@ -182,7 +182,7 @@ def _source_cell(scene_id: str, source: Source) -> Cell:
     )
 
 
-def _cell(t: Tried, source: Source) -> Cell:
+def _cell(t: Tried, source: SourceScene) -> Cell:
     from s2st_aug.report.contact_sheet import outlines_of
     from s2st_aug.report.palette import STATUSES
     from s2st_aug.report.sheet import Cell

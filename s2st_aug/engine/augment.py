@@ -15,13 +15,13 @@ from pathlib import Path
 import s2st_aug
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import ALGORITHM_VERSION, hash_of, method_identity, plan_hash, validation_hash
-from s2st_aug.engine.context import Orders
-from s2st_aug.engine.driver import Running
+from s2st_aug.engine.context import RunContext
+from s2st_aug.engine.driver import Driver
 from s2st_aug.engine.kit import Identity, find_kit
-from s2st_aug.engine.pending import Standing, pending_tables, standing
+from s2st_aug.engine.pending import CompletedRows, completed_rows, pending_tables
 from s2st_aug.engine.planning import plan_batches
 from s2st_aug.engine.recheck import recheck_sources
-from s2st_aug.engine.remote_dataset import planted
+from s2st_aug.engine.remote_dataset import with_local_root
 from s2st_aug.errors import ConfigError, PlanMismatch, UsageError
 from s2st_aug.formats.daylight import DarkScene
 from s2st_aug.records.manifest import SCHEMA_VERSION
@@ -73,7 +73,7 @@ class Options:
 class Prepared:
     """A start that is ready to compute: what the workers are told, what is left, and the books so far."""
 
-    orders: Orders
+    context: RunContext
     pending: list[str]
     progress: Progress
 
@@ -88,7 +88,7 @@ def augment(config: AugmentConfig, run: Path | str, options: Options = Options()
         ready = prepare(config, folder, options, identity, place=str(run))
         stopped = ""
         if ready.pending:
-            stopped = Running(ready.orders, options, folder, ready.progress, lock).run(ready.pending)
+            stopped = Driver(ready.context, options, folder, ready.progress, lock).run(ready.pending)
         return _finish(folder, ready.progress, stopped)
 
 
@@ -103,13 +103,13 @@ def prepare(
     resumed = folder.exists() and bool(folder.run_json().planned_scenes)
     info = _planned(folder, config, identity, wanted, options)
     config = _first_batch_size(config, info)
-    orders = orders_of(folder, place or folder.place, config, identity, info, options.kit)
+    context = run_context(folder, place or folder.place, config, identity, info, options.kit)
     gather(folder)
     if options.check_sources and resumed:
         recheck_sources(folder, config.dataset)
-    done = standing(folder, config.cluster.attempts)
+    done = completed_rows(folder, config.cluster.attempts)
     pending = _write_pending(folder, tuple(identity.profiles), done)
-    return Prepared(orders, pending, Progress(folder, _first_snapshot(folder, info, len(identity.profiles), done)))
+    return Prepared(context, pending, Progress(folder, _first_snapshot(folder, info, len(identity.profiles), done)))
 
 
 def _refuse(folder: RunFolder, config: AugmentConfig, identity: Identity, options: Options) -> None:
@@ -140,11 +140,11 @@ def with_absolute_root(config: AugmentConfig) -> AugmentConfig:
     return config.model_copy(update={"dataset": config.dataset.model_copy(update={"root": root})})
 
 
-def orders_of(
+def run_context(
     folder: RunFolder, place: str, config: AugmentConfig, identity: Identity, info: RunInfo, kit: str
-) -> Orders:
+) -> RunContext:
     """What the workers are told."""
-    return Orders(
+    return RunContext(
         run=place if is_remote(place) else folder.place,
         kit=kit,
         config=config,
@@ -234,12 +234,12 @@ def _plan(folder: RunFolder, config: AugmentConfig, info: RunInfo, known: set[st
     """Writes plan files, then counts them in run.json: a kill before that leaves no plan at all."""
     dark: list[DarkScene] = []
     batches = plan_batches(
-        planted(config),
+        with_local_root(config),
         info.plan_sha256,
         tuple(info.domains),
         without=known,
         check_sources=options.check_sources,
-        listed=dark.append,
+        on_skip=dark.append,
     )
     first = _peek(batches) if not known else batches
     folder.write_run_json(info)
@@ -336,7 +336,7 @@ def _first_batch_size(config: AugmentConfig, info: RunInfo) -> AugmentConfig:
     return config.model_copy(update={"cluster": config.cluster.model_copy(update={"batch_size": info.batch_size})})
 
 
-def _write_pending(folder: RunFolder, domains: tuple[str, ...], done: Standing) -> list[str]:
+def _write_pending(folder: RunFolder, domains: tuple[str, ...], done: CompletedRows) -> list[str]:
     """The work list of this start, as files that Ray Data reads; their names."""
     names = []
     for number, table in enumerate(pending_tables(folder, domains, done)):
@@ -346,7 +346,7 @@ def _write_pending(folder: RunFolder, domains: tuple[str, ...], done: Standing) 
     return names
 
 
-def _first_snapshot(folder: RunFolder, info: RunInfo, domains: int, done: Standing) -> Snapshot:
+def _first_snapshot(folder: RunFolder, info: RunInfo, domains: int, done: CompletedRows) -> Snapshot:
     """Counts come from the manifest, tables of reasons and busy time from the last progress.json."""
     total = info.planned_scenes * domains
     fresh = Snapshot("running", total, done.ok, done.rejected, done.failed, 0.0, datetime.now(UTC).timestamp(), 0.0)

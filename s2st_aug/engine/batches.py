@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,16 +12,16 @@ import pyarrow as pa
 from s2st_aug.arrays import Image
 from s2st_aug.storage.plan import PlannedBatch, batches_to_table, table_to_batches
 
-PARCEL = [("note", pa.string()), ("images", pa.list_(pa.large_binary())), ("raws", pa.list_(pa.large_binary()))]
+PIXELS = pa.list_(pa.large_binary())
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """One (scene, domain) on its way: which, what it cost, or why it failed. `picture` indexes the parcel's images."""
+class VariantResult:
+    """One (scene, domain) on its way: which, what it cost, or why it failed. `image_index` points into the batch's images."""
 
     scene: int
     domain: str
-    picture: int | None
+    image_index: int | None
     shape: tuple[int, int] = (0, 0)  # h, w
     st_iterations: int | None = None
     to_iterations: int | None = None
@@ -31,52 +31,54 @@ class Slot:
     reasons: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """What the translation stage says of a batch; `given_back` means that nothing was computed."""
+@dataclass(frozen=True, slots=True, eq=False)
+class TranslatedBatch:
+    """A planned batch with its translated pixels; `given_back` means that nothing was computed, because the run drains."""
 
+    batch: PlannedBatch
     actor: str
-    hashes: list[str | None] = field(default_factory=list)  # per scene: the source's sha256
-    slots: list[Slot] = field(default_factory=list)
+    source_hashes: list[str | None] = field(default_factory=list)  # sha256 of each scene's image
+    variants: list[VariantResult] = field(default_factory=list)
+    images: list[bytes] = field(default_factory=list)
+    raws: list[bytes] = field(default_factory=list)
     seconds: float = 0.0
     given_back: bool = False
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Parcel:
-    """A batch with its translated pixels."""
-
-    batch: PlannedBatch
-    note: Note
-    images: list[bytes]
-    raws: list[bytes]
-
-    def picture(self, slot: Slot, *, raw: bool) -> Image:
-        """The pixels of a slot that has any."""
-        assert slot.picture is not None
-        return np.frombuffer((self.raws if raw else self.images)[slot.picture], np.uint8).reshape(*slot.shape, 3)
+    def pixels(self, variant: VariantResult, *, raw: bool) -> Image:
+        """The image of a variant that has one; `raw` is before the detail step."""
+        assert variant.image_index is not None
+        data = (self.raws if raw else self.images)[variant.image_index]
+        return np.frombuffer(data, np.uint8).reshape(*variant.shape, 3)
 
 
-def pack(parcels: list[Parcel]) -> pa.Table:
-    """Parcels as one Arrow table, one row each."""
-    table = batches_to_table(p.batch for p in parcels)
-    columns: dict[str, list[Any]] = {
-        "note": [json.dumps(asdict(p.note)) for p in parcels],
-        "images": [p.images for p in parcels],
-        "raws": [p.raws for p in parcels],
-    }
-    for name, kind in PARCEL:
-        table = table.append_column(name, pa.array(columns[name], kind))
-    return table
+def pack(batches: Iterable[TranslatedBatch]) -> pa.Table:
+    """Translated batches as one Arrow table, one row each."""
+    batches = list(batches)
+    results = [
+        {
+            "actor": b.actor,
+            "source_hashes": b.source_hashes,
+            "variants": [asdict(v) for v in b.variants],
+            "seconds": b.seconds,
+            "given_back": b.given_back,
+        }
+        for b in batches
+    ]
+    table = batches_to_table(b.batch for b in batches)
+    table = table.append_column("results", pa.array([json.dumps(r) for r in results], pa.string()))
+    table = table.append_column("images", pa.array([b.images for b in batches], PIXELS))
+    return table.append_column("raws", pa.array([b.raws for b in batches], PIXELS))
 
 
-def unpack(table: pa.Table) -> list[Parcel]:
+def unpack(table: pa.Table) -> list[TranslatedBatch]:
     """The inverse of `pack`."""
-    notes = [_note(json.loads(text)) for text in table["note"].to_pylist()]
-    images, raws = table["images"].to_pylist(), table["raws"].to_pylist()
-    return [Parcel(*row) for row in zip(table_to_batches(table), notes, images, raws, strict=True)]
-
-
-def _note(raw: dict[str, Any]) -> Note:
-    slots = [Slot(**{**s, "shape": tuple(s["shape"]), "reasons": tuple(s["reasons"])}) for s in raw["slots"]]
-    return Note(**{**raw, "slots": slots})
+    columns = (table[name].to_pylist() for name in ("results", "images", "raws"))
+    found = []
+    for batch, text, images, raws in zip(table_to_batches(table), *columns, strict=True):
+        told = json.loads(text)
+        variants = [
+            VariantResult(**{**v, "shape": tuple(v["shape"]), "reasons": tuple(v["reasons"])})
+            for v in told.pop("variants")
+        ]
+        found.append(TranslatedBatch(batch, variants=variants, images=images, raws=raws, **told))
+    return found

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from s2st_aug.engine.context import Orders
-from s2st_aug.engine.validate import Judged
+from s2st_aug.engine.context import RunContext
+from s2st_aug.engine.validate import ValidatedBatch
 from s2st_aug.errors import Stopped
 from s2st_aug.records.manifest import rows_to_table
 from s2st_aug.storage.run_folder import RunFolder, read_part
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class CommitResult:
     """What the driver hears of a batch; `stop` is why the whole run must end, empty otherwise."""
 
     key: str
@@ -34,28 +34,28 @@ class Receipt:
 class CommitStage:
     """Writes one batch. Two workers may run one batch after a failure: the second finds the mark and leaves things as they are."""
 
-    def __init__(self, orders: Orders) -> None:
-        self._run = RunFolder(orders.run)
+    def __init__(self, context: RunContext) -> None:
+        self._run = RunFolder(context.run)
 
-    def __call__(self, judged: Judged) -> Receipt:
+    def __call__(self, validated: ValidatedBatch) -> CommitResult:
         """A full disk is reported, not raised: the driver ends the run in order."""
-        parcel = judged.parcel
-        if parcel.note.given_back:
-            return Receipt(parcel.batch.key, parcel.note.actor, [], [], [], 0.0, given_back=True)
+        translated = validated.translated
+        if translated.given_back:
+            return CommitResult(translated.batch.key, translated.actor, [], [], [], 0.0, given_back=True)
         try:
-            self._write(judged)
+            self._write(validated)
         except Stopped as error:
-            return Receipt(parcel.batch.key, parcel.note.actor, [], [], [], 0.0, stop=str(error))
+            return CommitResult(translated.batch.key, translated.actor, [], [], [], 0.0, stop=str(error))
         except OSError as error:
-            return Receipt(
-                parcel.batch.key, parcel.note.actor, [], [], [], 0.0, stop=f"storage fails for good: {error}"
+            return CommitResult(
+                translated.batch.key, translated.actor, [], [], [], 0.0, stop=f"storage fails for good: {error}"
             )
-        return _receipt(judged)
+        return _result(validated)
 
-    def _write(self, judged: Judged) -> None:
-        shard = Shard(judged.parcel.batch.key, judged.parcel.batch.attempt)
-        rows = rows_to_table(judged.rows)
-        self._run.store.write_many(judged.files)
+    def _write(self, validated: ValidatedBatch) -> None:
+        shard = Shard(validated.translated.batch.key, validated.translated.batch.attempt)
+        rows = rows_to_table(validated.rows)
+        self._run.store.write_many(validated.files)
         if not commit_shard(self._run.store, shard, rows) and not self._agrees(shard, rows):
             log.warning(
                 "batch %s was committed by another worker with other bytes; this one's images stand, so do its rows",
@@ -69,14 +69,14 @@ class CommitStage:
         return stands.equals(rows.select(["variant_id", "image_sha256"]))
 
 
-def _receipt(judged: Judged) -> Receipt:
-    note, rows = judged.parcel.note, judged.rows
+def _result(validated: ValidatedBatch) -> CommitResult:
+    translated, rows = validated.translated, validated.rows
     scenes = sorted({r.scene_id for r in rows})
-    return Receipt(
-        judged.parcel.batch.key,
-        note.actor,
+    return CommitResult(
+        translated.batch.key,
+        translated.actor,
         [r.status for r in rows],
         [list(r.reasons) for r in rows],
         scenes,
-        note.seconds,
+        translated.seconds,
     )

@@ -11,7 +11,7 @@ from s2st_aug.storage.naming import variant_id
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class RunContext:
     """A run's identity and places; `domains` maps the manifest's domain names to their profiles' hashes."""
 
     run: str  # path or URI of the run folder

@@ -1,4 +1,4 @@
-"""One start of a run on Ray: receipts are counted and logged, and a signal drains it."""
+"""One start of a run on Ray: results are counted and logged, and a signal drains it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from s2st_aug.engine.commit import Receipt
-from s2st_aug.engine.context import Orders
+from s2st_aug.engine.commit import CommitResult
+from s2st_aug.engine.context import RunContext
 from s2st_aug.errors import Stopped
 from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.progress import Progress
@@ -63,25 +63,27 @@ class Drain:
         self.request(f"stopped by {signal.Signals(number).name}")
 
 
-class Running:
+class Driver:
     """Feeds what is pending to Ray and keeps the books until the end, a drain, or a full disk."""
 
-    def __init__(self, orders: Orders, options: Options, folder: RunFolder, progress: Progress, lock: RunLock) -> None:
-        self._orders, self._options, self._folder = orders, options, folder
+    def __init__(
+        self, context: RunContext, options: Options, folder: RunFolder, progress: Progress, lock: RunLock
+    ) -> None:
+        self._context, self._options, self._folder = context, options, folder
         self._progress, self._lock = progress, lock
         self._log = _batch_log(folder)
         self._ended: deque[str] = deque(maxlen=LAST_ENDED)
 
     def run(self, pending: list[str]) -> str:
         """Why it stopped before its end; empty where it did not."""
-        from s2st_aug.engine.ray_session import open_desk, ray_session
+        from s2st_aug.engine.ray_session import open_tracker, ray_session
 
         self._options.watch(self._progress.write("running"))
-        with ray_session(self._orders.config.cluster, self._options.address), Drain() as drain:
-            desk = open_desk()
-            watcher = _Watcher(drain, desk, self._lock, self._orders.config.cluster.drain_seconds)
+        with ray_session(self._context.config.cluster, self._options.address), Drain() as drain:
+            tracker = open_tracker()
+            watcher = _Watcher(drain, tracker, self._lock, self._context.config.cluster.drain_seconds)
             try:
-                self._stream(pending, desk, drain, watcher)
+                self._stream(pending, tracker, drain, watcher)
             except KeyboardInterrupt:
                 drain.request("stopped at once")
             except Stopped as stop:
@@ -94,25 +96,25 @@ class Running:
                 watcher.close()
         return drain.why
 
-    def _stream(self, pending: list[str], desk: Any, drain: Drain, watcher: _Watcher) -> None:
-        from s2st_aug.engine.engine import stream_receipts
+    def _stream(self, pending: list[str], tracker: Any, drain: Drain, watcher: _Watcher) -> None:
+        from s2st_aug.engine.engine import stream_results
 
         places = [self._place(name) for name in pending]
-        with closing(stream_receipts(self._orders, places, desk, _filesystem(self._folder))) as receipts:
-            for receipt in receipts:
-                if receipt.stop:
-                    raise Stopped(receipt.stop)
-                self._ended.append(receipt.key)
-                if not receipt.given_back:
-                    self._book(receipt, desk)
+        with closing(stream_results(self._context, places, tracker, _filesystem(self._folder))) as results:
+            for result in results:
+                if result.stop:
+                    raise Stopped(result.stop)
+                self._ended.append(result.key)
+                if not result.given_back:
+                    self._book(result, tracker)
                 if drain.requested.is_set() and watcher.all_ended(self._ended):
                     return
 
-    def _book(self, receipt: Receipt, desk: Any) -> None:
-        desk.end.remote([receipt.key])
-        self._progress.add(receipt.statuses, receipt.reasons, receipt.actor)
-        self._log({"time": time.time(), **asdict(receipt)})
-        _metrics().count(receipt)
+    def _book(self, result: CommitResult, tracker: Any) -> None:
+        tracker.end.remote([result.key])
+        self._progress.add(result.statuses, result.reasons, result.actor)
+        self._log({"time": time.time(), **asdict(result)})
+        _metrics().count(result)
         self._options.watch(self._progress.tick())
 
     def _place(self, name: str) -> str:
@@ -121,10 +123,10 @@ class Running:
 
 
 class _Watcher:
-    """Tells the desk to drain as soon as it is asked for, and ends the run at the drain's deadline."""
+    """Tells the tracker to drain as soon as it is asked for, and ends the run at the drain's deadline."""
 
-    def __init__(self, drain: Drain, desk: Any, lock: RunLock, seconds: float) -> None:
-        self._drain, self._desk, self._lock, self._seconds = drain, desk, lock, seconds
+    def __init__(self, drain: Drain, tracker: Any, lock: RunLock, seconds: float) -> None:
+        self._drain, self._tracker, self._lock, self._seconds = drain, tracker, lock, seconds
         self._closed = threading.Event()
         self._begun: set[str] | None = None
         self._thread = threading.Thread(target=self._watch, name="s2st-drain", daemon=True)
@@ -149,7 +151,7 @@ class _Watcher:
                 break
         else:
             return
-        self._begun = set(ray.get(self._desk.drain.remote()))
+        self._begun = set(ray.get(self._tracker.drain.remote()))
         if not self._closed.wait(self._seconds):
             log.warning("the drain took more than %.0f s", self._seconds)
             signal.pthread_kill(
@@ -168,10 +170,10 @@ class _Metrics:
             "s2st_batch_seconds", "seconds of translation a batch", boundaries=[0.1, 1, 10, 60, 600]
         )
 
-    def count(self, receipt: Receipt) -> None:
-        for status in receipt.statuses:
+    def count(self, result: CommitResult) -> None:
+        for status in result.statuses:
             self._rows.inc(tags={"status": status})
-        self._seconds.observe(receipt.seconds)
+        self._seconds.observe(result.seconds)
 
 
 _METRICS: list[_Metrics] = []

@@ -14,7 +14,7 @@ from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import plan_hash
 from s2st_aug.engine.kit import find_kit
 from s2st_aug.engine.planning import selected_scenes
-from s2st_aug.engine.remote_dataset import at_hand, dataset_folder, planted
+from s2st_aug.engine.remote_dataset import dataset_folder, fetched, with_local_root
 from s2st_aug.engine.sources import reason_of
 from s2st_aug.errors import LabelError
 from s2st_aug.formats import Card, load_card, read_objects
@@ -74,7 +74,7 @@ class DryRun:
 def dry_run(config: AugmentConfig, *, full: bool, kit: str = "s2st", run: str = ".") -> DryRun:
     """Reads label files and file sizes; with `full` parses every label. Raises UsageError for what could not be started."""
     identity = find_kit(kit).identify(config)
-    place, config = config.dataset.root, planted(config)
+    place, config = config.dataset.root, with_local_root(config)
     card, root = load_card(config.dataset.format), Path(config.dataset.root)
     scenes = absent = 0
     objects: int | None = 0 if full else None
@@ -111,7 +111,7 @@ def _parse(card: Card, root: str, scene: Scene) -> tuple[int, str]:
     try:
         if card.adapter != "yolo":  # whose boxes need the image's size
             return len(read_objects(card, dataset_folder(root), scene)), ""
-        with at_hand(root, scene) as folder:
+        with fetched(root, scene) as folder:
             return len(read_objects(card, folder, scene)), ""
     except Exception as error:
         return 0, f"{scene.scene_id}: {reason_of(error)}"
@@ -125,7 +125,7 @@ def _pixels(root: str, scenes: list[Scene]) -> float:
 
 def _size(root: str, scene: Scene) -> int:
     try:
-        with at_hand(root, scene) as folder:
+        with fetched(root, scene) as folder:
             width, height = stored_size(folder / scene.image)
             return width * height
     except (OSError, LabelError):

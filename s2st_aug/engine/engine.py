@@ -1,8 +1,8 @@
-"""Ray Data as the engine: pending batches -> translate (actors) -> judge -> commit (tasks) -> receipts, streamed.
+"""Ray Data as the engine: pending batches -> translate (actors) -> validate -> commit (tasks) -> results, streamed.
 
 What we rely on: Ray Data's streaming execution and back-pressure, its actor pool, and the re-execution of what was
 lost with a worker or a node. What we add: one row per batch as unit of commit, our own commit marks (its
-checkpointing counts a failed row as done and knows nothing of images written beside the sink), a desk that
+checkpointing counts a failed row as done and knows nothing of images written beside the sink), a tracker that
 counts begins, and the drain.
 """
 
@@ -22,11 +22,11 @@ from ray.data import ActorPoolStrategy, DataContext
 
 from s2st_aug.config.augment import ClusterConfig
 from s2st_aug.engine.batches import pack, unpack
-from s2st_aug.engine.commit import CommitStage, Receipt
-from s2st_aug.engine.context import Orders
-from s2st_aug.engine.ray_session import RemoteDesk
+from s2st_aug.engine.commit import CommitResult, CommitStage
+from s2st_aug.engine.context import RunContext
+from s2st_aug.engine.ray_session import RemoteAttemptTracker
 from s2st_aug.engine.translate import TranslateStage
-from s2st_aug.engine.validate import JudgeStage
+from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.storage.plan import table_to_batches
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ ACTOR_CPUS, LIGHT_CPUS = 0.8, 0.1  # so that the light stages run beside actors 
 NO_PROGRESS_SECONDS = 24 * 3600
 RECYCLED = 75  # exit code of an actor that ends itself
 
-RECEIPT = pa.schema(
+COMMIT_RESULT = pa.schema(
     [
         ("key", pa.string()),
         ("actor", pa.string()),
@@ -52,16 +52,16 @@ RECEIPT = pa.schema(
 class TranslateActor:
     """One TranslateStage per GPU of the actor (one on the CPU); as many planned batches at once."""
 
-    def __init__(self, orders: Orders, desk: Any) -> None:
+    def __init__(self, context: RunContext, tracker: Any) -> None:
         name = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
-        devices = _devices(orders.config.cluster)
-        self._stages = [TranslateStage(orders, RemoteDesk(desk), device=d, name=name) for d in devices]
+        devices = _devices(context.config.cluster)
+        self._stages = [TranslateStage(context, RemoteAttemptTracker(tracker), device=d, name=name) for d in devices]
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """PLAN_SCHEMA rows in, parcels out. A worn-out process ends here, before anything is begun: Ray starts another one for the task."""
+        """PLAN_SCHEMA rows in, translated batches out. A process that is to be retired ends here, before anything is begun: Ray starts another one for the task."""
         for stage in self._stages:
-            if stage.worn_out:
-                log.warning("recycling this actor: %s", stage.worn_out)
+            if stage.retire_reason:
+                log.warning("recycling this actor: %s", stage.retire_reason)
                 os._exit(RECYCLED)
         batches = table_to_batches(table)
         if len(self._stages) == 1:
@@ -74,15 +74,17 @@ class TranslateActor:
 class FinishActor:
     """Judges and commits: pixels end here. A pool that grows with what the translation actors deliver."""
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, context: RunContext) -> None:
         import cv2
 
         cv2.setNumThreads(1)
-        self._judge, self._commit = JudgeStage(orders), CommitStage(orders)
+        self._validate, self._commit = ValidateStage(context), CommitStage(context)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Parcels in, receipts out."""
-        return pa.Table.from_pylist([asdict(self._commit(self._judge(p))) for p in unpack(table)], schema=RECEIPT)
+        """Translated batches in, commit results out."""
+        return pa.Table.from_pylist(
+            [asdict(self._commit(self._validate(b))) for b in unpack(table)], schema=COMMIT_RESULT
+        )
 
 
 def _devices(cluster: ClusterConfig) -> list[str]:
@@ -99,12 +101,12 @@ def _has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def stream_receipts(
-    orders: Orders, pending: list[str], desk: Any, filesystem: Any = None
-) -> Generator[Receipt, None, None]:
-    """Runs every pending batch; receipts come in the order of commits. Leaving the iterator ends the execution."""
+def stream_results(
+    context: RunContext, pending: list[str], tracker: Any, filesystem: Any = None
+) -> Generator[CommitResult, None, None]:
+    """Runs every pending batch; results come in the order of commits. Leaving the iterator ends the execution."""
     _settle_context()
-    cluster = orders.config.cluster
+    cluster = context.config.cluster
     at_once = 1 if cluster.spread_model else max(int(cluster.gpus_per_actor), 1)
     dataset = (
         ray.data.read_parquet(pending, filesystem=filesystem, num_cpus=LIGHT_CPUS)
@@ -116,7 +118,7 @@ def stream_receipts(
             compute=ActorPoolStrategy(
                 min_size=cluster.actors[0], max_size=cluster.actors[1], max_tasks_in_flight_per_actor=2
             ),
-            fn_constructor_kwargs={"orders": orders, "desk": desk},
+            fn_constructor_kwargs={"context": context, "tracker": tracker},
             **_actor_resources(cluster),
         )
         .map_batches(
@@ -124,13 +126,13 @@ def stream_receipts(
             batch_size=1,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(min_size=1, max_size=max(cluster.actors[1], 2), max_tasks_in_flight_per_actor=2),
-            fn_constructor_kwargs={"orders": orders},
+            fn_constructor_kwargs={"context": context},
             num_cpus=LIGHT_CPUS,
         )
     )
     for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         assert isinstance(table, pa.Table)
-        yield from (Receipt(**row) for row in table.to_pylist())
+        yield from (CommitResult(**row) for row in table.to_pylist())
 
 
 def _actor_resources(cluster: ClusterConfig) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import psutil
 WARM_UP = 3  # batches that may still raise the level: caches, kernels, the largest shapes
 
 
-class Creep:
+class MemoryWatch:
     """Watches one worker's memory, batch by batch."""
 
     def __init__(self, device: str, allowed: int, level: Callable[[str], int] | None = None) -> None:

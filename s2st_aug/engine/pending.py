@@ -17,7 +17,7 @@ ATTEMPT = "attempt "
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CompletedRows:
     """What stands in the manifest: keys (`scene_id TAB domain`) that need nothing more, and attempts of those that failed."""
 
     finished: pa.Array
@@ -27,7 +27,7 @@ class Standing:
     failed: int  # those that are not tried again
 
 
-def standing(run: RunFolder, attempts_cap: int) -> Standing:
+def completed_rows(run: RunFolder, attempts_cap: int) -> CompletedRows:
     """Reads ids and states of the whole manifest in one scan. Failed rows below the cap count as not done."""
     rows = run.read_manifest(["scene_id", "domain", "status"])
     good = rows.filter(pc.not_equal(rows["status"], "failed"))
@@ -35,16 +35,16 @@ def standing(run: RunFolder, attempts_cap: int) -> Standing:
     spent = [key for key, number in attempts.items() if number >= attempts_cap]
     finished = pa.concat_arrays([row_keys(good), pa.array(spent, pa.string())])
     ok = pc.sum(pc.equal(good["status"], "ok")).as_py() or 0
-    return Standing(finished, attempts, ok, good.num_rows - ok, len(spent))
+    return CompletedRows(finished, attempts, ok, good.num_rows - ok, len(spent))
 
 
-def pending_tables(run: RunFolder, domains: Sequence[str], done: Standing) -> Iterator[pa.Table]:
+def pending_tables(run: RunFolder, domains: Sequence[str], done: CompletedRows) -> Iterator[pa.Table]:
     """PLAN_SCHEMA tables of the batches that have something left, with `todo` and `attempt` set; one per plan file."""
     for table in read_plan(run):
         yield _pending(table, tuple(domains), done)
 
 
-def _pending(table: pa.Table, domains: tuple[str, ...], done: Standing) -> pa.Table:
+def _pending(table: pa.Table, domains: tuple[str, ...], done: CompletedRows) -> pa.Table:
     scenes = table["scenes"].combine_chunks()
     ids = scenes.flatten().field("scene_id")
     is_done = np.stack([_is_done(ids, domain, done.finished) for domain in domains], axis=1)  # scenes x domains
@@ -58,7 +58,12 @@ def _pending(table: pa.Table, domains: tuple[str, ...], done: Standing) -> pa.Ta
 
 
 def _with_partial(
-    table: pa.Table, rows: np.ndarray, starts: np.ndarray, is_done: np.ndarray, domains: tuple[str, ...], done: Standing
+    table: pa.Table,
+    rows: np.ndarray,
+    starts: np.ndarray,
+    is_done: np.ndarray,
+    domains: tuple[str, ...],
+    done: CompletedRows,
 ) -> pa.Table:
     batches = table_to_batches(table.take(pa.array(rows)))
     return batches_to_table(
@@ -66,7 +71,7 @@ def _with_partial(
     )
 
 
-def _left_of(batch: PlannedBatch, is_done: np.ndarray, domains: tuple[str, ...], done: Standing) -> PlannedBatch:
+def _left_of(batch: PlannedBatch, is_done: np.ndarray, domains: tuple[str, ...], done: CompletedRows) -> PlannedBatch:
     todo = tuple(tuple(d for j, d in enumerate(domains) if not is_done[i, j]) for i in range(len(batch.scenes)))
     keys = [f"{s.scene.scene_id}\t{d}" for s, ds in zip(batch.scenes, todo, strict=True) for d in ds]
     return replace(batch, todo=todo, attempt=1 + max(done.attempts.get(k, 0) for k in keys))

@@ -20,15 +20,15 @@ from s2st_aug.records.scene import Scene
 from s2st_aug.storage.plan import PlannedBatch, PlannedScene, batch_key
 
 log = logging.getLogger(__name__)
-Listed = Callable[[DarkScene], None]
+OnSkip = Callable[[DarkScene], None]
 
 
 def selected_scenes(
-    dataset: DatasetConfig, listed: Listed | None = None, *, trusted: Collection[str] = ()
+    dataset: DatasetConfig, on_skip: OnSkip | None = None, *, trusted: Collection[str] = ()
 ) -> Iterator[Scene]:
     """The scenes that the config asks for, in the adapter's order; raises DatasetError where there is none.
 
-    With `listed`, a selection of daytime leaves out what is tagged so and dark, and tells of each; `trusted` ids are not looked at again.
+    With `on_skip`, a selection of daytime leaves out what is tagged so and dark, and tells of each; `trusted` ids are not looked at again.
     Without it nothing is decoded.
     """
     root, found, labelled = Path(dataset.root), False, False
@@ -36,8 +36,8 @@ def selected_scenes(
     _refuse_without_images(card, root, dataset.split)
     scenes = read_scenes(card, root, dataset.split)
     asked: Iterator[Scene] = (s for s in scenes if _is_asked_for(s, dataset.select))
-    if listed is not None and dataset.checks_daylight:
-        asked = without_dark_scenes(root, asked, listed, dark=dataset.darkest_day, trusted=trusted)
+    if on_skip is not None and dataset.checks_daylight:
+        asked = without_dark_scenes(root, asked, on_skip, dark=dataset.darkest_day, trusted=trusted)
     for scene in islice(asked, dataset.limit):
         found, labelled = True, labelled or bool(scene.label_file or scene.extra_files)
         yield scene
@@ -49,7 +49,7 @@ def selected_scenes(
             dataset.format,
         )
     if not found:
-        raise DatasetError(f"{dataset.root}: no scene of split {dataset.split!r} has {_asked(dataset, listed)}")
+        raise DatasetError(f"{dataset.root}: no scene of split {dataset.split!r} has {_asked(dataset, on_skip)}")
 
 
 def _refuse_without_images(card: Card, root: Path, split: str) -> None:
@@ -72,14 +72,14 @@ def plan_batches(
     *,
     without: Collection[str] = (),
     check_sources: bool = False,
-    listed: Listed = lambda scene: None,
+    on_skip: OnSkip = lambda scene: None,
 ) -> Iterator[PlannedBatch]:
     """Batches of scenes in order, `without` the scene ids that are planned already; a stream, so memory does not grow.
 
-    Scenes that are dark though selected as daytime are told to `listed` and not planned.
+    Scenes that are dark though selected as daytime are told to `on_skip` and not planned.
     """
     observe = _Observer(Path(config.dataset.root), check_sources=check_sources)
-    scenes = (s for s in selected_scenes(config.dataset, listed, trusted=without) if s.scene_id not in without)
+    scenes = (s for s in selected_scenes(config.dataset, on_skip, trusted=without) if s.scene_id not in without)
     for group in _groups(scenes, config.cluster.batch_size):
         planned = tuple(observe.all(group))
         yield PlannedBatch(batch_key(plan_sha256, planned), planned, tuple(domains for _ in planned))
@@ -137,8 +137,8 @@ def _groups(scenes: Iterable[Scene], size: int) -> Iterator[list[Scene]]:
         yield group
 
 
-def _asked(dataset: DatasetConfig, listed: Listed | None) -> str:
+def _asked(dataset: DatasetConfig, on_skip: OnSkip | None) -> str:
     asked = " and ".join(f"{key} in {list(values)}" for key, values in dataset.select.items()) or "an image"
-    if listed is None or not dataset.checks_daylight:
+    if on_skip is None or not dataset.checks_daylight:
         return asked
     return f"{asked} and an image that is bright by day (mean luma {dataset.darkest_day:g} and more)"

@@ -1,4 +1,4 @@
-"""Ray itself: started quietly on this machine, or joined; the desk where workers announce what they begin."""
+"""Ray itself: started quietly on this machine, or joined; the tracker where workers announce what they begin."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import os
 import socket
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import psutil
 import ray
 
 from s2st_aug.config.augment import ClusterConfig
+from s2st_aug.engine.attempts import AttemptTracker
 from s2st_aug.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -137,49 +137,28 @@ def _be_quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-class Desk:
-    """Counts what workers begin; once the run drains it tells them to begin nothing more."""
-
-    def __init__(self) -> None:
-        self._begun: Counter[str] = Counter()
-        self._draining = False
-
-    def begin(self, what: str) -> int:
-        """How often this was begun, this time included; 0 while draining."""
-        if self._draining:
-            return 0
-        self._begun[what] += 1
-        return self._begun[what]
-
-    def end(self, keys: list[str]) -> None:
-        """Forget what is committed or was survived, so that memory does not grow with the run."""
-        for key in keys:
-            self._begun.pop(key, None)
-
-    def drain(self) -> list[str]:
-        """From now on nothing is begun; what was begun and is not committed."""
-        self._draining = True
-        return [key for key in self._begun if "/" not in key]
-
-
-class RemoteDesk:
-    """The desk as a worker sees it."""
+class RemoteAttemptTracker:
+    """The tracker as a worker sees it."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
 
     def begin(self, what: str) -> int:
-        """As Desk.begin, over Ray."""
+        """As AttemptTracker.begin, over Ray."""
         return ray.get(self._handle.begin.remote(what))
 
     def end(self, whats: list[str]) -> None:
-        """As Desk.end, without waiting."""
+        """As AttemptTracker.end, without waiting."""
         self._handle.end.remote(whats)
 
 
-def open_desk() -> Any:
-    """A desk on the driver's own node: it lives and dies with the run. Killed, it starts anew with empty books."""
+def open_tracker() -> Any:
+    """A tracker on the driver's own node: it lives and dies with the run. Killed, it starts anew with empty books."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Desk).options(scheduling_strategy=here).remote()
+    return (
+        ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(AttemptTracker)
+        .options(scheduling_strategy=here)
+        .remote()
+    )

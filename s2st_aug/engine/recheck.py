@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from s2st_aug.config.augment import DatasetConfig
-from s2st_aug.engine.remote_dataset import at_hand
+from s2st_aug.engine.remote_dataset import fetched
 from s2st_aug.images import sha256_file
 from s2st_aug.storage.plan import PlannedBatch, PlannedScene, batches_to_table, plan_files, table_to_batches
 from s2st_aug.storage.repair import set_rows_aside
@@ -57,7 +57,7 @@ def _told(run: RunFolder) -> dict[str, tuple[str, str | None]]:
 def _today(dataset: DatasetConfig, planned: PlannedScene) -> PlannedScene:
     """What is planned, as its source is today; from an object store the image is fetched for it."""
     try:
-        with at_hand(dataset.root, planned.scene) as root:
+        with fetched(dataset.root, planned.scene) as root:
             path = root / planned.scene.image
             stat = path.stat()
             return replace(planned, size=stat.st_size, mtime_ns=stat.st_mtime_ns, sha256=sha256_file(path))

@@ -37,7 +37,7 @@ THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RemoteFile:
     """A file of the store: its name below the dataset's root, bytes, and time in nanoseconds."""
 
     name: str
@@ -45,77 +45,81 @@ class Entry:
     mtime_ns: int
 
 
-class Mirror:
-    """One dataset's stand-in on this machine."""
+class RemoteDataset:
+    """A dataset on an object store, and the folder of this machine that stands for it."""
 
     def __init__(self, uri: str) -> None:
         self._fs, self._base = open_remote(uri)
         self._uri = mask_uri(uri)
-        self.root = mirror_folder(uri)
+        self.root = cache_folder(uri)
         self._has_shared = False
 
-    def plant(self, card: Card) -> Path:
+    def make_placeholders(self, card: Card) -> Path:
         """The whole tree: labels as they are, source images as holes. What stands and has not changed is kept. Raises DatasetError."""
-        there = self._entries("", deep=True)
+        there = self._list("", deep=True)
         if not there:
             raise DatasetError(f"{self._uri}: no file is there")
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(lambda e: self._hole(e) if is_source(card, e.name) else self._copy(e), there))
+            list(pool.map(lambda e: self._placeholder(e) if is_source(card, e.name) else self._copy(e), there))
         self._drop_others({e.name for e in there})
         return self.root
 
     def fetch(self, scene: Scene) -> None:
         """The scene's own files, whole; what is not in the store is left absent. Raises OSError where the store fails for good."""
         if not self._has_shared:  # small files that hold for all: class names, lists
-            for entry in self._entries("", deep=False):
-                self._copy(entry)
+            for file in self._list("", deep=False):
+                self._copy(file)
             self._has_shared = True
         for name in sorted(
             {n.partition("#")[0] for n in (scene.image, scene.label_file or "", *scene.extra_files)} - {""}
         ):
             info = retry(lambda name=name: self._fs.get_file_info(f"{self._base}/{name}"))
             if info.type == pafs.FileType.File:
-                self._copy(self._entry(info))
+                self._copy(self._remote_file(info))
 
     def drop(self, scene: Scene) -> None:
         """The image becomes a hole again: disks of workers do not fill."""
         path = self._path(scene.image)
         if path.is_file():
             stat = path.stat()
-            self._place(Entry(scene.image, stat.st_size, stat.st_mtime_ns), None)
+            self._place(RemoteFile(scene.image, stat.st_size, stat.st_mtime_ns), None)
 
-    def _entries(self, folder: str, *, deep: bool) -> list[Entry]:
+    def _list(self, folder: str, *, deep: bool) -> list[RemoteFile]:
         selector = pafs.FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True, recursive=deep)
-        return [self._entry(i) for i in retry(lambda: self._fs.get_file_info(selector)) if i.type == pafs.FileType.File]
+        return [
+            self._remote_file(i)
+            for i in retry(lambda: self._fs.get_file_info(selector))
+            if i.type == pafs.FileType.File
+        ]
 
-    def _entry(self, info: Any) -> Entry:
-        return Entry(info.path[len(self._base) + 1 :], info.size, info.mtime_ns or 0)
+    def _remote_file(self, info: Any) -> RemoteFile:
+        return RemoteFile(info.path[len(self._base) + 1 :], info.size, info.mtime_ns or 0)
 
     def _path(self, name: str) -> Path:
         if name.startswith("/") or ".." in PurePosixPath(name).parts:
             raise DatasetError(f"{self._uri}: {name!r} is not a name below the dataset's root")
         return self.root / name
 
-    def _copy(self, entry: Entry) -> None:
-        if _is_whole(self._path(entry.name), entry):
+    def _copy(self, file: RemoteFile) -> None:
+        if _is_whole(self._path(file.name), file):
             return
-        data = retry(lambda: self._read(entry.name))
-        self._place(entry, data)
+        data = retry(lambda: self._read(file.name))
+        self._place(file, data)
 
-    def _hole(self, entry: Entry) -> None:
+    def _placeholder(self, file: RemoteFile) -> None:
         """An image that is whole at this moment is left alone: another run may be reading it."""
-        path = self._path(entry.name)
-        if not path.is_file() or not _is_same(path, entry):
-            self._place(entry, None)
+        path = self._path(file.name)
+        if not path.is_file() or not _is_same(path, file):
+            self._place(file, None)
 
-    def _place(self, entry: Entry, data: bytes | None) -> None:
+    def _place(self, file: RemoteFile, data: bytes | None) -> None:
         """The file in one step; without data a hole of its size."""
-        path = self._path(entry.name)
+        path = self._path(file.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         temp = path.with_name(f".{uuid.uuid4().hex}")
-        with temp.open("wb") as file:
-            file.truncate(entry.size) if data is None else file.write(data)
-        os.utime(temp, ns=(entry.mtime_ns, entry.mtime_ns))
+        with temp.open("wb") as opened:
+            opened.truncate(file.size) if data is None else opened.write(data)
+        os.utime(temp, ns=(file.mtime_ns, file.mtime_ns))
         temp.replace(path)
 
     def _read(self, name: str) -> bytes:
@@ -129,25 +133,25 @@ class Mirror:
 
 
 @contextmanager
-def at_hand(root: str, scene: Scene) -> Iterator[Path]:
+def fetched(root: str, scene: Scene) -> Iterator[Path]:
     """The dataset's folder on this machine, with this scene's files whole in it while the block runs."""
     if not is_remote(root):
         yield Path(root)
         return
-    mirror = open_mirror(root)
-    mirror.fetch(scene)
+    remote = open_remote_dataset(root)
+    remote.fetch(scene)
     try:
-        yield mirror.root
+        yield remote.root
     finally:
-        mirror.drop(scene)
+        remote.drop(scene)
 
 
-def planted(config: AugmentConfig) -> AugmentConfig:
-    """The config with a dataset's folder on this machine: its own, or a mirror of what lies on an object store."""
+def with_local_root(config: AugmentConfig) -> AugmentConfig:
+    """The config with a dataset's folder on this machine: its own, or one that stands for what lies on an object store."""
     dataset = config.dataset
     if not is_remote(dataset.root):
         return config
-    root = open_mirror(dataset.root).plant(load_card(dataset.format))
+    root = open_remote_dataset(dataset.root).make_placeholders(load_card(dataset.format))
     if dataset.checks_daylight:
         log.warning(
             "%s: images on an object store are not looked at beforehand: dark ones are taken too",
@@ -167,20 +171,20 @@ def is_source(card: Card, name: str) -> bool:
 
 
 def dataset_folder(root: str) -> Path:
-    """Where a dataset's files are read on this machine: itself, or its mirror's folder."""
-    return mirror_folder(root) if is_remote(root) else Path(root)
+    """Where a dataset's files are read on this machine: itself, or the folder that stands for it."""
+    return cache_folder(root) if is_remote(root) else Path(root)
 
 
-def mirror_folder(uri: str) -> Path:
+def cache_folder(uri: str) -> Path:
     """One folder per dataset, user and machine."""
     base = Path(os.environ.get("S2ST_MIRROR", tempfile.gettempdir()))
     return base / f"s2st-mirror-{os.getuid()}" / hashlib.sha256(uri.encode()).hexdigest()[:24]
 
 
 @lru_cache(4)
-def open_mirror(uri: str) -> Mirror:
-    """The mirror of a dataset, once per process."""
-    return Mirror(uri)
+def open_remote_dataset(uri: str) -> RemoteDataset:
+    """The remote dataset of an address, once per process."""
+    return RemoteDataset(uri)
 
 
 def _fixed(pattern: str) -> str:
@@ -188,14 +192,14 @@ def _fixed(pattern: str) -> str:
     return re.split(r"[{*]", pattern, maxsplit=1)[0]
 
 
-def _is_same(path: Path, entry: Entry) -> bool:
+def _is_same(path: Path, file: RemoteFile) -> bool:
     stat = path.stat()
-    return (stat.st_size, stat.st_mtime_ns) == (entry.size, entry.mtime_ns)
+    return (stat.st_size, stat.st_mtime_ns) == (file.size, file.mtime_ns)
 
 
-def _is_whole(path: Path, entry: Entry) -> bool:
+def _is_whole(path: Path, file: RemoteFile) -> bool:
     """Holes have no blocks; an empty file is whole."""
-    return path.is_file() and _is_same(path, entry) and (not entry.size or path.stat().st_blocks > 0)
+    return path.is_file() and _is_same(path, file) and (not file.size or path.stat().st_blocks > 0)
 
 
 def _files(root: Path) -> Iterator[Path]:

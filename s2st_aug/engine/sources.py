@@ -11,7 +11,7 @@ import numpy as np
 
 from s2st_aug.arrays import Image
 from s2st_aug.config.augment import DatasetConfig
-from s2st_aug.engine.remote_dataset import dataset_folder, open_mirror
+from s2st_aug.engine.remote_dataset import dataset_folder, open_remote_dataset
 from s2st_aug.errors import LabelError, SampleError, SourceChanged, UnreadableImage
 from s2st_aug.formats import Card, load_card, read_objects
 from s2st_aug.images import PLAIN, Photo, file_bytes, read_photo, sha256_bytes
@@ -23,7 +23,7 @@ BLANK = (64, 64, 3)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Source:
+class SourceScene:
     """A scene's pixels, bytes' hash and labels; or, with `error`, a blank slot in its batch."""
 
     photo: Photo | None
@@ -37,42 +37,42 @@ class Source:
         assert self.photo is not None
         return self.photo.rgb
 
-    def blanked(self, error: str | None) -> Source:
+    def blanked(self, error: str | None) -> SourceScene:
         """The same slot with black pixels of the same shape."""
         photo = None if self.photo is None else Photo(np.zeros_like(self.photo.rgb), PLAIN)
-        return Source(photo, self.sha256, (), error)
+        return SourceScene(photo, self.sha256, (), error)
 
 
 class SourceReader:
-    """Reads the scenes of one dataset, from this machine's folder or through the mirror of an object store."""
+    """Reads the scenes of one dataset, from this machine's folder or through the local copy of an object store."""
 
     def __init__(self, dataset: DatasetConfig) -> None:
         self._card = load_card(dataset.format)
-        self._mirror = open_mirror(dataset.root) if is_remote(dataset.root) else None
+        self._remote = open_remote_dataset(dataset.root) if is_remote(dataset.root) else None
         self._root = dataset_folder(dataset.root)
 
-    def __call__(self, planned: PlannedScene) -> Source:
+    def __call__(self, planned: PlannedScene) -> SourceScene:
         """As `read_source`."""
         try:
-            if self._mirror is not None:
-                self._mirror.fetch(planned.scene)
+            if self._remote is not None:
+                self._remote.fetch(planned.scene)
         except OSError as error:
-            return Source(None, None, (), f"UnreadableImage: {planned.scene.image}: {reason_of(error)}")
+            return SourceScene(None, None, (), f"UnreadableImage: {planned.scene.image}: {reason_of(error)}")
         return read_source(self._root, self._card, planned)
 
     def close(self, planned: PlannedScene) -> None:
         """The scene's image is not needed on this machine any more."""
-        if self._mirror is not None:
-            self._mirror.drop(planned.scene)
+        if self._remote is not None:
+            self._remote.drop(planned.scene)
 
 
-def photos_of(sources: Sequence[Source]) -> list[Image]:
+def photos_of(sources: Sequence[SourceScene]) -> list[Image]:
     """The pixels of a batch; an unreadable slot is black, in the shape of the batch's first readable one."""
     shape = next((s.photo.rgb.shape for s in sources if s.photo is not None), BLANK)
     return [np.zeros(shape, np.uint8) if s.photo is None else s.photo.rgb for s in sources]
 
 
-def read_source(root: Path, card: Card, planned: PlannedScene) -> Source:
+def read_source(root: Path, card: Card, planned: PlannedScene) -> SourceScene:
     """Never raises for a bad sample: the reason is in `error`, as `<class>: <message>`."""
     digest: str | None = None
     try:
@@ -82,11 +82,11 @@ def read_source(root: Path, card: Card, planned: PlannedScene) -> Source:
             raise SourceChanged(f"{planned.scene.image}: its bytes are not the ones that were planned")
         photo = read_photo(data, orientation="apply" if card.adapter == "yolo" else "ignore")
         check_label(root, planned)
-        return Source(photo, digest, read_objects(card, root, planned.scene))
+        return SourceScene(photo, digest, read_objects(card, root, planned.scene))
     except (SampleError, OSError, MemoryError) as error:
-        return Source(None, digest, (), reason_of(error).replace("image bytes:", f"{planned.scene.image}:"))
+        return SourceScene(None, digest, (), reason_of(error).replace("image bytes:", f"{planned.scene.image}:"))
     except Exception as error:
-        return Source(None, digest, (), f"LabelError: {planned.scene.label_file}: {reason_of(error)}")
+        return SourceScene(None, digest, (), f"LabelError: {planned.scene.label_file}: {reason_of(error)}")
 
 
 def reason_of(error: BaseException) -> str:

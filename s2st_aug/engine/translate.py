@@ -15,13 +15,14 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
-from s2st_aug.engine.batches import Note, Parcel, Slot
-from s2st_aug.engine.context import Orders
+from s2st_aug.engine.attempts import Tracker
+from s2st_aug.engine.batches import TranslatedBatch, VariantResult
+from s2st_aug.engine.context import RunContext
 from s2st_aug.engine.kit import find_kit
-from s2st_aug.engine.memory_watch import Creep
-from s2st_aug.engine.sources import Source, SourceReader, photos_of, reason_of
+from s2st_aug.engine.memory_watch import MemoryWatch
+from s2st_aug.engine.sources import SourceReader, SourceScene, photos_of, reason_of
 from s2st_aug.storage.plan import PlannedBatch
 
 log = logging.getLogger(__name__)
@@ -30,42 +31,30 @@ CAREFUL_FROM = 3  # the begin of a batch that is suspected of killing its worker
 OOM_SPLIT = "oom_split"
 
 
-class Desk(Protocol):
-    """Where a worker announces what it begins."""
-
-    def begin(self, what: str) -> int:
-        """How often this was begun and not ended, this time included; 0: do not begin, the run is draining."""
-        ...
-
-    def end(self, whats: list[str]) -> None:
-        """These were survived."""
-        ...
-
-
 class TranslateStage:
     """Holds the model; one call is one batch."""
 
-    def __init__(self, orders: Orders, desk: Desk, *, device: str = "cpu", name: str = "") -> None:
-        self._orders, self._desk, self._device = orders, desk, device
+    def __init__(self, context: RunContext, tracker: Tracker, *, device: str = "cpu", name: str = "") -> None:
+        self._context, self._tracker, self._device = context, tracker, device
         self._name = name or f"pid-{os.getpid()}"
-        self._read = SourceReader(orders.config.dataset)
+        self._read = SourceReader(context.config.dataset)
         self._translator: Any = None
-        self._creep = Creep(device, int(orders.config.cluster.creep_gib * 2**30))
-        self.worn_out = ""  # why the process that holds this stage should be ended before its next batch
+        self._memory = MemoryWatch(device, int(context.config.cluster.creep_gib * 2**30))
+        self.retire_reason = ""  # why the process that holds this stage should be ended before its next batch
 
-    def __call__(self, batch: PlannedBatch) -> Parcel:
+    def __call__(self, batch: PlannedBatch) -> TranslatedBatch:
         """Never raises for a sample; raises for what is wrong with the worker itself."""
-        times = self._desk.begin(batch.key)
+        times = self._tracker.begin(batch.key)
         if not times:
-            return Parcel(batch, Note(self._name, given_back=True), [], [])
+            return TranslatedBatch(batch, self._name, given_back=True)
         start = time.monotonic()
         sources = [self._read(planned) for planned in batch.scenes]
         results = self._careful(batch, sources) if times >= CAREFUL_FROM else self._guarded(batch, sources)
-        if grown := self._creep.after_batch():
-            self.worn_out = f"its memory has crept {grown / 2**30:.1f} GiB above what is allowed"
-        return _parcel(batch, sources, results, self._name, time.monotonic() - start)
+        if grown := self._memory.after_batch():
+            self.retire_reason = f"its memory has crept {grown / 2**30:.1f} GiB above what is allowed"
+        return _translated(batch, sources, results, self._name, time.monotonic() - start)
 
-    def _guarded(self, batch: PlannedBatch, sources: list[Source]) -> list[Any]:
+    def _guarded(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[Any]:
         """A result per scene: dict domain -> Translated, or the error text of that scene."""
         if all(s.error for s in sources):
             return [s.error for s in sources]
@@ -77,12 +66,14 @@ class TranslateStage:
             log.warning("batch %s: %s; looking for the culprit", batch.key, reason_of(error))
         return self._without_culprits(batch, sources)
 
-    def _careful(self, batch: PlannedBatch, sources: list[Source]) -> list[Any]:
+    def _careful(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[Any]:
         """After lost workers: a scene that was begun twice alone and never ended is the culprit."""
         log.warning("batch %s lost its worker more than once; its scenes are tried one by one", batch.key)
         return self._without_culprits(batch, sources, announce=True)
 
-    def _without_culprits(self, batch: PlannedBatch, sources: list[Source], *, announce: bool = False) -> list[Any]:
+    def _without_culprits(
+        self, batch: PlannedBatch, sources: list[SourceScene], *, announce: bool = False
+    ) -> list[Any]:
         for index, source in enumerate(sources):
             error = None if source.error else self._alone(batch, sources, index, announce=announce)
             if error:
@@ -94,9 +85,9 @@ class TranslateStage:
         except Exception as error:
             return [s.error or reason_of(error) for s in sources]
 
-    def _alone(self, batch: PlannedBatch, sources: list[Source], index: int, *, announce: bool) -> str | None:
+    def _alone(self, batch: PlannedBatch, sources: list[SourceScene], index: int, *, announce: bool) -> str | None:
         """Why this scene cannot be translated, with every other slot blank; None where it can."""
-        if announce and self._desk.begin(f"{batch.key}/{index}") > 2:
+        if announce and self._tracker.begin(f"{batch.key}/{index}") > 2:
             return "LostWorker: the process died each time this image was translated"
         alone = [s if i == index else s.blanked(s.error) for i, s in enumerate(sources)]
         try:
@@ -104,22 +95,22 @@ class TranslateStage:
         except Exception as error:
             return reason_of(error)
         if announce:
-            self._desk.end([f"{batch.key}/{index}"])
+            self._tracker.end([f"{batch.key}/{index}"])
         return None
 
-    def _run(self, batch: PlannedBatch, sources: Sequence[Source]) -> list[Any]:
+    def _run(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> list[Any]:
         """The whole batch, always in its planned shape."""
-        domains = list(self._orders.profiles)
-        objects = [s.objects for s in sources] if self._orders.config.method.label_aware else None
-        keys = [self._orders.key(p.scene.scene_id) for p in batch.scenes]
+        domains = list(self._context.profiles)
+        objects = [s.objects for s in sources] if self._context.config.method.label_aware else None
+        keys = [self._context.key(p.scene.scene_id) for p in batch.scenes]
         results = self._model().translate(photos_of(sources), domains, objects, keys)
         return [s.error or r for s, r in zip(sources, results, strict=True)]
 
-    def _split(self, batch: PlannedBatch, sources: list[Source], error: Exception) -> list[Any]:
+    def _split(self, batch: PlannedBatch, sources: list[SourceScene], error: Exception) -> list[Any]:
         """Halves, down to single scenes; what does not even fit alone fails."""
         log.warning("batch %s of %d: %s; splitting it", batch.key, len(sources), reason_of(error))
         self._recycle()
-        self.worn_out = "it ran out of memory"
+        self.retire_reason = "it ran out of memory"
         if len(sources) == 1:
             return [f"OutOfMemory: {reason_of(error)}"]
         middle = len(sources) // 2
@@ -129,7 +120,7 @@ class TranslateStage:
 
     def _model(self) -> Any:
         if self._translator is None:
-            self._translator = find_kit(self._orders.kit).translator(self._orders.config, self._device)
+            self._translator = find_kit(self._context.kit).translator(self._context.config, self._device)
         return self._translator
 
     def _recycle(self) -> None:
@@ -159,25 +150,25 @@ def _flagged(result: Any) -> Any:
     return _Flagged(result) if isinstance(result, dict) else result
 
 
-def _parcel(batch: PlannedBatch, sources: list[Source], results: list[Any], actor: str, seconds: float) -> Parcel:
-    images: list[bytes] = []
-    raws: list[bytes] = []
-    slots: list[Slot] = []
+def _translated(
+    batch: PlannedBatch, sources: list[SourceScene], results: list[Any], actor: str, seconds: float
+) -> TranslatedBatch:
+    done = TranslatedBatch(batch, actor, [s.sha256 for s in sources], seconds=seconds)
     each = seconds / max(sum(len(t) for t in batch.todo), 1)
     for scene, (domains, result) in enumerate(zip(batch.todo, results, strict=True)):
         for domain in domains:
             if not isinstance(result, dict) or isinstance(result[domain], Exception):
                 why = result if isinstance(result, str) else reason_of(result[domain])
-                slots.append(Slot(scene, domain, None, reasons=(why,)))
+                done.variants.append(VariantResult(scene, domain, None, reasons=(why,)))
                 continue
-            slots.append(_slot(scene, domain, result, len(images), each))
-            images.append(result[domain].image.tobytes())
-            raws.append(result[domain].raw.tobytes())
-    return Parcel(batch, Note(actor, [s.sha256 for s in sources], slots, seconds), images, raws)
+            done.variants.append(_variant(scene, domain, result, len(done.images), each))
+            done.images.append(result[domain].image.tobytes())
+            done.raws.append(result[domain].raw.tobytes())
+    return done
 
 
-def _slot(scene: int, domain: str, result: dict[str, Any], picture: int, seconds: float) -> Slot:
+def _variant(scene: int, domain: str, result: dict[str, Any], image_index: int, seconds: float) -> VariantResult:
     done = result[domain]
     reasons = (OOM_SPLIT,) if isinstance(result, _Flagged) else ()
     costs = (done.st_iterations, done.to_iterations, float(done.forward_evals), float(done.backward_evals), seconds)
-    return Slot(scene, domain, picture, (done.image.shape[0], done.image.shape[1]), *costs, reasons)
+    return VariantResult(scene, domain, image_index, (done.image.shape[0], done.image.shape[1]), *costs, reasons)

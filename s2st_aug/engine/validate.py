@@ -1,4 +1,4 @@
-"""The validation stage: a parcel of pixels in, manifest rows and encoded images out."""
+"""The validation stage: translated pixels in, manifest rows and encoded images out."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from s2st_aug.engine.batches import Parcel, Slot
-from s2st_aug.engine.context import Orders
+from s2st_aug.engine.batches import TranslatedBatch, VariantResult
+from s2st_aug.engine.context import RunContext
 from s2st_aug.engine.kit import Judge, find_kit
-from s2st_aug.engine.sources import Source, SourceReader, reason_of
+from s2st_aug.engine.sources import SourceReader, SourceScene, reason_of
 from s2st_aug.errors import SourceChanged
 from s2st_aug.images import encode_jpeg, encode_png, sha256_bytes
 from s2st_aug.records.manifest import ManifestRow
@@ -20,94 +20,98 @@ NOTHING = Judgement("failed", (), (), (), None, None, None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class ValidatedBatch:
     """A batch ready to be committed: its rows, and the files that the rows speak of."""
 
-    parcel: Parcel
+    translated: TranslatedBatch
     rows: list[ManifestRow]
     files: dict[str, bytes]
 
 
-class JudgeStage:
+class ValidateStage:
     """Reads each source once more, judges each variant, encodes it. One call is one batch."""
 
-    def __init__(self, orders: Orders) -> None:
-        self._orders = orders
-        self._read = SourceReader(orders.config.dataset)
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._read = SourceReader(context.config.dataset)
         self._judge: Judge | None = None
 
-    def __call__(self, parcel: Parcel) -> Judged:
+    def __call__(self, translated: TranslatedBatch) -> ValidatedBatch:
         """Never raises for a sample."""
-        sources: dict[int, Source] = {}
+        sources: dict[int, SourceScene] = {}
         rows: list[ManifestRow] = []
         files: dict[str, bytes] = {}
-        for slot in parcel.note.slots:
-            if slot.picture is not None and slot.scene not in sources:
-                sources[slot.scene] = self._source(parcel, slot.scene)
-            row, data = self._row(parcel, slot, sources.get(slot.scene))
+        for variant in translated.variants:
+            if variant.image_index is not None and variant.scene not in sources:
+                sources[variant.scene] = self._source(translated, variant.scene)
+            row, data = self._row(translated, variant, sources.get(variant.scene))
             rows.append(row)
             if row.image is not None:
                 files[row.image] = data
-        for planned in parcel.batch.scenes:
+        for planned in translated.batch.scenes:
             self._read.close(planned)
-        return Judged(parcel, rows, files)
+        return ValidatedBatch(translated, rows, files)
 
-    def _source(self, parcel: Parcel, scene: int) -> Source:
-        source = self._read(parcel.batch.scenes[scene])
-        if source.error is None and source.sha256 != parcel.note.hashes[scene]:
+    def _source(self, translated: TranslatedBatch, scene: int) -> SourceScene:
+        source = self._read(translated.batch.scenes[scene])
+        if source.error is None and source.sha256 != translated.source_hashes[scene]:
             return replace(
                 source,
                 error=reason_of(
-                    SourceChanged(f"{parcel.batch.scenes[scene].scene.image}: changed while it was translated")
+                    SourceChanged(f"{translated.batch.scenes[scene].scene.image}: changed while it was translated")
                 ),
             )
         return source
 
-    def _row(self, parcel: Parcel, slot: Slot, source: Source | None) -> tuple[ManifestRow, bytes]:
-        if slot.picture is None or source is None or source.photo is None or source.error:
-            reasons = slot.reasons or ((source.error,) if source and source.error else ())
-            return self._base(parcel, replace(slot, picture=None, reasons=reasons), NOTHING), b""
+    def _row(
+        self, translated: TranslatedBatch, variant: VariantResult, source: SourceScene | None
+    ) -> tuple[ManifestRow, bytes]:
+        if variant.image_index is None or source is None or source.photo is None or source.error:
+            reasons = variant.reasons or ((source.error,) if source and source.error else ())
+            return self._base(translated, replace(variant, image_index=None, reasons=reasons), NOTHING), b""
         try:
-            image = parcel.picture(slot, raw=False)
-            judgement = self._judged(source, image, parcel, slot)
+            image = translated.pixels(variant, raw=False)
+            judgement = self._judged(source, image, translated, variant)
             data = self._encode(image, source)
         except Exception as error:
             return self._base(
-                parcel, replace(slot, picture=None, reasons=(*slot.reasons, reason_of(error))), NOTHING
+                translated, replace(variant, image_index=None, reasons=(*variant.reasons, reason_of(error))), NOTHING
             ), b""
-        row = self._base(parcel, slot, judgement)
-        scene = parcel.batch.scenes[slot.scene].scene
-        name = image_name(slot.domain, scene.scene_id, self._orders.config.run.image_format)
+        row = self._base(translated, variant, judgement)
+        scene = translated.batch.scenes[variant.scene].scene
+        name = image_name(variant.domain, scene.scene_id, self._context.config.run.image_format)
         return replace(
-            row, image=name, image_sha256=sha256_bytes(data), width=slot.shape[1], height=slot.shape[0]
+            row, image=name, image_sha256=sha256_bytes(data), width=variant.shape[1], height=variant.shape[0]
         ), data
 
-    def _judged(self, source: Source, image: Any, parcel: Parcel, slot: Slot) -> Judgement:
+    def _judged(
+        self, source: SourceScene, image: Any, translated: TranslatedBatch, variant: VariantResult
+    ) -> Judgement:
         if self._judge is None:
-            self._judge = find_kit(self._orders.kit).judge(self._orders.config)
-        return self._judge(source.rgb, image, parcel.picture(slot, raw=True), source.objects, slot.domain)
+            self._judge = find_kit(self._context.kit).judge(self._context.config)
+        return self._judge(source.rgb, image, translated.pixels(variant, raw=True), source.objects, variant.domain)
 
-    def _encode(self, image: Any, source: Source) -> bytes:
-        if self._orders.config.run.image_format == "jpeg":
+    def _encode(self, image: Any, source: SourceScene) -> bytes:
+        if self._context.config.run.image_format == "jpeg":
             return encode_jpeg(image)
         assert source.photo is not None
         return encode_png(image, source.photo.form)
 
-    def _base(self, parcel: Parcel, slot: Slot, judgement: Judgement) -> ManifestRow:
+    def _base(self, translated: TranslatedBatch, variant: VariantResult, judgement: Judgement) -> ManifestRow:
         """A row without its image."""
-        orders, planned = self._orders, parcel.batch.scenes[slot.scene]
-        scene, source_sha256 = planned.scene, parcel.note.hashes[slot.scene]
+        context, planned = self._context, translated.batch.scenes[variant.scene]
+        scene, source_sha256 = planned.scene, translated.source_hashes[variant.scene]
         key = scene.label_key
         failed = judgement is NOTHING
-        attempt = (f"attempt {parcel.batch.attempt}",) if failed else ()
+        attempt = (f"attempt {translated.batch.attempt}",) if failed else ()
         return ManifestRow(
-            variant_id=orders.variant_id(scene.scene_id, slot.domain, source_sha256, key.sha256 if key else None),
+            variant_id=context.variant_id(scene.scene_id, variant.domain, source_sha256, key.sha256 if key else None),
             scene_id=scene.scene_id,
             dataset=scene.dataset,
             split=scene.split,
-            domain=slot.domain,
+            domain=variant.domain,
             status=judgement.status,
-            reasons=(*slot.reasons, *judgement.reasons, *attempt),
+            reasons=(*variant.reasons, *judgement.reasons, *attempt),
             source_image=scene.image,
             source_sha256=source_sha256,
             image=None,
@@ -122,18 +126,18 @@ class JudgeStage:
             structure=judgement.structure,
             structure_raw=judgement.structure_raw,
             strength=judgement.strength,
-            model=orders.config.model,
-            model_sha256=orders.model_sha256,
-            profile_sha256=orders.profiles[slot.domain],
-            plan_sha256=orders.plan_sha256,
-            validation_sha256=orders.validation_sha256,
-            code_version=orders.code_version,
-            rng_key=orders.config.run.rng_key,
-            inversion_steps=None if failed else orders.config.method.steps,
-            st_iterations=slot.st_iterations,
-            to_iterations=slot.to_iterations,
-            forward_evals=slot.forward_evals,
-            backward_evals=slot.backward_evals,
-            seconds=slot.seconds,
+            model=context.config.model,
+            model_sha256=context.model_sha256,
+            profile_sha256=context.profiles[variant.domain],
+            plan_sha256=context.plan_sha256,
+            validation_sha256=context.validation_sha256,
+            code_version=context.code_version,
+            rng_key=context.config.run.rng_key,
+            inversion_steps=None if failed else context.config.method.steps,
+            st_iterations=variant.st_iterations,
+            to_iterations=variant.to_iterations,
+            forward_evals=variant.forward_evals,
+            backward_evals=variant.backward_evals,
+            seconds=variant.seconds,
             created_at=datetime.now(UTC),
         )

@@ -57,12 +57,12 @@ def dark_scenes(root: Path, scenes: Iterable[Scene], *, dark: float = DARK) -> I
 def without_dark_scenes(
     root: Path,
     scenes: Iterable[Scene],
-    listed: Callable[[DarkScene], None],
+    on_skip: Callable[[DarkScene], None],
     *,
     dark: float = DARK,
     trusted: Collection[str] = (),
 ) -> Iterator[Scene]:
-    """The scenes in their order without those that are tagged as day and dark; each of these is told to `listed`.
+    """The scenes in their order without those that are tagged as day and dark; each of these is told to `on_skip`.
 
     Scenes that cannot be read, carry another tag, or whose id is `trusted` (checked before) are passed on as they are.
     """
@@ -70,7 +70,7 @@ def without_dark_scenes(
         if luma is None or luma >= dark:
             yield scene
         else:
-            listed(DarkScene(scene, luma))
+            on_skip(DarkScene(scene, luma))
 
 
 def is_tagged_day(scene: Scene) -> bool:

@@ -12,12 +12,12 @@ import pytest
 from engine_here import run_here
 
 from s2st_aug.cli import main
+from s2st_aug.engine.attempts import AttemptTracker
 from s2st_aug.engine.augment import Options, prepare, with_absolute_root
 from s2st_aug.engine.commit import CommitStage
 from s2st_aug.engine.kit import find_kit
-from s2st_aug.engine.ray_session import Desk
 from s2st_aug.engine.translate import TranslateStage
-from s2st_aug.engine.validate import JudgeStage
+from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.storage.generations import replace_manifest
 from s2st_aug.storage.plan import table_to_batches
 from s2st_aug.storage.run_folder import RunFolder
@@ -60,7 +60,7 @@ def test_verify_repair_and_resume_mend_a_torn_image(run, config, capsys):
     ready = prepare(with_absolute_root(config), run, Options(kit="fake"), find_kit("fake").identify(config))
     (left,) = [b for name in ready.pending for b in table_to_batches(pq.read_table(run.path / name))]
     assert sorted(left.todo) == [(), ("night",)]
-    CommitStage(ready.orders)(JudgeStage(ready.orders)(TranslateStage(ready.orders, Desk())(left)))
+    CommitStage(ready.context)(ValidateStage(ready.context)(TranslateStage(ready.context, AttemptTracker())(left)))
     gather(run)
     assert image.read_bytes() == before
     assert call("verify", run.place) == 0

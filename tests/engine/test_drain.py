@@ -24,11 +24,11 @@ def in_time():
 
 def test_the_deadline_wakes_a_driver_that_waits_for_a_receipt(in_time, monkeypatch):
     monkeypatch.setattr("ray.get", lambda reference: reference)
-    desk = SimpleNamespace(drain=SimpleNamespace(remote=lambda: ["a batch whose worker is gone"]))
+    tracker = SimpleNamespace(drain=SimpleNamespace(remote=lambda: ["a batch whose worker is gone"]))
     lock = SimpleNamespace(lost=threading.Event())
     start = time.monotonic()
     with Drain() as drain:
-        watcher = _Watcher(drain, desk, lock, 0.3)
+        watcher = _Watcher(drain, tracker, lock, 0.3)
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             queue.SimpleQueue().get()  # waits in C, without a timeout

@@ -11,7 +11,7 @@ import pytest
 from engine_here import rows_of, run_here
 
 from s2st_aug.engine.augment import Options, augment
-from s2st_aug.engine.memory_watch import WARM_UP, Creep
+from s2st_aug.engine.memory_watch import WARM_UP, MemoryWatch
 from s2st_aug.errors import Stopped
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.status import report_of
@@ -123,8 +123,8 @@ def test_poison_that_kills_its_worker_costs_its_own_rows_only(ray_here, tmp_path
 
 def test_what_comes_on_top_of_the_first_batches_is_creep():
     levels = iter([100, 300, 200, 290, 399, 400, 401, 450])
-    creep = Creep("cpu", 100, lambda device: next(levels))
-    assert [creep.after_batch() for _ in range(8)] == [0] * WARM_UP + [0, 0, 0, 1, 50]
+    watch = MemoryWatch("cpu", 100, lambda device: next(levels))
+    assert [watch.after_batch() for _ in range(8)] == [0] * WARM_UP + [0, 0, 0, 1, 50]
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from s2st_aug.config.hashes import plan_hash
 from s2st_aug.engine.augment import Options, prepare
 from s2st_aug.engine.dry_run import dry_run
 from s2st_aug.engine.kit import find_kit
-from s2st_aug.engine.pending import Standing, pending_tables
+from s2st_aug.engine.pending import CompletedRows, pending_tables
 from s2st_aug.engine.planning import plan_batches, selected_scenes
 from s2st_aug.errors import DatasetError
 from s2st_aug.images import encode_png
@@ -104,7 +104,7 @@ def test_dark_sources_are_listed_and_skipped_where_daytime_is_selected(tmp_path,
     darken(root, "f000001.png")
     dataset = {"format": "bdd100k", "root": str(root), "limit": 2, "select": {"timeofday": ["daytime"]}} | more
     listed = []
-    (batch,) = plan_batches(make_config(root, dataset=dataset), "plan", ("night",), listed=listed.append)
+    (batch,) = plan_batches(make_config(root, dataset=dataset), "plan", ("night",), on_skip=listed.append)
     assert [s.scene.scene_id for s in batch.scenes] == [f"train/f{i:06d}" for i in kept]
     assert [s.scene.scene_id for s in listed] == ([] if more else ["train/f000001"])
 
@@ -156,12 +156,12 @@ def test_pending_is_the_plan_less_what_stands(tmp_path):
     run = RunFolder(tmp_path / "run")
     batches = plan(make_dataset(tmp_path / "data", 6), cluster={"batch_size": 2})
     write_plan(run, batches)
-    assert pending(run, Standing(pa.array([], pa.string()), {}, 0, 0, 0)) == batches
+    assert pending(run, CompletedRows(pa.array([], pa.string()), {}, 0, 0, 0)) == batches
     whole = [f"train/f{i:06d}\t{d}" for i in (0, 1) for d in ("night", "rain")]
-    left = pending(run, Standing(pa.array(whole), {}, 4, 0, 0))
+    left = pending(run, CompletedRows(pa.array(whole), {}, 4, 0, 0))
     assert left == batches[1:]
     more = [*whole, "train/f000002\tnight", "train/f000003\tnight", "train/f000003\train"]
-    part = pending(run, Standing(pa.array(more), {"train/f000002\train": 1}, 7, 0, 0))
+    part = pending(run, CompletedRows(pa.array(more), {"train/f000002\train": 1}, 7, 0, 0))
     assert part[0].todo == (("rain",), ())
     assert part[0].attempt == 2
     assert part[0].scenes == batches[1].scenes  # the batch keeps its company

@@ -90,7 +90,7 @@ def identities(run: Path) -> set[tuple[str, str]]:
 def test_a_finished_run_starts_nothing(undisturbed, monkeypatch):
     root, run = undisturbed
     before = contents(run)
-    monkeypatch.setattr("s2st_aug.engine.driver.Running.run", lambda *a: pytest.fail("started"))
+    monkeypatch.setattr("s2st_aug.engine.driver.Driver.run", lambda *a: pytest.fail("started"))
     assert augment(make_config(root), run, FAKE).exit_code == 0
     assert contents(run) == before
 

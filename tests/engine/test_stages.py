@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from s2st_aug import images
 from s2st_aug.config.augment import ClusterConfig
-from s2st_aug.engine.augment import orders_of, with_absolute_root
+from s2st_aug.engine.attempts import AttemptTracker
+from s2st_aug.engine.augment import run_context, with_absolute_root
 from s2st_aug.engine.batches import pack, unpack
 from s2st_aug.engine.commit import CommitStage
 from s2st_aug.engine.engine import _devices
 from s2st_aug.engine.planning import plan_batches
-from s2st_aug.engine.ray_session import Desk
 from s2st_aug.engine.sources import SourceReader
 from s2st_aug.engine.translate import TranslateStage
-from s2st_aug.engine.validate import JudgeStage
+from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.errors import ConfigError
 from s2st_aug.records.manifest import SCHEMA_VERSION
 from s2st_aug.storage.run_folder import RunFolder, RunInfo
@@ -47,19 +48,19 @@ class Line:
             code_version="0",
         )
         self.run.write_run_json(info)
-        self.orders = orders_of(self.run, self.run.place, self.config, identity, info, "fake")
-        self.desk = Desk()
-        self.translate = TranslateStage(self.orders, self.desk)
-        self.judge, self.commit = JudgeStage(self.orders), CommitStage(self.orders)
+        self.context = run_context(self.run, self.run.place, self.config, identity, info, "fake")
+        self.tracker = AttemptTracker()
+        self.translate = TranslateStage(self.context, self.tracker)
+        self.validate, self.commit = ValidateStage(self.context), CommitStage(self.context)
 
     def batches(self):
-        return list(plan_batches(self.config, "plan", tuple(self.orders.profiles)))
+        return list(plan_batches(self.config, "plan", tuple(self.context.profiles)))
 
     def through(self):
         """Every batch through every stage; rows by (scene, domain)."""
         for batch in self.batches():
-            parcel = unpack(pack([self.translate(batch)]))[0]
-            self.receipt = self.commit(self.judge(parcel))
+            translated = unpack(pack([self.translate(batch)]))[0]
+            self.result = self.commit(self.validate(translated))
         gather(self.run)
         return {(r["scene_id"], r["domain"]): r for r in self.run.read_manifest().to_pylist()}
 
@@ -142,7 +143,7 @@ def test_a_truncated_photo_is_unreadable(tmp_path):
 
 
 def test_a_photo_that_kills_its_worker_is_found_one_by_one(tmp_path):
-    """The desk remembers what a dead worker had begun; the third worker tries the scenes alone."""
+    """The tracker remembers what a dead worker had begun; the third worker tries the scenes alone."""
 
     class Dies(BaseException):
         pass
@@ -168,18 +169,18 @@ def test_a_photo_that_kills_its_worker_is_found_one_by_one(tmp_path):
 
 def test_a_draining_desk_gives_batches_back(tmp_path):
     line = Line(tmp_path)
-    line.desk.drain()
+    line.tracker.drain()
     assert line.through() == {}
-    assert line.receipt.given_back
+    assert line.result.given_back
 
 
 def test_two_workers_on_one_batch_leave_rows_that_fit_the_images(tmp_path):
     """A zombie with other bytes: whoever wrote the images last also owns the rows."""
     line = Line(tmp_path, count=2)
     batch = line.batches()[0]
-    first = line.judge(line.translate(batch))
-    parcel = line.translate(batch)
-    other = line.judge(type(parcel)(parcel.batch, parcel.note, [bytes(len(i)) for i in parcel.images], parcel.raws))
+    first = line.validate(line.translate(batch))
+    translated = line.translate(batch)
+    other = line.validate(replace(translated, images=[bytes(len(i)) for i in translated.images]))
     line.commit(first)
     line.commit(other)
     gather(line.run)
@@ -193,16 +194,16 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, monkeypatch):
     import os
 
     line = Line(tmp_path)
-    judged = line.judge(line.translate(line.batches()[0]))
+    validated = line.validate(line.translate(line.batches()[0]))
 
     def no_room(fd):
         raise OSError(errno.ENOSPC, "full")
 
     monkeypatch.setattr(os, "fsync", no_room)
-    assert "disk is full" in line.commit(judged).stop
+    assert "disk is full" in line.commit(validated).stop
     monkeypatch.undo()
     assert not list(line.run.store.names(".state/tmp"))
-    assert line.commit(judged).statuses == ["ok"] * 8
+    assert line.commit(validated).statuses == ["ok"] * 8
 
 
 def test_a_variant_id_follows_the_source_and_the_label(tmp_path):
@@ -233,8 +234,8 @@ def test_one_gpu_cannot_hold_a_spread_model(tmp_path):
 
 def test_parcels_survive_the_object_store(tmp_path):
     line = Line(tmp_path)
-    parcel = line.translate(line.batches()[0])
-    again = unpack(pack([parcel]))[0]
-    assert (again.batch, again.note, again.images) == (parcel.batch, parcel.note, parcel.images)
-    slot = again.note.slots[0]
-    assert np.array_equal(again.picture(slot, raw=False).shape, (32, 48, 3))
+    translated = line.translate(line.batches()[0])
+    again = unpack(pack([translated]))[0]
+    assert asdict(again) == asdict(translated)
+    variant = again.variants[0]
+    assert np.array_equal(again.pixels(variant, raw=False).shape, (32, 48, 3))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from s2st_aug.engine.attempts import AttemptTracker
 from s2st_aug.engine.augment import Options, prepare, with_absolute_root
 from s2st_aug.engine.commit import CommitStage
 from s2st_aug.engine.kit import find_kit
-from s2st_aug.engine.ray_session import Desk
 from s2st_aug.engine.translate import TranslateStage
-from s2st_aug.engine.validate import JudgeStage
+from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.errors import Stopped
 from s2st_aug.storage.plan import table_to_batches
 from s2st_aug.storage.run_folder import RunFolder
@@ -24,13 +24,17 @@ def run_here(config, place: Path | str, options: Options = FAKE, batches: slice 
     """Plans or resumes, and does some of the batches that are left; raises what a full disk raises."""
     config, folder = with_absolute_root(config), RunFolder(place)
     ready = prepare(config, folder, options, find_kit(options.kit).identify(config), place=str(place))
-    translate, judge, commit = TranslateStage(ready.orders, Desk()), JudgeStage(ready.orders), CommitStage(ready.orders)
+    translate, validate, commit = (
+        TranslateStage(ready.context, AttemptTracker()),
+        ValidateStage(ready.context),
+        CommitStage(ready.context),
+    )
     left = [b for name in ready.pending for b in table_to_batches(pq.read_table(_source(folder, name)))]
     for batch in left[batches]:
-        receipt = commit(judge(translate(batch)))
-        if receipt.stop:
-            raise Stopped(receipt.stop)
-        ready.progress.add(receipt.statuses, receipt.reasons, receipt.actor)
+        result = commit(validate(translate(batch)))
+        if result.stop:
+            raise Stopped(result.stop)
+        ready.progress.add(result.statuses, result.reasons, result.actor)
     gather(folder)
     for name in list(folder.store.names(".state/pending")):
         folder.store.delete(name)

@@ -12,7 +12,7 @@ from object_store import s3_server
 
 from s2st_aug.engine.augment import Options, augment
 from s2st_aug.engine.dry_run import dry_run
-from s2st_aug.engine.remote_dataset import Mirror, is_source, mirror_folder
+from s2st_aug.engine.remote_dataset import RemoteDataset, cache_folder, is_source
 from s2st_aug.errors import DatasetError
 from s2st_aug.formats import load_card
 from s2st_aug.storage.run_folder import RunFolder
@@ -66,7 +66,7 @@ def test_a_run_over_a_store_gives_the_rows_of_a_local_one(any_address, tmp_path)
     run = run_here(config, address.format("run"))
     assert without_times(rows_of(run)) == without_times(rows_of(local))
     assert verify(run).holds
-    assert blocks(mirror_folder(uri)) == 0  # images do not stay on a worker's disk
+    assert blocks(cache_folder(uri)) == 0  # images do not stay on a worker's disk
     kept = b"".join(run.store.read(n) for n in run.store.names("")) + b"".join(
         p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()
     )
@@ -113,7 +113,7 @@ def test_a_dry_run_sees_a_store(address, tmp_path):
 
 def test_an_empty_address_is_one_clear_error(address):
     with pytest.raises(DatasetError, match=r"s3://\*\*\*@bucket/none.*no file is there"):
-        Mirror(address.format("none")).plant(load_card("bdd100k"))
+        RemoteDataset(address.format("none")).make_placeholders(load_card("bdd100k"))
 
 
 @pytest.mark.parametrize(
