@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.planted_faults import Pair, objects_of_masks
 from s2st_aug.arrays import Box, Mask
+from s2st_aug.errors import DatasetError
 from s2st_aug.images import read_image
 from s2st_aug.procedural.categories import CATEGORIES
 from s2st_aug.procedural.drawing import Drawn, draw_street
@@ -18,6 +19,7 @@ from s2st_aug.procedural.labels import read_labels
 from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import Surfaces, surfaces
+from s2st_aug.real_data import real_data
 from s2st_aug.records.domains import Condition
 from s2st_aug.records.scene import SceneObject, SignalState
 from s2st_aug.validation.calibration import retouched
@@ -34,7 +36,6 @@ VISIBLE_SHARE, VISIBLE_STEP = (
 LEAST_SIDE, LEAST_OWN = 16, 0.4  # px of both sides, and share of its box that is not hidden, of an object that counts
 SMALL_SIDE = 10  # px from which smaller objects are reported beside the rest
 NEAR_SIGNAL = 32.0  # metres within which a traffic light shows its lamp
-CAMVID = Path(__file__).parents[1].parent / "shared" / "data" / "camvid" / "day"
 CAMVID_CLASSES = {6: "traffic sign", 8: "car", 9: "pedestrian", 10: "rider"}
 
 
@@ -99,10 +100,14 @@ def _state(signal: str | None) -> SignalState | None:
 
 def photo_cases(photos: int, video: str, start: int = 0, stop: int | None = None) -> Iterator[Case]:
     """Photos of one CamVid video against photometric changes of themselves; nothing where the photos are absent."""
-    paths = sorted((CAMVID / "images").glob(f"{video}*")) if CAMVID.is_dir() else []
+    try:
+        camvid = real_data("camvid/day")
+    except DatasetError:
+        return  # the suite then measures on streets alone, and its figures say on how many photos
+    paths = sorted((camvid / "images").glob(f"{video}*"))
     for path in paths[:: max(1, len(paths) // photos)][:photos][start:stop]:
         source = read_image(path)
-        classes = read_ids(next((CAMVID / "labels").glob(f"{path.stem}.*")))
+        classes = read_ids(next((camvid / "labels").glob(f"{path.stem}.*")))
         objects = tuple(objects_of_masks(classes, CAMVID_CLASSES, least=LEAST_SIDE))
         variant = retouched(source, path.stem)
         yield Case(Pair(source, variant, objects), objects, objects, (), "photo", path.stem)

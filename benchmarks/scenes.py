@@ -27,6 +27,7 @@ from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
 from s2st_aug.procedural.write import write_scenes
+from s2st_aug.real_data import real_data
 from s2st_aug.records.domains import CONDITIONS, Condition
 from s2st_aug.records.profile import Discriminant, DomainProfile
 from s2st_aug.records.scene import SceneObject
@@ -34,7 +35,6 @@ from s2st_aug.translation.translator import Translator
 from s2st_aug.validation.strength import features, strength
 from s2st_aug.validation.structure import structure
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 HELD_OUT = 313_370  # rng_key of streets that neither training nor any profile has seen
 TARGET_COLOURS = 313_371  # ... and of those that tell the controls what a domain looks like
 SIZE = (640, 360)
@@ -170,7 +170,7 @@ def ae_psnr_scenes(count: int) -> Figure:
 
 def camvid(domain: str, count: int) -> list[AnyImage]:
     """Held-out CamVid frames, evenly spread: day from sequence 0006R0, dusk from 0001TP_007620 on."""
-    folder = DATA / "camvid" / domain / "images"
+    folder = real_data(f"camvid/{domain}/images")
     names = sorted(p for p in folder.glob("*") if p.is_file())
     held = [p for p in names if (p.stem.startswith("0006R0") if domain == "day" else p.stem >= "0001TP_007620")]
     if not held:
@@ -241,9 +241,9 @@ def fit_classifier(photos: Mapping[str, Sequence[AnyImage]], shrinkage: float = 
 
 
 def _photos(folder: str, pattern: str, count: int) -> list[AnyImage]:
-    names = sorted(p for p in (DATA / folder).glob(pattern) if p.is_file())
+    names = sorted(p for p in real_data(folder).glob(pattern) if p.is_file())
     if not names:
-        raise FileNotFoundError(f"no photos {pattern} in {DATA / folder}")
+        raise FileNotFoundError(f"no photos {pattern} in {real_data(folder)}")
     return [read_image(names[i]) for i in np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)]
 
 

@@ -18,12 +18,13 @@ import torch
 
 from benchmarks.faults import CHOSEN_KEY, SIZE
 from benchmarks.planted_faults import Pair
+from s2st_aug.errors import DatasetError
 from s2st_aug.images import read_image
+from s2st_aug.real_data import real_data
 from s2st_aug.training.lights import Blobs, fit_lights, gathered, street_pairs, write_lights
 from s2st_aug.validation.calibration import retouched
 
 ROOT = Path(__file__).parents[1]
-DATA = ROOT.parent / "shared" / "data"
 OUT = ROOT / "s2st_aug" / "validation" / "lights.safetensors"
 
 
@@ -32,7 +33,10 @@ def pairs(streets: int, photos: int) -> Iterator[tuple[str, Pair]]:
     for index in range(streets):
         yield from street_pairs(CHOSEN_KEY, index, SIZE)
     for folder, pattern in (("camvid/day/images", "0016E5*"), ("permissive/day", "*")):
-        paths = sorted((DATA / folder).glob(pattern))
+        try:
+            paths = sorted(real_data(folder).glob(pattern))
+        except DatasetError:
+            continue
         for path in paths[:: max(1, len(paths) // photos)][:photos]:
             photo = read_image(path)
             yield path.stem, Pair(photo, retouched(photo, path.stem), ())

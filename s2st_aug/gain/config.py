@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from s2st_aug.errors import ConfigError, did_you_mean
+from s2st_aug.real_data import DataPath
 
 ArmName = Literal[
     "real_only",
@@ -37,8 +38,8 @@ class _Record(BaseModel):
 class Photos(_Record):
     """A folder of photos, with a folder of id masks of the same stems where `labels` is given; `first` to `last` by stem, inclusive."""
 
-    images: Path
-    labels: Path | None = None
+    images: DataPath
+    labels: DataPath | None = None
     prefix: str = ""
     first: str = ""
     last: str = "\U0010ffff"

@@ -19,6 +19,7 @@ from s2st_aug.procedural.write import write_scenes
 from s2st_aug.profiles.build import build_profile, measure, split_references
 from s2st_aug.profiles.cleaning import Photos
 from s2st_aug.profiles.store import SUFFIX, save_profile
+from s2st_aug.real_data import DataPath
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.records.profile import Discriminant, DomainProfile
 from s2st_aug.validation.strength import accuracy, fit_discriminant
@@ -68,7 +69,7 @@ class Recipe(_Part):
     """All profiles of one model. Paths are relative to the folder where the command runs."""
 
     model: str
-    data: Path
+    data: DataPath
     out: Path
     source_prompt: str
     sources: dict[str, list[str]]

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from s2st_aug.errors import DatasetError
 from s2st_aug.images import read_image
+from s2st_aug.real_data import DataPath
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 Medium = Literal["photo", "scene"]
@@ -27,7 +28,7 @@ class Source(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    root: Path
+    root: DataPath
     medium: Medium = "photo"
     domain: str | None = None
     match: str = ""

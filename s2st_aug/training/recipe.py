@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from s2st_aug.diffusion import networks
 from s2st_aug.errors import ConfigError, did_you_mean
+from s2st_aug.real_data import name_of
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.training import autoencoder as ae
 from s2st_aug.training import denoiser as dn
@@ -288,7 +289,7 @@ def _source_name(source: Source) -> str:
     rules = [f"only `{source.match}`"] * bool(source.match) + [f"without `{source.exclude}`"] * (
         source.exclude != r"(?!)"
     )
-    return ", ".join([f"`{source.root}`", *rules])
+    return ", ".join([f"`{name_of(source.root)}`", *rules])
 
 
 def _weights(path: Path) -> dict[str, torch.Tensor]:

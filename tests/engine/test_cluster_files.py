@@ -44,10 +44,10 @@ def test_the_dashboard_stays_on_loopback(repo, name):
     assert "0.0.0.0" not in text
 
 
-def rayjob_schema(repo: Path) -> dict:
-    path = repo.parent / "shared/schemas/ray.io_rayjobs.yaml"
+def rayjob_schema(shared_data: Path) -> dict:
+    path = shared_data.parent / "schemas/ray.io_rayjobs.yaml"
     if not path.is_file():
-        pytest.skip(f"KubeRay's definition is not at {path}")
+        pytest.skip(f"KubeRay's definition is not at {path}, beside the real photos")
     versions = {v["name"]: v for v in yaml.safe_load(path.read_text())["spec"]["versions"]}
     return strict(versions["v1"]["schema"]["openAPIV3Schema"])
 
@@ -70,8 +70,8 @@ def strict(schema: dict) -> dict:
     return done
 
 
-def test_the_rayjob_holds_to_kuberays_definition(repo):
-    schema, job = rayjob_schema(repo), load(repo, "kuberay_rayjob")
+def test_the_rayjob_holds_to_kuberays_definition(repo, shared_data):
+    schema, job = rayjob_schema(shared_data), load(repo, "kuberay_rayjob")
     schema["properties"]["metadata"] = {"type": "object"}
     jsonschema.validate(job, schema)
     broken = copy.deepcopy(job)

@@ -234,7 +234,7 @@ def test_too_few_photos_leave_strength_null(tmp_path, caplog):
     assert "strength will be null" in caplog.text
 
 
-def test_every_recipe_of_the_repository_loads(repo):
+def test_every_recipe_of_the_repository_loads(repo, named_photos):
     paths = sorted((repo / "configs").glob("domains_*.yaml"))
     assert len(paths) >= 2
     for path in paths:

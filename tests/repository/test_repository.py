@@ -78,7 +78,7 @@ _Plain.add_multi_constructor("!", lambda loader, suffix, node: suffix)
 
 
 @pytest.mark.parametrize("path", files(".yaml", ".yml"), ids=lambda p: str(p.relative_to(ROOT)))
-def test_every_yaml_loads(path: Path) -> None:
+def test_every_yaml_loads(path: Path, named_photos: None) -> None:
     assert load_yaml_of_its_kind(path)
 
 

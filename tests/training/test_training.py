@@ -200,7 +200,7 @@ def test_another_width_trains_on_the_same_autoencoder_and_vocabulary(photos, tra
     assert not (trained / "checkpoints3" / "autoencoder.safetensors").exists()
 
 
-def test_shipped_configs_load(repo):
+def test_shipped_configs_load(repo, named_photos):
     for path in sorted((repo / "configs").glob("train_*.yaml")):
         assert read_training_config(path).name in ("street-mini", "street-photo", "short", "half")
 
