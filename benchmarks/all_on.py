@@ -72,7 +72,7 @@ def _all_on_line(folder: Path, batches: int) -> tuple[AugmentConfig, Any, Any]:
 
 
 def all_on_figures(result: Result) -> Iterator[Figure]:
-    """The cost with everything on; no goal of the contract."""
+    """The cost with everything on; no goal is set for it."""
     total = sum(result[name] for name in ("translate", "judge", "commit"))
     parts = ", ".join(f"{name} {result[name]:.0f}" for name in ("translate", "judge", "commit"))
     why = f"processor time at 1280x720, 2 domains: {parts} (translate: reading and a translator that only darkens; judge: all checks and PNG)"

@@ -58,7 +58,7 @@ SIGNALS_FROM = 500  # number of the first street that is taken for its signals a
 
 
 def run(*, quick: bool) -> Iterator[Figure]:
-    """Every figure of the contract for this suite, and the other faults as they are."""
+    """Every figure of docs/reference/figures.md for this suite, and the other faults as they are."""
     trials = collected(quick=quick)
     for name in FAULTS:
         yield _recall(name, trials)

@@ -6,17 +6,18 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-Direction = Literal["at_least", "at_most", "below", "above"]
+Direction = Literal["at_least", "at_most", "below", "above", "within"]
+Goal = float | tuple[float, float]  # two numbers: from and to, for `within`
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of a suite's result (CONTRACT, measured figures); `holds` is null where it was not decided, and then `why` says so."""
+    """One line of a suite's result (docs/reference/figures.md); `holds` is null where it was not decided, and then `why` says so."""
 
     name: str
     value: float | None
     unit: str
-    goal: float | None
+    goal: Goal | None
     holds: bool | None
     n: int
     interval: tuple[float, float] | None
@@ -27,7 +28,7 @@ def measured(
     name: str,
     value: float,
     unit: str,
-    goal: float,
+    goal: Goal,
     direction: Direction,
     *,
     n: int,
@@ -37,12 +38,17 @@ def measured(
     """A figure judged against its goal; a value that is not finite is undecided and says so."""
     if not math.isfinite(value):
         return undecided(name, unit, goal, f"the measurement gave {value}; {why}".rstrip("; "))
-    holds = {"at_least": value >= goal, "at_most": value <= goal, "below": value < goal, "above": value > goal}[
-        direction
-    ]
+    low, high = goal if isinstance(goal, tuple) else (goal, goal)
+    holds = {
+        "at_least": value >= low,
+        "at_most": value <= high,
+        "below": value < high,
+        "above": value > low,
+        "within": low <= value <= high,
+    }[direction]
     return Figure(name, float(value), unit, goal, bool(holds), n, interval, why)
 
 
-def undecided(name: str, unit: str, goal: float | None, why: str) -> Figure:
+def undecided(name: str, unit: str, goal: Goal | None, why: str) -> Figure:
     """A figure that this run could not decide, with the reason."""
     return Figure(name, None, unit, goal, None, 0, None, why)

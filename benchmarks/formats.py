@@ -94,7 +94,7 @@ def against_others(folder: Path, *, frames: int) -> Iterator[Figure]:
 
 
 def lossless_figure(name: str, folder: Path, *, records: int) -> Figure:
-    """Share of exported records whose every field is the source's, spelling included, but for what the contract names."""
+    """Share of exported records whose every field is the source's, spelling included, but for what docs/reference/promises.md#labels names."""
     try:
         kept, total = lossless.measure(name, folder, records)
     finally:
@@ -158,7 +158,7 @@ print(json.dumps([n, time.perf_counter() - start, usage.ru_maxrss / 2**20, usage
 
 
 def index_figures(folder: Path, name: str, *, frames: int) -> Iterator[Figure]:
-    """Time and peak memory of a process that indexes the frames; BDD100K's are the contract's, the others stand beside."""
+    """Time and peak memory of a process that indexes the frames; BDD100K's have the goals, the others stand beside."""
     size = _INDEXED[name](folder, frames)
     done = subprocess.run([sys.executable, "-c", _INDEX, str(folder), name], capture_output=True, text=True, check=True)
     count, seconds, gib, cpu = json.loads(done.stdout)

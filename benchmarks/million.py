@@ -80,7 +80,7 @@ def stream(folder: Path, files: int) -> Result:
 
 
 def memory_figures(results: list[Result]) -> Iterator[Figure]:
-    """Growth of peaks with the number of scenes; no goal of the contract, the whole curve is in the docs."""
+    """Growth of peaks with the number of scenes; no goal is set for it, the whole curve is in the docs."""
     for step, what in CURVES:
         sizes, peaks = curve_of(results, step, what)
         if len(sizes) > 1:

@@ -97,7 +97,7 @@ def measured(name: str | None) -> str:
     if not path.is_file():
         return f"Not measured yet: `python pipelines/benchmark.py --suite {name} --json docs/measured/{name}.json`."
     rows = (
-        (f"`{f['name']}`", value(f), f"{f['goal']}", WORDS[f["holds"]], f"{f['n']}", f["why"])
+        (f"`{f['name']}`", value(f), goal(f), WORDS[f["holds"]], f"{f['n']}", f["why"])
         for f in json.loads(path.read_text())
     )
     return f"{about(name)}\n\n" + table(("figure", "value", "goal", "", "n", "why"), rows)
@@ -131,7 +131,7 @@ def readme_table() -> str:
         stored = {f["name"]: f for f in json.loads(path.read_text())} if path.is_file() else {}
         for name, words in names.items():
             if name in stored:
-                rows.append((words, value(stored[name]), f"{stored[name]['goal']}", WORDS[stored[name]["holds"]]))
+                rows.append((words, value(stored[name]), goal(stored[name]), WORDS[stored[name]["holds"]]))
     return table(("measured", "value", "goal", ""), rows) if rows else "No figures are stored yet: `make measured`."
 
 
@@ -183,6 +183,12 @@ def value(figure: dict[str, Any]) -> str:
     unit = "" if figure["unit"] == "1" else f" {figure['unit']}"
     number = f"{figure['value']:,.0f}" if abs(figure["value"]) >= 1000 else f"{figure['value']:.3g}"
     return f"{number}{unit}{between}"
+
+
+def goal(figure: dict[str, Any]) -> str:
+    """A figure's goal: one number, two that it must lie between, or none."""
+    bounds = figure["goal"] if isinstance(figure["goal"], list) else [figure["goal"]]
+    return " to ".join("none" if bound is None else str(bound) for bound in bounds)
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ...]]:

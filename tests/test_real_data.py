@@ -26,7 +26,7 @@ def test_unset_such_a_config_is_refused_in_one_line(repo, monkeypatch, value):
     monkeypatch.delenv(VARIABLE, raising=False)
     if value is not None:
         monkeypatch.setenv(VARIABLE, value)
-    with pytest.raises(ConfigError, match="data: .*S2ST_AUG_DATA is not set; set it to the folder") as error:
+    with pytest.raises(ConfigError, match=r"data: .*S2ST_AUG_DATA is not set; set it to the folder") as error:
         read_recipe(repo / "configs/domains_street_mini.yaml")
     assert "\n" not in str(error.value)
     with pytest.raises(DatasetError, match="S2ST_AUG_DATA is not set"):
