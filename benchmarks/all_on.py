@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figure import Figure
+from benchmarks.processes import environment
 from s2st_aug.config import AugmentConfig
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.testing.datasets import make_config
@@ -62,7 +63,7 @@ def _all_on_line(folder: Path, batches: int) -> tuple[AugmentConfig, Any, Any]:
         0,
     ]
     command = [sys.executable, "-c", "from s2st_aug.cli import main; main()", *map(str, words)]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, env=environment(), check=True, capture_output=True)
     config = with_absolute_root(make_config(folder / "scenes/day", cluster={"batch_size": 2}))
     run_folder = RunFolder(folder / "run")
     identity = find_kit("judged").identify(config)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import faulthandler
 import json
 import logging
-import os
 import random
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from unittest import mock
 
 import psutil
 
+from benchmarks.processes import environment, module_command
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import hash_of
 from s2st_aug.errors import CheckFailed
@@ -135,9 +135,11 @@ class Driver:
         path = order.run.with_suffix(".order.json")
         path.write_text(json.dumps(note))
         log = order.run.with_suffix(".log").open("ab")
-        environment = {**os.environ, "S2ST_FAKE_SLEEP": str(order.sleep), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(path)], env=environment, stdout=log, stderr=log
+            module_command("benchmarks.chaos", path),
+            env=environment(S2ST_FAKE_SLEEP=str(order.sleep), OMP_NUM_THREADS="1"),
+            stdout=log,
+            stderr=log,
         )
         log.close()
         self.expected: set[int] = set()  # exit codes that a shot asks for

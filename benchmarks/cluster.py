@@ -234,19 +234,18 @@ def _bare_rate(data: Path, actors: int, batches: int) -> float:
     import ray
     from ray.data import ActorPoolStrategy
 
+    class Waits:  # inside of the function it is pickled by its value: Ray's workers need not find `benchmarks`
+        def __call__(self, table: pa.Table) -> pa.Table:
+            time.sleep(WAIT)
+            return table
+
     plan = data / "bare.parquet"
     pq.write_table(pa.table({"id": list(range(batches))}), plan)
     dataset = ray.data.read_parquet(str(plan), num_cpus=0.1).repartition(target_num_rows_per_block=1)
     pool = ActorPoolStrategy(min_size=actors, max_size=actors, max_tasks_in_flight_per_actor=2)
-    waiting = dataset.map_batches(_Waits, batch_size=1, batch_format="pyarrow", compute=pool, num_gpus=1)
+    waiting = dataset.map_batches(Waits, batch_size=1, batch_format="pyarrow", compute=pool, num_gpus=1)
     times = [time.time() for _ in waiting.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)]
     return _steady(times, actors)
-
-
-class _Waits:
-    def __call__(self, table: pa.Table) -> pa.Table:
-        time.sleep(WAIT)
-        return table
 
 
 def _start(config: AugmentConfig, run_folder: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.figure import Figure, measured, undecided
+from benchmarks.processes import environment
 from s2st_aug.errors import MissingDependency
 from s2st_aug.export import Format, export_run
 
@@ -137,7 +138,7 @@ def _ours(folder: Path, target: Format) -> Spent:
 def _ask(python: Path, script: str, folder: Path, out: str, *more: str) -> tuple[int, Spent]:
     """What another Python printed last: images, seconds, processor seconds; raises RuntimeError with the last line of what went wrong."""
     command = [str(python), "-c", script, *(str(folder / name) for name in ("data", "run", out)), *more]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"FIFTYONE_DO_NOT_TRACK": "1"})
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(FIFTYONE_DO_NOT_TRACK="1"))
     shutil.rmtree(folder / out, ignore_errors=True)
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or ["no output"])[-1][:200])

@@ -21,6 +21,7 @@ from benchmarks import exporters, lossless
 from benchmarks.exporters import Spent, spent
 from benchmarks.figure import Figure, measured, undecided
 from benchmarks.pieces import circumstances, folder_or, kept, wanted
+from benchmarks.processes import environment, module_command
 from s2st_aug.export import export_run
 from s2st_aug.formats import load_card
 from s2st_aug.testing.runs import write_run
@@ -160,7 +161,8 @@ print(json.dumps([n, time.perf_counter() - start, usage.ru_maxrss / 2**20, usage
 def index_figures(folder: Path, name: str, *, frames: int) -> Iterator[Figure]:
     """Time and peak memory of a process that indexes the frames; BDD100K's have the goals, the others stand beside."""
     size = _INDEXED[name](folder, frames)
-    done = subprocess.run([sys.executable, "-c", _INDEX, str(folder), name], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", _INDEX, str(folder), name]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
     count, seconds, gib, cpu = json.loads(done.stdout)
     shutil.rmtree(folder)
     mark = "" if name == "bdd100k" else f"_{name}"
@@ -261,8 +263,8 @@ def plain_loop(root: Path, run: Path, out: Path) -> None:
 
 def fuzz_figures(*, count: int, seconds: float) -> Iterator[Figure]:
     """Damaged trees of every format in a process of 1 GiB: tracebacks and hangs, and paths outside of the folder."""
-    command = [sys.executable, "-m", "benchmarks.fuzz", str(count), "3", str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    command = module_command("benchmarks.fuzz", count, 3, seconds)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(OMP_NUM_THREADS="1"))
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1][:200]
         yield from (

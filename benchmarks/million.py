@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from benchmarks.figure import Figure, measured, undecided
+from benchmarks.processes import environment, module_command
 from benchmarks.svg import svg
 from s2st_aug.config import AugmentConfig
 from s2st_aug.storage.run_folder import RunFolder
@@ -137,7 +138,11 @@ def _frame(video: str, index: int) -> dict[str, Any]:
 def _apart(step: str, root: Path, run_folder: Path) -> Result:
     """What one step took in a fresh process: seconds, processor seconds, peak GiB, and what the step itself has seen."""
     done = subprocess.run(
-        [sys.executable, "-m", MODULE, step, root, run_folder], capture_output=True, text=True, check=True
+        module_command("benchmarks.million", step, root, run_folder),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -226,7 +231,6 @@ CURVES = {
     ("stream", "store_mib"): ("object store, plan streamed through Ray", "v"),
 }
 """step and what of it -> label and marker in the plot"""
-MODULE = "benchmarks.million"
 STEPS: dict[str, Callable[[AugmentConfig, RunFolder], Result | None]] = {
     "plan": _plan,
     "resume": _resume,

@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks.controls import CONTROLS, Colours, colours
 from benchmarks.figure import Figure, Goal, measured, undecided
+from benchmarks.processes import environment
 from benchmarks.render_distance import render_distance
 from s2st_aug.arrays import AnyImage, Image
 from s2st_aug.diffusion.model import LatentModel
@@ -420,7 +421,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 def translate_peak() -> Figure:
     """Largest resident size of a process that translates one 1280x720 photo at `standard`."""
-    done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", PEAK]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise S2STError(f"the measuring process failed: {done.stderr.strip().splitlines()[-1]}")
     page = 1 if sys.platform == "darwin" else 1024
