@@ -17,7 +17,8 @@ from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.translation.translator import Translated, Translator
+from s2st_aug.records.translated import Translated
+from s2st_aug.translation.translator import Translator
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.settings import ValidationSettings
 from s2st_aug.validation.signals import signal_state

@@ -13,9 +13,10 @@ from s2st_aug.errors import Diverged, UnreadableImage
 from s2st_aug.images import Photo, read_photo
 from s2st_aug.profiles import find_profiles
 from s2st_aug.randomness import sample_key
+from s2st_aug.records.translated import Translated
 from s2st_aug.storage.view import Run, open_run
 from s2st_aug.translation.settings import MethodSettings, method_settings
-from s2st_aug.translation.translator import Translated, Translator
+from s2st_aug.translation.translator import Translator
 
 __all__ = [
     "MethodSettings",

@@ -19,6 +19,7 @@ from s2st_aug.errors import Diverged, ProfileError, did_you_mean
 from s2st_aug.images import resize
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.records.scene import SceneObject
+from s2st_aug.records.translated import Translated
 from s2st_aug.translation.adam import Descent
 from s2st_aug.translation.aims import Batch, clean_aim, eta_of, seed_aim
 from s2st_aug.translation.detail import Finished, restore_detail
@@ -34,21 +35,6 @@ from s2st_aug.translation.working_size import working_size
 log = logging.getLogger(__name__)
 EXPLODED = 4.0  # times the source's and the target's largest latent; guidance 20 without optimisation reaches 1.3
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Translated:
-    """One variant at its source's exact size, and what it cost; `raw` is the image before the detail step.
-
-    Evaluations are of the network, a shared inversion booked in equal parts on the image's domains.
-    """
-
-    image: Image
-    raw: Image
-    st_iterations: int
-    to_iterations: int
-    forward_evals: float
-    backward_evals: float
 
 
 class Translator:
@@ -201,7 +187,7 @@ class Translator:
         )
         done = Finished(hold_signals(photo, done.image, objects), done.raw) if objects else done
         st, to, forward, backward = decoded.costs[row].tolist()
-        return Translated(done.image, done.raw, int(st), int(to), forward, backward)
+        return Translated(done.image, done.raw, int(st), int(to), forward, backward, self.settings.steps)
 
     def _embed(self, prompts: list[str]) -> Context:
         """Prompts' embeddings, each computed once."""
