@@ -221,10 +221,11 @@ def _raw(graph: _Graph, net: StreetDetector) -> str:
         )
         levels[n] = graph.add("Add", [levels[n], larger])
     shape = graph.constant(np.array([1, 4 + len(NAMES), -1], np.int64))
-    heads = [
-        graph.conv(graph.block(f, neck), head, None) for f, neck, head in zip(levels, net.necks, net.heads, strict=True)
-    ]  # type: ignore[arg-type]
-    return graph.add("Concat", [graph.add("Reshape", [h, shape]) for h in heads], axis=2)
+    flat = []
+    for level, neck, head in zip(levels, net.necks, net.heads, strict=True):
+        assert isinstance(head, nn.Conv2d)
+        flat.append(graph.add("Reshape", [graph.conv(graph.block(level, neck), head, None), shape]))
+    return graph.add("Concat", flat, axis=2)
 
 
 def _finished(graph: _Graph, raw: str) -> str:
