@@ -1,13 +1,24 @@
 """mkdocs hooks: tables that are made from the code, so that they cannot drift from it.
 
-`<!-- commands -->` becomes the list of commands, `<!-- config -->` every key of a run's config (`config gain`, `config training`),
-`<!-- validation -->` the thresholds, `<!-- measured NAME -->` the figures of docs/measured/NAME.json, `<!-- ablation QUESTION -->` that
-question's cells of docs/measured/ablations.json.
+| marker | becomes |
+|---|---|
+| `<!-- commands -->` | the list of commands |
+| `<!-- exit_codes -->` | each exit code with the errors that end in it |
+| `<!-- config -->`, `<!-- config gain -->`, `<!-- config training -->` | every key of a config |
+| `<!-- validation -->` | the thresholds |
+| `<!-- path -->` | the steps of a translation, in order, with the functions that do them |
+| `<!-- columns NAME -->` | every column of the manifest, of a struct in it, or of the decisions |
+| `<!-- words NAME -->` | every value of a column of words, such as the causes of a verdict |
+| `<!-- run_json -->` | every key of run.json |
+| `<!-- measured NAME -->` | the figures of docs/measured/NAME.json |
+| `<!-- ablation QUESTION -->` | that question's cells of docs/measured/ablations.json |
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import inspect
 import json
 import re
 import sys
@@ -21,13 +32,62 @@ from pydantic_core import PydanticUndefined
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is not part of the installed package
 
-MARKER = re.compile(r"<!-- (commands|config|validation|measured|ablation)(?: ([\w .-]+?))? -->")
+MARKER = re.compile(r"<!-- (\w+)(?: ([\w .-]+?))? -->")
 MEASURED = Path(__file__).parent / "measured"
 WORDS = {True: "holds", False: "**falls short**", None: "undecided"}
 CONFIGS = {
     None: ("s2st_aug.config", "AugmentConfig"),
     "gain": ("s2st_aug.gain.config", "GainConfig"),
     "training": ("s2st_aug.training.recipe", "TrainingConfig"),
+}
+COLUMNS = {
+    "manifest": ("s2st_aug.records.manifest", "ManifestRow"),
+    "objects": ("s2st_aug.records.verdicts", "ObjectVerdict"),
+    "hallucinations": ("s2st_aug.records.verdicts", "Hallucination"),
+    "decisions": ("s2st_aug.storage.decisions", "Decision"),
+}
+EXIT_CODES = {
+    "EXIT_OK": "success; rejected variants are no failure",
+    "EXIT_SOME_FAILED": "the run ended and some samples failed (they are listed)",
+    "EXIT_USAGE": "wrong usage, config, model or dataset, or an input path that does not exist: nothing was started",
+    "EXIT_CHECK": "a check did not hold (`verify`, `doctor`); for an unfinished run, `verify` says how many of how many are there",
+    "EXIT_STOPPED": "stopped before the end (Ctrl-C, a signal, a drained cluster, a full disk): the same command resumes",
+}
+PATH = (
+    ("working size", "s2st_aug.translation.working_size.working_size"),
+    ("label maps", "s2st_aug.translation.label_maps.label_maps"),
+    ("inversion", "s2st_aug.translation.inversion.invert"),
+    ("seed translation", "s2st_aug.translation.seed_translation.translate_seed"),
+    ("sampling", "s2st_aug.translation.sampling.sample"),
+    ("trajectory optimisation", "s2st_aug.translation.trajectory.optimise_clean"),
+    ("... null-text", "s2st_aug.translation.trajectory.optimise_empty"),
+    ("... direct inversion", "s2st_aug.translation.trajectory.source_offsets"),
+    ("detail", "s2st_aug.translation.detail.restore_detail"),
+    ("signals", "s2st_aug.translation.signals.hold_signals"),
+)
+RUN_JSON = {
+    "schema_version": "of the run folder and its manifest; `migrate` brings an older one up",
+    "package_version": "of the s2st-aug that planned the run",
+    "code_version": "of the s2st-aug that wrote it last",
+    "created_at": "when the run was planned, UTC",
+    "config": "the config as it was resolved, presets and defaults filled in",
+    "dataset_root": "absolute path of the dataset; empty where unknown. `source_image` and `label_file` of the rows are relative to it",
+    "domains": "each domain, and the SHA-256 of its profile",
+    "model": "the model as the config names it",
+    "model_sha256": "over the hashes of all weight files",
+    "model_files": "each weight file, and its SHA-256",
+    "model_commit": "the commit that a hub id stood for; empty for an embedded model or a folder",
+    "method_sha256": "over the method's settings that decide pixels",
+    "algorithm_version": "counts up when the same settings would give other pixels",
+    "label_aware": "whether the labels take part in the translation",
+    "rng_key": "the run's random integer (`--seed`)",
+    "plan_sha256": "the plan hash, see [promises](promises.md#plan)",
+    "same_plans": "plan hashes of configs that `--extend` accepted as the same plan, grown",
+    "validation_sha256": "over all that decides a verdict: thresholds, constants, the small networks",
+    "plan_files": "files of `.state/plan` that count; 0: planning has not ended",
+    "planned_scenes": "scenes in the plan",
+    "batch_size": "scenes in a batch; keeps the run's first value",
+    "generation": "the manifest's current generation; earlier ones lie in `manifest/.old/<n>`",
 }
 NAMES = {
     "S2ST": "**S2ST, as it ships**", "histogram": "histogram matching to the references", "Reinhard": "Reinhard's colour transfer",
@@ -68,7 +128,7 @@ README = {
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace every marker of a page."""
-    return MARKER.sub(lambda m: TABLES[m.group(1)](m.group(2)), markdown)
+    return MARKER.sub(lambda m: TABLES[m[1]](m[2]) if m[1] in TABLES else m[0], markdown)
 
 
 def commands(_: str | None) -> str:
@@ -76,6 +136,88 @@ def commands(_: str | None) -> str:
     from s2st_aug.cli import COMMANDS
 
     return table(("command", "what"), ((f"`s2st-aug {name}`", line) for name, (_, line) in COMMANDS.items()))
+
+
+def exit_codes(_: str | None) -> str:
+    """What each exit code means, and the errors that end in it."""
+    from s2st_aug import errors
+
+    found = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, errors.S2STError)]
+    known = {name: code for name, code in vars(errors).items() if name.startswith("EXIT_") and isinstance(code, int)}
+    rows = (
+        (code, words_of(name, EXIT_CODES), ", ".join(f"`{e.__name__}`" for e in found if e.exit_code == code) or "none")
+        for name, code in sorted(known.items(), key=lambda pair: pair[1])
+    )
+    return table(("code", "means", "errors"), rows)
+
+
+def path(_: str | None) -> str:
+    """The steps of a translation in order: the function, its file and the first line of its docstring."""
+    rows = []
+    for step, dotted in PATH:
+        module, _, name = dotted.rpartition(".")
+        found = getattr(importlib.import_module(module), name)
+        file = module.removeprefix("s2st_aug.").replace(".", "/") + ".py"
+        rows.append((step, f"`{name}`", f"`{file}`", inspect.getdoc(found).splitlines()[0]))
+    return table(("step", "function", "file", "what it does"), rows)
+
+
+def columns(name: str | None) -> str:
+    """Every column of a stored table: type, meaning, unit or values, and when it is null."""
+    try:
+        from s2st_aug.records.columns import columns_of
+    except ImportError:
+        return "(the columns)"
+
+    module, record = COLUMNS[name or "manifest"]
+    rows = (
+        (
+            f"`{c.name}`",
+            f"`{arrow_name(c.type)}`",
+            c.column.meaning,
+            ", ".join(f"`{w}`" for w in c.words) or c.column.unit,
+            c.column.null or "never",
+        )
+        for c in columns_of(getattr(importlib.import_module(module), record))
+    )
+    return table(("column", "type", "what", "unit or values", "null where"), rows)
+
+
+def arrow_name(kind: Any) -> str:
+    """A Parquet type in short: a list of structs is a list of struct, whatever is in them."""
+    text = re.sub(r"struct<.*>", "struct", str(kind)).replace("double", "float64").replace("string", "text")
+    return re.sub(r"list<(?:item|element): (\S+)>", r"list of \1", text)
+
+
+def words(name: str | None) -> str:
+    """The values of a type of words in records/verdicts.py, each with the comment that stands beside it."""
+    source = inspect.getsource(importlib.import_module("s2st_aug.records.verdicts"))
+    found = re.search(rf"^{name} = Literal\[\n(.*?)^\]", source, re.S | re.M)
+    if found is None:
+        return "(the words)"
+    return table(
+        ("value", "means"),
+        ((f"`{value}`", what) for value, what in re.findall(r"^ +\"(\w+)\",?  # (.+)$", found[1], re.M)),
+    )
+
+
+def run_json(_: str | None) -> str:
+    """Every key of run.json."""
+    from s2st_aug.storage.run_folder import RunInfo
+
+    kinds = {f.name: str(f.type) for f in dataclasses.fields(RunInfo)}
+    if kinds.keys() != RUN_JSON.keys():
+        raise KeyError(
+            f"docs/hooks.py explains other keys of run.json than there are: {kinds.keys() ^ RUN_JSON.keys()}"
+        )
+    return table(("key", "type", "what"), ((f"`{key}`", f"`{kinds[key]}`", what) for key, what in RUN_JSON.items()))
+
+
+def words_of(key: str, known: dict[str, str]) -> str:
+    """What is known of a key; raises KeyError for one that the code has and this page does not explain."""
+    if key not in known:
+        raise KeyError(f"docs/hooks.py does not explain {key}")
+    return known[key]
 
 
 def config(name: str | None) -> str:
@@ -233,7 +375,10 @@ def table(head: tuple[str, ...], rows: Any) -> str:
     return "\n".join(lines)
 
 
-TABLES = {"commands": commands, "config": config, "validation": validation, "measured": measured, "ablation": ablation}
+MAKERS = (
+    commands, exit_codes, config, validation, path, columns, words, run_json, measured, ablation,
+)  # fmt: skip
+TABLES = {maker.__name__: maker for maker in MAKERS}
 
 if __name__ == "__main__":
     write_readme()
