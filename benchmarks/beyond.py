@@ -1,4 +1,6 @@
-"""A domain beyond driving (METHOD, ablation e): one slide of stained tissue under another stain, whose truth is known by recomposing it.
+"""A domain beyond driving (docs/measured/ablations.md): one slide of stained tissue under another stain.
+
+Its truth is known, by recomposing the slide.
 
 scikit-image carries one immunohistochemistry picture. Its left half gives the references, its right half the sources. Colour deconvolution
 takes its brown DAB apart and puts it back as pink eosin: that is the target domain, and each source's true answer.

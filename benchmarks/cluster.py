@@ -40,7 +40,7 @@ from s2st_aug.testing.datasets import make_config, make_dataset
 
 log = logging.getLogger(__name__)
 
-WAIT = 1.0  # seconds a batch, as issue 7 asks
+WAIT = 1.0  # seconds a batch
 ROUND, ROUNDS = (
     20,
     6,

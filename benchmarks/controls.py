@@ -1,4 +1,7 @@
-"""Photometric controls: what costs nothing and must be beaten (METHOD, measures). They know the target's colours, not its content."""
+"""Photometric controls: what costs nothing and must be beaten (docs/method.md#controls).
+
+They know the target's colours, not its content.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distance to the true render (scenes only): 1 is doing nothing, 0 perfect (METHOD, measures)."""
+"""Distance to the true render (scenes only): 1 is doing nothing, 0 perfect (docs/method.md#render-distance)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Why the seed matters (METHOD): the seed keeps the image's mean, plain sampling cannot leave it, and moving the seed's histogram can."""
+"""Why the seed matters (docs/method.md#seed).
+
+The seed keeps the image's mean, plain sampling cannot leave it, and moving the seed's histogram can.
+"""
 
 from __future__ import annotations
 

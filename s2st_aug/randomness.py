@@ -1,4 +1,4 @@
-"""Randomness belongs to the sample, not to the worker (STYLE 11)."""
+"""Randomness belongs to the sample, not to the worker (docs/reference/promises.md#same-result)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The record behind a run's YAML (CONTRACT, config). YAML only fills it; the method's and the gates' settings live beside their code."""
+"""The record behind a run's YAML (docs/reference/config.md).
+
+YAML only fills it; the method's and the gates' settings live beside their code.
+"""
 
 from __future__ import annotations
 

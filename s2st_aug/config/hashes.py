@@ -1,4 +1,7 @@
-"""The plan hash: over all that decides a run's pixels, and nothing else (CONTRACT, config); validation has a hash of its own."""
+"""The plan hash: over all that decides a run's pixels, and nothing else (docs/reference/promises.md#plan).
+
+Validation has a hash of its own.
+"""
 
 from __future__ import annotations
 

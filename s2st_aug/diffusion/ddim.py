@@ -21,12 +21,12 @@ Solver = Literal["ddim", "dpm2m"]
 
 
 def predicted_x0(latents: Latent, eps: Latent, abar: float) -> Latent:
-    """METHOD: x0 = (z - sqrt(1-abar) eps) / sqrt(abar)."""
+    """x0 = (z - sqrt(1-abar) eps) / sqrt(abar)."""
     return (latents - (1 - abar) ** 0.5 * eps) / abar**0.5
 
 
 def add_noise(x0: Latent, eps: Latent, abar: float) -> Latent:
-    """METHOD: z = sqrt(abar) x0 + sqrt(1-abar) eps."""
+    """z = sqrt(abar) x0 + sqrt(1-abar) eps."""
     return abar**0.5 * x0 + (1 - abar) ** 0.5 * eps
 
 

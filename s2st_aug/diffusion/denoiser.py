@@ -1,4 +1,4 @@
-"""A model as a callable: latents, step and prompt embeddings in, predicted noise out, whatever the network predicts (STYLE 2)."""
+"""A model as a callable: latents, step and prompt embeddings in, predicted noise out, whatever the network predicts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Denoiser(Protocol):
 
 
 def eps_from_v(v: Latent, latents: Latent, abar: float) -> Latent:
-    """METHOD: eps = sqrt(abar) v + sqrt(1-abar) z, with the abar of the step that the network saw."""
+    """eps = sqrt(abar) v + sqrt(1-abar) z, with the abar of the step that the network saw."""
     return abar**0.5 * v + (1 - abar) ** 0.5 * latents
 
 
@@ -74,7 +74,7 @@ class CountedDenoiser:
 
 
 def unit_gaussian_denoiser(schedule: NoiseSchedule) -> Denoiser:
-    """The exact denoiser of unit-Gaussian data: eps = sqrt(1-abar) z (STYLE 18). A public fake: needs no weights."""
+    """The exact denoiser of unit-Gaussian data: eps = sqrt(1-abar) z. A public fake: needs no weights."""
 
     def denoise(latents: Latent, t: int, _context: Context) -> Latent:
         return (1 - schedule.abar(t)) ** 0.5 * latents

@@ -52,7 +52,7 @@ class RunSummary:
 
     @property
     def exit_code(self) -> int:
-        """CONTRACT's exit codes."""
+        """What the command ends with (docs/reference/promises.md#exit-codes)."""
         if self.stopped:
             return 4
         return 1 if self.snapshot.failed else 0

@@ -33,7 +33,7 @@ class RunContext:
         return sample_key(self.config.run.rng_key, scene_id)
 
     def variant_id(self, scene_id: str, domain: str, source_sha256: str | None, label_sha256: str | None) -> str:
-        """CONTRACT's hash; the label's record counts only where the method reads it."""
+        """The variant's hash (docs/reference/promises.md#same-result); its label record counts where the method reads it."""
         label = (label_sha256 or "") if self.config.method.label_aware else ""
         source, rng_key = source_sha256 or "missing", str(self.config.run.rng_key)
         return variant_id(

@@ -23,7 +23,7 @@ from s2st_aug.formats.label_images import stored_size
 from s2st_aug.records.scene import Scene
 from s2st_aug.storage.uri import is_remote
 
-BACKWARD = 2.0  # a backward pass costs about two forwards (METHOD, cost model)
+BACKWARD = 2.0  # a backward pass costs about two forwards (docs/method.md#cost)
 SECONDS_ASSUMED = (
     0.05  # an evaluation of an SD-sized network at 512 x 512 on a present-day GPU; said so where it is used
 )

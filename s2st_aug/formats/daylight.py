@@ -16,7 +16,7 @@ from s2st_aug.records.scene import Scene
 
 DAYTIME = "daytime"
 DARK = 64.0
-"""Mean luma (0..255) under which an image is no day: chosen on the real photos of ../shared/data, see docs/formats.md."""
+"""Mean luma (0..255) under which an image is no day: chosen on real photos, see docs/formats.md."""
 _SIDE = 64
 _THREADS = 4
 _AHEAD = 64

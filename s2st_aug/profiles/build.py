@@ -127,7 +127,7 @@ def _views(target: Measured, source: Measured | DomainProfile) -> np.ndarray:
 
 
 def eta(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """METHOD: eta_c = W1(H_c^A, H_c^B) over the within-domain spread of W1, mean 1. `photos bands views quantiles` each."""
+    """eta_c = W1(H_c^A, H_c^B) over the within-domain spread of W1, mean 1. `photos bands views quantiles` each."""
     between = np.abs(source.mean(0) - target.mean(0)).mean(-1)
     within = (_spread(source) + _spread(target)) / 2
     ratio = between / np.maximum(within, 1e-6)

@@ -15,4 +15,4 @@ BDD_ATTRIBUTES: dict[str, dict[str, str]] = {
     "fog": {"weather": "foggy"},
     "night_rain": {"timeofday": "night", "weather": "rainy"},
 }
-"""What a domain changes in a BDD100K record's image attributes (CONTRACT, promise 3)."""
+"""What a domain changes in a BDD100K record's image attributes (docs/reference/promises.md#labels)."""

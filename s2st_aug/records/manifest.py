@@ -1,4 +1,4 @@
-"""The manifest's row and its Parquet schema (CONTRACT, manifest row)."""
+"""The manifest's row and its Parquet schema (docs/reference/run_folder.md#manifest)."""
 
 from __future__ import annotations
 

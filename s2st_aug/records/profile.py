@@ -15,7 +15,7 @@ def is_name(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Discriminant:
-    """Linear f(features) between source and target photos, for `strength` (METHOD, measures).
+    """Linear f(features) between source and target photos, for `strength` (docs/method.md#strength).
 
     f(x) = weights . (features(x) - mean) / scale + bias. `target_median` is the median of f over
     the target's own held-out references, `source_median` over the source's.

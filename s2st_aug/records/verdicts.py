@@ -13,7 +13,7 @@ Status = Literal["ok", "rejected", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class ObjectVerdict:
-    """One label's verdict and the measures behind it (CONTRACT, manifest row)."""
+    """One label's verdict and the measures behind it (docs/reference/run_folder.md#manifest)."""
 
     object_id: str
     kind: str

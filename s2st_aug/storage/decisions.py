@@ -1,4 +1,6 @@
-"""What people decided: the last decision by time wins, ties go to the most cautious, above all reject (CONTRACT, manifest row).
+"""What people decided (docs/reference/run_folder.md#decisions).
+
+The last decision by time wins; ties go to the most cautious, above all reject.
 
 An `undo`, where it is the last, leaves its target undecided, whoever took the decision before it.
 """

@@ -45,7 +45,9 @@ def safe_part(part: str) -> str:
 
 
 def variant_id(*parts: str) -> str:
-    """Hex hash over everything that decides a variant, in CONTRACT's order; parts are length-prefixed.
+    """Hex hash over everything that decides a variant, in a fixed order; parts are length-prefixed.
+
+    What goes in: docs/reference/promises.md#same-result.
 
     >>> variant_id("ab", "c") != variant_id("a", "bc")
     True

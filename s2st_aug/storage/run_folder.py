@@ -1,4 +1,4 @@
-"""A run folder: where its parts lie, what run.json says, the manifest and the decisions (CONTRACT, run folder)."""
+"""A run folder: where its parts lie, run.json, the manifest and the decisions (docs/reference/run_folder.md)."""
 
 from __future__ import annotations
 

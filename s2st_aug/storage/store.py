@@ -1,6 +1,6 @@
 """One small interface over local disks, NFS and object stores; every write is whole or absent.
 
-Local writes go to `.state/tmp`, are flushed to disk, and are renamed (STYLE 9): a reader sees all of a
+Local writes go to `.state/tmp`, are flushed to disk, and are renamed: a reader sees all of a
 file or nothing, and whatever a kill leaves behind lies in one folder. Object stores write whole objects.
 """
 

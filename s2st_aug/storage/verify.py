@@ -187,7 +187,7 @@ def _rows(rows: pa.Table, info: RunInfo) -> Iterator[Finding]:
 
 
 def expected_id(row: dict, info: RunInfo) -> str:
-    """The variant_id that a row's own columns and run.json give (CONTRACT, manifest row)."""
+    """The variant_id that a row's own columns and run.json give (docs/reference/run_folder.md#manifest)."""
     label = (row["label_key"] or "").rpartition(":")[2] if info.label_aware else ""
     return variant_id(
         row["scene_id"],

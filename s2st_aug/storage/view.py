@@ -46,7 +46,10 @@ class Run:
         return named + sorted(found - set(named))
 
     def rows(self, *, domain: str | None = None, status: Status | None = None) -> Iterator[dict[str, Any]]:
-        """Manifest rows as dicts (CONTRACT, manifest row), by scene and domain; raises UsageError for a domain the run does not have."""
+        """Manifest rows as dicts (docs/reference/run_folder.md#manifest), by scene and domain.
+
+        Raises UsageError for a domain the run does not have.
+        """
         if domain is not None and domain not in self.domains:
             raise UsageError(f"{self.folder.place} has no domain {domain!r}{did_you_mean(domain, self.domains)}")
         table = self.table

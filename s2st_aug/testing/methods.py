@@ -1,4 +1,4 @@
-"""A public fake at the method's seam (STYLE 17): a photometric change in place of the model, so that the engine can be tried anywhere.
+"""A public fake at the method's seam: a photometric change in place of the model, to try the engine anywhere.
 
 It is deterministic in the image and the domain, needs no weights, and misbehaves on request: a photo whose top left
 pixel is one of MAGIC makes the translator raise, run out of memory, diverge, kill its process, or keep memory. `S2ST_FAKE_SLEEP`

@@ -1,4 +1,4 @@
-"""Public fakes at the model seam, for tests of what stands above it (STYLE 17): no files, no network, a few milliseconds."""
+"""Public fakes at the model seam, for tests of what stands above it: no files, no network, a few milliseconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training the small autoencoder: L1 on colour, on chroma and on gradients at two scales (METHOD, "prototype")."""
+"""Training the small autoencoder: L1 on colour, chroma and gradients at two scales (docs/training.md#small-models)."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Batch:
 
 
 def seeds_at(profile: DomainProfile, abar: float) -> np.ndarray:
-    """The profile's seed quantiles at another level: a seed's mean is sqrt(abar) of its latent's (METHOD, why the seed matters)."""
+    """The profile's seed quantiles at another level: a seed's mean is sqrt(abar) of its latent's (docs/method.md#seed)."""
     shift = abar**0.5 - profile.seed_abar**0.5
     return profile.seeds + np.float32(shift) * profile.latents.mean(-1, keepdims=True)
 

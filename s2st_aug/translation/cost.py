@@ -1,4 +1,4 @@
-"""What a translation costs: network evaluations counted beforehand, seconds from a short measurement (METHOD, cost model)."""
+"""What a translation costs: evaluations counted beforehand, seconds from a short measurement (docs/method.md#cost)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The size at which diffusion runs: the whole field of view, no crop, no letterbox (METHOD, working size)."""
+"""The size at which diffusion runs: the whole field of view, no crop, no letterbox (docs/method.md#working-size)."""
 
 from __future__ import annotations
 

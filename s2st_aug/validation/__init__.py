@@ -1,1 +1,4 @@
-"""Is the label still true? Measures and verdicts of METHOD.md and CONTRACT.md; imports neither `translation` nor `diffusion`."""
+"""Is the label still true? Measures (docs/method.md#measures) and verdicts (docs/validity.md).
+
+Imports neither `translation` nor `diffusion`: never judge with what you optimised.
+"""

@@ -1,4 +1,4 @@
-"""Flicker of a sequence: what neighbouring outputs differ beyond what their sources do (METHOD, sequences)."""
+"""Flicker of a sequence: what neighbouring outputs differ beyond what their sources do (docs/method.md#sequences)."""
 
 from __future__ import annotations
 

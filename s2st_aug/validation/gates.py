@@ -133,7 +133,7 @@ def _shortest(item: ObjectVerdict) -> float:
 
 
 def _dissolved(item: ObjectVerdict, s: ValidationSettings, width: int) -> bool:
-    """An object longer than two latent cells must pass before the detail step too (METHOD, structure_raw)."""
+    """An object longer than two latent cells must pass before the detail step too (docs/method.md#structure-raw)."""
     large = _longest(item) > 2 * width / s.latent_cells_across
     return large and item.structure_raw is not None and item.structure_raw < s.keep_structure_raw
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from s2st_aug.arrays import Grey, Image
 
-SMOOTHING = 1.5  # px, METHOD "structure"
+SMOOTHING = 1.5  # px
 FLOOR = 2.0  # |g| at or below which a source pixel carries no weight
 CAP = 20.0  # |g| above which a source pixel gains no more weight
 HALF = 4.0  # m at which a gradient counts for half
@@ -31,7 +31,7 @@ def luma(image: Image) -> Grey:
 
 
 def gradients(grey: Grey) -> Gradients:
-    """Gradients at the size of `grey`, smoothed by a Gaussian of 1.5 px first (METHOD, structure)."""
+    """Gradients at the size of `grey`, smoothed by a Gaussian of 1.5 px first (docs/method.md#structure)."""
     smooth = cv2.GaussianBlur(grey, (0, 0), SMOOTHING)
     x = cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=1 / 32)
     y = cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=1 / 32)

@@ -1,4 +1,7 @@
-"""Strength: how far a variant moved from the source's domain to the target's (METHOD, measures). Identity 0, target about 1."""
+"""Strength: how far a variant moved from the source's domain to the target's (docs/method.md#strength).
+
+Identity 0, target about 1.
+"""
 
 from __future__ import annotations
 

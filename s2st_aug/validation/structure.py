@@ -1,4 +1,7 @@
-"""Structure: do the variant's edges run where and as the source's do (METHOD, measures)? In [-1, 1], identity 1."""
+"""Structure: do the variant's edges run where and as the source's do (docs/method.md#structure)?
+
+In [-1, 1], identity 1.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ ROWS = 48  # rows at a time, so that the fields stay in the processor's cache
 
 
 def structure(source: Image, variant: Image) -> float | None:
-    """METHOD's structure of two images of one size; None where the source is too flat to judge.
+    """Structure of two images (docs/method.md#structure) of one size; None where the source is too flat to judge.
 
     >>> import numpy as np
     >>> structure(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)) is None

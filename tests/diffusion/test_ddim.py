@@ -39,7 +39,7 @@ def exact(schedule: NoiseSchedule = SCHEDULE):
 
 
 def test_each_move_rotates_by_the_angle_between_the_levels():
-    """STYLE 18: with eps of the level where the latents are, the 50-step round trip of unit-Gaussian data is 0.946539."""
+    """With eps of the level where the latents are, the 50-step round trip of unit-Gaussian data is 0.946539."""
     levels = np.linspace(0, 999, 51).astype(int).tolist()
     predict, z = exact(), torch.ones(1, 4, 2, 2, dtype=torch.float64)
     for below, above in itertools.pairwise(levels):

@@ -1,4 +1,4 @@
-"""Working sizes: METHOD's examples and what must hold for any photo."""
+"""Working sizes: the examples of docs/method.md#working-size and what must hold for any photo."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ def test_structure_is_one_for_identity_zero_for_black_and_none_for_flat(pair):
 
 
 def test_structure_is_the_formula_of_method(pair):
-    """Written out once more from METHOD.md, in float64 and without any of our code."""
+    """Written out once more from docs/method.md#structure, in float64 and without any of our code."""
     import cv2
 
     def field(image):
