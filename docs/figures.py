@@ -1,4 +1,7 @@
-"""Draws docs/images/method_strip.jpg and scenes.jpg: `python docs/figures.py [NAME]`. Procedural scenes, so every pixel is our own."""
+"""Draws docs/images/method_strip.jpg and scenes.jpg: `python docs/figures.py [NAME]`.
+
+They show procedural scenes, so every pixel is our own. docs/image_path.py draws the path of one image.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ COLUMNS = ("source", "before the detail step", "variant", "true render of the sc
 
 
 def method_strip(folder: Path) -> Image.Image:
-    """A row per domain: the source, the variant before and after the detail step, and what the scene looks like there (shipped weights)."""
+    """A row per domain: the source, the variant before and after the detail step, the true render (shipped weights)."""
     write_scenes(
         folder, count=3, format="bdd100k", conditions=("day", *DOMAINS), size=(640, 360), rng_key=41, val_share=0
     )

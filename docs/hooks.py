@@ -50,8 +50,8 @@ EXIT_CODES = {
     "EXIT_OK": "success; rejected variants are no failure",
     "EXIT_SOME_FAILED": "the run ended and some samples failed (they are listed)",
     "EXIT_USAGE": "wrong usage, config, model or dataset, or an input path that does not exist: nothing was started",
-    "EXIT_CHECK": "a check did not hold (`verify`, `doctor`); for an unfinished run, `verify` says how many of how many are there",
-    "EXIT_STOPPED": "stopped before the end (Ctrl-C, a signal, a drained cluster, a full disk): the same command resumes",
+    "EXIT_CHECK": "a check did not hold (`verify`, `doctor`); of an unfinished run, `verify` says how much is there",
+    "EXIT_STOPPED": "stopped early (Ctrl-C, a signal, a drained cluster, a full disk): the same command resumes",
 }
 PATH = (
     ("working size", "s2st_aug.translation.working_size.working_size"),
@@ -71,7 +71,7 @@ RUN_JSON = {
     "code_version": "of the s2st-aug that wrote it last",
     "created_at": "when the run was planned, UTC",
     "config": "the config as it was resolved, presets and defaults filled in",
-    "dataset_root": "absolute path of the dataset; empty where unknown. `source_image` and `label_file` of the rows are relative to it",
+    "dataset_root": "absolute path of the dataset, which the rows' source files are relative to; empty where unknown",
     "domains": "each domain, and the SHA-256 of its profile",
     "model": "the model as the config names it",
     "model_sha256": "over the hashes of all weight files",
@@ -90,38 +90,42 @@ RUN_JSON = {
     "generation": "the manifest's current generation; earlier ones lie in `manifest/.old/<n>`",
 }
 NAMES = {
-    "S2ST": "**S2ST, as it ships**", "histogram": "histogram matching to the references", "Reinhard": "Reinhard's colour transfer",
-    "gamma": "gamma and desaturation", "albumentations": "albumentations' weather", "identity": "nothing done",
-}  # fmt: skip
+    "S2ST": "**S2ST, as it ships**",
+    "histogram": "histogram matching to the references",
+    "Reinhard": "Reinhard's colour transfer",
+    "gamma": "gamma and desaturation",
+    "albumentations": "albumentations' weather",
+    "identity": "nothing done",
+}
 README = {
     "method": {
-        "render_distance_vs_best_baseline": "distance to the true render, over the best baseline's",
-        "signal_state_kept": "traffic lights that keep their state",
-        "kept_at_equal_strength": "boxes that labels keep true, at equal strength",
-        "speedup_over_null_text": "speed over null-text optimisation",
+        "render_distance_vs_best_baseline": "Distance to the true render, over that of the best other method",
+        "signal_state_kept": "Traffic lights that keep their state",
+        "kept_at_equal_strength": "Extra boxes still valid when labels guide the translation",
+        "speedup_over_null_text": "Speed, over null-text optimisation",
     },
     "scenes": {
-        "strength_scenes": "strength on scenes (0 source, 1 target)",
-        "structure_vs_true_render": "structure, over the true render's",
-        "render_distance_vs_best_control": "distance to the true render, over the best control's",
-        "strength_dusk_photos": "strength on real photos, to dusk",
-        "translate_seconds_draft": "a photo, preset draft",
-        "translate_seconds_standard": "a photo, preset standard",
+        "strength_scenes": "Strength on scenes (0 is the source, 1 the target)",
+        "structure_vs_true_render": "Structure, over the true render's own",
+        "render_distance_vs_best_control": "Distance to the true render, over that of the best simple augmentation",
+        "strength_dusk_photos": "Strength on real photos, day to dusk",
+        "translate_seconds_draft": "One photo of 1280x720, preset `draft`",
+        "translate_seconds_standard": "One photo of 1280x720, preset `standard`",
     },
     "faults": {
-        "recall_erased": "erased objects found",
-        "recall_signal_changed": "changed signals found",
-        "recall_pasted_light": "pasted lights found",
-        "fpr": "good variants called bad",
+        "recall_erased": "Erased objects found",
+        "recall_signal_changed": "Changed traffic lights found",
+        "recall_pasted_light": "Pasted lights found",
+        "fpr": "True labels and true images rejected by mistake",
     },
-    "formats": {"lossless_bdd100k": "BDD100K records carried without loss"},
+    "formats": {"lossless_bdd100k": "BDD100K records exported without loss"},
     "cluster": {
-        "chaos_set_difference": "rows that differ after random kills",
-        "scaling_8": "efficiency at eight actors",
+        "chaos_set_difference": "Rows that differ after random kills",
+        "scaling_8": "Efficiency at eight actors",
     },
     "feed": {
         "gain_miou_dusk": "mIoU gained on real dusk photos",
-        "gain_over_best_control": "of it over the best control arm",
+        "gain_over_best_control": "mIoU gained there beyond the best simple augmentation",
     },
 }
 
@@ -268,12 +272,13 @@ def about(name: str | None) -> str:
 def readme_table() -> str:
     """The figures that README shows, each with its goal; nothing is left out because it falls short."""
     rows = []
-    for suite, names in README.items():
+    for suite, chosen in README.items():
         path = MEASURED / f"{suite}.json"
         stored = {f["name"]: f for f in json.loads(path.read_text())} if path.is_file() else {}
-        for name, words in names.items():
+        for name, words in chosen.items():
             if name in stored:
-                rows.append((words, value(stored[name]), goal(stored[name]), WORDS[stored[name]["holds"]]))
+                figure = as_read(stored[name])
+                rows.append((words, value(figure), goal_in_words(figure), WORDS[figure["holds"]]))
     return table(("measured", "value", "goal", ""), rows) if rows else "No figures are stored yet: `make measured`."
 
 
@@ -327,10 +332,32 @@ def value(figure: dict[str, Any]) -> str:
     return f"{number}{unit}{between}"
 
 
+def as_read(figure: dict[str, Any]) -> dict[str, Any]:
+    """A figure as README shows it: shares in percent, their differences in points, ratios without a unit."""
+    if not (figure["unit"].startswith("share") or figure["name"].startswith(("recall_", "fpr"))):
+        return {**figure, "unit": "1" if figure["unit"] in ("ratio", "strength") else figure["unit"], "times": 1}
+    low, high = figure["interval"] or (None, None)
+    return {
+        **figure,
+        "unit": "percentage points" if figure["name"].endswith("_at_equal_strength") else "%",
+        "value": 100 * figure["value"],
+        "interval": None if low is None else [100 * low, 100 * high],
+        "times": 100,
+    }
+
+
+def goal_in_words(figure: dict[str, Any]) -> str:
+    """The goal in the words of docs/reference/figures.md and the unit that README shows; `above` where it has none."""
+    page = (Path(__file__).parent / "reference/figures.md").read_text()
+    found = re.search(rf"^\| `{figure['name']}` \| (.*?) \|", page, re.M)
+    said = (found[1] if found else f"above {figure['goal']:g}").partition(" (")[0]
+    return re.sub(r"[\d.]+", lambda m: f"{figure['times'] * float(m[0]):g}", said)
+
+
 def goal(figure: dict[str, Any]) -> str:
     """A figure's goal: one number, two that it must lie between, or none."""
     bounds = figure["goal"] if isinstance(figure["goal"], list) else [figure["goal"]]
-    return " to ".join("none" if bound is None else str(bound) for bound in bounds)
+    return " to ".join("none" if bound is None else f"{bound:g}" for bound in bounds)
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ...]]:
