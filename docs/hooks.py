@@ -2,6 +2,7 @@
 
 | marker | becomes |
 |---|---|
+| `<!-- architecture -->` | ARCHITECTURE.md with its picture |
 | `<!-- commands -->` | the list of commands |
 | `<!-- exit_codes -->` | each exit code with the errors that end in it |
 | `<!-- config -->`, `<!-- config gain -->`, `<!-- config training -->` | every key of a config |
@@ -30,7 +31,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is not part of the installed package
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).parent)]  # benchmarks/, and image_path.py
 
 MARKER = re.compile(r"<!-- (\w+)(?: ([\w .-]+?))? -->")
 MEASURED = Path(__file__).parent / "measured"
@@ -164,6 +165,14 @@ def path(_: str | None) -> str:
         file = module.removeprefix("s2st_aug.").replace(".", "/") + ".py"
         rows.append((step, f"`{name}`", f"`{file}`", inspect.getdoc(found).splitlines()[0]))
     return table(("step", "function", "file", "what it does"), rows)
+
+
+def architecture(_: str | None) -> str:
+    """ARCHITECTURE.md as a page: links start from docs/, and the picture is part of the page and follows its colours."""
+    from image_path import image_path
+
+    text = (Path(__file__).parents[1] / "ARCHITECTURE.md").read_text().replace("](docs/", "](")
+    return re.sub(r"^!\[[^]]*\]\(images/image_path\.svg\)$", lambda _: image_path().replace("\n", ""), text, flags=re.M)
 
 
 def columns(name: str | None) -> str:
@@ -403,7 +412,7 @@ def table(head: tuple[str, ...], rows: Any) -> str:
 
 
 MAKERS = (
-    commands, exit_codes, config, validation, path, columns, words, run_json, measured, ablation,
+    architecture, commands, exit_codes, config, validation, path, columns, words, run_json, measured, ablation,
 )  # fmt: skip
 TABLES = {maker.__name__: maker for maker in MAKERS}
 
