@@ -31,7 +31,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).parent)]  # benchmarks/, and image_path.py
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).parent)]  # benchmarks/, image_path.py
+
+from image_path import image_path  # noqa: E402
 
 MARKER = re.compile(r"<!-- (\w+)(?: ([\w .-]+?))? -->")
 MEASURED = Path(__file__).parent / "measured"
@@ -168,9 +170,7 @@ def path(_: str | None) -> str:
 
 
 def architecture(_: str | None) -> str:
-    """ARCHITECTURE.md as a page: links start from docs/, and the picture is part of the page and follows its colours."""
-    from image_path import image_path
-
+    """ARCHITECTURE.md as a page: links start from docs/; the picture is part of the page and follows its colours."""
     text = (Path(__file__).parents[1] / "ARCHITECTURE.md").read_text().replace("](docs/", "](")
     return re.sub(r"^!\[[^]]*\]\(images/image_path\.svg\)$", lambda _: image_path().replace("\n", ""), text, flags=re.M)
 
