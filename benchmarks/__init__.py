@@ -16,11 +16,11 @@ from typing import Any
 
 from benchmarks.figure import Figure, Goal, undecided
 from s2st_aug import __version__
+from s2st_aug.formats.registry import FORMATS
 
 log = logging.getLogger(__name__)
 
 _FAULTS = ("erased", "shift8", "pasted_light", "signal_changed", "identity", "darkened")
-_FORMATS = ("bdd100k", "cityscapes", "coco", "yolo", "kitti")
 
 # suite -> name -> (goal, unit); docs/reference/figures.md says what each figure is, and a test holds the two together
 SUITES: dict[str, dict[str, tuple[Goal | None, str]]] = {
@@ -62,7 +62,7 @@ SUITES: dict[str, dict[str, tuple[Goal | None, str]]] = {
         "ms_per_image": (40, "ms"),
     },
     "formats": {
-        **{f"lossless_{name}": (1.0, "share") for name in _FORMATS},
+        **{f"lossless_{name}": (1.0, "share") for name in FORMATS},
         "index_seconds_100k": (30, "s"),
         "index_gib_100k": (1, "GiB"),
         "export_vs_loop": (1, "ratio"),

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 from benchmarks.figure import Figure, measured, undecided
 from benchmarks.processes import environment
 from s2st_aug.errors import MissingDependency
-from s2st_aug.export import Format, export_run
+from s2st_aug.export import export_run
 
-DATUMARO: dict[Format, str] = {"coco": "coco_instances", "yolo": "yolo", "kitti": "kitti_detection"}
+DATUMARO: dict[str, str] = {"coco": "coco_instances", "yolo": "yolo", "kitti": "kitti_detection"}
 """our format -> Datumaro's; it has no BDD100K, and its Cityscapes holds label images alone"""
 _FIFTYONE = """
 import json, sys, time
@@ -85,7 +85,7 @@ def against_fiftyone(folder: Path, frames: int) -> Figure:
     )
 
 
-def against_datumaro(folder: Path, target: Format, frames: int) -> Figure:
+def against_datumaro(folder: Path, target: str, frames: int) -> Figure:
     """Datumaro's exporter from its own data set in memory; ours reads BDD100K labels, converts and hashes in the same time."""
     name = f"export_vs_datumaro_{target}"
     python = Path(os.environ.get("S2ST_AUG_CLIENTS", Path(sys.prefix) / "clients")) / "datumaro/bin/python"
@@ -126,7 +126,7 @@ def spent(work: Callable[[], Any]) -> Spent:
     return Spent(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def _ours(folder: Path, target: Format) -> Spent:
+def _ours(folder: Path, target: str) -> Spent:
     """The better of two exports."""
     taken = []
     for _ in range(2):

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import exporters, lossless
 from benchmarks.exporters import Spent, spent
@@ -24,6 +24,7 @@ from benchmarks.pieces import circumstances, folder_or, kept, wanted
 from benchmarks.processes import environment, module_command
 from s2st_aug.export import export_run
 from s2st_aug.formats import load_card
+from s2st_aug.formats.registry import FORMATS
 from s2st_aug.testing.runs import write_run
 
 OBJECTS = 20
@@ -76,9 +77,9 @@ def pieces(*, quick: bool) -> dict[str, Callable[[Path], Iterator[Figure]]]:
         f"lossless-{name}": lambda folder, name=name: iter(
             [lossless_figure(name, folder, records=100 if quick else 1000)]
         )
-        for name in lossless.FORMATS
+        for name in FORMATS
     }
-    for name in ("bdd100k",) if quick else _INDEXED:
+    for name in (name for name, index in _INDEXED.items() if not (quick and index.mark)):
         found[f"index-{name}"] = lambda folder, name=name: index_figures(folder, name, frames=100_000)
     for turn in range(TURNS):
         found[f"export-{turn}"] = lambda folder: iter([export_figure(folder, frames=1500 if quick else 100_000)])
@@ -160,12 +161,12 @@ print(json.dumps([n, time.perf_counter() - start, usage.ru_maxrss / 2**20, usage
 
 def index_figures(folder: Path, name: str, *, frames: int) -> Iterator[Figure]:
     """Time and peak memory of a process that indexes the frames; BDD100K's have the goals, the others stand beside."""
-    size = _INDEXED[name](folder, frames)
+    write, mark = _INDEXED[name]
+    size = write(folder, frames)
     command = [sys.executable, "-c", _INDEX, str(folder), name]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
     count, seconds, gib, cpu = json.loads(done.stdout)
     shutil.rmtree(folder)
-    mark = "" if name == "bdd100k" else f"_{name}"
     why = f"{name}, {size / 1e6:.0f} MB of labels, {OBJECTS} objects a frame; {cpu:.1f} s of processor time, imports included"
     yield measured(f"index_seconds_100k{mark}", seconds * 100_000 / count, "s", 30, "at_most", n=count, why=why)
     yield measured(f"index_gib_100k{mark}", gib, "GiB", 1, "at_most", n=count, why=f"whole process; {why}")
@@ -210,10 +211,17 @@ def _yolo_to_index(folder: Path, frames: int) -> int:
     return len(text) * frames
 
 
-_INDEXED: dict[str, Callable[[Path, int], int]] = {
-    "bdd100k": _bdd_to_index,
-    "coco": _coco_to_index,
-    "yolo": _yolo_to_index,
+class _Indexed(NamedTuple):
+    """What is indexed: writes its labels and gives their bytes; `mark` ends the names of its figures, the contract's have none."""
+
+    write: Callable[[Path, int], int]
+    mark: str
+
+
+_INDEXED = {
+    "bdd100k": _Indexed(_bdd_to_index, ""),
+    "coco": _Indexed(_coco_to_index, "_coco"),
+    "yolo": _Indexed(_yolo_to_index, "_yolo"),
 }
 
 

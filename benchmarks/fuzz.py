@@ -20,13 +20,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from s2st_aug.errors import S2STError
-from s2st_aug.formats import Card, load_card, read_objects, read_scenes
-from s2st_aug.formats.kitti.read import folder_of
+from s2st_aug.formats import Card, format_of, load_card, read_objects, read_scenes
+from s2st_aug.formats.registry import FORMATS
 from s2st_aug.formats.tree import files_of
 from s2st_aug.records.scene import Scene
 from s2st_aug.testing.trees import VARIETIES
 
-FORMATS = ("bdd100k", "cityscapes", "coco", "yolo", "kitti")
 MEMORY_LIMIT = 1 << 30
 HANG_SECONDS = 20.0
 EXPORT_EVERY = 50
@@ -133,7 +132,7 @@ class _Seed:
         card = load_card(variety.card)
         files = {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
         photos = {scene.image for scene in read_scenes(card, root, variety.split)}
-        split = folder_of(variety.split) if card.adapter == "kitti" else variety.split
+        split = format_of(card).split_folder(variety.split)
         present = tuple(tree for tree in card.labels if files_of(root, tree, split))
         card = card.model_copy(update={"labels": present})
         return cls(name, card, variety.split, root, files, tuple(name for name in files if name not in photos))
@@ -197,7 +196,7 @@ def _export(seed: _Seed, found: Found, label: str) -> None:
     try:
         write_run(jail / "run", load_card(seed.card.name), seed.root, seed.split)
         for target in FORMATS:
-            export_run(jail / "run", target, jail / "out" / target)  # type: ignore[arg-type]
+            export_run(jail / "run", target, jail / "out" / target)
     finally:
         stray = {p.name for p in jail.iterdir()} - {"data", "run", "out"}
         stray |= (

@@ -12,8 +12,8 @@ from typing import Any
 from s2st_aug.export import export_run
 from s2st_aug.formats import load_card
 from s2st_aug.testing.runs import write_run
+from s2st_aug.testing.trees import VARIETIES
 
-FORMATS = ("bdd100k", "cityscapes", "coco", "yolo", "kitti")
 _ODD = (
     "-0.0",
     "1e-17",
@@ -33,10 +33,9 @@ _SIZE = (16, 12)
 def measure(name: str, folder: Path, records: int) -> tuple[int, int]:
     """Records kept whole and records exported (real ones and variants)."""
     rng = random.Random(f"lossless/{name}")
-    split = {"kitti": "training"}.get(name, "train")
     sources = _WRITERS[name](folder / "data", records, rng)
-    write_run(folder / "run", load_card(name), folder / "data", split)
-    export_run(folder / "run", name, folder / "out")  # type: ignore[arg-type]
+    write_run(folder / "run", load_card(name), folder / "data", VARIETIES[name].split)
+    export_run(folder / "run", name, folder / "out")
     return _READERS[name](folder, sources)
 
 

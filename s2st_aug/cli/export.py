@@ -2,47 +2,20 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 
-class FormatName(StrEnum):
-    """The five formats."""
-
-    bdd100k = "bdd100k"
-    cityscapes = "cityscapes"
-    coco = "coco"
-    yolo = "yolo"
-    kitti = "kitti"
-
-
-class ImageName(StrEnum):
-    """File types of the synthetic images."""
-
-    png = "png"
-    jpeg = "jpeg"
-
-
-class UnreadName(StrEnum):
-    """What becomes of labels that the measure could not judge."""
-
-    void = "void"
-    train = "train"
-
-
-class LinkName(StrEnum):
-    """How files come into the export."""
-
-    hard = "hard"
-    copy = "copy"
-
-
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    format: Annotated[FormatName, typer.Option(help="The format to write.")],
+    format: Annotated[
+        str,
+        typer.Option(
+            help="bdd100k, cityscapes, coco, yolo, kitti, one of an installed package, or package.module:OBJECT."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="A new or empty folder, or an earlier export to replace.")],
     accepted_only: Annotated[
         bool, typer.Option("--accepted-only", help="Only variants that a person accepted.")
@@ -51,11 +24,11 @@ def export(
         float | None, typer.Option(help="Fraction of the exported images that is synthetic; without it, all of both.")
     ] = None,
     image_format: Annotated[
-        ImageName | None, typer.Option(help="File type of the variants; default: the source's own.")
+        Literal["png", "jpeg"] | None, typer.Option(help="File type of the variants; default: the source's own.")
     ] = None,
     link: Annotated[
-        LinkName, typer.Option(help="Hard links save room and share bytes with run and source.")
-    ] = LinkName.copy,
+        Literal["hard", "copy"], typer.Option(help="Hard links save room and share bytes with run and source.")
+    ] = "copy",
     balance: Annotated[
         bool, typer.Option("--balance", help="As many variants of every domain as of the rarest.")
     ] = False,
@@ -65,12 +38,15 @@ def export(
             "--balance-classes", help="With --mix: prefer variants that hold rare classes (repeat-factor weights)."
         ),
     ] = False,
-    unread: Annotated[
-        UnreadName,
+    unjudged: Annotated[
+        Literal["ignore", "train"] | None,
         typer.Option(
-            help="Labels that the measure could not judge (verdict ignore): void regions, or left in training."
+            help="Labels that the measure could not judge: ignored in training (default), or left as they are."
         ),
-    ] = UnreadName.void,
+    ] = None,
+    unread: Annotated[
+        Literal["void", "train"] | None, typer.Option(hidden=True, help="The older spelling of --unjudged.")
+    ] = None,
 ) -> None:
     """A training set with a lock file: real scenes and checked variants, labels carried byte for byte."""
     from s2st_aug.cli.terminal import out as console
@@ -78,19 +54,19 @@ def export(
 
     summary = export_run(
         run,
-        format.value,
+        format,
         out,
         accepted_only=accepted_only,
         mix=mix,
-        image_format=image_format.value if image_format else None,
-        link=link.value,
+        image_format=image_format,
+        link=link,
         balance=balance,
         by_class=balance_classes,
-        unread=unread.value,
+        unjudged=unjudged,
+        unread=unread,
     )
-    console.print(
-        f"{summary.real} real and {summary.synthetic} synthetic images in {summary.format} form, {summary.files} files: {out}"
-    )
+    told = f"{summary.real} real and {summary.synthetic} synthetic images in {summary.format} form"
+    console.print(f"{told}, {summary.files} files: {out}")
     console.print(f"hashes, counts and terms of use: {out / LOCK}")
     if summary.losses:
         console.print(f"[yellow]{summary.losses} kinds of things could not be expressed[/]: {out / 'loss_report.json'}")

@@ -17,7 +17,7 @@ from s2st_aug.engine.planning import selected_scenes
 from s2st_aug.engine.remote_dataset import dataset_folder, fetched, with_local_root
 from s2st_aug.engine.sources import reason_of
 from s2st_aug.errors import LabelError
-from s2st_aug.formats import Card, load_card, read_objects
+from s2st_aug.formats import Card, format_of, load_card, read_objects
 from s2st_aug.formats.daylight import DarkScene
 from s2st_aug.formats.label_images import stored_size
 from s2st_aug.records.scene import Scene
@@ -109,7 +109,7 @@ def _parse_all(card: Card, root: str, scenes: list[Scene]) -> tuple[int, list[st
 
 def _parse(card: Card, root: str, scene: Scene) -> tuple[int, str]:
     try:
-        if card.adapter != "yolo":  # whose boxes need the image's size
+        if not format_of(card).labels_need_image:
             return len(read_objects(card, dataset_folder(root), scene)), ""
         with fetched(root, scene) as folder:
             return len(read_objects(card, folder, scene)), ""

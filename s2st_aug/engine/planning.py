@@ -13,7 +13,7 @@ from pathlib import Path
 
 from s2st_aug.config.augment import AugmentConfig, DatasetConfig
 from s2st_aug.errors import DatasetError
-from s2st_aug.formats import Card, load_card, read_scenes
+from s2st_aug.formats import Card, format_of, load_card, read_scenes
 from s2st_aug.formats.daylight import DarkScene, without_dark_scenes
 from s2st_aug.images import sha256_file
 from s2st_aug.records.scene import Scene
@@ -53,9 +53,10 @@ def selected_scenes(
 
 
 def _refuse_without_images(card: Card, root: Path, split: str) -> None:
-    """BDD100K's lists name the images: without their folder every row would fail."""
-    folder = root / card.images.format(split=split)
-    if card.adapter == "bdd100k" and not folder.is_dir():
+    """Where label lists name the images, every row would fail without their folder."""
+    format = format_of(card)
+    folder = root / card.images.format(split=format.split_folder(split))
+    if format.lists_name_images and not folder.is_dir():
         raise DatasetError(
             f"{folder}: the images of split {split!r} are not there; expected the tree of the card {card.name}"
         )

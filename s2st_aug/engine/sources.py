@@ -13,7 +13,7 @@ from s2st_aug.arrays import Image
 from s2st_aug.config.augment import DatasetConfig
 from s2st_aug.engine.remote_dataset import dataset_folder, open_remote_dataset
 from s2st_aug.errors import LabelError, SampleError, SourceChanged, UnreadableImage
-from s2st_aug.formats import Card, load_card, read_objects
+from s2st_aug.formats import Card, format_of, load_card, read_objects
 from s2st_aug.images import PLAIN, Photo, file_bytes, read_photo, sha256_bytes
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.storage.plan import PlannedScene
@@ -80,7 +80,7 @@ def read_source(root: Path, card: Card, planned: PlannedScene) -> SourceScene:
         digest = sha256_bytes(data)
         if planned.sha256 not in (None, digest):
             raise SourceChanged(f"{planned.scene.image}: its bytes are not the ones that were planned")
-        photo = read_photo(data, orientation="apply" if card.adapter == "yolo" else "ignore")
+        photo = read_photo(data, orientation=format_of(card).orientation)
         check_label(root, planned)
         return SourceScene(photo, digest, read_objects(card, root, planned.scene))
     except (SampleError, OSError, MemoryError) as error:

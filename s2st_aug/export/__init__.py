@@ -1,24 +1,24 @@
-"""Training sets out of a run folder: five formats, labels carried byte for byte, a lock file over all of it."""
+"""Training sets out of a run folder in any dataset format, labels carried byte for byte, a lock file over all of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-from s2st_aug.errors import Stopped, UsageError, did_you_mean
+from s2st_aug.errors import Stopped, UsageError
+from s2st_aug.export.context import ExportContext
+from s2st_aug.export.convert import export_converted
 from s2st_aug.export.images import ImageFormat
-from s2st_aug.export.job import Job
 from s2st_aug.export.lockfile import lock_of
+from s2st_aug.export.native import export_native
 from s2st_aug.export.output import LOCK, Link, OutputFolder
-from s2st_aug.export.selection import COLUMNS, HELD_OUT, Unread, select
-from s2st_aug.formats import Card, load_card
+from s2st_aug.export.selection import COLUMNS, HELD_OUT, UNREAD, UnjudgedPolicy, select, unjudged_policy
+from s2st_aug.formats import DatasetFormat, find_format, format_of, load_card
 from s2st_aug.storage.decisions import from_table, resolve
 from s2st_aug.storage.run_folder import RunFolder
 
-__all__ = ["LOCK", "ExportSummary", "Format", "export_run"]
-
-Format = Literal["bdd100k", "cityscapes", "coco", "yolo", "kitti"]
+__all__ = ["LOCK", "ExportSummary", "UnjudgedPolicy", "export_run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class ExportSummary:
 
 def export_run(
     run: Path,
-    format: Format,
+    format: str,
     out: Path,
     *,
     accepted_only: bool = False,
@@ -44,57 +44,76 @@ def export_run(
     link: Link = "copy",
     balance: bool = False,
     by_class: bool = False,
-    unread: Unread = "void",
+    unjudged: UnjudgedPolicy | None = None,
+    unread: str | None = None,
 ) -> ExportSummary:
     """Write a training set with a lock file to `out`: the run's real scenes and its variants.
 
-    `mix` is the fraction of the exported images that are synthetic (None: all of both); `unread="train"` leaves labels that the
-    measure could not judge as they are, instead of making them void. Raises UsageError before anything is written,
+    `format` is a dataset format by name or as `package.module:OBJECT`. `mix` is the fraction of the exported images that are synthetic
+    (None: all of both); `unjudged="train"` leaves labels that the measure could not judge as they are, where the default, `"ignore"`,
+    takes them out of training (`unread="void"` and `"train"` are the older spelling). Raises UsageError before anything is written,
     CheckFailed where a file is not the one that the run recorded. Two exports of one run are the same bytes.
     """
-    if format not in get_args(Format):
-        raise UsageError(f"--format {format!r} is none of ours{did_you_mean(format, get_args(Format))}")
+    target, policy = find_format(format), unjudged_policy(unjudged, unread)
     folder = RunFolder(run)
     info = folder.run_json()
-    card, split, root = _source(info.config["dataset"], info.dataset_root)
+    split, root = str(info.config["dataset"].get("split", "train")), Path(info.dataset_root)
+    _refuse_source(split, info.dataset_root)
+    card = load_card(str(info.config["dataset"]["format"]))
     _refuse_inside(out, folder.path, root)
     decisions = resolve(from_table(folder.read_decisions()))
     table = folder.read_manifest(COLUMNS)
     selection = select(
-        table, decisions, accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class, unread=unread
+        table, decisions, accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class, unjudged=policy
     )
-    settings: dict[str, Any] = {
-        "format": format,
-        "accepted_only": accepted_only,
-        "mix": mix,
-        "image_format": image_format,
-        "balance": balance,
-    }
-    settings |= {"unread": unread} | ({"balance_classes": True} if by_class else {})
+    settings: dict[str, Any] = {"format": target.name, "accepted_only": accepted_only, "mix": mix, "balance": balance}
+    settings |= {"image_format": image_format, "unjudged": policy, "unread": UNREAD[policy]}
+    settings |= {"balance_classes": True} if by_class else {}
     try:
         with OutputFolder(out, link) as output:
-            job = Job(card, root, folder.path, split, selection, output, image_format)
-            job.write(format)
+            context = ExportContext(
+                card=card,
+                root=root,
+                run=folder.path,
+                split=split,
+                selection=selection,
+                output=output,
+                image_format=image_format,
+            )
+            write_export(context, target)
             output.finish(lock_of(info, card, split, selection, settings))
     except OSError as error:
         raise Stopped(
             f"--out {out}: cannot be written ({error.strerror or error}); nothing was left there, the same command starts anew"
         ) from None
-    return ExportSummary(out, format, len(selection.sources), selection.synthetic, len(output.sha256), len(job.losses))
+    losses = len(context.losses)
+    return ExportSummary(out, target.name, len(selection.sources), selection.synthetic, len(output.sha256), losses)
 
 
-def _source(dataset: dict[str, object], root: str) -> tuple[Card, str, Path]:
-    split = str(dataset.get("split", "train"))
+def write_export(context: ExportContext, target: DatasetFormat) -> None:
+    """Everything that goes out, in the source's own format or in another, and the report of what could not be expressed."""
+    source = format_of(context.card)
+    try:
+        if target is source:
+            export_native(context, source)
+        else:
+            export_converted(context, target)
+        context.output.write("loss_report.json", context.losses.as_json(source.name, target.name))
+        context.output.settle()
+    finally:
+        context.transcoding.shutdown(cancel_futures=True)
+
+
+def _refuse_source(split: str, root: str) -> None:
+    """Raises UsageError where the run's source is of a held-out split, or is not there any more."""
     if split in HELD_OUT:
         raise UsageError(
             f"the run is of split {split!r}: synthetic images never go into a split that is held out; export a run of train"
         )
-    folder = Path(root)
-    if not root or not folder.is_dir():
+    if not root or not Path(root).is_dir():
         raise UsageError(
             f"the run's source data set is not at {root or '(unknown)'}; put it back, its labels are read from there"
         )
-    return load_card(str(dataset["format"])), split, folder
 
 
 def _refuse_inside(out: Path, run: Path, root: Path) -> None:

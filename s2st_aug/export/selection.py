@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -18,21 +18,13 @@ from s2st_aug.errors import UsageError
 from s2st_aug.storage.decisions import Decision, Target
 
 COLUMNS = [
-    *(
-        "variant_id",
-        "scene_id",
-        "dataset",
-        "split",
-        "domain",
-        "status",
-        "source_image",
-        "source_sha256",
-        "image",
-        "image_sha256",
-    ),
-    *("label_file", "label_sha256", "label_key", "objects"),
+    *("variant_id", "scene_id", "dataset", "split", "domain", "status", "source_image", "source_sha256"),
+    *("image", "image_sha256", "label_file", "label_sha256", "label_key", "objects"),
 ]
-Unread = Literal["void", "train"]
+UnjudgedPolicy = Literal["ignore", "train"]
+"""What becomes of labels that the measure could not judge: ignored in training, or left as they are."""
+UNREAD: dict[UnjudgedPolicy, str] = {"ignore": "void", "train": "train"}
+"""The policy's older spelling (`--unread`)."""
 HELD_OUT = frozenset({"val", "valid", "validation", "test", "testing"})
 
 
@@ -70,6 +62,18 @@ class Selection:
         return sum(map(len, self.variants.values()))
 
 
+def unjudged_policy(unjudged: str | None, unread: str | None = None) -> UnjudgedPolicy:
+    """The policy from its word or its older spelling, `ignore` without either. Raises UsageError for another word, or two that differ."""
+    if unjudged is not None and unjudged not in UNREAD:
+        raise UsageError(f"--unjudged: expected {' or '.join(UNREAD)}, came {unjudged!r}")
+    if unread is not None and unread not in UNREAD.values():
+        raise UsageError(f"--unread: expected {' or '.join(UNREAD.values())}, came {unread!r}")
+    asked = {policy for policy, old in UNREAD.items() if unjudged == policy or unread == old}
+    if len(asked) > 1:
+        raise UsageError(f"--unjudged {unjudged} and --unread {unread} contradict one another; give --unjudged alone")
+    return asked.pop() if asked else "ignore"
+
+
 def select(
     table: pa.Table,
     decisions: dict[Target, Decision],
@@ -78,21 +82,20 @@ def select(
     mix: float | None,
     balance: bool,
     by_class: bool = False,
-    unread: Unread = "void",
+    unjudged: UnjudgedPolicy = "ignore",
 ) -> Selection:
     """Rows of the manifest to what goes out; `by_class` prefers variants with rare classes where `mix` leaves a choice.
 
-    `unread`: labels that the measure could not judge (verdict *ignore*, no word of a person) become void regions, or stay in
-    training. Raises UsageError where nothing goes out, or the run is of a held-out split or of more than one dataset.
+    `unjudged`: labels that the measure could not judge (verdict *ignore*, no word of a person) are ignored, or stay in training. Raises UsageError where nothing goes out, or the run is of a held-out split or of more than one dataset.
     """
-    _refuse_wrong_options(mix, unread, accepted_only=accepted_only, balance=balance, by_class=by_class)
+    _refuse_wrong_options(mix, accepted_only=accepted_only, balance=balance, by_class=by_class)
     _refuse_held_out(table)
     _refuse_mixed_datasets(table)
     if by_class and mix is None:
         raise UsageError("--balance-classes chooses among the variants and needs --mix, which says how many")
     objects = _Objects.of(table)
     rows = table.drop_columns(["objects"]).to_pylist()
-    said, least = _on_labels(decisions), 2 if unread == "train" else 1
+    said, least = _on_labels(decisions), 2 if unjudged == "train" else 1
     going = [(i, row) for i, row in enumerate(rows) if _goes_out(row, decisions, accepted_only=accepted_only)]
     variants = [_variant(row, i, dict(objects.judged(i, least)), said) for i, row in going]
     if balance:
@@ -109,14 +112,12 @@ def select(
     return _counted(variants, sources, rows, objects)
 
 
-def _refuse_wrong_options(mix: object, unread: object, **switches: object) -> None:
+def _refuse_wrong_options(mix: object, **switches: object) -> None:
     for name, value in switches.items():
         if not isinstance(value, bool):
             raise UsageError(f"{name}: expected True or False, came {value!r}")
     if mix is not None and (isinstance(mix, bool) or not isinstance(mix, Real) or not 0 <= float(mix) <= 1):
         raise UsageError(f"--mix: expected a fraction from 0 to 1, came {mix!r}")
-    if unread not in get_args(Unread):
-        raise UsageError(f"--unread: expected void or train, came {unread!r}")
 
 
 def _refuse_held_out(table: pa.Table) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from s2st_aug.arrays import Image
 from s2st_aug.errors import DatasetError, SourceChanged, UsageError, did_you_mean
-from s2st_aug.export.selection import COLUMNS, Selection, Unread, Variant, select
+from s2st_aug.export.selection import COLUMNS, Selection, UnjudgedPolicy, Variant, select, unjudged_policy
 from s2st_aug.feed.arguments import wrong
 from s2st_aug.formats import load_card, read_objects, read_scenes
 from s2st_aug.images import read_image, sha256_bytes
@@ -85,23 +85,24 @@ def open_feed(
     balance: bool = False,
     by_class: bool = False,
     domains: Sequence[str] | None = None,
-    unread: Unread = "void",
+    unjudged: UnjudgedPolicy | None = None,
+    unread: str | None = None,
 ) -> FeedIndex:
     """The training set of a run: its sources and the variants that passed the gates and that nobody rejected.
 
     `mix` is the fraction of synthetic images, `balance` takes as many of every domain, `by_class` prefers rare classes;
-    `unread="train"` leaves labels that the measure could not judge (verdict *ignore*, no word of a person) in training, where
-    the default makes them void regions; all as in `s2st-aug export`.
+    `unjudged="train"` leaves labels that the measure could not judge (verdict *ignore*, no word of a person) in training, where
+    the default, `"ignore"`, takes them out (`unread="void"` and `"train"` are the older spelling); all as in `s2st-aug export`.
     Raises UsageError for a wrong argument, for a run of val or test, or where nothing is left.
     """
-    run = _folder(run)
+    run, policy = _folder(run), unjudged_policy(unjudged, unread)
     info = run.run_json()
     table = run.read_manifest(COLUMNS)
     if domains is not None:
         table = _of_domains(run, table, domains)
     decisions = resolve(from_table(run.read_decisions()))
     selection = select(
-        table, decisions, accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class, unread=unread
+        table, decisions, accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class, unjudged=policy
     )
     card_name, root = info.config["dataset"]["format"], Path(info.dataset_root)
     splits = sorted(set(table["split"].to_pylist()))

@@ -1,25 +1,27 @@
-"""Labelled data sets in: one file per format, found through a literal dict; nothing is decoded before it is needed."""
+"""Labelled datasets in and out: one folder a format, found through a registry; nothing is decoded before it is needed."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from s2st_aug.errors import DatasetError, did_you_mean
-from s2st_aug.formats.cards import Card, card_names, load_card
+from s2st_aug.formats.base import Card, DatasetFormat
+from s2st_aug.formats.cards import card_names, format_of, load_card
+from s2st_aug.formats.registry import find_format, format_names
 from s2st_aug.records.scene import Scene, SceneObject
 
-__all__ = ["Card", "card_names", "load_card", "read_objects", "read_scenes"]
-
-ADAPTERS = {
-    "bdd100k": "s2st_aug.formats.bdd100k.read",
-    "cityscapes": "s2st_aug.formats.cityscapes.read",
-    "coco": "s2st_aug.formats.coco.read",
-    "yolo": "s2st_aug.formats.yolo.read",
-    "kitti": "s2st_aug.formats.kitti.read",
-}
+__all__ = [
+    "Card",
+    "DatasetFormat",
+    "card_names",
+    "find_format",
+    "format_names",
+    "format_of",
+    "load_card",
+    "read_objects",
+    "read_scenes",
+]
 
 
 def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
@@ -29,7 +31,7 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
     if split not in card.splits:
         raise DatasetError(f"{card.name} has no split {split!r}{did_you_mean(split, card.splits)}")
     found = False
-    for scene in _adapter(card).read_scenes(card, root, split):
+    for scene in format_of(card).read_scenes(card, root, split):
         found = True
         yield scene
     if not found:
@@ -40,8 +42,4 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
 
 def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:
     """Every label of one scene in source pixels; raises LabelError for a record that cannot be parsed or has changed."""
-    return _adapter(card).read_objects(card, root, scene)
-
-
-def _adapter(card: Card) -> Any:
-    return importlib.import_module(ADAPTERS[card.adapter])
+    return format_of(card).read_objects(card, root, scene)

@@ -10,8 +10,10 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from s2st_aug.errors import UnreadableImage
+from s2st_aug.images import MAX_PIXELS, file_bytes
 from s2st_aug.records.scene import Scene
 
 DAYTIME = "daytime"
@@ -32,10 +34,6 @@ class DarkScene:
 
 def mean_luma(path: Path) -> float:
     """Mean of Y over the image, 0..255; a JPEG is decoded at a fraction of its size. Raises UnreadableImage."""
-    from PIL import Image
-
-    from s2st_aug.images import MAX_PIXELS, file_bytes
-
     try:
         with Image.open(io.BytesIO(file_bytes(path))) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -62,7 +60,7 @@ def without_dark_scenes(
     dark: float = DARK,
     trusted: Collection[str] = (),
 ) -> Iterator[Scene]:
-    """The scenes in their order without those that are tagged as day and dark; each of these is told to `on_skip`.
+    """The scenes in their order without those that are tagged as day and dark; each of these is passed to `on_skip`.
 
     Scenes that cannot be read, carry another tag, or whose id is `trusted` (checked before) are passed on as they are.
     """

@@ -18,7 +18,7 @@ _STEP[[*b"[{"]] = 1
 _STEP[[*b"]}"]] = -1
 
 
-class Outline(NamedTuple):
+class ObjectSpan(NamedTuple):
     """Byte spans within the data: of the object, and of the lists that are its own members."""
 
     start: int
@@ -26,7 +26,7 @@ class Outline(NamedTuple):
     lists: list[tuple[int, int]]
 
 
-def outline(data: bytes, base: int = 0) -> list[Outline]:
+def object_spans(data: bytes, base: int = 0) -> list[ObjectSpan]:
     """The whole objects at the front of `data`, the inside of an array; stops at the array's end or at anything that is no object.
 
     Positions count from `base`, where the data begin.
@@ -66,10 +66,10 @@ def _leading_objects(openers: np.ndarray) -> int:
     return int(other[0]) if len(other) else len(openers)
 
 
-def _assemble(starts: list[int], ends: list[int], opens: np.ndarray, closes: np.ndarray) -> list[Outline]:
+def _assemble(starts: list[int], ends: list[int], opens: np.ndarray, closes: np.ndarray) -> list[ObjectSpan]:
     bounds = np.searchsorted(opens, [*starts, ends[-1] if ends else 0]).tolist()
     if len(closes) < bounds[-1]:
         return []  # brackets of the wrong kind: the decoder says where
     spans = list(zip(opens.tolist(), closes.tolist(), strict=False))
     lists = (spans[first:last] for first, last in pairwise(bounds)) if spans else repeat([])
-    return list(map(Outline._make, zip(starts, ends, lists, strict=False)))
+    return list(map(ObjectSpan._make, zip(starts, ends, lists, strict=False)))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from s2st_aug.errors import DatasetError, LabelError
-from s2st_aug.formats.json_skim import Outline, outline
+from s2st_aug.formats.json_skim import ObjectSpan, object_spans
 from s2st_aug.records.scene import LabelKey
 
 CHUNK = 1 << 22
@@ -65,7 +65,7 @@ class Element(NamedTuple):
         return LabelKey(self.start, len(self.text), hashlib.sha256(self.text.encode("latin-1")).hexdigest())
 
 
-def _without(text: str, place: Outline) -> str:
+def _without(text: str, place: ObjectSpan) -> str:
     """The object's text with its lists emptied."""
     if not place.lists:
         return text[place.start : place.end]
@@ -128,11 +128,11 @@ class _Window:
                 return found
             self._grow()
 
-    def outline(self) -> deque[Outline]:
+    def object_spans(self) -> deque[ObjectSpan]:
         """The whole objects that the window holds from the cursor on, by their place in the window."""
-        return deque(outline(self.text[self.pos :].encode("latin-1"), self.pos))
+        return deque(object_spans(self.text[self.pos :].encode("latin-1"), self.pos))
 
-    def skimmed(self, array: str, place: Outline) -> Element | None:
+    def skimmed(self, array: str, place: ObjectSpan) -> Element | None:
         """Consume the object at `place`, its lists left undecoded; None where it is not what the outline took it for."""
         self.peek()
         if place.start != self.pos:
@@ -218,10 +218,10 @@ def _array(window: _Window, name: str, *, skim: bool) -> Iterator[Element]:
     if window.peek() == "]":
         window.expect("]")
         return
-    skimmed: deque[Outline] = deque()
+    skimmed: deque[ObjectSpan] = deque()
     while True:
         if skim and not skimmed:
-            skimmed = window.outline()
+            skimmed = window.object_spans()
         yield (window.skimmed(name, skimmed.popleft()) if skimmed else None) or window.element(name)
         if window.expect(",]") == "]":
             return

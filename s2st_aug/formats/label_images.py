@@ -1,13 +1,15 @@
-"""Label images (masks, ids): decoded unchanged in depth and channels, refused by size before memory is taken."""
+"""Label images (masks, ids): decoded unchanged in depth and channels, refused by size before memory is taken; parts of them made void."""
 
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from s2st_aug.errors import LabelError
 from s2st_aug.records.scene import SceneObject
@@ -22,32 +24,48 @@ _BYTES = {"1": 1, "L": 1, "P": 1, "LA": 2, "I;16": 2, "I;16B": 2}
 
 def read_label_image(path: Path) -> np.ndarray:
     """Pixels `h w` (8 or 16 bit) or `h w c` in RGB(A) order; a palette image gives its indices. Raises LabelError."""
-    import warnings
-
-    from PIL import Image
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            with Image.open(
-                io.BytesIO(_bytes(path))
-            ) as image:  # of a file, Pillow takes the memory that a chunk claims to need
+            if path.stat().st_size > IMAGE_BYTES:
+                raise LabelError(f"{path}: a file of more than {IMAGE_BYTES >> 20} MiB")
+            data = io.BytesIO(path.read_bytes())  # of a file, Pillow takes the memory that a chunk claims to need
+            with Image.open(data) as image:
                 size = image.width * image.height * _BYTES.get(image.mode, 4)
                 if size > IMAGE_BYTES:
-                    raise LabelError(
-                        f"{path}: {image.width}x{image.height} ({image.mode}) is larger than {IMAGE_BYTES >> 20} MiB"
-                    )
+                    shape = f"{image.width}x{image.height} ({image.mode})"
+                    raise LabelError(f"{path}: {shape} is larger than {IMAGE_BYTES >> 20} MiB")
                 return np.array(image)
-        except LabelError:
-            raise
         except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
             raise LabelError(f"{path}: cannot be read as an image: {' '.join(str(error).split())[:120]}") from None
 
 
-def _bytes(path: Path) -> bytes:
-    if path.stat().st_size > IMAGE_BYTES:
-        raise LabelError(f"{path}: a file of more than {IMAGE_BYTES >> 20} MiB")
-    return path.read_bytes()
+def encode_label_image(pixels: np.ndarray, palette: bytes | None = None) -> bytes:
+    """PNG bytes of a label image, 8 or 16 bits, any channels; the same bytes for the same pixels."""
+    out = io.BytesIO()
+    image = Image.fromarray(pixels)
+    if palette:
+        image.putpalette(palette)
+    image.save(out, "PNG", optimize=False)
+    return out.getvalue()
+
+
+def repainted(path: Path, paint: Callable[[np.ndarray], None]) -> bytes:
+    """The label image with its pixels changed in place by `paint`; a palette stays what it was. Raises LabelError."""
+    with Image.open(path) as image:
+        palette = bytes(image.palette.palette) if image.mode == "P" and image.palette else None
+    pixels = read_label_image(path).copy()
+    paint(pixels)
+    return encode_label_image(pixels, palette)
+
+
+def union_of(objects: Iterable[SceneObject], names: frozenset[str]) -> np.ndarray | None:
+    """Where any of the named objects' masks is, bool `h w`; None where none of them has one."""
+    found: np.ndarray | None = None
+    for item in objects:
+        if item.object_id in names and item.mask is not None:
+            found = item.mask if found is None else found | item.mask
+    return found
 
 
 def within(objects: Iterable[SceneObject], where: str) -> Iterator[SceneObject]:
@@ -77,10 +95,6 @@ def _orientation(image: Any) -> int:
 
 
 def _header(path: Path, turn: Callable[[Any], int]) -> tuple[tuple[int, int], int]:
-    import warnings
-
-    from PIL import Image
-
     if path.exists() and not path.is_file():  # a pipe's header never comes
         raise LabelError(f"{path}: cannot be read as an image: not a regular file")
     with warnings.catch_warnings():

@@ -52,6 +52,15 @@ def stem_of(name: str) -> str:
     return stem if f"{dot}{suffix}".lower() in IMAGE_SUFFIXES and stem and not stem.endswith("/") else name
 
 
+def split_name(split: str) -> str:
+    """What formats other than KITTI call the split.
+
+    >>> split_name("training")
+    'train'
+    """
+    return {"training": "train"}.get(split, split)
+
+
 def list_files(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:
     """POSIX paths below `folder` with one of the suffixes, sorted within each folder; links to folders above are not followed."""
     wanted = frozenset(suffixes)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-from s2st_aug.records.scene import LabelKey
+from s2st_aug.records.scene import LabelKey, Scene
 
 _REFERENCE = re.compile(r"(.+)#(\d+:\d+:[0-9a-f]{64})", re.DOTALL)
 
@@ -18,3 +19,10 @@ def split_reference(reference: str) -> tuple[str, LabelKey | None]:
 def join_reference(path: str, key: LabelKey | None) -> str:
     """The inverse of `split_reference`."""
     return path if key is None else f"{path}#{key}"
+
+
+def label_files(scene: Scene) -> Iterator[tuple[str, LabelKey | None]]:
+    """The scene's own label file, where it has one, then its extra ones: path, and the key of its record in a larger file."""
+    if scene.label_file:
+        yield scene.label_file, scene.label_key
+    yield from map(split_reference, scene.extra_files)

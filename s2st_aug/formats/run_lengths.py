@@ -1,10 +1,11 @@
-"""COCO run lengths to masks, in our own few lines: pycocotools' C code trusts counts that come from a file."""
+"""COCO run lengths to masks and back; to masks in our own few lines: pycocotools' C code trusts counts that come from a file."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from pycocotools import mask as coco
 
 from s2st_aug.errors import LabelError
 
@@ -12,13 +13,19 @@ PIXEL_LIMIT = 40_000_000  # 7680x4320 fits
 
 
 def decode(rle: Any, where: str) -> np.ndarray:
-    """`{"counts": text or list, "size": [h, w]}` to a bool mask `h w` (column order); raises LabelError for what does not fit its size."""
-    height, width, counts = _parts(rle, where)
+    """`{"counts": text or list, "size": [h, w]}` to a bool mask `h w`; raises LabelError for what does not fit its size."""
+    height, width, counts = _parts(rle, where)  # in column order
     runs = _runs(counts, where) if isinstance(counts, str) else _listed(counts, where)
     if int(runs.sum()) != height * width:
         raise LabelError(f"{where}: run lengths sum to {int(runs.sum())}, expected {height}x{width}")
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape(width, height).T
+
+
+def encode(mask: np.ndarray) -> dict[str, Any]:
+    """COCO's compressed run lengths of a bool mask `h w`, counts as text."""
+    rle = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": [int(n) for n in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
 def _parts(rle: Any, where: str) -> tuple[int, int, Any]:

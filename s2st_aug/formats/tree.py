@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from s2st_aug.errors import DatasetError
-from s2st_aug.formats.cards import Card, LabelTree
+from s2st_aug.formats.base import Card, LabelTree
 from s2st_aug.formats.names import list_files
 from s2st_aug.formats.references import split_reference
 from s2st_aug.records.scene import LabelKey

@@ -12,7 +12,7 @@ import numpy as np
 
 from s2st_aug.arrays import Box, Image
 from s2st_aug.errors import RunFolderError
-from s2st_aug.export.selection import Unread
+from s2st_aug.export.selection import UnjudgedPolicy
 from s2st_aug.feed import open_feed
 from s2st_aug.feed.entries import Sample
 from s2st_aug.gain.config import GainConfig
@@ -33,16 +33,18 @@ class TrainVariant:
 def variants_of(config: GainConfig, arm: str) -> dict[str, list[TrainVariant]]:
     """An S2ST arm's variants; `s2st_gated_unread` leaves labels that the measure could not judge in training."""
     assert config.run is not None
-    unread: Unread = "train" if arm == "s2st_gated_unread" else "void"
-    return read_variants(config.run, config.domains, config.training.size, gated=arm != "s2st_ungated", unread=unread)
+    unjudged: UnjudgedPolicy = "train" if arm == "s2st_gated_unread" else "ignore"
+    return read_variants(
+        config.run, config.domains, config.training.size, gated=arm != "s2st_ungated", unjudged=unjudged
+    )
 
 
 def read_variants(
-    run: Path, domains: Sequence[str], size: tuple[int, int], *, gated: bool, unread: Unread = "void"
+    run: Path, domains: Sequence[str], size: tuple[int, int], *, gated: bool, unjudged: UnjudgedPolicy = "ignore"
 ) -> dict[str, list[TrainVariant]]:
     """Variants by source stem; gated: what `open_feed` lets through, ignored labels marked; else every image, labels untouched."""
     folder = RunFolder(run)
-    found = _gated(folder, domains, size, unread) if gated else _all(folder, domains, size)
+    found = _gated(folder, domains, size, unjudged) if gated else _all(folder, domains, size)
     if not found:
         raise RunFolderError(f"{run}: no {'accepted ' if gated else ''}variant of {', '.join(domains)}")
     return found
@@ -63,10 +65,10 @@ def _all(folder: RunFolder, domains: Sequence[str], size: tuple[int, int]) -> di
 
 
 def _gated(
-    folder: RunFolder, domains: Sequence[str], size: tuple[int, int], unread: Unread
+    folder: RunFolder, domains: Sequence[str], size: tuple[int, int], unjudged: UnjudgedPolicy
 ) -> dict[str, list[TrainVariant]]:
     found = defaultdict(list)
-    index = open_feed(folder, domains=domains, unread=unread)
+    index = open_feed(folder, domains=domains, unjudged=unjudged)
     for entry in index.entries:
         if entry.synthetic:
             sample = index.read(entry)

@@ -10,9 +10,8 @@ from PIL import Image
 from s2st_aug.errors import DatasetError
 from s2st_aug.export import export_run
 from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.formats.registry import FORMATS
 from s2st_aug.testing.runs import write_run
-
-FORMATS = ("bdd100k", "cityscapes", "coco", "yolo", "kitti")
 
 
 def exported(tmp_path, native, source: str, target: str, **more):

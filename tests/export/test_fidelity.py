@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from s2st_aug.export import export_run
-from s2st_aug.export.change import Change
-from s2st_aug.export.edit_bdd100k import edit_frame
 from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.formats.base import VariantEdit, variant_names
+from s2st_aug.formats.bdd100k.edit import edit_frame
+from s2st_aug.records.scene import Scene
 from s2st_aug.testing.runs import write_run
 
 SCALARS = (
@@ -52,7 +53,8 @@ def test_a_spliced_record_differs_only_where_the_contract_says(unknown, labels, 
         return  # a lone surrogate written raw is no JSON text
     ids = [str(label["id"]) for label in labels]
     ignored = frozenset(data.draw(st.sets(st.sampled_from(ids)))) if ids else frozenset()
-    edited = edit_frame(text, Change("night_rain", "ä b__night_rain.jpg", ignored, ignored))
+    names = variant_names(Scene("train/ä b", "bdd100k", "train", "images/100k/train/ä b.jpg"), "__night_rain", ".jpg")
+    edited = edit_frame(text, VariantEdit("night_rain", names, ignored, ignored))
     assert undone(json.loads(edited), frame, ignored)
     for key, value in unknown.items():  # not only the values: their spelling
         assert (

@@ -13,12 +13,12 @@ from trees import image, put
 from s2st_aug.errors import UsageError
 from s2st_aug.export import export_run
 from s2st_aug.export.images import jpeg_class
-from s2st_aug.export.terms import model_terms
+from s2st_aug.export.lockfile import model_terms
 from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.formats.registry import FORMATS
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.testing.runs import write_run
 
-FORMATS = ("bdd100k", "cityscapes", "coco", "yolo", "kitti")
 LOCK = "s2st_aug.lock.json"
 
 

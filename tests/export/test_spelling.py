@@ -7,10 +7,10 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from s2st_aug.export.edit_cityscapes import edit_polygons
-from s2st_aug.export.edit_lines import edit_kitti, edit_yolo
-from s2st_aug.export.native_coco import _annotation, _image, _Numbers
-from s2st_aug.export.selection import Variant
+from s2st_aug.formats.cityscapes.edit import edit_polygons
+from s2st_aug.formats.coco.edit import edit_annotation, edit_image
+from s2st_aug.formats.kitti.edit import edit_lines as edit_kitti
+from s2st_aug.formats.yolo.edit import edit_lines as edit_yolo
 
 ODD = st.sampled_from(
     [
@@ -69,7 +69,7 @@ def _gap(text: str, key: str) -> str:
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 def test_an_entry_of_coco_images_changes_its_number_and_name_alone(drawn):
     text, members = drawn
-    edited = _image(latin(text), 12, "__night", ".jpg")
+    edited = edit_image(latin(text), 12, "__night", ".jpg")
     assert edited == latin(expected(members, {"id": "12", "file_name": '"a b__night.jpg"'}, text))
 
 
@@ -78,8 +78,7 @@ def test_an_entry_of_coco_images_changes_its_number_and_name_alone(drawn):
 def test_a_coco_annotation_changes_its_numbers_and_what_a_verdict_asks(drawn, lost):
     text, members = drawn
     ignored = frozenset({"7"}) if lost else frozenset()
-    variant = Variant("v", "train/a", "night", "x", "y", ignored, ignored, 0)
-    edited = _annotation(latin(text), "instances", variant, "__night", _Numbers(12, 40))
+    edited = edit_annotation(latin(text), 41, 12, ignored)
     assert edited == latin(expected(members, {"id": "41", "image_id": "12"} | ({"iscrowd": "1"} if lost else {}), text))
 
 

@@ -10,10 +10,10 @@ import pytest
 from s2st_aug.export import export_run
 from s2st_aug.formats import load_card, read_objects, read_scenes
 from s2st_aug.formats.references import split_reference
+from s2st_aug.formats.registry import FORMATS
 from s2st_aug.testing.runs import write_run
 from s2st_aug.testing.trees import VARIETIES
 
-FORMATS = ("bdd100k", "cityscapes", "coco", "yolo", "kitti")
 SAME = [
     {"person", "pedestrian", "Pedestrian"},
     {"car", "Car"},

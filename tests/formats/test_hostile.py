@@ -17,7 +17,7 @@ from benchmarks.fuzz import fuzz
 from s2st_aug.errors import DatasetError, LabelError, UnreadableImage
 from s2st_aug.formats import json_stream, label_images, load_card, read_objects, read_scenes
 from s2st_aug.formats.daylight import mean_luma
-from s2st_aug.formats.json_skim import outline
+from s2st_aug.formats.json_skim import object_spans
 from s2st_aug.formats.label_images import read_label_image, stored_size
 from s2st_aug.formats.run_lengths import decode
 from s2st_aug.testing.trees import VARIETIES
@@ -54,7 +54,7 @@ def test_every_record_is_found_whatever_its_strings_hold_and_wherever_the_window
 
 
 def test_the_outline_ignores_brackets_inside_strings():
-    (found,) = outline(b'{"a": "}]\\"}", "labels": [{"b": "["}]}, {"cut')
+    (found,) = object_spans(b'{"a": "}]\\"}", "labels": [{"b": "["}]}, {"cut')
     assert (found.start, found.end, found.lists) == (0, 38, [(25, 37)])
 
 

@@ -30,7 +30,9 @@ def test_unknown_card_and_wrong_card(tmp_path):
     with pytest.raises(DatasetError, match="did you mean 'cityscapes'"):
         load_card("cityscape")
     wrong = put(tmp_path, "card.yaml", "name: x\nadapter: pascal\n")
-    with pytest.raises(DatasetError, match=r"title: Field required.*adapter: Input should be"):
+    with pytest.raises(
+        DatasetError, match=r"title: Field required.*adapter: no dataset format named 'pascal'; known: bdd100k"
+    ):
         load_card(wrong)
 
 

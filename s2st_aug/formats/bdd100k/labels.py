@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from s2st_aug.arrays import Box
 from s2st_aug.errors import LabelError
+from s2st_aug.formats.geometry import mask_box, outline_box
 from s2st_aug.formats.label_images import within
+from s2st_aug.formats.run_lengths import decode
+from s2st_aug.formats.values import number, vertex
 from s2st_aug.records.scene import SceneObject, SignalState
 
 SIGNALS: dict[str, SignalState] = {
@@ -21,9 +23,7 @@ SIGNALS: dict[str, SignalState] = {
     "yellow": "amber",
     "amber": "amber",
 }
-Point = tuple[float, float]
 _CURVE_STEPS = 8
-_COORDINATE_LIMIT = 1e7
 
 
 def objects_of(record: Any, where: str, prefix: str = "") -> list[SceneObject]:
@@ -69,7 +69,7 @@ def _shape(label: dict[str, Any], where: str) -> dict[str, Any]:
     """kind, bbox, outlines, mask: the finest geometry that the label has."""
     box = _box2d(label["box2d"], where) if label.get("box2d") is not None else None
     if label.get("rle") is not None:
-        mask = decode_rle(label["rle"], where)
+        mask = decode(label["rle"], where)
         return {"kind": "mask", "bbox": box or mask_box(mask), "mask": mask}
     if label.get("poly2d"):
         outlines, closed = _poly2d(label["poly2d"], where)
@@ -77,15 +77,6 @@ def _shape(label: dict[str, Any], where: str) -> dict[str, Any]:
     if box is None:
         return {"kind": "box", "bbox": (0.0, 0.0, 0.0, 0.0)}
     return {"kind": "box", "bbox": box}
-
-
-def number(value: Any, where: str) -> float:
-    """A finite coordinate; JSON's NaN literal and huge integers are no coordinates."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise LabelError(f"{where}: expected a coordinate, found {ascii(value)[:40]}")
-    if not abs(value) < _COORDINATE_LIMIT:  # NaN too
-        raise LabelError(f"{where}: the coordinate {ascii(value)[:40]} lies outside any image")
-    return float(value)
 
 
 def _box2d(box: Any, where: str) -> Box:
@@ -111,13 +102,6 @@ def _part(part: Any, where: str) -> tuple[np.ndarray, bool]:
         raise LabelError(f"{where}: expected poly2d with vertices")
     points = [vertex(p, where) for p in part["vertices"]]
     return curve(points, str(part.get("types") or "")), part.get("closed", True) is not False
-
-
-def vertex(point: Any, where: str) -> Point:
-    """A finite point from `[x, y, ...]`; raises LabelError."""
-    if not isinstance(point, list | tuple) or len(point) < 2:
-        raise LabelError(f"{where}: expected a vertex [x, y], found {ascii(point)[:40]}")
-    return number(point[0], where), number(point[1], where)
 
 
 def curve(points: list[tuple[float, float]], types: str) -> np.ndarray:
@@ -148,30 +132,3 @@ def _bezier(
         + t**3 * np.array(end)
     )
     return [(float(x), float(y)) for x, y in p]
-
-
-def outline_box(outlines: tuple[np.ndarray, ...]) -> Box:
-    """The box around all outlines."""
-    points = np.concatenate(outlines)
-    (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
-    return float(x1), float(y1), float(x2), float(y2)
-
-
-def mask_box(mask: np.ndarray) -> Box:
-    """The box around a bool mask `h w`, x2 and y2 exclusive; all zero for an empty mask."""
-    ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(ys):
-        return 0.0, 0.0, 0.0, 0.0
-    return float(xs[0]), float(ys[0]), float(xs[-1] + 1), float(ys[-1] + 1)
-
-
-def decode_rle(rle: Any, where: str) -> np.ndarray:
-    """COCO run lengths (compressed text or a list of counts) to a bool mask `h w`; sizes are checked before memory is taken."""
-    from s2st_aug.formats.run_lengths import decode
-
-    return decode(rle, where)
-
-
-def is_inside(box: Box, width: int, height: int) -> bool:
-    """Whether a box has any part in an image of that size."""
-    return box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0 and all(map(math.isfinite, box))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from s2st_aug.errors import LabelError
-from s2st_aug.formats.bdd100k.labels import mask_box
+from s2st_aug.formats.geometry import mask_box
 from s2st_aug.formats.label_images import read_label_image, within
 from s2st_aug.records.scene import ObjectKind, SceneObject
 

@@ -15,7 +15,7 @@ from typing import Any
 from s2st_aug.errors import DatasetError, LabelError
 from s2st_aug.formats.bdd100k import masks as bdd100k_masks
 from s2st_aug.formats.bdd100k.labels import objects_of
-from s2st_aug.formats.cards import Card, LabelTree
+from s2st_aug.formats.base import Card, LabelTree
 from s2st_aug.formats.json_stream import ARRAY, RECORD_LIMIT, TOO_DEEP, Element, parse_record, read_span, stream
 from s2st_aug.formats.label_images import within
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of, unique, unique_ids
@@ -27,7 +27,7 @@ _FRAMES = frozenset({"frames", "frame_files"})
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class FrameRecord:
     """One frame's place and the little of it that planning needs."""
 
     name: str  # below the image folder, with the video's folder where there is one
@@ -82,12 +82,12 @@ def _objects(root: Path, reference: str, tree: LabelTree | None, *, prefix: str)
     return objects_of(parse_record(read_span(root / path, key), where), where, prefix)
 
 
-def _frames(root: Path, tree: LabelTree, split: str) -> Iterator[Frame]:
+def _frames(root: Path, tree: LabelTree, split: str) -> Iterator[FrameRecord]:
     for file in files_of(root, tree, split):
         yield from _whole_file(root, file) if tree.kind == "frame_files" else _listed(root, file)
 
 
-def _listed(root: Path, file: str) -> Iterator[Frame]:
+def _listed(root: Path, file: str) -> Iterator[FrameRecord]:
     for element in stream(root / file, skim=True):
         if element.value is ARRAY:
             continue
@@ -97,14 +97,14 @@ def _listed(root: Path, file: str) -> Iterator[Frame]:
             raise DatasetError(f"{root / file}: expected a list of frames, found a single frame")
 
 
-def _frame(element: Element, file: str) -> Frame:
+def _frame(element: Element, file: str) -> FrameRecord:
     where = f"{file} at byte {element.start}"
     value = element.value
     if value is TOO_DEEP:
         raise DatasetError(f"{where}: the frame nests too deeply")
     if not isinstance(value, dict):
         raise DatasetError(f"{where}: expected a frame (an object), found {type(value).__name__}")
-    return Frame(_image_name(value, where), file, element.key(), _attributes(value))
+    return FrameRecord(_image_name(value, where), file, element.key(), _attributes(value))
 
 
 def _image_name(value: dict[str, Any], where: str) -> str:
@@ -119,7 +119,7 @@ def _attributes(value: dict[str, Any]) -> dict[str, str]:
     return {str(k): str(v) for k, v in found.items() if v is not None} if isinstance(found, dict) else {}
 
 
-def _whole_file(root: Path, file: str) -> Iterator[Frame]:
+def _whole_file(root: Path, file: str) -> Iterator[FrameRecord]:
     try:
         if (root / file).stat().st_size > RECORD_LIMIT:
             raise DatasetError(f"{file}: one record is larger than {RECORD_LIMIT >> 20} MiB")
@@ -129,7 +129,7 @@ def _whole_file(root: Path, file: str) -> Iterator[Frame]:
         raise DatasetError(f"{file}: not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise DatasetError(f"{file}: expected a frame (an object), found {type(value).__name__}")
-    yield Frame(
+    yield FrameRecord(
         _image_name(value, file), file, LabelKey(0, len(data), hashlib.sha256(data).hexdigest()), _attributes(value)
     )
 

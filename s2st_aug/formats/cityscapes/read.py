@@ -13,17 +13,21 @@ from typing import Any
 import numpy as np
 
 from s2st_aug.errors import LabelError
-from s2st_aug.formats.bdd100k.labels import mask_box, outline_box, vertex
-from s2st_aug.formats.cards import Card
-from s2st_aug.formats.cityscapes.labels import BY_ID, NOT_JUDGED, SINGLE, known
+from s2st_aug.formats.base import Card
+from s2st_aug.formats.classes import BY_ID, known
+from s2st_aug.formats.geometry import mask_box, outline_box
 from s2st_aug.formats.json_stream import parse_record, read_span
 from s2st_aug.formats.label_images import read_label_image, within
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, unique_ids
 from s2st_aug.formats.tree import FilesByStem, file_key, tree_of
+from s2st_aug.formats.values import vertex
 from s2st_aug.records.scene import ObjectKind, Scene, SceneObject
 
-_SUFFIX = "_leftImg8bit"
+IMAGE_TAIL = "_leftImg8bit"
 LABEL_KINDS = ("polygons", "instance_ids", "label_ids")
+SINGLE = frozenset({"traffic light", "traffic sign", "pole"})
+"""Judged one by one although Cityscapes numbers no instances of them: each polygon is an object of its own."""
+NOT_JUDGED = frozenset({"unlabeled", "ego vehicle", "rectification border", "out of roi", "license plate"})
 
 
 def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
@@ -42,7 +46,7 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
 
 
 def _stem(name: str) -> str:
-    return name.rpartition(".")[0].removesuffix(_SUFFIX)
+    return name.rpartition(".")[0].removesuffix(IMAGE_TAIL)
 
 
 def _own(card: Card, split: str, files: tuple[str, ...]) -> str | None:

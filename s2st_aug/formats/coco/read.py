@@ -17,13 +17,15 @@ import numpy as np
 
 from s2st_aug.arrays import Box
 from s2st_aug.errors import DatasetError, LabelError
-from s2st_aug.formats.bdd100k.labels import decode_rle, mask_box, number, outline_box
-from s2st_aug.formats.cards import Card, LabelTree
+from s2st_aug.formats.base import Card, LabelTree
+from s2st_aug.formats.geometry import mask_box, outline_box
 from s2st_aug.formats.json_stream import ARRAY, Element, parse_record, read_span, stream
 from s2st_aug.formats.label_images import read_label_image, within
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of, unique, unique_ids
 from s2st_aug.formats.references import join_reference, split_reference
+from s2st_aug.formats.run_lengths import decode
 from s2st_aug.formats.tree import files_of, tree_of
+from s2st_aug.formats.values import number
 from s2st_aug.records.scene import LabelKey, ObjectKind, Scene, SceneObject
 
 
@@ -213,7 +215,7 @@ def _geometry(record: dict[str, Any], where: str, context: _Context) -> Geometry
     segmentation = record.get("segmentation")
     box = _bbox(record["bbox"], where) if record.get("bbox") else None
     if isinstance(segmentation, dict):
-        mask = decode_rle(segmentation, where)
+        mask = decode(segmentation, where)
         return "mask", box or mask_box(mask), (), mask
     if segmentation:
         outlines = _outlines(segmentation, where)

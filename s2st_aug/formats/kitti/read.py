@@ -6,24 +6,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from s2st_aug.errors import DatasetError, LabelError
-from s2st_aug.formats.bdd100k.labels import number
-from s2st_aug.formats.cards import Card
+from s2st_aug.formats.base import Card
 from s2st_aug.formats.json_stream import read_span
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of
 from s2st_aug.formats.tree import FilesByStem, file_key
+from s2st_aug.formats.values import coordinate, word_lines
 from s2st_aug.records.scene import Scene, SceneObject
 
 _COLUMNS = (15, 16)
 
 
-def folder_of(split: str) -> str:
+def split_folder(split: str) -> str:
     """`training` holds both halves, `train` and `val`."""
     return {"train": "training", "val": "training"}.get(split, split)
 
 
 def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
     """The images of a split in order; where any has labels, images without are left out."""
-    folder = folder_of(split)
+    folder = split_folder(split)
     images = card.images.format(split=folder)
     files = FilesByStem.collect(card, root, folder)
     wanted = _listed(root, split)
@@ -63,9 +63,8 @@ def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...
     """One object a line; `DontCare` regions are crowds. Raises LabelError for a line that is no label."""
     if scene.label_file is None or scene.label_key is None:
         return ()
-    text = decoded(read_span(root / scene.label_file, scene.label_key), scene.label_file)
-    lines = [(index, line.split()) for index, line in enumerate(text.splitlines())]
-    return tuple(_object(index, words, f"{scene.label_file}, line {index + 1}") for index, words in lines if words)
+    lines = word_lines(read_span(root / scene.label_file, scene.label_key), scene.label_file)
+    return tuple(_object(index, words, f"{scene.label_file}, line {index + 1}") for index, words in lines)
 
 
 def _object(index: int, words: list[str], where: str) -> SceneObject:
@@ -83,19 +82,3 @@ def _object(index: int, words: list[str], where: str) -> SceneObject:
         occluded=occlusion in (1, 2),
         truncated=truncation > 0,
     )
-
-
-def coordinate(word: str, where: str) -> float:
-    """A finite number from text; raises LabelError."""
-    try:
-        return number(float(word), where)
-    except ValueError:
-        raise LabelError(f"{where}: expected a number, found {ascii(word)[:40]}") from None
-
-
-def decoded(data: bytes, where: str) -> str:
-    """Text of a label file, byte-order mark left out; raises LabelError."""
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LabelError(f"{where}: not UTF-8 at byte {error.start}") from None

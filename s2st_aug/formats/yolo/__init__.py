@@ -1,1 +1,19 @@
-"""YOLO: one text file per image, data.yaml."""
+"""YOLO: one text file an image, a class number and fractions of the upright image a line, data.yaml over all of it."""
+
+from __future__ import annotations
+
+from s2st_aug.formats.base import DatasetFormat
+from s2st_aug.formats.yolo.read import read_objects, read_scenes
+from s2st_aug.formats.yolo.write import YoloTreeWriter, YoloWriter
+
+FORMAT = DatasetFormat(
+    name="yolo",
+    title="YOLO",
+    read_scenes=read_scenes,
+    read_objects=read_objects,
+    label_kinds=frozenset({"lines"}),
+    orientation="apply",
+    labels_need_image=True,
+    native_writer=YoloTreeWriter,
+    conversion_writer=YoloWriter,
+)

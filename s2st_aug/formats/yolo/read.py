@@ -11,13 +11,13 @@ import numpy as np
 import yaml
 
 from s2st_aug.errors import DatasetError, LabelError
-from s2st_aug.formats.bdd100k.labels import outline_box
-from s2st_aug.formats.cards import Card
+from s2st_aug.formats.base import Card
+from s2st_aug.formats.geometry import outline_box
 from s2st_aug.formats.json_stream import read_span
-from s2st_aug.formats.kitti.read import coordinate, decoded
 from s2st_aug.formats.label_images import upright_size
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of, unique
 from s2st_aug.formats.tree import file_key
+from s2st_aug.formats.values import coordinate, word_lines
 from s2st_aug.formats.yaml_text import parse_yaml
 from s2st_aug.records.scene import Scene, SceneObject
 
@@ -116,14 +116,11 @@ def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...
     """One object a line: a box of four fractions, or a polygon of more. Raises LabelError for a line that is no label."""
     if scene.label_file is None or scene.label_key is None:
         return ()
-    text = decoded(read_span(root / scene.label_file, scene.label_key), scene.label_file)
-    lines = [(index, line.split()) for index, line in enumerate(text.splitlines())]
-    if not any(words for _, words in lines):
+    lines = word_lines(read_span(root / scene.label_file, scene.label_key), scene.label_file)
+    if not lines:
         return ()
     size, names = upright_size(root / scene.image), class_names(card, root)
-    return tuple(
-        _object(index, words, size, names, f"{scene.label_file}, line {index + 1}") for index, words in lines if words
-    )
+    return tuple(_object(index, words, size, names, f"{scene.label_file}, line {index + 1}") for index, words in lines)
 
 
 def _object(index: int, words: list[str], size: tuple[int, int], names: dict[int, str], where: str) -> SceneObject:

@@ -42,6 +42,11 @@ def apply(text: str, edits: Iterable[Edit]) -> str:
     return "".join([*parts, text[at:]])
 
 
+def object_start(text: str) -> int:
+    """Where the value of a whole file begins: behind a byte-order mark, where there is one."""
+    return 3 if text.startswith("\xef\xbb\xbf") else 0
+
+
 def members(text: str, at: int = 0) -> list[Member]:
     """The members of the object that starts at `at`; raises LabelError where there is none."""
     found, at = [], _expect(text, at, "{")

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 
 
-class Losses:
+class LossReport:
     """Counts what was left out, by what and why."""
 
     def __init__(self) -> None:

@@ -1,12 +1,34 @@
-"""Shapes into the terms of a format: flat polygons, areas, run lengths, contours of masks."""
+"""Shapes: boxes around outlines and masks, areas, contours of masks, outlines drawn."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import numpy as np
+from PIL import Image, ImageDraw
 
+from s2st_aug.arrays import Box
 from s2st_aug.records.scene import SceneObject
+
+
+def outline_box(outlines: tuple[np.ndarray, ...]) -> Box:
+    """The box around all outlines (each `n 2`)."""
+    points = np.concatenate(outlines)
+    (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
+    return float(x1), float(y1), float(x2), float(y2)
+
+
+def mask_box(mask: np.ndarray) -> Box:
+    """The box around a bool mask `h w`, x2 and y2 exclusive; all zero for an empty mask."""
+    ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(ys):
+        return 0.0, 0.0, 0.0, 0.0
+    return float(xs[0]), float(ys[0]), float(xs[-1] + 1), float(ys[-1] + 1)
+
+
+def is_inside(box: Box, width: int, height: int) -> bool:
+    """Whether a box has any part in an image of that size."""
+    return box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0 and all(map(math.isfinite, box))
 
 
 def area(outline: np.ndarray) -> float:
@@ -15,17 +37,9 @@ def area(outline: np.ndarray) -> float:
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
-def encode_rle(mask: np.ndarray) -> dict[str, Any]:
-    """COCO's compressed run lengths of a bool mask `h w`, counts as text."""
-    from pycocotools import mask as coco
-
-    rle = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {"size": [int(n) for n in rle["size"]], "counts": rle["counts"].decode("ascii")}
-
-
 def contours(mask: np.ndarray) -> tuple[list[np.ndarray], bool]:
     """Outer outlines of a bool mask as polygons `n 2` through pixel centres, and whether holes were closed."""
-    import cv2
+    import cv2  # slow to start, and an index of a million scenes needs none
 
     found, levels = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if levels is None:
@@ -42,8 +56,6 @@ def box_outline(item: SceneObject) -> np.ndarray:
 
 def drawn(outlines: tuple[np.ndarray, ...], size: tuple[int, int]) -> np.ndarray:
     """Pixels `h w` inside any of the outlines, as Cityscapes' own scripts fill them."""
-    from PIL import Image, ImageDraw
-
     canvas = Image.new("L", size, 0)
     draw = ImageDraw.Draw(canvas)
     for outline in outlines:

@@ -1,0 +1,235 @@
+"""What the author of a dataset format writes against: the card of a dataset, and `DatasetFormat`, which answers all that may be asked of a format.
+
+A format is a folder with one `DatasetFormat` object and one line in a registry (`s2st_aug.formats.registry`). Nobody outside of the folder
+compares a format's name: what differs from format to format is a field here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from s2st_aug.errors import LabelError
+from s2st_aug.formats.loss_report import LossReport
+from s2st_aug.records.scene import Scene, SceneObject
+
+
+class ClassInfo(BaseModel):
+    """One category: its name in the dataset, its number there, and what it is called elsewhere."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    id: int | None = None
+    also: tuple[str, ...] = ()  # other spellings met in the wild
+    cityscapes: str | None = None
+    kitti: str | None = None
+
+
+class LabelTree(BaseModel):
+    """One kind of label and where it lies; `{split}` stands for the split, `{stem}` for the image's name, `*` for any name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    kind: str  # one of the format's `label_kinds`
+    path: str
+    images: str | None = None  # the image folder that goes with it, where it is not the card's
+
+
+class Card(BaseModel):
+    """A dataset's card (`datasets/<name>.yaml`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    title: str
+    licence: str
+    terms: str
+    where: str
+    adapter: str  # a format of the registry, or `package.module:OBJECT`
+    exif: str
+    images: str
+    splits: tuple[str, ...]
+    labels: tuple[LabelTree, ...] = ()
+    classes: tuple[ClassInfo, ...] = ()
+    source: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # attributes that make a day source
+    notes: str = ""
+
+    def category(self, name: str) -> ClassInfo | None:
+        """The class of that name or other spelling, or None."""
+        return next((c for c in self.classes if name == c.name or name in c.also), None)
+
+
+@dataclass(frozen=True, slots=True)
+class VariantNames:
+    """The names of one variant in an export to the source's own format.
+
+    >>> scene = Scene("train/b1/b1-0000001", "bdd100k_track", "train", "images/track/train/b1/b1-0000001.jpg")
+    >>> variant_names(scene, "__night", ".jpg", by_video=True).image
+    'images/track/train/b1__night/b1-0000001.jpg'
+    """
+
+    source: str  # the scene's own stem: what `{stem}` is in its label files
+    stem: str  # the variant's
+    mark: str  # what tells the one from the other
+    image: str  # the variant's image, below the dataset's root
+    below: str  # the same below the image folder, as label records spell it
+
+
+def variant_names(scene: Scene, mark: str, suffix: str, *, tail: str = "", by_video: bool = False) -> VariantNames:
+    """The variant's names with the mark at the end of the stem, or (`by_video`) of the video's folder, so that a video stays whole.
+
+    `tail` is what follows the stem in names of images (Cityscapes: `_leftImg8bit`), `suffix` the variant's file type with its dot.
+    Raises LabelError where the image's name does not end in the scene's stem.
+    """
+    source = scene.scene_id.removeprefix(f"{scene.split}/")
+    base = scene.image.rpartition(".")[0]
+    if not base.endswith(source + tail):
+        raise LabelError(f"{scene.scene_id}: the image {scene.image} does not hold its name")
+    folder = base[: len(base) - len(source + tail)].rstrip("/")
+    video, slash, name = source.rpartition("/")
+    stem = f"{video}{mark}/{name}" if by_video and slash else source + mark
+    below = stem + tail + suffix
+    return VariantNames(source, stem, mark, f"{folder}/{below}" if folder else below, below)
+
+
+@dataclass(frozen=True, slots=True)
+class VariantEdit:
+    """What an export changes of a scene's labels for one variant: names, the domain, and the labels that no longer hold as they are."""
+
+    domain: str
+    names: VariantNames
+    ignored: frozenset[str] = frozenset()  # ids of the objects that training has to leave out
+    lost: frozenset[str] = frozenset()  # those of them that the variant shows no more
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertedImage:
+    """One image of a conversion in the target's terms: a real one, or a variant with what its verdicts ask for."""
+
+    stem: str  # of the target's file, without the variant's mark
+    mark: str  # empty for a real image
+    suffix: str
+    size: tuple[int, int]  # width, height
+    objects: tuple[SceneObject, ...]
+    attributes: dict[str, str]
+    domain: str | None
+    ignored: frozenset[str]
+    lost: frozenset[str]
+    where: str  # the scene, for the report
+
+    def is_ignored(self, item: SceneObject) -> bool:
+        """Whether training should leave this label alone: by a verdict, or a crowd from the start."""
+        return item.object_id in self.ignored or item.crowd
+
+
+class OutputFiles(Protocol):
+    """The folder that an export writes, by POSIX names below it."""
+
+    partial: Path  # where it is built
+    sha256: dict[str, str]  # the names so far, with the hash of what is written ("" while it is under way)
+
+    def write(self, name: str, data: bytes) -> None:
+        """A file of its own bytes."""
+        ...
+
+    def place(self, name: str, source: Path, expected: str | None = None) -> None:
+        """A copy of (or a link to) a file."""
+        ...
+
+    def path(self, name: str) -> Path:
+        """Where a file is to be written by hand; its folder is made."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteContext:
+    """What a writer is given: the source dataset, the folder to write, and the report of what could not be expressed."""
+
+    card: Card
+    root: Path
+    split: str
+    output: OutputFiles
+    losses: LossReport = field(default_factory=LossReport)
+
+
+class NativeWriter(Protocol):
+    """Writes the labels of an export to the source's own format; images are placed by the export."""
+
+    def add_source(self, scene: Scene) -> None:
+        """The labels of a real image, as they are."""
+        ...
+
+    def add_variant(self, scene: Scene, edit: VariantEdit) -> None:
+        """The labels of a variant: the source's, byte for byte but for what the edit asks."""
+        ...
+
+    def finish(self) -> None:
+        """What belongs to the dataset as a whole; all images are placed by now."""
+        ...
+
+
+class ConversionWriter(Protocol):
+    """Writes a dataset of another format as one of this format."""
+
+    png_only: bool  # images go out as PNG, whatever the source's are
+
+    def image_name(self, image: ConvertedImage) -> str:
+        """Where the image goes."""
+        ...
+
+    def add(self, image: ConvertedImage) -> None:
+        """Its labels; what they say that the format cannot hold goes into the loss report."""
+        ...
+
+    def finish(self) -> None:
+        """What belongs to the dataset as a whole."""
+        ...
+
+
+def _mark(domain: str) -> str:
+    return f"__{domain}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetFormat:
+    """One dataset format: how it is read, how a variant's labels are written in it, and what the rest of the code may ask.
+
+    The first four fields must be given: such a dataset can be read, translated, checked and converted to the other formats. With
+    `native_writer` it can be exported as what it is, with `conversion_writer` other datasets can be exported to it.
+    """
+
+    name: str  # as a card's `adapter` and `export --format` spell it
+    title: str  # as people spell it
+    read_scenes: Callable[[Card, Path, str], Iterator[Scene]]
+    """Card, root and split to the scenes, in a stable order and without opening an image. Raises DatasetError."""
+    read_objects: Callable[[Card, Path, Scene], tuple[SceneObject, ...]]
+    """Card, root and scene to its labels in source pixels. Raises LabelError."""
+
+    label_kinds: frozenset[str] = frozenset()
+    """What a card may call its label trees; empty: anything."""
+    orientation: Literal["apply", "ignore"] = "ignore"
+    """Whether labels are in the pixels as stored, or in those of the upright image after its EXIF orientation is applied."""
+    lists_name_images: bool = False
+    """Whether label lists say which images there are: without their folder every row of a run would fail."""
+    labels_need_image: bool = False
+    """Whether reading a scene's labels opens its image, for its size."""
+    split_folder: Callable[[str], str] = str
+    """A split to what `{split}` stands for in the card's paths."""
+
+    mark: Callable[[str], str] = _mark
+    """A domain to what the name of a variant has more than its source's: `__night`."""
+    variant_names: Callable[[Scene, str, str], VariantNames] = variant_names
+    """Scene, mark and the suffix of the variant's image file to the names of the variant."""
+    native_writer: Callable[[WriteContext], NativeWriter] | None = None
+    """How a lost label is written is its business: KITTI's becomes DontCare, COCO's iscrowd, YOLO's line is left out."""
+
+    conversion_writer: Callable[[WriteContext], ConversionWriter] | None = None
+    not_carried: str | None = None
+    """What its label files say that no other format is given; None: nothing."""
+    holds_image_attributes: bool = False
+    """Whether it holds weather, time of day and scene of an image."""
+    prefers_outlines: bool = False
+    """Of a thing that the source has in several forms, take the form with the most outlines, not the first of the source's card."""

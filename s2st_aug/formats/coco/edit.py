@@ -1,0 +1,55 @@
+"""Entries of a COCO file as a variant's: new numbers and names, `iscrowd: 1` for lost and ignored labels; every other byte is the source's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePosixPath
+
+from s2st_aug.formats.json_edit import Edit, apply, elements, members, renamed, set_member
+
+
+def marked(path: str, mark: str, suffix: str | None = None) -> str:
+    """The file's name with the mark after its stem, with another suffix where one is given.
+
+    >>> marked("annotations/panoptic_train2017/a.png", "__night")
+    'annotations/panoptic_train2017/a__night.png'
+    """
+    name = PurePosixPath(path)
+    return str(name.with_name(f"{name.stem}{mark}{suffix or name.suffix}"))
+
+
+def edit_image(text: str, number: int, mark: str, suffix: str) -> str:
+    """An entry of `images` with the variant's number and file name."""
+    return apply(text, [*_numbered(text, "id", number), *_named(text, mark, suffix)])
+
+
+def edit_annotation(text: str, number: int, image: int, ignored: frozenset[str], prefix: str = "") -> str:
+    """An entry of `annotations` with its own number and its image's; `prefix` is what the reader puts before its id."""
+    edits = [*_numbered(text, "image_id", image), *_numbered(text, "id", number)]
+    ids = [m for m in members(text) if m.key == "id"]
+    if ids and f"{prefix}{ids[-1].value}" in ignored:
+        edits += set_member(text, 0, "iscrowd", value=1)
+    return apply(text, edits)
+
+
+def edit_panoptic(text: str, image: int, mark: str, ignored: frozenset[str]) -> str:
+    """A panoptic entry of `annotations` with its image's number and the name of its own copy of the PNG."""
+    edits = [*_numbered(text, "image_id", image), *_named(text, mark)]
+    for listed in (m for m in members(text) if m.key == "segments_info"):
+        for item in elements(text, listed.start):
+            if f"panoptic/{item.value['id']}" in ignored:
+                edits += set_member(text, item.start, "iscrowd", value=1)
+    return apply(text, edits)
+
+
+def _numbered(text: str, key: str, number: int) -> list[Edit]:
+    return [Edit(m.start, m.end, str(number)) for m in members(text) if m.key == key]
+
+
+def _named(text: str, mark: str, suffix: str | None = None) -> list[Edit]:
+    edits = []
+    for member in (m for m in members(text) if m.key == "file_name"):
+        token = text[member.start : member.end]
+        old = str(json.loads(token.encode("latin-1")))
+        edits.append(Edit(member.start, member.end, renamed(token, old, marked(old, mark, suffix))))
+    return edits

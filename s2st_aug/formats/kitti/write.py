@@ -1,0 +1,86 @@
+"""KITTI written: its own tree, or boxes of the classes that KITTI has out of any format."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from s2st_aug.formats.base import ConvertedImage, LabelTree, VariantEdit, WriteContext
+from s2st_aug.formats.classes import class_of
+from s2st_aug.formats.file_tree import FileTreeWriter
+from s2st_aug.formats.kitti.edit import DONT_CARE, edit_lines
+from s2st_aug.formats.kitti.read import split_folder
+from s2st_aug.formats.names import IMAGE_SUFFIXES
+from s2st_aug.formats.tree import tree_of
+from s2st_aug.records.scene import LINES, Scene, SceneObject
+
+
+class KittiTreeWriter(FileTreeWriter):
+    """KITTI to KITTI: a lost or ignored object becomes a DontCare region."""
+
+    def tree_of(self, scene: Scene, path: str) -> LabelTree | None:
+        """Both halves of `training` lie in its folder."""
+        return tree_of(path, split_folder(scene.split), self.context.card.labels)
+
+    def edit_file(self, scene: Scene, tree: LabelTree, path: str, edit: VariantEdit) -> bytes | None:
+        """Label files alone; calibration is carried."""
+        if tree.kind != "lines" or not edit.ignored:
+            return None
+        return edit_lines((self.context.root / path).read_bytes(), edit.ignored)
+
+    def finish(self) -> None:
+        """ImageSets/<split>.txt with the names that went out, where the split is a list of names."""
+        names = [PurePosixPath(name) for name in self.context.output.sha256 if "/image_2/" in name]
+        stems = sorted(name.stem for name in names if name.suffix.lower() in IMAGE_SUFFIXES)
+        if self.context.split in ("train", "val"):
+            self.context.output.write(f"ImageSets/{self.context.split}.txt", ("\n".join(stems) + "\n").encode())
+
+
+class KittiWriter:
+    """Another format to KITTI: `training/image_2` (PNG, as its loaders expect) and `training/label_2`.
+
+    Ignored labels are DontCare. Depth is not known: KITTI's own marks for that are written.
+    """
+
+    png_only = True
+
+    def __init__(self, context: WriteContext) -> None:
+        self.context = context
+
+    def image_name(self, image: ConvertedImage) -> str:
+        """Where the image goes."""
+        return f"training/image_2/{image.stem.replace('/', '_')}{image.mark}.png"
+
+    def add(self, image: ConvertedImage) -> None:
+        """One label file."""
+        name = self.image_name(image).replace("/image_2/", "/label_2/").removesuffix(".png")
+        lines = "".join(line for found in image.objects for line in self._lines(image, found))
+        self.context.output.write(f"{name}.txt", lines.encode())
+
+    def finish(self) -> None:
+        """Nothing belongs to the whole."""
+
+    def _lines(self, image: ConvertedImage, found: SceneObject) -> list[str]:
+        """The line of a label; none, and told in the report, where KITTI has no way to say it."""
+        losses, name = self.context.losses, class_of(self.context.card, found.category).kitti
+        if found.kind in LINES:
+            losses.add(found.kind, "KITTI has boxes only", image.where)
+            return []
+        if name is None:
+            losses.add("category", f"KITTI has no {found.category!r}", image.where)
+            return []
+        if found.kind != "box":
+            losses.add(found.kind, "KITTI has boxes only: the box is written", image.where)
+        if found.signal:
+            losses.add("light colour", "KITTI has none", image.where)
+        box = " ".join(map(_number, found.bbox))
+        if not image.is_ignored(found):
+            flags = f"{int(found.truncated)} {int(found.occluded)}"
+            return [f"{name} {flags} -10 {box} -1 -1 -1 -1000 -1000 -1000 -10\n"]
+        if name != "DontCare":
+            losses.add("ignored label", "KITTI's DontCare regions have no class", image.where)
+        return [DONT_CARE.format(box=box) + "\n"]
+
+
+def _number(value: float) -> str:
+    """Two digits as KITTI writes them, all of them where two would change the value."""
+    return f"{value:.2f}" if float(f"{value:.2f}") == value else repr(value)
