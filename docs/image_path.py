@@ -131,7 +131,7 @@ LANES = (
     ),
 )
 
-STYLE = """
+CSS = """
 .ip{--ip-text:#1d2733;--ip-soft:#5c6b7a;--ip-line:#8a99a8;--ip-edge:#c3ccd6;--ip-name:#1b4f9c;
 --ip-box:#fff;--ip-lane:#f4f6f8;--ip-method:#e8effc;--ip-judge:#e9f6ec}
 @media (prefers-color-scheme:dark){
@@ -166,7 +166,7 @@ def image_path() -> str:
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" class="ip" {frame}>',
         f'<title id="ip-t">The path of one image</title><desc id="ip-d">{escape(said)}</desc>',
-        f"<style>{STYLE}</style>",
+        f"<style>{CSS}</style>",
         *parts,
         "</svg>\n",
     ])  # fmt: skip

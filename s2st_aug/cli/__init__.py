@@ -134,7 +134,7 @@ def _parameters_of(function: Callable[..., Any]) -> list[Any]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Entry point: every error a user can cause is one clear line and the contract's exit code."""
+    """Entry point: every error a user can cause is one clear line and its exit code (docs/reference/promises.md#exit-codes)."""
     from s2st_aug.cli.terminal import run_group
 
     given = sys.argv[1:] if argv is None else argv

@@ -48,7 +48,7 @@ def augment(
 
 
 def run_and_report(config: AugmentConfig, place: str, options: Options) -> int:
-    """Runs with a bar where there is a terminal; prints the table; the contract's exit code."""
+    """Runs with a bar where there is a terminal; prints the table; gives the exit code."""
     from s2st_aug.engine.augment import augment as start
 
     with progress_bar(config.cluster.gpus_per_actor) as watch:

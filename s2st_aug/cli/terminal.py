@@ -36,7 +36,7 @@ def run_group(group: Any, argv: list[str] | None) -> int:
 
 
 def explain(error: Exception) -> tuple[str, int]:
-    """An exception as one line and the contract's exit code."""
+    """An exception as one line and its exit code (docs/reference/promises.md#exit-codes)."""
     if isinstance(error, S2STError):
         return str(error), error.exit_code
     if isinstance(error, Abort):

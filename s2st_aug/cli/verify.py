@@ -1,4 +1,4 @@
-"""`s2st-aug verify RUN`: every promise of the contract against the files."""
+"""`s2st-aug verify RUN`: every promise (docs/reference/promises.md) against the files."""
 
 from __future__ import annotations
 

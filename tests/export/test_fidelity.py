@@ -1,4 +1,4 @@
-"""The promise that users check first: every byte of a record but for what the contract names; real native files survive."""
+"""The promise that users check first: every byte of a record but for what promise 3 names; real native files survive."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_spliced_record_differs_only_where_the_contract_says(unknown, labels, 
 
 
 def undone(edited: dict, frame: dict, ignored: frozenset[str]) -> bool:
-    """Takes back what the contract names; what is left must be the source's."""
+    """Takes back what promise 3 names; what is left must be the source's."""
     assert edited["name"] == "ä b__night_rain.jpg"
     edited["name"] = frame["name"]
     attributes, old = edited["attributes"], frame["attributes"] or {}

@@ -1,4 +1,4 @@
-"""The house itself: every YAML loads, layers hold, scripts are thin, names of the contract stand, the API is pinned."""
+"""The repository itself: every YAML loads, layers hold, scripts are thin, figures are explained, the API is pinned."""
 
 from __future__ import annotations
 
