@@ -10,15 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2st_aug.arrays import Context, Image, Latent
+from s2st_aug.arrays import Image
 from s2st_aug.diffusion.ddim import add_noise, ddim_move, half_log_snr, invert, predicted_x0
-from s2st_aug.diffusion.denoiser import CountedDenoiser, guided, with_context
+from s2st_aug.diffusion.denoiser import Context, CountedDenoiser, Latent, guide, guided, with_context
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.images import resize, to_uint8
 from s2st_aug.randomness import torch_generator
 from s2st_aug.records.profile import DomainProfile
-from s2st_aug.translation.working_size import working_size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +137,7 @@ class _SdePath:
 
 def encode(model: LatentModel, photo: Image) -> Tensor:
     """The photo's latent at its working size, `1 c h w`."""
-    size = working_size(photo.shape[1], photo.shape[0], model.native_size, model.stride)
+    size = model.working_size(photo.shape[1], photo.shape[0])
     pixels = torch.from_numpy(resize(photo, size)).to(model.device).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
         return model.encode(pixels)
@@ -170,7 +169,7 @@ def _null_embeddings(
         optimiser = torch.optim.Adam([empty], lr=1e-2 * (1 - i / 100))
         for _ in range(iterations):
             eps_empty = network(z, levels[k], empty)
-            moved = ddim_move(z, eps_empty + guidance * (eps - eps_empty), here, there)
+            moved = ddim_move(z, guide(eps_empty, eps, guidance), here, there)
             loss = (moved - path[k - 1]).square().mean()
             optimiser.zero_grad()
             loss.backward()
@@ -182,7 +181,7 @@ def _null_embeddings(
         found.append(empty)
         with torch.no_grad():
             eps_empty = network(z, levels[k], empty)
-            z = ddim_move(z, eps_empty + guidance * (eps - eps_empty), here, there)
+            z = ddim_move(z, guide(eps_empty, eps, guidance), here, there)
     return found, backward
 
 

@@ -187,9 +187,9 @@ def overhead() -> Figure:
         start = time.process_time()
         resize(photo, size)
         label_maps(labels, (1280, 720), latents, structure=10.0)
-        hold = label_maps(labels, (1280, 720), size).hold
+        keep_mask = label_maps(labels, (1280, 720), size).keep_mask
         shared = time.process_time() - start
-        done = restore_detail(photo, small, small * 0.3, amount=0.5, floor=4.0, hold=hold, held=0.8)
+        done = restore_detail(photo, small, small * 0.3, amount=0.5, floor=4.0, keep_mask=keep_mask, keep_amount=0.8)
         hold_signals(photo, done.image, labels)
         times.append(1000 * (time.process_time() - start - shared / 2))
     cv2.setNumThreads(threads)

@@ -146,12 +146,6 @@ def _model(name: str) -> LatentModel:
     return load_model(name)
 
 
-def _working_size(model: LatentModel, image: AnyImage) -> tuple[int, int]:
-    from s2st_aug.translation.working_size import working_size
-
-    return working_size(image.shape[1], image.shape[0], model.native_size, model.stride)
-
-
 def ae_psnr_scenes(count: int) -> Figure:
     """street-mini's autoencoder on held-out scenes of all six conditions, at the working size."""
     from s2st_aug.training.measure import autoencoder_psnr
@@ -160,7 +154,7 @@ def ae_psnr_scenes(count: int) -> Figure:
     by_condition: dict[str, list[float]] = {c: [] for c in CONDITIONS}
     for index in range(count):
         for condition, image in rendered(HELD_OUT, index, CONDITIONS).items():
-            by_condition[condition].append(autoencoder_psnr(model, image, _working_size(model, image)))
+            by_condition[condition].append(autoencoder_psnr(model, image, model.working_size(*image.shape[1::-1])))
     why = ", ".join(f"{c} {np.mean(v):.1f}" for c, v in by_condition.items())
     return _figure(
         "ae_psnr_scenes_db",
@@ -185,7 +179,8 @@ def ae_psnr_photos(count: int) -> Figure:
 
     model = _model("street-photo")
     by_domain = {
-        d: [autoencoder_psnr(model, i, _working_size(model, i)) for i in camvid(d, count // 2)] for d in ("day", "dusk")
+        d: [autoencoder_psnr(model, i, model.working_size(*i.shape[1::-1])) for i in camvid(d, count // 2)]
+        for d in ("day", "dusk")
     }
     why = "street-photo on held-out CamVid: " + ", ".join(
         f"{d} {np.mean(v):.1f} (n {len(v)})" for d, v in by_domain.items()
@@ -201,7 +196,7 @@ def round_trip_loss(count: int) -> Figure:
     model, lost = _model("street-mini"), []
     for index in range(count):
         for condition, image in rendered(HELD_OUT, 1000 + index, ("day", "night")).items():
-            size = _working_size(model, image)
+            size = model.working_size(*image.shape[1::-1])
             through = round_trip_psnr(model, image, size, steps=50, prompt=canonical_prompt(condition))
             lost.append(autoencoder_psnr(model, image, size) - through)
     return _figure(

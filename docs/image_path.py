@@ -84,7 +84,7 @@ LANES = (
         "S2ST, in the paper's order",
         "one photo, all its domains",
         (
-            Box("translation.working_size:working_size", "whole field of view"),
+            Box("diffusion.model:working_size", "whole field of view"),
             Box("translation.label_maps:label_maps", "labels become weights"),
             Box("diffusion.ddim:invert", "photo to seed"),
             Box("translation.s2st:translate_seed", "seed to the target's seeds"),

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from s2st_aug.diffusion.schedule import NoiseSchedule
 
-Latent: TypeAlias = Float[Tensor, "b c h w"]
-Context: TypeAlias = Float[Tensor, "b n d"]
+Latent: TypeAlias = Float[Tensor, "b c h w"]  # at the model's own scale, about unit variance
+Context: TypeAlias = Float[Tensor, "b n d"]  # prompt embeddings
+Predict: TypeAlias = Callable[[Latent, int], Latent]  # a denoiser with its prompt filled in: what the DDIM loops take
 
 
 class Denoiser(Protocol):
@@ -42,8 +43,13 @@ def from_v_prediction(predict_v: Denoiser, schedule: NoiseSchedule) -> Denoiser:
     return denoise
 
 
+def guide(eps_empty: Latent, eps: Latent, scale: float) -> Latent:
+    """Classifier-free guidance (arXiv 2207.12598, equation 6): away from the empty prompt's noise, by `scale`."""
+    return eps_empty + scale * (eps - eps_empty)
+
+
 def guided(denoise: Denoiser, unconditional: Context, scale: float) -> Denoiser:
-    """Classifier-free guidance (arXiv 2207.12598, equation 6): one doubled batch; at scale 1 the condition alone.
+    """The denoiser under guidance, both prompts in one doubled batch; at scale 1 the condition alone.
 
     `unconditional` has one row, or as many as the latents.
     """
@@ -53,7 +59,7 @@ def guided(denoise: Denoiser, unconditional: Context, scale: float) -> Denoiser:
     def both(latents: Latent, t: int, context: Context) -> Latent:
         empty = unconditional.expand(len(latents), -1, -1)
         eps_empty, eps = denoise(torch.cat([latents, latents]), t, torch.cat([empty, context])).chunk(2)
-        return eps_empty + scale * (eps - eps_empty)
+        return guide(eps_empty, eps, scale)
 
     return both
 
@@ -74,7 +80,7 @@ class CountedDenoiser:
 
 
 def unit_gaussian_denoiser(schedule: NoiseSchedule) -> Denoiser:
-    """The exact denoiser of unit-Gaussian data: eps = sqrt(1-abar) z. A public fake: needs no weights."""
+    """The exact denoiser of unit-Gaussian data: eps = sqrt(1-abar) z . A public fake: needs no weights."""
 
     def denoise(latents: Latent, t: int, _context: Context) -> Latent:
         return (1 - schedule.abar(t)) ** 0.5 * latents
@@ -82,13 +88,6 @@ def unit_gaussian_denoiser(schedule: NoiseSchedule) -> Denoiser:
     return denoise
 
 
-Predict: TypeAlias = Callable[[Latent, int], Latent]
-
-
 def with_context(denoise: Denoiser, context: Context) -> Predict:
-    """The denoiser with its prompt filled in: what the DDIM loops take."""
-
-    def predict(latents: Latent, t: int) -> Latent:
-        return denoise(latents, t, context)
-
-    return predict
+    """The denoiser with its prompt filled in."""
+    return lambda latents, t: denoise(latents, t, context)

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
+from jaxtyping import Float
 
 from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent
 from s2st_aug.diffusion.schedule import NoiseSchedule
+
+Pixels: TypeAlias = Float[torch.Tensor, "b 3 H W"]  # RGB in [-1, 1] at a working size
+AREA_SLACK = 0.12  # of the native area, by which a working size may differ
 
 
 @dataclass(frozen=True, eq=False)
 class LatentModel:
     """A latent diffusion model, ready to use.
 
-    `encode` takes pixels (b 3 H W, in [-1, 1], sides multiples of `stride`) to latents (b c h w) at the model's own scale, without
-    noise; `decode` takes them back (values may leave [-1, 1] a little); both keep gradients. `embed` gives one row (n d) per prompt.
+    `encode` takes pixels, whose sides are multiples of `stride`, to latents at the model's own scale, without noise;
+    `decode` takes them back (values may leave [-1, 1] a little); both keep gradients. `embed` gives one row (n d) per prompt.
     """
 
     name: str
     sha256: str  # over all weight files
     denoiser: Denoiser
     schedule: NoiseSchedule
-    encode: Callable[[torch.Tensor], Latent]
-    decode: Callable[[Latent], torch.Tensor]
+    encode: Callable[[Pixels], Latent]
+    decode: Callable[[Latent], Pixels]
     embed: Callable[[list[str]], Context]
     native_size: tuple[int, int]  # w, h in pixels
     stride: int  # a working size has sides that are multiples of it: the autoencoder's factor times the UNet's
@@ -38,3 +44,28 @@ class LatentModel:
     checkpointing: Callable[[], None] | None = None  # turns gradient checkpointing of the network on
     compiling: Callable[[], None] | None = None  # has torch.compile compile the network at its next call
     config_sha256: str = ""  # over the folder's config files
+
+    def working_size(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) at which a photo of this size is diffused."""
+        return working_size(width, height, self.native_size, self.stride)
+
+
+def working_size(width: int, height: int, native: tuple[int, int], stride: int) -> tuple[int, int]:
+    """(width, height) of a photo for a model: the whole field of view, no crop, no letterbox (docs/method.md#working-size).
+
+    Sides are multiples of `stride`, the area is within 12 % of `native`'s; of these sizes the one of least aspect error,
+    then of nearest area.
+    """
+    area = native[0] * native[1]
+
+    def badness(size: tuple[int, int]) -> tuple[float, float]:
+        aspect_error = abs(math.log(size[0] / size[1]) - math.log(width / height))
+        return round(aspect_error, 9), abs(size[0] * size[1] - area)
+
+    def candidates() -> Iterator[tuple[int, int]]:
+        smallest, largest = area * (1 - AREA_SLACK), area * (1 + AREA_SLACK)
+        for w in range(stride, math.floor(largest / stride) + 1, stride):
+            low, high = math.ceil(smallest / w / stride), math.floor(largest / w / stride)
+            yield from ((w, h * stride) for h in range(max(1, low), high + 1))
+
+    return min(candidates(), key=badness)

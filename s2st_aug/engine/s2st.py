@@ -16,7 +16,7 @@ from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.engine.kit import Identity, Judge, Kit
 from s2st_aug.profiles.store import find_profiles
 from s2st_aug.records.profile import DomainProfile
-from s2st_aug.translation.aims import eta_of
+from s2st_aug.translation.targets import eta_of
 from s2st_aug.translation.cost import estimate
 from s2st_aug.translation.translator import Translator
 from s2st_aug.validation.detectors import load_detector

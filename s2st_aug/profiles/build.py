@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from s2st_aug.arrays import Image
+from s2st_aug.diffusion import ddim
+from s2st_aug.diffusion.denoiser import with_context
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.errors import ProfileError
 from s2st_aug.images import read_image, resize
 from s2st_aug.profiles.cleaning import Photos, Reference, clean_references
 from s2st_aug.records.profile import Discriminant, DomainProfile
-from s2st_aug.translation.inversion import invert
 from s2st_aug.translation.losses import band_windows, weighted_quantiles
-from s2st_aug.translation.working_size import working_size
 from s2st_aug.validation.strength import features as photo_features
 from s2st_aug.validation.strength import fit_features
 
@@ -153,10 +153,11 @@ def _quantiles(views: torch.Tensor, z: torch.Tensor, windows: torch.Tensor) -> n
 @torch.no_grad()
 def _coded(model: LatentModel, photo: Image, prompt: str, overlay: np.ndarray) -> Coded:
     """A photo encoded and inverted at its own working size; cells of the overlay do not count."""
-    size = working_size(photo.shape[1], photo.shape[0], model.native_size, model.stride)
+    size = model.working_size(photo.shape[1], photo.shape[0])
     pixels = torch.from_numpy(resize(photo, size)).to(model.device).permute(2, 0, 1)[None].float() / 127.5 - 1
     clean = model.encode(pixels).float()
-    seed = invert(model.denoiser, model.schedule, clean, model.embed([prompt]).float(), steps=INVERSION_STEPS).seed
+    predict = with_context(model.denoiser, model.embed([prompt]).float())
+    seed = ddim.invert(predict, clean, model.schedule, INVERSION_STEPS)[-1]
     windows = band_windows(clean.shape[2], clean.shape[3], BANDS)
     if overlay.any():
         free = 1 - resize(overlay.astype(np.float32), (clean.shape[3], clean.shape[2]))

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
-
-from s2st_aug.arrays import Latent
 
 
 @dataclass(frozen=True, slots=True)
-class Descent:
-    """How a loop descends: at most so many iterations, Adam's step, and the loss at which a sample stops (0: never)."""
+class AdamSettings:
+    """How long and how fast: at most so many iterations, the step size, and the loss at which a sample stops (0: never)."""
 
     iterations: int
     rate: float
@@ -29,14 +27,14 @@ class AdamState:
     second: Tensor
     count: int
 
+    @classmethod
+    def zeros_like(cls, x: Tensor) -> AdamState:
+        """No update yet."""
+        return cls(torch.zeros_like(x), torch.zeros_like(x), 0)
+
     def rows(self, index: Tensor) -> AdamState:
         """The state of some of the samples."""
         return AdamState(self.first[index], self.second[index], self.count)
-
-
-def adam_start(x: Tensor) -> AdamState:
-    """Zero moments for `x`."""
-    return AdamState(torch.zeros_like(x), torch.zeros_like(x), 0)
 
 
 def adam_step(x: Tensor, gradient: Tensor, state: AdamState, rate: float) -> tuple[Tensor, AdamState]:
@@ -48,46 +46,37 @@ def adam_step(x: Tensor, gradient: Tensor, state: AdamState, rate: float) -> tup
     return x - rate * direction, AdamState(first, second, count)
 
 
-def descend(start: Latent, losses: Callable[[Latent], Tensor], descent: Descent) -> tuple[Latent, Int[Tensor, " b"]]:
-    """Adam on each sample's own loss (`losses` gives one a sample); also the iterations that each used.
+def adam_minimise(
+    start: Tensor,
+    losses: Callable[[Tensor, Tensor], Float[Tensor, " rows"]],
+    adam: AdamSettings,
+    *,
+    network: bool = False,
+    last_step: bool = False,
+) -> tuple[Tensor, Int[Tensor, " b"]]:
+    """Minimise each sample's own loss; also how many iterations each sample used.
 
-    A sample whose loss is at most the descent's tolerance stays where it is; no iteration waits for the device to ask.
+    `losses(x, rows)` gives one loss for each of some samples, `rows` being their indices in the batch. A sample whose loss
+    is at most the tolerance stays where it is; with `last_step` it takes this one step more, as null-text inversion does.
+
+    With `network` the losses run the denoiser: samples that are done are left out of the further passes (asking which
+    they are waits for the device, once an iteration, only where there is a tolerance), and the pass that finds the
+    tolerance met counts as used. Without it nothing waits, and only steps count.
     """
-    z, state = start, adam_start(start)
-    used = torch.zeros(len(start), dtype=torch.int64, device=start.device)
-    for _ in range(descent.iterations):
+    x, state = start.detach().clone(), AdamState.zeros_like(start)
+    used = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    rows = torch.arange(len(x), device=x.device)
+    for _ in range(adam.iterations):
         with torch.enable_grad():
-            free = z.detach().requires_grad_()
-            found = losses(free)
+            free = x[rows].requires_grad_()
+            found = losses(free, rows)
             (gradient,) = torch.autograd.grad(found.sum(), free)
-        moving = found.detach() > descent.tolerance
-        moved, state = adam_step(z, gradient, state, descent.rate)
-        z = torch.where(moving[:, None, None, None], moved, z)
-        used += moving
-    return z, used
-
-
-def descend_looking(
-    start: Latent, losses: Callable[[Latent, Tensor], Tensor], descent: Descent
-) -> tuple[Latent, Int[Tensor, " b"]]:
-    """The same where `losses` (of latents and the rows that they are) ask the network; also the looks that each sample used.
-
-    Rows that are done are not looked at again: asking which costs one synchronisation an iteration, where there is a tolerance.
-    The look that finds the loss met is counted; it moves nothing.
-    """
-    z, state = start.detach().clone(), adam_start(start)
-    used = torch.zeros(len(start), dtype=torch.int64, device=start.device)
-    alive = torch.arange(len(start), device=start.device)
-    for _ in range(descent.iterations):
-        with torch.enable_grad():
-            free = z[alive].requires_grad_()
-            found = losses(free, alive)
-            (gradient,) = torch.autograd.grad(found.sum(), free)
-        used[alive] += 1
-        if descent.tolerance:
-            moving = found.detach() > descent.tolerance
-            alive, gradient, state = alive[moving], gradient[moving], state.rows(moving)
-            if not len(alive):
+        moving = found.detach() > adam.tolerance
+        moved, state = adam_step(free.detach(), gradient, state, adam.rate)
+        x[rows] = moved if last_step else torch.where(moving.view(-1, *[1] * (x.ndim - 1)), moved, free.detach())
+        used[rows] += 1 if network else moving
+        if network and adam.tolerance:
+            rows, state = rows[moving], state.rows(moving)
+            if not len(rows):
                 break
-        z[alive], state = adam_step(z[alive], gradient, state, descent.rate)
-    return z, used
+    return x, used

@@ -1,4 +1,4 @@
-"""Label-aware weight maps: where structure counts more, where appearance counts less, where detail and hue are held."""
+"""Label-aware weight maps: where structure counts more, where appearance counts less, where the source's detail is kept."""
 
 from __future__ import annotations
 
@@ -31,12 +31,10 @@ IMPORTANCE: dict[str, float] = {
     "pole": 0.4,
 }
 """How much the structure of what a category means counts, 0..1: people, signals and signs first; surfaces not at all. Ours."""
-AREAS = frozenset(
-    {"area", "drivable", "direct", "alternative"}
-)  # words of BDD100K's drivable areas: surfaces, some of them drawn as lines
-SMALL = (
-    40.0  # source pixels: an object of this size (root of its area) counts as it is, a smaller one up to twice as much
-)
+AREAS = frozenset({"area", "drivable", "direct", "alternative"})
+"""Words of BDD100K's drivable areas: surfaces, some of them drawn as lines."""
+SMALL = 40.0
+"""Source pixels: an object of this size (root of its area) counts as it is, a smaller one up to twice as much."""
 SHIFT = 4  # fractional bits of OpenCV's outlines
 FINER = 4  # points of the drawing grid in a cell, either way
 COURSE = 4  # of them a line's width
@@ -44,11 +42,11 @@ COURSE = 4  # of them a line's width
 
 @dataclass(frozen=True, slots=True)
 class LabelMaps:
-    """Weights of one image on a grid: `structure` 1 and up, `appearance` in (0, 1], `hold` in [0, 1] (0: no label)."""
+    """Weights of one image on a grid: `structure` 1 and up, `appearance` in (0, 1], `keep_mask` in [0, 1] (0: no label)."""
 
     structure: Map
     appearance: Map
-    hold: Map
+    keep_mask: Map
 
 
 def importance(label: SceneObject) -> float:
@@ -79,29 +77,27 @@ def label_maps(
     """
     finer = min(FINER, max(1, math.ceil(source[0] / grid[0])))
     shape = (grid[1] * finer, grid[0] * finer)
-    weight, hold = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    weight, keep = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     for label in objects:
         value = importance(label)
         if value > 0 and (found := _drawn(label, source, shape)) is not None:
             window, inside = found
-            np.maximum(weight[window], inside * np.float32(value * _smallness(label)), out=weight[window])
-            np.maximum(hold[window], inside * np.float32(value), out=hold[window])
-    share, held = (
-        cv2.resize(m, grid, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False) for m in (weight, hold)
+            x1, y1, x2, y2 = label.bbox
+            smallness = SMALL / max(math.sqrt(max(x2 - x1, 1.0) * max(y2 - y1, 1.0)), 1.0)
+            weighed = np.float32(value * min(2.0, max(1.0, smallness)))
+            np.maximum(weight[window], inside * weighed, out=weight[window])
+            np.maximum(keep[window], inside * np.float32(value), out=keep[window])
+    share, kept = (
+        cv2.resize(m, grid, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False) for m in (weight, keep)
     )
-    return LabelMaps(1 + np.float32(structure) * share, 1 / (1 + np.float32(appearance) * share), held)
-
-
-def _smallness(label: SceneObject) -> float:
-    x1, y1, x2, y2 = label.bbox
-    return min(2.0, max(1.0, SMALL / max(math.sqrt(max(x2 - x1, 1.0) * max(y2 - y1, 1.0)), 1.0)))
+    return LabelMaps(1 + np.float32(structure) * share, 1 / (1 + np.float32(appearance) * share), kept)
 
 
 def _drawn(label: SceneObject, source: tuple[int, int], shape: tuple[int, ...]) -> tuple[Window, Map] | None:
     """Where on a grid of `shape` an object (a line: its course, a cell wide) lies, and how much of each point there it covers, 0..1."""
     scale = np.array([shape[1] / source[0], shape[0] / source[1]])
     if label.mask is not None and label.kind != "box":
-        return _reduced(label.mask, scale, shape)
+        return _shrunk_mask(label.mask, scale, shape)
     outlines = [np.asarray(o) * scale for o in label.outlines if len(o) > 1 and label.kind != "box"]
     course = label.kind == "polyline"
     corners = np.concatenate(outlines) if outlines else np.array(label.bbox).reshape(2, 2) * scale
@@ -128,7 +124,7 @@ def _window(low: np.ndarray, high: np.ndarray, shape: tuple[int, ...]) -> Window
     return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
 
 
-def _reduced(mask: np.ndarray, scale: np.ndarray, shape: tuple[int, ...]) -> tuple[Window, Map] | None:
+def _shrunk_mask(mask: np.ndarray, scale: np.ndarray, shape: tuple[int, ...]) -> tuple[Window, Map] | None:
     """A mask's own window on the grid and how much of each point it covers, to less than a pixel of the source."""
     x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
     window = _window(np.array([x, y]) * scale, np.array([x + w, y + h]) * scale, shape) if w else None

@@ -13,18 +13,21 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from s2st_aug.arrays import Latent
+from s2st_aug.diffusion.denoiser import Latent
 
 CONTRAST_WINDOW = 5  # latent cells
 CONTRAST_FLOOR = 0.15  # in units of a latent's standard deviation: below it a gradient is noise
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class LossTarget:
     """What a batch of latents is pulled towards, and how strongly; rows belong to samples.
 
     `windows` are the bands (0: the whole image) times the appearance weights; `views` the directions
-    in which latents are looked at. `quantiles` is the target's quantile function on an even grid over [0, 1].
+    in which latents are measured. `quantiles` is the target's quantile function on an even grid over [0, 1].
+
+    `tail` is the share of the target's quantiles at either end that is not asked for: rank matching would make the
+    brightest cells of the source (clouds, lane paint) as bright as the target's lamps.
     """
 
     gradients: Float[Tensor, "b c2 h w"]  # of the source
@@ -35,30 +38,28 @@ class Aim:
     eta: Float[Tensor, "b k v"]
     structure: float
     appearance: float
-    tail: float = (
-        0.0  # of the target's quantiles at either end: lamps and signals, which ranks would hand to clouds and paint
-    )
+    tail: float = 0.0
 
-    def losses(self, z: Latent, targets: Float[Tensor, "b k v h w"] | None = None) -> Float[Tensor, " b"]:
-        """Weighted sum of both losses, one per sample; `targets` spare the sorting (see `targets_of`)."""
+    def losses(self, z: Latent, transported: Float[Tensor, "b k v h w"] | None = None) -> Float[Tensor, " b"]:
+        """Weighted sum of both losses, one per sample; what `transported` gave before may be held, which spares the sorting."""
         total = z.new_zeros(len(z))
         if self.structure:
             total = total + self.structure * structure_loss(normalised_gradients(z), self.gradients, self.structure_map)
         if self.appearance:
-            held = self.targets_of(z) if targets is None else targets
-            total = total + self.appearance * appearance_loss(self.look(z), self.windows, held, self.eta)
+            wanted = self.transported(z) if transported is None else transported
+            total = total + self.appearance * appearance_loss(self.in_views(z), self.windows, wanted, self.eta)
         return total
 
-    def look(self, z: Latent) -> Float[Tensor, "b v h w"]:
+    def in_views(self, z: Latent) -> Float[Tensor, "b v h w"]:
         """Latents in the views of the profile."""
         return torch.einsum("bvc,bchw->bvhw", self.views, z)
 
-    def targets_of(self, z: Latent) -> Float[Tensor, "b k v h w"]:
-        """Where each cell's value belongs in the target's quantile function of each band: an inner loop may hold them."""
-        return transport_targets(self.look(z), self.windows, self.quantiles, self.tail)
+    def transported(self, z: Latent) -> Float[Tensor, "b k v h w"]:
+        """Where each cell's value belongs in the target's quantile function of each band."""
+        return transport_targets(self.in_views(z), self.windows, self.quantiles, self.tail)
 
-    def rows(self, index: Tensor) -> Aim:
-        """The aim of some of the samples."""
+    def rows(self, index: Tensor) -> LossTarget:
+        """The target of some of the samples."""
         tensors = ("gradients", "structure_map", "windows", "views", "quantiles", "eta")
         return replace(self, **{name: getattr(self, name)[index] for name in tensors})
 

@@ -81,12 +81,12 @@ class MethodSettings(BaseModel):
     compile: bool = Field(False, description="torch.compile the network; for CUDA")
     checkpointing: bool = Field(False, description="gradient checkpointing, for null-text on large models")
 
+    def guidance_at(self, step: int) -> float:
+        """The guidance scale of a step; 1 outside of its interval: the prompt alone, one evaluation instead of two."""
+        return self.guidance if self.guidance_from <= step / self.steps < self.guidance_until else 1.0
 
-_UNTUNED: dict[str, Any] = {
-    "st_structure": 0.3,
-    "to_structure": 0.3,
-    "detail": 0.6,
-}  # what the other presets' figures stand on
+
+_UNTUNED: dict[str, Any] = {"st_structure": 0.3, "to_structure": 0.3, "detail": 0.6}  # of the presets but standard
 _FROZEN: dict[str, Any] = {"label_weight": 3.0, "label_appearance": 3.0, "label_detail": 0.6}
 PRESETS: dict[str, MethodSettings] = {
     "draft": MethodSettings(preset="draft", steps=10, to_iterations=8, **_UNTUNED),

@@ -1,36 +1,31 @@
-"""The whole method for a batch: photos and domains in, translated images of the photos' own size out."""
+"""From photos to translated photos: batches of one working size, float32 where half precision failed, detail, what it cost."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from s2st_aug.arrays import AnyImage, Context, Image, Latent
-from s2st_aug.diffusion.denoiser import Denoiser
-from s2st_aug.diffusion.model import LatentModel
+from s2st_aug.arrays import AnyImage
+from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent
+from s2st_aug.diffusion.model import LatentModel, Pixels
 from s2st_aug.errors import Diverged, ProfileError, did_you_mean
 from s2st_aug.images import resize
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.translated import Translated
-from s2st_aug.translation.adam import Descent
-from s2st_aug.translation.aims import Batch, clean_aim, eta_of, seed_aim
-from s2st_aug.translation.detail import Finished, restore_detail
-from s2st_aug.translation.inversion import Inversion, invert
+from s2st_aug.translation.detail import restore_detail
 from s2st_aug.translation.label_maps import LabelMaps, label_maps
-from s2st_aug.translation.sampling import Sampled, sample
-from s2st_aug.translation.seed_translation import Look, translate_seed
+from s2st_aug.translation.s2st import Prompts, Translation, s2st
 from s2st_aug.translation.settings import MethodSettings
 from s2st_aug.translation.signals import hold_signals
-from s2st_aug.translation.trajectory import source_offsets
-from s2st_aug.translation.working_size import working_size
+from s2st_aug.translation.targets import TargetDomains, eta_of
 
 log = logging.getLogger(__name__)
 EXPLODED = 4.0  # times the source's and the target's largest latent; guidance 20 without optimisation reaches 1.3
@@ -71,123 +66,81 @@ class Translator:
         """
         for unknown in set(domains) - set(self.profiles):
             raise ProfileError(f"no profile for domain {unknown!r}{did_you_mean(unknown, self.profiles)}")
+        by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for i, photo in enumerate(photos):
+            by_size[self.model.working_size(photo.shape[1], photo.shape[0])].append(i)
         results: list[dict[str, Translated | Diverged]] = [{} for _ in photos]
-        for size, members in self._by_size(photos).items():
-            some = _Photos([photos[i] for i in members], [objects[i] if objects else () for i in members], size)
-            some_keys = [keys[i] for i in members] if keys else [0] * len(members)
-            for i, result in zip(members, self._one_size(some, domains, some_keys), strict=True):
+        for size, members in by_size.items():
+            labels = [objects[i] if objects and self.settings.label_aware else () for i in members]
+            group = _SizeGroup([photos[i] for i in members], labels, [keys[i] if keys else 0 for i in members], size)
+            for i, result in zip(members, self._translate_group(group, domains), strict=True):
                 results[i] = result
         return results
 
-    def size_of(self, photo: Image) -> tuple[int, int]:
-        """(width, height) at which this photo is diffused."""
-        return working_size(photo.shape[1], photo.shape[0], self.model.native_size, self.model.stride)
-
-    def _by_size(self, photos: Sequence[AnyImage]) -> dict[tuple[int, int], list[int]]:
-        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for i, photo in enumerate(photos):
-            groups[self.size_of(photo)].append(i)
-        return groups
-
-    def _one_size(
-        self, photos: _Photos, domains: Sequence[str], keys: Sequence[int]
-    ) -> list[dict[str, Translated | Diverged]]:
-        """Photos of one working size: one batch of encoding and inversion, one of all their (photo, domain) rows after it."""
-        decoded = self._diffuse(photos, domains, keys, self._denoiser(DTYPES[self.settings.dtype]))
-        broken = [r for r, why in enumerate(decoded.broken) if why]
+    def _translate_group(self, group: _SizeGroup, domains: Sequence[str]) -> list[dict[str, Translated | Diverged]]:
+        """One batch of encoding and inversion, and one of all (photo, domain) rows after it; broken rows again in float32."""
+        decoded = self._diffuse(group, domains, DTYPES[self.settings.dtype])
+        broken = [row for row, why in enumerate(decoded.broken) if why]
         if broken and self.settings.dtype != "float32":
             log.warning(
                 "%d of %d variants were broken in %s; again in float32",
-                len(broken),
-                len(decoded.variants),
-                self.settings.dtype,
+                *(len(broken), len(decoded.variants), self.settings.dtype),
             )
-            again = sorted({r // len(domains) for r in broken})
-            second = self._diffuse(photos.some(again), domains, [keys[i] for i in again], self._denoiser(torch.float32))
-            decoded = decoded.mended(second, [i * len(domains) + d for i in again for d in range(len(domains))])
-        holds = [photos.hold(i, self.settings) for i in range(len(photos.images))]
-        rows = [
-            self._finish(photos, decoded, r, r // len(domains), domains[r % len(domains)], holds[r // len(domains)])
-            for r in range(len(decoded.variants))
-        ]
-        return [dict(zip(domains, rows[i : i + len(domains)], strict=True)) for i in range(0, len(rows), len(domains))]
+            photos = sorted({row // len(domains) for row in broken})
+            second = self._diffuse(group.some(photos), domains, torch.float32)
+            decoded = decoded.replace_failed(
+                second, [i * len(domains) + d for i in photos for d in range(len(domains))]
+            )
+        results: list[dict[str, Translated | Diverged]] = []
+        for i in range(len(group.photos)):
+            keep_mask = group.label_maps(i, group.size).keep_mask if group.objects[i] else None
+            first = i * len(domains)
+            results.append({d: self._finish(group, decoded, i, first + n, d, keep_mask) for n, d in enumerate(domains)})
+        return results
 
     @torch.no_grad()
-    def _diffuse(self, photos: _Photos, domains: Sequence[str], keys: Sequence[int], denoise: Denoiser) -> _Decoded:
-        s, count = self.settings, len(domains)
-        clean = self.model.encode(photos.pixels(self.model.device)).float()
+    def _diffuse(self, group: _SizeGroup, domains: Sequence[str], dtype: torch.dtype) -> _Decoded:
+        s, schedule, count = self.settings, self.model.schedule, len(domains)
+        clean = self.model.encode(group.pixels(self.model.device)).float()
+        photos, grid = len(clean), (clean.shape[3], clean.shape[2])
         profiles = [self.profiles[d] for d in domains]
-        context = self._embed([profiles[0].source_prompt] * len(clean))
-        source = invert(
-            denoise,
-            self.model.schedule,
-            clean,
-            context,
-            steps=s.steps,
-            refinements=s.inversion_refinements,
-            solver=s.solver,
+        maps = [
+            group.label_maps(i, grid, structure=s.label_weight, appearance=s.label_appearance) for i in range(photos)
+        ]
+        prompts = Prompts(
+            self._embed([profiles[0].source_prompt] * photos),
+            self._embed([p.prompt for p in profiles] * photos),
+            self._embed([""] * photos * count),
         )
-        offsets = (
-            source_offsets(denoise, self.model.schedule, source, context, solver=s.solver)
-            if s.to_method == "direct"
-            else None
-        )
-        batch = Batch(
-            profiles,
-            photos.label_maps(clean, s),
-            s,
-            self.model.schedule.abar(self.model.schedule.timesteps(s.steps)[0]),
-        )
-        prompt, empty = self._embed([p.prompt for p in profiles] * len(clean)), self._embed([""] * len(clean) * count)
-        seed, st_used = self._translate_seed(
-            _fresh(source.seed, keys, s.seed_noise).repeat_interleave(count, 0), batch, source, prompt, denoise
-        )
-        offsets = [o.repeat_interleave(count, 0) for o in offsets] if offsets else None
-        done = sample(denoise, self.model.schedule, seed, prompt, empty, clean_aim(batch, clean), s, offsets)
-        shared = source.evaluations + (s.steps if offsets else 0)
-        return self._decode(clean, done, st_used, shared / count, _plausible(clean, profiles))
+        targets = TargetDomains(profiles, maps, s, schedule.abar(schedule.timesteps(s.steps)[0]))
+        done = s2st(self._denoiser(dtype), schedule, clean, prompts, targets, s, group.keys)
 
-    def _translate_seed(
-        self, seed: Latent, batch: Batch, source: Inversion, prompt: Context, denoise: Denoiser
-    ) -> tuple[Latent, Tensor]:
-        s = self.settings
-        aim = (
-            seed_aim(batch, source.seed)
-            if s.st_space == "seed"
-            else clean_aim(batch, source.clean, s.st_structure, s.st_appearance)
-        )
-        look = self._look(denoise, prompt) if s.st_space == "x0" else None
-        return translate_seed(seed, aim, Descent(s.st_iterations, s.st_rate, s.st_tolerance), look)
-
-    def _look(self, denoise: Denoiser, prompt: Context) -> Look:
-        from s2st_aug.diffusion.ddim import predicted_x0
-
-        t = self.model.schedule.timesteps(self.settings.steps)[0]
-        return lambda z, rows: predicted_x0(z, denoise(z, t, prompt[rows]), self.model.schedule.abar(t))
-
-    def _decode(self, clean: Latent, done: Sampled, st_used: Tensor, shared: float, plausible: Tensor) -> _Decoded:
-        looked = st_used if self.settings.st_space == "x0" else torch.zeros_like(st_used)
         pixels = self.model.decode(torch.cat([clean, done.latent])).float()
         images = ((pixels + 1) * 127.5).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
-        finite = torch.isfinite(pixels[len(clean) :]).flatten(1).all(1) & torch.isfinite(done.latent).flatten(1).all(1)
-        reached = torch.stack([finite, done.latent.abs().amax((1, 2, 3)), plausible], 1).tolist()
-        own = torch.stack([st_used, done.iterations, done.forward + looked, done.backward + looked], 1)
-        costs = own.cpu().numpy() + np.array([0, 0, shared, 0])
-        return _Decoded(images[: len(clean)], images[len(clean) :], [_why_broken(*row) for row in reached], costs)
+        own = torch.stack([done.st_iterations, done.to_iterations, done.forward, done.backward], 1)
+        costs = own.cpu().numpy() + np.array([0, 0, done.shared / count, 0])
+        broken = _why_broken(pixels[photos:], done, clean, profiles)
+        return _Decoded(images[:photos], images[photos:], broken, costs)
 
     def _finish(
-        self, photos: _Photos, decoded: _Decoded, row: int, i: int, domain: str, hold: np.ndarray | None
+        self, group: _SizeGroup, decoded: _Decoded, photo: int, row: int, domain: str, keep_mask: np.ndarray | None
     ) -> Translated | Diverged:
+        """The variant at its source's own size, with the source's detail and the colours of its signals."""
         if decoded.broken[row]:
             return Diverged(f"domain {domain}: the translation {decoded.broken[row]}, in float32 too")
-        s, photo, objects = self.settings, photos.images[i], photos.objects[i] if self.settings.label_aware else ()
-        seen, variant = decoded.seen[i], decoded.variants[row]
+        s, source = self.settings, group.photos[photo]
         done = restore_detail(
-            photo, seen, variant, amount=s.detail, floor=s.detail_floor, hold=hold, held=s.label_detail
+            source,
+            decoded.reconstructions[photo],
+            decoded.variants[row],
+            amount=s.detail,
+            floor=s.detail_floor,
+            keep_mask=keep_mask,
+            keep_amount=s.label_detail,
         )
-        done = Finished(hold_signals(photo, done.image, objects), done.raw) if objects else done
+        image = hold_signals(source, done.image, group.objects[photo])
         st, to, forward, backward = decoded.costs[row].tolist()
-        return Translated(done.image, done.raw, int(st), int(to), forward, backward, self.settings.steps)
+        return Translated(image, done.raw, int(st), int(to), forward, backward, s.steps)
 
     def _embed(self, prompts: list[str]) -> Context:
         """Prompts' embeddings, each computed once."""
@@ -208,47 +161,56 @@ class Translator:
 
         return denoise
 
+    @torch.no_grad()
+    def seconds_per_evaluation(self, repeats: int = 2) -> float:
+        """Seconds of one forward pass of one latent at the native size, in the settings' arithmetic, after one to warm up."""
+        model, denoise = self.model, self._denoiser(DTYPES[self.settings.dtype])
+        width, height = (side // model.latent_factor for side in model.native_size)
+        z = torch.zeros(1, model.latent_channels, height, width, device=model.device, dtype=model.dtype)
+        context = model.embed([""]).to(z)
+        for i in range(repeats + 1):
+            if i == 1:
+                start = time.perf_counter()
+            denoise(z, model.schedule.timesteps(2)[0], context).sum().item()
+        return (time.perf_counter() - start) / repeats
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Photos:
-    """Photos of one working size."""
+class _SizeGroup:
+    """Photos of one working size (width, height), the labels that count in their translation, and their keys."""
 
-    images: list[AnyImage]
+    photos: list[AnyImage]
     objects: list[Sequence[SceneObject]]
+    keys: list[int]
     size: tuple[int, int]
 
-    def some(self, members: Sequence[int]) -> _Photos:
-        return _Photos([self.images[i] for i in members], [self.objects[i] for i in members], self.size)
+    def some(self, members: Sequence[int]) -> _SizeGroup:
+        """The group with some of its photos."""
+        photos, objects = [self.photos[i] for i in members], [self.objects[i] for i in members]
+        return _SizeGroup(photos, objects, [self.keys[i] for i in members], self.size)
 
-    def pixels(self, device: torch.device) -> Tensor:
-        small = torch.from_numpy(np.stack([resize(image, self.size) for image in self.images]))
+    def pixels(self, device: torch.device) -> Pixels:
+        """The photos at their working size."""
+        small = torch.from_numpy(np.stack([resize(photo, self.size) for photo in self.photos]))
         if device.type == "cuda":  # from pinned memory the copy runs beside the computation
             small = small.pin_memory()
         return small.to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 127.5 - 1
 
-    def label_maps(self, clean: Latent, settings: MethodSettings) -> list[LabelMaps]:
-        weights = {"structure": settings.label_weight, "appearance": settings.label_appearance}
-        return [self._maps(i, (clean.shape[3], clean.shape[2]), settings, **weights) for i in range(len(self.images))]
-
-    def hold(self, i: int, settings: MethodSettings) -> np.ndarray | None:
-        return self._maps(i, self.size, settings).hold if settings.label_aware and self.objects[i] else None
-
-    def _maps(self, i: int, grid: tuple[int, int], settings: MethodSettings, **weights: float) -> LabelMaps:
-        return label_maps(self.objects[i] if settings.label_aware else (), self.images[i].shape[1::-1], grid, **weights)
+    def label_maps(self, i: int, grid: tuple[int, int], **weights: float) -> LabelMaps:
+        """One photo's maps on a grid (width, height)."""
+        return label_maps(self.objects[i], self.photos[i].shape[1::-1], grid, **weights)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Decoded:
-    """What leaves the device: the sources' round trips, the variants, and what each row used."""
+    """What leaves the device: `b y x 3` float32 pixels in 0..255, and by row what is wrong ("" for nothing) and the cost."""
 
-    seen: np.ndarray
+    reconstructions: np.ndarray  # of the sources, by the autoencoder alone
     variants: np.ndarray
-    broken: list[str]  # what is wrong with a row's latents; "" for nothing
-    costs: (
-        np.ndarray
-    )  # "rows 4": ST and TO iterations, forward (with their part of the inversion) and backward evaluations
+    broken: list[str]
+    costs: np.ndarray  # "rows 4": ST and TO iterations, forward (with a part of the inversion) and backward evaluations
 
-    def mended(self, other: _Decoded, rows: list[int]) -> _Decoded:
+    def replace_failed(self, other: _Decoded, rows: list[int]) -> _Decoded:
         """The broken among these rows from another attempt of them all, whose evaluations are added to each."""
         variants, broken, costs = self.variants.copy(), [*self.broken], self.costs.copy()
         for k, row in enumerate(rows):
@@ -258,22 +220,14 @@ class _Decoded:
         return replace(self, variants=variants, broken=broken, costs=costs)
 
 
-def _plausible(clean: Latent, profiles: Sequence[DomainProfile]) -> Float[Tensor, " rows"]:
-    """The largest |latent| that a row may reach: EXPLODED times what its source or its target's profile does."""
+def _why_broken(pixels: Tensor, done: Translation, clean: Latent, profiles: Sequence[DomainProfile]) -> list[str]:
+    """What is wrong with each row: NaN, or a latent above EXPLODED times what its source or its target's profile reaches."""
     own = clean.abs().amax((1, 2, 3)).repeat_interleave(len(profiles))
     targets = clean.new_tensor([float(np.abs(p.latents).max()) for p in profiles]).repeat(len(clean))
-    return EXPLODED * torch.maximum(own, targets)
-
-
-def _why_broken(finite: float, reached: float, plausible: float) -> str:
-    if not finite:
-        return "is not finite"
-    return f"exploded (a latent of {reached:.3g}, expected below {plausible:.3g})" if reached > plausible else ""
-
-
-def _fresh(seed: Latent, keys: Sequence[int], share: float) -> Latent:
-    """The seed with a share of fresh noise (variance kept), drawn on the CPU from each sample's own key."""
-    if not share:
-        return seed
-    noise = torch.stack([torch.randn(seed.shape[1:], generator=torch.Generator().manual_seed(key)) for key in keys])
-    return (1 - share**2) ** 0.5 * seed + share * noise.to(seed)
+    plausible = EXPLODED * torch.maximum(own, targets)
+    finite = torch.isfinite(pixels).flatten(1).all(1) & torch.isfinite(done.latent).flatten(1).all(1)
+    found = []
+    for is_finite, reached, most in torch.stack([finite, done.latent.abs().amax((1, 2, 3)), plausible], 1).tolist():
+        exploded = f"exploded (a latent of {reached:.3g}, expected below {most:.3g})" if reached > most else ""
+        found.append(exploded if is_finite else "is not finite")
+    return found

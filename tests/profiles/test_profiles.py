@@ -18,7 +18,7 @@ from s2st_aug.profiles.build import eta, measure
 from s2st_aug.profiles.cleaning import Photos, clean_references
 from s2st_aug.profiles.recipe import Recipe, build_all, read_recipe
 from s2st_aug.testing.models import tiny_latent_model
-from s2st_aug.translation.aims import seeds_at
+from s2st_aug.translation.targets import seeds_at
 from s2st_aug.validation.strength import fit_discriminant, position, strength
 
 MODEL = tiny_latent_model()

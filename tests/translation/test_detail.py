@@ -63,10 +63,10 @@ def test_a_blank_variant_gets_little_of_the_source_back():
 def test_labels_hold_detail_where_they_are():
     photo = street()
     seen = blurred(photo)
-    hold = np.zeros(seen.shape[:2], np.float32)
-    hold[8:16, 10:20] = 1
+    keep_mask = np.zeros(seen.shape[:2], np.float32)
+    keep_mask[8:16, 10:20] = 1
     flat = np.full_like(seen, 60.0)
-    held, free = detail_gain(seen, flat, 4.0, hold), detail_gain(seen, flat, 4.0, None)
+    held, free = detail_gain(seen, flat, 4.0, keep_mask), detail_gain(seen, flat, 4.0, None)
     assert held[12, 15] > free[12, 15]
     assert held[2, 35] == free[2, 35]
 
@@ -74,9 +74,9 @@ def test_labels_hold_detail_where_they_are():
 def test_more_detail_is_put_back_where_labels_hold_it():
     photo = street()
     seen = blurred(photo)
-    hold = np.zeros(seen.shape[:2], np.float32)
-    hold[8:16, 10:20] = 1
-    held = restore_detail(photo, seen, seen, amount=0.0, floor=4.0, hold=hold, held=1.0).image
+    keep_mask = np.zeros(seen.shape[:2], np.float32)
+    keep_mask[8:16, 10:20] = 1
+    held = restore_detail(photo, seen, seen, amount=0.0, floor=4.0, keep_mask=keep_mask, keep_amount=1.0).image
     everywhere, nowhere = (restore_detail(photo, seen, seen, amount=amount, floor=4.0).image for amount in (1.0, 0.0))
     scale = photo.shape[0] // seen.shape[0]
     inside, outside = np.s_[10 * scale : 14 * scale, 12 * scale : 18 * scale], np.s_[:, 24 * scale :]

@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from s2st_aug.translation.losses import (
-    Aim,
+    LossTarget,
     appearance_loss,
     band_windows,
     normalised_gradients,
@@ -40,11 +40,11 @@ def windows(z: torch.Tensor, bands: int = 3) -> torch.Tensor:
     return band_windows(z.shape[2], z.shape[3], bands).to(z).repeat(len(z), 1, 1, 1)
 
 
-def an_aim(z: torch.Tensor, structure: float, appearance: float, shift: float = 0.4) -> Aim:
+def a_target(z: torch.Tensor, structure: float, appearance: float, shift: float = 0.4) -> LossTarget:
     quantiles = weighted_quantiles(z + shift, windows(z), 64)
     weights = 1 + latents(len(z), 1, *z.shape[2:], key=5).abs()
     eta = latents(*quantiles.shape[:3], key=6).abs() + 0.2
-    return Aim(
+    return LossTarget(
         normalised_gradients(z),
         weights,
         windows(z),
@@ -59,12 +59,12 @@ def an_aim(z: torch.Tensor, structure: float, appearance: float, shift: float = 
 @pytest.mark.parametrize(("structure", "appearance"), [(1.0, 0.0), (0.0, 1.0), (2.0, 0.5)])
 def test_gradients_agree_with_finite_differences(structure, appearance):
     z = latents(2, 3, 8, 10)
-    aim = an_aim(z, structure, appearance)
+    target = a_target(z, structure, appearance)
     x = (z + 0.3 * latents(2, 3, 8, 10, key=1)).requires_grad_()
-    (gradient,) = torch.autograd.grad(aim.losses(x).sum(), x)
+    (gradient,) = torch.autograd.grad(target.losses(x).sum(), x)
     direction, step = latents(2, 3, 8, 10, key=2), 1e-7
     with torch.no_grad():
-        change = (aim.losses(x + step * direction) - aim.losses(x - step * direction)).sum() / (2 * step)
+        change = (target.losses(x + step * direction) - target.losses(x - step * direction)).sum() / (2 * step)
     assert (gradient * direction).sum() == pytest.approx(change.item(), rel=1e-4)
 
 
@@ -107,12 +107,12 @@ def test_appearance_knows_bands_but_no_place_within_a_band():
 
 def test_one_sample_does_not_move_another():
     z = latents(3, 2, 8, 8)
-    aim = an_aim(z, 1.0, 1.0)
+    target = a_target(z, 1.0, 1.0)
     x = (z + 0.2).requires_grad_()
-    (together,) = torch.autograd.grad(aim.losses(x).sum(), x)
+    (together,) = torch.autograd.grad(target.losses(x).sum(), x)
     one = torch.tensor([1])
     alone_x = x.detach()[one].requires_grad_()
-    (alone,) = torch.autograd.grad(aim.rows(one).losses(alone_x).sum(), alone_x)
+    (alone,) = torch.autograd.grad(target.rows(one).losses(alone_x).sum(), alone_x)
     assert torch.equal(alone, together[one])
 
 

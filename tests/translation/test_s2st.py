@@ -8,30 +8,36 @@ import math
 import pytest
 import torch
 
-from s2st_aug.diffusion.denoiser import CountedDenoiser, unit_gaussian_denoiser
+from s2st_aug.diffusion import ddim
+from s2st_aug.diffusion.denoiser import CountedDenoiser, unit_gaussian_denoiser, with_context
 from s2st_aug.diffusion.schedule import NoiseSchedule
-from s2st_aug.translation.adam import Descent, adam_start, adam_step
+from s2st_aug.translation.adam import AdamSettings, AdamState, adam_minimise, adam_step
 from s2st_aug.translation.cost import estimate
-from s2st_aug.translation.inversion import invert
-from s2st_aug.translation.losses import Aim, band_windows, normalised_gradients, weighted_quantiles
-from s2st_aug.translation.sampling import guidance_at, sample
-from s2st_aug.translation.seed_translation import translate_seed
+from s2st_aug.translation.losses import LossTarget, band_windows, normalised_gradients, weighted_quantiles
+from s2st_aug.translation.s2st import (
+    Prompts,
+    optimise_clean_latent,
+    optimise_empty_prompt,
+    sample,
+    source_offsets,
+    translate_seed,
+)
 from s2st_aug.translation.settings import PRESETS, MethodSettings, method_settings
-from s2st_aug.translation.trajectory import optimise_clean, optimise_empty, source_offsets
 
 SCHEDULE = NoiseSchedule.stable_diffusion()
 CONTEXT = torch.zeros(2, 3, 4)
+PROMPTS = Prompts(CONTEXT, CONTEXT, CONTEXT)
 
 
 def latents(key: int = 0, rows: int = 2) -> torch.Tensor:
     return torch.randn(rows, 4, 12, 16, generator=torch.Generator().manual_seed(key), dtype=torch.float64)
 
 
-def an_aim(z: torch.Tensor, shift: float = 0.0, structure: float = 1.0, appearance: float = 1.0) -> Aim:
+def a_target(z: torch.Tensor, shift: float = 0.0, structure: float = 1.0, appearance: float = 1.0) -> LossTarget:
     windows = band_windows(*z.shape[2:], 3).to(z).repeat(len(z), 1, 1, 1)
     quantiles = weighted_quantiles(z + shift, windows, 128)
     ones = torch.ones(len(z), 1, *z.shape[2:], dtype=z.dtype)
-    return Aim(
+    return LossTarget(
         normalised_gradients(z),
         ones,
         windows,
@@ -53,7 +59,7 @@ def cosines(steps: int) -> float:
 def test_sampling_of_unit_gaussian_data_has_its_closed_form(steps):
     settings = MethodSettings(steps=steps, guidance=1, to_method="none")
     seed = latents()
-    done = sample(unit_gaussian_denoiser(SCHEDULE), SCHEDULE, seed, CONTEXT, CONTEXT, an_aim(seed), settings)
+    done = sample(unit_gaussian_denoiser(SCHEDULE), SCHEDULE, seed, PROMPTS, a_target(seed), settings)
     assert torch.allclose(done.latent, cosines(steps) * seed, rtol=1e-9)
 
 
@@ -62,10 +68,8 @@ def test_refinement_makes_inversion_the_exact_inverse_of_sampling():
     settings = MethodSettings(steps=10, guidance=1, to_method="none")
     errors = []
     for refinements in (0, 1, 4):
-        source = invert(unit_gaussian_denoiser(SCHEDULE), SCHEDULE, z, CONTEXT, steps=10, refinements=refinements)
-        back = sample(
-            unit_gaussian_denoiser(SCHEDULE), SCHEDULE, source.seed, CONTEXT, CONTEXT, an_aim(z), settings
-        ).latent
+        path = ddim.invert(with_context(unit_gaussian_denoiser(SCHEDULE), CONTEXT), z, SCHEDULE, 10, refine=refinements)
+        back = sample(unit_gaussian_denoiser(SCHEDULE), SCHEDULE, path[-1], PROMPTS, a_target(z), settings).latent
         errors.append((back - z).abs().max().item())
     assert errors[0] > 4 * errors[1] > 100 * errors[2]
 
@@ -73,14 +77,14 @@ def test_refinement_makes_inversion_the_exact_inverse_of_sampling():
 @pytest.mark.parametrize("scale", [1.0, 1e-6, 1e6])
 def test_adam_moves_by_its_rate_whatever_the_scale_of_the_loss(scale):
     x = torch.tensor([3.0, -2.0], dtype=torch.float64)
-    moved, _ = adam_step(x, scale * torch.tensor([5.0, -0.1], dtype=torch.float64), adam_start(x), 0.25)
+    moved, _ = adam_step(x, scale * torch.tensor([5.0, -0.1], dtype=torch.float64), AdamState.zeros_like(x), 0.25)
     assert moved.tolist() == pytest.approx([2.75, -1.75], abs=1e-4)
 
 
 def test_adam_is_torch_adam():
     theirs = latents().requires_grad_()
     optimiser = torch.optim.Adam([theirs], lr=0.1, eps=1e-12)
-    ours, state = theirs.detach().clone(), adam_start(theirs.detach())
+    ours, state = theirs.detach().clone(), AdamState.zeros_like(theirs.detach())
     for _ in range(5):
         optimiser.zero_grad()
         (theirs**4).sum().backward()
@@ -91,18 +95,18 @@ def test_adam_is_torch_adam():
 
 def test_seed_translation_moves_the_mean_and_keeps_the_structure():
     seed = latents()
-    aim = an_aim(seed, shift=0.3, structure=1.0, appearance=4.0)
-    moved, used = translate_seed(seed, aim, Descent(30, 0.02))
+    target = a_target(seed, shift=0.3, structure=1.0, appearance=4.0)
+    moved, used = translate_seed(seed, target, AdamSettings(30, 0.02))
     assert (moved - seed).mean().item() == pytest.approx(0.3, abs=0.05)
     assert used.tolist() == [30, 30]
-    assert aim.losses(moved).sum() < 0.2 * aim.losses(seed).sum()
+    assert target.losses(moved).sum() < 0.2 * target.losses(seed).sum()
 
 
 def test_a_sample_whose_loss_is_met_stays():
     seed = latents()
-    aim = an_aim(seed)
+    target = a_target(seed)
     start = seed + torch.tensor([0.0, 0.5], dtype=torch.float64)[:, None, None, None]
-    moved, used = translate_seed(start, aim, Descent(5, 0.02, tolerance=0.01))
+    moved, used = translate_seed(start, target, AdamSettings(5, 0.02, tolerance=0.01))
     assert torch.equal(moved[0], start[0])
     assert not torch.equal(moved[1], start[1])
     assert used.tolist() == [0, 5]
@@ -112,7 +116,7 @@ def test_looking_at_the_clean_latent_passes_through_the_network():
     network = CountedDenoiser(unit_gaussian_denoiser(SCHEDULE))
     seed = latents()
     moved, _ = translate_seed(
-        seed, an_aim(seed, 0.3), Descent(3, 0.02), look=lambda z, rows: network(z, 981, CONTEXT[rows])
+        seed, a_target(seed, 0.3), AdamSettings(3, 0.02), predict_x0=lambda z, rows: network(z, 981, CONTEXT[rows])
     )
     assert network.evaluations == 6
     assert not torch.equal(moved, seed)
@@ -120,10 +124,10 @@ def test_looking_at_the_clean_latent_passes_through_the_network():
 
 def test_optimising_the_clean_latent_brings_the_structure_back():
     source = latents()
-    aim = an_aim(source, structure=1.0, appearance=0.0)
+    target = a_target(source, structure=1.0, appearance=0.0)
     lost = source + 0.5 * latents(key=4)
-    found, _ = optimise_clean(lost, aim, Descent(20, 0.05))
-    assert (aim.losses(found) < 0.6 * aim.losses(lost)).all()
+    found, _ = optimise_clean_latent(lost, target, AdamSettings(20, 0.05))
+    assert (target.losses(found) < 0.6 * target.losses(lost)).all()
 
 
 def prompted(z, t, context):
@@ -135,31 +139,15 @@ def test_null_text_lowers_the_loss_and_stops_each_sample_on_its_own():
     z = latents()
     network = CountedDenoiser(prompted)
     empty = torch.zeros(2, 3, 4, dtype=torch.float64)
-    aim = an_aim(0.8 * z, shift=0.2)
-    found, used = optimise_empty(
-        network,
-        z,
-        501,
-        abar=SCHEDULE.abar(501),
-        prompt=empty + 1,
-        empty=empty,
-        scale=2.0,
-        aim=aim,
-        descent=Descent(10, 0.01),
+    target = a_target(0.8 * z, shift=0.2)
+    found, used = optimise_empty_prompt(
+        network, z, 501, SCHEDULE.abar(501), empty + 1, empty, 2.0, target, AdamSettings(10, 0.01)
     )
     assert used.tolist() == [10, 10]
     assert network.evaluations == 2 * 11
     assert not torch.equal(found, empty)
-    _, used = optimise_empty(
-        network,
-        z,
-        501,
-        abar=SCHEDULE.abar(501),
-        prompt=empty + 1,
-        empty=empty,
-        scale=2.0,
-        aim=aim,
-        descent=Descent(10, 0.01, 1e9),
+    _, used = optimise_empty_prompt(
+        network, z, 501, SCHEDULE.abar(501), empty + 1, empty, 2.0, target, AdamSettings(10, 0.01, 1e9)
     )
     assert used.tolist() == [1, 1]
 
@@ -167,25 +155,25 @@ def test_null_text_lowers_the_loss_and_stops_each_sample_on_its_own():
 def test_a_seed_whose_look_meets_the_tolerance_is_not_looked_at_again():
     network = CountedDenoiser(unit_gaussian_denoiser(SCHEDULE))
     start = latents() + torch.tensor([0.0, 0.5], dtype=torch.float64)[:, None, None, None]
-    aim = an_aim(latents())
+    target = a_target(latents())
     moved, used = translate_seed(
-        start, aim, Descent(5, 0.02, 0.01), look=lambda z, rows: z + 0 * network(z, 981, CONTEXT[rows])
+        start, target, AdamSettings(5, 0.02, 0.01), predict_x0=lambda z, rows: z + 0 * network(z, 981, CONTEXT[rows])
     )
     assert used.tolist() == [1, 5]
     assert network.evaluations == 6
     assert torch.equal(moved[0], start[0])
-    assert torch.equal(moved[1], translate_seed(start, aim, Descent(5, 0.02))[0][1])
+    assert torch.equal(moved[1], translate_seed(start, target, AdamSettings(5, 0.02))[0][1])
 
 
 @pytest.mark.parametrize("solver", ["ddim", "dpm2m"])
 def test_direct_inversion_makes_the_round_trip_exact(solver):
     z = latents()
     network = unit_gaussian_denoiser(SCHEDULE)
-    source = invert(network, SCHEDULE, z, CONTEXT, steps=6, solver=solver)
+    path = ddim.invert(with_context(network, CONTEXT), z, SCHEDULE, 6, solver=solver)
     settings = MethodSettings(steps=6, guidance=1, to_method="direct", solver=solver)
-    offsets = source_offsets(network, SCHEDULE, source, CONTEXT, solver=solver)
-    plain = sample(network, SCHEDULE, source.seed, CONTEXT, CONTEXT, an_aim(z), settings).latent
-    exact = sample(network, SCHEDULE, source.seed, CONTEXT, CONTEXT, an_aim(z), settings, offsets).latent
+    offsets = source_offsets(network, SCHEDULE, path, CONTEXT, solver=solver)
+    plain = sample(network, SCHEDULE, path[-1], PROMPTS, a_target(z), settings).latent
+    exact = sample(network, SCHEDULE, path[-1], PROMPTS, a_target(z), settings, offsets).latent
     assert (plain - z).abs().max() > 0.01
     assert torch.allclose(exact, z, atol=1e-10)
 
@@ -195,7 +183,7 @@ def test_the_second_order_is_nearer_to_the_exact_path():
     seed, error = latents(), {}
     for solver in ("ddim", "dpm2m"):
         settings = MethodSettings(steps=50, guidance=1, to_method="none", solver=solver)
-        done = sample(unit_gaussian_denoiser(SCHEDULE), SCHEDULE, seed, CONTEXT, CONTEXT, an_aim(seed), settings).latent
+        done = sample(unit_gaussian_denoiser(SCHEDULE), SCHEDULE, seed, PROMPTS, a_target(seed), settings).latent
         error[solver] = (done / seed - 1).abs().max().item()
     assert error["dpm2m"] < 0.5 * error["ddim"], error
 
@@ -206,9 +194,9 @@ def test_the_estimate_counts_what_is_used(method, until):
     settings = MethodSettings(steps=4, guidance=2, to_method=method, to_iterations=3, guidance_until=until)
     network = CountedDenoiser(prompted)
     z, context = latents(rows=1), torch.zeros(1, 3, 4, dtype=torch.float64)
-    source = invert(network, SCHEDULE, z, context, steps=4)
-    offsets = source_offsets(network, SCHEDULE, source, context) if method == "direct" else None
-    done = sample(network, SCHEDULE, source.seed, context, context, an_aim(z), settings, offsets)
+    path = ddim.invert(with_context(network, context), z, SCHEDULE, 4)
+    offsets = source_offsets(network, SCHEDULE, path, context) if method == "direct" else None
+    done = sample(network, SCHEDULE, path[-1], Prompts(context, context, context), a_target(z), settings, offsets)
     cost = estimate(settings, domains=1)
     assert cost.forward == network.evaluations
     assert cost.backward == done.backward.item()
@@ -216,7 +204,7 @@ def test_the_estimate_counts_what_is_used(method, until):
 
 def test_guidance_ends_where_it_is_told():
     settings = MethodSettings(steps=10, guidance=3, guidance_from=0.2, guidance_until=0.5)
-    assert [guidance_at(k, settings) for k in range(10)] == [1, 1, 3, 3, 3, 1, 1, 1, 1, 1]
+    assert [settings.guidance_at(k) for k in range(10)] == [1, 1, 3, 3, 3, 1, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(("preset", "until"), [("draft", 0.5), ("paper", 1.0), ("reference", 1.0)])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2st_aug.translation.working_size import working_size
+from s2st_aug.diffusion.model import working_size
 
 MINI, SD512, SD768 = ((256, 192), 16), ((512, 512), 64), ((768, 768), 64)
 

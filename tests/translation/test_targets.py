@@ -12,7 +12,7 @@ from s2st_aug.errors import ProfileError
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.testing.models import tiny_latent_model
 from s2st_aug.translation import translator
-from s2st_aug.translation.aims import eta_of
+from s2st_aug.translation.targets import eta_of
 from s2st_aug.translation.settings import MethodSettings, method_settings
 
 MODEL = tiny_latent_model()
