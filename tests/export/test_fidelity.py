@@ -1,4 +1,4 @@
-"""The promise that users check first: every byte of a record but for what promise 3 names; real native files survive."""
+"""The promise that users check first: every byte of a record but for what it names; real native files survive."""
 
 from __future__ import annotations
 
