@@ -57,14 +57,15 @@ EXIT_CODES = {
     "EXIT_STOPPED": "stopped early (Ctrl-C, a signal, a drained cluster, a full disk): the same command resumes",
 }
 PATH = (
-    ("working size", "s2st_aug.diffusion.model.working_size"),
+    ("size", "s2st_aug.translation.working_size.working_size"),
     ("label maps", "s2st_aug.translation.label_maps.label_maps"),
-    ("inversion", "s2st_aug.diffusion.ddim.invert"),
-    ("seed translation", "s2st_aug.translation.s2st.translate_seed"),
-    ("sampling", "s2st_aug.translation.s2st.sample"),
-    ("trajectory optimisation", "s2st_aug.translation.s2st.optimise_clean_latent"),
-    ("... null-text", "s2st_aug.translation.s2st.optimise_empty_prompt"),
-    ("... direct inversion", "s2st_aug.translation.s2st.source_offsets"),
+    ("the method", "s2st_aug.translation.s2st.s2st"),
+    ("... inversion", "s2st_aug.diffusion.ddim.invert"),
+    ("... seed translation", "s2st_aug.translation.s2st.translate_seed"),
+    ("... sampling", "s2st_aug.translation.s2st.sample"),
+    ("... TO on the latents", "s2st_aug.translation.s2st.optimise_clean_latent"),
+    ("... TO by null-text", "s2st_aug.translation.s2st.optimise_empty_prompt"),
+    ("... TO by direct inversion", "s2st_aug.translation.s2st.source_offsets"),
     ("detail", "s2st_aug.translation.detail.restore_detail"),
     ("signals", "s2st_aug.translation.signals.hold_signals"),
 )
