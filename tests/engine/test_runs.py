@@ -8,9 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from engine_here import run_here
 
 from s2st_aug.engine import ray_session
 from s2st_aug.engine.augment import Options, augment
@@ -51,7 +53,13 @@ def test_a_run_keeps_every_promise(undisturbed):
     assert sum(len(line["scenes"]) for line in lines) == 10
 
 
-@pytest.mark.parametrize("cluster", [{"actors": [2, 4], "gpus_per_actor": 1}, {"actors": [1, 1], "gpus_per_actor": 2}])
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        {"actors": [1, 1], "gpus_per_actor": 2},
+        pytest.param({"actors": [2, 4], "gpus_per_actor": 1}, marks=pytest.mark.slow),
+    ],
+)
 def test_the_same_result_for_any_cluster(undisturbed, tmp_path, cluster):
     root, run = undisturbed
     config = make_config(root, cluster=cluster)
@@ -59,8 +67,8 @@ def test_the_same_result_for_any_cluster(undisturbed, tmp_path, cluster):
     assert contents(tmp_path / "run") == contents(run)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("actors", [1, 2, 4])
+@pytest.mark.filterwarnings("ignore:The minimum number of concurrent actors")  # a slow machine may leave but one batch
+@pytest.mark.parametrize("actors", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4))])
 def test_actors_order_and_a_stop_leave_the_same_images(undisturbed, tmp_path, actors):
     """Logical GPUs, a label file in another order, stopped by TERM after two batches and resumed."""
     root, run = undisturbed
@@ -124,19 +132,20 @@ def test_validation_cluster_and_place_may_change_on_resume(undisturbed):
 def test_failed_rows_are_tried_again_within_the_cap(ray_here, tmp_path):
     root = make_dataset(tmp_path / "data", 5, magic={1: fakes.RAISES, 4: fakes.DIVERGES})
     run = tmp_path / "run"
-    summary = augment(make_config(root), run, FAKE)
-    assert (summary.exit_code, summary.snapshot.failed, summary.snapshot.ok) == (1, 4, 6)
-    assert summary.snapshot.failures == {"ValueError": 2, "Diverged": 2}
-    assert verify(RunFolder(run)).holds
-    for attempt in (2, 2):
-        assert augment(make_config(root, cluster={"attempts": 2}), run, FAKE).exit_code == 1
-        assert f"attempt {attempt}" in contents(run)["train/f000001", "rain"]["reasons"]
+    run_here(make_config(root), run)
+    assert Counter(row["status"] for row in contents(run).values()) == {"failed": 4, "ok": 6}
+    for failures in ({"ValueError": 2, "Diverged": 2}, {}):
+        summary = augment(make_config(root, cluster={"attempts": 2}), run, FAKE)
+        assert (summary.exit_code, summary.snapshot.failed, summary.snapshot.ok) == (1, 4, 6)
+        assert summary.snapshot.failures == failures
+        assert verify(RunFolder(run)).holds
+        assert "attempt 2" in contents(run)["train/f000001", "rain"]["reasons"]
     assert read_snapshot(RunFolder(run)).failed == 4
 
 
 def test_extend_adds_scenes_to_the_same_plan(ray_here, tmp_path):
     root, run = make_dataset(tmp_path / "data", 5), tmp_path / "run"
-    augment(make_config(root), run, FAKE)
+    run_here(make_config(root), run)
     before = contents(run)
     make_dataset(root, 3)
     assert augment(make_config(root), run, FAKE).snapshot.total == 10
@@ -158,7 +167,7 @@ def test_extend_takes_a_larger_limit(ray_here, tmp_path):
     def limited(limit):
         return make_config(root, dataset={"format": "bdd100k", "root": str(root), "limit": limit})
 
-    augment(limited(2), run, FAKE)
+    run_here(limited(2), run)
     with pytest.raises(PlanMismatch, match="dataset"):
         augment(limited(4), run, FAKE)
     assert augment(limited(4), run, Options(kit="fake", extend=True)).snapshot.total == 8

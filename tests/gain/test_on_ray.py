@@ -13,21 +13,6 @@ from s2st_aug.testing.reviewed_runs import FakeRun, make_run
 
 
 @pytest.fixture(scope="module")
-def ray():
-    """The Ray of the session where there is one, else one for these tests."""
-    import ray
-
-    if ray.is_initialized():
-        yield ray
-        return
-    from s2st_aug.engine.ray_session import LEAN
-
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, _system_config=LEAN)
-    yield ray
-    ray.shutdown()
-
-
-@pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return make_run(
         tmp_path_factory.mktemp("ray") / "run",
@@ -36,7 +21,7 @@ def run(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_command_trains_every_arm_and_writes_tables_and_a_plot(ray, run, tmp_path, capsys):
+def test_the_command_trains_every_arm_and_writes_tables_and_a_plot(ray_here, run, tmp_path, capsys):
     from s2st_aug.cli import main
 
     day, dusk = photos(tmp_path / "day", 6, 100), photos(tmp_path / "dusk", 3, 20)
@@ -68,7 +53,18 @@ def test_the_command_trains_every_arm_and_writes_tables_and_a_plot(ray, run, tmp
     assert "real_only" in capsys.readouterr().out
 
 
-def test_the_ray_form_holds_every_entry_with_its_pixels(ray, run):
+@pytest.fixture
+def one_worker(ray_here):
+    """One process does all of a dataset's work: each one more costs seconds to start."""
+    from ray.data import DataContext, ExecutionResources
+
+    options = DataContext.get_current().execution_options
+    before, options.resource_limits = options.resource_limits, ExecutionResources(cpu=1)
+    yield
+    options.resource_limits = before
+
+
+def test_the_ray_form_holds_every_entry_with_its_pixels(one_worker, run):
     from s2st_aug.feed import FeedReceipt, Mix, open_feed
     from s2st_aug.feed.ray_form import ray_dataset
 
