@@ -33,7 +33,7 @@ from pydantic_core import PydanticUndefined
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).parent)]  # benchmarks/, image_path.py
 
-from image_path import image_path  # noqa: E402
+from image_path import Box, image_path  # noqa: E402
 
 MARKER = re.compile(r"<!-- (\w+)(?: ([\w .-]+?))? -->")
 MEASURED = Path(__file__).parent / "measured"
@@ -57,17 +57,23 @@ EXIT_CODES = {
     "EXIT_STOPPED": "stopped early (Ctrl-C, a signal, a drained cluster, a full disk): the same command resumes",
 }
 PATH = (
-    ("size", "s2st_aug.translation.working_size.working_size"),
-    ("label maps", "s2st_aug.translation.label_maps.label_maps"),
-    ("the method", "s2st_aug.translation.s2st.s2st"),
-    ("... inversion", "s2st_aug.diffusion.ddim.invert"),
-    ("... seed translation", "s2st_aug.translation.s2st.translate_seed"),
-    ("... sampling", "s2st_aug.translation.s2st.sample"),
-    ("... TO on the latents", "s2st_aug.translation.s2st.optimise_clean_latent"),
-    ("... TO by null-text", "s2st_aug.translation.s2st.optimise_empty_prompt"),
-    ("... TO by direct inversion", "s2st_aug.translation.s2st.source_offsets"),
-    ("detail", "s2st_aug.translation.detail.restore_detail"),
-    ("signals", "s2st_aug.translation.signals.hold_signals"),
+    (
+        "diffusion.model:working_size",
+        "the size at which diffusion runs: the whole field of view at the model's own area",
+    ),
+    ("translation.label_maps:label_maps", "labels become weights for both losses and for the detail step"),
+    ("translation.s2st:s2st", "the whole method for one batch: the six steps below"),
+    ("diffusion.ddim:invert", "DDIM backwards with the source's prompt: photo to seed, once for all domains"),
+    ("translation.s2st:translate_seed", "ST: Adam on the seed against structure and appearance"),
+    ("translation.s2st:sample", "guided DDIM under the target's prompt, with TO at each step"),
+    ("translation.s2st:optimise_clean_latent", "TO on the latents: Adam on the predicted clean latent; no network"),
+    ("translation.s2st:optimise_empty_prompt", "TO by null-text: Adam on the unconditional embedding"),
+    ("translation.s2st:source_offsets", "TO by direct inversion: what each step misses the source's own path by"),
+    (
+        "translation.detail:restore_detail",
+        "back at the photo's exact size, its fine structure where the variant follows it",
+    ),
+    ("translation.signals:hold_signals", "lit lamps keep state and colour, signs their hue, where labels say so"),
 )
 RUN_JSON = {
     "schema_version": "of the run folder and its manifest; `migrate` brings an older one up",
@@ -160,14 +166,9 @@ def exit_codes(_: str | None) -> str:
 
 
 def path(_: str | None) -> str:
-    """The steps of a translation in order: the function, its file and the first line of its docstring."""
-    rows = []
-    for step, dotted in PATH:
-        module, _, name = dotted.rpartition(".")
-        found = getattr(importlib.import_module(module), name)
-        file = module.removeprefix("s2st_aug.").replace(".", "/") + ".py"
-        rows.append((step, f"`{name}`", f"`{file}`", inspect.getdoc(found).splitlines()[0]))
-    return table(("step", "function", "file", "what it does"), rows)
+    """The steps of a translation in order; raises ImportError or AttributeError where a function is not in the code."""
+    boxes = (Box(place, what) for place, what in PATH)
+    return table(("function", "file", "what it does"), ((f"`{b.name}`", f"`{b.file}`", b.words) for b in boxes))
 
 
 def architecture(_: str | None) -> str:

@@ -86,6 +86,7 @@ LANES = (
         (
             Box("diffusion.model:working_size", "whole field of view"),
             Box("translation.label_maps:label_maps", "labels become weights"),
+            Box("translation.s2st:s2st", "the whole method"),
             Box("diffusion.ddim:invert", "photo to seed"),
             Box("translation.s2st:translate_seed", "seed to the target's seeds"),
             Box("translation.s2st:sample", "guided, held to the source"),
