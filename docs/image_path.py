@@ -40,7 +40,7 @@ class Box:
         """The file it is in; raises ImportError or AttributeError where the code has no such thing."""
         module, _, name = self.path.partition(":")
         found = getattr(importlib.import_module(f"s2st_aug.{module}"), name)
-        return Path(inspect.getfile(found)).relative_to(PACKAGE).as_posix()
+        return Path(inspect.getfile(inspect.unwrap(found))).relative_to(PACKAGE).as_posix()
 
     @property
     def width(self) -> float:
