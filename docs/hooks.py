@@ -87,7 +87,10 @@ RUN_JSON = {
     "model_sha256": "over the hashes of all weight files",
     "model_files": "each weight file, and its SHA-256",
     "model_commit": "the commit that a hub id stood for; empty for an embedded model or a folder",
-    "method_sha256": "over the method's settings that decide pixels",
+    "method": "the translator's name, as the config spells it; `unknown` where a run of schema 1 cannot tell",
+    "method_version": "the translator's own version",
+    "method_settings": "its settings that decide pixels, with hashes of the files that they name",
+    "method_sha256": "over name, version and settings",
     "algorithm_version": "counts up when the same settings would give other pixels",
     "label_aware": "whether the labels take part in the translation",
     "rng_key": "the run's random integer (`--seed`)",
@@ -221,11 +224,12 @@ def run_json(_: str | None) -> str:
     from s2st_aug.storage.run_folder import RunInfo
 
     kinds = {f.name: str(f.type) for f in dataclasses.fields(RunInfo)}
-    if kinds.keys() != RUN_JSON.keys():
-        raise KeyError(
-            f"docs/hooks.py explains other keys of run.json than there are: {kinds.keys() ^ RUN_JSON.keys()}"
-        )
-    return table(("key", "type", "what"), ((f"`{key}`", f"`{kinds[key]}`", what) for key, what in RUN_JSON.items()))
+    if unknown := kinds.keys() - RUN_JSON.keys():
+        raise KeyError(f"docs/hooks.py does not explain these keys of run.json: {', '.join(sorted(unknown))}")
+    return table(
+        ("key", "type", "what"),
+        ((f"`{key}`", f"`{kinds[key]}`", what) for key, what in RUN_JSON.items() if key in kinds),
+    )
 
 
 def words_of(key: str, known: dict[str, str]) -> str:
