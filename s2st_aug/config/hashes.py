@@ -11,6 +11,7 @@ from typing import Any
 
 from s2st_aug.config.augment import AugmentConfig
 from s2st_aug.images import sha256_bytes
+from s2st_aug.validation.identity import validation_identity
 from s2st_aug.validation.settings import ValidationSettings
 
 ALGORITHM_VERSION = "1"
@@ -41,8 +42,11 @@ def method_identity(config: AugmentConfig) -> dict[str, Any]:
 
 
 def validation_hash(settings: ValidationSettings) -> str:
-    """Over every threshold of the gates."""
-    return hash_of(settings.model_dump(mode="json"))
+    """Over all that decides a verdict: thresholds, the checks' constants and networks, a detector's bytes.
+
+    Raises ModelError where the detector's file is missing.
+    """
+    return hash_of(validation_identity(settings))
 
 
 def hash_of(value: Any) -> str:

@@ -22,8 +22,8 @@ from s2st_aug.formats.daylight import DarkScene
 from s2st_aug.formats.label_images import stored_size
 from s2st_aug.records.scene import Scene
 from s2st_aug.storage.uri import is_remote
+from s2st_aug.translation.cost import Cost
 
-BACKWARD = 2.0  # a backward pass costs about two forwards (docs/method.md#cost)
 SECONDS_ASSUMED = (
     0.05  # an evaluation of an SD-sized network at 512 x 512 on a present-day GPU; said so where it is used
 )
@@ -50,7 +50,7 @@ class DryRun:
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Name and value, for a table."""
-        evaluations = self.forward + BACKWARD * self.backward
+        evaluations = Cost(self.forward, self.backward).evaluations
         yield "scenes", f"{self.scenes} ({self.absent} without their image)"
         yield "variants", f"{self.scenes * self.domains} in {self.domains} domains"
         yield "batches", str(self.batches)

@@ -32,7 +32,7 @@ SAME_PLACE = 0.6  # of an object's shorter side that it may have moved and still
 SURE_PLACE = 0.6  # structure at another place from which an object surely stands there
 SPARSE = 64  # rows apart that two images are compared at first
 
-_KEPT = threading.local()
+_kept = threading.local()
 
 
 def judge(
@@ -90,9 +90,9 @@ def _frames(source: Image, variant: Image, raw: Image) -> tuple[Frame, Frame, Fr
 
 def _rooms(shape: tuple[int, ...]) -> tuple[Gradients, ...]:
     """This thread's memory for three images' gradients, kept for the next images of that size: fresh pages cost as much as the filters."""
-    if getattr(_KEPT, "shape", None) != shape:
-        _KEPT.shape, _KEPT.rooms = shape, tuple(empty_gradients(shape) for _ in range(3))
-    return _KEPT.rooms
+    if getattr(_kept, "shape", None) != shape:
+        _kept.shape, _kept.rooms = shape, tuple(empty_gradients(shape) for _ in range(3))
+    return _kept.rooms
 
 
 def _finite(value: float | None) -> float | None:
