@@ -28,6 +28,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import pyarrow as pa
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -201,10 +202,11 @@ def columns(name: str | None) -> str:
     return table(("column", "type", "what", "unit or values", "null where"), rows)
 
 
-def arrow_name(kind: Any) -> str:
+def arrow_name(kind: pa.DataType) -> str:
     """A Parquet type in short: a list of structs is a list of struct, whatever is in them."""
-    text = re.sub(r"struct<.*>", "struct", str(kind)).replace("double", "float64").replace("string", "text")
-    return re.sub(r"list<(?:item|element): (\S+)>", r"list of \1", text)
+    if pa.types.is_list(kind):
+        return f"list of {arrow_name(kind.value_type)}"
+    return {"double": "float64", "string": "text"}.get(str(kind), str(kind).partition("<")[0].partition("[")[0])
 
 
 def words(name: str | None) -> str:
@@ -213,10 +215,16 @@ def words(name: str | None) -> str:
     found = re.search(rf"^{name} = Literal\[\n(.*?)^\]", source, re.S | re.M)
     if found is None:
         return "(the words)"
-    return table(
-        ("value", "means"),
-        ((f"`{value}`", what) for value, what in re.findall(r"^ +\"(\w+)\",?  # (.+)$", found[1], re.M)),
-    )
+    told = re.findall(r'^ +"(\w+)",?(?:  # (.+))?$', found[1], re.M)
+    return table(("value", "means"), ((f"`{value}`", what or error_of(value)) for value, what in told))
+
+
+def error_of(failure: str) -> str:
+    """What the error says of itself whose word for a failed row this is."""
+    from s2st_aug import errors
+
+    found = [e for e in vars(errors).values() if isinstance(e, type) and vars(e).get("failure") == failure]
+    return inspect.getdoc(found[0]).splitlines()[0]
 
 
 def run_json(_: str | None) -> str:
