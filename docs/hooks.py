@@ -210,21 +210,14 @@ def arrow_name(kind: pa.DataType) -> str:
 
 
 def words(name: str | None) -> str:
-    """The values of a type of words in records/verdicts.py, each with the comment that stands beside it."""
-    source = inspect.getsource(importlib.import_module("s2st_aug.records.verdicts"))
-    found = re.search(rf"^{name} = Literal\[\n(.*?)^\]", source, re.S | re.M)
+    """The values of a type of words in records/verdicts.py or errors.py, each with the comment that stands beside it."""
+    modules = (importlib.import_module(f"s2st_aug.{module}") for module in ("records.verdicts", "errors"))
+    sources = "\n".join(inspect.getsource(module) for module in modules)
+    found = re.search(rf"^{name} = Literal\[\n(.*?)^\]", sources, re.S | re.M)
     if found is None:
         return "(the words)"
-    told = re.findall(r'^ +"(\w+)",?(?:  # (.+))?$', found[1], re.M)
-    return table(("value", "means"), ((f"`{value}`", what or error_of(value)) for value, what in told))
-
-
-def error_of(failure: str) -> str:
-    """What the error says of itself whose word for a failed row this is."""
-    from s2st_aug import errors
-
-    found = [e for e in vars(errors).values() if isinstance(e, type) and vars(e).get("failure") == failure]
-    return inspect.getdoc(found[0]).splitlines()[0]
+    told = re.findall(r'^ +"(\w+)",?  # (.+)$', found[1], re.M)
+    return table(("value", "means"), ((f"`{value}`", what) for value, what in told))
 
 
 def run_json(_: str | None) -> str:
