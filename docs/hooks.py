@@ -210,7 +210,7 @@ def arrow_name(kind: pa.DataType) -> str:
 
 
 def words(name: str | None) -> str:
-    """The values of a type of words in records/verdicts.py or errors.py, each with the comment that stands beside it."""
+    """The values of a type of words in records/verdicts.py or errors.py, each with the comment beside it."""
     modules = (importlib.import_module(f"s2st_aug.{module}") for module in ("records.verdicts", "errors"))
     sources = "\n".join(inspect.getsource(module) for module in modules)
     found = re.search(rf"^{name} = Literal\[\n(.*?)^\]", sources, re.S | re.M)
