@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from s2st_aug.config.augment import AugmentConfig
@@ -21,6 +22,7 @@ ALGORITHM_VERSION = "1"
 def plan_hash(config: AugmentConfig, model_sha256: str, profiles: Mapping[str, str]) -> str:
     """Over dataset selection, domains (by their profiles' bytes), model (by its weights), method, rng_key and image format."""
     dataset = config.dataset.model_dump(mode="json", exclude={"root"})
+    dataset["format"] = Path(config.dataset.format).name  # a card's own file is the same card wherever it lies
     if not config.dataset.checks_daylight:
         del dataset["darkest_day"]  # it decides nothing
     dataset["select"] = {k: sorted(v) for k, v in dataset["select"].items()}

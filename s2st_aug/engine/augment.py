@@ -23,6 +23,7 @@ from s2st_aug.engine.planning import plan_batches
 from s2st_aug.engine.recheck import recheck_sources
 from s2st_aug.engine.remote_dataset import with_local_root
 from s2st_aug.errors import ConfigError, PlanMismatch, UsageError
+from s2st_aug.formats.cards import absolute_card
 from s2st_aug.formats.daylight import DarkScene
 from s2st_aug.records.manifest import SCHEMA_VERSION
 from s2st_aug.storage.generations import finish_replacement
@@ -133,11 +134,11 @@ def _refuse_file(folder: RunFolder) -> None:
 
 
 def with_absolute_root(config: AugmentConfig) -> AugmentConfig:
-    """The config with the dataset's absolute folder; an address stays as it is."""
-    if is_remote(config.dataset.root):
-        return config
-    root = str(Path(config.dataset.root).expanduser().absolute())
-    return config.model_copy(update={"dataset": config.dataset.model_copy(update={"root": root})})
+    """The config with the dataset's folder, and its card's own file, by absolute paths; an address stays as it is."""
+    dataset = config.dataset
+    root = dataset.root if is_remote(dataset.root) else str(Path(dataset.root).expanduser().absolute())
+    places = {"root": root, "format": absolute_card(dataset.format)}
+    return config.model_copy(update={"dataset": dataset.model_copy(update=places)})
 
 
 def run_context(

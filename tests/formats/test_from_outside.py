@@ -1,4 +1,4 @@
-"""CONTRIBUTING's "Add a dataset", done: a card, a folder and a line outside of the package, and all commands work on it."""
+"""CONTRIBUTING's "Add a dataset", done: a card, a folder and a line outside of the package, and all works."""
 
 from __future__ import annotations
 
@@ -124,6 +124,25 @@ def test_a_lost_car_of_a_format_made_from_kittis_becomes_dontcare(tmp_path, monk
     export_run(tmp_path / "run", "s2st_aug.formats.kitti:MINE", tmp_path / "out")
     lines = (tmp_path / "out/training/label_2/000000__night.txt").read_text().splitlines()
     assert lines[0] == "DontCare -1 -1 -10 4.00 5.00 20.00 25.00 -1 -1 -1 -1000 -1000 -1000 -10"
+
+
+def test_a_run_finds_its_card_from_any_working_directory_and_its_plan_is_the_same_wherever_the_card_lies(
+    installed, monkeypatch
+):
+    write_data(installed / "data")
+    runs = {}
+    for place in ("here", "there"):
+        folder = installed / place
+        folder.mkdir()
+        (folder / "boxes_csv.yaml").write_bytes((installed / "boxes_csv.yaml").read_bytes())
+        monkeypatch.chdir(folder)
+        config = parse_config(
+            {"dataset": {"format": "boxes_csv.yaml", "root": str(installed / "data")}, "domains": ["night"]}
+        )
+        runs[place] = run_here(config, folder / "run")
+    monkeypatch.chdir("/")
+    assert export_run(installed / "here/run", "coco", installed / "coco").synthetic == 2
+    assert runs["here"].run_json().plan_sha256 == runs["there"].run_json().plan_sha256
 
 
 def test_the_card_alone_may_name_the_object(installed, steps):
