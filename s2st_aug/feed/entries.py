@@ -13,8 +13,8 @@ from s2st_aug.arrays import Image
 from s2st_aug.errors import DatasetError, SourceChanged, UsageError, did_you_mean
 from s2st_aug.export.selection import COLUMNS, Selection, UnjudgedPolicy, Variant, select, unjudged_policy
 from s2st_aug.feed.arguments import wrong
-from s2st_aug.formats import load_card, read_objects, read_scenes
-from s2st_aug.images import read_image, sha256_bytes
+from s2st_aug.formats import format_of, load_card, read_objects, read_scenes
+from s2st_aug.images import read_photo, sha256_bytes
 from s2st_aug.records.scene import Scene, SceneObject
 from s2st_aug.storage import RunFolder
 from s2st_aug.storage.decisions import from_table, resolve
@@ -68,9 +68,11 @@ class FeedIndex:
             raise DatasetError(f"{entry.image}: cannot be read ({error.strerror})") from None
         if entry.sha256 is not None and sha256_bytes(data) != entry.sha256:
             raise SourceChanged(f"{entry.image}: not the file that the run recorded for {entry.sample_id}")
-        objects = read_objects(load_card(self.format), self.root, entry.scene)
+        card = load_card(self.format)
+        image = read_photo(data, orientation=format_of(card).orientation).rgb
+        objects = read_objects(card, self.root, entry.scene)
         ignored = tuple(o for o in objects if o.object_id in entry.ignored or o.crowd)
-        return Sample(entry, read_image(data), tuple(o for o in objects if o not in ignored), ignored)
+        return Sample(entry, image, tuple(o for o in objects if o not in ignored), ignored)
 
     def images_by_domain(self) -> Counter[str]:
         """How many images of each domain; real ones count as `source`."""

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from s2st_aug.arrays import Image
-from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.formats import format_of, load_card, read_objects, read_scenes
 from s2st_aug.gain.arms import changed, changes
 from s2st_aug.gain.boxes import Boxes, average_precision, decode, loss, targets
 from s2st_aug.gain.config import DetectionData, GainConfig, Training
@@ -21,7 +21,7 @@ from s2st_aug.gain.networks import Detector
 from s2st_aug.gain.segmentation import list_photos
 from s2st_aug.gain.training import fit, to_batch
 from s2st_aug.gain.variants import TrainVariant, stem_of, variants_of
-from s2st_aug.images import read_image, resize
+from s2st_aug.images import read_image, read_photo, resize
 
 OBJECT_CROPS = 0.75  # share of the crops that are laid around an object
 Draw = Callable[[int, np.random.Generator], tuple[Image, Boxes] | None]
@@ -47,7 +47,7 @@ def _load(format_: str, classes: tuple[str, ...], root: Path, split: str, size: 
     card = load_card(format_)
     stems, images, boxes, scales = [], [], [], []
     for scene in read_scenes(card, root, split):
-        image = read_image(root / scene.image)
+        image = read_photo(root / scene.image, orientation=format_of(card).orientation).rgb
         scale = size[0] / image.shape[1], size[1] / image.shape[0]
         objects = [
             o for o in read_objects(card, root, scene) if o.kind == "box" and o.category in classes and not o.crowd

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from s2st_aug import formats as adapters
 from s2st_aug.errors import S2STError
+from s2st_aug.formats import load_card, read_objects
 from s2st_aug.records.scene import LabelKey, Scene
 from s2st_aug.storage.run_folder import RunInfo
 
@@ -25,8 +25,8 @@ def scene_of(row: dict[str, Any]) -> Scene:
 def source_outlines(info: RunInfo, scene: Scene) -> dict[str, tuple[np.ndarray, ...]]:
     """Object id to its outlines `n 2`; empty where the dataset cannot be read any more (logged)."""
     try:
-        card = adapters.load_card(info.config["dataset"]["format"])
-        return {o.object_id: o.outlines for o in adapters.read_objects(card, Path(info.dataset_root), scene)}
+        card = load_card(info.config["dataset"]["format"])
+        return {o.object_id: o.outlines for o in read_objects(card, Path(info.dataset_root), scene)}
     except (S2STError, OSError, KeyError) as error:
         log.info("labels of %s are drawn as boxes: %s", scene.scene_id, error)
         return {}

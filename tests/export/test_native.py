@@ -66,13 +66,23 @@ def test_bdd_lost_and_ignored_labels_are_marked_and_only_they(tmp_path):
 def test_labels_that_the_measure_could_not_judge_stay_where_that_is_asked_and_the_lock_says_so(tmp_path):
     bdd(tmp_path)
     run = run_over(tmp_path, "bdd100k", verdicts=lambda scene, item: "ignore" if item.object_id == "1" else "lost")
-    for unread in ("void", "train"):
-        export_run(run, "bdd100k", tmp_path / unread, unread=unread)
-    marked = {unread: exported_records(tmp_path / unread)[1].count('"ignored": true') for unread in ("void", "train")}
-    assert marked["train"] == marked["void"] - 1 > 0
+    for policy in ("ignore", "train"):
+        export_run(run, "bdd100k", tmp_path / policy, unjudged=policy)
+    marked = {name: exported_records(tmp_path / name)[1].count('"ignored": true') for name in ("ignore", "train")}
+    assert marked["train"] == marked["ignore"] - 1 > 0
     assert '{"attributes": {"ignored": true}, "id":"1"' not in exported_records(tmp_path / "train")[1]
-    locks = [json.loads((tmp_path / unread / LOCK).read_text()) for unread in ("void", "train")]
-    assert [lock["settings"]["unread"] for lock in locks] == ["void", "train"]
+    locks = [json.loads((tmp_path / name / LOCK).read_text()) for name in ("ignore", "train")]
+    assert [lock["settings"]["unjudged"] for lock in locks] == ["ignore", "train"]
+    assert [lock["settings"]["unread"] for lock in locks] == ["void", "train"]  # the older word, which scripts read
+
+
+def test_the_older_word_for_unjudged_labels_gives_the_same_export(tmp_path):
+    bdd(tmp_path)
+    run = run_over(tmp_path, "bdd100k", verdicts=ignoring("1", verdict="ignore"))
+    for old, new in (("void", "ignore"), ("train", "train")):
+        export_run(run, "bdd100k", tmp_path / "old", unread=old)
+        export_run(run, "bdd100k", tmp_path / "new", unjudged=new)
+        assert (tmp_path / "old" / LOCK).read_bytes() == (tmp_path / "new" / LOCK).read_bytes()
 
 
 def test_export_reads_back_as_a_dataset_with_the_same_labels(tmp_path):
