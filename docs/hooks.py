@@ -178,7 +178,7 @@ def path(_: str | None) -> str:
 def architecture(_: str | None) -> str:
     """ARCHITECTURE.md as a page: links start from docs/; the picture is part of the page and follows its colours."""
     text = (Path(__file__).parents[1] / "ARCHITECTURE.md").read_text().replace("](docs/", "](")
-    return re.sub(r"^!\[[^]]*\]\(images/image_path\.svg\)$", lambda _: image_path().replace("\n", ""), text, flags=re.M)
+    return re.sub(r"^!\[[^]]*\]\(images/image_path\.svg\)$", lambda _: f"<div>{image_path()}</div>".replace("\n", ""), text, flags=re.M)
 
 
 def columns(name: str | None) -> str:
