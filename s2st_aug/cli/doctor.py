@@ -88,9 +88,9 @@ def look(model: str, place: Path) -> Iterator[Finding]:
 
 
 def check_python() -> Iterator[Finding]:
-    """3.11 to 3.13."""
+    """3.11 to 3.14."""
     version = ".".join(map(str, sys.version_info[:3]))
-    good = (3, 11) <= sys.version_info < (3, 14)
+    good = (3, 11) <= sys.version_info < (3, 15)
     yield Finding(
         "python",
         "ok" if good else "missing",
