@@ -2,7 +2,7 @@
 
 | marker | becomes |
 |---|---|
-| `<!-- architecture -->` | ARCHITECTURE.md with its picture |
+| `<!-- root NAME -->` | NAME.md of the repository's root |
 | `<!-- commands -->` | the list of commands |
 | `<!-- exit_codes -->` | each exit code with the errors that end in it |
 | `<!-- config -->`, `<!-- config gain -->`, `<!-- config training -->` | every key of a config |
@@ -175,10 +175,12 @@ def path(_: str | None) -> str:
     return table(("function", "file", "what it does"), ((f"`{b.name}`", f"`{b.file}`", b.words) for b in boxes))
 
 
-def architecture(_: str | None) -> str:
-    """ARCHITECTURE.md as a page: links start from docs/; the picture is part of the page and follows its colours."""
-    text = (Path(__file__).parents[1] / "ARCHITECTURE.md").read_text().replace("](docs/", "](")
-    return re.sub(r"^!\[[^]]*\]\(images/image_path\.svg\)$", lambda _: f"<div>{image_path()}</div>".replace("\n", ""), text, flags=re.M)
+def root(name: str | None) -> str:
+    """A file of the repository's root as a page: its links start from docs/, and its picture is part of the page."""
+    text = (Path(__file__).parents[1] / f"{name}.md").read_text().replace("](docs/", "](")
+    text = re.sub(r"\]\((ARCHITECTURE|CONTRIBUTING|CHANGELOG)\.md", lambda m: f"]({m[1].lower()}.md", text)
+    drawn = f"<div>{image_path()}</div>".replace("\n", "") if "images/image_path.svg" in text else ""
+    return re.sub(r"^!\[[^]]*\]\(images/image_path\.svg\)$", lambda _: drawn, text, flags=re.M)
 
 
 def columns(name: str | None) -> str:
@@ -419,7 +421,7 @@ def table(head: tuple[str, ...], rows: Any) -> str:
 
 
 MAKERS = (
-    architecture, commands, exit_codes, config, validation, path, columns, words, run_json, measured, ablation,
+    root, commands, exit_codes, config, validation, path, columns, words, run_json, measured, ablation,
 )  # fmt: skip
 TABLES = {maker.__name__: maker for maker in MAKERS}
 
