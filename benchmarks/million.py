@@ -262,6 +262,9 @@ def _filled(field: pa.Field, ids: pa.Array) -> pa.Array:
         "synthetic": True,
         "rng_key": 0,
         "reasons": [],
+        "rejected_by": [],
+        "failure": None,
+        "oom_split": False,
         "objects": [],
         "hallucinations": [],
     }

@@ -68,13 +68,17 @@ class Photo:
 
 
 def read_photo(
-    source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, orientation: Literal["apply", "ignore"] = "apply"
+    source: str | Path | bytes,
+    *,
+    name: str = "",
+    max_pixels: int = MAX_PIXELS,
+    orientation: Literal["apply", "ignore"] = "apply",
 ) -> Photo:
     """A photo from a path or its bytes; `ignore` leaves the pixels as stored, for labels drawn on the stored pixels.
 
-    Raises UnreadableImage, one line, for what is missing, truncated, no image, or larger than `max_pixels`.
+    `name` is what errors call it (default: the path). Raises UnreadableImage, one line, for what is missing, truncated, no image, or larger than `max_pixels`.
     """
-    name = "image bytes" if isinstance(source, bytes) else str(source)
+    name = name or ("image bytes" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else _read_bytes(Path(source))
     try:
         with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:

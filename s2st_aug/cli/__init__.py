@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "preview": ("s2st_aug.cli.preview:preview", "A contact sheet before a long run."),
     "status": ("s2st_aug.cli.status:status", "Progress, rate, time left and failures of a run folder."),
     "verify": ("s2st_aug.cli.verify:verify", "Check every promise of a run folder against its files."),
-    "regate": ("s2st_aug.cli.rescore:regate", "New thresholds over the stored measures; nothing is translated anew."),
+    "rescore": ("s2st_aug.cli.rescore:rescore", "New thresholds over the stored measures; nothing is translated anew."),
     "domain build": ("s2st_aug.cli.domain:build", "A domain profile from unpaired photos."),
     "calibrate": ("s2st_aug.cli.calibrate:calibrate", "Thresholds from your own photos."),
     "merge": ("s2st_aug.cli.merge:merge", "Two runs of one plan into one."),
@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gain": ("s2st_aug.cli.gain:gain", "Train with and without the variants, with control arms."),
     "doctor": ("s2st_aug.cli.doctor:doctor", "What is installed, what is missing, and the command that mends it."),
 }
+ALIASES = {"regate": "rescore"}  # older spellings, accepted and not listed
 GROUPS = {"domain": "Build domain profiles.", "review": "Review a run in FiftyOne."}
 HELP = "Night and rain variants of labelled driving scenes, with every label checked to still be true."
 EPILOG = (
@@ -81,6 +82,10 @@ def build_group() -> LazyGroup:
         stub = Stub(name=leaf, help=line)
         stub.target = target
         parent.add_command(stub)
+    for old, name in ALIASES.items():
+        stub = Stub(name=old, hidden=True)
+        stub.target = COMMANDS[name][0]
+        root.add_command(stub)
     return root
 
 

@@ -138,8 +138,8 @@ def _try_scene(
     from s2st_aug.randomness import sample_key
 
     domains = list(config.domains)
-    if source.error:
-        yield from (Tried(scene_id, d, name, None, None, 0.0, source.error) for d in domains)
+    if source.failure:
+        yield from (Tried(scene_id, d, name, None, None, 0.0, source.failure.reason) for d in domains)
         return
     start = time.monotonic()
     objects = [source.objects] if config.method.label_aware else None
@@ -178,7 +178,7 @@ def _source_cell(scene_id: str, source: SourceScene) -> Cell:
     return Cell(
         source.rgb if source.photo is not None else None,
         (),
-        (scene_id, source.error or f"{len(source.objects)} labels"),
+        (scene_id, source.failure.reason if source.failure else f"{len(source.objects)} labels"),
     )
 
 

@@ -18,6 +18,9 @@ from s2st_aug.validation.settings import ValidationSettings
 ALGORITHM_VERSION = "1"
 """Counts up whenever the same settings would give other pixels; part of every variant_id and plan hash."""
 
+METHOD_VERSION = "1"
+"""Of S2ST itself, as each row says it."""
+
 
 def plan_hash(config: AugmentConfig, model_sha256: str, profiles: Mapping[str, str]) -> str:
     """Over dataset selection, domains (by their profiles' bytes), model (by its weights), method, rng_key and image format."""

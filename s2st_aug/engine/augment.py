@@ -14,7 +14,7 @@ from pathlib import Path
 
 import s2st_aug
 from s2st_aug.config import AugmentConfig
-from s2st_aug.config.hashes import ALGORITHM_VERSION, hash_of, method_identity, plan_hash, validation_hash
+from s2st_aug.config.hashes import ALGORITHM_VERSION, METHOD_VERSION, hash_of, method_identity, plan_hash, validation_hash
 from s2st_aug.engine.context import RunContext
 from s2st_aug.engine.driver import Driver
 from s2st_aug.engine.kit import Identity, find_kit
@@ -154,6 +154,10 @@ def run_context(
         plan_sha256=info.plan_sha256,
         validation_sha256=validation_hash(config.validation),
         code_version=info.code_version,
+        method=info.method,
+        method_version=info.method_version,
+        method_sha256=info.method_sha256,
+        algorithm_version=info.algorithm_version,
     )
 
 
@@ -216,7 +220,7 @@ def _sweep(folder: RunFolder) -> None:
 
 def _planned(folder: RunFolder, config: AugmentConfig, identity: Identity, wanted: str, options: Options) -> RunInfo:
     """run.json and the plan, made, completed, extended or taken as they stand."""
-    info = folder.run_json() if folder.exists() else _first_info(config, identity, wanted)
+    info = folder.run_json() if folder.exists() else _first_info(config, identity, wanted, options.kit)
     info = replace(
         info, validation_sha256=info.validation_sha256 if info.planned_scenes else validation_hash(config.validation)
     )
@@ -291,7 +295,7 @@ def _peek(batches: Iterator) -> Iterator:
     return again()
 
 
-def _first_info(config: AugmentConfig, identity: Identity, wanted: str) -> RunInfo:
+def _first_info(config: AugmentConfig, identity: Identity, wanted: str, kit: str) -> RunInfo:
     return RunInfo(
         schema_version=SCHEMA_VERSION,
         package_version=s2st_aug.__version__,
@@ -305,6 +309,8 @@ def _first_info(config: AugmentConfig, identity: Identity, wanted: str) -> RunIn
         config=_masked(config),
         domains=dict(identity.profiles),
         batch_size=config.cluster.batch_size,
+        method=kit,
+        method_version=METHOD_VERSION,
         method_sha256=hash_of(method_identity(config)),
         algorithm_version=ALGORITHM_VERSION,
         label_aware=config.method.label_aware,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from s2st_aug.config import AugmentConfig
-from s2st_aug.config.hashes import ALGORITHM_VERSION, hash_of, method_identity
 from s2st_aug.randomness import sample_key
 from s2st_aug.storage.naming import variant_id
 
@@ -22,11 +21,10 @@ class RunContext:
     plan_sha256: str
     validation_sha256: str
     code_version: str
-
-    @property
-    def method_sha256(self) -> str:
-        """Over the settings that decide pixels, dtype among them."""
-        return hash_of(method_identity(self.config))
+    method: str
+    method_version: str
+    method_sha256: str  # over the settings that decide pixels, dtype among them
+    algorithm_version: str  # the run's own: part of every variant_id
 
     def key(self, scene_id: str) -> int:
         """The random key of a scene, the same on any worker."""
@@ -44,6 +42,6 @@ class RunContext:
             self.profiles[domain],
             self.method_sha256,
             self.model_sha256,
-            ALGORITHM_VERSION,
+            self.algorithm_version,
             rng_key,
         )

@@ -112,7 +112,7 @@ class Driver:
 
     def _book(self, result: CommitResult, tracker: Any) -> None:
         tracker.end.remote([result.key])
-        self._progress.add(result.statuses, result.reasons, result.actor)
+        self._progress.add(result.statuses, result.causes, result.actor)
         self._log({"time": time.time(), **asdict(result)})
         _metrics().count(result)
         self._options.watch(self._progress.tick())

@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from s2st_aug.engine.attempts import Tracker
@@ -22,13 +22,23 @@ from s2st_aug.engine.batches import TranslatedBatch, VariantResult
 from s2st_aug.engine.context import RunContext
 from s2st_aug.engine.kit import find_kit
 from s2st_aug.engine.memory_watch import MemoryWatch
-from s2st_aug.engine.sources import SourceReader, SourceScene, photos_of, reason_of
+from s2st_aug.engine.sources import SourceReader, SourceScene, failure_of, photos_of, reason_of
+from s2st_aug.errors import LostWorker, OutOfMemory
+from s2st_aug.records.verdicts import Failure
 from s2st_aug.storage.plan import PlannedBatch
 
 log = logging.getLogger(__name__)
 
 CAREFUL_FROM = 3  # the begin of a batch that is suspected of killing its workers
-OOM_SPLIT = "oom_split"
+
+
+@dataclass(frozen=True, slots=True)
+class SceneResult:
+    """What became of one scene: by domain a variant or the error in its place; or why it has none at all."""
+
+    variants: dict[str, Any]
+    failure: Failure | None = None
+    oom_split: bool = False
 
 
 class TranslateStage:
@@ -54,10 +64,10 @@ class TranslateStage:
             self.retire_reason = f"its memory has crept {grown / 2**30:.1f} GiB above what is allowed"
         return _translated(batch, sources, results, self._name, time.monotonic() - start)
 
-    def _guarded(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[Any]:
-        """A result per scene: dict domain -> Translated, or the error text of that scene."""
-        if all(s.error for s in sources):
-            return [s.error for s in sources]
+    def _guarded(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[SceneResult]:
+        """A result per scene, whatever happens to its neighbours."""
+        if all(s.failure for s in sources):
+            return [SceneResult({}, s.failure) for s in sources]
         try:
             return self._run(batch, sources)
         except Exception as error:
@@ -66,57 +76,57 @@ class TranslateStage:
             log.warning("batch %s: %s; looking for the culprit", batch.key, reason_of(error))
         return self._without_culprits(batch, sources)
 
-    def _careful(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[Any]:
+    def _careful(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[SceneResult]:
         """After lost workers: a scene that was begun twice alone and never ended is the culprit."""
         log.warning("batch %s lost its worker more than once; its scenes are tried one by one", batch.key)
         return self._without_culprits(batch, sources, announce=True)
 
     def _without_culprits(
         self, batch: PlannedBatch, sources: list[SourceScene], *, announce: bool = False
-    ) -> list[Any]:
+    ) -> list[SceneResult]:
         for index, source in enumerate(sources):
-            error = None if source.error else self._alone(batch, sources, index, announce=announce)
-            if error:
-                sources[index] = source.blanked(error)
-        if all(s.error for s in sources):
-            return [s.error for s in sources]
+            failure = None if source.failure else self._alone(batch, sources, index, announce=announce)
+            if failure:
+                sources[index] = source.blanked(failure)
+        if all(s.failure for s in sources):
+            return [SceneResult({}, s.failure) for s in sources]
         try:
             return self._run(batch, sources)
         except Exception as error:
-            return [s.error or reason_of(error) for s in sources]
+            return [SceneResult({}, s.failure or failure_of(error)) for s in sources]
 
-    def _alone(self, batch: PlannedBatch, sources: list[SourceScene], index: int, *, announce: bool) -> str | None:
+    def _alone(self, batch: PlannedBatch, sources: list[SourceScene], index: int, *, announce: bool) -> Failure | None:
         """Why this scene cannot be translated, with every other slot blank; None where it can."""
         if announce and self._tracker.begin(f"{batch.key}/{index}") > 2:
-            return "LostWorker: the process died each time this image was translated"
-        alone = [s if i == index else s.blanked(s.error) for i, s in enumerate(sources)]
+            return failure_of(LostWorker("the process died each time this image was translated"))
+        alone = [s if i == index else s.blanked(s.failure) for i, s in enumerate(sources)]
         try:
             self._run(batch, alone)
         except Exception as error:
-            return reason_of(error)
+            return failure_of(error)
         if announce:
             self._tracker.end([f"{batch.key}/{index}"])
         return None
 
-    def _run(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> list[Any]:
+    def _run(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> list[SceneResult]:
         """The whole batch, always in its planned shape."""
         domains = list(self._context.profiles)
         objects = [s.objects for s in sources] if self._context.config.method.label_aware else None
         keys = [self._context.key(p.scene.scene_id) for p in batch.scenes]
         results = self._model().translate(photos_of(sources), domains, objects, keys)
-        return [s.error or r for s, r in zip(sources, results, strict=True)]
+        return [SceneResult(r, s.failure) for s, r in zip(sources, results, strict=True)]
 
-    def _split(self, batch: PlannedBatch, sources: list[SourceScene], error: Exception) -> list[Any]:
+    def _split(self, batch: PlannedBatch, sources: list[SourceScene], error: Exception) -> list[SceneResult]:
         """Halves, down to single scenes; what does not even fit alone fails."""
         log.warning("batch %s of %d: %s; splitting it", batch.key, len(sources), reason_of(error))
         self._recycle()
         self.retire_reason = "it ran out of memory"
         if len(sources) == 1:
-            return [f"OutOfMemory: {reason_of(error)}"]
+            return [SceneResult({}, failure_of(OutOfMemory(reason_of(error))))]
         middle = len(sources) // 2
         parts = ((slice(None, middle)), slice(middle, None))
         halves = [(replace(batch, scenes=batch.scenes[p], todo=batch.todo[p]), sources[p]) for p in parts]
-        return [_flagged(r) for half, part in halves for r in self._guarded(half, part)]
+        return [replace(r, oom_split=True) for half, part in halves for r in self._guarded(half, part)]
 
     def _model(self) -> Any:
         if self._translator is None:
@@ -142,33 +152,32 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-class _Flagged(dict):
-    """Results of a scene whose batch was split."""
-
-
-def _flagged(result: Any) -> Any:
-    return _Flagged(result) if isinstance(result, dict) else result
-
-
 def _translated(
-    batch: PlannedBatch, sources: list[SourceScene], results: list[Any], actor: str, seconds: float
+    batch: PlannedBatch, sources: list[SourceScene], results: list[SceneResult], actor: str, seconds: float
 ) -> TranslatedBatch:
     done = TranslatedBatch(batch, actor, [s.sha256 for s in sources], seconds=seconds)
     each = seconds / max(sum(len(t) for t in batch.todo), 1)
     for scene, (domains, result) in enumerate(zip(batch.todo, results, strict=True)):
         for domain in domains:
-            if not isinstance(result, dict) or isinstance(result[domain], Exception):
-                why = result if isinstance(result, str) else reason_of(result[domain])
-                done.variants.append(VariantResult(scene, domain, None, reasons=(why,)))
+            variant = result.failure or result.variants[domain]
+            if isinstance(variant, Failure | Exception):
+                why = variant if isinstance(variant, Failure) else failure_of(variant)
+                done.variants.append(VariantResult(scene, domain, None, failure=why))
                 continue
-            done.variants.append(_variant(scene, domain, result, len(done.images), each))
-            done.images.append(result[domain].image.tobytes())
-            done.raws.append(result[domain].raw.tobytes())
+            done.variants.append(
+                VariantResult(
+                    scene,
+                    domain,
+                    len(done.images),
+                    variant.image.shape[:2],
+                    variant.st_iterations,
+                    variant.to_iterations,
+                    float(variant.forward_evals),
+                    float(variant.backward_evals),
+                    each,
+                    oom_split=result.oom_split,
+                )  # fmt: skip
+            )
+            done.images.append(variant.image.tobytes())
+            done.raws.append(variant.raw.tobytes())
     return done
-
-
-def _variant(scene: int, domain: str, result: dict[str, Any], image_index: int, seconds: float) -> VariantResult:
-    done = result[domain]
-    reasons = (OOM_SPLIT,) if isinstance(result, _Flagged) else ()
-    costs = (done.st_iterations, done.to_iterations, float(done.forward_evals), float(done.backward_evals), seconds)
-    return VariantResult(scene, domain, image_index, (done.image.shape[0], done.image.shape[1]), *costs, reasons)

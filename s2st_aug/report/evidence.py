@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 
 from s2st_aug.arrays import Image
 from s2st_aug.images import encode_jpeg, read_image
-from s2st_aug.records.verdicts import Hallucination, Judgement, ObjectVerdict
+from s2st_aug.records.manifest import judgement_of
+from s2st_aug.records.verdicts import Hallucination
 from s2st_aug.report.contact_sheet import read_or_none, spread
 from s2st_aug.report.overlay import draw_overlay
 from s2st_aug.storage.naming import overlay_name
@@ -91,14 +92,6 @@ def read_evidence(folder: RunFolder) -> Row:
     if folder.store.size(CHECKS) is None:
         return {"overlays": 0, "common": {}, "flicker": []}
     return dict(json.loads(folder.store.read(CHECKS)))
-
-
-def judgement_of(row: Row) -> Judgement:
-    """The judgement that a manifest row holds."""
-    objects = tuple(ObjectVerdict(**{**o, "bbox": tuple(o["bbox"])}) for o in row["objects"])
-    made_up = tuple(Hallucination(tuple(h["bbox"]), h["kind"], h["score"]) for h in row["hallucinations"])
-    measures = row["structure"], row["structure_raw"], row["strength"]
-    return Judgement(row["status"], tuple(row["reasons"]), objects, made_up, *measures)
 
 
 def _explain(folder: RunFolder, root: Path, row: Row) -> bool:

@@ -27,7 +27,7 @@ def draw_overlay(source: Image, variant: Image, judgement: Judgement) -> np.ndar
     ]
     for item in sorted(judgement.objects, key=lambda o: o.verdict != "keep"):
         if item.kind not in LINES or item.verdict == "lost":  # what it is rejected for is always framed
-            note = "" if item.verdict == "keep" else f"{item.category}: {(item.reason or '').split(':')[0]}"
+            note = "" if item.verdict == "keep" else f"{item.category}: {(item.cause or '').replace('_', ' ')}"
             for panel, text in zip(panels, ("", note), strict=True):
                 _frame(panel, item.bbox, k, item.verdict, text)
     for light in judgement.hallucinations:

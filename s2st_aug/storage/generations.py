@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -40,8 +39,7 @@ def finish_replacement(run: RunFolder) -> None:
     """Carries out a replacement that is ready; does nothing where none is. May be interrupted and called again."""
     if run.store.size(READY) is None:
         return
-    ready = json.loads(run.store.read(READY))
-    info = run.run_json()
+    ready, raw = json.loads(run.store.read(READY)), run.raw_run_json()
     aside = f"{OLD}/{ready['generation'] - 1}"
     if run.store.size(FAILED_PART) is not None:
         run.store.write_many({f"{aside}/failed.parquet": run.store.read(FAILED_PART)})
@@ -50,10 +48,9 @@ def finish_replacement(run: RunFolder) -> None:
             run.store.move(name, f"{aside}/{name.rsplit('/', 1)[-1]}")
     for name in list(run.store.names(NEXT)):
         run.store.move(name, f"{MANIFEST}/{name.rsplit('/', 1)[-1]}")
-    config = {**info.config, "validation": ready["validation"]}
-    run.write_run_json(
-        replace(info, generation=ready["generation"], validation_sha256=ready["validation_sha256"], config=config)
-    )
+    config = {**raw["config"], "validation": ready["validation"]}
+    new = {"generation": ready["generation"], "validation_sha256": ready["validation_sha256"], "config": config}
+    run.write_run_json({**raw, **new})
     run.store.delete(READY)
 
 

@@ -52,7 +52,7 @@ def _refuse(runs: list[RunFolder], infos: list[RunInfo], out: RunFolder) -> None
             raise RunFolderError(f"{run.place}: runs of two plans ({held}) cannot be merged")
         if info.validation_sha256 != infos[0].validation_sha256:
             raise RunFolderError(
-                f"{run.place}: judged by other thresholds than {runs[0].place}; bring both to one with `s2st-aug regate`"
+                f"{run.place}: judged by other thresholds than {runs[0].place}; bring both to one with `s2st-aug rescore`"
             )
 
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from s2st_aug.errors import RunFolderError
-from s2st_aug.records.manifest import DECISION_SCHEMA, MANIFEST_SCHEMA, SCHEMA_VERSION
+from s2st_aug.records.manifest import MANIFEST_SCHEMA, SCHEMA_VERSION
+from s2st_aug.storage.decisions import DECISION_SCHEMA
 from s2st_aug.storage.store import LocalStore, Store, open_store
 
 RUN_JSON, MANIFEST, OLD, DECISIONS, IMAGES = "run.json", "manifest", "manifest/.old", "decisions", "images"
@@ -46,6 +47,8 @@ class RunInfo:
     plan_files: int = 0  # plan files that count; 0: planning did not end
     planned_scenes: int = 0
     batch_size: int = 0
+    method: str = ""  # the translator's name; `unknown` where a run of schema 1 cannot tell
+    method_version: str = ""
     method_sha256: str = ""
     algorithm_version: str = ""
     label_aware: bool = False
@@ -91,9 +94,10 @@ class RunFolder:
             raise RunFolderError(f"{self.place}/{RUN_JSON}: expected an object, got {type(raw).__name__}")
         return raw
 
-    def write_run_json(self, info: RunInfo) -> None:
-        """Replace run.json in one step."""
-        self.store.write_many({RUN_JSON: json.dumps(asdict(info), indent=2, sort_keys=True).encode() + b"\n"})
+    def write_run_json(self, info: RunInfo | dict[str, Any]) -> None:
+        """Replace run.json in one step; a dict is one of another schema version."""
+        raw = asdict(info) if isinstance(info, RunInfo) else info
+        self.store.write_many({RUN_JSON: json.dumps(raw, indent=2, sort_keys=True).encode() + b"\n"})
 
     def dataset_root(self) -> Path:
         """Where the source images lie."""

@@ -22,7 +22,7 @@ from s2st_aug.errors import Diverged
 from s2st_aug.images import luma, to_uint8
 from s2st_aug.randomness import numpy_generator
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.records.verdicts import Judgement, ObjectVerdict
+from s2st_aug.records.verdicts import Gate, Judgement, ObjectVerdict
 
 RAISES, OUT_OF_MEMORY, DIVERGES, DIES, LEAKS = (255, 0, 1), (255, 0, 2), (255, 0, 3), (255, 0, 4), (255, 0, 5)
 MAGIC = (RAISES, OUT_OF_MEMORY, DIVERGES, DIES, LEAKS)
@@ -92,8 +92,8 @@ def _judge(source: Image, variant: Image, raw: Image, objects: Sequence[SceneObj
         ObjectVerdict(o.object_id, o.kind, o.category, o.bbox, "keep", None, 1.0, 1.0, 1.0, 0.0) for o in objects
     )
     strength = float(1 - luma(variant).mean() / max(luma(source).mean(), 1.0))
-    reasons = () if strength > 0.02 else ("strength",)
-    return Judgement("rejected" if reasons else "ok", reasons, verdicts, (), 1.0, 1.0, strength)
+    gates: tuple[Gate, ...] = () if strength > 0.02 else ("strength",)
+    return Judgement("rejected" if gates else "ok", gates, verdicts, (), 1.0, 1.0, strength, gates)
 
 
 def _identify(config: AugmentConfig) -> Identity:

@@ -12,8 +12,7 @@ from s2st_aug.arrays import Image
 from s2st_aug.errors import DatasetError
 from s2st_aug.randomness import numpy_generator
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.records.verdicts import ObjectVerdict
-from s2st_aug.validation.gates import IN_PLACE, UNMEASURED, around_of, code, facts_of
+from s2st_aug.validation.gates import IN_PLACE, UNMEASURED
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.settings import ValidationSettings
 
@@ -89,17 +88,12 @@ def _measured(change: TrueChange, number: int, settings: ValidationSettings) -> 
     """structure, structure_raw, shift, size and the surroundings' structure of each stand-in, `n 5`."""
     found = judge(change.source, change.variant, change.raw, stand_ins(change.source, str(number)), None, settings)
     rows = [
-        (o.structure, o.structure_raw, o.shift_px, o.bbox[2] - o.bbox[0], _around(o))
+        # a well-kept object needs no comparison with its surroundings: its own structure stands for theirs
+        (o.structure, o.structure_raw, o.shift_px, o.bbox[2] - o.bbox[0], o.structure if o.around is None else o.around)
         for o in found.objects
-        if code(o.reason) not in UNMEASURED and o.structure is not None
+        if o.cause not in UNMEASURED and o.structure is not None
     ]
     return np.array(rows, np.float64).reshape(-1, 5)
-
-
-def _around(item: ObjectVerdict) -> float:
-    """What the verdict's facts say; a well-kept object carries none, and its own structure stands for it."""
-    around = around_of(facts_of(item.reason))
-    return (item.structure or 0.0) if around is None else around
 
 
 def _thresholds(rows: np.ndarray) -> dict[str, float]:

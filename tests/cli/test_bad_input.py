@@ -32,7 +32,7 @@ WRONG = [
     "status {tmp}/loop",
     "verify {no}",
     "verify {tmp}",
-    "regate {no} --config {config}",
+    "rescore {no} --config {config}",
     "domain build snow --references {no} --prompt p --model street-mini --out {tmp}/snow.safetensors",
     "domain build snow --references {tmp} --prompt p --model {no} --out {tmp}/snow.safetensors",
     "calibrate --photos {no} --model street-mini",

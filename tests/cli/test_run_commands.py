@@ -1,4 +1,4 @@
-"""status, verify, regate, merge and migrate on run folders made by the engine's fake, as a user calls them."""
+"""status, verify, rescore, merge and migrate on run folders made by the engine's fake, as a user calls them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 import os
 import time
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from engine_here import run_here
+from schema_1 import schema_1_run
 
 from s2st_aug.cli import main
 from s2st_aug.engine.attempts import AttemptTracker
@@ -83,11 +83,11 @@ def test_status_reads_the_files_alone(config, tmp_path, capsys):
     assert "interrupted: 8 of 12" in capsys.readouterr().out
 
 
-def test_regate_judges_anew_and_keeps_the_old_manifest(run, tmp_path, capsys):
+def test_rescore_judges_anew_and_keeps_the_old_manifest(run, tmp_path, capsys):
     images = {p: p.read_bytes() for p in run.path.rglob("images/**/*.png")}
     strict = tmp_path / "strict.yaml"
     strict.write_text("validation: {min_strength: 0.99}\n")
-    assert call("regate", run.place, "--config", strict) == 0
+    assert call("rescore", run.place, "--config", strict) == 0
     assert set(run.read_manifest()["status"].to_pylist()) == {"rejected"}
     assert run.run_json().generation == 1
     assert list((run.path / "manifest/.old/0").glob("*.parquet"))
@@ -103,7 +103,7 @@ def test_regate_judges_anew_and_keeps_the_old_manifest(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("moves", range(4))
-def test_a_regate_that_is_killed_is_ended_by_the_next_command(run, monkeypatch, moves):
+def test_a_rescore_that_is_killed_is_ended_by_the_next_command(run, monkeypatch, moves):
     class Killed(BaseException):
         pass
 
@@ -139,18 +139,14 @@ def test_merge_joins_two_halves_of_one_plan(config, tmp_path, capsys):
     assert "two plans" in capsys.readouterr().err
 
 
-def test_migrate_brings_an_older_folder_up_to_date(run, capsys):
-    for name in run.manifest_parts():
-        table = pq.read_table(run.path / name).drop_columns(["hallucinations", "structure_raw"])
-        pq.write_table(pa.Table.from_batches(table.to_batches()), run.path / name)
-    raw = json.loads((run.path / "run.json").read_text())
-    (run.path / "run.json").write_text(json.dumps({**raw, "schema_version": 0}))
-    assert call("verify", run.place) == 2
-    assert "s2st-aug migrate" in capsys.readouterr().err
+def test_migrate_brings_an_older_folder_up_to_date(tmp_path, capsys):
+    run = schema_1_run(tmp_path)
     assert call("migrate", run.place) == 0
+    assert "schema version 1 is now 2" in capsys.readouterr().out
     assert call("verify", run.place) == 0
-    assert run.read_manifest()["hallucinations"].to_pylist() == [[]] * 12
     assert call("migrate", run.place) == 0
+    assert "is of schema version 2 already" in capsys.readouterr().out
+    raw = json.loads((run.path / "run.json").read_text())
     (run.path / "run.json").write_text(json.dumps({**raw, "schema_version": 99}))
     assert call("migrate", run.place) == 2
 

@@ -134,12 +134,14 @@ def test_failed_rows_are_tried_again_within_the_cap(ray_here, tmp_path):
     run = tmp_path / "run"
     run_here(make_config(root), run)
     assert Counter(row["status"] for row in contents(run).values()) == {"failed": 4, "ok": 6}
-    for failures in ({"ValueError": 2, "Diverged": 2}, {}):
+    for failures in ({"error": 2, "diverged": 2}, {}):
         summary = augment(make_config(root, cluster={"attempts": 2}), run, FAKE)
         assert (summary.exit_code, summary.snapshot.failed, summary.snapshot.ok) == (1, 4, 6)
         assert summary.snapshot.failures == failures
         assert verify(RunFolder(run)).holds
-        assert "attempt 2" in contents(run)["train/f000001", "rain"]["reasons"]
+        row = contents(run)["train/f000001", "rain"]
+        assert row["attempts"] == 2
+        assert "attempt 2" in row["reasons"]
     assert read_snapshot(RunFolder(run)).failed == 4
 
 

@@ -76,18 +76,18 @@ def test_every_scene_comes_back_in_every_domain(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("magic", "status", "reason"),
+    ("magic", "status", "failure", "reason"),
     [
-        (fakes.RAISES, "failed", "ValueError"),
-        (fakes.DIVERGES, "failed", "Diverged"),
-        (fakes.OUT_OF_MEMORY, "ok", "oom_split"),
+        (fakes.RAISES, "failed", "error", "ValueError"),
+        (fakes.DIVERGES, "failed", "diverged", "Diverged"),
+        (fakes.OUT_OF_MEMORY, "ok", None, "oom_split"),
     ],
 )
-def test_one_bad_photo_costs_its_own_rows_only(tmp_path, magic, status, reason):
+def test_one_bad_photo_costs_its_own_rows_only(tmp_path, magic, status, failure, reason):
     clean = Line(tmp_path / "clean").through()
     rows = Line(tmp_path / "bad", magic={1: magic}).through()
     bad = rows["train/f000001", "night"]
-    assert bad["status"] == status
+    assert (bad["status"], bad["failure"], bad["oom_split"]) == (status, failure, failure is None)
     assert any(reason in r for r in bad["reasons"])
     for key, row in rows.items():
         if key[0] != "train/f000001":
@@ -102,13 +102,11 @@ def test_an_unreadable_a_missing_and_a_changed_photo_fail_alone(tmp_path):
     (images / "f000000.png").write_bytes((images / "f000000.png").read_bytes()[:200])
     (images / "f000001.png").unlink()
     (images / "f000002.png").write_bytes(b"no image at all")
-    reasons = {
-        key[0]: row["reasons"][0].split(":")[0] for key, row in line.through().items() if row["status"] == "failed"
-    }
+    reasons = {key[0]: row["failure"] for key, row in line.through().items() if row["status"] == "failed"}
     assert reasons == {
-        "train/f000000": "SourceChanged",
-        "train/f000001": "UnreadableImage",
-        "train/f000002": "SourceChanged",
+        "train/f000000": "source_changed",
+        "train/f000001": "absent_image",
+        "train/f000002": "source_changed",
     }
 
 
@@ -124,8 +122,9 @@ def test_pipes_devices_and_absurdly_large_files_are_not_read(tmp_path, monkeypat
     config = make_config(root, domains=["night"])
     (batch,) = plan_batches(config, "plan", ("night",), check_sources=True)
     reader = SourceReader(config.dataset)
-    errors = [reader(planned).error for planned in batch.scenes]
-    assert [e.rpartition(": ")[2] if e else e for e in errors] == [
+    failures = [reader(planned).failure for planned in batch.scenes]
+    assert [f and f.kind for f in failures] == ["unreadable_image"] * 3 + [None]
+    assert [f.reason.rpartition(": ")[2] if f else f for f in failures] == [
         *["cannot be read (not a regular file)"] * 2,
         "cannot be read (more than 0 MiB)",
         None,
@@ -138,6 +137,7 @@ def test_a_truncated_photo_is_unreadable(tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     row = line.through()["train/f000003", "rain"]
     assert (row["status"], row["image"]) == ("failed", None)
+    assert row["failure"] == "unreadable_image"
     assert row["reasons"][0].startswith("UnreadableImage: images/100k/train/f000003.png")
     assert row["source_sha256"]
 
@@ -164,7 +164,7 @@ def test_a_photo_that_kills_its_worker_is_found_one_by_one(tmp_path):
     finally:
         fakes.os._exit = real
     assert [k[0] for k, r in rows.items() if r["status"] == "failed"] == ["train/f000002"] * 2
-    assert "LostWorker" in rows["train/f000002", "night"]["reasons"][0]
+    assert rows["train/f000002", "night"]["failure"] == "lost_worker"
 
 
 def test_a_draining_desk_gives_batches_back(tmp_path):

@@ -34,7 +34,7 @@ def run_here(config, place: Path | str, options: Options = FAKE, batches: slice 
         result = commit(validate(translate(batch)))
         if result.stop:
             raise Stopped(result.stop)
-        ready.progress.add(result.statuses, result.reasons, result.actor)
+        ready.progress.add(result.statuses, result.causes, result.actor)
     gather(folder)
     for name in list(folder.store.names(".state/pending")):
         folder.store.delete(name)
