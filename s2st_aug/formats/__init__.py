@@ -1,4 +1,4 @@
-"""Labelled datasets in and out: one folder a format, found through a registry; nothing is decoded before it is needed."""
+"""Labelled datasets in and out: one folder a format, found by name; nothing is decoded before it is needed."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
 
 
 def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:
-    """Every label of one scene in source pixels; raises LabelError for a record that cannot be parsed or has changed."""
+    """Every label of one scene in source pixels; raises LabelError for a record that is none or has changed."""
     return format_of(card).read_objects(card, root, scene)

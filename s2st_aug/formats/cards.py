@@ -72,7 +72,7 @@ def _read(path: Path, changed: int) -> Card:
 
 
 def _misfits(adapter: Any, card: Card | None) -> list[str]:
-    """What does not fit between a card and its format: no such format, or label trees of a kind that it does not know."""
+    """What does not fit between a card and its format: no such format, or a label tree of an unknown kind."""
     if not isinstance(adapter, str):
         return []
     try:

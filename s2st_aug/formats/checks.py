@@ -29,7 +29,7 @@ class CardFinding:
 
 
 def check_card(card: Card, root: Path, *, sample: int = SAMPLE) -> list[CardFinding]:
-    """Every split's scenes counted, images looked for, the labels of the first `sample` scenes read. Never raises for the data."""
+    """Every split's scenes counted, images looked for, the labels of the first `sample` scenes read."""
     if not root.is_dir():
         return [CardFinding("error", "", f"dataset folder {root} is not there; get it from {card.where}")]
     findings = [finding for split in card.splits for finding in _split(card, root, split, sample)]

@@ -40,7 +40,7 @@ def write_run(
     domains: tuple[str, ...] = ("night",),
     verdicts: Verdicts = keep_all,
 ) -> RunFolder:
-    """A run folder with one `ok` row and one small dark PNG per scene and domain; scenes without an image get `failed` rows."""
+    """A run folder with one `ok` row and one small dark PNG a scene and domain, `failed` where a scene has no image."""
     folder = RunFolder(run)
     (run / "manifest").mkdir(parents=True)
     folder.write_run_json(_info(card, root, split, domains))

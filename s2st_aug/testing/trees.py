@@ -1,4 +1,4 @@
-"""Small native trees, one for every form that the labels of a format come in: what tests, fuzzing and benchmarks read."""
+"""Small native trees, one for every form that labels come in: what tests, fuzzing and benchmarks read."""
 
 from __future__ import annotations
 

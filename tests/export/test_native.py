@@ -24,8 +24,10 @@ def run_over(tmp_path: Path, card: str, split: str = "train", **more) -> Path:
 
 
 RECORD = (
-    '{"name":"a b.jpg" , "attributes":{"weather":"clear","timeofday":"daytime"},"timestamp":10000,\n "odd":[-0.0,1e-17,NaN,'
-    + "9" * 40
+    '{"name":"a b.jpg" , "attributes":{"weather":"clear","timeofday":"daytime"},"timestamp":10000,\n '
+    '"odd":[-0.0,1e-17,NaN,'
+    + "9"
+    * 40
     + ',{"deep":[[[]]]}],"labels":[{"id":"1","category":"car","box2d":{"x1":1.50,"y1":-0.0,"x2":3E1,"y2":12}},'
     '{"category":"bus","attributes":{"occluded":false},"id":"2","box2d":{"x1":1,"y1":1,"x2":9,"y2":9}}]}'
 )
@@ -222,11 +224,15 @@ def cityscapes(tmp_path: Path) -> None:
 def test_cityscapes_keeps_bytes_where_nothing_is_lost(tmp_path):
     cityscapes(tmp_path)
     export_run(run_over(tmp_path, "cityscapes", domains=("night_rain",)), "cityscapes", tmp_path / "out")
-    for kind in ("gtFine/train/bonn/bonn_000000_000001{}_gtFine_polygons.json", "camera/train/bonn/bonn_000000_000001{}_camera.json",
-                 "gtFine/train/bonn/bonn_000000_000001{}_gtFine_instanceIds.png"):  # fmt: skip
-        source = (tmp_path / "data" / kind.format("")).read_bytes()
-        assert (tmp_path / "out" / kind.format("")).read_bytes() == source
-        assert (tmp_path / "out" / kind.format("-night-rain")).read_bytes() == source
+    for folder, kind in (
+        ("gtFine", "gtFine_polygons.json"),
+        ("gtFine", "gtFine_instanceIds.png"),
+        ("camera", "camera.json"),
+    ):
+        name = f"{folder}/train/bonn/bonn_000000_000001{{}}_{kind}"
+        source = (tmp_path / "data" / name.format("")).read_bytes()
+        assert (tmp_path / "out" / name.format("")).read_bytes() == source
+        assert (tmp_path / "out" / name.format("-night-rain")).read_bytes() == source
 
 
 def test_cityscapes_lost_objects_become_void_with_the_original_beside(tmp_path):
@@ -253,7 +259,8 @@ def coco(tmp_path: Path) -> None:
     )
     images = '[{"id": 9, "file_name": "a.jpg", "width": 40, "height": 20, "big": 123456789012345678901234567890}]'
     categories = '[{"id": 3, "name": "car"}]'
-    text = f'{{"info": {{"year": 2017}}, "licenses": [], "images": {images}, "annotations": {annotations}, "categories": {categories}}}'
+    head = '"info": {"year": 2017}, "licenses": []'
+    text = f'{{{head}, "images": {images}, "annotations": {annotations}, "categories": {categories}}}'
     put(tmp_path, "data/annotations/instances_train2017.json", text)
     image(tmp_path, "data/train2017/a.jpg")
 

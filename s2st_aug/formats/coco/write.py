@@ -30,7 +30,7 @@ def variant_names(scene: Scene, mark: str, suffix: str) -> VariantNames:
 
 
 class AnnotationsWriter:
-    """COCO to COCO: the sources' entries, then the variants' with new numbers; every other member of a file as it is."""
+    """COCO to COCO: the sources' entries, then the variants' with new numbers; other members of a file as they are."""
 
     def __init__(self, context: WriteContext) -> None:
         self.context = context
@@ -87,7 +87,10 @@ class AnnotationsWriter:
         return annotation
 
     def _annotations(self, scene: Scene) -> Iterator[tuple[str, str | None]]:
-        """Path and text of each annotation, in the reader's order; no text: a panoptic image. A file's first record is its categories."""
+        """Path and text (None: a panoptic image) of each annotation, in the reader's order.
+
+        A file's first record is its categories.
+        """
         started: set[str] = set()
         for path, key in map(split_reference, scene.extra_files):
             if key is None:
@@ -182,7 +185,7 @@ class _AnnotationFile:
 
 
 class CocoWriter:
-    """Another format to COCO: writes `<split>2017` and `annotations/instances_<split>2017.json`; categories keep the source's names."""
+    """Another format to COCO: `<split>2017` and `annotations/instances_<split>2017.json`; the source's categories."""
 
     png_only = False
 
