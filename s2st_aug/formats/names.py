@@ -58,7 +58,7 @@ def split_name(split: str) -> str:
 
 
 def list_files(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:
-    """POSIX paths below `folder` with one of the suffixes, sorted in each folder; no link to a folder above is followed."""
+    """POSIX paths below `folder` with one of the suffixes, sorted in each folder; it follows no link upwards."""
     wanted = frozenset(suffixes)
     yield from (
         name for name in _walk(folder, "", (os.path.realpath(folder),)) if PurePosixPath(name).suffix.lower() in wanted
