@@ -369,7 +369,8 @@ def _first_snapshot(folder: RunFolder, info: RunInfo, domains: int, done: Comple
 def _finish(folder: RunFolder, progress: Progress, stopped: str) -> RunSummary:
     """The manifest from the shards, then the sheet; the run is finished when progress.json says so."""
     gather(folder)
-    for name in list(folder.store.names(PENDING)):
+    torn = () if stopped else folder.store.names(TMP)  # of a worker that was killed while it wrote; now nobody writes
+    for name in [*folder.store.names(PENDING), *torn]:
         folder.store.delete(name)
     sheet = "" if stopped else _draw_sheet(folder)
     snapshot = progress.write("stopped" if stopped else "finished", stopped)

@@ -151,7 +151,12 @@ def test_extend_adds_scenes_to_the_same_plan(ray_here, tmp_path):
     before = contents(run)
     make_dataset(root, 3)
     assert augment(make_config(root), run, FAKE).snapshot.total == 10
-    assert augment(make_config(root), run, Options(kit="fake", extend=True)).snapshot.total == 16
+
+    def tear(snapshot):  # what a worker leaves that is killed while it writes
+        (run / ".state/tmp").mkdir(exist_ok=True)
+        (run / ".state/tmp/torn").touch()
+
+    assert augment(make_config(root), run, Options(kit="fake", extend=True, watch=tear)).snapshot.total == 16
     after = contents(run)
     assert len(after) == 16
     changed = [
