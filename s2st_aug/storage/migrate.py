@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Any, get_args
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from s2st_aug.errors import FailureKind, RunFolderError
 from s2st_aug.records.manifest import MANIFEST_SCHEMA, SCHEMA_VERSION
@@ -94,33 +95,38 @@ def _from_0(run: RunFolder, raw: Row) -> Row:
 def _from_1(run: RunFolder, raw: Row) -> Row:
     """Version 1 kept attempts, causes and some measures in sentences, and did not say which method made a row.
 
-    A row is S2ST's where it took the evaluations of its steps; the fakes' rows, which no hash told from it, took one. One such
-    row makes the run's method unknown: it can be verified and exported, and not resumed.
+    A finished row is S2ST's where it took the evaluations of its steps; the fakes' rows, which no hash told from it, took one.
+    Where there are both, the run is S2ST's and `verify` finds the others, so that `--repair` and resuming make them anew; a run
+    of the others alone is of an unknown method, and can be verified and exported but not resumed.
     """
     names = _tables(run)
     if "method" not in raw:  # noted before the first table is rewritten: an interrupted migration keeps it
-        foreign = any(_foreign(read_part(run.store, name, None)).count(True) for name in names)
-        raw = {**raw, "method": UNKNOWN if foreign else S2ST}
+        finished = {method for name in names for method in _methods(read_part(run.store, name, None), "")} - {""}
+        raw = {**raw, "method": UNKNOWN if finished == {UNKNOWN} else S2ST}
         run.write_run_json(raw)
     for name in names:
         table = read_part(run.store, name, None)
         if set(MANIFEST_SCHEMA.names) <= set(table.column_names):
             continue
         same = {"method_version": METHOD_VERSION, "method_sha256": raw.get("method_sha256", "")}
-        methods = [UNKNOWN if foreign else raw["method"] for foreign in _foreign(table)]
-        rows = [{**_row_of_1(row), "method": m, **same} for row, m in zip(table.to_pylist(), methods, strict=True)]
+        pairs = zip(table.to_pylist(), _methods(table, raw["method"]), strict=True)
+        rows = [{**_row_of_1(row), "method": method, **same} for row, method in pairs]
         meta = {**(table.schema.metadata or {}), **(MANIFEST_SCHEMA.metadata or {})}
         new = pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA).replace_schema_metadata(meta)
         run.store.write_many({name: parquet_bytes(new)})
     return {**raw, "method_version": METHOD_VERSION, "schema_version": 2}
 
 
-def _foreign(table: pa.Table) -> list[bool]:
-    """Of each row whether it took fewer evaluations than half of its steps: S2ST's sampling alone takes one a step."""
-    if not {"forward_evals", "inversion_steps"} <= set(table.column_names):
-        return [False] * table.num_rows
-    pairs = zip(table["forward_evals"].to_pylist(), table["inversion_steps"].to_pylist(), strict=True)
-    return [bool(evals is not None and steps and evals < steps / 2) for evals, steps in pairs]
+def _methods(table: pa.Table, of_failed: str) -> list[str]:
+    """The method that made each row; S2ST's sampling alone takes an evaluation a step."""
+    steps, evals = (
+        table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
+        for name in ("inversion_steps", "forward_evals")
+    )
+    return [
+        of_failed if failed else UNKNOWN if n and cost is not None and cost < n / 2 else S2ST
+        for failed, n, cost in zip(pc.equal(table["status"], "failed").to_pylist(), steps, evals, strict=True)
+    ]
 
 
 def _row_of_1(row: Row) -> Row:

@@ -6,6 +6,7 @@ import json
 import os
 import time
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from engine_here import run_here
@@ -149,6 +150,54 @@ def test_migrate_brings_an_older_folder_up_to_date(tmp_path, capsys):
     raw = json.loads((run.path / "run.json").read_text())
     (run.path / "run.json").write_text(json.dumps({**raw, "schema_version": 99}))
     assert call("migrate", run.place) == 2
+
+
+UNMIGRATED = (
+    "verify {run}",
+    "verify {run} --repair",
+    "rescore {run} --config {strict}",
+    "merge {run} {run} --out {new}",
+    "export {run} --format bdd100k --out {new}",
+    "report {run}",
+    "review push {run}",
+    "augment {config} --run {run}",
+)
+
+
+@pytest.mark.parametrize("words", UNMIGRATED)
+def test_an_older_folder_is_refused_in_one_line_that_names_migrate(words, tmp_path, capsys):
+    run = schema_1_run(tmp_path)
+    strict, config = tmp_path / "strict.yaml", tmp_path / "config.yaml"
+    strict.write_text("min_strength: 0.1\n")
+    config.write_text(f"dataset: {{format: bdd100k, root: {tmp_path}/dataset}}\ndomains: [night, rain]\n")
+    before = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
+    given = words.format(run=run.place, strict=strict, config=config, new=tmp_path / "new")
+    assert call(*given.split()) == 2
+    said = capsys.readouterr().err.strip()
+    assert f"run `s2st-aug migrate {run.place}`" in said.replace("\n", "")
+    assert {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()} == before
+
+
+def test_verify_reads_no_sentence(run, capsys):
+    """The same report whatever the reasons say: an ok row without a measure needs the word in its column, not a sentence."""
+    assert call("verify", run.place, "--json") == 0
+    before = capsys.readouterr().out
+    _rewrite(run, lambda row: {"reasons": ["oom_split", "identity: a lie", "attempt 7"]})
+    assert call("verify", run.place, "--json") == 0
+    assert capsys.readouterr().out == before
+    _rewrite(run, lambda row: {"strength": None})
+    assert call("verify", run.place) == 3
+    assert "12 unmeasured" in capsys.readouterr().out
+    _rewrite(run, lambda row: {"strength": None, "strength_null": "source_in_target", "reasons": []})
+    assert call("verify", run.place) == 0
+
+
+def _rewrite(run, change):
+    """Other values in some columns of every row."""
+    for name in run.manifest_parts():
+        table = pq.read_table(run.path / name)
+        rows = [{**row, **change(row)} for row in table.to_pylist()]
+        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), run.path / name)
 
 
 def test_a_held_folder_is_refused(run, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Run folders that the last code of schema 1 left behind (tests/storage/fixtures/schema1), copied to where a test may change them."""
+"""Run folders that the last code of schema 1 left behind, copied to where a test may change them."""
 
 from __future__ import annotations
 

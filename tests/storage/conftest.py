@@ -67,9 +67,9 @@ class Made:
         image = None if failed else image_name(domain, scene.scene_id, "png")
         identity = variant_id(scene.scene_id, domain, source, "", DOMAINS[domain], "method", "m-sha", "1", "0")
         return ManifestRow(
-            variant_id=identity, scene_id=scene.scene_id, dataset="bdd100k", split="train", domain=domain, status=status,
-            reasons=("UnreadableImage: x",) if failed else (), failure="unreadable_image" if failed else None, attempts=1,
-            source_image=scene.image, source_sha256=source, image=image,
+            variant_id=identity, scene_id=scene.scene_id, dataset="bdd100k", split="train", domain=domain,
+            status=status, reasons=("UnreadableImage: x",) if failed else (), attempts=1,
+            failure="unreadable_image" if failed else None, source_image=scene.image, source_sha256=source, image=image,
             image_sha256=None if failed else sha256_bytes(self.pixels(number, domain)), width=8, height=8,
             label_file=None, label_sha256=None, label_key=None, structure=1.0, structure_raw=1.0, strength=1.0,
             method="fake", method_version="1", method_sha256="method", model="m", model_sha256="m-sha",

@@ -124,7 +124,7 @@ def test_a_dead_process_or_a_silent_machine_is_stale(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("jump", [-3600, 3600])
 def test_a_holder_whose_clock_jumped_is_not_robbed_while_it_gives_signs(tmp_path, monkeypatch, jump):
-    """Two machines whose clocks are an hour apart: the record looks stale, or comes from the future, and yet it beats."""
+    """Two machines whose clocks are an hour apart: the record looks stale, or of the future, and yet it beats."""
     run = RunFolder(tmp_path)
     with RunLock(run):
         me = read_holder(run)
@@ -151,7 +151,7 @@ def test_a_holder_whose_clock_jumped_is_not_robbed_while_it_gives_signs(tmp_path
 
 
 def test_progress_does_not_mind_a_clock_that_jumps(tmp_path, monkeypatch):
-    """Rate, time left and busy time come from the monotonic clock; only the time of the last sign is the wall clock's."""
+    """Rate, time left and busy time come from the monotonic clock; the time of the last sign is the wall clock's."""
     progress = Progress(RunFolder(tmp_path), Snapshot("running", 100, 0, 0, 0, time.time(), time.time(), 0.0))
     for jump in (0, -7200, 7200):
         monkeypatch.setattr(time, "time", lambda jump=jump: 1e9 + jump)
