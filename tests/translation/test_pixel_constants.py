@@ -30,8 +30,8 @@ def test_a_constant_that_decides_pixels_changes_with_the_algorithm_version_alone
     found = constants_sha256()
     assert PINNED.get(ALGORITHM_VERSION) == found, (
         f"a constant of translation/ or diffusion/ is not what it was under ALGORITHM_VERSION {ALGORITHM_VERSION!r}: "
-        "if it can change a pixel, raise ALGORITHM_VERSION in config/hashes.py, so that variants of both are never mixed "
-        f"in one run; in either case pin the constants here: PINNED[{ALGORITHM_VERSION!r}] = {found!r}"
+        "if it can change a pixel, raise ALGORITHM_VERSION in config/hashes.py, so that variants of both are never "
+        f"mixed in one run; in either case pin the constants here: PINNED[{ALGORITHM_VERSION!r}] = {found!r}"
     )
 
 
