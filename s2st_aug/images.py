@@ -124,9 +124,9 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def luma(image: Image) -> Grey:
-    """Y of BT.601, 0..255, float32."""
-    return cv2.transform(image.astype(np.float32), np.array([[0.299, 0.587, 0.114]], np.float32))
+def luma(image: Image, out: Grey | None = None) -> Grey:
+    """Y of BT.601, 0..255, float32, not rounded; written into `out` where given."""
+    return cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2GRAY, dst=out)
 
 
 def to_lab(image: Image) -> np.ndarray:

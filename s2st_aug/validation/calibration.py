@@ -34,7 +34,10 @@ class TrueChange:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """`settings` set on the even photos; rates are of the odd ones: `before` with the given settings, `after` with these."""
+    """`settings` set on the even photos.
+
+    Rates are of the odd ones: `before` with the given settings, `after` with these.
+    """
 
     settings: ValidationSettings
     before: float
@@ -44,7 +47,7 @@ class Calibration:
 
 
 def retouched(photo: Image, *key: str) -> Image:
-    """A photometric change within a camera's range: gain, gamma, colourfulness, tint and sensor noise, drawn from `key`."""
+    """A change within a camera's range: gain, gamma, colourfulness, tint and sensor noise, drawn from `key`."""
     rng = numpy_generator(0, "retouched", *key)
     x = (photo / 255.0) ** rng.uniform(0.8, 2.0) * rng.uniform(0.35, 1.0)
     grey = x.mean(-1, keepdims=True)
@@ -70,8 +73,9 @@ def stand_ins(photo: Image, *key: str) -> tuple[SceneObject, ...]:
 
 
 def calibrate(changes: Iterable[TrueChange], settings: ValidationSettings, seen: str) -> Calibration:
-    """Set keep_of_around, lost_of_around, keep_structure_raw and max_shift_px so that one label in twenty is doubted at most.
+    """Set four thresholds so that at most one label in twenty is doubted.
 
+    They are keep_of_around, lost_of_around, keep_structure_raw and max_shift_px.
     Raises DatasetError on fewer than eight photos, or none with structure in it.
     """
     rows = [_measured(change, i, settings) for i, change in enumerate(changes)]

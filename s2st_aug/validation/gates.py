@@ -17,9 +17,8 @@ from s2st_aug.validation.appearance import SMALLEST
 from s2st_aug.validation.patches import STRIP
 from s2st_aug.validation.settings import ValidationSettings
 
-IN_PLACE = (
-    0.9  # structure from which an object stands where it stood: a pole's edges fit as well further along themselves
-)
+IN_PLACE = 0.9
+"""Structure from which an object stands where it stood: a pole's edges fit as well further along themselves."""
 AROUND_UNKNOWN = 0.45  # taken where nothing around an object has structure, or an older manifest does not say
 DARK = 20.0  # mean L* below which an image without contrast is black, above it washed out
 LIGHTS = ("lamp", "signal", "tail_light", "overlay")  # kinds of hallucinations that no detector names
@@ -33,7 +32,10 @@ Decided = tuple[VerdictKind, Cause | None, str | None]
 
 
 def gated(found: Judgement, settings: ValidationSettings, width: int) -> Judgement:
-    """The same measures with the verdicts, the status and the reasons that these settings give; `width` is the image's, in pixels."""
+    """The same measures with the verdicts, the status and the reasons that these settings give.
+
+    `width` is the image's, in pixels.
+    """
     objects = tuple(decide(item, settings, width) for item in found.objects)
     rejections = [
         *appearance_rejections(found, settings),
@@ -111,7 +113,10 @@ def _longest(item: ObjectVerdict) -> float:
 
 
 def appearance_rejections(found: Judgement, s: ValidationSettings) -> Iterator[tuple[Gate, str]]:
-    """Unchanged, merely darkened, black or washed out. A measure that a row of schema 1 does not hold rejects nothing."""
+    """Unchanged, merely darkened, black or washed out.
+
+    A measure that a row of schema 1 does not hold rejects nothing.
+    """
     if found.change is not None and found.change < SMALLEST:
         yield "identity", f"the variant is the source (mean change {found.change:.2f} levels)"
         return
@@ -149,17 +154,13 @@ def object_rejections(
     if measurable and ignored > s.max_ignored * len(measurable):
         allowed = f"at most {s.max_ignored:.0%}"
         yield "ignored", f"{ignored} of {len(measurable)} measurable objects cannot be judged ({allowed})"
-    worst = max((h for h in hallucinations if h.score >= _limit(h, s)), key=lambda h: h.score, default=None)
+    # lights and detections are scored on scales of their own
+    lights, others = math.inf if s.max_hallucination is None else s.max_hallucination, s.detector_score
+    rejecting = [h for h in hallucinations if h.score >= (lights if h.kind in LIGHTS else others)]
+    worst = max(rejecting, key=lambda h: h.score, default=None)
     if worst:
         place = ", ".join(f"{v:.0f}" for v in worst.bbox)
         yield "hallucination", f"{worst.kind} with score {worst.score:.2f} at {place}"
-
-
-def _limit(found: Hallucination, s: ValidationSettings) -> float:
-    """The score from which it rejects an image: lights and detections are scored on scales of their own."""
-    if found.kind not in LIGHTS:
-        return s.detector_score
-    return math.inf if s.max_hallucination is None else s.max_hallucination
 
 
 def rescore_rows(table: pa.Table, settings: ValidationSettings, validation_sha256: str | None = None) -> pa.Table:

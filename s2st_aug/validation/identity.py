@@ -1,7 +1,8 @@
 """What verdicts depend on beside the images: thresholds, the constants of the checks, their networks' bytes, by value.
 
-Every module of this package is read, so that a constant in upper case takes part as soon as it is written. What no value
-shows, code that decides otherwise with the same constants, counts up VERDICT_VERSION; a test of golden verdicts says when.
+Every module of this package is read, so that a constant in upper case takes part as soon as it is written. What no
+value shows, code that decides otherwise with the same constants, counts up VERDICT_VERSION; a test of golden verdicts
+says when.
 """
 
 from __future__ import annotations

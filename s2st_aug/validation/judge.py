@@ -13,13 +13,13 @@ from s2st_aug.arrays import Box, Image
 from s2st_aug.errors import UsageError
 from s2st_aug.records.classes import canonical_category
 from s2st_aug.records.profile import Discriminant, DomainProfile
-from s2st_aug.records.scene import LINES, SceneObject, SignalState
+from s2st_aug.records.scene import LINES, SceneObject
 from s2st_aug.records.verdicts import Judgement, ObjectVerdict, StrengthNull
 from s2st_aug.validation import gates
 from s2st_aug.validation.appearance import appearance
-from s2st_aug.validation.detectors import Detector, load_detector, made_up_objects
-from s2st_aug.validation.gradients import Gradients, empty_gradients
-from s2st_aug.validation.hallucinations import made_up_lights
+from s2st_aug.validation.detectors import Detector, hallucinated_objects, load_detector
+from s2st_aug.validation.gradients import empty_gradients
+from s2st_aug.validation.hallucinations import hallucinated_lights
 from s2st_aug.validation.objects import Measures, measure
 from s2st_aug.validation.patches import Frame, frame, in_front, raw_frame, small_copy
 from s2st_aug.validation.settings import ValidationSettings
@@ -53,7 +53,9 @@ def judge(
     Raises UsageError where the three images differ in size or are no RGB images; nothing else about the images or
     labels raises. NaN never leaves: a measure that cannot be taken is None, and its `_null` field says why.
     """
-    _same_size(source, variant, raw)
+    if len({source.shape, variant.shape, raw.shape}) > 1 or source.shape[2:] != (3,) or not source.size:
+        shapes = ", ".join("x".join(map(str, i.shape)) for i in (source, variant, raw))
+        raise UsageError(f"source, variant and raw must be RGB images of one size; got {shapes}")
     frames = _frames(source, variant, raw)
     whole, before = (_finite(v) for v in structures_of(frames[0].gradients, [f.gradients for f in frames[1:]]))
     small = small_copy(frames[0]), small_copy(frames[1])
@@ -61,40 +63,30 @@ def judge(
     verdicts = tuple(
         _object(item, frames, settings, front) for item, front in zip(objects, in_front(objects), strict=True)
     )
-    found = made_up_lights(frames[0], frames[1], objects)
-    if detector := detector or _detector(settings):
-        found += made_up_objects(detector, source, variant, objects)
-    look = appearance(*small)
+    found = hallucinated_lights(frames[0], frames[1], objects)
+    if detector is None and settings.detector:
+        detector = load_detector(settings.detector, LISTED * settings.detector_score)
+    if detector:
+        found += hallucinated_objects(detector, source, variant, objects)
+    seen = appearance(*small)
     measures = Judgement(
         "ok", (), verdicts, found, whole, before, strength,
         structure_null="flat_source" if whole is None else None, strength_null=strength_null,
-        change=look.change, tone_explained=look.tone_explained, contrast=look.contrast, lightness=look.light,
+        change=seen.change, tone_explained=seen.tone_explained, contrast=seen.contrast, lightness=seen.light,
     )  # fmt: skip
     return gates.gated(measures, settings, source.shape[1])
 
 
-def _detector(settings: ValidationSettings) -> Detector | None:
-    return load_detector(settings.detector, LISTED * settings.detector_score) if settings.detector else None
-
-
-def _same_size(*images: np.ndarray) -> None:
-    if len({i.shape for i in images}) > 1 or images[0].ndim != 3 or images[0].shape[2] != 3 or not images[0].size:
-        shapes = ", ".join("x".join(map(str, i.shape)) for i in images)
-        raise UsageError(f"source, variant and raw must be RGB images of one size; got {shapes}")
-
-
 def _frames(source: Image, variant: Image, raw: Image) -> tuple[Frame, Frame, Frame]:
-    rooms = _rooms(source.shape)
-    a, b = frame(source, rooms[0]), frame(variant, rooms[1])
+    """The three images with their gradients.
+
+    They are written into memory that this thread keeps for images of that size: fresh pages cost as much as filters.
+    """
+    if getattr(_kept, "shape", None) != source.shape:
+        _kept.shape, _kept.rooms = source.shape, tuple(empty_gradients(source.shape) for _ in range(3))
+    a, b = frame(source, _kept.rooms[0]), frame(variant, _kept.rooms[1])
     same = raw is variant or (np.array_equal(raw[::SPARSE], variant[::SPARSE]) and np.array_equal(raw, variant))
-    return a, b, b if same else raw_frame(raw, rooms[2])
-
-
-def _rooms(shape: tuple[int, ...]) -> tuple[Gradients, ...]:
-    """This thread's memory for three images' gradients, kept for the next images of that size: fresh pages cost as much as the filters."""
-    if getattr(_kept, "shape", None) != shape:
-        _kept.shape, _kept.rooms = shape, tuple(empty_gradients(shape) for _ in range(3))
-    return _kept.rooms
+    return a, b, b if same else raw_frame(raw, _kept.rooms[2])
 
 
 def _finite(value: float | None) -> float | None:
@@ -129,13 +121,20 @@ def _object(
     )
     if found.structure is None:
         return verdict
-    is_light = canonical_category(item.category) == "traffic light"
-    was, now = _signals(item, frames) if is_light else (None, None)
+    was = now = None
+    if canonical_category(item.category) == "traffic light":
+        was = signal_state(frames[0].image, item.bbox)
+        if item.signal and was != item.signal:
+            was = None  # at odds with the label
+        now = signal_state(frames[1].image, item.bbox) if was else None
+    # where the best place hardly overlaps the object's own, it may well be another one of its kind
+    shortest = min(item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1])
+    beside = item.kind not in LINES and (found.shift_px or 0.0) > SAME_PLACE * shortest
     doubted = found.around is not None and found.structure < MOST_DOUBTED
     return replace(
         verdict,
         around=float(f"{found.around:.2f}") if doubted else None,
-        shift_unsure=found.structure + found.shift_gain < SURE_PLACE or _beside(item, found),
+        shift_unsure=found.structure + found.shift_gain < SURE_PLACE or beside,
         signal_source=was,
         signal_variant=now,
     )
@@ -148,17 +147,3 @@ def _shift(found: Measures, settings: ValidationSettings) -> float | None:
     there = (found.structure or 0.0) + found.shift_gain
     far = not found.near and found.shift_gain < settings.shift_gain
     return 0.0 if far or there < settings.shift_structure else _finite(found.shift_px)
-
-
-def _beside(item: SceneObject, found: Measures) -> bool:
-    """The best place hardly overlaps the object's own: it may well be another one of its kind."""
-    sides = item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1]
-    return item.kind not in LINES and (found.shift_px or 0.0) > SAME_PLACE * min(sides)
-
-
-def _signals(item: SceneObject, frames: tuple[Frame, Frame, Frame]) -> tuple[SignalState | None, SignalState | None]:
-    """The lit lamp in source and variant; nothing where the source's cannot be told, or the label says another one."""
-    was = signal_state(frames[0].image, item.bbox)
-    if was is None or (item.signal and was != item.signal):
-        return None, None
-    return was, signal_state(frames[1].image, item.bbox)

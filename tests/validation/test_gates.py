@@ -148,12 +148,13 @@ def row(found: Judgement, pair) -> ManifestRow:
         **measures, variant_id="v", scene_id="s", dataset="d", split="train", domain="night", source_image="a.png",
         source_sha256=None, image="b.png", width=w, height=h, label_file=None, label_sha256=None, label_key=None,
         attempts=1, method="m", method_version="", method_sha256="", model="m", model_sha256="", profile_sha256="",
-        plan_sha256="", validation_sha256="old", code_version="", rng_key=0, created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        plan_sha256="", validation_sha256="old", code_version="", rng_key=0,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
 
 
 def test_rescoring_is_judging_anew_without_the_images(pair):
-    """The measures that a manifest stores give the verdicts that the images gave, under the old and under new thresholds."""
+    """The measures that a manifest stores give the images' own verdicts, under the old and under new thresholds."""
     strict = SETTINGS.model_copy(
         update={"least_structure": 0.69, "keep_structure": 0.69, "critical": (), "min_structure": 0.97}
     )
