@@ -1,7 +1,7 @@
 """Kills on purpose: a run is shot at until it has survived so many kills, then compared with an undisturbed one.
 
 `python -m benchmarks.chaos ORDER.json` is the driver process that gets shot: it starts three local Ray
-nodes (one with `"nodes": 1`), tells their processes in the order's `pids` file, and runs the fake kit.
+nodes (one with `"nodes": 1`), tells their processes in the order's `pids` file, and runs the fake method.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ def drive(note: dict[str, Any]) -> int:
     faulthandler.register(signal.SIGUSR1, all_threads=True)  # where a driver hangs
     config = parse_config(note["config"])
     with _nodes(note["nodes"], Path(note["pids"]), config):
-        return augment(config, note["run"], Options(kit="fake")).exit_code
+        return augment(config, note["run"], Options()).exit_code
 
 
 @contextmanager

@@ -251,7 +251,7 @@ def _bare_rate(data: Path, actors: int, batches: int) -> float:
 def _start(config: AugmentConfig, run_folder: Path) -> None:
     from s2st_aug.engine.augment import Options, augment
 
-    summary = augment(config, run_folder, Options(kit="fake"))
+    summary = augment(config, run_folder, Options())
     assert summary.exit_code == 0, summary
 
 

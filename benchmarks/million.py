@@ -170,10 +170,11 @@ def _peak_gib() -> float:
 
 
 def _plan(config: AugmentConfig, folder: RunFolder) -> None:
-    from s2st_aug.engine.augment import Options, prepare
-    from s2st_aug.engine.kit import find_kit
+    from s2st_aug.engine.context import identify
+    from s2st_aug.engine.options import Options
+    from s2st_aug.engine.prepare import prepare
 
-    prepare(config, folder, Options(kit="fake"), find_kit("fake").identify(config))
+    prepare(config, folder, Options(), identify(config))
 
 
 def _resume(config: AugmentConfig, folder: RunFolder) -> None:
@@ -191,13 +192,12 @@ def _stream(config: AugmentConfig, folder: RunFolder) -> Result:
     """The whole plan through Ray's stages, each batch given back untouched: what streaming itself keeps in memory."""
     import ray
 
-    from s2st_aug.engine.augment import run_context
+    from s2st_aug.engine.context import RunContext, identify
     from s2st_aug.engine.engine import stream_results
-    from s2st_aug.engine.kit import find_kit
     from s2st_aug.engine.ray_session import open_tracker, ray_session
     from s2st_aug.storage.plan import plan_files
 
-    context = run_context(folder, folder.place, config, find_kit("fake").identify(config), folder.run_json(), "fake")
+    context = RunContext.of(folder.place, config, identify(config), folder.run_json())
     with ray_session(config.cluster, None):
         tracker = open_tracker()
         ray.get(tracker.drain.remote())

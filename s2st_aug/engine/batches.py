@@ -24,6 +24,7 @@ class VariantResult:
     domain: str
     image_index: int | None
     shape: tuple[int, int] = (0, 0)  # h, w
+    inversion_steps: int | None = None
     st_iterations: int | None = None
     to_iterations: int | None = None
     forward_evals: float | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import plan_hash
-from s2st_aug.engine.kit import find_kit
+from s2st_aug.engine.context import identify
 from s2st_aug.engine.planning import selected_scenes
 from s2st_aug.engine.remote_dataset import dataset_folder, fetched, with_local_root
 from s2st_aug.engine.sources import reason_of
@@ -71,9 +71,9 @@ class DryRun:
         yield "problems", str(len(self.problems))
 
 
-def dry_run(config: AugmentConfig, *, full: bool, kit: str = "s2st", run: str = ".") -> DryRun:
+def dry_run(config: AugmentConfig, *, full: bool, run: str = ".") -> DryRun:
     """Reads label files and file sizes; with `full` parses every label. Raises UsageError for what could not be started."""
-    identity = find_kit(kit).identify(config)
+    identity = identify(config)
     place, config = config.dataset.root, with_local_root(config)
     card, root = load_card(config.dataset.format), Path(config.dataset.root)
     scenes = absent = 0
@@ -94,7 +94,7 @@ def dry_run(config: AugmentConfig, *, full: bool, kit: str = "s2st", run: str = 
     forward, backward = (value * scenes for value in identity.evals_per_scene)
     needed = int(_pixels(place, sample) * BYTES_PER_PIXEL[config.run.image_format] * scenes * domains)
     batches = -(-scenes // config.cluster.batch_size)
-    digest = plan_hash(config, identity.model_sha256, identity.profiles)
+    digest = plan_hash(config, identity)
     free, darkened = _free(run), len(dark) if full and config.dataset.checks_daylight else None
     return DryRun(
         scenes, domains, batches, absent, digest, forward, backward, needed, free, objects, darkened, problems

@@ -13,17 +13,18 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+
+import numpy as np
 
 from s2st_aug.engine.attempts import Tracker
 from s2st_aug.engine.batches import TranslatedBatch, VariantResult
 from s2st_aug.engine.context import RunContext
-from s2st_aug.engine.kit import find_kit
 from s2st_aug.engine.memory_watch import MemoryWatch
 from s2st_aug.engine.sources import SourceReader, SourceScene, failure_of, photos_of, reason_of
-from s2st_aug.errors import LostWorker, OutOfMemory
+from s2st_aug.errors import Diverged, LostWorker, OutOfMemory
+from s2st_aug.methods import Translated, TranslatorLike, find_method
 from s2st_aug.records.verdicts import Failure
 from s2st_aug.storage.plan import PlannedBatch
 
@@ -36,9 +37,23 @@ CAREFUL_FROM = 3  # the begin of a batch that is suspected of killing its worker
 class SceneResult:
     """What became of one scene: by domain a variant or the error in its place; or why it has none at all."""
 
-    variants: dict[str, Any]
+    variants: Mapping[str, Translated | Diverged]
     failure: Failure | None = None
     oom_split: bool = False
+
+
+def translate_scenes(
+    translator: TranslatorLike,
+    sources: Sequence[SourceScene],
+    domains: Sequence[str],
+    keys: Sequence[int],
+    *,
+    labels: bool,
+) -> list[SceneResult]:
+    """A whole batch at once; scenes that cannot be read are blank in it. `labels`: the method is given them."""
+    objects = [s.objects for s in sources] if labels else None
+    results = translator.translate(photos_of(sources), domains, objects, keys)
+    return [SceneResult(r, s.failure) for s, r in zip(sources, results, strict=True)]
 
 
 class TranslateStage:
@@ -48,7 +63,7 @@ class TranslateStage:
         self._context, self._tracker, self._device = context, tracker, device
         self._name = name or f"pid-{os.getpid()}"
         self._read = SourceReader(context.config.dataset)
-        self._translator: Any = None
+        self._translator: TranslatorLike | None = None
         self._memory = MemoryWatch(device, int(context.config.cluster.creep_gib * 2**30))
         self.retire_reason = ""  # why the process that holds this stage should be ended before its next batch
 
@@ -63,6 +78,13 @@ class TranslateStage:
         if grown := self._memory.after_batch():
             self.retire_reason = f"its memory has crept {grown / 2**30:.1f} GiB above what is allowed"
         return _translated(batch, sources, results, self._name, time.monotonic() - start)
+
+    def load(self) -> TranslatorLike:
+        """The method, ready; the first batch loads it where nobody has asked before."""
+        if self._translator is None:
+            config = self._context.config
+            self._translator = find_method(config.method.name).load(config.for_method(), self._device)
+        return self._translator
 
     def _guarded(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[SceneResult]:
         """A result per scene, whatever happens to its neighbours."""
@@ -110,11 +132,9 @@ class TranslateStage:
 
     def _run(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> list[SceneResult]:
         """The whole batch, always in its planned shape."""
-        domains = list(self._context.profiles)
-        objects = [s.objects for s in sources] if self._context.config.method.label_aware else None
-        keys = [self._context.key(p.scene.scene_id) for p in batch.scenes]
-        results = self._model().translate(photos_of(sources), domains, objects, keys)
-        return [SceneResult(r, s.failure) for s, r in zip(sources, results, strict=True)]
+        context = self._context
+        keys = [context.key(p.scene.scene_id) for p in batch.scenes]
+        return translate_scenes(self.load(), sources, context.domains, keys, labels=context.identity.label_aware)
 
     def _split(self, batch: PlannedBatch, sources: list[SourceScene], error: Exception) -> list[SceneResult]:
         """Halves, down to single scenes; what does not even fit alone fails."""
@@ -128,17 +148,12 @@ class TranslateStage:
         halves = [(replace(batch, scenes=batch.scenes[p], todo=batch.todo[p]), sources[p]) for p in parts]
         return [replace(r, oom_split=True) for half, part in halves for r in self._guarded(half, part)]
 
-    def _model(self) -> Any:
-        if self._translator is None:
-            self._translator = find_kit(self._context.kit).translator(self._context.config, self._device)
-        return self._translator
-
     def _recycle(self) -> None:
         """Drop the model and everything it held; it is loaded anew for the next batch."""
         self._translator = None
         gc.collect()
         if self._device.startswith("cuda"):
-            import torch
+            import torch  # slow to start: a worker of a method without a network does without
 
             torch.cuda.empty_cache()
 
@@ -155,29 +170,44 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _translated(
     batch: PlannedBatch, sources: list[SourceScene], results: list[SceneResult], actor: str, seconds: float
 ) -> TranslatedBatch:
+    """What was planned of it and no more: on a resumed run a scene may lack one domain alone."""
     done = TranslatedBatch(batch, actor, [s.sha256 for s in sources], seconds=seconds)
     each = seconds / max(sum(len(t) for t in batch.todo), 1)
     for scene, (domains, result) in enumerate(zip(batch.todo, results, strict=True)):
         for domain in domains:
-            variant = result.failure or result.variants[domain]
-            if isinstance(variant, Failure | Exception):
-                why = variant if isinstance(variant, Failure) else failure_of(variant)
-                done.variants.append(VariantResult(scene, domain, None, failure=why))
+            made = result.variants.get(domain)
+            failure = result.failure or _failure_in(made, sources[scene], domain)
+            if failure or not isinstance(made, Translated):
+                done.variants.append(VariantResult(scene, domain, None, failure=failure))
                 continue
             done.variants.append(
                 VariantResult(
                     scene,
                     domain,
-                    len(done.images),
-                    variant.image.shape[:2],
-                    variant.st_iterations,
-                    variant.to_iterations,
-                    float(variant.forward_evals),
-                    float(variant.backward_evals),
-                    each,
+                    image_index=len(done.images),
+                    shape=(made.image.shape[0], made.image.shape[1]),
+                    inversion_steps=made.inversion_steps,
+                    st_iterations=made.st_iterations,
+                    to_iterations=made.to_iterations,
+                    forward_evals=float(made.forward_evals),
+                    backward_evals=float(made.backward_evals),
+                    seconds=each,
                     oom_split=result.oom_split,
-                )  # fmt: skip
+                )
             )
-            done.images.append(variant.image.tobytes())
-            done.raws.append(variant.raw.tobytes())
+            done.images.append(made.image.tobytes())
+            done.raws.append(made.raw.tobytes())
     return done
+
+
+def _failure_in(made: Translated | Diverged | None, source: SourceScene, domain: str) -> Failure | None:
+    """Whatever a method of somebody else's may give; None for an image of the source's size."""
+    if isinstance(made, Diverged):
+        return failure_of(made)
+    if not isinstance(made, Translated):
+        return Failure("error", f"BadResult: the method gave {type(made).__name__} for {domain}, not Translated")
+    for image in (made.image, made.raw):
+        if image.shape != source.rgb.shape or image.dtype != np.uint8:
+            came, wanted = (f"{'x'.join(map(str, a.shape))} {a.dtype}" for a in (image, source.rgb))
+            return Failure("error", f"BadResult: the method gave {came} for {domain}, its source is {wanted}")
+    return None

@@ -9,12 +9,12 @@ from typing import Any
 from s2st_aug.arrays import Image
 from s2st_aug.engine.batches import TranslatedBatch, VariantResult
 from s2st_aug.engine.context import RunContext
-from s2st_aug.engine.kit import Judge, find_kit
 from s2st_aug.engine.sources import SourceReader, SourceScene, failure_of
 from s2st_aug.errors import SourceChanged
 from s2st_aug.images import encode_jpeg, encode_png, sha256_bytes
+from s2st_aug.methods import find_method
 from s2st_aug.records.manifest import ManifestRow
-from s2st_aug.records.verdicts import Failure, Judgement
+from s2st_aug.records.verdicts import Failure, Judge, Judgement
 from s2st_aug.storage.naming import image_name
 
 MEASURES = tuple(n for n in Judgement.__slots__ if n not in ("status", "reasons"))
@@ -86,7 +86,7 @@ class ValidateStage:
             image_sha256=sha256_bytes(data),
             width=variant.shape[1],
             height=variant.shape[0],
-            inversion_steps=self._context.config.method.steps,
+            inversion_steps=variant.inversion_steps,
             **{name: getattr(judgement, name) for name in MEASURES},
         ), data
 
@@ -94,7 +94,8 @@ class ValidateStage:
         self, source: SourceScene, image: Image, translated: TranslatedBatch, variant: VariantResult
     ) -> Judgement:
         if self._judge is None:
-            self._judge = find_kit(self._context.kit).judge(self._context.config)
+            config = self._context.config
+            self._judge = find_method(config.method.name).judge(config.for_method())
         return self._judge(source.rgb, image, translated.pixels(variant, raw=True), source.objects, variant.domain)
 
     def _encode(self, image: Image, source: SourceScene) -> bytes:
@@ -131,12 +132,12 @@ class ValidateStage:
             "label_file": scene.label_file,
             "label_sha256": planned.label_file_sha256,
             "label_key": None if key is None else str(key),
-            "method": context.method,
-            "method_version": context.method_version,
+            "method": context.identity.name,
+            "method_version": context.identity.version,
             "method_sha256": context.method_sha256,
             "model": context.config.model,
-            "model_sha256": context.model_sha256,
-            "profile_sha256": context.profiles[variant.domain],
+            "model_sha256": context.identity.model_sha256,
+            "profile_sha256": context.identity.profiles[variant.domain],
             "plan_sha256": context.plan_sha256,
             "validation_sha256": context.validation_sha256,
             "code_version": context.code_version,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from s2st_aug.arrays import Box
+from s2st_aug.arrays import Box, Image
 from s2st_aug.errors import FailureKind
 from s2st_aug.records.columns import Column
-from s2st_aug.records.scene import ObjectKind, SignalState
+from s2st_aug.records.scene import ObjectKind, SceneObject, SignalState
 
 VerdictKind = Literal["keep", "ignore", "lost"]
 Status = Literal["ok", "rejected", "failed"]
@@ -122,3 +123,7 @@ class Failure:
 
     kind: FailureKind
     reason: str
+
+
+Judge = Callable[[Image, Image, Image, Sequence[SceneObject], str], Judgement]
+"""(source, variant, raw, objects, domain) -> Judgement; the images are `h w 3` uint8 of one size"""

@@ -26,7 +26,7 @@ WRONG = [
     "augment {config} --set dataset.root={tmp}/sub --run {tmp}/loop",
     "augment {config} --set dataset.root={tmp}/sub --run {file}/run",
     "preview {no}.yaml",
-    "preview {config} --set dataset.root={no} --kit fake",
+    "preview {config} --set dataset.root={no} --kit s2st_aug.testing.methods:FakeMethod",
     "status {no}",
     "status {tmp}",
     "status {tmp}/loop",

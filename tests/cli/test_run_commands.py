@@ -14,9 +14,10 @@ from schema_1 import schema_1_run
 
 from s2st_aug.cli import main
 from s2st_aug.engine.attempts import AttemptTracker
-from s2st_aug.engine.augment import Options, prepare, with_absolute_root
 from s2st_aug.engine.commit import CommitStage
-from s2st_aug.engine.kit import find_kit
+from s2st_aug.engine.context import identify
+from s2st_aug.engine.options import Options
+from s2st_aug.engine.prepare import prepare, with_absolute_root
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.storage.generations import replace_manifest
@@ -24,6 +25,7 @@ from s2st_aug.storage.plan import table_to_batches
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.shards import gather
 from s2st_aug.testing.datasets import make_config, make_dataset
+from s2st_aug.testing.methods import FAKE
 
 
 def call(*words: object) -> int:
@@ -58,7 +60,7 @@ def test_verify_repair_and_resume_mend_a_torn_image(run, config, capsys):
     assert call("verify", run.place, "--repair") == 3
     assert "11 of 12" in capsys.readouterr().out
     run_here(config, run.path, batches=slice(0, 0))  # takes up the plan, does nothing
-    ready = prepare(with_absolute_root(config), run, Options(kit="fake"), find_kit("fake").identify(config))
+    ready = prepare(with_absolute_root(config), run, Options(), identify(config))
     (left,) = [b for name in ready.pending for b in table_to_batches(pq.read_table(run.path / name))]
     assert sorted(left.todo) == [(), ("night",)]
     CommitStage(ready.context)(ValidateStage(ready.context)(TranslateStage(ready.context, AttemptTracker())(left)))
@@ -214,12 +216,12 @@ def test_a_dry_run_counts_and_finds_bad_labels(config, tmp_path, capsys):
     root = tmp_path / "data"
     path = tmp_path / "dry.yaml"
     path.write_text(f"dataset: {{format: bdd100k, root: {root}}}\ndomains: [night, rain]\n")
-    assert call("augment", path, "--dry-run", "--kit", "fake", "--run", tmp_path / "never") == 0
+    assert call("augment", path, "--dry-run", "--method", FAKE, "--run", tmp_path / "never") == 0
     assert "12 in 2 domains" in capsys.readouterr().out
     labels = root / "labels/det_20/det_train.json"
     labels.write_text(labels.read_text().replace('"x1": 5.0', '"x1": "five"', 1))
-    assert call("augment", path, "--dry-run=full", "--kit", "fake", "--run", tmp_path / "never") == 1
+    assert call("augment", path, "--dry-run=full", "--method", FAKE, "--run", tmp_path / "never") == 1
     assert "train/f000000" in capsys.readouterr().err
     (root / "images/100k/train/f000001.png").unlink()
-    assert call("augment", path, "--dry-run", "--kit", "fake") == 1
+    assert call("augment", path, "--dry-run", "--method", FAKE) == 1
     assert not (tmp_path / "never").exists()

@@ -80,7 +80,7 @@ def test_ray_reads_and_writes_a_store(ray_here, mirrors, tmp_path):
         root = make_dataset(tmp_path / "data", 4)
         uri = upload(root, address)
         config = make_config(uri, dataset={"format": "bdd100k", "root": uri}, cluster={"batch_size": 2})
-        summary = augment(config, address.format("run"), Options(kit="fake"))
+        summary = augment(config, address.format("run"), Options())
         assert (summary.exit_code, summary.snapshot.ok) == (0, 8)
         assert "pa55word" not in summary.run
         run = RunFolder(address.format("run"))
@@ -98,7 +98,7 @@ def test_changed_and_new_objects_are_seen(address, tmp_path):
     make_dataset(root, 2)
     (root / "images/100k/train/f000000.png").write_bytes((root / "images/100k/train/f000001.png").read_bytes())
     upload(root, address)
-    run = run_here(config, tmp_path / "run", Options(kit="fake", extend=True, check_sources=True))
+    run = run_here(config, tmp_path / "run", Options(extend=True, check_sources=True))
     rows = rows_of(run)
     assert len(rows) == 8
     assert rows["train/f000000", "night"]["source_sha256"] == rows["train/f000001", "night"]["source_sha256"]
@@ -106,7 +106,7 @@ def test_changed_and_new_objects_are_seen(address, tmp_path):
 
 def test_a_dry_run_sees_a_store(address, tmp_path):
     uri = upload(make_dataset(tmp_path / "data", 3), address)
-    estimate = dry_run(make_config(uri, dataset={"format": "bdd100k", "root": uri}), full=True, kit="fake")
+    estimate = dry_run(make_config(uri, dataset={"format": "bdd100k", "root": uri}), full=True)
     assert (estimate.scenes, estimate.absent, estimate.labels, estimate.problems) == (3, 0, 3, [])
     assert estimate.bytes_needed > 0
 

@@ -11,11 +11,12 @@ import pytest
 from s2st_aug import images
 from s2st_aug.config.augment import ClusterConfig
 from s2st_aug.engine.attempts import AttemptTracker
-from s2st_aug.engine.augment import run_context, with_absolute_root
 from s2st_aug.engine.batches import pack, unpack
 from s2st_aug.engine.commit import CommitStage
+from s2st_aug.engine.context import RunContext, identify
 from s2st_aug.engine.engine import _devices
 from s2st_aug.engine.planning import plan_batches
+from s2st_aug.engine.prepare import with_absolute_root
 from s2st_aug.engine.sources import SourceReader
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidateStage
@@ -34,7 +35,7 @@ class Line:
         self.root = make_dataset(tmp_path / "data", count, magic=magic)
         self.config = with_absolute_root(make_config(self.root, **changes))
         self.run = RunFolder(tmp_path / "run")
-        identity = fakes.KIT.identify(self.config)
+        identity = identify(self.config)
         info = RunInfo(
             SCHEMA_VERSION,
             "0",
@@ -48,13 +49,13 @@ class Line:
             code_version="0",
         )
         self.run.write_run_json(info)
-        self.context = run_context(self.run, self.run.place, self.config, identity, info, "fake")
+        self.context = RunContext.of(self.run.place, self.config, identity, info)
         self.tracker = AttemptTracker()
         self.translate = TranslateStage(self.context, self.tracker)
         self.validate, self.commit = ValidateStage(self.context), CommitStage(self.context)
 
     def batches(self):
-        return list(plan_batches(self.config, "plan", tuple(self.context.profiles)))
+        return list(plan_batches(self.config, "plan", tuple(self.context.domains)))
 
     def through(self):
         """Every batch through every stage; rows by (scene, domain)."""

@@ -107,8 +107,6 @@ def test_a_submitted_job_runs_and_a_client_without_the_token_is_told(repo, head,
         config,
         "--run",
         tmp_path / "run",
-        "--kit",
-        "fake",
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     report = verify(RunFolder(tmp_path / "run"))
@@ -119,8 +117,6 @@ def test_a_submitted_job_runs_and_a_client_without_the_token_is_told(repo, head,
         config,
         "--run",
         tmp_path / "joined",
-        "--kit",
-        "fake",
         "--address",
         ray_address,
     ]
