@@ -37,7 +37,7 @@ demo: $(STAMP)  ## translate procedural scenes to night and rain with the embedd
 	@$(S2ST) report $(RUN)
 
 test: $(STAMP)  ## run the tests that take minutes
-	@$(PY) -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(PY) -m pytest -q -n 2
 
 test-long: $(STAMP)  ## run all tests, the long ones too
 	@$(PY) -m pytest -q -m ''

@@ -149,7 +149,6 @@ with ray_session(ClusterConfig(actors=(1, 1)), None):
 
 
 @pytest.mark.slow
-@pytest.mark.ray
 def test_a_machine_that_stalls_for_a_minute_does_not_end_its_driver():
     done = subprocess.run([sys.executable, "-c", STALLED], capture_output=True, text=True, check=False, timeout=400)
     assert (done.returncode, done.stdout.split()[-1:]) == (0, ["42"]), done.stderr[-500:]

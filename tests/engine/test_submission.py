@@ -87,7 +87,6 @@ def clean_clone(repo: Path, place: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.ray
 def test_a_submitted_job_runs_and_a_client_without_the_token_is_told(repo, head, tmp_path):
     environment, address, ray_address = head
     root = make_dataset(tmp_path / "data", 6)
