@@ -6,6 +6,7 @@
 | `<!-- commands -->` | the list of commands |
 | `<!-- exit_codes -->` | each exit code with the errors that end in it |
 | `<!-- config -->`, `<!-- config gain -->`, `<!-- config training -->` | every key of a config |
+| `<!-- method NAME -->` | every setting of a method of the registry |
 | `<!-- validation -->` | the thresholds |
 | `<!-- path -->` | the steps of a translation, in order, with the functions that do them |
 | `<!-- columns NAME -->` | every column of the manifest, of a struct in it, or of the decisions |
@@ -240,9 +241,18 @@ def words_of(key: str, known: dict[str, str]) -> str:
 
 
 def config(name: str | None) -> str:
-    """Every key of a config with its type, default and meaning: a run's, or that of `gain` or `training`."""
+    """Every key of a config with type, default and meaning: a run's (thresholds apart), or of `gain` or `training`."""
     module, model = CONFIGS[name]
-    return table(("key", "type", "default", "what"), fields(getattr(importlib.import_module(module), model)))
+    found = fields(getattr(importlib.import_module(module), model))
+    rows = (row for row in found if name or not row[0].startswith("`validation."))
+    return table(("key", "type", "default", "what"), rows)
+
+
+def method(name: str | None) -> str:
+    """Every setting of a method of the registry."""
+    from s2st_aug.methods import find_method
+
+    return table(("key", "type", "default", "what"), fields(find_method(name or "s2st").settings, "method."))
 
 
 def validation(_: str | None) -> str:
@@ -418,7 +428,7 @@ def table(head: tuple[str, ...], rows: Any) -> str:
 
 
 MAKERS = (
-    root, commands, exit_codes, config, validation, path, columns, words, run_json, measured, ablation,
+    root, commands, exit_codes, config, method, validation, path, columns, words, run_json, measured, ablation,
 )  # fmt: skip
 TABLES = {maker.__name__: maker for maker in MAKERS}
 
