@@ -12,9 +12,10 @@ from jaxtyping import Bool, Float32
 
 from s2st_aug.arrays import Image
 from s2st_aug.errors import ProfileError, UnreadableImage
+from s2st_aug.formats.names import IMAGE_SUFFIXES
 from s2st_aug.images import luma, read_image, resize, sha256_bytes, to_lab
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+SUFFIXES = (*sorted(IMAGE_SUFFIXES), ".ppm")
 THUMB = (64, 48)
 DOUBLE = 1.5  # mean grey-level difference of two thumbnails below which they show the same
 OUTLIER = 6.0  # distance from the median in robust standard deviations

@@ -14,10 +14,10 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from s2st_aug.errors import DatasetError
+from s2st_aug.formats.names import IMAGE_SUFFIXES
 from s2st_aug.images import read_image
 from s2st_aug.real_data import DataPath
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 Medium = Literal["photo", "scene"]
 
 
@@ -59,7 +59,7 @@ def _list_source(source: Source) -> Iterator[Sample]:
         if source.optional:
             return
         raise DatasetError(f"{source.root}: no such folder of training images")
-    for path in sorted(p for p in source.root.rglob("*") if p.suffix.lower() in SUFFIXES):
+    for path in sorted(p for p in source.root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES):
         name = path.relative_to(source.root).as_posix()
         if re.search(source.match, name) and not re.search(source.exclude, name):
             yield Sample(path, source.domain or name.split("/")[0], source.medium)
