@@ -121,7 +121,7 @@ def _rle(columns: slice) -> dict[str, Any]:
     """COCO's compressed run lengths of full-height columns."""
     pixels = np.zeros((SIZE[1], SIZE[0]), bool)
     pixels[:, columns] = True
-    return encode(pixels)
+    return dict(reversed(encode(pixels).items()))  # counts first, as scalabel writes them
 
 
 _LANE = {"vertices": [[0, 30], [5, 20], [9, 20], [14, 30], [20, 5]], "types": "LCCCL", "closed": False}
