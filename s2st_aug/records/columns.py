@@ -42,7 +42,10 @@ class ColumnEntry:
 
 
 def columns_of(record: type) -> tuple[ColumnEntry, ...]:
-    """A record's columns in order; raises TypeError for a field without a `Column`, or whose null rule its type denies."""
+    """A record's columns in order.
+
+    Raises TypeError for a field without a `Column`, or with a null rule that its type denies.
+    """
     return tuple(_entries(record))
 
 

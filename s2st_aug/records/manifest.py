@@ -1,4 +1,7 @@
-"""The manifest's row. Its Parquet schema and its reference page are made from the fields of `ManifestRow`, and nowhere written again."""
+"""The manifest's row (docs/reference/run_folder.md#manifest).
+
+Its Parquet schema and its reference page are made from the fields of `ManifestRow`, and nowhere written again.
+"""
 
 from __future__ import annotations
 

@@ -60,12 +60,11 @@ class RunLock:
             holder = read_holder(self._run)
             if holder is not None and (is_live(holder) or self._gives_a_sign(holder)):
                 age = time.time() - holder.beat
-                raise RunFolderError(
-                    f"{self._run.place}: another run holds it (process {holder.pid} on {holder.host}, last sign {age:.0f} s ago)"
-                )
+                who = f"process {holder.pid} on {holder.host}, last heartbeat {age:.0f} s ago"
+                raise RunFolderError(f"{self._run.place}: locked by another run ({who})")
             log.warning("taking over a stale lock of %s", holder)
             self._run.store.delete(LOCK)
-        raise RunFolderError(f"{self._run.place}: another run is taking it at this moment")
+        raise RunFolderError(f"{self._run.place}: another run is taking the lock at this moment")
 
     def _gives_a_sign(self, holder: Holder) -> bool:
         """Whether another machine's record changes while it is watched; a dead process of this machine gives none."""
@@ -114,7 +113,10 @@ def read_holder(run: RunFolder) -> Holder | None:
 
 
 def is_live(holder: Holder) -> bool:
-    """Whether the holder may still be writing, by its process or its last sign; one far in the future (a clock that jumped) is none."""
+    """Whether the holder may still be writing, by its process or its heartbeat.
+
+    A heartbeat far in the future, from a clock that jumped, is none.
+    """
     if _is_here(holder):
         return _runs(holder.pid, holder.process_started)
     return abs(time.time() - holder.beat) < STALE_SECONDS
@@ -135,12 +137,9 @@ def _runs(pid: int, started: float) -> bool:
 
 def _this_process() -> Holder:
     started = psutil.Process().create_time()
-    return Holder(uuid.uuid4().hex, socket.gethostname(), _boot_id(), os.getpid(), started, 0.0)
-
-
-def _boot_id() -> str:
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else ""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    boot_id = boot.read_text().strip() if boot.exists() else ""
+    return Holder(uuid.uuid4().hex, socket.gethostname(), boot_id, os.getpid(), started, 0.0)
 
 
 def _encode(holder: Holder) -> bytes:

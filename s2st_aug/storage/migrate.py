@@ -55,7 +55,7 @@ MEASURES = {
 
 
 def migrate(run: RunFolder) -> tuple[int, int]:
-    """(version found, version now). Raises RunFolderError for one that is unknown. May be interrupted and called again."""
+    """(version found, version now); raises RunFolderError for one that is unknown. May be interrupted and called again."""
     raw = run.raw_run_json()
     found = raw.get("schema_version")
     if not isinstance(found, int) or found > SCHEMA_VERSION or (found < SCHEMA_VERSION and found not in MIGRATIONS):
@@ -87,7 +87,7 @@ def _tables(run: RunFolder) -> list[str]:
 
 
 def _from_0(run: RunFolder, raw: Row) -> Row:
-    """Version 0 (before the first release) lacked columns that came later: the next step takes them as empty or null."""
+    """Version 0, before the first release, lacked columns that came later: the next step takes them as empty or null."""
     known = {f.name for f in fields(RunInfo)}
     return {**{k: v for k, v in raw.items() if k in known}, "schema_version": 1}
 
@@ -95,9 +95,9 @@ def _from_0(run: RunFolder, raw: Row) -> Row:
 def _from_1(run: RunFolder, raw: Row) -> Row:
     """Version 1 kept attempts, causes and some measures in sentences, and did not say which method made a row.
 
-    A finished row is S2ST's where it took the evaluations of its steps; the fakes' rows, which no hash told from it, took one.
-    Where there are both, the run is S2ST's and `verify` finds the others, so that `--repair` and resuming make them anew; a run
-    of the others alone is of an unknown method, and can be verified and exported but not resumed.
+    A finished row is S2ST's where it took the evaluations of its steps; the fakes' rows, which no hash told from it,
+    took one. Where there are both, the run is S2ST's and `verify` finds the others, so that `--repair` and resuming make
+    them anew; a run of the others alone is of an unknown method, and can be verified and exported but not resumed.
     """
     names = _tables(run)
     if "method" not in raw:  # noted before the first table is rewritten: an interrupted migration keeps it

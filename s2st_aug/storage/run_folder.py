@@ -153,21 +153,17 @@ def read_part(store: Store, name: str, columns: list[str] | None) -> pa.Table:
             return pq.read_table(store.path / name, columns=columns, partitioning=None, memory_map=False)
         return pq.read_table(pa.BufferReader(store.read(name)), columns=columns)
     except (pa.ArrowException, OSError) as error:
-        mend = (
-            f"; `s2st-aug verify {store.root} --repair` sets it aside" if name.startswith((MANIFEST, DECISIONS)) else ""
-        )
-        raise RunFolderError(f"{store.root}/{name}: cannot be read ({str(error).splitlines()[0]}){mend}") from None
+        repairable = name.startswith((MANIFEST, DECISIONS))
+        hint = f"; `s2st-aug verify {store.root} --repair` sets it aside" if repairable else ""
+        raise RunFolderError(f"{store.root}/{name}: cannot be read ({str(error).splitlines()[0]}){hint}") from None
 
 
 def _parse_info(raw: dict[str, Any], place: str) -> RunInfo:
     version = raw.get("schema_version")
     if version != SCHEMA_VERSION:
-        mend = (
-            f"run `s2st-aug migrate {place}`"
-            if isinstance(version, int) and version < SCHEMA_VERSION
-            else "use a newer s2st-aug"
-        )
-        raise RunFolderError(f"{place}: schema version {version}, this s2st-aug reads {SCHEMA_VERSION}; {mend}")
+        older = isinstance(version, int) and version < SCHEMA_VERSION
+        hint = f"run `s2st-aug migrate {place}`" if older else "use a newer s2st-aug"
+        raise RunFolderError(f"{place}: schema version {version}, this s2st-aug reads {SCHEMA_VERSION}; {hint}")
     known = {f.name for f in fields(RunInfo)}
     try:
         return RunInfo(

@@ -1,4 +1,4 @@
-"""Every promise checked against the files: hashes are computed anew, in parallel; `--repair` sets aside what is wrong.
+"""Check every promise against the files (docs/reference/promises.md); hashes are computed anew, in parallel.
 
 Findings by kind:
 missing     a row whose image is absent (what is planned and has no row yet is `unfinished`)
@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -74,7 +75,7 @@ THREADS = min(8, (os.cpu_count() or 1) * 2)
 
 @dataclass(frozen=True, slots=True)
 class VerifyFinding:
-    """One thing that is wrong; `image` or `key` say what a repair would set aside."""
+    """One thing that is wrong; `image` (a file) and `key` (`scene_id TAB domain`) say what a repair would set aside."""
 
     kind: str
     what: str
@@ -102,16 +103,18 @@ class VerifyReport:
         return not self.findings and not self.unfinished
 
     def counts(self) -> dict[str, int]:
-        """VerifyFindings by kind, every kind named."""
+        """Findings by kind, every kind named."""
         found = Counter(f.kind for f in self.findings)
         return {kind: found[kind] for kind in KINDS}
 
 
 def verify(run: RunFolder) -> VerifyReport:
-    """Check everything; reads the whole run and changes nothing. Raises RunFolderError for no run folder or a torn plan."""
+    """Read the whole run and change nothing; raises RunFolderError for no run folder or a torn plan."""
     info = run.run_json()
     rows, torn = _readable_rows(run)
-    planned = _planned_keys(run, info)
+    ids = planned_scene_ids(run).combine_chunks()
+    per_domain = [pc.binary_join_element_wise(ids, pa.scalar(domain), "\t") for domain in info.domains]
+    planned = pa.concat_arrays(per_domain) if per_domain else pa.array([], pa.string())
     findings = [*torn, *_torn_decisions(run), *_keys(planned, rows), *_top_level(run), *_leftovers(run)]
     findings += [*_rows(rows, info), *_images(run, rows)]
     changed = list(_sources(info, rows))
@@ -151,13 +154,6 @@ def _torn_decisions(run: RunFolder) -> Iterator[VerifyFinding]:
             yield VerifyFinding("torn", f"{name}: cannot be read, its decisions are unknown", image=name)
 
 
-def _planned_keys(run: RunFolder, info: RunInfo) -> pa.Array:
-    """`scene_id TAB domain` of everything that was planned."""
-    ids = planned_scene_ids(run).combine_chunks()
-    arrays = [pc.binary_join_element_wise(ids, pa.scalar(domain), "\t") for domain in info.domains]
-    return pa.concat_arrays(arrays) if arrays else pa.array([], pa.string())
-
-
 def _keys(planned: pa.Array, rows: pa.Table) -> Iterator[VerifyFinding]:
     """Rows that are doubled or foreign; what is not there yet is counted, not listed."""
     keys = row_keys(rows)
@@ -174,6 +170,7 @@ def _spell(key: str) -> str:
 
 def _rows(rows: pa.Table, info: RunInfo) -> Iterator[VerifyFinding]:
     """Each row by itself: its plan, its id, its measures."""
+    method = [getattr(info, name) for name in METHOD]
     images: Counter[str] = Counter(i for i in rows["image"].to_pylist() if i)
     for name, count in images.items():
         if count > 1:
@@ -182,10 +179,9 @@ def _rows(rows: pa.Table, info: RunInfo) -> Iterator[VerifyFinding]:
         key = f"{row['scene_id']}\t{row['domain']}"
         if row["plan_sha256"] != info.plan_sha256:
             yield VerifyFinding("foreign", f"{_spell(key)}: a row of plan {row['plan_sha256'][:12]}", key=key)
-        elif any(row[name] != getattr(info, name) for name in METHOD):
-            made = " ".join(row[name][:12] for name in METHOD)
-            what = f"{_spell(key)}: made by {made}, in a run of {' '.join(getattr(info, n)[:12] for n in METHOD)}"
-            yield VerifyFinding("foreign", what, key=key)
+        elif (made_by := [row[name] for name in METHOD]) != method:
+            what = f"made by {' '.join(n[:12] for n in made_by)}, in a run of {' '.join(n[:12] for n in method)}"
+            yield VerifyFinding("foreign", f"{_spell(key)}: {what}", key=key)
         elif row["variant_id"] != expected_id(row, info):
             yield VerifyFinding("foreign", f"{_spell(key)}: its variant_id does not follow from its row", key=key)
         missing = [m for m in ("structure", "strength") if row[m] is None and row[f"{m}_null"] is None]
@@ -194,9 +190,12 @@ def _rows(rows: pa.Table, info: RunInfo) -> Iterator[VerifyFinding]:
             yield VerifyFinding("unmeasured", what, key=key)
 
 
-def expected_id(row: dict, info: RunInfo) -> str:
-    """The variant_id that a row's own columns and run.json give (docs/reference/run_folder.md#manifest)."""
-    label = LabelKey.parse(row["label_key"]).sha256 if info.label_aware and row["label_key"] else ""
+def expected_id(row: dict[str, Any], info: RunInfo) -> str:
+    """The variant_id that a row's own columns and run.json give; empty for a label_key that cannot be read."""
+    try:
+        label = LabelKey.parse(row["label_key"]).sha256 if info.label_aware and row["label_key"] else ""
+    except ValueError:
+        return ""
     return variant_id(
         row["scene_id"],
         row["domain"],
@@ -211,31 +210,18 @@ def expected_id(row: dict, info: RunInfo) -> str:
 
 
 def _images(run: RunFolder, rows: pa.Table) -> Iterator[VerifyFinding]:
-    """Every image hashed anew; images that no row speaks of."""
-    named = rows.filter(pc.is_valid(rows["image"]))
-    claims = list(
-        zip(named["image"].to_pylist(), named["image_sha256"].to_pylist(), row_keys(named).to_pylist(), strict=True)
-    )
+    """Every image hashed anew; images that no row names; failed rows that have an image, and others that have none."""
+    keys, images = row_keys(rows).to_pylist(), rows["image"].to_pylist()
+    claims = [c for c in zip(images, rows["image_sha256"].to_pylist(), keys, strict=True) if c[0] is not None]
     with ThreadPoolExecutor(THREADS) as pool:
         yield from (f for f in pool.map(lambda claim: _image(run.store, *claim), claims, chunksize=16) if f)
-    yield from _image_by_status(rows)
-    known = {claim[0] for claim in claims}
-    yield from (
-        VerifyFinding("extra", f"{name}: no row speaks of it", image=name)
-        for name in run.store.names(IMAGES)
-        if name not in known
-    )
-
-
-def _image_by_status(rows: pa.Table) -> Iterator[VerifyFinding]:
-    """Failed rows have no image, all others have one."""
-    for key, status, image in zip(
-        row_keys(rows).to_pylist(), rows["status"].to_pylist(), rows["image"].to_pylist(), strict=True
-    ):
+    for key, status, image in zip(keys, rows["status"].to_pylist(), images, strict=True):
         if (status == "failed") != (image is None):
-            yield VerifyFinding(
-                "foreign" if image else "missing", f"{_spell(key)}: status {status}, image {image}", key=key
-            )
+            kind = "foreign" if image else "missing"
+            yield VerifyFinding(kind, f"{_spell(key)}: status {status}, image {image}", key=key)
+    named = set(images)
+    extra = (name for name in run.store.names(IMAGES) if name not in named)
+    yield from (VerifyFinding("extra", f"{name}: no row names it", image=name) for name in extra)
 
 
 def _image(store: Store, name: str, sha256: str, key: str) -> VerifyFinding | None:
@@ -255,7 +241,7 @@ def _reachable(info: RunInfo) -> bool:
 
 
 def _sources(info: RunInfo, rows: pa.Table) -> Iterator[VerifyFinding]:
-    """Source images that changed since; silent where the dataset is not at hand."""
+    """Source images that changed since; none are looked at where the dataset is not on this machine."""
     if not _reachable(info):
         return
     claims = sorted(
@@ -265,10 +251,8 @@ def _sources(info: RunInfo, rows: pa.Table) -> Iterator[VerifyFinding]:
     with ThreadPoolExecutor(THREADS) as pool:
         for (name, sha256), found in zip(claims, pool.map(lambda c: _hash(root / c[0]), claims), strict=True):
             if found != sha256:
-                yield VerifyFinding(
-                    "changed",
-                    f"source {name}: {'absent' if found is None else 'other bytes'} than when it was translated",
-                )
+                what = "absent" if found is None else "other bytes than when it was translated"
+                yield VerifyFinding("changed", f"source {name}: {what}")
 
 
 def _hash(path: Path) -> str | None:
@@ -284,9 +268,8 @@ def _top_level(run: RunFolder) -> Iterator[VerifyFinding]:
         names: Sequence[str] = sorted(p.name for p in run.store.path.iterdir())
     else:
         names = sorted({n.split("/")[0] for n in run.store.names("")})
-    yield from (
-        VerifyFinding("foreign", f"{name}: not a part of a run folder", image=name) for name in names if name not in OWN
-    )
+    foreign = (name for name in names if name not in OWN)
+    yield from (VerifyFinding("foreign", f"{name}: not a part of a run folder", image=name) for name in foreign)
 
 
 def _leftovers(run: RunFolder) -> Iterator[VerifyFinding]:
