@@ -106,10 +106,11 @@ class ManifestRow:
     tone_explained: Annotated[
         float | None,
         Column(
-            "share of the variant's luma that one tone curve of the source explains", "up to 1: merely darker or brighter",
+            "share of the variant's luma that one tone curve of the source explains",
+            "up to 1: merely darker or brighter",
             f"{FAILED}; {SCHEMA_1}",
         ),
-    ] = None  # fmt: skip
+    ] = None
     contrast: Annotated[
         float | None, Column("5 to 95 % range of the variant's L*", "L*, 0 to 100", f"{FAILED}; {SCHEMA_1}")
     ] = None

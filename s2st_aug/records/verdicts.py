@@ -98,7 +98,8 @@ class Hallucination:
 class Judgement:
     """All that the checks say of one variant: measures, and what the thresholds make of them.
 
-    Rejected is a value, no exception. `change`, `tone_explained`, `contrast` and `lightness` are None in rows of schema 1 that were not rejected for them.
+    Rejected is a value, no exception. `change`, `tone_explained`, `contrast` and `lightness` are None in rows of
+    schema 1 that were not rejected for them.
     """
 
     status: Status

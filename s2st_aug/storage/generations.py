@@ -20,8 +20,8 @@ def replace_manifest(
 ) -> int:
     """Every part through `change`, one at a time; the old ones are kept under manifest/.old/<n>.
 
-    `validation` becomes run.json's, with its hash. Failed rows are no matter of thresholds and stay as they are. Returns
-    the new generation.
+    `validation` becomes run.json's, with its hash. Failed rows are no matter of thresholds and stay as they are.
+    Returns the new generation.
     """
     finish_replacement(run)
     for name in list(run.store.names(NEXT)):  # of a replacement that never became ready

@@ -22,7 +22,8 @@ from s2st_aug.storage.shards import gather, row_keys, write_part
 def merge(runs: list[RunFolder], out: RunFolder) -> int:
     """Write a new run folder; the number of its rows.
 
-    A finished row goes before a failed one, the first run before the second. Raises RunFolderError where the plans or thresholds differ, or `out` exists.
+    A finished row goes before a failed one, the first run before the second. Raises RunFolderError where the plans or
+    thresholds differ, or `out` exists.
     """
     infos = [run.run_json() for run in runs]
     _refuse(runs, infos, out)

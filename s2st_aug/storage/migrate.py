@@ -24,6 +24,7 @@ from s2st_aug.storage.shards import gather
 Row = dict[str, Any]
 
 S2ST, UNKNOWN, METHOD_VERSION = "s2st", "unknown", "1"
+DECIDE_NOTHING = ("preset", "compile", "checkpointing")  # settings of S2ST that no hash of schema 1 covered
 EMPTY: Row = {"reasons": [], "objects": [], "hallucinations": [], "synthetic": True}
 NUMBER = r"(-?\d+(?:\.\d+)?)"
 CAUSES: dict[str, Cause] = {
@@ -55,7 +56,7 @@ MEASURES = {
 
 
 def migrate(run: RunFolder) -> tuple[int, int]:
-    """(version found, version now); raises RunFolderError for one that is unknown. May be interrupted and called again."""
+    """(version found, version now); raises RunFolderError for an unknown one. May be interrupted and called again."""
     raw = run.raw_run_json()
     found = raw.get("schema_version")
     if not isinstance(found, int) or found > SCHEMA_VERSION or (found < SCHEMA_VERSION and found not in MIGRATIONS):
@@ -87,7 +88,7 @@ def _tables(run: RunFolder) -> list[str]:
 
 
 def _from_0(run: RunFolder, raw: Row) -> Row:
-    """Version 0, before the first release, lacked columns that came later: the next step takes them as empty or null."""
+    """Version 0, before the first release, lacked columns that came later: the next step takes them as empty."""
     known = {f.name for f in fields(RunInfo)}
     return {**{k: v for k, v in raw.items() if k in known}, "schema_version": 1}
 
@@ -96,8 +97,8 @@ def _from_1(run: RunFolder, raw: Row) -> Row:
     """Version 1 kept attempts, causes and some measures in sentences, and did not say which method made a row.
 
     A finished row is S2ST's where it took the evaluations of its steps; the fakes' rows, which no hash told from it,
-    took one. Where there are both, the run is S2ST's and `verify` finds the others, so that `--repair` and resuming make
-    them anew; a run of the others alone is of an unknown method, and can be verified and exported but not resumed.
+    took one. Where there are both, the run is S2ST's and `verify` finds the others, so that `--repair` and resuming
+    make them anew; a run of the others alone is of an unknown method: it can be verified and exported, not resumed.
     """
     names = _tables(run)
     if "method" not in raw:  # noted before the first table is rewritten: an interrupted migration keeps it
@@ -114,7 +115,9 @@ def _from_1(run: RunFolder, raw: Row) -> Row:
         meta = {**(table.schema.metadata or {}), **(MANIFEST_SCHEMA.metadata or {})}
         new = pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA).replace_schema_metadata(meta)
         run.store.write_many({name: parquet_bytes(new)})
-    return {**raw, "method_version": METHOD_VERSION, "schema_version": 2}
+    given = raw.get("config", {}).get("method", {})
+    settings = {name: value for name, value in given.items() if name not in DECIDE_NOTHING}
+    return {**raw, "method_version": METHOD_VERSION, "method_settings": settings, "schema_version": 2}
 
 
 def _methods(table: pa.Table, of_failed: str) -> list[str]:

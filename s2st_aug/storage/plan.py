@@ -1,4 +1,4 @@
-"""The plan on disk, `.state/plan/*.parquet`: one row per batch. It fixes which images share a batch for a run's life."""
+"""The plan on disk, `.state/plan/*.parquet`: one row per batch. It fixes for good which images share a batch."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ WRITE_SECONDS = 0.25  # between two versions of progress.json: each is flushed t
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Counts of rows (scene, domain); `rate` is in rows a second over this start's last commits, null before the second."""
+    """Counts of rows (scene, domain); `rate` is in rows a second over the last commits, null at first."""
 
     state: State
     total: int
@@ -104,7 +104,7 @@ class Progress:
 
 
 def recount(run: RunFolder) -> None:
-    """Give progress.json, where there is one, the manifest's counts: `status` then tells what a changed manifest says."""
+    """Give progress.json, where there is one, the manifest's counts, so that `status` says what the manifest says."""
     if run.store.size(PROGRESS) is None:
         return
     rows = run.read_manifest(["status", "rejected_by", "failure"])

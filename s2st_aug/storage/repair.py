@@ -39,7 +39,7 @@ def set_torn_aside(run: RunFolder, report: VerifyReport) -> int:
 
 
 def set_rows_aside(run: RunFolder, keys: Collection[str], files: Collection[str] = ()) -> None:
-    """Rows by `scene_id TAB domain`, the images that they alone name, and further files, to a new folder of quarantine/.
+    """Rows by `scene_id TAB domain`, the images that they alone name, and further files, to a new quarantine folder.
 
     The run must be gathered: its batches may be committed again under the names of shards that were taken.
     """
@@ -78,7 +78,7 @@ def _drop_rows(run: RunFolder, keys: Collection[str], where: str) -> set[str]:
 
 
 def _rewrite(run: RunFolder, part: str, rows: pa.Table) -> None:
-    """The part with these rows. It forgets which shards it took: their batches will be committed again by those names."""
+    """The part with these rows. It forgets which shards it took: their batches are committed by those names again."""
     kept = {k: v for k, v in (rows.schema.metadata or {}).items() if k != TAKEN}
     if rows.num_rows or part == FAILED_PART:
         run.store.write_many({part: parquet_bytes(rows.replace_schema_metadata(kept))})

@@ -49,7 +49,7 @@ class RunInfo:
     batch_size: int = 0
     method: str = ""  # the translator's name; `unknown` where a run of schema 1 cannot tell
     method_version: str = ""
-    method_settings: dict[str, Any] = field(default_factory=dict)  # that decide pixels, and hashes of the files they name
+    method_settings: dict[str, Any] = field(default_factory=dict)  # that decide pixels, with hashes of files
     method_sha256: str = ""  # over name, version and these settings
     algorithm_version: str = ""
     label_aware: bool = False

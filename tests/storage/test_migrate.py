@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from schema_1 import FIXTURES, schema_1_run
 
+from s2st_aug.config.hashes import hash_of
 from s2st_aug.errors import RunFolderError
 from s2st_aug.records.manifest import MANIFEST_SCHEMA
 from s2st_aug.storage.decisions import from_table, resolve
@@ -54,6 +55,8 @@ def test_a_migrated_run_holds_every_promise_and_its_state_is_in_columns(tmp_path
     assert rows["0", "night"]["rejected_by"] == ["lost"]
     assert rows["1", "rain"]["rejected_by"] == ["strength"]
     assert {(r["method"], r["method_version"]) for r in rows.values()} == {("s2st", "1")}
+    info = run.run_json()
+    assert hash_of(info.method_settings) == info.method_sha256
     causes = Counter(o["cause"] for r in rows.values() for o in r["objects"])
     assert causes.keys() == {None, "tiny", "hidden", "vanished"}
     assert any(o["around"] and o["shift_unsure"] for o in rows["0", "night"]["objects"])
