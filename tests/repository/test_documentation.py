@@ -107,3 +107,21 @@ def test_the_picture_of_the_path_is_drawn_from_the_code_of_today(monkeypatch: py
     from image_path import OUT, image_path
 
     assert OUT.read_text() == image_path(), "run: python docs/image_path.py"
+
+
+def test_every_name_in_code_letters_exists() -> None:
+    """Classes, functions, columns, settings and files' keys; figures whose names the suites put together aside."""
+    code = "\n".join(
+        p.read_text()
+        for d in ("s2st_aug", "benchmarks", "pipelines", "tests", "docs")
+        for p in (ROOT / d).rglob("*.py")
+    )
+    known, missing = set(re.findall(r"\w+", code)), []
+    for page in PAGES:
+        text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.S | re.M)
+        for name in re.findall(r"`([A-Za-z_][\w.]*)(?:\([^`]*\))?`", text):
+            last = name.rpartition(".")[2]
+            is_code = "_" in last or re.search(r"[a-z][A-Z]|[A-Z][a-z]+[A-Z]", last)
+            if is_code and last not in known and not re.match(r"recall_|fpr_|lossless_", last):
+                missing.append(f"{page.relative_to(ROOT)}: {name}")
+    assert missing == []
