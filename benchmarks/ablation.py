@@ -22,7 +22,7 @@ from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import Diverged
 from s2st_aug.profiles import find_profile
-from s2st_aug.records.domains import Condition
+from s2st_aug.records.domains import ConditionName
 from s2st_aug.records.profile import Discriminant
 from s2st_aug.translation.settings import MethodSettings, method_settings
 from s2st_aug.translation.translator import Translator
@@ -127,7 +127,7 @@ def ablate(
     count: int,
     preset: str = "standard",
     model: str = "street-mini",
-    domains: Sequence[Condition] = ("night", "rain"),
+    domains: Sequence[ConditionName] = ("night", "rain"),
     known: Sequence[Cell] = (),
     trained: Path = TRAINED,
 ) -> Iterator[Cell]:
@@ -171,7 +171,7 @@ _BARE = {"label_aware": False}  # true renders are compared as whole images: lab
 
 
 def _rows(
-    loaded: LatentModel, settings: MethodSettings, streets: Sequence[Mapping], domains: Sequence[Condition]
+    loaded: LatentModel, settings: MethodSettings, streets: Sequence[Mapping], domains: Sequence[ConditionName]
 ) -> list[Measures]:
     own = Translator(loaded, {str(d): find_profile(d, loaded) for d in domains}, settings)
     return [row for views in streets for row in measured_variants(own, views, domains)]

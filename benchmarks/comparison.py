@@ -25,7 +25,7 @@ from s2st_aug.procedural.drawing import draw_street
 from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
-from s2st_aug.records.domains import Condition
+from s2st_aug.records.domains import ConditionName
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.translation.settings import method_settings
@@ -35,7 +35,7 @@ from s2st_aug.validation.settings import ValidationSettings
 from s2st_aug.validation.structure import structure
 
 FIRST = 3000  # index of the first held-out street of the comparison
-TARGETS: tuple[Condition, ...] = ("night", "rain")
+TARGETS: tuple[ConditionName, ...] = ("night", "rain")
 OURS = "S2ST"
 NULL_TEXT = "null-text"
 
@@ -63,7 +63,7 @@ class Street:
     """A held-out street under each condition, with those of its labels that can be judged: an unchanged image keeps them all."""
 
     number: int
-    views: Mapping[Condition, Image]
+    views: Mapping[ConditionName, Image]
     labels: list[SceneObject]
 
 
@@ -71,7 +71,7 @@ def street(number: int) -> Street:
     """The comparison's street of this number."""
     drawn = draw_street(sample_street(HELD_OUT, FIRST + number, SIZE))
     surface = surfaces(drawn)
-    views: dict[Condition, Image] = {c: render_drawn(drawn, surface, c) for c in ("day", *TARGETS)}
+    views: dict[ConditionName, Image] = {c: render_drawn(drawn, surface, c) for c in ("day", *TARGETS)}
     day, labels = views["day"], boxes(drawn)
     unchanged = judge(day, day, day, labels, None, ValidationSettings()).objects
     return Street(number, views, [o for o, v in zip(labels, unchanged, strict=True) if v.verdict == "keep"])

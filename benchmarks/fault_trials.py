@@ -160,7 +160,8 @@ def _on_image(case: Case, name: str, rng: np.random.Generator, detector: Detecto
     with_detector = None
     if detector:
         with_detector = max(
-            there, _score_at(hallucinated_objects(detector, case.pair.source, planted.variant, case.labels), planted.box)
+            there,
+            _score_at(hallucinated_objects(detector, case.pair.source, planted.variant, case.labels), planted.box),
         )
     category = item.category if item and name != "pasted_light" else "light"
     yield replace(trial, category=category, side=side, there=there, there_detector=with_detector)

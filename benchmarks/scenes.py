@@ -29,7 +29,7 @@ from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
 from s2st_aug.procedural.write import write_scenes
 from s2st_aug.real_data import real_data
-from s2st_aug.records.domains import CONDITIONS, Condition
+from s2st_aug.records.domains import CONDITIONS, ConditionName
 from s2st_aug.records.profile import Discriminant, DomainProfile
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.translation.translator import Translator
@@ -39,8 +39,8 @@ from s2st_aug.validation.structure import structure
 HELD_OUT = 313_370  # rng_key of streets that neither training nor any profile has seen
 TARGET_COLOURS = 313_371  # ... and of those that tell the controls what a domain looks like
 SIZE = (640, 360)
-TARGETS: tuple[Condition, ...] = ("night", "rain")
-PROMPTS: tuple[Condition, ...] = ("day", "dusk", "night", "rain")
+TARGETS: tuple[ConditionName, ...] = ("night", "rain")
+PROMPTS: tuple[ConditionName, ...] = ("day", "dusk", "night", "rain")
 TRUSTED = 0.8  # accuracy across data sets below which the prompt classifier's word is worth nothing
 Interval = tuple[float, float]
 
@@ -119,7 +119,7 @@ def scenes_per_second(count: int) -> Figure:
     return _figure("scenes_per_second", rates, why)
 
 
-def rendered(key: int, index: int, conditions: Sequence[Condition]) -> dict[Condition, Image]:
+def rendered(key: int, index: int, conditions: Sequence[ConditionName]) -> dict[ConditionName, Image]:
     """One street under several conditions."""
     drawn = draw_street(sample_street(key, index, SIZE))
     surface = surfaces(drawn)
@@ -334,7 +334,7 @@ def translated_scenes(count: int) -> list[Figure]:
     ]
 
 
-def _one_street(translator: Translator, index: int, targets: Mapping[Condition, Colours]) -> Iterator[_Translation]:
+def _one_street(translator: Translator, index: int, targets: Mapping[ConditionName, Colours]) -> Iterator[_Translation]:
     views = rendered(HELD_OUT, 2000 + index, ("day", *TARGETS))
     done = translator.translate([views["day"]], list(TARGETS), keys=[index])[0]
     for domain in TARGETS:

@@ -76,7 +76,8 @@ def read_photo(
 ) -> Photo:
     """A photo from a path or its bytes; `ignore` leaves the pixels as stored, for labels drawn on the stored pixels.
 
-    `name` is what errors call it (default: the path). Raises UnreadableImage, one line, for what is missing, truncated, no image, or larger than `max_pixels`.
+    `name` is what errors call it (default: the path). Raises UnreadableImage, one line, for what is missing, truncated,
+    no image, or larger than `max_pixels`.
     """
     name = name or ("image bytes" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else _read_bytes(Path(source))
@@ -157,7 +158,10 @@ def sha256_file(path: str | Path) -> str:
 
 
 def file_bytes(path: Path) -> bytes:
-    """Bytes of a regular file; raises OSError for a pipe or a device, whose end never comes, and for more than MAX_BYTES."""
+    """Bytes of a regular file.
+
+    Raises OSError for a pipe or a device, whose end never comes, and for more than MAX_BYTES.
+    """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
@@ -252,7 +256,10 @@ def _stored(image: Image, form: Form) -> np.ndarray:
 
 
 def _grey_alpha_png(pixels: np.ndarray, compression: int) -> bytes:
-    """`h w 2` as PNG, each row as its difference from the one above; neither OpenCV nor (in 16 bits) Pillow writes one."""
+    """`h w 2` as PNG, each row as its difference from the one above.
+
+    Neither OpenCV nor (in 16 bits) Pillow writes one.
+    """
     height, width = pixels.shape[:2]
     rows = pixels.astype(pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
     up = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))

@@ -11,7 +11,7 @@ from s2st_aug.procedural.categories import CATEGORIES
 from s2st_aug.procedural.files import JsonList, encode_png, write_bytes
 from s2st_aug.procedural.labels import LabelledObject, Labels, Sample
 from s2st_aug.procedural.street import Street
-from s2st_aug.records.domains import BDD_ATTRIBUTES, Condition
+from s2st_aug.records.domains import BDD_ATTRIBUTES, ConditionName
 
 SIGNAL_LETTER = {"red": "R", "amber": "Y", "green": "G", None: "NA"}
 TRUNCATED, OCCLUDED = 1 << 3, 1 << 2
@@ -33,7 +33,7 @@ class Bdd100kTree:
             return f"images/track/{sample.split}/{sample.street.name}/{frame_name(sample)}.png"
         return f"images/100k/{sample.split}/{sample.street.name}.png"
 
-    def add(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: Condition) -> None:
+    def add(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: ConditionName) -> None:
         """Write one scene's image, masks and records."""
         write_bytes(self.root / self.image_path(sample), image)
         if sample.frame:
@@ -47,7 +47,7 @@ class Bdd100kTree:
         self.lists["lane/polygons/lane", split].add({**head, "labels": _lane_records(sample.labels)})
         self.lists["drivable/polygons/drivable", split].add({**head, "labels": _drivable_records(sample.labels)})
 
-    def _add_frame(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: Condition) -> None:
+    def _add_frame(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: ConditionName) -> None:
         """One frame of a tracking sequence: box_track_20 and seg_track_20."""
         name, video, split = frame_name(sample), sample.street.name, sample.split
         write_bytes(self.root / "images" / "seg_track_20" / split / video / f"{name}.png", image)
@@ -60,7 +60,10 @@ class Bdd100kTree:
             self.video = JsonList(self.root / "labels" / "box_track_20" / split / f"{video}.json")
         assert self.video is not None
         head = {"name": f"{name}.png", "videoName": video, "frameIndex": sample.frame - 1}
-        labels = [_track(o) for o in sample.labels.objects if CATEGORIES[o.instance.category].ins_id]
+        labels = [_box(o) for o in sample.labels.objects if CATEGORIES[o.instance.category].ins_id]
+        for record in labels:  # a track's flags are others than a box's
+            own = record["attributes"]
+            record["attributes"] = {"occluded": own["occluded"], "truncated": own["truncated"], "crowd": False}
         self.video.add({**head, "attributes": image_attributes(sample.street, condition), "labels": labels})
 
     def _finish_video(self) -> None:
@@ -80,7 +83,7 @@ def frame_name(sample: Sample) -> str:
     return f"{sample.street.name}-{sample.frame:07d}"
 
 
-def image_attributes(street: Street, condition: Condition) -> dict[str, str]:
+def image_attributes(street: Street, condition: ConditionName) -> dict[str, str]:
     """BDD100K's weather, timeofday and scene."""
     weather = "overcast" if street.sun.clouds >= 1 else "partly cloudy" if street.sun.clouds > 0.3 else "clear"
     day = {
@@ -106,11 +109,6 @@ def _box(item: LabelledObject) -> dict[str, Any]:
         "category": CATEGORIES[instance.category].det,
         "box2d": box,
     }
-
-
-def _track(item: LabelledObject) -> dict[str, Any]:
-    record = _box(item)
-    return {**record, "attributes": {"occluded": item.occluded, "truncated": item.instance.truncated, "crowd": False}}
 
 
 def _lane_records(labels: Labels) -> list[dict[str, Any]]:
@@ -167,7 +165,10 @@ def instance_bitmask(labels: Labels) -> np.ndarray:
 
 
 def panoptic_bitmask(labels: Labels) -> np.ndarray:
-    """RGBA over all pixels; stuff (one segment per class) takes ids after the last instance. Unlabelled scraps of instances are 0."""
+    """RGBA over all pixels; stuff (one segment per class) takes ids after the last instance.
+
+    Unlabelled scraps of instances are 0.
+    """
     top = max([o.instance.number for o in labels.objects], default=0)
     rows = np.zeros((len(CATEGORIES) + int(labels.owner.max()) + 1, 4), np.uint8)
     for k, category in enumerate(CATEGORIES):

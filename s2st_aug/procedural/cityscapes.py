@@ -14,7 +14,7 @@ from scipy import ndimage
 from s2st_aug.procedural.categories import CATEGORIES
 from s2st_aug.procedural.files import encode_png, write_bytes
 from s2st_aug.procedural.labels import Labels, Sample
-from s2st_aug.records.domains import Condition
+from s2st_aug.records.domains import ConditionName
 
 CITY = "proctown"
 LEAST_POLYGON = 6  # pixels; smaller crumbs of foliage are left to what surrounds them
@@ -37,7 +37,7 @@ class CityscapesTree:
         """Where the sample's image lies, relative to the tree."""
         return f"leftImg8bit/{sample.split}/{CITY}/{stem(sample)}_leftImg8bit.png"
 
-    def add(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: Condition) -> None:
+    def add(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: ConditionName) -> None:
         """Write one scene's image and label files."""
         write_bytes(self.root / self.image_path(sample), image)
         for name, data in masks.items():

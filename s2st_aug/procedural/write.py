@@ -21,7 +21,7 @@ from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.street import Street
 from s2st_aug.procedural.surfaces import surfaces
-from s2st_aug.records.domains import CONDITIONS, Condition
+from s2st_aug.records.domains import CONDITIONS, ConditionName
 
 MARK = "scenes.json"
 ALGORITHM = 4  # raised whenever the pixels of a scene change
@@ -33,7 +33,7 @@ class Tree(Protocol):
     def image_path(self, sample: Sample) -> str:
         """Where the sample's image lies, relative to the tree."""
 
-    def add(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: Condition) -> None:
+    def add(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: ConditionName) -> None:
         """Write one sample."""
 
     def close(self) -> None:
@@ -71,7 +71,8 @@ class SceneRequest:
             raise UsageError(f"expected one or more different conditions, got {','.join(self.conditions) or 'none'}")
         if min(self.count, self.sequences, self.frames) < 0:
             raise UsageError(
-                f"--count, --sequences and --frames must be 0 or more, got {self.count}, {self.sequences}, {self.frames}"
+                "--count, --sequences and --frames must be 0 or more, "
+                f"got {self.count}, {self.sequences}, {self.frames}"
             )
         if min(self.size) < 16 or max(self.size) > 8192:
             raise UsageError(f"--size must lie between 16x16 and 8192x8192, got {self.size[0]}x{self.size[1]}")

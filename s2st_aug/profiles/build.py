@@ -58,7 +58,10 @@ class Measured:
 
 
 def measure(model: LatentModel, photos: Sequence[Photos], name: str, prompt: str, *, most: int = MOST) -> Measured:
-    """Clean, split, encode and invert a domain's photos: at most `most` of each folder, evenly taken. Raises ProfileError."""
+    """Clean, split, encode and invert a domain's photos: at most `most` of each folder, evenly taken.
+
+    Raises ProfileError.
+    """
     split = split_references(photos, name, most)
     codes = tuple(_coded(model, read_image(r.path), prompt, r.overlay) for r in split.used)
     return Measured(codes, _features(split.held), tuple(split.used))

@@ -43,7 +43,10 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """What is left of a folder and what was taken away; `overlay` marks cells common to all photos (a bonnet, a logo)."""
+    """What is left of a folder and what was taken away.
+
+    `overlay` marks cells common to all photos (a bonnet, a logo).
+    """
 
     kept: tuple[Reference, ...]
     unreadable: tuple[str, ...]
@@ -72,7 +75,10 @@ class Cleaned:
 
 
 def clean_references(photos: Photos) -> Cleaned:
-    """The usable photos of a folder (and its sub-folders), whose name matches, in order; raises ProfileError where there is none."""
+    """The usable photos of a folder (and its sub-folders), whose name matches, in order.
+
+    Raises ProfileError where there is none.
+    """
     folder = photos.folder
     if not folder.is_dir():
         raise ProfileError(f"{folder}: no such folder of references")
@@ -117,7 +123,10 @@ def _outliers(thumbs: Sequence[Image]) -> set[int]:
 
 
 def overlay(thumbs: Sequence[Image]) -> Bool[np.ndarray, "h w"]:
-    """Cells that show the same edge in nearly every photo: a bonnet, a dashboard, a logo. Nothing from fewer than eight photos."""
+    """Cells that show the same edge in nearly every photo: a bonnet, a dashboard, a logo.
+
+    Nothing from fewer than eight photos.
+    """
     if len(thumbs) < FEW:
         return NOTHING
     edges = np.stack([_direction(luma(t)) for t in thumbs])

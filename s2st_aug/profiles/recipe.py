@@ -92,7 +92,10 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def build_all(recipe: Recipe, model: LatentModel, *, only: Collection[str] = ()) -> Iterator[DomainProfile]:
-    """Build and write every profile of the recipe, or those of `only`, one after the other. Raises ConfigError for an unknown name."""
+    """Build and write every profile of the recipe, or those of `only`, one after the other.
+
+    Raises ConfigError for an unknown name.
+    """
     unknown = sorted(set(only) - set(recipe.domains))
     if unknown:
         raise ConfigError(f"no domain {unknown[0]!r} in the recipe{did_you_mean(unknown[0], recipe.domains)}")

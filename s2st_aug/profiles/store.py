@@ -1,6 +1,7 @@
 """Profiles as files: arrays and JSON metadata in one safetensors file, refused when damaged or built for another model.
 
-A file holds a hash of its own content. The shipped ones were built before that; `SHA256SUMS` beside them stands in for it.
+A file holds a hash of its own content. The shipped ones were built before that; `SHA256SUMS` beside them stands in for
+it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ def find_profile(domain: str, model: LatentModel) -> DomainProfile:
 
 
 def find_profiles(domains: Iterable[str], model: LatentModel) -> dict[str, DomainProfile]:
-    """Profiles by the domains as given, in order; raises ProfileError, and ConfigError for two of one name: they would share files."""
+    """Profiles by the domains as given, in order.
+
+    Raises ProfileError, and ConfigError for two of one name: they would share files.
+    """
     found: dict[str, DomainProfile] = {}
     for domain in domains:
         profile = find_profile(domain, model)
@@ -64,7 +68,10 @@ def shipped_profiles(model: LatentModel) -> dict[str, Path]:
 
 
 def load_profile(path: Path, model: LatentModel | None = None) -> DomainProfile:
-    """A profile from its file; raises ProfileError if it is missing, damaged, or (given a model) built for another one."""
+    """A profile from its file.
+
+    Raises ProfileError if it is missing, damaged, or (given a model) built for another one.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:

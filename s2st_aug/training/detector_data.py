@@ -15,7 +15,7 @@ from s2st_aug.procedural.labels import Labels, read_labels
 from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
-from s2st_aug.records.domains import Condition
+from s2st_aug.records.domains import ConditionName
 
 SIZE = (640, 384)  # w, h that the network sees; a 16:9 frame leaves a bar below
 FRAME = (640, 360)
@@ -45,7 +45,9 @@ class Example:
     cuts: tuple[Cut, ...] = ()
 
 
-def render_examples(key: int, streets: Sequence[int], conditions: Sequence[Sequence[Condition]]) -> Iterator[Example]:
+def render_examples(
+    key: int, streets: Sequence[int], conditions: Sequence[Sequence[ConditionName]]
+) -> Iterator[Example]:
     """Each street under one group of conditions, in turn."""
     for index in streets:
         drawn = draw_street(sample_street(key, index, FRAME))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from s2st_aug.records.domains import Condition
+from s2st_aug.records.domains import ConditionName
 from s2st_aug.training.checkpoints import adam_tensors, load_checkpoint, pack, restore_adam, save_checkpoint, unpack
 from s2st_aug.training.detector import StreetDetector, detection_loss, write_onnx
 from s2st_aug.training.detector_data import NAMES, Example, padded, render_examples, with_pasted, worn
@@ -20,7 +20,7 @@ from s2st_aug.validation.detectors import Detection, load_detector, overlap
 
 log = logging.getLogger(__name__)
 TRAIN_KEY, HELD_KEY = 8, 9
-CONDITIONS: tuple[tuple[Condition, ...], ...] = (
+CONDITIONS: tuple[tuple[ConditionName, ...], ...] = (
     ("day", "night"),
     ("day", "rain"),
     ("night", "dusk"),
@@ -153,7 +153,7 @@ def _load(path: Path) -> Iterator[Example]:
 def measure_detector(path: Path, streets: int) -> list[str]:
     """Recall and precision on held-out streets as a Markdown table; objects that need not be found count for nothing."""
     detector = load_detector(str(path), min(LEAST))
-    conditions: tuple[Condition, ...] = ("day", "night", "rain")
+    conditions: tuple[ConditionName, ...] = ("day", "night", "rain")
     found: dict[tuple[str, str, float], list[int]] = {}
     for n, example in enumerate(render_examples(HELD_KEY, range(streets), [conditions])):
         seen = detector.detect(example.image)

@@ -94,7 +94,16 @@ def make_run(root: Path, scenes: int = 8) -> Path:
         "method": {"preset": "draft"},
     }
     folder.write_run_json(
-        RunInfo(SCHEMA_VERSION, "0.1.0", "6" * 64, "7" * 64, "street-mini", "4" * 64, str(data), json.loads(json.dumps(config)))
+        RunInfo(
+            SCHEMA_VERSION,
+            "0.1.0",
+            "6" * 64,
+            "7" * 64,
+            "street-mini",
+            "4" * 64,
+            str(data),
+            json.loads(json.dumps(config)),
+        )
     )
     folder.store.write_many({"manifest/00000000.parquet": parquet_bytes(rows_to_table(rows))})
     return run
