@@ -255,7 +255,8 @@ class _Painter:
 DRAWERS = {
     "building": _Painter.structure, "fence": _Painter.structure, "rail": _Painter.structure, "tree": _Painter.tree,
     "lamp": _Painter.lamp, "signal": _Painter.signal, "sign": _Painter.sign, "pedestrian": _Painter.pedestrian,
-    "ridden": _Painter.ridden, "car": _Painter.vehicle, "truck": _Painter.vehicle, "bus": _Painter.vehicle, "motorcycle": _Painter.vehicle,
+    "ridden": _Painter.ridden, "car": _Painter.vehicle, "truck": _Painter.vehicle, "bus": _Painter.vehicle,
+    "motorcycle": _Painter.vehicle,
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Cleaning of references before they define a domain: doubles, outliers, and what a camera puts into all of its frames."""
+"""Cleaning of references before they define a domain: doubles, outliers, and what a camera adds to all its frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool
 
 from s2st_aug.arrays import Image
 from s2st_aug.errors import ProfileError, UnreadableImage
@@ -129,23 +129,18 @@ def overlay(thumbs: Sequence[Image]) -> Bool[np.ndarray, "h w"]:
     """
     if len(thumbs) < FEW:
         return NOTHING
-    edges = np.stack([_direction(luma(t)) for t in thumbs])
+    directions = []  # unit gradients, shrunk to nothing where the image is flat
+    for thumb in thumbs:
+        grey = luma(thumb)
+        x, y = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)
+        directions.append(np.dstack([x, y]) / (np.hypot(x, y) + 4)[..., None])
+    edges = np.stack(directions)
     common = np.hypot(*np.moveaxis(edges.mean(0), -1, 0))
     present = np.hypot(edges[..., 0], edges[..., 1]).mean(0)
     fixed = (common > 0.8 * present) & (present > 0.75)
     grown = cv2.morphologyEx(fixed.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     grown = cv2.morphologyEx(grown, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    return _below(grown.astype(bool))
-
-
-def _direction(grey: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w 2"]:
-    """Unit gradient directions, shrunk to nothing where the image is flat."""
-    x, y = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)
-    return np.dstack([x, y]) / (np.hypot(x, y) + 4)[..., None]
-
-
-def _below(fixed: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """An edge common to all in the lowest third hides what lies below it, as a bonnet's does."""
-    out, low = fixed.copy(), fixed.shape[0] * 2 // 3
-    out[low:] |= np.maximum.accumulate(fixed[low:], axis=0)
+    out, low = grown.astype(bool), len(grown) * 2 // 3
+    # an edge common to all in the lowest third hides what lies below it, as a bonnet's does
+    out[low:] |= np.maximum.accumulate(out[low:], axis=0)
     return out

@@ -129,20 +129,15 @@ def _folder(recipe: Recipe, name: str) -> Photos:
 
 
 def _discriminant(recipe: Recipe, wanted: DiscriminantRecipe) -> Discriminant:
-    source, target = (
-        [photo for f in folders for photo in _fitting(_folder(recipe, f), wanted.photos)]
-        for folders in (wanted.source, wanted.target)
-    )
+    def photos_of(name: str, which: Literal["held_out", "all"]) -> list[AnyImage]:
+        photos = _folder(recipe, name)
+        split = split_references([photos], photos.folder.name)
+        return [read_image(r.path) for r in (split.everything if which == "all" else split.held)]
+
+    source = [photo for folder in wanted.source for photo in photos_of(folder, wanted.photos)]
+    target = [photo for folder in wanted.target for photo in photos_of(folder, wanted.photos)]
     fitted = fit_discriminant(source, target, wanted.fitted_on)
     if not wanted.tested_on:
         return fitted
-    day, other = (
-        [read_image(r.path) for r in split_references([_folder(recipe, f)], f).everything] for f in wanted.tested_on
-    )
+    day, other = (photos_of(folder, "all") for folder in wanted.tested_on)
     return fit_discriminant(source, target, wanted.fitted_on, accuracy=accuracy(fitted, day, other))
-
-
-def _fitting(photos: Photos, which: Literal["held_out", "all"]) -> list[AnyImage]:
-    """The photos of a folder that strength is fitted on, in order."""
-    split = split_references([photos], photos.folder.name)
-    return [read_image(r.path) for r in (split.everything if which == "all" else split.held)]
