@@ -30,12 +30,14 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pyarrow as pa
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel
 from pydantic_core import PydanticUndefined
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).parent)]  # benchmarks/, image_path.py
 
 from image_path import Box, image_path  # noqa: E402
+
+from s2st_aug.methods import METHODS, find_method  # noqa: E402
 
 MARKER = re.compile(r"<!-- (\w+)(?: ([\w .-]+?))? -->")
 MEASURED = Path(__file__).parent / "measured"
@@ -389,6 +391,13 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ...]
     """A pydantic model's keys, nested ones with dots."""
     for name, field in model.model_fields.items():
         kind = nested(field.annotation)
+        if isinstance(field.validation_alias, AliasChoices):
+            name = str(field.validation_alias.choices[0])
+        if kind is BaseModel:  # each method's own record: its keys stand beside the method's name
+            for method in METHODS:
+                own = fields(find_method(method).settings, prefix.removesuffix("settings."))
+                yield from ((key, shape, default, f"({method}) {what}") for key, shape, default, what in own)
+            continue
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from fields(kind, f"{prefix}{name}.")
             continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -67,8 +68,8 @@ class MethodChoice(Record):
 class RunConfig(Record):
     """What belongs to the run as a whole. Users write `seed`; inside it is `rng_key`, for the seed is z_T there."""
 
-    rng_key: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """the run's random integer, written `run.seed` (or, as before, `run.rng_key`)"""
+    rng_key: Annotated[int, Field(ge=0, lt=2**63, validation_alias=AliasChoices("seed", "rng_key"))] = 0
+    """the run's random integer; `run.rng_key` is its former name"""
     image_format: Literal["png", "jpeg"] = "png"
     """png is lossless; jpeg is quality 95 without chroma subsampling"""
 

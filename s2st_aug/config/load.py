@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from s2st_aug.config.augment import AugmentConfig, MethodChoice, RunConfig
+from s2st_aug.config.augment import AugmentConfig, MethodChoice
 from s2st_aug.errors import ConfigError, did_you_mean
 from s2st_aug.methods.registry import find_method
 from s2st_aug.records.domains import CONDITIONS
@@ -70,7 +70,7 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> AugmentConfig
     filled = {k: v for k, v in raw.items() if v is not None or k not in _OPTIONAL}
     problems: list[str] = []
     if isinstance(filled.get("run"), Mapping):
-        filled["run"] = _with_rng_key(filled["run"], problems)
+        filled["run"] = _with_one_seed(filled["run"], problems)
     if isinstance(filled.get("method"), Mapping):
         filled["method"] = choose_method(filled["method"], problems)
     try:
@@ -87,16 +87,15 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> AugmentConfig
 _OPTIONAL = tuple(name for name, info in AugmentConfig.model_fields.items() if not info.is_required())
 
 
-def _with_rng_key(given: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
-    """`seed` is what users write for `rng_key`; both, with different values, are one too many."""
-    if "seed" not in given:
+def _with_one_seed(given: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    """`rng_key` is the former name of `seed`: both, with different values, are one too many."""
+    if "seed" not in given or "rng_key" not in given:
         return dict(given)
-    seed, rng_key = given["seed"], given.get("rng_key", given["seed"])
-    if seed != rng_key:
+    if given["seed"] != given["rng_key"]:
         problems.append(
-            f"run.seed is {seed!r} and run.rng_key is {rng_key!r}: two names of one value; give one of them"
+            f"run.seed is {given['seed']!r} and run.rng_key is {given['rng_key']!r}: they are one value; give seed alone"
         )
-    return {**{k: v for k, v in given.items() if k != "seed"}, "rng_key": seed}
+    return {key: value for key, value in given.items() if key != "rng_key"}
 
 
 def choose_method(given: Mapping[str, Any], problems: list[str]) -> MethodChoice:
@@ -145,7 +144,8 @@ def _known_at(record: type[BaseModel], place: Iterable[int | str]) -> list[str]:
         if not found:
             return []
         record = found[0]
-    return [*record.model_fields, "seed"] if record is RunConfig else list(record.model_fields)
+    aliases = {name: info.validation_alias for name, info in record.model_fields.items()}
+    return [str(c) for name, a in aliases.items() for c in (a.choices if isinstance(a, AliasChoices) else [name])]
 
 
 def _unknown_domains(domains: Sequence[str]) -> list[str]:

@@ -137,3 +137,50 @@ def test_every_augment_config_of_the_repository_loads(repo):
     models = {c.model for c in loaded}
     assert len(models) >= 4
     assert {c.dataset.format for c in loaded} >= {"bdd100k", "cityscapes"}
+
+
+@pytest.mark.parametrize("run", [{"seed": 7}, {"rng_key": 7}, {"seed": 7, "rng_key": 7}])
+def test_seed_and_rng_key_are_two_names_of_one_value(run):
+    config = parse_config({**BASE, "run": {**run, "image_format": "png"}})
+    assert config.run.rng_key == 7
+    assert hashed({"run": run}) == hashed({"run": {"rng_key": 7}})
+
+
+@pytest.mark.parametrize("stored", ["seed", "rng_key"])
+@pytest.mark.parametrize("given", ["seed", "rng_key"])
+def test_a_change_of_either_name_replaces_either(tmp_path, stored, given):
+    path = write(tmp_path, {**BASE, "run": {stored: 1, "image_format": "jpeg"}})
+    config = load_config(path, [f"run.{given}=2"])
+    assert (config.run.rng_key, config.run.image_format) == (2, "jpeg")
+
+
+@pytest.mark.parametrize("how", ["in the file", "as changes"])
+def test_two_different_seeds_are_one_line(tmp_path, how):
+    both = {"seed": 1, "rng_key": 2}
+    path = write(tmp_path, {**BASE, "run": both if how == "in the file" else {}})
+    with pytest.raises(ConfigError, match=r"^[^\n]*run\.seed is 1 and run\.rng_key is 2[^\n]*$"):
+        load_config(path, [] if how == "in the file" else [f"run.{k}={v}" for k, v in both.items()])
+
+
+@pytest.mark.parametrize(
+    ("run", "message"), [({"sed": 1}, "'seed'"), ({"seed": -1}, "run.seed"), ({"seed": "x"}, "run.seed")]
+)
+def test_a_wrong_seed_is_told_by_the_name_that_was_written(run, message):
+    with pytest.raises(ConfigError) as error:
+        parse_config({**BASE, "run": run})
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["s2st", "histogram"])
+def test_a_method_on_the_command_line_takes_none_of_the_files_settings_but_its_own(tmp_path, name):
+    path = write(tmp_path, {**BASE, "method": {"preset": "draft", "steps": 12}})
+    config = load_config(path, method=name)
+    assert config.method.name == name
+    assert config.method.settings.model_dump().get("steps") == {"s2st": 12, "histogram": None}[name]
+    changed = load_config(path, ["method.share=0.5"], method="histogram")
+    assert changed.method.settings.model_dump() == {"references": None, "share": 0.5}
+
+
+def test_method_is_a_group_of_keys(tmp_path):
+    with pytest.raises(ConfigError, match="method: "):
+        load_config(write(tmp_path, {**BASE, "method": "histogram"}))
