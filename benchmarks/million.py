@@ -183,7 +183,7 @@ def _resume(config: AugmentConfig, folder: RunFolder) -> None:
 
 
 def _status(config: AugmentConfig, folder: RunFolder) -> None:
-    from s2st_aug.storage.status import report_of
+    from s2st_aug.storage.progress import report_of
 
     assert report_of(folder.place)["total"] > 0
 

@@ -18,7 +18,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds until the run ends.")] = False,
 ) -> int:
     """Progress, rate, time left and failures of a run folder, from its files alone."""
-    from s2st_aug.storage.status import report_of
+    from s2st_aug.storage.progress import report_of
 
     while True:
         report = report_of(run)

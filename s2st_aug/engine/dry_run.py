@@ -21,7 +21,7 @@ from s2st_aug.formats import Card, format_of, load_card, read_objects
 from s2st_aug.formats.daylight import DarkScene
 from s2st_aug.formats.label_images import stored_size
 from s2st_aug.records.scene import Scene
-from s2st_aug.storage.uri import is_remote
+from s2st_aug.storage.store import is_remote
 from s2st_aug.translation.cost import Cost
 
 SECONDS_ASSUMED = (

@@ -32,8 +32,7 @@ from s2st_aug.storage.plan import plan_files, planned_scene_ids, write_plan
 from s2st_aug.storage.progress import Progress, Snapshot, read_snapshot
 from s2st_aug.storage.run_folder import PROGRESS, STATE, RunFolder, RunInfo, parquet_bytes
 from s2st_aug.storage.shards import gather
-from s2st_aug.storage.store import TMP, LocalStore
-from s2st_aug.storage.uri import is_remote, mask_uri
+from s2st_aug.storage.store import TMP, LocalStore, is_remote, mask_uri
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,7 @@ from s2st_aug.engine.options import Options
 from s2st_aug.errors import ConfigError, PlanMismatch, UsageError
 from s2st_aug.methods import MethodIdentity
 from s2st_aug.storage.run_folder import RunFolder, RunInfo
-from s2st_aug.storage.store import LocalStore
-from s2st_aug.storage.uri import is_remote
+from s2st_aug.storage.store import LocalStore, is_remote
 
 
 def refuse(folder: RunFolder, config: AugmentConfig, identity: MethodIdentity, options: Options) -> None:

@@ -28,8 +28,7 @@ from s2st_aug.errors import DatasetError
 from s2st_aug.formats import Card, load_card
 from s2st_aug.formats.names import IMAGE_SUFFIXES
 from s2st_aug.records.scene import Scene
-from s2st_aug.storage.store import open_remote, retry
-from s2st_aug.storage.uri import is_remote, mask_uri
+from s2st_aug.storage.store import is_remote, mask_uri, open_remote, retry
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from s2st_aug.images import PLAIN, Photo, file_bytes, read_photo, sha256_bytes
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Failure
 from s2st_aug.storage.plan import PlannedScene
-from s2st_aug.storage.uri import is_remote
+from s2st_aug.storage.store import is_remote
 
 BLANK = (64, 64, 3)
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pyarrow.compute as pc
 
 from s2st_aug.errors import RunFolderError
+from s2st_aug.storage.lock import is_live, read_holder
 from s2st_aug.storage.run_folder import PROGRESS, RunFolder
 
 State = Literal["running", "finished", "stopped", "failed"]
@@ -130,3 +131,24 @@ def read_snapshot(run: RunFolder) -> Snapshot:
         raise RunFolderError(f"{run.place}: no {PROGRESS}: nothing was started here") from None
     except (ValueError, TypeError) as error:
         raise RunFolderError(f"{run.place}/{PROGRESS}: damaged ({error})") from None
+
+
+def report_of(place: str) -> dict[str, Any]:
+    """How far a run is, from progress.json and the lock alone: the snapshot and what follows from it.
+
+    A `running` state without a living holder of the lock is `interrupted`.
+    """
+    folder = RunFolder(place)
+    folder.raw_run_json()
+    snapshot = read_snapshot(folder)
+    holder = read_holder(folder)
+    running = holder is not None and is_live(holder)
+    state = "interrupted" if snapshot.state == "running" and not running else snapshot.state
+    eta = snapshot.eta_seconds if running else None
+    return {
+        **asdict(snapshot),
+        "state": state,
+        "done": snapshot.done,
+        "left": snapshot.total - snapshot.done,
+        "eta_seconds": eta,
+    }

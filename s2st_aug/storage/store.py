@@ -9,17 +9,18 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from s2st_aug.errors import RunFolderError, Stopped
-from s2st_aug.storage.uri import is_remote, mask_uri
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -34,6 +35,7 @@ _NO_REPLACE = (
     errno.EACCES,
     errno.ENOTSUP,
 )  # what servers answer that do not rename over a file
+_SECRET = re.compile(r"(key|secret|token|password|passwd|signature|credential|sig)", re.IGNORECASE)
 _TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EAGAIN, errno.EBUSY)
 
 
@@ -343,3 +345,22 @@ def retry(action: Callable[[], T]) -> T:
             log.warning("storage error, trying again in %s s: %s", pause, error)
             time.sleep(pause)
     return action()
+
+
+def is_remote(place: str) -> bool:
+    """True for `s3://...`, `gs://...` and the like; False for local paths and `file://`."""
+    return "://" in place and not place.startswith("file://")
+
+
+def mask_uri(place: str) -> str:
+    """The place as it may be logged and stored: user, password and secret query values are masked.
+
+    >>> mask_uri("s3://me:pa55@bucket/run?secret_key=abc&region=eu")
+    's3://***@bucket/run?secret_key=***&region=eu'
+    """
+    if "://" not in place:
+        return place
+    parts = urlsplit(place)
+    host = "***@" + parts.netloc.rpartition("@")[2] if "@" in parts.netloc else parts.netloc
+    query = urlencode([(k, "***" if _SECRET.search(k) else v) for k, v in parse_qsl(parts.query)], safe="*:/")
+    return urlunsplit((parts.scheme, host, parts.path, query, ""))

@@ -13,8 +13,8 @@ from engine_here import rows_of, run_here
 from s2st_aug.engine.augment import augment
 from s2st_aug.engine.memory_watch import WARM_UP, MemoryWatch
 from s2st_aug.errors import Stopped
+from s2st_aug.storage.progress import report_of
 from s2st_aug.storage.run_folder import RunFolder
-from s2st_aug.storage.status import report_of
 from s2st_aug.storage.verify import verify
 from s2st_aug.testing import methods as fakes
 from s2st_aug.testing.datasets import make_config, make_dataset

@@ -19,8 +19,7 @@ from s2st_aug.storage.lock import RunLock, is_live, read_holder
 from s2st_aug.storage.naming import image_name, safe_part
 from s2st_aug.storage.progress import Progress, Snapshot, read_snapshot
 from s2st_aug.storage.run_folder import RunFolder
-from s2st_aug.storage.store import LocalStore
-from s2st_aug.storage.uri import mask_uri
+from s2st_aug.storage.store import LocalStore, mask_uri
 
 
 @given(st.text(max_size=300), st.text(max_size=20))
