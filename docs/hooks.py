@@ -37,8 +37,6 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).par
 
 from image_path import Box, image_path  # noqa: E402
 
-from s2st_aug.methods import METHODS, find_method  # noqa: E402
-
 MARKER = re.compile(r"<!-- (\w+)(?: ([\w .-]+?))? -->")
 MEASURED = Path(__file__).parent / "measured"
 WORDS = {True: "holds", False: "**falls short**", None: "undecided"}
@@ -393,10 +391,7 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ...]
         kind = nested(field.annotation)
         if isinstance(field.validation_alias, AliasChoices):
             name = str(field.validation_alias.choices[0])
-        if kind is BaseModel:  # each method's own record: its keys stand beside the method's name
-            for method in METHODS:
-                own = fields(find_method(method).settings, prefix.removesuffix("settings."))
-                yield from ((key, shape, default, f"({method}) {what}") for key, shape, default, what in own)
+        if kind is BaseModel:  # a method's own record: `method` makes a table of each
             continue
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from fields(kind, f"{prefix}{name}.")
