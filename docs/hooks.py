@@ -224,12 +224,13 @@ def run_json(_: str | None) -> str:
     """Every key of run.json."""
     from s2st_aug.storage.run_folder import RunInfo
 
-    kinds = {f.name: str(f.type) for f in dataclasses.fields(RunInfo)}
+    spelled = {"str": "text", "int": "integer", "bool": "true or false", "dict": "object", "tuple": "list"}
+    kinds = {f.name: spelled[str(f.type).partition("[")[0]] for f in dataclasses.fields(RunInfo)}
     if unknown := kinds.keys() - RUN_JSON.keys():
         raise KeyError(f"docs/hooks.py does not explain these keys of run.json: {', '.join(sorted(unknown))}")
     return table(
         ("key", "type", "what"),
-        ((f"`{key}`", f"`{kinds[key]}`", what) for key, what in RUN_JSON.items() if key in kinds),
+        ((f"`{key}`", kinds[key], what) for key, what in RUN_JSON.items() if key in kinds),
     )
 
 

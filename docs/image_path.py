@@ -99,7 +99,7 @@ LANES = (
     ),
     Lane(
         "Validate",
-        "in a task, with other measures than were optimised",
+        "in a second pool, with other measures than were optimised",
         (
             Box("engine.validate:ValidateStage", "one batch"),
             Box("validation.judge:judge", "structure, strength, lights"),
@@ -111,7 +111,7 @@ LANES = (
     ),
     Lane(
         "Commit",
-        "in the same task: images first, then the row file, which is the commit mark",
+        "in the same worker: images first, then the row file, which is the commit mark",
         (
             Box("engine.commit:CommitStage", "whole or absent"),
             Box("storage.shards:commit_shard", "the batch is done"),
