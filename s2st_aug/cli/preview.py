@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from s2st_aug.config import AugmentConfig
     from s2st_aug.engine.in_process import PreviewVariant
     from s2st_aug.engine.sources import SourceScene
-    from s2st_aug.report.sheet import Cell
+    from s2st_aug.report.sheet import SheetCell
 
 MOST_COLUMNS = 24
 
@@ -103,12 +103,12 @@ def _write_sheet(
 ) -> None:
     """A row of the sheet for each scene: the source, then every domain under every setting."""
     from s2st_aug.images import encode_png
-    from s2st_aug.report.sheet import VERDICT_LEGEND, Cell, draw_sheet
+    from s2st_aug.report.sheet import VERDICT_LEGEND, SheetCell, draw_sheet
 
     rows = []
     for scene_id, source in sources.items():
         told = source.failure.reason if source.failure else f"{len(source.objects)} labels"
-        row = [Cell(source.rgb if source.photo is not None else None, (), (scene_id, told))]
+        row = [SheetCell(source.rgb if source.photo is not None else None, (), (scene_id, told))]
         of_scene = [v for variants in tried.values() for v in variants if v.row.scene_id == scene_id]
         rows.append(row + [_cell(v, source) for v in of_scene])
     columns = [
@@ -119,20 +119,20 @@ def _write_sheet(
     place.write_bytes(encode_png(sheet, compression=6))
 
 
-def _cell(variant: PreviewVariant, source: SourceScene) -> Cell:
+def _cell(variant: PreviewVariant, source: SourceScene) -> SheetCell:
     from s2st_aug.report.contact_sheet import outlines_of
     from s2st_aug.report.palette import STATUSES
-    from s2st_aug.report.sheet import Cell
+    from s2st_aug.report.sheet import SheetCell
 
     row = variant.row
     if variant.image is None:
-        return Cell(None, (), ("failed", row.reasons[0]), STATUSES["failed"])
+        return SheetCell(None, (), ("failed", row.reasons[0]), STATUSES["failed"])
     lines = {o.object_id: o.outlines for o in source.objects}
     outlines = tuple(outlines_of([asdict(o) for o in row.objects], lines, keep_all=False))
     measures = f"strength {_number(row.strength)} · structure {_number(row.structure)} · {row.status}"
     counts = Counter(o.verdict for o in row.objects)
     why = "; ".join(row.reasons) or ", ".join(f"{v} {n}" for v, n in counts.items())
-    return Cell(variant.image, outlines, (measures, why), STATUSES[row.status])
+    return SheetCell(variant.image, outlines, (measures, why), STATUSES[row.status])
 
 
 def _number(value: float | None) -> str:

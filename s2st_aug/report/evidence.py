@@ -1,7 +1,7 @@
 """`RUN/overlays/`: a picture for each rejected variant that shows why, and what only several variants together show.
 
-`overlays/checks.json` holds, a domain each, what all of its variants have in common and their sources do not (a bonnet or a
-watermark that the references leaked), and the flicker of each video.
+`overlays/checks.json` holds, a domain each, what all of its variants have in common and their sources do not (a bonnet
+or a watermark that the references leaked), and the flicker of each video.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ class Evidence:
 
 
 def write_overlays(folder: RunFolder) -> int:
-    """Write the pictures of rejected variants (at most MOST, evenly chosen); gives their number. Raises RunFolderError for no run."""
+    """Write the pictures of rejected variants (at most MOST, evenly chosen); gives their number.
+
+    Raises RunFolderError for no run.
+    """
     table, root = folder.read_manifest(), Path(folder.run_json().dataset_root)
     rejected = table.filter(pc.equal(table["status"], "rejected")).to_pylist()
     return sum(_explain(folder, root, row) for row in spread(rejected, MOST))

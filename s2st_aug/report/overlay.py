@@ -1,4 +1,4 @@
-"""A picture that shows a person why a variant was rejected: source and variant side by side, verdicts and made-up lights drawn on."""
+"""A picture of why a variant was rejected: source and variant side by side, verdicts and false lights drawn on."""
 
 from __future__ import annotations
 
