@@ -1,4 +1,6 @@
-"""What judging, encoding and writing cost a variant with everything on: the real checks behind a translator that only darkens."""
+"""What judging, encoding and writing cost a variant with everything on: the
+real checks behind a translator that only darkens.
+"""
 
 from __future__ import annotations
 
@@ -78,5 +80,8 @@ def all_on_figures(result: Result) -> Iterator[Figure]:
     """The cost with everything on; no goal is set for it."""
     total = sum(result[name] for name in ("translate", "judge", "commit"))
     parts = ", ".join(f"{name} {result[name]:.0f}" for name in ("translate", "judge", "commit"))
-    why = f"processor time at 1280x720, 2 domains: {parts} (translate: reading and a translator that only darkens; judge: all checks and PNG)"
+    why = (
+        f"processor time at 1280x720, 2 domains: {parts} "
+        "(translate: reading and a translator that only darkens; judge: all checks and PNG)"
+    )
     yield Figure("all_on_ms_per_variant", total, "ms", None, None, result["variants"], None, why)

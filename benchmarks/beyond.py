@@ -2,8 +2,9 @@
 
 Its truth is known, by recomposing the slide.
 
-scikit-image carries one immunohistochemistry picture. Its left half gives the references, its right half the sources. Colour deconvolution
-takes its brown DAB apart and puts it back as pink eosin: that is the target domain, and each source's true answer.
+scikit-image carries one immunohistochemistry picture. Its left half gives the references, its right half the sources.
+Colour deconvolution takes its brown DAB apart and puts it back as pink eosin: that is the target domain, and each
+source's true answer.
 """
 
 from __future__ import annotations

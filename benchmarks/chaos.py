@@ -77,8 +77,8 @@ def set_difference(one: Path, other: Path) -> int:
 class Tally:
     """What became of a run that was shot at.
 
-    `codes` are the exit codes of starts that ended by themselves with neither 0 nor 4; `late` are starts without Ray, before the run was
-    touched.
+    `codes` are the exit codes of starts that ended by themselves with neither 0 nor 4; `late` are starts without Ray,
+    before the run was touched.
     """
 
     hits: Counter[str] = field(default_factory=Counter)
@@ -178,7 +178,10 @@ class Driver:
 
 
 def _committed_more(order: Shooting, driver: Driver, dice: random.Random) -> bool:
-    """Waits until at least one batch more is committed and a random pause is over; False where the driver has ended or hangs."""
+    """Waits until at least one batch more is committed and a random pause is over.
+
+    False where the driver has ended or hangs.
+    """
     before, since = _commits(order), time.monotonic()
     while driver.alive and _commits(order) == before:
         if time.monotonic() - since > SILENCE_SECONDS:
@@ -294,7 +297,10 @@ class Nodes:
                 self._tell()
 
     def _add(self) -> None:
-        """Ray sets a signal handler with each node, which no thread but the main one may do. A late node is asked for again."""
+        """Ray sets a signal handler with each node, which no thread but the main one may do.
+
+        A late node is asked for again.
+        """
         with mock.patch("ray._private.utils.set_sigterm_handler"):
             try:
                 self._spare.append(self._cluster.add_node(wait=False, **self._arguments))

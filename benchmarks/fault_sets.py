@@ -1,4 +1,6 @@
-"""What only several variants together show: a picture that all of them got from the references, and flicker of a sequence."""
+"""What only several variants together show: a picture that all of them got
+from the references, and flicker of a sequence.
+"""
 
 from __future__ import annotations
 

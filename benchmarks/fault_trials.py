@@ -1,4 +1,6 @@
-"""One planted fault, or none, and all that the checks measured of it: what every rate and curve of the suite is computed from."""
+"""One planted fault, or none, and all that the checks measured of it: what
+every rate and curve of the suite is computed from.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,10 @@ PROFILES = Path(s2st_aug.__file__).parent / "weights" / "street-mini" / "profile
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`fault` is `control` where nothing was planted. `item` is the object judged (object trials), `there` the score of what the
-    checks made out at the planted place (trials of PASTED), `there_detector` the same with the detector; the rest is the image's."""
+    """`fault` is `control` where nothing was planted. `item` is the object judged (object trials), `there` the score of
+    what the checks made out at the planted place (trials of PASTED), `there_detector` the same with the detector; the
+    rest is the image's.
+    """
 
     fault: str
     origin: str
@@ -178,7 +182,9 @@ def _score_at(found: Iterable[Hallucination], box: tuple[float, float, float, fl
 
 
 def caught(trial: Trial, settings: ValidationSettings = SETTINGS, *, detector: bool = False) -> bool:
-    """Whether the checks raised an alarm under these thresholds: verdict not keep, image rejected, or made-up thing found."""
+    """Whether the checks raised an alarm under these thresholds: verdict not
+    keep, image rejected, or made-up thing found.
+    """
     if trial.item is not None:
         return gates.decide(trial.item, settings, trial.width).verdict != "keep"
     if trial.there is None:

@@ -1,4 +1,7 @@
-"""A million scenes in the driver: plan, resume, status and streaming, each step in a process of its own; the memory curve."""
+"""A million scenes in the driver: plan, resume, status and streaming, each step in a process of its own.
+
+The memory curve.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +139,9 @@ def _frame(video: str, index: int) -> dict[str, Any]:
 
 
 def _apart(step: str, root: Path, run_folder: Path) -> Result:
-    """What one step took in a fresh process: seconds, processor seconds, peak GiB, and what the step itself has seen."""
+    """What one step took in a fresh process: seconds, processor seconds,
+    peak GiB, and what the step itself has seen.
+    """
     done = subprocess.run(
         module_command("benchmarks.million", step, root, run_folder),
         env=environment(),

@@ -1,4 +1,6 @@
-"""Suite `scenes`: how fast scenes are rendered, what the embedded models can do, and how near S2ST comes to the true render."""
+"""Suite `scenes`: how fast scenes are rendered, what the embedded models
+can do, and how near S2ST comes to the true render.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +117,8 @@ def scenes_per_second(count: int) -> Figure:
             write_scenes(Path(folder) / str(k), count // 4, "bdd100k", ("day",), SIZE, HELD_OUT + 10 + k)
             rates.append((count // 4) / (time.process_time() - start))
         wall = (count // 4 * 4) / (time.perf_counter() - begin)
-    why = f"{count // 4 * 4} day scenes in 4 lots, by CPU time of the one core used (by the wall clock on this machine: {wall:.1f})"
+    by_clock = f"by the wall clock on this machine: {wall:.1f}"
+    why = f"{count // 4 * 4} day scenes in 4 lots, by CPU time of the one core used ({by_clock})"
     return _figure("scenes_per_second", rates, why)
 
 
@@ -244,7 +247,9 @@ def _photos(folder: str, pattern: str, count: int) -> list[AnyImage]:
 
 
 def prompt_agreement(*, photos: int, steps: int) -> Figure:
-    """Does a classifier fitted on real photos see what the prompt asked for? rng_keys 0 to 5 for each of four prompts."""
+    """Does a classifier fitted on real photos see what the prompt asked
+    for? rng_keys 0 to 5 for each of four prompts.
+    """
     from s2st_aug.training.measure import generate
     from s2st_aug.training.prompts import canonical_prompt
 
@@ -269,7 +274,8 @@ def prompt_agreement(*, photos: int, steps: int) -> Figure:
         ]
     )
     each = ", ".join(f"{c} {sum(judge(i) == c for i in some)}/6" for c, some in made.items())
-    why = f"street-mini, {steps} steps: {each}; classifier across data sets: {across:.2f}; spread {spread:.0f} grey levels"
+    classifier = f"classifier across data sets: {across:.2f}; spread {spread:.0f} grey levels"
+    why = f"street-mini, {steps} steps: {each}; {classifier}"
     if across < TRUSTED:
         unit, goal, _ = GOALS["prompt_agreement"]
         return Figure(

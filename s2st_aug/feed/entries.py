@@ -1,4 +1,6 @@
-"""What a training set holds: one light entry per image, real or synthetic, with people's decisions and the gates applied."""
+"""What a training set holds: one light entry per image, real or
+synthetic, with people's decisions and the gates applied.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """An entry with its pixels and labels; `trained` are the labels to learn from, `ignored` the regions to leave out."""
+    """An entry with its pixels and labels; `trained` are the labels to
+    learn from, `ignored` the regions to leave out.
+    """
 
     entry: Entry
     image: Image
@@ -93,9 +97,9 @@ def open_feed(
     """The training set of a run: its sources and the variants that passed the gates and that nobody rejected.
 
     `mix` is the fraction of synthetic images, `balance` takes as many of every domain, `by_class` prefers rare classes;
-    `unjudged="train"` leaves labels that the measure could not judge (verdict *ignore*, no word of a person) in training, where
-    the default, `"ignore"`, takes them out (`unread="void"` and `"train"` are the older spelling); all as in `s2st-aug export`.
-    Raises UsageError for a wrong argument, for a run of val or test, or where nothing is left.
+    `unjudged="train"` leaves labels that the measure could not judge (verdict *ignore*, no word of a person) in
+    training, where the default, `"ignore"`, takes them out (`unread="void"` and `"train"` are the older spelling); all
+    as in `s2st-aug export`. Raises UsageError for a wrong argument, for a run of val or test, or where nothing is left.
     """
     run, policy = _folder(run), unjudged_policy(unjudged, unread)
     info = run.run_json()

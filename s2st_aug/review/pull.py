@@ -1,4 +1,4 @@
-"""`review pull`: decisions from FiftyOne, or from the page's JSON file, into the run folder; nothing else comes back."""
+"""`review pull`: decisions from FiftyOne, or from the JSON file of the page, into the run folder; nothing else."""
 
 from __future__ import annotations
 

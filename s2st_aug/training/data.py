@@ -1,4 +1,6 @@
-"""Training images: any folder with one sub-folder per domain, brought to a common size and JPEG quality, held in memory."""
+"""Training images: any folder with one sub-folder per domain, brought to
+a common size and JPEG quality, held in memory.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ def _list_source(source: Source) -> Iterator[Sample]:
 
 
 def load_sample(path: Path, size: tuple[int, int], *, quality: int, rng: np.random.Generator) -> np.ndarray:
-    """The image cropped at a random place to the aspect of `size` (w, h), resized by area, through JPEG: uint8 `h w 3`."""
+    """The image cropped at a random place to the aspect of `size` (w, h),
+    resized by area, through JPEG: uint8 `h w 3`.
+    """
     image = read_image(path)
     h, w = image.shape[:2]
     scale = min(w / size[0], h / size[1])

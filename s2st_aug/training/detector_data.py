@@ -1,4 +1,6 @@
-"""Pictures to train the small street detector on: rendered streets, with whole objects pasted anywhere and a camera's wear and tear."""
+"""Pictures to train the small street detector on: rendered streets, with whole
+objects pasted anywhere and a camera's wear and tear.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,12 @@ SIZE = (640, 384)  # w, h that the network sees; a 16:9 frame leaves a bar below
 FRAME = (640, 360)
 NAMES = ("car", "pedestrian", "bicycle", "traffic light", "traffic sign")
 CLASS_OF = {
-    "car": 0, "truck": 0, "bus": 0, "pedestrian": 1, "rider": 1, "bicycle": 2, "motorcycle": 2, "traffic light": 3, "traffic sign": 4,
+    "car": 0, "truck": 0, "bus": 0, "pedestrian": 1, "rider": 1, "bicycle": 2, "motorcycle": 2,
+    "traffic light": 3, "traffic sign": 4,
 }  # fmt: skip
 PAD = 114
-LEAST_SIDE, LEAST_OWN = (
-    4.0,
-    0.3,
-)  # px of the shorter side, and visible share of the box, of an object that must be found
+LEAST_SIDE = 4.0  # px of the shorter side of an object that must be found
+LEAST_OWN = 0.3  # visible share of its box
 HIDDEN = 0.5  # of a box that a pasted object may cover before it need not be found
 
 
@@ -36,7 +37,9 @@ Cut = tuple[np.ndarray, np.ndarray, int]  # a whole object to paste: pixels `a b
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """One picture; `boxes` n 4 xyxy, `classes` n, `sure` n: whether the object must be found (else it is neither right nor wrong)."""
+    """One picture; `boxes` n 4 xyxy, `classes` n, `sure` n: whether the object
+    must be found (else it is neither right nor wrong).
+    """
 
     image: Image
     boxes: np.ndarray
@@ -79,7 +82,10 @@ def example_of(image: Image, labels: Labels) -> Example:
 
 
 def with_pasted(example: Example, cuts: Sequence[Cut], rng: np.random.Generator) -> Example:
-    """The example with whole objects pasted at random places, mirrored and resized at random; what they hide need not be found."""
+    """The example with whole objects pasted at random places, mirrored and resized at random.
+
+    What they hide need not be found.
+    """
     image, boxes, classes, sure = example.image.copy(), [*example.boxes], [*example.classes], [*example.sure]
     for n in rng.permutation(len(cuts))[: rng.integers(0, 4)].tolist():
         pixels, mask, number = cuts[n]

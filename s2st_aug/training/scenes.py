@@ -26,7 +26,10 @@ def render_training_scenes(
     conditions: Sequence[ConditionName] = CONDITIONS,
     sizes: Sequence[tuple[int, int]] = SIZES,
 ) -> Path:
-    """Write `out/<condition>/<scene>.png` for `count` scenes, their sizes in turn; scenes that are there already are left."""
+    """Write `out/<condition>/<scene>.png` for `count` scenes, their sizes in turn.
+
+    Scenes that are there already are left.
+    """
     for index in range(count):
         name = f"scene_{rng_key:03d}_{index:05d}.png"
         if all((out / condition / name).is_file() for condition in conditions):
