@@ -38,15 +38,15 @@ def build(
     from s2st_aug.diffusion.stable_diffusion import load_model
     from s2st_aug.profiles import build_profile, find_profile, save_profile
     from s2st_aug.profiles.build import DAY_PROMPT, Measured, measure
-    from s2st_aug.profiles.cleaning import Photos
+    from s2st_aug.profiles.cleaning import ReferencePhotos
 
     logging.getLogger("s2st_aug.profiles").setLevel(logging.INFO)
     loaded, day = load_model(model), source_prompt or DAY_PROMPT
     given: dict[str, Measured | DomainProfile] = {
-        key: measure(loaded, [Photos(folder)], key, day) for key, folder in sources.items()
+        key: measure(loaded, [ReferencePhotos(folder)], key, day) for key, folder in sources.items()
     }
     given = given or {"day": find_profile("day", loaded)}
-    profile = build_profile(loaded, name, prompt, [Photos(references)], given, source_prompt=day)
+    profile = build_profile(loaded, name, prompt, [ReferencePhotos(references)], given, source_prompt=day)
     saved = save_profile(profile, file)
     own = profile.discriminant
     out.print(

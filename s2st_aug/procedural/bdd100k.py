@@ -9,7 +9,7 @@ import numpy as np
 
 from s2st_aug.procedural.categories import CATEGORIES
 from s2st_aug.procedural.files import JsonList, encode_png, write_bytes
-from s2st_aug.procedural.labels import LabelledObject, Labels, Sample
+from s2st_aug.procedural.labels import LabelledObject, StreetImage, StreetLabels
 from s2st_aug.procedural.street import Street
 from s2st_aug.records.domains import BDD_ATTRIBUTES, ConditionName
 
@@ -27,13 +27,13 @@ class Bdd100kTree:
         self.lists = {(k, s): JsonList(root / "labels" / f"{k}_{s}.json") for k in kinds for s in splits}
         self.video: JsonList | None = None
 
-    def image_path(self, sample: Sample) -> str:
+    def image_path(self, sample: StreetImage) -> str:
         """Where the sample's image lies, relative to the tree."""
         if sample.frame:
             return f"images/track/{sample.split}/{sample.street.name}/{frame_name(sample)}.png"
         return f"images/100k/{sample.split}/{sample.street.name}.png"
 
-    def add(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: ConditionName) -> None:
+    def add(self, sample: StreetImage, image: bytes, masks: dict[str, bytes], condition: ConditionName) -> None:
         """Write one scene's image, masks and records."""
         write_bytes(self.root / self.image_path(sample), image)
         if sample.frame:
@@ -47,7 +47,7 @@ class Bdd100kTree:
         self.lists["lane/polygons/lane", split].add({**head, "labels": _lane_records(sample.labels)})
         self.lists["drivable/polygons/drivable", split].add({**head, "labels": _drivable_records(sample.labels)})
 
-    def _add_frame(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: ConditionName) -> None:
+    def _add_frame(self, sample: StreetImage, image: bytes, masks: dict[str, bytes], condition: ConditionName) -> None:
         """One frame of a tracking sequence: box_track_20 and seg_track_20."""
         name, video, split = frame_name(sample), sample.street.name, sample.split
         write_bytes(self.root / "images" / "seg_track_20" / split / video / f"{name}.png", image)
@@ -78,7 +78,7 @@ class Bdd100kTree:
             item.close()
 
 
-def frame_name(sample: Sample) -> str:
+def frame_name(sample: StreetImage) -> str:
     """Video name and seven-digit frame, as BDD100K names its frames."""
     return f"{sample.street.name}-{sample.frame:07d}"
 
@@ -111,7 +111,7 @@ def _box(item: LabelledObject) -> dict[str, Any]:
     }
 
 
-def _lane_records(labels: Labels) -> list[dict[str, Any]]:
+def _lane_records(labels: StreetLabels) -> list[dict[str, Any]]:
     out = []
     for k, lane in enumerate(labels.lanes):
         mark = lane.marking
@@ -124,7 +124,7 @@ def _lane_records(labels: Labels) -> list[dict[str, Any]]:
     return out
 
 
-def _drivable_records(labels: Labels) -> list[dict[str, Any]]:
+def _drivable_records(labels: StreetLabels) -> list[dict[str, Any]]:
     flat = [(name, outline) for name, outlines in labels.areas for outline in outlines]
     return [
         {
@@ -137,7 +137,7 @@ def _drivable_records(labels: Labels) -> list[dict[str, Any]]:
     ]
 
 
-def mask_files(sample: Sample) -> dict[str, bytes]:
+def mask_files(sample: StreetImage) -> dict[str, bytes]:
     """PNG files by folder under labels/; a frame of a sequence has instances only."""
     labels = sample.labels
     if sample.frame:
@@ -154,7 +154,7 @@ def _flags(item: LabelledObject) -> int:
     return TRUNCATED * item.instance.truncated + OCCLUDED * item.occluded
 
 
-def instance_bitmask(labels: Labels) -> np.ndarray:
+def instance_bitmask(labels: StreetLabels) -> np.ndarray:
     """RGBA of the eight instance classes: category, flags, id high byte, id low byte."""
     rows = np.zeros((int(labels.owner.max()) + 1, 4), np.uint8)
     for item in labels.objects:
@@ -164,7 +164,7 @@ def instance_bitmask(labels: Labels) -> np.ndarray:
     return _painted(rows, labels.owner)
 
 
-def panoptic_bitmask(labels: Labels) -> np.ndarray:
+def panoptic_bitmask(labels: StreetLabels) -> np.ndarray:
     """RGBA over all pixels; stuff (one segment per class) takes ids after the last instance.
 
     Unlabelled scraps of instances are 0.

@@ -42,7 +42,7 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Labels:
+class StreetLabels:
     """`category` h w uint8, `owner` h w int32 (0 where no labelled instance), `drivable` h w uint8.
 
     Drivable is 0 direct, 1 alternative, 2 neither.
@@ -57,20 +57,20 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sample:
+class StreetImage:
     """One image to be written: its street, its labels, and where it belongs.
 
     `frame` counts from 1 within a sequence, 0 outside.
     """
 
     street: Street
-    labels: Labels
+    labels: StreetLabels
     index: int
     split: str
     frame: int = 0
 
 
-def read_labels(drawn: Drawn) -> Labels:
+def read_labels(drawn: Drawn) -> StreetLabels:
     """All labels of a drawing; they are the same in every condition."""
     category = np.take(drawn.table.category.astype(np.uint8), drawn.faces)
     every = np.take(drawn.table.owner, drawn.faces)
@@ -79,7 +79,7 @@ def read_labels(drawn: Drawn) -> Labels:
     kept[[o.instance.number for o in objects]] = [o.instance.number for o in objects]
     drivable = _drivable(drawn, category)
     areas = tuple((name, _outlines(drivable == k)) for k, name in enumerate(("direct", "alternative")))
-    return Labels(category, np.take(kept, every), objects, _lanes(drawn, category), drivable, areas)
+    return StreetLabels(category, np.take(kept, every), objects, _lanes(drawn, category), drivable, areas)
 
 
 def _objects(drawn: Drawn, owner: np.ndarray) -> tuple[LabelledObject, ...]:

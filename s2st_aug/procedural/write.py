@@ -16,7 +16,7 @@ from s2st_aug.errors import UsageError, did_you_mean
 from s2st_aug.procedural import bdd100k, cityscapes
 from s2st_aug.procedural.drawing import draw_street
 from s2st_aug.procedural.files import PART, encode_png, write_bytes
-from s2st_aug.procedural.labels import Sample, read_labels
+from s2st_aug.procedural.labels import StreetImage, read_labels
 from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.street import Street
@@ -30,17 +30,17 @@ ALGORITHM = 4  # raised whenever the pixels of a scene change
 class Tree(Protocol):
     """What a label format offers the writer."""
 
-    def image_path(self, sample: Sample) -> str:
+    def image_path(self, sample: StreetImage) -> str:
         """Where the sample's image lies, relative to the tree."""
 
-    def add(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: ConditionName) -> None:
+    def add(self, sample: StreetImage, image: bytes, masks: dict[str, bytes], condition: ConditionName) -> None:
         """Write one sample."""
 
     def close(self) -> None:
         """Finish the label files."""
 
 
-FORMATS: dict[str, tuple[Callable[[Path, tuple[str, ...]], Tree], Callable[[Sample], dict[str, bytes]]]] = {
+FORMATS: dict[str, tuple[Callable[[Path, tuple[str, ...]], Tree], Callable[[StreetImage], dict[str, bytes]]]] = {
     "bdd100k": (bdd100k.Bdd100kTree, bdd100k.mask_files),
     "cityscapes": (cityscapes.CityscapesTree, cityscapes.label_files),
 }
@@ -172,11 +172,11 @@ def _write_one(
     split: str,
     frame: int,
     trees: dict[str, Tree],
-    make_masks: Callable[[Sample], dict[str, bytes]],
-) -> Sample:
+    make_masks: Callable[[StreetImage], dict[str, bytes]],
+) -> StreetImage:
     drawn = draw_street(street)
     surface = surfaces(drawn)
-    sample = Sample(street, read_labels(drawn), index, split, frame)
+    sample = StreetImage(street, read_labels(drawn), index, split, frame)
     masks = make_masks(sample)
     for condition, tree in trees.items():
         image = encode_png(render_drawn(drawn, surface, condition), photo=True)  # type: ignore[arg-type]
@@ -202,7 +202,7 @@ class PairsTable:
         self.writer = pq.ParquetWriter(self.part, self.schema)
         self.rows: list[dict[str, str | int]] = []
 
-    def add(self, sample: Sample, images: dict[str, str]) -> None:
+    def add(self, sample: StreetImage, images: dict[str, str]) -> None:
         """Append a row."""
         street = sample.street
         self.rows.append(

@@ -15,7 +15,7 @@ from s2st_aug.diffusion.denoiser import with_context
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.errors import ProfileError
 from s2st_aug.images import read_image, resize
-from s2st_aug.profiles.cleaning import Photos, Reference, clean_references
+from s2st_aug.profiles.cleaning import Reference, ReferencePhotos, clean_references
 from s2st_aug.records.profile import Discriminant, DomainProfile
 from s2st_aug.translation.losses import band_windows, weighted_quantiles
 from s2st_aug.validation.strength import features as photo_features
@@ -57,7 +57,9 @@ class Measured:
     references: tuple[Reference, ...]
 
 
-def measure(model: LatentModel, photos: Sequence[Photos], name: str, prompt: str, *, most: int = MOST) -> Measured:
+def measure(
+    model: LatentModel, photos: Sequence[ReferencePhotos], name: str, prompt: str, *, most: int = MOST
+) -> Measured:
     """Clean, split, encode and invert a domain's photos: at most `most` of each folder, evenly taken.
 
     Raises ProfileError.
@@ -72,7 +74,7 @@ def build_profile(
     model: LatentModel,
     name: str,
     prompt: str,
-    references: Sequence[Photos],
+    references: Sequence[ReferencePhotos],
     sources: Mapping[str, Measured | DomainProfile],
     *,
     source_prompt: str = DAY_PROMPT,
@@ -181,7 +183,7 @@ class Split:
         return [*self.used, *self.held]
 
 
-def split_references(photos: Sequence[Photos], name: str, most: int = MOST) -> Split:
+def split_references(photos: Sequence[ReferencePhotos], name: str, most: int = MOST) -> Split:
     """Clean each folder (what was taken away is logged) and hold out its last fifth; each keeps its own overlay.
 
     The last fifth is in order of name: neighbouring frames of a video stay on one side.

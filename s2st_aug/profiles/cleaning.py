@@ -24,7 +24,7 @@ NOTHING = np.zeros(THUMB[::-1], bool)  # the overlay of photos that have none
 
 
 @dataclass(frozen=True, slots=True)
-class Photos:
+class ReferencePhotos:
     """A folder (with its sub-folders) and which of its files count."""
 
     folder: Path
@@ -74,7 +74,7 @@ class Cleaned:
         )
 
 
-def clean_references(photos: Photos) -> Cleaned:
+def clean_references(photos: ReferencePhotos) -> Cleaned:
     """The usable photos of a folder (and its sub-folders), whose name matches, in order.
 
     Raises ProfileError where there is none.
@@ -92,7 +92,7 @@ def clean_references(photos: Photos) -> Cleaned:
     return Cleaned(tuple(replace(kept[i], overlay=common) for i in chosen), unreadable, doubles, names, common)
 
 
-def _readable(photos: Photos) -> tuple[list[Reference], list[Image], tuple[str, ...], tuple[str, ...]]:
+def _readable(photos: ReferencePhotos) -> tuple[list[Reference], list[Image], tuple[str, ...], tuple[str, ...]]:
     kept: list[Reference] = []
     thumbs: list[Image] = []
     unreadable, doubles = [], []

@@ -17,7 +17,7 @@ from s2st_aug.errors import ConfigError, did_you_mean
 from s2st_aug.images import read_image
 from s2st_aug.procedural.write import write_scenes
 from s2st_aug.profiles.build import build_profile, measure, split_references
-from s2st_aug.profiles.cleaning import Photos
+from s2st_aug.profiles.cleaning import ReferencePhotos
 from s2st_aug.profiles.store import SUFFIX, save_profile
 from s2st_aug.real_data import DataPath
 from s2st_aug.records.domains import CONDITIONS
@@ -65,7 +65,7 @@ class DomainRecipe(_Part):
     discriminant: DiscriminantRecipe | None = None
 
 
-class Recipe(_Part):
+class ProfileRecipe(_Part):
     """All profiles of one model. Paths are relative to the folder where the command runs."""
 
     model: str
@@ -79,10 +79,10 @@ class Recipe(_Part):
     domains: dict[str, DomainRecipe]
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path) -> ProfileRecipe:
     """A recipe from YAML; raises ConfigError with all problems in one line."""
     try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text()))
+        return ProfileRecipe.model_validate(yaml.safe_load(path.read_text()))
     except pydantic.ValidationError as error:
         raise ConfigError(
             f"{path}: " + "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
@@ -91,7 +91,7 @@ def read_recipe(path: Path) -> Recipe:
         raise ConfigError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
 
 
-def build_all(recipe: Recipe, model: LatentModel, *, only: Collection[str] = ()) -> Iterator[DomainProfile]:
+def build_all(recipe: ProfileRecipe, model: LatentModel, *, only: Collection[str] = ()) -> Iterator[DomainProfile]:
     """Build and write every profile of the recipe, or those of `only`, one after the other.
 
     Raises ConfigError for an unknown name.
@@ -122,13 +122,13 @@ def build_all(recipe: Recipe, model: LatentModel, *, only: Collection[str] = ())
         yield save_profile(profile, recipe.out / f"{name}{SUFFIX}")
 
 
-def _folder(recipe: Recipe, name: str) -> Photos:
+def _folder(recipe: ProfileRecipe, name: str) -> ReferencePhotos:
     name, _, match = name.partition("::")
     rendered = recipe.scenes_folder / name.removeprefix(SCENES) / "images"
-    return Photos(rendered if name.startswith(SCENES) else recipe.data / name, match or "*")
+    return ReferencePhotos(rendered if name.startswith(SCENES) else recipe.data / name, match or "*")
 
 
-def _discriminant(recipe: Recipe, wanted: DiscriminantRecipe) -> Discriminant:
+def _discriminant(recipe: ProfileRecipe, wanted: DiscriminantRecipe) -> Discriminant:
     def photos_of(name: str, which: Literal["held_out", "all"]) -> list[AnyImage]:
         photos = _folder(recipe, name)
         split = split_references([photos], photos.folder.name)

@@ -13,7 +13,7 @@ import numpy as np
 from s2st_aug.arrays import Image
 from s2st_aug.procedural.categories import CATEGORIES
 from s2st_aug.procedural.drawing import draw_street
-from s2st_aug.procedural.labels import Labels, read_labels
+from s2st_aug.procedural.labels import StreetLabels, read_labels
 from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
@@ -59,7 +59,7 @@ def render_examples(
             yield example_of(render_drawn(drawn, surface, condition), labels)
 
 
-def example_of(image: Image, labels: Labels) -> Example:
+def example_of(image: Image, labels: StreetLabels) -> Example:
     """A rendered picture with its boxes and the objects worth pasting elsewhere."""
     found = [
         (o, CLASS_OF[name]) for o in labels.objects if (name := CATEGORIES[o.instance.category].det or "") in CLASS_OF
