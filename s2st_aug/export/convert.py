@@ -78,8 +78,8 @@ def _once_each(
     taken: dict[str, str] = {}
     if target.prefers_outlines:
         outlined = [o for o in objects if o.kind in ("polygon", "mask") and _theme(o) == "things"]
-        most = Counter(_source_of(context, scene, item) for item in outlined).most_common(1)
-        taken |= {"things": source for source, _ in most}
+        counted = Counter(_source_of(context, scene, item) for item in outlined)
+        taken |= {"things": counted.most_common(1)[0][0]} if counted else {}
     for item in objects:
         theme, source = _theme(item), _source_of(context, scene, item)
         common = common_class(context.card, item.category) if theme == "regions" else None

@@ -1,4 +1,4 @@
-"""A public fake of a dataset: a BDD100K tree of small noise images, for trying the engine anywhere (tests, benchmarks)."""
+"""A public fake of a dataset: a BDD100K tree of small noise images, for trying the engine anywhere."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _frame(name: str) -> dict[str, object]:
 
 
 def make_config(root: Path, **groups: object) -> AugmentConfig:
-    """A config over such a dataset for the fake method: night and rain, one actor; `groups` replace whole groups of keys."""
+    """A config over such a dataset for the fake method: night and rain, one actor; `groups` replace groups of keys."""
     return parse_config(
         {
             "dataset": {"format": "bdd100k", "root": str(root)},

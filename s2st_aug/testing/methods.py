@@ -1,8 +1,8 @@
 """Public fakes of a method: a photometric change in place of the model, so that the engine can be tried anywhere.
 
 They are deterministic in the image and the domain, need no weights, and misbehave on request: a photo whose top left
-pixel is one of MAGIC makes the translator raise, run out of memory, diverge, kill its process, or keep memory. `S2ST_FAKE_SLEEP`
-(seconds a batch) stands for a model's work.
+pixel is one of MAGIC makes the translator raise, run out of memory, diverge, kill its process, or keep memory.
+`S2ST_FAKE_SLEEP` (seconds a batch) stands for a model's work.
 """
 
 from __future__ import annotations

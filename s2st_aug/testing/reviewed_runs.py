@@ -1,4 +1,4 @@
-"""A small run folder without a model: BDD100K frames of plain colour, variants, verdicts. For tests, benchmarks and trying the review."""
+"""A small run folder without a model: BDD100K frames of plain colour, variants, verdicts, for trying the review."""
 
 from __future__ import annotations
 

@@ -132,7 +132,8 @@ class _AnnotationFile:
     def open(cls, context: WriteContext, name: str) -> _AnnotationFile:
         """One pass over the source's file."""
         tree, slug = tree_of(name, context.split, context.card.labels), name.replace("/", "-")
-        parts: dict[str, BinaryIO] = {a: open(context.output.partial / f".{slug}-{a}", "w+b") for a in _LISTS}
+        partial = context.output.partial
+        parts: dict[str, BinaryIO] = {a: open(partial / f".{slug}-{a}", "w+b") for a in _LISTS}  # noqa: SIM115 - in `close`
         kind = tree.kind if tree else "instances"
         file = cls(context.output, name, kind, dict.fromkeys(_LISTS, 0), {}, [], parts)
         for element in stream(context.root / name, skim=True):
