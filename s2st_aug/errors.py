@@ -77,7 +77,7 @@ class RunFolderError(UsageError):
 
 
 class MissingDependency(UsageError):
-    """An optional package or program is absent; the text names the one command that mends it."""
+    """An optional package or program is absent; the text names the one command that installs it."""
 
 
 class SampleError(S2STError):

@@ -1,4 +1,4 @@
-"""`s2st-aug rescore RUN --config FILE`: other thresholds over the stored measures."""
+"""`s2st-aug rescore RUN --config FILE`: new thresholds applied to the stored measures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def rescore(
     run: Annotated[str, typer.Argument(help="Run folder.")],
     config: Annotated[Path, typer.Option(help="YAML: a whole config, its validation part, or the thresholds alone.")],
 ) -> int:
-    """New thresholds over the stored measures; nothing is translated anew. The old manifest is kept under manifest/.old."""
+    """Apply new thresholds to the stored measures; nothing is translated again.
+
+    The old manifest is kept under manifest/.old.
+    """
     from s2st_aug.config.hashes import validation_hash
     from s2st_aug.storage.generations import replace_manifest
     from s2st_aug.storage.lock import RunLock

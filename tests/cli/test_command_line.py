@@ -179,7 +179,7 @@ def test_nothing_is_told_by_colour_alone(monkeypatch: pytest.MonkeyPatch, capsys
 
     from s2st_aug.cli import doctor
 
-    findings = [doctor.Finding("a", state, "text", "mend it") for state in doctor.WORDS]
+    findings = [doctor.DoctorFinding("a", state, "text", "fix it") for state in doctor.WORDS]
     for colours in (True, False):
         console = Console(force_terminal=colours, no_color=not colours, color_system="truecolor" if colours else None)
         monkeypatch.setattr(doctor, "out", console)

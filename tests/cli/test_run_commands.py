@@ -181,7 +181,7 @@ def test_an_older_folder_is_refused_in_one_line_that_names_migrate(words, tmp_pa
 
 
 def test_verify_reads_no_sentence(run, capsys):
-    """The same report whatever the reasons say: an ok row without a measure needs the word in its column, not a sentence."""
+    """The same report whatever the reasons say: a null measure needs the word in its column, not a sentence."""
     assert call("verify", run.place, "--json") == 0
     before = capsys.readouterr().out
     _rewrite(run, lambda row: {"reasons": ["oom_split", "identity: a lie", "attempt 7"]})
