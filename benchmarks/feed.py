@@ -55,19 +55,10 @@ def mongod(folder: Path) -> Iterator[None]:
         yield
         return
     folder.mkdir(parents=True)
-    port = _free_port()
+    port = free_port()
     os.environ["FIFTYONE_DATABASE_URI"] = f"mongodb://127.0.0.1:{port}"
-    command = [
-        str(program),
-        "--dbpath",
-        str(folder),
-        "--port",
-        str(port),
-        "--bind_ip",
-        "127.0.0.1",
-        "--wiredTigerCacheSizeGB",
-        "0.3",
-    ]
+    words = {"dbpath": folder, "port": port, "bind_ip": "127.0.0.1", "wiredTigerCacheSizeGB": 0.3}
+    command = [str(program), *(str(part) for name, value in words.items() for part in (f"--{name}", value))]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         _wait_for(port)
@@ -87,7 +78,8 @@ def find_mongod() -> Path | None:
     return program if program and os.access(program, os.X_OK) else None
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nothing listens on now."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])

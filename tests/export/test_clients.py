@@ -242,12 +242,9 @@ data.delete()
 @pytest.mark.slow
 @pytest.mark.app
 @pytest.mark.parametrize("target", ["bdd100k", "coco", "yolo", "kitti"])
-def test_fiftyone_importers_read_it(tmp_path, native, target):
-    from benchmarks.feed import mongod
-
+def test_fiftyone_importers_read_it(mongo, tmp_path, native, target):
     out = exported(tmp_path, native, "bdd100k", target)
-    with mongod(tmp_path / "db"):
-        done = subprocess.run([sys.executable, "-c", FIFTYONE, target, str(out)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", FIFTYONE, target, str(out)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-1500:]
     said = json.loads(done.stdout.strip().splitlines()[-1])
     assert said["n"] == 2
