@@ -140,7 +140,7 @@ def _number(value: float | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class PreviewColumn:
     """One domain under one setting: medians of the measures, counts, and seconds of this machine per variant."""
 
     domain: str
@@ -154,14 +154,14 @@ class Column:
     seconds: float
 
 
-def summarise(domain: str, setting: str, variants: Sequence[PreviewVariant]) -> Column:
+def summarise(domain: str, setting: str, variants: Sequence[PreviewVariant]) -> PreviewColumn:
     """What a column of the sheet says in numbers."""
     rows = [v.row for v in variants]
     strengths, structures = (
         [value for row in rows if (value := getattr(row, name)) is not None] for name in ("strength", "structure")
     )
     labels = [o.verdict for row in rows for o in row.objects]
-    return Column(
+    return PreviewColumn(
         domain,
         setting,
         strength=statistics.median(strengths) if strengths else None,
@@ -174,7 +174,7 @@ def summarise(domain: str, setting: str, variants: Sequence[PreviewVariant]) -> 
     )
 
 
-def _tell(place: Path, columns: Sequence[Column], scenes: int) -> None:
+def _tell(place: Path, columns: Sequence[PreviewColumn], scenes: int) -> None:
     from s2st_aug.engine.in_process import LOOKED_AT
 
     heads = ("domain", "setting", "strength", "structure", "accepted", "labels kept", "s/variant")

@@ -1,4 +1,4 @@
-"""The conditions and domains that the whole product speaks of."""
+"""The conditions and domains that the product knows by name."""
 
 from __future__ import annotations
 

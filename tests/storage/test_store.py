@@ -109,12 +109,12 @@ def test_a_dead_process_or_a_silent_machine_is_stale(tmp_path, monkeypatch):
     with RunLock(run):
         me = read_holder(run)
     fields = {name: getattr(me, name) for name in me.__slots__}
-    assert is_live(locks.Holder(**{**fields}))
-    assert not is_live(locks.Holder(**{**fields, "pid": 2**22 + 1}))
+    assert is_live(locks.LockHolder(**{**fields}))
+    assert not is_live(locks.LockHolder(**{**fields, "pid": 2**22 + 1}))
     elsewhere = {**fields, "host": "another"}
-    assert is_live(locks.Holder(**{**elsewhere, "beat": time.time() - 100}))
+    assert is_live(locks.LockHolder(**{**elsewhere, "beat": time.time() - 100}))
     stale = {**elsewhere, "beat": time.time() - 200}
-    assert not is_live(locks.Holder(**stale))
+    assert not is_live(locks.LockHolder(**stale))
     run.store.write_many({"lock": json.dumps(stale).encode()})
     monkeypatch.setattr(locks, "WATCH_SECONDS", 0.2)
     with RunLock(run):
