@@ -6,6 +6,7 @@ S2STError                        one clear line: what was expected, what came, w
 │   ├── ModelError               no weights, wrong format, misread schedule, missing hub repository
 │   ├── ProfileError             damaged profile, or one built for another model
 │   ├── DatasetError             a folder, card, split or label file that cannot be read at all
+│   │   └── NoImages             a split without a single image
 │   ├── PlanMismatch             resuming under another plan hash
 │   └── RunFolderError           not a run folder, locked by another run, of another schema
 ├── SampleError        (exit 1)  one sample is bad; it becomes a failed row and the run goes on
@@ -66,6 +67,10 @@ class ProfileError(UsageError):
 
 class DatasetError(UsageError):
     """A dataset folder, card, split or label file that cannot be read at all."""
+
+
+class NoImages(DatasetError):
+    """A split of which no image is in the folder."""
 
 
 class PlanMismatch(UsageError):

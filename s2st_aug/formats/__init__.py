@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from s2st_aug.errors import DatasetError, did_you_mean
+from s2st_aug.errors import DatasetError, NoImages, did_you_mean
 from s2st_aug.formats.base import Card, DatasetFormat
 from s2st_aug.formats.cards import card_names, format_of, load_card
 from s2st_aug.formats.registry import find_format, format_names
@@ -35,9 +35,8 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
         found = True
         yield scene
     if not found:
-        raise DatasetError(
-            f"{root}: split {split!r} of {card.name} holds no image; expected the tree of the card {card.name}"
-        )
+        expected = f"expected the tree of the card {card.name}"
+        raise NoImages(f"{root}: split {split!r} of {card.name} holds no image; {expected}")
 
 
 def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from s2st_aug.errors import DatasetError, LabelError
+from s2st_aug.errors import DatasetError, LabelError, NoImages
 from s2st_aug.formats import read_objects, read_scenes
 from s2st_aug.formats.base import Card
 from s2st_aug.formats.geometry import is_inside
@@ -43,9 +43,11 @@ def check_card(card: Card, root: Path, *, sample: int = SAMPLE) -> list[CardFind
 def _split(card: Card, root: Path, split: str, sample: int) -> Iterator[CardFinding]:
     try:
         scenes = list(read_scenes(card, root, split))
+    except NoImages:
+        yield CardFinding("warning", split, "not there")
+        return
     except DatasetError as error:
-        absent = "holds no image" in str(error)
-        yield CardFinding("warning" if absent else "error", split, "not there" if absent else str(error))
+        yield CardFinding("error", split, str(error))
         return
     labelled = sum(scene.label_file is not None for scene in scenes)
     yield CardFinding("ok", split, f"{len(scenes)} scenes, {labelled} with labels")
