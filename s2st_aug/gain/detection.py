@@ -74,7 +74,10 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
         return Detector(settings.widths, len(data.classes), settings.cell)
 
     def loss_of(network: nn.Module, indices: np.ndarray, replaced: np.ndarray, rng: np.random.Generator) -> Tensor:
-        pairs = [_pair(train, counterpart, int(i), rng, real=not r) for i, r in zip(indices, replaced, strict=True)]
+        pairs: list[tuple[Image, Boxes]] = [
+            (counterpart(i, rng) if r else None) or (train.images[i], train.boxes[i])
+            for i, r in zip(indices.tolist(), replaced, strict=True)
+        ]
         drawn = [_augment(*pair, settings.crop, rng) for pair in pairs]
         made = [targets(boxes, settings.crop or settings.size, len(data.classes), settings.cell) for _, boxes in drawn]
         heat, geometry, weight = (torch.from_numpy(np.stack(part)) for part in zip(*made, strict=True))
@@ -135,12 +138,6 @@ def _among(boxes: np.ndarray, ignored: np.ndarray) -> np.ndarray:
     if not len(boxes) or not len(ignored):
         return np.zeros(len(boxes), bool)
     return (np.abs(boxes[:, None] - ignored[None]).max(-1) < 0.01).any(1)
-
-
-def _pair(
-    train: BoxedScenes, counterpart: Draw, i: int, rng: np.random.Generator, *, real: bool
-) -> tuple[Image, Boxes]:
-    return (None if real else counterpart(i, rng)) or (train.images[i], train.boxes[i])
 
 
 def _augment(
