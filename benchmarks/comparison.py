@@ -168,7 +168,14 @@ def compare(own: Translator, streets: Iterable[int], *, methods: Sequence[str] =
     for shown in map(street, streets):
         givens = [Given(own, own.profiles[d], known[d], shown) for d in TARGETS]
         cells = [(name, METHODS[name][0], knob) for name in methods for knob in METHODS[name][1]]
-        yield [_row(name, knob, given, partial(make, given, knob)) for given in givens for name, make, knob in cells]
+        rows = []
+        for given in givens:
+            for name, make, knob in cells:
+                start = time.process_time()
+                made = make(given, knob)
+                seconds = time.process_time() - start
+                rows.append(measured(name, knob, given.street, given.profile, made, seconds))
+        yield rows
 
 
 def compare_null_text(
@@ -184,12 +191,6 @@ def compare_null_text(
             measured(NULL_TEXT, guidance, shown, own.profiles[d], m, seconds)
             for d, m in zip(TARGETS, made, strict=True)
         ]
-
-
-def _row(name: str, knob: float, given: Given, make: Callable[[], Made]) -> Row:
-    start = time.process_time()
-    made = make()
-    return measured(name, knob, given.street, given.profile, made, time.process_time() - start)
 
 
 def measured(method: str, knob: float, shown: Street, profile: DomainProfile, made: Made, seconds: float) -> Row:

@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.figure import Figure, measured, undecided
 from s2st_aug.errors import CheckFailed, MissingDependency
 from s2st_aug.feed import FeedIndex, FeedReceipt, Mix, open_feed
-from s2st_aug.gain.statistics import Estimate, compare
+from s2st_aug.gain.statistics import compare
 from s2st_aug.gain.tables import best_control
 from s2st_aug.storage.decisions import Decision, from_table
 from s2st_aug.testing.reviewed_runs import FakeRun, make_run
@@ -259,11 +259,10 @@ def _against(values: Mapping[str, list[float]], baseline: str, name: str, goal: 
             goal,
             f"{path.name} holds no s2st_gated arm beside {baseline or 'a control'}; run `s2st-aug gain`",
         )
-    difference = compare(values["s2st_gated"], values[baseline]).difference
+    e = compare(values["s2st_gated"], values[baseline]).difference
+    interval = None if e.low is None or e.high is None else (e.low, e.high)
     why = f"s2st_gated against {baseline}, read from the committed {path.name}, not run here"
-    return measured(
-        name, difference.mean, "points", goal, "at_least", n=difference.n, interval=_interval(difference), why=why
-    )
+    return measured(name, e.mean, "points", goal, "at_least", n=e.n, interval=interval, why=why)
 
 
 def _lights(path: Path) -> Figure:
@@ -276,7 +275,3 @@ def _lights(path: Path) -> Figure:
     return measured(
         name, ours / base if base else float("nan"), unit, 1, "at_least", n=len(values["s2st_gated"]), why=why
     )
-
-
-def _interval(e: Estimate) -> tuple[float, float] | None:
-    return None if e.low is None or e.high is None else (e.low, e.high)

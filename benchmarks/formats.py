@@ -57,18 +57,16 @@ def medians(figures: Iterable[Figure]) -> Iterator[Figure]:
 
 def piece(name: str, folder: Path, *, quick: bool = False) -> list[Figure]:
     """A piece's figures: those that are kept, or made now and kept."""
-    return [
-        Figure(**raw) for raw in kept(folder, _kept_as(name, quick=quick), lambda: _made(pieces(quick=quick)[name]))
-    ]
+
+    def make() -> list[dict[str, Any]]:
+        with tempfile.TemporaryDirectory(prefix="s2st_aug-formats-") as work:
+            return [asdict(figure) for figure in pieces(quick=quick)[name](Path(work) / "piece")]
+
+    return [Figure(**raw) for raw in kept(folder, _kept_as(name, quick=quick), make)]
 
 
 def _kept_as(name: str, *, quick: bool) -> str:
     return f"{name}-quick" if quick else name
-
-
-def _made(work: Callable[[Path], Iterator[Figure]]) -> list[dict[str, Any]]:
-    with tempfile.TemporaryDirectory(prefix="s2st_aug-formats-") as folder:
-        return [asdict(figure) for figure in work(Path(folder) / "piece")]
 
 
 def pieces(*, quick: bool) -> dict[str, Callable[[Path], Iterator[Figure]]]:
@@ -115,7 +113,10 @@ def write_frames(root: Path, frames: int, *, images: bool) -> Path:
     with open(path, "w") as file:
         file.write("[\n")
         for index in range(frames):
-            file.write(("" if index == 0 else ",\n") + _frame(index, blocks[index % 64]))
+            name = f"{index:08x}-{index * 7919 % 65536:08x}.png"
+            head = f'{{"name": "{name}", "attributes": {{"weather": "clear", "timeofday": "daytime"}}'
+            frame = f'{head}, "timestamp": 10000, "labels": [{blocks[index % 64]}]}}'
+            file.write(("" if index == 0 else ",\n") + frame)
         file.write("\n]\n")
     if images:
         _write_images(root / "images/100k/train", frames)
@@ -129,12 +130,6 @@ def _label(rng: random.Random, index: int) -> str:
     return json.dumps(
         {"id": str(index), "attributes": attributes, "category": rng.choice(["car", "pedestrian", "bus"]), "box2d": box}
     )
-
-
-def _frame(index: int, labels: str) -> str:
-    attributes = '{"weather": "clear", "timeofday": "daytime"}'
-    head = f'{{"name": "{index:08x}-{index * 7919 % 65536:08x}.png", "attributes": {attributes}'
-    return f'{head}, "timestamp": 10000, "labels": [{labels}]}}'
 
 
 def _write_images(folder: Path, frames: int) -> None:
