@@ -92,9 +92,8 @@ def _with_one_seed(given: Mapping[str, Any], problems: list[str]) -> dict[str, A
     if "seed" not in given or "rng_key" not in given:
         return dict(given)
     if given["seed"] != given["rng_key"]:
-        problems.append(
-            f"run.seed is {given['seed']!r} and run.rng_key is {given['rng_key']!r}: they are one value; give seed alone"
-        )
+        seed, rng_key = given["seed"], given["rng_key"]
+        problems.append(f"run.seed is {seed!r} and run.rng_key is {rng_key!r}: they are one value; give seed alone")
     return {key: value for key, value in given.items() if key != "rng_key"}
 
 

@@ -1,4 +1,4 @@
-"""What a run would be: counts, cost, disk, label errors; from the driver alone, nothing is started and nothing written."""
+"""What a run would be: counts, cost, disk, label errors. The driver does it alone; nothing is started or written."""
 
 from __future__ import annotations
 
@@ -72,8 +72,12 @@ class DryRun:
 
 
 def dry_run(config: AugmentConfig, *, full: bool, run: str = ".") -> DryRun:
-    """Reads label files and file sizes; with `full` parses every label. Raises UsageError for what could not be started."""
+    """Reads label files and file sizes; with `full` parses every label.
+
+    Raises UsageError for what could not be started.
+    """
     identity = identify(config)
+    digest = plan_hash(config, identity)
     place, config = config.dataset.root, with_local_root(config)
     card, root = load_card(config.dataset.format), Path(config.dataset.root)
     scenes = absent = objects = 0
@@ -100,7 +104,7 @@ def dry_run(config: AugmentConfig, *, full: bool, run: str = ".") -> DryRun:
         domains=len(identity.profiles),
         batches=-(-scenes // config.cluster.batch_size),
         absent=absent,
-        plan_sha256=plan_hash(config, identity),
+        plan_sha256=digest,
         forward=forward,
         backward=backward,
         bytes_needed=int(bytes_each * scenes * len(identity.profiles)),

@@ -1,4 +1,4 @@
-"""`--check-sources` on a run that exists: every planned source is hashed, and what rests on other bytes is done anew."""
+"""`--check-sources` on a run that exists: every planned source is hashed; what rests on other bytes is done anew."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SHOWN = 5
 
 
 def recheck_sources(run: RunFolder, dataset: DatasetConfig) -> list[str]:
-    """The scenes whose source is not the one their rows tell of; their rows and images go to quarantine/, so that they are done anew.
+    """The scenes whose source is not the one their rows tell of; their rows and images go to quarantine/, to be redone.
 
-    The plan takes the sizes, times and hashes of today. A source that is absent today changes nothing: its rows stand, `verify` names it.
-    Needs a gathered manifest and the run's lock.
+    The plan takes the sizes, times and hashes of today. A source that is absent today changes nothing: its rows stand,
+    and `verify` names it. Needs a gathered manifest and the run's lock.
     """
     told, today = _told(run), partial(_today, dataset)
     changed: set[str] = set()
@@ -36,7 +36,7 @@ def recheck_sources(run: RunFolder, dataset: DatasetConfig) -> list[str]:
             changed.update(_changed(before, after, told))
             if after != before:
                 run.store.write_many({name: parquet_bytes(batches_to_table(after))})
-    set_rows_aside(run, _keys(run, changed))
+    set_rows_aside(run, {f"{scene}\t{domain}" for scene in changed for domain in run.run_json().domains})
     if changed:
         first = ", ".join(sorted(changed)[:SHOWN]) + (", ..." if len(changed) > SHOWN else "")
         log.warning("%d sources changed (%s): their rows are in quarantine/", len(changed), first)
@@ -76,8 +76,3 @@ def _changed(
         other_plan = (old.size, old.mtime_ns) != (new.size, new.mtime_ns)
         if (status == "failed" and other_plan) or (status and new.sha256 and digest and digest != new.sha256):
             yield new.scene.scene_id
-
-
-def _keys(run: RunFolder, scene_ids: set[str]) -> set[str]:
-    """`scene_id TAB domain` of every domain of these scenes."""
-    return {f"{scene}\t{domain}" for scene in scene_ids for domain in run.run_json().domains}

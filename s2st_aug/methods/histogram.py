@@ -30,15 +30,18 @@ class HistogramSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     references: str | None = None
-    """a folder with a folder of target photos for each domain (`references/night/*.jpg`); null: the colours that the domain's profile
-    keeps of its held-out photos, five quantiles a band and channel"""
+    """a folder with a folder of target photos for each domain (`references/night/*.jpg`); null: the colours that the
+    domain's profile keeps of its held-out photos, five quantiles a band and channel"""
     share: float = Field(1.0, gt=0, le=1)
     """how much of the change is made; 1: all of it"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Colours:
-    """What is known of a domain's colours: mean CIELAB quantile functions by horizontal band, `bands 3 levels`, at these levels of [0, 1]."""
+    """What is known of a domain's colours.
+
+    Mean CIELAB quantile functions by horizontal band, `bands 3 levels`, at these levels of [0, 1].
+    """
 
     quantiles: np.ndarray
     levels: np.ndarray
@@ -50,7 +53,10 @@ def colours(photos: Sequence[AnyImage]) -> Colours:
 
 
 def profile_colours(profile: DomainProfile) -> Colours:
-    """The target's colours as its profile's features have them; both ends go on as the nearest quarter does. Raises ProfileError without any."""
+    """The target's colours as its profile's features have them; both ends go on as the nearest quarter does.
+
+    Raises ProfileError without any.
+    """
     if profile.features is None:
         raise ProfileError(
             f"the profile {profile.name!r} holds no colours of its photos; give histogram some: method.references=DIR"
@@ -62,7 +68,10 @@ def profile_colours(profile: DomainProfile) -> Colours:
 
 
 def match_histograms(image: Image, target: Colours) -> Image:
-    """Each horizontal band's CIELAB histograms are those of the target; bands overlap linearly, so that no seam shows."""
+    """Each horizontal band's CIELAB histograms are those of the target.
+
+    Bands overlap linearly, so that no seam shows.
+    """
     lab = to_lab(image)
     own = _band_quantiles(to_lab(resize(image, THUMB)), target.levels)
     mapped = [_mapped(lab, own[band], target.quantiles[band]) for band in range(BANDS)]
@@ -109,13 +118,19 @@ class HistogramTranslator:
 
 
 class Histogram(Method[HistogramSettings]):
-    """Matches each band's CIELAB histograms to the domain's. The model is not loaded: it only says where the domain profiles lie."""
+    """Matches each band's CIELAB histograms to the domain's.
+
+    The model is not loaded: it only says where the domain profiles lie.
+    """
 
     settings = HistogramSettings
     version = "1"
 
     def identify(self, config: MethodConfig[HistogramSettings]) -> MethodIdentity:
-        """Hashes of the references, or of the profiles that stand for them; raises ConfigError, ModelError or ProfileError."""
+        """Hashes of the references, or of the profiles that stand for them.
+
+        Raises ConfigError, ModelError or ProfileError.
+        """
         from s2st_aug.methods.checks import hash_model, profiles_by_name  # torch: a config is read without
 
         model = hash_model(config.model)

@@ -1,4 +1,7 @@
-"""The cluster launcher's files by Ray's own schema, the RayJob by KubeRay's; none holds a secret or opens a dashboard to the world."""
+"""The cluster launcher's files by Ray's own schema, the RayJob by KubeRay's.
+
+None holds a secret or opens a dashboard to the world.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Datasets and run folders on an object store that throttles and drops connections: the same rows, and no secret on any disk."""
+"""Datasets and run folders on an object store that throttles and drops connections.
+
+The same rows, and no secret on any disk.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,10 @@ def test_a_run_over_a_store_gives_the_rows_of_a_local_one(any_address, tmp_path)
 
 @pytest.mark.slow
 def test_ray_reads_and_writes_a_store(ray_here, mirrors, tmp_path):
-    """Plan, images, rows, lock and books on a store that is in trouble; `ray_here` began before the mirrors' folder was set."""
+    """Plan, images, rows, lock and books on a store that is in trouble.
+
+    `ray_here` began before the mirrors' folder was set.
+    """
     with s3_server(9) as address:
         root = make_dataset(tmp_path / "data", 4)
         uri = upload(root, address)
