@@ -177,7 +177,6 @@ def test_mmdetection_s_coco_dataset_finds_annotations_classes_and_images(exporte
     assert [c["name"] for c in coco.loadCats(coco.getCatIds(catNms=list(made["metainfo"]["classes"])))] == list(
         made["metainfo"]["classes"]
     )
-    files = [
-        os.path.join(made["data_root"], made["data_prefix"]["img"], i["file_name"]) for i in coco.dataset["images"]
-    ]
-    assert len(files) == len(index.entries) and all(os.path.isfile(f) for f in files)  # noqa: PTH113
+    folder = os.path.join(made["data_root"], made["data_prefix"]["img"])  # noqa: PTH118
+    files = [Path(folder, i["file_name"]) for i in coco.dataset["images"]]
+    assert len(files) == len(index.entries) and all(f.is_file() for f in files)
