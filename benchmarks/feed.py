@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from benchmarks.figure import Figure, measured, undecided
@@ -223,8 +224,8 @@ def planted_feeds(index: FeedIndex, other: FeedIndex) -> list[Feed]:
         "drawn five times too often": rng.choices(real + fake * 5, k=900),
         "one domain drawn for another": rng.choices(real + night * 2, k=900),
     }
-    feeds: list[Feed] = [lambda ids=chosen: FeedReceipt(batches(ids), mix) for chosen in exact.values()]
-    feeds += [lambda ids=chosen: FeedReceipt(batches(ids), mix, mode="sampled") for chosen in sampled.values()]
+    feeds: list[Feed] = [partial(FeedReceipt, batches(chosen), mix) for chosen in exact.values()]
+    feeds += [partial(FeedReceipt, batches(chosen), mix, mode="sampled") for chosen in sampled.values()]
     feeds += [lambda: FeedReceipt(batches(ids), Mix.of(index, split="val"))]  # synthetic images of train in val
     return feeds
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,14 +72,15 @@ def _kept_as(name: str, *, quick: bool) -> str:
 
 def pieces(*, quick: bool) -> dict[str, Callable[[Path], Iterator[Figure]]]:
     """The suite in pieces of a few minutes, each in its own folder, for a machine that is shared."""
+
+    def lossless(name: str, folder: Path) -> Iterator[Figure]:
+        yield lossless_figure(name, folder, records=100 if quick else 1000)
+
     found: dict[str, Callable[[Path], Iterator[Figure]]] = {
-        f"lossless-{name}": lambda folder, name=name: iter(
-            [lossless_figure(name, folder, records=100 if quick else 1000)]
-        )
-        for name in FORMATS
+        f"lossless-{name}": partial(lossless, name) for name in FORMATS
     }
     for name in (name for name, index in _INDEXED.items() if not (quick and index.mark)):
-        found[f"index-{name}"] = lambda folder, name=name: index_figures(folder, name, frames=100_000)
+        found[f"index-{name}"] = partial(index_figures, name=name, frames=100_000)
     for turn in range(TURNS):
         found[f"export-{turn}"] = lambda folder: iter([export_figure(folder, frames=1500 if quick else 100_000)])
     found["others"] = lambda folder: against_others(folder, frames=500 if quick else 5000)

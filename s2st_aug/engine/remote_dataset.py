@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 
 import pyarrow.fs as pafs
@@ -87,7 +87,7 @@ class RemoteDataset:
             self._has_shared = True
         named = (scene.image, scene.label_file or "", *scene.extra_files)
         for name in sorted({n.partition("#")[0] for n in named} - {""}):
-            info = retry(lambda name=name: self._fs.get_file_info(f"{self._base}/{name}"))
+            info = retry(partial(self._fs.get_file_info, f"{self._base}/{name}"))
             if info.type == pafs.FileType.File:
                 self._copy(self._remote_file(info))
 

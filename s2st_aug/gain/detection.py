@@ -102,7 +102,10 @@ def _test(network: nn.Module, data: DetectionData, settings: Training) -> dict[s
 @torch.no_grad()
 def evaluate(network: nn.Module, scenes: BoxedScenes, classes: tuple[str, ...], cell: int = 2) -> dict[str, float]:
     """AP on one test set, at the training size."""
-    found = [decode(*network(to_batch([image])), cell=cell) for image in scenes.images]
+    found = []
+    for image in scenes.images:
+        logits, geometry = network(to_batch([image]))
+        found.append(decode(logits, geometry, cell=cell))
     return average_precision(scenes.boxes, found, classes)
 
 
