@@ -121,6 +121,14 @@ def test_a_dry_run_sees_a_store(address, tmp_path):
     assert estimate.bytes_needed > 0
 
 
+def test_a_dry_run_over_a_store_tells_the_plan_that_augment_makes(address, tmp_path):
+    uri = upload(make_dataset(tmp_path / "data", 1), address)
+    day = {"format": "bdd100k", "root": uri, "select": {"timeofday": ["daytime"]}}
+    config = make_config(uri, dataset=day)
+    run = run_here(config, tmp_path / "run")
+    assert dry_run(config, full=False).plan_sha256 == run.run_json().plan_sha256
+
+
 def test_a_preview_of_a_store_is_that_of_the_local_tree(any_address, tmp_path, capsys):
     """The same sheet and the same figures, as augment makes the same rows; and nothing stays on the disk."""
     root = make_dataset(tmp_path / "data", 5)
