@@ -1,4 +1,7 @@
-"""One start of a run on Ray: results are counted and logged, and a signal drains it."""
+"""One start of a run on Ray: results are counted and logged, and a signal drains it.
+
+Ray is slow to start, and imported when a start computes: one that is refused, or has nothing left to do, does without.
+"""
 
 from __future__ import annotations
 

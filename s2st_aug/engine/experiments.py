@@ -1,4 +1,4 @@
-"""Many independent trainings on Ray: results come back as they are done."""
+"""Many independent trainings on Ray, which is imported when they start: results come back as they are done."""
 
 from __future__ import annotations
 
