@@ -189,7 +189,9 @@ def test_losses_that_weigh_nothing_pull_nowhere(changes):
     settings = FAST.model_copy(update=weights | changes)
     done = Translator(model, PROFILES, settings).translate([photo(160, 96)], ["night"])[0]["night"]
     none = FAST.model_copy(update={"st_iterations": 0, "to_method": "none"})
-    assert (done.image == Translator(MODEL, PROFILES, none).translate([photo(160, 96)], ["night"])[0]["night"].image).all()
+    assert (
+        done.image == Translator(MODEL, PROFILES, none).translate([photo(160, 96)], ["night"])[0]["night"].image
+    ).all()
     assert done.forward_evals == network.evaluations
 
 
