@@ -51,7 +51,7 @@ class Given:
     own: Translator
     profile: DomainProfile
     colours: Colours
-    street: Street
+    street: HeldOutStreet
 
     @property
     def photo(self) -> Image:
@@ -60,7 +60,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Street:
+class HeldOutStreet:
     """A held-out street under each condition, with those of its labels that
     can be judged: an unchanged image keeps them all.
     """
@@ -70,14 +70,14 @@ class Street:
     labels: list[SceneObject]
 
 
-def street(number: int) -> Street:
+def street(number: int) -> HeldOutStreet:
     """The comparison's street of this number."""
     drawn = draw_street(sample_street(HELD_OUT, FIRST + number, SIZE))
     surface = surfaces(drawn)
     views: dict[ConditionName, Image] = {c: render_drawn(drawn, surface, c) for c in ("day", *TARGETS)}
     day, labels = views["day"], boxes(drawn)
     unchanged = judge(day, day, day, labels, None, ValidationSettings()).objects
-    return Street(number, views, [o for o, v in zip(labels, unchanged, strict=True) if v.verdict == "keep"])
+    return HeldOutStreet(number, views, [o for o, v in zip(labels, unchanged, strict=True) if v.verdict == "keep"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ def compare_null_text(
         ]
 
 
-def measured(method: str, knob: float, shown: Street, profile: DomainProfile, made: Made, seconds: float) -> Row:
+def measured(method: str, knob: float, shown: HeldOutStreet, profile: DomainProfile, made: Made, seconds: float) -> Row:
     """A variant's measures; raises ValueError where the street is too flat to measure (no held-out street is)."""
     day, truth = shown.views["day"], shown.views[profile.name]  # type: ignore[index]
     true, far = structure(day, truth), render_distance(day, made.image, truth)

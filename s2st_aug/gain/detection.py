@@ -17,7 +17,7 @@ from s2st_aug.formats import format_of, load_card, read_objects, read_scenes
 from s2st_aug.gain.arms import changed, changes
 from s2st_aug.gain.boxes import Boxes, average_precision, decode, loss, targets
 from s2st_aug.gain.config import DetectionData, GainConfig, Training
-from s2st_aug.gain.networks import Detector
+from s2st_aug.gain.networks import CenterNet
 from s2st_aug.gain.segmentation import list_photos
 from s2st_aug.gain.training import fit, to_batch
 from s2st_aug.gain.variants import TrainVariant, stem_of, variants_of
@@ -71,7 +71,7 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
     counterpart = _counterpart(config, data, train, arm)
 
     def build() -> nn.Module:
-        return Detector(settings.widths, len(data.classes), settings.cell)
+        return CenterNet(settings.widths, len(data.classes), settings.cell)
 
     def loss_of(network: nn.Module, indices: np.ndarray, replaced: np.ndarray, rng: np.random.Generator) -> Tensor:
         pairs: list[tuple[Image, Boxes]] = [

@@ -27,7 +27,7 @@ from s2st_aug.training import autoencoder as ae
 from s2st_aug.training import denoiser as dn
 from s2st_aug.training.card import CardFacts, write_card
 from s2st_aug.training.checkpoints import load_checkpoint, save_checkpoint, unpack
-from s2st_aug.training.data import Sample, Source, list_samples, load_images, to_pixels
+from s2st_aug.training.data import Source, TrainingSample, list_samples, load_images, to_pixels
 from s2st_aug.training.package import Networks, read_vocabulary, write_model
 from s2st_aug.training.prompts import vocabulary_corpus
 from s2st_aug.training.scenes import render_training_scenes
@@ -116,7 +116,7 @@ class Recipe:
         return self.config.init_from or self.config.autoencoder_from
 
     @cached_property
-    def samples(self) -> list[Sample]:
+    def samples(self) -> list[TrainingSample]:
         """The training images."""
         return list_samples(self.config.data, self.config.domains)
 
