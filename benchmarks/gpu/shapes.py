@@ -49,7 +49,6 @@ AUTOENCODERS: dict[str, dict[str, Any]] = {
         "up_block_types": ("UpDecoderBlock2D",) * 4,
         "layers_per_block": layers,
         "norm_num_groups": groups,
-        "scaling_factor": 0.18215,
     }
     for name, widths, layers, groups in (("sd", (128, 256, 512, 512), 2, 32), ("tiny", (8, 8, 8, 8), 1, 4))
 }
@@ -96,7 +95,13 @@ def random_model(name: str, device: str) -> LatentModel:
     torch.nn.init.zeros_(unet.conv_out.weight)
     torch.nn.init.zeros_(unet.conv_out.bias)
     coder = AUTOENCODERS["tiny" if name == "tiny" else "sd"]
-    vae = random_network(diffusers.AutoencoderKL, device=device, **coder).to(memory_format=torch.channels_last)
+    with torch.device(device):
+        vae = diffusers.AutoencoderKL(**coder).to(torch.bfloat16, memory_format=torch.channels_last)
+        vae.eval().requires_grad_(False)
+        noise = torch.randn(1, 3, 64, 64, dtype=torch.bfloat16)
+    vae.register_to_config(
+        scaling_factor=1 / float(vae.encode(noise).latent_dist.mode().std())
+    )  # latents as large as real ones
     width = shape["cross_attention_dim"]
     tokenizer = build_tokenizer(*learn_vocabulary(["a street by day at night"], size=600), max_length=77)
     config = transformers.CLIPTextConfig(
@@ -106,7 +111,7 @@ def random_model(name: str, device: str) -> LatentModel:
         num_hidden_layers=2,
         num_attention_heads=max(1, width // 64),
     )
-    text_encoder = random_network(transformers.CLIPTextModel, config, device=device)
+    text_encoder = transformers.CLIPTextModel(config).to(device, torch.bfloat16).eval().requires_grad_(False)
     model = build_model(unet, vae, text_encoder, tokenizer)
     return replace(
         model,
