@@ -1,7 +1,7 @@
 """Lights at night and the wet road in rain: how much of what the true render shows a variant shows too.
 
-Both (docs/method.md#lights, docs/method.md#wet-road) need the true render of the same scene at the same pixels, so they are
-for procedural scenes only. Images are RGB, 0..255, of any one size: both measure at 640x360.
+Both (docs/method.md#lights, docs/method.md#wet-road) need the true render of the same scene at the same pixels, so they
+are for procedural scenes only. Images are RGB, 0..255, of any one size: both measure at 640x360.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def wet_road(source: Image, variant: Image, truth: Image) -> float:
     """Correlation of what is new on the road in the variant with what is new in the true rain, -1..1.
 
     New is what no smooth function of the source's lightness and of the height in the image explains: a tone curve,
-    banded too, has little. 0 for an unchanged image, 1 for the true render. Raises UsageError for images of several sizes.
+    banded too, has little. 0 for an unchanged image, 1 for the true render. Raises UsageError for several sizes.
     """
     _check_sizes(source, variant, truth)
     dry = _road_cells(source)

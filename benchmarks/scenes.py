@@ -43,9 +43,7 @@ SIZE = (640, 360)
 TARGETS: tuple[Condition, ...] = ("night", "rain")
 PROMPTS: tuple[Condition, ...] = ("day", "dusk", "night", "rain")
 TRUSTED = 0.8  # accuracy across data sets below which the prompt classifier's word is worth nothing
-UNCHANGED = (
-    "identity"  # the control that translates nothing: a bright day, in which most of night's lights are bright anyway
-)
+UNCHANGED = "identity"  # the control that translates nothing: most of night's lights are bright in a bright day
 TRANSLATED = (  # what translated_scenes measures
     "strength_scenes",
     "structure_vs_true_render",

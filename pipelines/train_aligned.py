@@ -1,7 +1,8 @@
 """Train a small model with aligned seeds: `python pipelines/train_aligned.py configs/aligned_street_mini.yaml`.
 
-Resumes what its folder holds; TERM ends it after the step under way, with a checkpoint. `--set key=value` changes the config
-(`aligned.batch=64`, `streets.size=[512,288]`). `--join PARTS --package DIR` writes a model folder from weights that came in parts.
+Resumes what its folder holds; TERM ends it after the step under way, with a checkpoint. `--set key=value` changes the
+config (`aligned.batch=64`, `streets.size=[512,288]`). `--join PARTS --package DIR` writes a model folder from weights
+that came in parts.
 """
 
 from __future__ import annotations

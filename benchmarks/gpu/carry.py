@@ -16,7 +16,7 @@ from s2st_aug.real_data import VARIABLE
 from s2st_aug.training.checkpoints import save_checkpoint
 from s2st_aug.training.data import Source, list_samples, load_sample
 
-SIZE, QUALITY = (512, 288), 88
+SIZE, QUALITY = (512, 288), 82
 
 
 def carry_photos(root: Path, out: Path) -> int:

@@ -1,7 +1,7 @@
-"""One check of suite `gpu`, in a process of its own: python -m benchmarks.gpu.checks NAME --device cuda --out FILE [--quick].
+"""One check of suite `gpu`: python -m benchmarks.gpu.checks NAME --device cuda --out FILE [--quick].
 
-Each figure is appended to FILE as a line of JSON as soon as it is known, so that a check that is ended keeps what it had.
-With `--device cpu` the same code runs at a tiny size: a dry run, whose values mean nothing.
+Each figure is appended to FILE as a line of JSON as soon as it is known, so that a check that is ended keeps what it
+had. With `--device cpu` the same code runs at a tiny size: a dry run, whose values mean nothing.
 """
 
 from __future__ import annotations
@@ -94,12 +94,13 @@ def parity(work: Work) -> Iterator[Figure]:
             continue
         values = [_psnr(a, b) for a, b in zip(reference, found[device, dtype], strict=True)]
         name = "cuda_parity" if dtype == "bfloat16" else "cuda_parity_float32"
-        why = f"street-mini, standard, {len(photos)} streets to night and rain: least of {len(values)}, mean {np.mean(values):.1f}"
+        why = f"street-mini, standard, {len(photos)} streets to night and rain: "
+        why += f"least of {len(values)}, mean {np.mean(values):.1f}"
         yield measured(name, min(values), "dB", 40, "at_least", n=len(values), why=f"{why}; {dtype} on {_device(work)}")
 
 
 def evaluations(work: Work) -> Iterator[Figure]:
-    """Forward passes of each backbone's shape in bfloat16, channels last, at its native size and the best of several batches."""
+    """Forward passes of each backbone's shape in bfloat16, channels last, at its native size and its best batch."""
     table = []
     for name in ["tiny"] if work.dry else [n for n in UNETS if n != "tiny"]:
         unet = random_unet(name, work.device)
@@ -135,7 +136,7 @@ def _rate(unet: Any, name: str, batch: int, work: Work) -> float:
 
 
 def sd21(work: Work) -> Iterator[Figure]:
-    """Stable Diffusion 2.1's shape through the whole method: seconds and memory a variant, and how busy the device is kept."""
+    """Stable Diffusion 2.1's shape through the whole method: seconds, memory, and how busy the device is kept."""
     with tempfile.TemporaryDirectory(prefix="s2st_aug-gpu-") as folder:
         translator = _random_translator(work, Path(folder))
         size = (160, 96) if work.dry else (1280, 720)
@@ -148,7 +149,8 @@ def sd21(work: Work) -> Iterator[Figure]:
             begin = time.perf_counter()
             _image_of(translator.translate([photo], ["night"], keys=[key])[0]["night"])
             seconds.append(time.perf_counter() - begin)
-        about = f"random weights, standard, {size[0]}x{size[1]} at {translator.model.working_size(*size)}, bfloat16; {_device(work)}"
+        native = translator.model.working_size(*size)
+        about = f"random weights, standard, {size[0]}x{size[1]} at {native}, bfloat16; {_device(work)}"
         count, mean = len(seconds), float(np.mean(seconds))
         yield Figure("sd21_seconds_per_variant", mean, "s", None, None, count, None, f"{about}; one variant alone")
         if work.dry:
@@ -160,7 +162,10 @@ def sd21(work: Work) -> Iterator[Figure]:
 
 
 def _busy(translator: Translator, work: Work, folder: Path, about: str) -> Figure:
-    """Share of the time in which the device works, through the engine's stages: this process reads and translates, others judge and write."""
+    """Share of the time in which the device works, through the engine's own stages.
+
+    This process reads and translates, others judge and write.
+    """
     size, scenes = ((160, 96), 2) if work.dry else ((1280, 720), 6 if work.quick else 24)
     context, batches = _planned(folder, scenes, size, batch=2, device=work.device)
     stage = _ReadyStage(context, AttemptTracker(), device=work.device)
@@ -174,7 +179,8 @@ def _busy(translator: Translator, work: Work, folder: Path, about: str) -> Figur
             network = time.perf_counter() - begin
             statuses = [status for done in waiting for status in done.result()]
             seconds = time.perf_counter() - begin
-    rest = f"{len(statuses)} variants ({statuses.count('failed')} failed) in {seconds:.1f} s, the last translated after {network:.1f} s"
+    rest = f"{len(statuses)} variants ({statuses.count('failed')} failed) in {seconds:.1f} s, "
+    rest += f"the last translated after {network:.1f} s"
     if not shares:
         return undecided("gpu_busy", "share", 0.85, f"the device's use cannot be read here; {rest}")
     why = f"kernels running, by NVML every 50 ms; {about}; decoding, labels, detail, checks and writing on; {rest}"
@@ -218,7 +224,8 @@ def memory(work: Work) -> Iterator[Figure]:
         whole = [v for v in done.variants if v.image_index is not None]
         split = sum("oom_split" in v.reasons for v in done.variants)
         share = len(whole) / (count * len(DOMAINS))
-        why = f"a batch of {count}, given half-way between what 1 and {count} need ({peaks[0] / 2**20:.0f}, {peaks[1] / 2**20:.0f} MiB)"
+        needs = ", ".join(f"{peak / 2**20:.0f}" for peak in peaks)
+        why = f"a batch of {count}, given half-way between what 1 and {count} need ({needs} MiB)"
         why += f"; {split} of {len(done.variants)} variants from split batches; {_device(work)}"
         if not split:
             yield undecided("oom_survived", "share", 1, f"nothing ran out of memory: {why}")
@@ -252,7 +259,8 @@ def compiling(work: Work) -> Iterator[Figure]:
         yield undecided("compile_speedup", "ratio", None, f"torch.compile {came}; without {plain:.2f} evaluations/s")
         return
     rate = _rate(unet, name, 4, work)
-    why = f"torch.compile {came}: {rate:.2f} evaluations/s against {plain:.2f}; {name}, batch 4, bfloat16; {_device(work)}"
+    why = f"torch.compile {came}: {rate:.2f} evaluations/s against {plain:.2f}; "
+    why += f"{name}, batch 4, bfloat16; {_device(work)}"
     yield Figure("compile_speedup", rate / plain, "ratio", None, None, 1, None, why)
 
 

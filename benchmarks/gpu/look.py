@@ -1,7 +1,8 @@
-"""What trained weights draw and how they translate: python -m benchmarks.gpu.look WEIGHTS OUT [--streets 8]. Prints a row a line, writes OUT/look.jpg.
+"""What trained weights draw and how they translate: python -m benchmarks.gpu.look WEIGHTS OUT [--streets 8].
 
-Rows of the picture: each condition from noise, then held-out streets by day, as night and rain by DDIB at guidance 1 (arXiv
-2203.08382), and as they truly are. The streets are of rng_key 820017, which is for tuning: training has not seen them.
+Prints a row of figures a line, writes OUT/look.jpg. Its rows: each condition from noise, then held-out streets by day,
+as night and rain by DDIB at guidance 1 (arXiv 2203.08382), and as they truly are. The streets are of rng_key 820017,
+which is for tuning: training has not seen them.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from s2st_aug.procedural.drawing import draw_street
 from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
-from s2st_aug.records.domains import CONDITIONS
+from s2st_aug.records.domains import CONDITIONS, Condition
 from s2st_aug.training.aligned_recipe import package_weights
 from s2st_aug.training.measure import generate
 from s2st_aug.training.prompts import canonical_prompt
 
 TUNING, SIZE, TILE = 820_017, (640, 360), (256, 144)
-VIEWS = ("day", "night", "rain")
+VIEWS: tuple[Condition, ...] = ("day", "night", "rain")
 
 
 @torch.no_grad()
@@ -52,7 +53,7 @@ def translate(model: LatentModel, photos: list[Image], domain: str, *, steps: in
     return [to_uint8(resize(np.ascontiguousarray(m, np.float32), SIZE)) for m in made]
 
 
-def figures(streets: list[dict[str, Image]], made: dict[str, list[Image]]) -> dict[str, float | None]:
+def figures(streets: list[dict[Condition, Image]], made: dict[Condition, list[Image]]) -> dict[str, float | None]:
     """Distances of night and rain, lights, wet road."""
     found: dict[str, float | None] = {}
     for domain, images in made.items():
@@ -71,11 +72,13 @@ def look(model: LatentModel, count: int, out: Path) -> None:
         drawn = draw_street(sample_street(TUNING, index, SIZE))
         surface = surfaces(drawn)
         streets.append({c: render_drawn(drawn, surface, c) for c in VIEWS})
-    shown: dict[str, list[Image]] = {}
+    shown: dict[Condition, list[Image]] = {}
     for steps in (4, 8, 16):
         for guidance in (1.0, 3.0):
             days = [s["day"] for s in streets]
-            made = {d: translate(model, days, d, steps=steps, guidance=guidance) for d in ("night", "rain")}
+            made: dict[Condition, list[Image]] = {
+                d: translate(model, days, d, steps=steps, guidance=guidance) for d in VIEWS[1:]
+            }
             print(json.dumps({"steps": steps, "guidance": guidance} | figures(streets, made)), flush=True)
             shown = made if (steps, guidance) == (16, 1.0) else shown
     grid = [list(generate(model, canonical_prompt(c), range(6), guidance=2.0, steps=16)) for c in CONDITIONS]

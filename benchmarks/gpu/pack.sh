@@ -23,6 +23,7 @@ checkpoint=
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
 
 # 1. wheels that the machine's Python 3.12 lacks; kornia and kornia-rs too once the code imports it
+rm -rf "$carry/data" "$carry/average.safetensors"
 mkdir -p "$carry/wheels"
 wheels=(diffusers==0.42.1 pydantic==2.14.3 pydantic-core==2.50.4 annotated-types==0.8.0 typing-inspection==0.4.5 pycocotools==2.0.11)
 if grep -rqE '^\s*(import|from) kornia' s2st_aug benchmarks; then wheels+=(kornia==0.9.0 kornia-rs==0.2.0); fi

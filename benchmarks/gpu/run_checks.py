@@ -1,15 +1,26 @@
-"""Suite `gpu` on a lent machine: python -m benchmarks.gpu.run_checks FILE [--device cuda] [--seconds 100]. FILE grows check by check."""
+"""Suite `gpu` on a lent machine: python -m benchmarks.gpu.run_checks FILE [--seconds 100]. FILE grows by figures."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from pathlib import Path
 
 from benchmarks import write_figures
 from benchmarks.figure import Figure
-from benchmarks.gpu import run_checks
+from benchmarks.gpu import CHECKS, run_checks
+
+
+def merged(paths: list[Path]) -> list[Figure]:
+    """The figures of several calls, in the first one's order: of each name the first that has a value, else the first."""
+    found: dict[str, Figure] = {}
+    for row in (row for path in paths for row in json.loads(path.read_text())):
+        figure = Figure(**row | {"interval": tuple(row["interval"]) if row["interval"] else None})
+        if figure.name not in found or found[figure.name].value is None:
+            found[figure.name] = figure
+    return list(found.values())
 
 
 def main() -> None:
@@ -18,10 +29,15 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--seconds", type=float, default=100.0)
+    parser.add_argument("--checks", nargs="*", default=list(CHECKS), choices=CHECKS, help="only these")
+    parser.add_argument("--merge", nargs="*", type=Path, metavar="GPU.JSON", help="no checks: put files together")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
+    if arguments.merge:
+        return write_figures(merged(arguments.merge), arguments.file)
     figures: list[Figure] = []
-    for figure in run_checks(quick=True, device=arguments.device, seconds=arguments.seconds):
+    wanted = {"device": arguments.device, "seconds": arguments.seconds, "names": arguments.checks}
+    for figure in run_checks(quick=True, **wanted):
         figures.append(figure)
         logging.info("%s = %s %s; %s", figure.name, figure.value, figure.unit, figure.why)
         write_figures(figures, arguments.file)

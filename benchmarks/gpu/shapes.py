@@ -1,10 +1,9 @@
-"""Stable Diffusion's own shapes at full size with random weights, built on the device: what costs time needs no training."""
+"""Stable Diffusion's own shapes at full size with random weights, built on the device: time needs no training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -55,7 +54,7 @@ AUTOENCODERS: dict[str, dict[str, Any]] = {
 
 
 def random_network(kind: Any, *args: Any, device: str = "cpu", **kwargs: Any) -> Any:
-    """Built without memory, then filled in bfloat16: a default initialisation of 866 M parameters would take minutes."""
+    """Built without memory, then filled in bfloat16: the default initialisation of 866 M parameters takes minutes."""
     with torch.device("meta"):
         network = kind(*args, **kwargs).to(torch.bfloat16)
     network.to_empty(device=device)
@@ -74,9 +73,9 @@ def random_unet(name: str, device: str) -> Any:
 
 
 def unet_inputs(name: str, batch: int, device: str) -> tuple[tuple[torch.Tensor, torch.Tensor], Mapping[str, Any]]:
-    """Latents of the native size and a step, and the prompt's embedding (77 tokens) with what the shape asks for beside it."""
+    """Latents of the native size and a step; the prompt's embedding (77 tokens) and what the shape wants beside it."""
     shape, side = UNETS[name], UNETS[name]["sample_size"]
-    half = {"device": device, "dtype": torch.bfloat16}
+    half: dict[str, Any] = {"device": device, "dtype": torch.bfloat16}
     latents = torch.randn(batch, 4, side, side, **half).to(memory_format=torch.channels_last)
     more: dict[str, Any] = {"encoder_hidden_states": torch.randn(batch, 77, shape["cross_attention_dim"], **half)}
     if shape.get("addition_embed_type") == "text_time":
@@ -86,7 +85,7 @@ def unet_inputs(name: str, batch: int, device: str) -> tuple[tuple[torch.Tensor,
 
 
 def random_model(name: str, device: str) -> LatentModel:
-    """A whole latent diffusion model of that shape (v-prediction). Its UNet predicts nothing, so that no path explodes."""
+    """A whole latent diffusion model of that shape (v-prediction). Its UNet predicts 0, so that no path explodes."""
     import diffusers
     import transformers
 
@@ -94,14 +93,11 @@ def random_model(name: str, device: str) -> LatentModel:
     unet = random_unet(name, device)
     torch.nn.init.zeros_(unet.conv_out.weight)
     torch.nn.init.zeros_(unet.conv_out.bias)
-    coder = AUTOENCODERS["tiny" if name == "tiny" else "sd"]
-    with torch.device(device):
-        vae = diffusers.AutoencoderKL(**coder).to(torch.bfloat16, memory_format=torch.channels_last)
-        vae.eval().requires_grad_(False)
-        noise = torch.randn(1, 3, 64, 64, dtype=torch.bfloat16)
-    vae.register_to_config(
-        scaling_factor=1 / float(vae.encode(noise).latent_dist.mode().std())
-    )  # latents as large as real ones
+    vae: Any = diffusers.AutoencoderKL(**AUTOENCODERS["tiny" if name == "tiny" else "sd"])
+    vae.to(device, torch.bfloat16, memory_format=torch.channels_last).eval().requires_grad_(False)
+    noise = torch.randn(1, 3, 64, 64, device=device, dtype=torch.bfloat16)
+    spread = float(vae.encode(noise).latent_dist.mode().std())
+    vae.register_to_config(scaling_factor=1 / spread)  # latents as large as those of real weights
     width = shape["cross_attention_dim"]
     tokenizer = build_tokenizer(*learn_vocabulary(["a street by day at night"], size=600), max_length=77)
     config = transformers.CLIPTextConfig(
@@ -111,12 +107,8 @@ def random_model(name: str, device: str) -> LatentModel:
         num_hidden_layers=2,
         num_attention_heads=max(1, width // 64),
     )
-    text_encoder = transformers.CLIPTextModel(config).to(device, torch.bfloat16).eval().requires_grad_(False)
+    text_encoder: Any = transformers.CLIPTextModel(config)
+    text_encoder.to(device, torch.bfloat16).eval().requires_grad_(False)
     model = build_model(unet, vae, text_encoder, tokenizer)
-    return replace(
-        model,
-        name=f"{name} with random weights",
-        sha256="0" * 64,
-        denoiser=from_v_prediction(model.denoiser, model.schedule),
-        compiling=partial(unet.compile),
-    )
+    denoiser = from_v_prediction(model.denoiser, model.schedule)
+    return replace(model, name=f"{name} with random weights", sha256="0" * 64, denoiser=denoiser)

@@ -55,7 +55,7 @@ def build_unet(
     latent_channels: int = 4,
     attention_levels: int = 1,
 ) -> UNet2DConditionModel:
-    """A UNet with one residual block per level and attention at the lowest levels; `sample_size` is (h, w) of the latents.
+    """A UNet with one residual block a level and attention at the lowest ones; `sample_size` is (h, w) of the latents.
 
     The prompt also reaches every block pooled, through the time embedding: cross-attention alone learned nothing of it in 500 steps.
     """

@@ -1,9 +1,10 @@
 """Training with aligned seeds: the seed of a day image, with the prompt of condition B, leads to the street under B.
 
-Scenes give one street under six conditions at the same pixels. In `aligned_share` of the samples the noise of a training step
-is not fresh: it is the end of the day image's own inverted path. Everything else of v-prediction stays, so this is rectified
-flow (arXiv 2209.03003) with a coupling that geometry gives, and B = day keeps the inversion true. The rest is fresh noise, with
-prompt dropout, from which the prior grows. A figure of such weights must say that the model saw aligned pairs of other streets.
+Scenes give one street under six conditions at the same pixels. In `aligned_share` of the samples the noise of a
+training step is not fresh: it is the one whose path from the image of B ends in the day image's seed. Everything else
+of v-prediction stays, so this is rectified flow (arXiv 2209.03003) with a coupling that geometry gives, and B = day keeps
+the inversion true. The rest is fresh noise, with prompt dropout, from which the prior grows. A figure of such weights
+must say that the model saw aligned pairs of other streets.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ class StreetBank:
     def empty(cls, model: LatentModel, size: tuple[int, int], capacity: int) -> StreetBank:
         """Room for `capacity` streets of `size` (w, h in pixels)."""
         shape = model.latent_channels, size[1] // model.latent_factor, size[0] // model.latent_factor
-        half = {"dtype": torch.float16, "device": model.device}
+        half: dict[str, Any] = {"dtype": torch.float16, "device": model.device}
         latents, seeds = torch.zeros(capacity, len(CONDITIONS), *shape, **half), torch.zeros(capacity, *shape, **half)
         return cls(model, latents, seeds, torch.zeros(capacity, device=model.device), np.full(capacity, -1))
 
@@ -149,8 +150,10 @@ class PromptBank:
     def write(
         cls, tokenize: Tokenize, count: int, rng: np.random.Generator, device: torch.device | str = "cpu"
     ) -> PromptBank:
-        """Row 0 is the empty prompt. A photo's prompt always says that it is a photo, so that none leads to one unasked."""
-        texts, written, canonical = [""], {}, {}
+        """Row 0 is the empty prompt. A photo's prompt says that it is one, so that a plain prompt leads to none."""
+        texts = [""]
+        written: dict[tuple[str, str], np.ndarray] = {}
+        canonical: dict[str, int] = {}
         for condition in CONDITIONS:
             canonical[condition] = len(texts)
             texts.append(canonical_prompt(condition))
@@ -185,7 +188,7 @@ def draw_batch(
     settings: AlignedSettings,
     rng: np.random.Generator,
 ) -> Batch:
-    """Aligned samples, then samples with fresh noise, in their shares; `photos`: domain and latents `n c h w` float16."""
+    """Aligned samples, then those with fresh noise, in their shares; `photos`: domain and latents `n c h w` float16."""
     wanted, device = settings.aligned_share * settings.batch, bank.latents.device
     aligned = int(wanted) + int(rng.random() < wanted - int(wanted))
     fresh = settings.batch - aligned
@@ -230,7 +233,10 @@ def train_step(
 
 
 def learning_rate(step: int, done: float, settings: AlignedSettings) -> float:
-    """Warm-up, a constant, and, from the share `decay_from` of the training on (`done`: the share so far), a cosine to a twentieth."""
+    """Warm-up, a constant, and from the share `decay_from` of the training on a cosine to a twentieth.
+
+    `done`: the share so far, of steps or of seconds.
+    """
     rate = settings.lr * min(1.0, (step + 1) / settings.warm_up)
     if settings.decay_from and done > settings.decay_from:
         share = min(1.0, (done - settings.decay_from) / max(1e-9, 1 - settings.decay_from))
@@ -240,7 +246,7 @@ def learning_rate(step: int, done: float, settings: AlignedSettings) -> float:
 
 @dataclass(eq=False)
 class Journal:
-    """`log.jsonl`: what the training did, a line every few steps, losses smoothed by kind. Read from the device only then."""
+    """`log.jsonl`: what the training did, a line every few steps, losses smoothed by kind and read only then."""
 
     path: Path
     losses: dict[str, float] = field(default_factory=dict)
@@ -279,9 +285,10 @@ def train_aligned(
     stopped: Callable[[], bool] = lambda: False,
     on_save: Callable[[DenoiserTraining, StreetBank], None] = lambda _training, _bank: None,
 ) -> DenoiserTraining:
-    """Train until `settings.steps`, `seconds` or `stopped`; resumes what `folder` holds, saves it every `save_every` seconds.
+    """Train until `settings.steps`, `seconds` or `stopped`; resumes what `folder` holds, saves every `save_every` s.
 
-    The bank's model holds the averaged networks of `training`: it inverts. New streets are taken from `loader` as they come.
+    The bank's model holds the averaged networks of `training`: it inverts. New streets come from `loader` when they are
+    there. Raises DatasetError where there is none at all.
     """
     first, checkpoint, seeds = (
         loader.source.settings.first,

@@ -1,9 +1,8 @@
-"""The recipe with aligned seeds: streets by processes of their own, an autoencoder taken or trained, the denoiser, the weights in parts."""
+"""The recipe with aligned seeds: streets, an autoencoder taken or trained, the denoiser, the weights in parts."""
 
 from __future__ import annotations
 
 import logging
-import math
 import subprocess
 import sys
 import time
@@ -51,7 +50,7 @@ class AlignedConfig(BaseModel):
     autoencoder_from: str = "street-mini"  # a model whose autoencoder, vocabulary and text encoder's shape are taken
     autoencoder: ae.AutoencoderSettings | None = None  # train one of our own instead
     latent_channels: int = 4  # of an autoencoder of our own
-    autoencoder_seconds: float = math.inf
+    autoencoder_seconds: float = 24 * 3600.0
     autoencoder_streets: int = 120  # rendered before its training begins; it learns from these alone
     init_from: str | None = None  # a model, or a file of averaged weights, from which UNet and text encoder begin
     denoiser: dn.DenoiserSettings = dn.DenoiserSettings()  # shapes; the schedule is that of `aligned`
@@ -66,7 +65,7 @@ class AlignedConfig(BaseModel):
 
 
 def read_aligned_config(path: Path, changes: dict[str, Any] | None = None) -> AlignedConfig:
-    """A config from YAML with `changes` (dotted key -> value) over it; raises ConfigError with every problem at once."""
+    """A config from YAML with `changes` (dotted key -> value); raises ConfigError with every problem at once."""
     try:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -104,7 +103,7 @@ class AlignedRecipe:
         return self.config.renderers > 0 or self.config.rendered_elsewhere
 
     def run(self, command: list[str], stopped: Callable[[], bool] = lambda: False) -> Path:
-        """Render, train, write. `command` starts a renderer when `K/N` is appended: the K-th of N. Gives the weights' file."""
+        """Render, train, write; gives the weights' file. `command` with `K/N` behind it renders a share."""
         count = self.config.renderers
         renderers = [subprocess.Popen([*command, f"{k}/{count}"]) for k in range(count)]
         try:
@@ -118,7 +117,7 @@ class AlignedRecipe:
         return self.folder / WEIGHTS
 
     def autoencoder(self, stopped: Callable[[], bool] = lambda: False) -> Any:
-        """The autoencoder whose latents are learnt: another model's, or one trained here on the first streets and the photos."""
+        """The autoencoder whose latents are learnt: another model's, or one trained here on streets and photos."""
         settings, path = self.config.autoencoder, self.folder / "vae.safetensors"
         if settings is None:
             vae = networks.read_autoencoder(find_model(self.config.autoencoder_from))
@@ -256,7 +255,7 @@ class AlignedRecipe:
 
 
 def package_weights(path: Path, out: Path) -> int:
-    """A file of averaged weights as a model folder that `load_model` opens; gives the training step. Profiles are built afterwards."""
+    """A file of averaged weights as a folder that `load_model` opens, without profiles; gives the training step."""
     tensors, state = load_checkpoint(path)
     config = AlignedConfig.model_validate_json(state["config"]).model_copy(update={"init_from": None, "device": "cpu"})
     recipe = AlignedRecipe(config, path.parent)
@@ -278,7 +277,7 @@ def _like(recipe: AlignedRecipe, state: dict[str, torch.Tensor]) -> Any:
 
 
 def _begin_from(source: str, unet: Any, text_encoder: Any) -> None:
-    """Load UNet and text encoder from a model, or from a file of averaged weights; raises ModelError where shapes differ."""
+    """Load both from a model, or from a file of averaged weights; raises ModelError where shapes differ."""
     path = Path(source)
     found = [path] if path.is_file() else []
     if not found:
@@ -297,13 +296,13 @@ def _begin_from(source: str, unet: Any, text_encoder: Any) -> None:
 
 
 def _compile(unet: Any, model: LatentModel, config: AlignedConfig) -> None:
-    """Compile the network that is trained, if its first step is ready in `compile_seconds`; otherwise it stays as it was."""
+    """Compile the network that is trained, if its first step is ready in `compile_seconds`; else leave it as it was."""
     from s2st_aug.training.compiling import compile_within
 
     width, height = config.streets.size
     shape = model.latent_channels, height // model.latent_factor, width // model.latent_factor
     latents = torch.randn(config.aligned.batch, *shape, device=model.device).to(memory_format=torch.channels_last)
-    context = model.embed([""] * config.aligned.batch)
+    context = model.embed([""] * config.aligned.batch).requires_grad_()  # as in training, or it is compiled again there
     steps = torch.zeros(config.aligned.batch, dtype=torch.long, device=model.device)
 
     def step() -> None:

@@ -56,7 +56,10 @@ def moment_loss(latents: torch.Tensor) -> torch.Tensor:
 
 
 def cosine(step: int, steps: int, floor: float, spent: float = 0.0) -> float:
-    """Factor of the learning rate: 1 at the start, `floor` at the end, with 20 steps of warm-up; `spent`: share of the time given."""
+    """Factor of the learning rate: 1 at the start, `floor` at the end, with 20 steps of warm-up.
+
+    The end is that of the steps or of the time, whichever is nearer; `spent`: share of the time given.
+    """
     done = min(max(step / max(steps, 1), spent), 1.0)
     return min(1.0, (step + 1) / 20) * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
 
@@ -87,10 +90,10 @@ def train_autoencoder(
     part: str = "whole",
     seconds: float = math.inf,
 ) -> list[tuple[int, float]]:
-    """Train `network` (an AutoencoderTiny) in place, resuming from `checkpoint` if it is there; gives the curve (step, loss).
+    """Train `network` (an AutoencoderTiny) in place, resuming from `checkpoint`; gives the curve (step, loss).
 
-    `part`: whole, or decoder (the encoder keeps its latents, so that a UNet trained on them stays right). Ends after the
-    settings' steps or `seconds`, whichever comes first, and the learning rate falls towards that end.
+    `part`: whole, or decoder (the encoder keeps its latents, so that a UNet trained on them stays right). Ends after
+    the settings' steps or `seconds`, whichever comes first, and the learning rate falls towards that end.
     """
     steps = settings.steps if part == "whole" else settings.decoder_steps
     network.to(device, memory_format=torch.channels_last)

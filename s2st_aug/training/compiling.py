@@ -14,7 +14,7 @@ class _TooLong(Exception):
 
 
 def compile_within(network: Any, step: Callable[[], None], seconds: float) -> str:
-    """Compile `network` in place and run `step` with it; where that fails or takes longer, undo it. Gives what came of it.
+    """Compile `network` in place and run `step` with it; where it fails or takes longer, undo it. Says what came of it.
 
     For the main thread alone: the clock is a signal.
     """

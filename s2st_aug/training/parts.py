@@ -1,4 +1,4 @@
-"""A file in parts of a bounded size, for a door that lets only small files through, and whole again with its hash checked."""
+"""A file in parts, for a door that lets only small files through, and whole again with its hash checked."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ INDEX = "parts.json"
 
 
 def write_parts(path: Path, folder: Path, *, limit: int = 15 * 2**20) -> int:
-    """Lay `path` into `folder` as `<name>.0`, `<name>.1`, ... of at most `limit` bytes, and the index last; gives how many.
+    """Lay `path` into `folder` as `<name>.0`, `<name>.1`, ... of at most `limit` bytes, the index last; gives how many.
 
-    Every part is renamed into place whole, so that a kill leaves older parts, which the index's hash then refuses, or newer ones.
+    Every part is renamed into place whole. A kill between two of them leaves a mixture, which the index's hash refuses.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = path.read_bytes()
@@ -33,7 +33,7 @@ def write_parts(path: Path, folder: Path, *, limit: int = 15 * 2**20) -> int:
 
 
 def join_parts(folder: Path, out: Path) -> Path:
-    """The file whose parts lie in `folder`, written into the folder `out`; raises ModelError where they do not belong together."""
+    """The file whose parts lie in `folder`, written into `out`; raises ModelError where they do not belong together."""
     if not (folder / INDEX).is_file():
         raise ModelError(f"{folder}: no {INDEX}: these are not the parts of a file")
     index = json.loads((folder / INDEX).read_text())

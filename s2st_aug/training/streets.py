@@ -1,4 +1,4 @@
-"""Streets under all six conditions at the same pixels, rendered by several processes into one folder that a training reads."""
+"""Streets under all six conditions at the same pixels, rendered by processes into a folder that a training reads."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class StreetLoader:
             self._thread.start()
 
     def take(self, *, block: bool) -> torch.Tensor | None:
-        """The next street, uint8 `6 3 h w`; None where it is not there (`block`: after `patience`), or all are taken."""
+        """The next street, uint8 `6 3 h w`; None where it is not there (`block`: after `patience`) or all are taken."""
         if self._next >= self.source.settings.most:
             return None
         try:
@@ -129,7 +129,7 @@ class StreetLoader:
 
 
 def wait_for(source: StreetFolder, count: int, seconds: float) -> int:
-    """Wait until the first `count` streets are rendered, at most so many seconds; gives how many are there without a gap."""
+    """Wait until the first `count` streets are rendered, at most so many seconds; gives how many are, without a gap."""
     until = time.monotonic() + seconds
     there = 0
     while there < count and (source.path(there).is_file() or time.monotonic() < until):

@@ -18,7 +18,7 @@ def figures_of(monkeypatch: pytest.MonkeyPatch, made: str) -> dict:
         view = views[2000 + keys[0]]
         return [{d: SimpleNamespace(image=view[d] if made == "truth" else view["day"]) for d in domains}]
 
-    translator = SimpleNamespace(translate=translate, profiles={d: None for d in scenes.TARGETS})
+    translator = SimpleNamespace(translate=translate, profiles=dict.fromkeys(scenes.TARGETS))
     monkeypatch.setattr(scenes, "_translator", lambda *_: translator)
     monkeypatch.setattr(scenes, "_discriminant", lambda profile: None)
     monkeypatch.setattr(scenes, "strength", lambda *_: 1.0)
