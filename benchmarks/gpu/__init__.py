@@ -50,7 +50,7 @@ def run(*, quick: bool) -> Iterator[Figure]:
 
 
 def run_checks(*, quick: bool, device: str, seconds: float, names: Collection[str] = tuple(CHECKS)) -> Iterator[Figure]:
-    """These checks in their order while `seconds` last; one that fails, or takes too long, leaves its figures undecided.
+    """These checks in their order while `seconds` last; one that fails or takes too long leaves its figures undecided.
 
     `device` cpu is for a dry run: the same code at a tiny size, whose values mean nothing.
     """

@@ -38,7 +38,7 @@ if ls "$CARRY"/wheels/*.whl >/dev/null 2>&1; then
   export PYTHONPATH=$PWD:$WORK/site
 fi
 [ -d "$CARRY/data" ] && export S2ST_AUG_DATA=$PWD/$CARRY/data
-[ -f "$CARRY/average.safetensors" ] && [ "${FROM_CARRIED:-1}" = 1 ] && set -- "$@" "init_from=$CARRY/average.safetensors"
+[ -f "$CARRY/average.safetensors" ] && grep -q "^init_from" "$config" && set -- "$@" "init_from=$CARRY/average.safetensors"
 [ -d "${S2ST_AUG_DATA:-/nowhere}/permissive" ] || set -- "$@" photos=null
 timeout 60 "$PYTHON" -c 'import platform, torch; print(platform.python_version(), torch.__version__, torch.cuda.is_available() and torch.cuda.get_device_name())'
 
@@ -55,7 +55,7 @@ trap 'kill "${renderers[@]}" 2>/dev/null' EXIT
 if [ "$CHECK_SECONDS" -gt 0 ]; then
   say "suite gpu, at most $CHECK_SECONDS s"
   # shellcheck disable=SC2086  # CHECKS is a list of words
-  timeout -k 5 $((CHECK_SECONDS + 30)) "$PYTHON" -m benchmarks.gpu.run_checks "$OUT/gpu.json" --device "$DEVICE" \
+  timeout -k 5 $((CHECK_SECONDS + 30)) "$PYTHON" -m benchmarks.gpu.measure "$OUT/gpu.json" --device "$DEVICE" \
     --seconds "$CHECK_SECONDS" ${CHECKS:+--checks $CHECKS}
   say "suite gpu ended ($?)"
 fi

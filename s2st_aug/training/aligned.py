@@ -2,9 +2,9 @@
 
 Scenes give one street under six conditions at the same pixels. In `aligned_share` of the samples the noise of a
 training step is not fresh: it is the one whose path from the image of B ends in the day image's seed. Everything else
-of v-prediction stays, so this is rectified flow (arXiv 2209.03003) with a coupling that geometry gives, and B = day keeps
-the inversion true. The rest is fresh noise, with prompt dropout, from which the prior grows. A figure of such weights
-must say that the model saw aligned pairs of other streets.
+of v-prediction stays, so this is rectified flow (arXiv 2209.03003) with a coupling that geometry gives, and B = day
+keeps the inversion true. The rest is fresh noise, with prompt dropout, from which the prior grows. A figure of such
+weights must say that the model saw aligned pairs of other streets.
 """
 
 from __future__ import annotations

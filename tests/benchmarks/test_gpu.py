@@ -18,7 +18,7 @@ import torch
 from benchmarks import SUITES, run_suite, write_figures
 from benchmarks import gpu as suite
 from benchmarks.gpu.carry import carry_average, carry_photos
-from benchmarks.gpu.run_checks import merged
+from benchmarks.gpu.measure import merged
 from s2st_aug.errors import ModelError
 from s2st_aug.training.checkpoints import load_checkpoint, save_checkpoint
 from s2st_aug.training.parts import join_parts

@@ -1,4 +1,4 @@
-"""Suite `gpu` on a lent machine: python -m benchmarks.gpu.run_checks FILE [--seconds 100]. FILE grows by figures."""
+"""Suite `gpu` on a lent machine: python -m benchmarks.gpu.measure FILE [--seconds 100]. FILE grows by figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.gpu import CHECKS, run_checks
 
 
 def merged(paths: list[Path]) -> list[Figure]:
-    """The figures of several calls, in the first one's order: of each name the first that has a value, else the first."""
+    """The figures of several calls, in the first one's order: of each name the first with a value."""
     found: dict[str, Figure] = {}
     for row in (row for path in paths for row in json.loads(path.read_text())):
         figure = Figure(**row | {"interval": tuple(row["interval"]) if row["interval"] else None})
