@@ -350,11 +350,7 @@ def translated_scenes(count: int) -> list[Figure]:
     return [
         _figure("strength_scenes", strengths, about + by_domain),
         _figure("structure_vs_true_render", ratios, about + "structure of the variant over that of the true render"),
-        _distance_figure("render_distance_vs_best_control", rows, about),
-        *(
-            _distance_figure(f"render_distance_{d}_vs_best_control", [r for r in rows if r.domain == d], about_one)
-            for d in TARGETS
-        ),
+        *_distance_figures(rows, about, about_one),
         *_light_figures([r.lights for r in rows if r.domain == "night"], about_one),
         _wet_road_figure([r.wet for r in rows if r.domain == "rain"], about_one),
     ]
@@ -378,6 +374,13 @@ def _one_street(translator: Translator, index: int, targets: Mapping[Condition, 
             {name: count_lights(image, truth) for name, image in made.items()} if domain == "night" else {},
             {name: wet_road(day, image, truth) for name, image in made.items()} if domain == "rain" else {},
         )
+
+
+def _distance_figures(rows: Sequence[_Translation], about: str, about_one: str) -> Iterator[Figure]:
+    """Of all domains together, and of each."""
+    yield _distance_figure("render_distance_vs_best_control", rows, about)
+    for d in TARGETS:
+        yield _distance_figure(f"render_distance_{d}_vs_best_control", [r for r in rows if r.domain == d], about_one)
 
 
 def _distance_figure(name: str, rows: Sequence[_Translation], about: str) -> Figure:

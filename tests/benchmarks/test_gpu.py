@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +43,9 @@ def test_a_check_keeps_what_it_had_and_says_why_there_is_no_more(monkeypatch: py
     for end, why in (("time.sleep(60)", "ended after 1 s"), ("raise OSError('no\\n\\nkernel')", "failed: kernel")):
         code = begin + end
         monkeypatch.setattr(suite, "module_command", lambda *w, code=code: [sys.executable, "-c", code, str(w[5])])
+        began = time.monotonic()
         found, said = suite._measure("sd21", "cuda", 1 if "sleep" in end else 30, quick=True)
+        assert time.monotonic() - began < 25
         assert [(f.name, f.value, f.interval) for f in found] == [("sd21_seconds_per_variant", 2.0, (1.0, 3.0))]
         assert why in said
 
@@ -120,6 +123,7 @@ def test_what_was_moved_away_comes_back(tmp_path: Path) -> None:
     (tmp_path / "docs" / "page").write_text("new")
     subprocess.run(["bash", str(script), "--back"], check=True, capture_output=True)
     assert (tmp_path / "s2st_aug" / "weights" / "street-photo" / "w").read_text() == "weights"
+    assert [p.name for p in (tmp_path / "docs").iterdir()] == ["page"]
     assert (tmp_path / "docs" / "page").read_text() == "new"
 
 

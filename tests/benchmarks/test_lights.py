@@ -47,7 +47,8 @@ def test_the_truth_itself_is_perfect() -> None:
 
 @pytest.mark.parametrize(("shift", "right"), [(4, 1), (8, 1), (9, 0)])
 def test_a_light_counts_within_four_pixels(shift: int, right: int) -> None:
-    assert count_lights(dark((50 + shift, 50, 5, 5)), dark((50, 50, 5, 5))).right == right
+    for there in ((50 + shift, 50, 5, 5), (50, 50 + shift, 5, 5)):
+        assert count_lights(dark(there), dark((50, 50, 5, 5))).right == right
 
 
 def test_a_fifth_of_the_core_is_enough() -> None:

@@ -54,3 +54,16 @@ def test_f1_is_measured_against_the_best_control_that_translates() -> None:
     assert figure.value == pytest.approx(3)
     assert "over gamma" in figure.why
     assert figure.interval == pytest.approx((3, 3))
+
+
+def test_night_and_rain_are_told_apart() -> None:
+    def row(domain: str, ours: float) -> scenes._Translation:
+        return scenes._Translation(domain, None, None, dict.fromkeys(scenes.CONTROLS, 0.5) | {"S2ST": ours}, {}, {})
+
+    rows = [row("night", 0.2), row("rain", 0.6)]
+    figures = list(scenes._distance_figures(rows, "", ""))
+    assert [(f.name, pytest.approx(f.value)) for f in figures] == [
+        ("render_distance_vs_best_control", 0.8),
+        ("render_distance_night_vs_best_control", 0.4),
+        ("render_distance_rain_vs_best_control", 1.2),
+    ]
