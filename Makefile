@@ -2,8 +2,8 @@
 RUN ?= runs/demo
 COUNT ?= 12
 VENV := .venv
-PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
-	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$p && break; done)
 PY := $(VENV)/bin/python
 S2ST := $(VENV)/bin/s2st-aug
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
@@ -24,7 +24,7 @@ help:  ## show this list
 install: $(STAMP)  ## create .venv and install the tested versions of everything
 
 $(STAMP): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "error: Python 3.11 to 3.13 is needed and none was found; install python3.11 and python3.11-venv" >&2; exit 2; }
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 to 3.14 is needed and none was found; install python3.11 and python3.11-venv" >&2; exit 2; }
 	@test -x $(PY) || { echo "creating $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing (about two minutes the first time)"
 	@$(PY) -m pip install --quiet --no-compile -c constraints.txt -e '.[review,detect,bench,dev,docs]'
@@ -37,7 +37,7 @@ demo: $(STAMP)  ## translate procedural scenes to night and rain with the embedd
 	@$(S2ST) report $(RUN)
 
 test: $(STAMP)  ## run the tests that take minutes
-	@$(PY) -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(PY) -m pytest -q -n 2
 
 test-long: $(STAMP)  ## run all tests, the long ones too
 	@$(PY) -m pytest -q -m ''

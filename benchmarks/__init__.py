@@ -1,4 +1,6 @@
-"""Every measured figure of docs/reference/figures.md: one file per suite, each with `run(*, quick) -> Iterator[Figure]`."""
+"""Every measured figure of docs/reference/figures.md: one file per suite,
+each with `run(*, quick) -> Iterator[Figure]`.
+"""
 
 from __future__ import annotations
 

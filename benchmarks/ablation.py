@@ -1,4 +1,6 @@
-"""The paper's open questions as tables: one setting changed at a time, on held-out scenes whose true answer is known."""
+"""The paper's open questions as tables: one setting changed at a time,
+on held-out scenes whose true answer is known.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import Diverged
 from s2st_aug.profiles import find_profile
-from s2st_aug.records.domains import Condition
+from s2st_aug.records.domains import ConditionName
 from s2st_aug.records.profile import Discriminant
 from s2st_aug.translation.settings import MethodSettings, method_settings
 from s2st_aug.translation.translator import Translator
@@ -101,17 +103,21 @@ QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "half the width, 600 steps from nothing": {"trained": "half"},
     },
 }
-"""Question -> cell -> what differs from the preset; `preset` is another one, `model` another model, `trained` a folder of weights that are
-not shipped."""
+"""Question -> cell -> what differs from the preset; `preset` is another one, `model` another model, `trained` a folder
+of weights that are not shipped.
+"""
 
 
 Measures = tuple[float | None, float | None, float | None, float]
-"""One variant's distance to the true render, structure over the true render's own, strength, and network evaluations."""
+"""One variant's distance to the true render, structure over the true render's own, strength, and network evaluations.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One setting, measured on every (street, domain) in the same order as the question's other cells, so that rows are paired."""
+    """One setting, measured on every (street, domain) in the same order as the
+    question's other cells, so that rows are paired.
+    """
 
     question: str
     name: str
@@ -127,11 +133,12 @@ def ablate(
     count: int,
     preset: str = "standard",
     model: str = "street-mini",
-    domains: Sequence[Condition] = ("night", "rain"),
+    domains: Sequence[ConditionName] = ("night", "rain"),
     known: Sequence[Cell] = (),
     trained: Path = TRAINED,
 ) -> Iterator[Cell]:
-    """Every cell of these questions over `count` streets, the same in each; a cell that is `known` with these settings is taken over.
+    """Every cell of these questions over `count` streets, the same in each; a cell that is `known` with these settings
+    is taken over.
 
     A cell whose weights are not in `trained` is left out, and the log says so.
     """
@@ -152,7 +159,10 @@ def ablate(
 
 
 def _present(question: str, trained: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A question's cells with what differs in each, `trained` weights as a `model`; those that are not there are logged."""
+    """A question's cells with what differs in each, `trained` weights as a `model`.
+
+    Those that are not there are logged.
+    """
     for name, overrides in QUESTIONS[question].items():
         changed = {**_BARE, **overrides}
         weights = changed.pop("trained", None)
@@ -171,7 +181,7 @@ _BARE = {"label_aware": False}  # true renders are compared as whole images: lab
 
 
 def _rows(
-    loaded: LatentModel, settings: MethodSettings, streets: Sequence[Mapping], domains: Sequence[Condition]
+    loaded: LatentModel, settings: MethodSettings, streets: Sequence[Mapping], domains: Sequence[ConditionName]
 ) -> list[Measures]:
     own = Translator(loaded, {str(d): find_profile(d, loaded) for d in domains}, settings)
     return [row for views in streets for row in measured_variants(own, views, domains)]
@@ -210,7 +220,9 @@ def mean(cell: Cell, measure: int) -> Interval:
 
 
 def lost(cell: Cell, first: Cell, measure: int) -> Interval:
-    """Paired loss against the first cell as a share of its mean: a rise of distance (0), a fall of structure (1) or strength (2)."""
+    """Paired loss against the first cell as a share of its mean: a rise of
+    distance (0), a fall of structure (1) or strength (2).
+    """
     pairs = [(r[measure], f[measure]) for r, f in zip(cell.rows, first.rows, strict=True)]
     both = [(r, f) for r, f in pairs if r is not None and f is not None]
     sign = 1 if measure == 0 else -1

@@ -1,4 +1,6 @@
-"""What judging, encoding and writing cost a variant with everything on: the real checks behind a translator that only darkens."""
+"""What judging, encoding and writing cost a variant with everything on: the
+real checks behind a translator that only darkens.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from benchmarks.processes import environment
 from s2st_aug.config import AugmentConfig
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.testing.datasets import make_config
+from s2st_aug.testing.methods import JUDGED
 
 Result = dict[str, Any]
 
@@ -46,8 +49,9 @@ def all_on(folder: Path, batches: int) -> Result:
 def _all_on_line(folder: Path, batches: int) -> tuple[AugmentConfig, Any, Any]:
     """The real checks behind a translator that only darkens."""
     from s2st_aug.engine.attempts import AttemptTracker
-    from s2st_aug.engine.augment import Options, prepare, run_context, with_absolute_root
-    from s2st_aug.engine.kit import find_kit
+    from s2st_aug.engine.context import RunContext, identify
+    from s2st_aug.engine.options import Options
+    from s2st_aug.engine.prepare import prepare, with_absolute_root
     from s2st_aug.engine.translate import TranslateStage
 
     words = [
@@ -64,11 +68,11 @@ def _all_on_line(folder: Path, batches: int) -> tuple[AugmentConfig, Any, Any]:
     ]
     command = [sys.executable, "-c", "from s2st_aug.cli import main; main()", *map(str, words)]
     subprocess.run(command, env=environment(), check=True, capture_output=True)
-    config = with_absolute_root(make_config(folder / "scenes/day", cluster={"batch_size": 2}))
+    config = with_absolute_root(make_config(folder / "scenes/day", cluster={"batch_size": 2}, method={"name": JUDGED}))
     run_folder = RunFolder(folder / "run")
-    identity = find_kit("judged").identify(config)
-    prepare(config, run_folder, Options(kit="judged"), identity)
-    context = run_context(run_folder, run_folder.place, config, identity, run_folder.run_json(), "judged")
+    identity = identify(config)
+    prepare(config, run_folder, Options(), identity)
+    context = RunContext.of(run_folder.place, config, identity, run_folder.run_json())
     return config, context, TranslateStage(context, AttemptTracker())
 
 
@@ -76,5 +80,8 @@ def all_on_figures(result: Result) -> Iterator[Figure]:
     """The cost with everything on; no goal is set for it."""
     total = sum(result[name] for name in ("translate", "judge", "commit"))
     parts = ", ".join(f"{name} {result[name]:.0f}" for name in ("translate", "judge", "commit"))
-    why = f"processor time at 1280x720, 2 domains: {parts} (translate: reading and a translator that only darkens; judge: all checks and PNG)"
+    why = (
+        f"processor time at 1280x720, 2 domains: {parts} "
+        "(translate: reading and a translator that only darkens; judge: all checks and PNG)"
+    )
     yield Figure("all_on_ms_per_variant", total, "ms", None, None, result["variants"], None, why)

@@ -22,7 +22,10 @@ from s2st_aug.records.profile import DomainProfile
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
-    """A method's picture at the source's size, and the network evaluations behind it; `raw` is what a detail step started from."""
+    """A method's picture at the source's size, and the network evaluations behind it.
+
+    `raw` is what a detail step started from.
+    """
 
     image: Image
     forward: float
@@ -61,7 +64,8 @@ def null_text(
     guidance: float = 7.5,
     iterations: int = 10,
 ) -> list[Made]:
-    """Null-text inversion as published (arXiv 2211.09794, algorithm 1 and its code): one optimisation serves all prompts.
+    """Null-text inversion as published (arXiv 2211.09794, algorithm 1 and its code): one optimisation serves all
+    prompts.
 
     Adam 1e-2 (1 - i / 100), at most `iterations` a step, stopped at a loss of 1e-5 + 2e-5 i.
     """
@@ -87,10 +91,11 @@ def ledits(
     skip: float = 0.15,
     threshold: float = 0.0,
 ) -> Made:
-    """LEDITS++ (arXiv 2311.16711): edit-friendly inversion of the second-order SDE solver, then guidance towards the edit.
+    """LEDITS++ (arXiv 2311.16711): edit-friendly inversion of the second-order SDE solver, then guidance towards the
+    edit.
 
-    `threshold` is its mask of the edit's own noise (a quantile; 0, our default, edits everywhere, as night and rain do); the
-    mask from cross-attention is not built: the small UNets attend at 1/16 of the image alone.
+    `threshold` is its mask of the edit's own noise (a quantile; 0, our default, edits everywhere, as night and rain
+    do); the mask from cross-attention is not built: the small UNets attend at 1/16 of the image alone.
     """
     network = CountedDenoiser(model.denoiser)
     clean, levels = encode(model, photo), model.schedule.levels(steps)[: round((1 - skip) * steps) + 1]

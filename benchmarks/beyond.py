@@ -2,8 +2,9 @@
 
 Its truth is known, by recomposing the slide.
 
-scikit-image carries one immunohistochemistry picture. Its left half gives the references, its right half the sources. Colour deconvolution
-takes its brown DAB apart and puts it back as pink eosin: that is the target domain, and each source's true answer.
+scikit-image carries one immunohistochemistry picture. Its left half gives the references, its right half the sources.
+Colour deconvolution takes its brown DAB apart and puts it back as pink eosin: that is the target domain, and each
+source's true answer.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.images import resize
 from s2st_aug.profiles.build import build_profile, measure
-from s2st_aug.profiles.cleaning import Photos
+from s2st_aug.profiles.cleaning import ReferencePhotos
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.translation.settings import method_settings
 from s2st_aug.translation.translator import Translator
@@ -73,9 +74,9 @@ def stain_profile(model: LatentModel, references: Sequence[AnyImage], folder: Pa
         (folder / name).mkdir(parents=True)
         for i, crop in enumerate(references):
             Pillow.fromarray(change(crop)).save(folder / name / f"{i:03d}.png")
-    source = measure(model, [Photos(folder / SOURCE)], SOURCE, PROMPT)
+    source = measure(model, [ReferencePhotos(folder / SOURCE)], SOURCE, PROMPT)
     return build_profile(
-        model, TARGET, PROMPT, [Photos(folder / TARGET)], {SOURCE: source}, source_prompt=PROMPT, fitted_on="slide"
+        model, TARGET, PROMPT, [ReferencePhotos(folder / TARGET)], {SOURCE: source}, source_prompt=PROMPT, fitted_on="slide"
     )
 
 

@@ -1,7 +1,7 @@
 """Kills on purpose: a run is shot at until it has survived so many kills, then compared with an undisturbed one.
 
 `python -m benchmarks.chaos ORDER.json` is the driver process that gets shot: it starts three local Ray
-nodes (one with `"nodes": 1`), tells their processes in the order's `pids` file, and runs the fake kit.
+nodes (one with `"nodes": 1`), tells their processes in the order's `pids` file, and runs the fake method.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def set_difference(one: Path, other: Path) -> int:
 class Tally:
     """What became of a run that was shot at.
 
-    `codes` are the exit codes of starts that ended by themselves with neither 0 nor 4; `late` are starts without Ray, before the run was
-    touched.
+    `codes` are the exit codes of starts that ended by themselves with neither 0 nor 4; `late` are starts without Ray,
+    before the run was touched.
     """
 
     hits: Counter[str] = field(default_factory=Counter)
@@ -178,7 +178,10 @@ class Driver:
 
 
 def _committed_more(order: Shooting, driver: Driver, dice: random.Random) -> bool:
-    """Waits until at least one batch more is committed and a random pause is over; False where the driver has ended or hangs."""
+    """Waits until at least one batch more is committed and a random pause is over.
+
+    False where the driver has ended or hangs.
+    """
     before, since = _commits(order), time.monotonic()
     while driver.alive and _commits(order) == before:
         if time.monotonic() - since > SILENCE_SECONDS:
@@ -230,7 +233,7 @@ def drive(note: dict[str, Any]) -> int:
     faulthandler.register(signal.SIGUSR1, all_threads=True)  # where a driver hangs
     config = parse_config(note["config"])
     with _nodes(note["nodes"], Path(note["pids"]), config):
-        return augment(config, note["run"], Options(kit="fake")).exit_code
+        return augment(config, note["run"], Options()).exit_code
 
 
 @contextmanager
@@ -294,7 +297,10 @@ class Nodes:
                 self._tell()
 
     def _add(self) -> None:
-        """Ray sets a signal handler with each node, which no thread but the main one may do. A late node is asked for again."""
+        """Ray sets a signal handler with each node, which no thread but the main one may do.
+
+        A late node is asked for again.
+        """
         with mock.patch("ray._private.utils.set_sigterm_handler"):
             try:
                 self._spare.append(self._cluster.add_node(wait=False, **self._arguments))

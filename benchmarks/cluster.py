@@ -1,9 +1,10 @@
 """Suite `cluster`: kills survived, the same rows after them, scaling, overhead, and a million scenes in the driver.
 
-The translator waits instead of computing (the engine's public fake), so that the figures are the engine's own. Rates are taken
-between the first and the last commit: what starting Ray costs is no part of scaling.
+The translator waits instead of computing (the engine's public fake), so that the figures are the engine's own. Rates
+are taken between the first and the last commit: what starting Ray costs is no part of scaling.
 
-The suite is made of pieces (`benchmarks.pieces`): `python -m benchmarks.cluster piece NAME DIR` makes one of them by itself.
+The suite is made of pieces (`benchmarks.pieces`): `python -m benchmarks.cluster piece NAME DIR` makes one of them by
+itself.
 """
 
 from __future__ import annotations
@@ -104,7 +105,10 @@ def _calm(folder: Path, scenes: int) -> Result:
 
 
 def _chaos(folder: Path, kills: int, nodes: int, key: int, calm: Result) -> Result:
-    """One run that is shot at: so many SIGKILLs, and drains by SIGTERM between them; then compared with the undisturbed one."""
+    """One run that is shot at: so many SIGKILLs, and drains by SIGTERM between them.
+
+    Then compared with the undisturbed one.
+    """
     order = Shooting(
         _shot_config(folder, calm["scenes"]),
         folder / "shot",
@@ -166,7 +170,9 @@ def _quiet_ray(cluster: ClusterConfig, num_gpus: int | None = None) -> Iterator[
 
 
 def _speed(folder: Path, rounds: int, turns: int) -> Result:
-    """Rates (batches of four a second) of one actor, and in turns of eight on logical GPUs and of a bare `map_batches` of the same Ray."""
+    """Rates (batches of four a second) of one actor, and in turns of eight on
+    logical GPUs and of a bare `map_batches` of the same Ray.
+    """
     os.environ["S2ST_FAKE_SLEEP"] = str(WAIT)
     try:
         with _quiet_ray(ClusterConfig(actors=(8, 8)), num_gpus=8):
@@ -230,7 +236,9 @@ def _steady(times: list[float], actors: int) -> float:
 
 
 def _bare_rate(data: Path, actors: int, batches: int) -> float:
-    """Batches a second of Ray Data alone: the same number of rows, actors and waits, nothing read and nothing written."""
+    """Batches a second of Ray Data alone: the same number of rows, actors
+    and waits, nothing read and nothing written.
+    """
     import ray
     from ray.data import ActorPoolStrategy
 
@@ -251,7 +259,7 @@ def _bare_rate(data: Path, actors: int, batches: int) -> float:
 def _start(config: AugmentConfig, run_folder: Path) -> None:
     from s2st_aug.engine.augment import Options, augment
 
-    summary = augment(config, run_folder, Options(kit="fake"))
+    summary = augment(config, run_folder, Options())
     assert summary.exit_code == 0, summary
 
 

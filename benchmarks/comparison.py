@@ -1,4 +1,5 @@
-"""Side by side: S2ST and what it is compared with, each swept over its own knob, on the same streets, model and machine.
+"""Side by side: S2ST and what it is compared with, each swept over its own knob, on the same streets, model and
+machine.
 
 Every method sees the day view alone (and, as S2ST, what a domain looks like); the true render judges.
 """
@@ -25,7 +26,7 @@ from s2st_aug.procedural.drawing import draw_street
 from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
-from s2st_aug.records.domains import Condition
+from s2st_aug.records.domains import ConditionName
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.translation.settings import method_settings
@@ -35,7 +36,7 @@ from s2st_aug.validation.settings import ValidationSettings
 from s2st_aug.validation.structure import structure
 
 FIRST = 3000  # index of the first held-out street of the comparison
-TARGETS: tuple[Condition, ...] = ("night", "rain")
+TARGETS: tuple[ConditionName, ...] = ("night", "rain")
 OURS = "S2ST"
 NULL_TEXT = "null-text"
 
@@ -60,10 +61,12 @@ class Given:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Street:
-    """A held-out street under each condition, with those of its labels that can be judged: an unchanged image keeps them all."""
+    """A held-out street under each condition, with those of its labels that
+    can be judged: an unchanged image keeps them all.
+    """
 
     number: int
-    views: Mapping[Condition, Image]
+    views: Mapping[ConditionName, Image]
     labels: list[SceneObject]
 
 
@@ -71,7 +74,7 @@ def street(number: int) -> Street:
     """The comparison's street of this number."""
     drawn = draw_street(sample_street(HELD_OUT, FIRST + number, SIZE))
     surface = surfaces(drawn)
-    views: dict[Condition, Image] = {c: render_drawn(drawn, surface, c) for c in ("day", *TARGETS)}
+    views: dict[ConditionName, Image] = {c: render_drawn(drawn, surface, c) for c in ("day", *TARGETS)}
     day, labels = views["day"], boxes(drawn)
     unchanged = judge(day, day, day, labels, None, ValidationSettings()).objects
     return Street(number, views, [o for o, v in zip(labels, unchanged, strict=True) if v.verdict == "keep"])
@@ -81,8 +84,8 @@ def street(number: int) -> Street:
 class Row:
     """One variant of one method at one knob.
 
-    `structure` is over the true render's own; `kept` is the share of the judgeable labels that are judged still true (null without
-    any), `passed` whether no gate rejects the image; `evaluations` count a backward pass twice.
+    `structure` is over the true render's own; `kept` is the share of the judgeable labels that are judged still true
+    (null without any), `passed` whether no gate rejects the image; `evaluations` count a backward pass twice.
     """
 
     method: str
@@ -102,7 +105,9 @@ Method = Callable[[Given, float], Made]
 
 
 DETAIL = {0.1: 0.0, 0.3: 0.25, 1.0: 0.5, 3.0: 1.0, 10.0: 1.0, 30.0: 1.0, 100.0: 1.0}
-"""Our knob, the weight of structure, with the detail put back at each: from loose to as tight as an unchanged image nearly is."""
+"""Our knob, the weight of structure, with the detail put back at each: from
+loose to as tight as an unchanged image nearly is.
+"""
 
 
 def _s2st(given: Given, weight: float) -> Made:
@@ -138,7 +143,9 @@ METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
     "albumentations": (_weather, (0.3, 0.5, 0.7)),
     "identity": (partial(_control, "identity"), (1.0,)),
 }
-"""Method -> how it is called, and the values of its own knob (structure's weight, noise, guidance, share of the change)."""
+"""Method -> how it is called, and the values of its own knob (structure's
+weight, noise, guidance, share of the change).
+"""
 
 
 def identity(own: Translator) -> str:
@@ -254,7 +261,8 @@ def _summary(
     paired = [mine - theirs for mine, theirs in there if mine is not None]
     less = (float(np.mean(paired)), *bootstrap(paired)) if paired else None
     return Summary(
-        *key, len(some), distance=mean("distance"), structure=mean("structure"), strength=mean("strength"), kept=mean("kept"),
+        *key, len(some),
+        distance=mean("distance"), structure=mean("structure"), strength=mean("strength"), kept=mean("kept"),
         passed=mean("passed"), evaluations=mean("evaluations"), seconds=mean("seconds"), ours_less_theirs=less,
         reached=len(paired), best=best,
     )  # fmt: skip
@@ -272,7 +280,8 @@ def as_markdown(found: Sequence[Summary], about: str) -> str:
     order = {s.method: s.distance for s in found if s.best}
     cost = next(s.seconds for s in found if s.method == OURS and s.best)
     lines = [
-        "| method | knob | n | distance to the true render | structure over the true render's | strength | labels kept | images passed "
+        "| method | knob | n | distance to the true render | structure over the true render's | strength "
+        "| labels kept | images passed "
         "| evaluations | time over ours | ours less theirs, at their structure | of them reached |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
@@ -282,7 +291,8 @@ def as_markdown(found: Sequence[Summary], about: str) -> str:
         reached = "" if s.method == OURS else s.reached
         measures = " | ".join(f"{value:.2f}" for value in (s.distance, s.structure, s.strength, s.kept, s.passed))
         lines.append(
-            f"| {name} | {s.knob:g} | {s.n} | {measures} | {s.evaluations:.0f} | {s.seconds / cost:.2f} | {less} | {reached} |"
+            f"| {name} | {s.knob:g} | {s.n} | {measures} | {s.evaluations:.0f} | {s.seconds / cost:.2f} "
+            f"| {less} | {reached} |"
         )
     return "\n".join([about, "", *lines, ""])
 

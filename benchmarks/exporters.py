@@ -1,4 +1,4 @@
-"""Other people's exporters over the frames of suite `formats`: FiftyOne's, and Datumaro's for the formats that it has."""
+"""Other people's exporters over the frames of suite `formats`: FiftyOne's, and Datumaro's for its formats."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ import fiftyone as fo
 root, run, out = map(Path, sys.argv[1:])
 samples = []
 for frame in json.loads((root / "labels/det_20/det_train.json").read_bytes()):
-    boxes = [fo.Detection(label=l["category"], bounding_box=[0.1, 0.1, 0.2, 0.2], **l["attributes"]) for l in frame["labels"]]
+    boxes = [
+        fo.Detection(label=l["category"], bounding_box=[0.1, 0.1, 0.2, 0.2], **l["attributes"]) for l in frame["labels"]
+    ]
     stem = frame["name"].removesuffix(".png")
     for path in (root / "images/100k/train" / frame["name"], run / "images/night/train" / (stem + ".png")):
         metadata = fo.ImageMetadata(width=64, height=36)
@@ -35,7 +37,8 @@ for frame in json.loads((root / "labels/det_20/det_train.json").read_bytes()):
 data = fo.Dataset()
 data.add_samples(samples, progress=False)
 start, cpu = time.perf_counter(), time.process_time()
-data.export(export_dir=str(out), dataset_type=fo.types.BDDDataset, label_field="detections", export_media=True, progress=False)
+options = {"label_field": "detections", "export_media": True, "progress": False}
+data.export(export_dir=str(out), dataset_type=fo.types.BDDDataset, **options)
 print(json.dumps([len(data), time.perf_counter() - start, time.process_time() - cpu]))
 data.delete()
 """
@@ -51,14 +54,15 @@ names = ["car", "pedestrian", "bus"]
 items = []
 for frame in json.loads((root / "labels/det_20/det_train.json").read_bytes()):
     boxes = [
-        Bbox(b["x1"], b["y1"], b["x2"] - b["x1"], b["y2"] - b["y1"], label=names.index(l["category"]), id=i + 1, attributes=l["attributes"])
+        Bbox(b["x1"], b["y1"], b["x2"] - b["x1"], b["y2"] - b["y1"], names.index(l["category"]), i + 1, l["attributes"])
         for i, l in enumerate(frame["labels"])
         for b in [l["box2d"]]
     ]
     stem = frame["name"].removesuffix(".png")
     real, night = root / "images/100k/train" / frame["name"], run / "images/night/train" / (stem + ".png")
     for path, name in ((real, stem), (night, stem + "__night")):
-        items.append(DatasetItem(name, subset="train", media=Image.from_file(path=str(path), size=(36, 64)), annotations=boxes))
+        media = Image.from_file(path=str(path), size=(36, 64))
+        items.append(DatasetItem(name, subset="train", media=media, annotations=boxes))
 data = Dataset.from_iterable(items, categories=names)
 start, cpu = time.perf_counter(), time.process_time()
 data.export(str(out), kind, save_media=True)
@@ -79,14 +83,15 @@ def against_fiftyone(folder: Path, frames: int) -> Figure:
     except (ImportError, MissingDependency, OSError, RuntimeError) as error:
         return undecided("export_vs_fiftyone", "ratio", 3, f"FiftyOne cannot be run here: {error}")
     ours = _ours(folder, "bdd100k")
-    why = f"ours from label file on, with hashing, {ours}; FiftyOne from its data set {theirs}, mongod aside; {count} images copied"
+    why = f"ours from label file on, with hashing, {ours}; FiftyOne from its data set {theirs}, mongod aside"
+    why += f"; {count} images copied"
     return measured(
         "export_vs_fiftyone", theirs.wall / ours.wall * (2 * frames / count), "ratio", 3, "at_least", n=count, why=why
     )
 
 
 def against_datumaro(folder: Path, target: str, frames: int) -> Figure:
-    """Datumaro's exporter from its own data set in memory; ours reads BDD100K labels, converts and hashes in the same time."""
+    """Datumaro's exporter from its own data set in memory; ours reads BDD100K labels, converts and hashes meanwhile."""
     name = f"export_vs_datumaro_{target}"
     python = Path(os.environ.get("S2ST_AUG_CLIENTS", Path(sys.prefix) / "clients")) / "datumaro/bin/python"
     if not python.exists():
@@ -105,7 +110,8 @@ def against_datumaro(folder: Path, target: str, frames: int) -> Figure:
     except (OSError, RuntimeError) as error:
         return Figure(name, None, "ratio", None, None, 0, None, f"Datumaro's exporter failed: {error}")
     ours = _ours(folder, target)
-    why = f"ours from BDD100K's label file on, with hashing, {ours}; Datumaro from its data set in memory {theirs}; {count} images copied"
+    why = f"ours from BDD100K's label file on, with hashing, {ours}; Datumaro from its data set in memory {theirs}"
+    why += f"; {count} images copied"
     return Figure(name, theirs.wall / ours.wall * (2 * frames / count), "ratio", None, None, count, None, why)
 
 
@@ -136,7 +142,7 @@ def _ours(folder: Path, target: str) -> Spent:
 
 
 def _ask(python: Path, script: str, folder: Path, out: str, *more: str) -> tuple[int, Spent]:
-    """What another Python printed last: images, seconds, processor seconds; raises RuntimeError with the last line of what went wrong."""
+    """What another Python printed last: images, seconds, processor seconds; raises RuntimeError with its last line."""
     command = [str(python), "-c", script, *(str(folder / name) for name in ("data", "run", out)), *more]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(FIFTYONE_DO_NOT_TRACK="1"))
     shutil.rmtree(folder / out, ignore_errors=True)

@@ -20,7 +20,7 @@ from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import Surfaces, surfaces
 from s2st_aug.real_data import real_data
-from s2st_aug.records.domains import Condition
+from s2st_aug.records.domains import ConditionName
 from s2st_aug.records.scene import SceneObject, SignalState
 from s2st_aug.validation.calibration import retouched
 from s2st_aug.validation.signals import STATES
@@ -28,7 +28,7 @@ from s2st_aug.validation.signals import STATES
 CHOSEN_KEY, REPORTED_KEY = 4, 6
 CHOSEN_VIDEO, REPORTED_VIDEO = "0016E5", "0006R0"
 SIZE = (1280, 720)
-CONDITIONS: tuple[Condition, ...] = ("night", "rain", "dusk")
+CONDITIONS: tuple[ConditionName, ...] = ("night", "rain", "dusk")
 VISIBLE_SHARE, VISIBLE_STEP = (
     0.5,
     3.0,
@@ -122,7 +122,7 @@ def _side(item: SceneObject) -> float:
     return min(item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1])
 
 
-def _visible(drawn: Drawn, surface: Surfaces, condition: Condition, objects: Sequence[SceneObject]) -> list[bool]:
+def _visible(drawn: Drawn, surface: Surfaces, condition: ConditionName, objects: Sequence[SceneObject]) -> list[bool]:
     clean = render_drawn(drawn, surface, condition, noise=0.0)
     lab = cv2.cvtColor(clean.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
     return [

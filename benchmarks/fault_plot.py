@@ -1,4 +1,7 @@
-"""The picture of the fault suite's curves: a panel for objects, one for images and pasted things; no two lines look alike."""
+"""The picture of the fault suite's curves: a panel for objects, one for images and pasted things.
+
+No two lines look alike.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST = 0.3  # false alarms at the right end
 FINE = 0.9  # recall from which the upper half of a panel shows the rest
-# Eight colours that colour-blind readers tell apart (Okabe and Ito, 2008); yellow, too pale for a line, is left to the last.
+# Eight colours that colour-blind readers tell apart (Okabe and Ito, 2008); yellow, too pale for a line, comes last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#B8A800")
 DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (2, 2)), (0, (1, 1)))
 MARKS = "s^DvPoX*"
@@ -30,7 +33,9 @@ def draw_curves(found: Sequence[Curve]) -> str:
 
 
 def panels(found: Sequence[Curve]) -> Figure:
-    """Recall up (its last tenth over half of the height), false alarms across, a mark where the shipped threshold stands."""
+    """Recall up (its last tenth over half of the height), false alarms
+    across, a mark where the shipped threshold stands.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 5))

@@ -23,7 +23,10 @@ ALLOWED = 0.05  # false alarms at which curves are read
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Recall of one fault against false alarms as one threshold moves; `thresholds`, `alarms`, `recall` are of one length."""
+    """Recall of one fault against false alarms as one threshold moves.
+
+    `thresholds`, `alarms`, `recall` are of one length.
+    """
 
     fault: str
     threshold: str
@@ -41,7 +44,10 @@ class Curve:
 
     @property
     def at_allowed(self) -> tuple[float, float] | None:
-        """The best recall at no more than ALLOWED false alarms, and its threshold; None where no threshold keeps to it."""
+        """The best recall at no more than ALLOWED false alarms, and its threshold.
+
+        None where no threshold keeps to it.
+        """
         fits = np.flatnonzero(self.alarms <= ALLOWED)
         if not len(fits):
             return None
@@ -112,9 +118,11 @@ def _scored(name: str, threshold: str, planted: list[float], true: list[float]) 
 
 
 def precision_rows(trials: Sequence[Trial]) -> Iterator[tuple[str, float, float, float, int]]:
-    """(fault, recall, false alarms, precision, planted) at the shipped thresholds, for one planted fault to each true object or image.
+    """(fault, recall, false alarms, precision, planted) at the shipped thresholds, for one planted fault to each true
+    object or image.
 
-    False alarms are the same kind's: true objects not kept, true renders with a made-up light, or true renders rejected.
+    False alarms are the same kind's: true objects not kept, true renders with a made-up light, or true renders
+    rejected.
     """
     control = [t for t in trials if t.fault == CONTROL and t.side >= SIZES[1][0]]
     images = [t for t in control if not t.item and t.origin != "photo"]

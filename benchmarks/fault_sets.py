@@ -1,4 +1,6 @@
-"""What only several variants together show: a picture that all of them got from the references, and flicker of a sequence."""
+"""What only several variants together show: a picture that all of them got
+from the references, and flicker of a sequence.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from s2st_aug.procedural.drawing import draw_street
 from s2st_aug.procedural.render import render_drawn, render_scene
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
-from s2st_aug.records.domains import Condition
+from s2st_aug.records.domains import ConditionName
 from s2st_aug.validation.flicker import flicker
 from s2st_aug.validation.overlays import pasted_everywhere
 
@@ -100,6 +102,6 @@ def _flickers() -> Iterator[Figure]:
     )
 
 
-def _frames(number: int, condition: Condition) -> list[Image]:
+def _frames(number: int, condition: ConditionName) -> list[Image]:
     street = sample_street(REPORTED_KEY, 1000 + number, SMALL)
     return [render_scene(street.after(STEP * n), condition) for n in range(FRAMES)]

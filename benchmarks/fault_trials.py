@@ -1,4 +1,6 @@
-"""One planted fault, or none, and all that the checks measured of it: what every rate and curve of the suite is computed from."""
+"""One planted fault, or none, and all that the checks measured of it: what
+every rate and curve of the suite is computed from.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Hallucination, Judgement, ObjectVerdict
 from s2st_aug.validation import gates
 from s2st_aug.validation.appearance import appearance
-from s2st_aug.validation.detectors import Detector, made_up_objects
+from s2st_aug.validation.detectors import Detector, hallucinated_objects
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.settings import ValidationSettings
 
@@ -37,8 +39,10 @@ PROFILES = Path(s2st_aug.__file__).parent / "weights" / "street-mini" / "profile
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`fault` is `control` where nothing was planted. `item` is the object judged (object trials), `there` the score of what the
-    checks made out at the planted place (trials of PASTED), `there_detector` the same with the detector; the rest is the image's."""
+    """`fault` is `control` where nothing was planted. `item` is the object judged (object trials), `there` the score of
+    what the checks made out at the planted place (trials of PASTED), `there_detector` the same with the detector; the
+    rest is the image's.
+    """
 
     fault: str
     origin: str
@@ -114,7 +118,7 @@ def _controls(case: Case, detector: Detector | None) -> Iterator[Trial]:
     """Unplanted: every visible object should be kept, every true render accepted."""
     found = _judged(case, case.pair.variant)
     yield from _object_trials(case, CONTROL, found, (*case.strikable, *case.small))
-    made_up = made_up_objects(detector, case.pair.source, case.pair.variant, case.labels) if detector else ()
+    made_up = hallucinated_objects(detector, case.pair.source, case.pair.variant, case.labels) if detector else ()
     detected = max((h.score for h in made_up), default=0.0) if detector else None
     yield replace(_image_trial(case, CONTROL, found, case.pair.variant), detected=detected)
 
@@ -160,7 +164,8 @@ def _on_image(case: Case, name: str, rng: np.random.Generator, detector: Detecto
     with_detector = None
     if detector:
         with_detector = max(
-            there, _score_at(made_up_objects(detector, case.pair.source, planted.variant, case.labels), planted.box)
+            there,
+            _score_at(hallucinated_objects(detector, case.pair.source, planted.variant, case.labels), planted.box),
         )
     category = item.category if item and name != "pasted_light" else "light"
     yield replace(trial, category=category, side=side, there=there, there_detector=with_detector)
@@ -177,7 +182,9 @@ def _score_at(found: Iterable[Hallucination], box: tuple[float, float, float, fl
 
 
 def caught(trial: Trial, settings: ValidationSettings = SETTINGS, *, detector: bool = False) -> bool:
-    """Whether the checks raised an alarm under these thresholds: verdict not keep, image rejected, or made-up thing found."""
+    """Whether the checks raised an alarm under these thresholds: verdict not
+    keep, image rejected, or made-up thing found.
+    """
     if trial.item is not None:
         return gates.decide(trial.item, settings, trial.width).verdict != "keep"
     if trial.there is None:

@@ -1,8 +1,8 @@
 """Suite `faults`: what the validity checks find of planted faults, and how often they doubt what is true.
 
-Thresholds were chosen on streets of rng_key 4 and on CamVid's video 0016E5; every figure here is of streets of rng_key 6 and of
-CamVid's 0006R0, which nothing was chosen on. With the folder S2ST_BENCH_KEEP in the environment, what is done is kept there, a
-file a street, and a run that was stopped goes on from it.
+Thresholds were chosen on streets of rng_key 4 and on CamVid's video 0016E5; every figure here is of streets of rng_key
+6 and of CamVid's 0006R0, which nothing was chosen on. With the folder S2ST_BENCH_KEEP in the environment, what is done
+is kept there, a file a street, and a run that was stopped goes on from it.
 """
 
 from __future__ import annotations
@@ -130,10 +130,16 @@ def _recall(name: str, trials: Sequence[Trial], *, small: bool = False) -> Figur
 
 
 def _false_alarms(trials: Sequence[Trial]) -> Iterator[Figure]:
-    """True objects not kept and true renders rejected: pooled, apart, and by condition; a true night's own two figures."""
+    """True objects not kept and true renders rejected: pooled, apart, and by condition.
+
+    A true night's own two figures.
+    """
     control = [t for t in trials if t.fault == CONTROL and not _is_small(t)]
     objects, images = [t for t in control if t.item], [t for t in control if not t.item and t.origin != "photo"]
-    pooled = "true objects (16 px and more) not kept and true renders rejected, pooled over night, rain, dusk and retouched photos"
+    pooled = (
+        "true objects (16 px and more) not kept and true renders rejected, "
+        "pooled over night, rain, dusk and retouched photos"
+    )
     yield rate_figure("fpr", [caught(t) for t in (*objects, *images)], 0.05, pooled)
     yield rate_figure("fpr_objects", [caught(t) for t in objects], None, "true objects alone")
     yield rate_figure("fpr_images", [caught(t) for t in images], None, "true renders alone")
@@ -170,7 +176,9 @@ def _with_detector(trials: Sequence[Trial]) -> Iterator[Figure]:
 
 
 def _milliseconds(times: int) -> Figure:
-    """Processor time of one judgement of a 1280x720 image with 20 objects and a raw image of its own, one thread, strength included."""
+    """Processor time of one judgement of a 1280x720 image with 20 objects and a
+    raw image of its own, one thread, strength included.
+    """
     case = next(c for i in range(20) for c in street_cases(REPORTED_KEY, i) if len(c.labels) >= OBJECTS)
     labels, raw, profile = case.labels[:OBJECTS], cv2.GaussianBlur(case.pair.variant, (0, 0), 1.5), profile_of("night")
     before, spent = cv2.getNumThreads(), []

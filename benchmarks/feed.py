@@ -1,4 +1,6 @@
-"""Suite `feed`: pushing and pulling at scale, receipts over planted faults, and what training with the variants brings."""
+"""Suite `feed`: pushing and pulling at scale, receipts over planted
+faults, and what training with the variants brings.
+"""
 
 from __future__ import annotations
 
@@ -53,19 +55,10 @@ def mongod(folder: Path) -> Iterator[None]:
         yield
         return
     folder.mkdir(parents=True)
-    port = _free_port()
+    port = free_port()
     os.environ["FIFTYONE_DATABASE_URI"] = f"mongodb://127.0.0.1:{port}"
-    command = [
-        str(program),
-        "--dbpath",
-        str(folder),
-        "--port",
-        str(port),
-        "--bind_ip",
-        "127.0.0.1",
-        "--wiredTigerCacheSizeGB",
-        "0.3",
-    ]
+    words = {"dbpath": folder, "port": port, "bind_ip": "127.0.0.1", "wiredTigerCacheSizeGB": 0.3}
+    command = [str(program), *(str(part) for name, value in words.items() for part in (f"--{name}", value))]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         _wait_for(port)
@@ -85,7 +78,8 @@ def find_mongod() -> Path | None:
     return program if program and os.access(program, os.X_OK) else None
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nothing listens on now."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
@@ -101,7 +95,10 @@ def _wait_for(port: int) -> None:
 
 
 def push_seconds(folder: Path, *, variants: int) -> Figure:
-    """Seconds to push 10,000 variants of two domains with twelve boxes and a lane each; linear from fewer in quick mode."""
+    """Seconds to push 10,000 variants of two domains with twelve boxes and a lane each.
+
+    Linear from fewer in quick mode.
+    """
     from s2st_aug.review.push import push
 
     made = make_run(
@@ -119,7 +116,9 @@ def push_seconds(folder: Path, *, variants: int) -> Figure:
 
 
 def decisions_lost(folder: Path, *, decisions: int) -> Figure:
-    """Two reviewers decide at once; push again, pull, drop the database, push, pull: decisions that are then missing."""
+    """Two reviewers decide at once; push again, pull, drop the database,
+    push, pull: decisions that are then missing.
+    """
     from s2st_aug.review.fiftyone_session import connect
     from s2st_aug.review.journal import record
     from s2st_aug.review.pull import pull
@@ -179,7 +178,10 @@ def fails(feed: Feed) -> bool:
 
 
 def honest_feeds(index: FeedIndex) -> list[Feed]:
-    """Every image once in any order; with an incomplete last batch dropped; drawn with replacement; drawn by weighted domains."""
+    """Every image once in any order; with an incomplete last batch dropped; drawn with replacement.
+
+    Drawn by weighted domains.
+    """
     ids = [e.sample_id for e in index.entries]
     mix, weighted = Mix.of(index), Mix.of(index, shares={"source": 0.5, "night": 0.25, "rain": 0.25})
     by_domain = {d: [e.sample_id for e in index.entries if e.domain == d] for d in weighted.shares or {}}

@@ -12,7 +12,10 @@ Goal = float | tuple[float, float]  # two numbers: from and to, for `within`
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of a suite's result (docs/reference/figures.md); `holds` is null where it was not decided, and then `why` says so."""
+    """One line of a suite's result (docs/reference/figures.md).
+
+    `holds` is null where it was not decided, and then `why` says so.
+    """
 
     name: str
     value: float | None

@@ -1,6 +1,6 @@
 """Suite `formats`: labels carried without loss, speed of the index and of the export, fuzzing.
 
-The suite is made of pieces (`benchmarks.pieces`): `python -m benchmarks.formats piece NAME DIR` makes one of them by itself.
+The suite is made of pieces (`benchmarks.pieces`); one by itself: `python -m benchmarks.formats piece NAME DIR`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _IMAGE_BYTES = 20_000
 
 
 def run(*, quick: bool) -> Iterator[Figure]:
-    """Every figure of the suite; quick exports fewer frames and fuzzes for half a minute, the index is whole in both."""
+    """Every figure of the suite; quick exports fewer frames and fuzzes for half a minute, the index is the same."""
     with tempfile.TemporaryDirectory(prefix="s2st_aug-formats-") as name:
         folder = folder_or(Path(name))
         names = [name for name in pieces(quick=quick) if wanted(folder, _kept_as(name, quick=quick))]
@@ -72,7 +72,7 @@ def _made(work: Callable[[Path], Iterator[Figure]]) -> list[dict[str, Any]]:
 
 
 def pieces(*, quick: bool) -> dict[str, Callable[[Path], Iterator[Figure]]]:
-    """The suite in pieces of a few minutes, each in a folder of its own, so that a shared machine can run them one by one."""
+    """The suite in pieces of a few minutes, each in its own folder, for a machine that is shared."""
     found: dict[str, Callable[[Path], Iterator[Figure]]] = {
         f"lossless-{name}": lambda folder, name=name: iter(
             [lossless_figure(name, folder, records=100 if quick else 1000)]
@@ -96,7 +96,7 @@ def against_others(folder: Path, *, frames: int) -> Iterator[Figure]:
 
 
 def lossless_figure(name: str, folder: Path, *, records: int) -> Figure:
-    """Share of exported records whose every field is the source's, spelling included, but for what docs/reference/promises.md#labels names."""
+    """Share of exported records that are the source's, spelling included, but for docs/reference/promises.md#labels."""
     try:
         kept, total = lossless.measure(name, folder, records)
     finally:
@@ -132,7 +132,8 @@ def _label(rng: random.Random, index: int) -> str:
 
 
 def _frame(index: int, labels: str) -> str:
-    head = f'{{"name": "{index:08x}-{index * 7919 % 65536:08x}.png", "attributes": {{"weather": "clear", "timeofday": "daytime"}}'
+    attributes = '{"weather": "clear", "timeofday": "daytime"}'
+    head = f'{{"name": "{index:08x}-{index * 7919 % 65536:08x}.png", "attributes": {attributes}'
     return f'{head}, "timestamp": 10000, "labels": [{labels}]}}'
 
 
@@ -167,7 +168,8 @@ def index_figures(folder: Path, name: str, *, frames: int) -> Iterator[Figure]:
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
     count, seconds, gib, cpu = json.loads(done.stdout)
     shutil.rmtree(folder)
-    why = f"{name}, {size / 1e6:.0f} MB of labels, {OBJECTS} objects a frame; {cpu:.1f} s of processor time, imports included"
+    why = f"{name}, {size / 1e6:.0f} MB of labels, {OBJECTS} objects a frame"
+    why += f"; {cpu:.1f} s of processor time, imports included"
     yield measured(f"index_seconds_100k{mark}", seconds * 100_000 / count, "s", 30, "at_most", n=count, why=why)
     yield measured(f"index_gib_100k{mark}", gib, "GiB", 1, "at_most", n=count, why=f"whole process; {why}")
 
@@ -192,7 +194,8 @@ def _coco_to_index(folder: Path, frames: int) -> int:
             box = f'"bbox": [{number % 600}.25, 3.5, 20.75, 30.5], "area": 632.875, "iscrowd": 0, "segmentation": []'
             image = number * 7919 % frames
             file.write(
-                f'{"," if number else ""}{{"id": {number}, "image_id": {image}, "category_id": {number % 3 + 1}, {box}}}\n'
+                f'{"," if number else ""}{{"id": {number}, "image_id": {image}, "category_id": {number % 3 + 1}, '
+                f"{box}}}\n"
             )
         file.write(
             '],\n"categories": [{"id": 1, "name": "car"}, {"id": 2, "name": "bus"}, {"id": 3, "name": "person"}]}'
@@ -212,7 +215,7 @@ def _yolo_to_index(folder: Path, frames: int) -> int:
 
 
 class _Indexed(NamedTuple):
-    """What is indexed: writes its labels and gives their bytes; `mark` ends the names of its figures, the contract's have none."""
+    """What is indexed: `write` makes the labels and gives their bytes, `mark` ends the names of its figures."""
 
     write: Callable[[Path, int], int]
     mark: str
@@ -226,11 +229,15 @@ _INDEXED = {
 
 
 def export_figure(folder: Path, *, frames: int) -> Figure:
-    """Our export against a plain json + shutil loop: the same frames and variants, files copied; frames are kept where pieces are."""
+    """Our export against a plain json + shutil loop over the same frames and variants, files copied.
+
+    The frames are kept where the pieces are.
+    """
     prepared = folder_or(folder) / f"frames-{frames}"
     prepare_export(prepared, frames)
     ours, loop = _turn(prepared)
-    why = f"ours with hashing {ours}, loop {loop}; {frames} frames of {OBJECTS} objects, as many variants; {circumstances()}"
+    why = f"ours with hashing {ours}, loop {loop}; {frames} frames of {OBJECTS} objects, as many variants"
+    why += f"; {circumstances()}"
     return measured("export_vs_loop", loop.wall / ours.wall, "ratio", 1, "at_least", n=frames, why=why)
 
 
@@ -286,7 +293,8 @@ def fuzz_figures(*, count: int, seconds: float) -> Iterator[Figure]:
 def told(found: dict[str, Any]) -> Iterator[Figure]:
     """What a run of the fuzzer (or several, added up) found, as figures."""
     slowest, peak = f"slowest {found['slowest']:.1f} s", f"peak {found['peak_mib']:.0f} MiB of 1 GiB"
-    why = f"{found['exports']} of them through an export to all five formats; {found['refused']} refused; {slowest}, {peak}"
+    why = f"{found['exports']} of them through an export to all five formats; {found['refused']} refused"
+    why += f"; {slowest}, {peak}"
     bad = found["tracebacks"] + found["hangs"]
     yield measured(
         "fuzz_tracebacks", len(bad), "count", 0, "at_most", n=found["inputs"], why="; ".join([why, *bad[:3]])

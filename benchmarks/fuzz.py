@@ -101,7 +101,7 @@ class Found:
 
 
 def fuzz(count: int, rng_key: int, seconds: float = float("inf"), first: int = 0) -> Found:
-    """`count` damaged trees from number `first` on, or as many as the seconds allow; the same inputs for the same key."""
+    """`count` damaged trees from number `first` on, or as many as the seconds allow; the same inputs for a key."""
     found, end = Found(), time.monotonic() + seconds
     base = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(prefix="s2st_aug-fuzz-", dir=base) as folder:

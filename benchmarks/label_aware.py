@@ -78,8 +78,8 @@ class Kept:
 def kept_at_equal_strength(own: Translator, count: int) -> Figure:
     """Share of boxes judged still true with labels, less the share without at the same strength.
 
-    Without labels structure's weight is swept, and kept read off at the strength that the labelled variants have; the mean over
-    the domains, with a 95 % bootstrap interval over the scenes.
+    Without labels structure's weight is swept, and kept read off at the strength that the labelled variants have; the
+    mean over the domains, with a 95 % bootstrap interval over the scenes.
     """
     bare = [
         Translator(

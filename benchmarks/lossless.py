@@ -1,4 +1,7 @@
-"""How much of a label survives an export to its own format, judged by another reader: numbers by their text, keys in order."""
+"""How much of a label survives an export to its own format, judged by another reader.
+
+Numbers are compared by their text, keys in their order.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,8 @@ def _bdd100k(root: Path, records: int, rng: random.Random) -> list[str]:
         attributes = f'{{"weather": "clear", "timeofday": "daytime"{_unknown(rng)}}}'
         space = rng.choice(["", " ", "\n\t"])
         frames.append(
-            f'{{{space}"name": "{index}.png"{_unknown(rng)},{space}"attributes": {attributes}, "labels": [{", ".join(labels)}]}}'
+            f'{{{space}"name": "{index}.png"{_unknown(rng)},{space}"attributes": {attributes}, '
+            f'"labels": [{", ".join(labels)}]}}'
         )
         _image(root / f"images/100k/train/{index}.png")
     _put(root / "labels/det_20/det_train.json", "[" + ",".join(frames) + "]")

@@ -1,4 +1,6 @@
-"""Suite `method`: is the path exact, what does it cost, and is S2ST nearer to the truth than what it is compared with?"""
+"""Suite `method`: is the path exact, what does it cost, and is S2ST
+nearer to the truth than what it is compared with?
+"""
 
 from __future__ import annotations
 
@@ -75,8 +77,8 @@ def ddim_parity() -> Figure:
     from diffusers import DDIMInverseScheduler, DDIMScheduler
 
     config = {
-        "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False, "set_alpha_to_one": False,
-        "steps_offset": 1, "timestep_spacing": "leading",
+        "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False,
+        "set_alpha_to_one": False, "steps_offset": 1, "timestep_spacing": "leading",
     }  # fmt: skip
     schedule, model = NoiseSchedule.from_config(config), tiny_latent_model()
     predict = with_context(model.denoiser, model.embed(["a street"]).double())
@@ -98,7 +100,9 @@ def _stepped(scheduler, predict, z: torch.Tensor) -> torch.Tensor:
 
 
 def closed_form() -> Figure:
-    """Unit-Gaussian data: every move multiplies by cos(theta - theta'), and the variant that shows the current step by 0.946539."""
+    """Unit-Gaussian data: every move multiplies by cos(theta - theta'), and the
+    variant that shows the current step by 0.946539.
+    """
     schedule, seed = NoiseSchedule.stable_diffusion(), torch.ones(1, 1, 2, 2, dtype=torch.float64)
     predict = with_context(unit_gaussian_denoiser(schedule), torch.zeros(1, 1, 1))
     errors = []
@@ -149,7 +153,10 @@ def batch_psnr(count: int) -> Figure:
 
 
 def bf16_psnr(count: int) -> Figure:
-    """bfloat16 against float32: the PSNR between the two variants of each scene and domain, at draft; reported, no goal."""
+    """bfloat16 against float32: the PSNR between the two variants of each scene and domain, at draft.
+
+    Reported, no goal.
+    """
     photos = streets(count)
     whole, half = (
         translator("draft", dtype=dtype).translate(photos, list(TARGETS)) for dtype in ("float32", "bfloat16")
@@ -171,8 +178,8 @@ def _psnr(a: Image, b: Image) -> float:
 
 
 def overhead() -> Figure:
-    """Work outside of networks and latent optimisation for one labelled 1280x720 variant, of two: CPU time of reduction, the labels'
-    maps (half of what both share), detail step and held signals.
+    """Work outside of networks and latent optimisation for one labelled 1280x720 variant, of two: CPU time of
+    reduction, the labels' maps (half of what both share), detail step and held signals.
     """
     from s2st_aug.images import resize
 
@@ -193,7 +200,10 @@ def overhead() -> Figure:
         hold_signals(photo, done.image, labels)
         times.append(1000 * (time.process_time() - start - shared / 2))
     cv2.setNumThreads(threads)
-    why = "median CPU time of 5, one core; 60 labels, a third of them signals, a third masks; two domains; PNG encoding not in it"
+    why = (
+        "median CPU time of 5, one core; 60 labels, a third of them signals, a third masks; two domains; "
+        "PNG encoding not in it"
+    )
     return measured(
         "overhead_ms_per_variant", float(np.median(times)), *GOALS["overhead_ms_per_variant"], "at_most", n=5, why=why
     )
@@ -214,7 +224,9 @@ def _labelled(number: int) -> SceneObject:
 
 
 def speedup(steps: int) -> Figure:
-    """Seconds of null-text as published, for two domains, over those of S2ST at `standard`: the same image, model, machine, batch 1."""
+    """Seconds of null-text as published, for two domains, over those of S2ST at
+    `standard`: the same image, model, machine, batch 1.
+    """
     own, photo = translator("standard"), streets(1)[0]
     start = time.process_time()
     own.translate([photo], list(TARGETS))
@@ -224,7 +236,8 @@ def speedup(steps: int) -> Figure:
     theirs = (time.process_time() - start) * 50 / steps
     evals = sum(m.forward + 2 * m.backward for m in made) * 50 / steps
     scaled = f"; measured over {steps} steps and scaled to its 50" if steps != 50 else ""
-    why = f"CPU seconds for two domains: ours {ours:.0f}, null-text {theirs:.0f} ({evals:.0f} forward equivalents){scaled}"
+    spent = f"ours {ours:.0f}, null-text {theirs:.0f} ({evals:.0f} forward equivalents)"
+    why = f"CPU seconds for two domains: {spent}{scaled}"
     return measured("speedup_over_null_text", theirs / ours, *GOALS["speedup_over_null_text"], "at_least", n=1, why=why)
 
 
@@ -234,8 +247,8 @@ def evals_per_variant_draft() -> Figure:
     done = own.translate(streets(1), ["night"])[0]["night"]
     if isinstance(done, Diverged):
         raise done
-    bound = estimate(PRESETS["draft"], 1).evaluations
-    why = f"counted on one scene and one domain; at most {bound:g}; with two domains {estimate(PRESETS['draft'], 2).evaluations:g}"
+    bound, bound_of_two = (estimate(PRESETS["draft"], domains).evaluations for domains in (1, 2))
+    why = f"counted on one scene and one domain; at most {bound:g}; with two domains {bound_of_two:g}"
     value = done.forward_evals + 2 * done.backward_evals
     return measured("evals_per_variant_draft", value, *GOALS["evals_per_variant_draft"], "at_most", n=1, why=why)
 

@@ -1,4 +1,7 @@
-"""A million scenes in the driver: plan, resume, status and streaming, each step in a process of its own; the memory curve."""
+"""A million scenes in the driver: plan, resume, status and streaming, each step in a process of its own.
+
+The memory curve.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +139,9 @@ def _frame(video: str, index: int) -> dict[str, Any]:
 
 
 def _apart(step: str, root: Path, run_folder: Path) -> Result:
-    """What one step took in a fresh process: seconds, processor seconds, peak GiB, and what the step itself has seen."""
+    """What one step took in a fresh process: seconds, processor seconds,
+    peak GiB, and what the step itself has seen.
+    """
     done = subprocess.run(
         module_command("benchmarks.million", step, root, run_folder),
         env=environment(),
@@ -170,10 +175,11 @@ def _peak_gib() -> float:
 
 
 def _plan(config: AugmentConfig, folder: RunFolder) -> None:
-    from s2st_aug.engine.augment import Options, prepare
-    from s2st_aug.engine.kit import find_kit
+    from s2st_aug.engine.context import identify
+    from s2st_aug.engine.options import Options
+    from s2st_aug.engine.prepare import prepare
 
-    prepare(config, folder, Options(kit="fake"), find_kit("fake").identify(config))
+    prepare(config, folder, Options(), identify(config))
 
 
 def _resume(config: AugmentConfig, folder: RunFolder) -> None:
@@ -182,7 +188,7 @@ def _resume(config: AugmentConfig, folder: RunFolder) -> None:
 
 
 def _status(config: AugmentConfig, folder: RunFolder) -> None:
-    from s2st_aug.storage.status import report_of
+    from s2st_aug.storage.progress import report_of
 
     assert report_of(folder.place)["total"] > 0
 
@@ -191,13 +197,12 @@ def _stream(config: AugmentConfig, folder: RunFolder) -> Result:
     """The whole plan through Ray's stages, each batch given back untouched: what streaming itself keeps in memory."""
     import ray
 
-    from s2st_aug.engine.augment import run_context
+    from s2st_aug.engine.context import RunContext, identify
     from s2st_aug.engine.engine import stream_results
-    from s2st_aug.engine.kit import find_kit
     from s2st_aug.engine.ray_session import open_tracker, ray_session
     from s2st_aug.storage.plan import plan_files
 
-    context = run_context(folder, folder.place, config, find_kit("fake").identify(config), folder.run_json(), "fake")
+    context = RunContext.of(folder.place, config, identify(config), folder.run_json())
     with ray_session(config.cluster, None):
         tracker = open_tracker()
         ray.get(tracker.drain.remote())
@@ -262,6 +267,9 @@ def _filled(field: pa.Field, ids: pa.Array) -> pa.Array:
         "synthetic": True,
         "rng_key": 0,
         "reasons": [],
+        "rejected_by": [],
+        "failure": None,
+        "oom_split": False,
         "objects": [],
         "hallucinations": [],
     }

@@ -1,4 +1,5 @@
-"""Suites in pieces, for machines that are seldom free for hours: each piece's result is kept as JSON, a suite that is run again takes it.
+"""Suites in pieces, for machines that are seldom free for hours: each piece's result is kept as JSON, a suite that is
+run again takes it.
 
 `S2ST_PIECES=DIR` says where. With `S2ST_ONLY_KEPT=1` a suite makes no piece that is not there.
 """
@@ -39,4 +40,5 @@ def folder_or(other: Path) -> Path:
 
 def circumstances() -> str:
     """What else the machine did, for a timed figure's `why`."""
-    return f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, niceness {os.getpriority(os.PRIO_PROCESS, 0)}"
+    niceness = os.getpriority(os.PRIO_PROCESS, 0)
+    return f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, niceness {niceness}"

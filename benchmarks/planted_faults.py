@@ -91,7 +91,10 @@ def pasted_car(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -
 
 
 def signal_changed(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -> Planted | None:
-    """The lit lamp of a traffic light put out and another one lit, halo included; None where no lamp is told in the variant."""
+    """The lit lamp of a traffic light put out and another one lit, halo included.
+
+    None where no lamp is told in the variant.
+    """
     if item is None or item.category != "traffic light" or (state := signal_state(pair.variant, item.bbox)) is None:
         return None
     if signal_state(pair.source, item.bbox) != state:
@@ -227,7 +230,9 @@ def _swapped(housing: Image, state: SignalState, other: SignalState) -> Image:
 
 
 def objects_of_masks(classes: np.ndarray, names: dict[int, str], *, least: int) -> Sequence[SceneObject]:
-    """Connected regions of the named classes as mask objects with both sides of at least `least` px (photos without instances)."""
+    """Connected regions of the named classes as mask objects with both sides
+    of at least `least` px (photos without instances).
+    """
     found = []
     for value, name in names.items():
         count, labels, stats, _ = cv2.connectedComponentsWithStats((classes == value).astype(np.uint8))

@@ -10,7 +10,10 @@ from s2st_aug.errors import UsageError
 
 
 def render_distance(source: np.ndarray, variant: np.ndarray, truth: np.ndarray) -> float | None:
-    """d(variant, truth) / d(source, truth) with d of `colour_distance`; None where source and truth are the same picture."""
+    """d(variant, truth) / d(source, truth) with d of `colour_distance`.
+
+    None where source and truth are the same picture.
+    """
     if not source.shape == variant.shape == truth.shape:
         raise UsageError(
             f"source, variant and true render must be of one size; got {source.shape}, {variant.shape}, {truth.shape}"

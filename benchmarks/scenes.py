@@ -1,4 +1,6 @@
-"""Suite `scenes`: how fast scenes are rendered, what the embedded models can do, and how near S2ST comes to the true render."""
+"""Suite `scenes`: how fast scenes are rendered, what the embedded models
+can do, and how near S2ST comes to the true render.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
 from s2st_aug.procedural.write import write_scenes
 from s2st_aug.real_data import real_data
-from s2st_aug.records.domains import CONDITIONS, Condition
+from s2st_aug.records.domains import CONDITIONS, ConditionName
 from s2st_aug.records.profile import Discriminant, DomainProfile
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.translation.translator import Translator
@@ -40,8 +42,8 @@ from s2st_aug.validation.structure import structure
 HELD_OUT = 313_370  # rng_key of streets that neither training nor any profile has seen
 TARGET_COLOURS = 313_371  # ... and of those that tell the controls what a domain looks like
 SIZE = (640, 360)
-TARGETS: tuple[Condition, ...] = ("night", "rain")
-PROMPTS: tuple[Condition, ...] = ("day", "dusk", "night", "rain")
+TARGETS: tuple[ConditionName, ...] = ("night", "rain")
+PROMPTS: tuple[ConditionName, ...] = ("day", "dusk", "night", "rain")
 TRUSTED = 0.8  # accuracy across data sets below which the prompt classifier's word is worth nothing
 UNCHANGED = "identity"  # the control that translates nothing: most of night's lights are bright in a bright day
 TRANSLATED = (  # what translated_scenes measures
@@ -133,11 +135,12 @@ def scenes_per_second(count: int) -> Figure:
             write_scenes(Path(folder) / str(k), count // 4, "bdd100k", ("day",), SIZE, HELD_OUT + 10 + k)
             rates.append((count // 4) / (time.process_time() - start))
         wall = (count // 4 * 4) / (time.perf_counter() - begin)
-    why = f"{count // 4 * 4} day scenes in 4 lots, by CPU time of the one core used (by the wall clock on this machine: {wall:.1f})"
+    by_clock = f"by the wall clock on this machine: {wall:.1f}"
+    why = f"{count // 4 * 4} day scenes in 4 lots, by CPU time of the one core used ({by_clock})"
     return _figure("scenes_per_second", rates, why)
 
 
-def rendered(key: int, index: int, conditions: Sequence[Condition]) -> dict[Condition, Image]:
+def rendered(key: int, index: int, conditions: Sequence[ConditionName]) -> dict[ConditionName, Image]:
     """One street under several conditions."""
     drawn = draw_street(sample_street(key, index, SIZE))
     surface = surfaces(drawn)
@@ -262,7 +265,9 @@ def _photos(folder: str, pattern: str, count: int) -> list[AnyImage]:
 
 
 def prompt_agreement(*, photos: int, steps: int) -> Figure:
-    """Does a classifier fitted on real photos see what the prompt asked for? rng_keys 0 to 5 for each of four prompts."""
+    """Does a classifier fitted on real photos see what the prompt asked
+    for? rng_keys 0 to 5 for each of four prompts.
+    """
     from s2st_aug.training.measure import generate
     from s2st_aug.training.prompts import canonical_prompt
 
@@ -287,7 +292,8 @@ def prompt_agreement(*, photos: int, steps: int) -> Figure:
         ]
     )
     each = ", ".join(f"{c} {sum(judge(i) == c for i in some)}/6" for c, some in made.items())
-    why = f"street-mini, {steps} steps: {each}; classifier across data sets: {across:.2f}; spread {spread:.0f} grey levels"
+    classifier = f"classifier across data sets: {across:.2f}; spread {spread:.0f} grey levels"
+    why = f"street-mini, {steps} steps: {each}; {classifier}"
     if across < TRUSTED:
         unit, goal, _ = GOALS["prompt_agreement"]
         return Figure(
@@ -356,7 +362,7 @@ def translated_scenes(count: int) -> list[Figure]:
     ]
 
 
-def _one_street(translator: Translator, index: int, targets: Mapping[Condition, Colours]) -> Iterator[_Translation]:
+def _one_street(translator: Translator, index: int, targets: Mapping[ConditionName, Colours]) -> Iterator[_Translation]:
     views = rendered(HELD_OUT, 2000 + index, ("day", *TARGETS))
     day = views["day"]
     done = translator.translate([day], list(TARGETS), keys=[index])[0]

@@ -37,7 +37,9 @@ WAYS: dict[str, dict] = {
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """Channel means of one image's latent and of its seed, `c` each, and the share of the mean that the seed should keep."""
+    """Channel means of one image's latent and of its seed, `c` each, and
+    the share of the mean that the seed should keep.
+    """
 
     condition: str
     latent: np.ndarray
@@ -59,7 +61,9 @@ def seed_means(own: Translator, count: int) -> Iterator[Means]:
 
 
 def kept_share(means: Sequence[Means]) -> float:
-    """Least squares slope of seeds' channel means over latents': sqrt(abar_T) if the seed carries the mean and nothing else."""
+    """Least squares slope of seeds' channel means over latents': sqrt(abar_T)
+    if the seed carries the mean and nothing else.
+    """
     latent, seed = (np.concatenate([getattr(m, name) for m in means]) for name in ("latent", "seed"))
     return float(latent @ seed / (latent @ latent))
 
@@ -92,8 +96,9 @@ def as_markdown(
     spread = np.mean([np.std([m.seed for m in means if m.condition == c], axis=0) for c in ("day", "night")], axis=0)
     lines = [
         f"# The seed check\n\n{about}\n\n![channel means](seed_check.svg)\n",
-        f"A seed keeps {kept_share(means):.3f} of its latent's channel means; sqrt(abar_T) is {expected:.3f}. Day and night differ by "
-        f"{float(np.max(np.abs(day - night) / np.maximum(spread, 1e-9))):.1f} times their spread in the channel that tells most.\n",
+        f"A seed keeps {kept_share(means):.3f} of its latent's channel means; sqrt(abar_T) is {expected:.3f}. "
+        f"Day and night differ by {float(np.max(np.abs(day - night) / np.maximum(spread, 1e-9))):.1f} times their "
+        "spread in the channel that tells most.\n",
         "| way | mean L* |\n|---|---|",
         *(f"| {name} | {mean:.1f} ({low:.1f} to {high:.1f}) |" for name, (mean, low, high) in found.items()),
     ]

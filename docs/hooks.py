@@ -2,10 +2,11 @@
 
 | marker | becomes |
 |---|---|
-| `<!-- architecture -->` | ARCHITECTURE.md with its picture |
+| `<!-- root NAME -->` | NAME.md of the repository's root |
 | `<!-- commands -->` | the list of commands |
 | `<!-- exit_codes -->` | each exit code with the errors that end in it |
 | `<!-- config -->`, `<!-- config gain -->`, `<!-- config training -->` | every key of a config |
+| `<!-- method NAME -->` | every setting of a method of the registry |
 | `<!-- validation -->` | the thresholds |
 | `<!-- path -->` | the steps of a translation, in order, with the functions that do them |
 | `<!-- columns NAME -->` | every column of the manifest, of a struct in it, or of the decisions |
@@ -28,7 +29,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+import pyarrow as pa
+from pydantic import AliasChoices, BaseModel
 from pydantic_core import PydanticUndefined
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).parent)]  # benchmarks/, image_path.py
@@ -174,18 +176,17 @@ def path(_: str | None) -> str:
     return table(("function", "file", "what it does"), ((f"`{b.name}`", f"`{b.file}`", b.words) for b in boxes))
 
 
-def architecture(_: str | None) -> str:
-    """ARCHITECTURE.md as a page: links start from docs/; the picture is part of the page and follows its colours."""
-    text = (Path(__file__).parents[1] / "ARCHITECTURE.md").read_text().replace("](docs/", "](")
-    return re.sub(r"^!\[[^]]*\]\(images/image_path\.svg\)$", lambda _: image_path().replace("\n", ""), text, flags=re.M)
+def root(name: str | None) -> str:
+    """A file of the repository's root as a page: its links start from docs/, and its picture is part of the page."""
+    text = (Path(__file__).parents[1] / f"{name}.md").read_text().replace("](docs/", "](")
+    text = re.sub(r"\]\((ARCHITECTURE|CONTRIBUTING|CHANGELOG)\.md", lambda m: f"]({m[1].lower()}.md", text)
+    drawn = f"<div>{image_path()}</div>".replace("\n", "") if "images/image_path.svg" in text else ""
+    return re.sub(r"^!\[[^]]*\]\(images/image_path\.svg\)$", lambda _: drawn, text, flags=re.M)
 
 
 def columns(name: str | None) -> str:
     """Every column of a stored table: type, meaning, unit or values, and when it is null."""
-    try:
-        from s2st_aug.records.columns import columns_of
-    except ImportError:
-        return "(the columns)"
+    from s2st_aug.records.columns import columns_of
 
     module, record = COLUMNS[name or "manifest"]
     rows = (
@@ -201,34 +202,35 @@ def columns(name: str | None) -> str:
     return table(("column", "type", "what", "unit or values", "null where"), rows)
 
 
-def arrow_name(kind: Any) -> str:
+def arrow_name(kind: pa.DataType) -> str:
     """A Parquet type in short: a list of structs is a list of struct, whatever is in them."""
-    text = re.sub(r"struct<.*>", "struct", str(kind)).replace("double", "float64").replace("string", "text")
-    return re.sub(r"list<(?:item|element): (\S+)>", r"list of \1", text)
+    if pa.types.is_list(kind):
+        return f"list of {arrow_name(kind.value_type)}"
+    return {"double": "float64", "string": "text"}.get(str(kind), str(kind).partition("<")[0].partition("[")[0])
 
 
 def words(name: str | None) -> str:
-    """The values of a type of words in records/verdicts.py, each with the comment that stands beside it."""
-    source = inspect.getsource(importlib.import_module("s2st_aug.records.verdicts"))
-    found = re.search(rf"^{name} = Literal\[\n(.*?)^\]", source, re.S | re.M)
+    """The values of a type of words in records/verdicts.py or errors.py, each with the comment beside it."""
+    modules = (importlib.import_module(f"s2st_aug.{module}") for module in ("records.verdicts", "errors"))
+    sources = "\n".join(inspect.getsource(module) for module in modules)
+    found = re.search(rf"^{name} = Literal\[\n(.*?)^\]", sources, re.S | re.M)
     if found is None:
-        return "(the words)"
-    return table(
-        ("value", "means"),
-        ((f"`{value}`", what) for value, what in re.findall(r"^ +\"(\w+)\",?  # (.+)$", found[1], re.M)),
-    )
+        raise KeyError(f"neither records/verdicts.py nor errors.py has a list of words {name}")
+    told = re.findall(r'^ +"(\w+)",?  # (.+)$', found[1], re.M)
+    return table(("value", "means"), ((f"`{value}`", what) for value, what in told))
 
 
 def run_json(_: str | None) -> str:
     """Every key of run.json."""
     from s2st_aug.storage.run_folder import RunInfo
 
-    kinds = {f.name: str(f.type) for f in dataclasses.fields(RunInfo)}
+    spelled = {"str": "text", "int": "integer", "bool": "true or false", "dict": "object", "tuple": "list"}
+    kinds = {f.name: spelled[str(f.type).partition("[")[0]] for f in dataclasses.fields(RunInfo)}
     if unknown := kinds.keys() - RUN_JSON.keys():
         raise KeyError(f"docs/hooks.py does not explain these keys of run.json: {', '.join(sorted(unknown))}")
     return table(
         ("key", "type", "what"),
-        ((f"`{key}`", f"`{kinds[key]}`", what) for key, what in RUN_JSON.items() if key in kinds),
+        ((f"`{key}`", kinds[key], what) for key, what in RUN_JSON.items() if key in kinds),
     )
 
 
@@ -240,9 +242,18 @@ def words_of(key: str, known: dict[str, str]) -> str:
 
 
 def config(name: str | None) -> str:
-    """Every key of a config with its type, default and meaning: a run's, or that of `gain` or `training`."""
+    """Every key of a config with type, default and meaning: a run's (thresholds apart), or of `gain` or `training`."""
     module, model = CONFIGS[name]
-    return table(("key", "type", "default", "what"), fields(getattr(importlib.import_module(module), model)))
+    found = fields(getattr(importlib.import_module(module), model))
+    rows = (row for row in found if name or not row[0].startswith("`validation."))
+    return table(("key", "type", "default", "what"), rows)
+
+
+def method(name: str | None) -> str:
+    """Every setting of a method of the registry."""
+    from s2st_aug.methods import find_method
+
+    return table(("key", "type", "default", "what"), fields(find_method(name or "s2st").settings, "method."))
 
 
 def validation(_: str | None) -> str:
@@ -379,6 +390,10 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ...]
     """A pydantic model's keys, nested ones with dots."""
     for name, field in model.model_fields.items():
         kind = nested(field.annotation)
+        if isinstance(field.validation_alias, AliasChoices):
+            name = str(field.validation_alias.choices[0])
+        if kind is BaseModel:  # a method's own record: `method` makes a table of each
+            continue
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from fields(kind, f"{prefix}{name}.")
             continue
@@ -418,7 +433,7 @@ def table(head: tuple[str, ...], rows: Any) -> str:
 
 
 MAKERS = (
-    architecture, commands, exit_codes, config, validation, path, columns, words, run_json, measured, ablation,
+    root, commands, exit_codes, config, method, validation, path, columns, words, run_json, measured, ablation,
 )  # fmt: skip
 TABLES = {maker.__name__: maker for maker in MAKERS}
 

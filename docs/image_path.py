@@ -99,7 +99,7 @@ LANES = (
     ),
     Lane(
         "Validate",
-        "in a task, with other measures than were optimised",
+        "in a second pool, with other measures than were optimised",
         (
             Box("engine.validate:ValidateStage", "one batch"),
             Box("validation.judge:judge", "structure, strength, lights"),
@@ -111,7 +111,7 @@ LANES = (
     ),
     Lane(
         "Commit",
-        "in the same task: images first, then the row file, which is the commit mark",
+        "in the same worker: images first, then the row file, which is the commit mark",
         (
             Box("engine.commit:CommitStage", "whole or absent"),
             Box("storage.shards:commit_shard", "the batch is done"),
@@ -137,7 +137,7 @@ CSS = """
 --ip-box:#fff;--ip-lane:#f4f6f8;--ip-method:#e8effc;--ip-judge:#e9f6ec}
 @media (prefers-color-scheme:dark){
 .ip{--ip-text:#e3e8ee;--ip-soft:#a3b1bf;--ip-line:#71808f;--ip-edge:#46525f;--ip-name:#93bcff;
---ip-box:#28313b;--ip-lane:#1d242c;--ip-method:#1d2a42;--ip-judge:#1b3224}}
+--ip-box:#2d3641;--ip-lane:#20272f;--ip-method:#1f2d47;--ip-judge:#1c3526}}
 .ip text{font-family:Roboto,"Helvetica Neue",Arial,sans-serif;fill:var(--ip-text);font-size:12px}
 .ip .t{font-size:15px;font-weight:600}
 .ip .w,.ip .f{fill:var(--ip-soft)}

@@ -1,7 +1,8 @@
-"""Answer the paper's open questions on held-out scenes: python pipelines/ablate.py [--question Q]... [--count N] [--preset P].
+"""Answer the paper's open questions on held-out scenes: python pipelines/ablate.py [--question Q]... [--count N]
+[--preset P].
 
-Cells are kept in docs/measured/ablations.json after each of them, and one that is there with the same settings, weights and count is not
-measured again; ablations.svg is drawn from all of them.
+Cells are kept in docs/measured/ablations.json after each of them, and one that is there with the same settings, weights
+and count is not measured again; ablations.svg is drawn from all of them.
 """
 
 from __future__ import annotations

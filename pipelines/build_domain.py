@@ -1,4 +1,6 @@
-"""Rebuild every domain profile that ships with a model: python pipelines/build_domain.py CONFIG [--model M] [--out DIR] [--only NAME]."""
+"""Rebuild every domain profile that ships with a model: python
+pipelines/build_domain.py CONFIG [--model M] [--out DIR] [--only NAME].
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """S2ST beside its peers on held-out scenes: python pipelines/compare.py [--count N] [--null-text N].
 
-Rows are kept in docs/measured/comparison.json street by street, and a street that is there with the same settings, weights, profiles and
-thresholds is not measured again; comparison.md and comparison.svg are made from all of them.
+Rows are kept in docs/measured/comparison.json street by street, and a street that is there with the same settings,
+weights, profiles and thresholds is not measured again; comparison.md and comparison.svg are made from all of them.
 """
 
 from __future__ import annotations
@@ -79,9 +79,11 @@ def write(rows: list[Row], asked: argparse.Namespace) -> None:
     found = summarise(rows)
     machine = f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, street-mini, one core, batch 1, CPU time."
     about = (
-        f"# Side by side\n\n{machine} {asked.count} held-out streets to night and rain (null-text, at {asked.null_text_steps} "
-        f"steps: {asked.null_text}). Each method is swept over its own knob; its best is bold. The last column is paired, with a "
-        f"95 % bootstrap interval; below 0 ours is nearer to the true render.\n\n![structure against distance]({asked.json.stem}.svg)"
+        f"# Side by side\n\n{machine} {asked.count} held-out streets to night and rain "
+        f"(null-text, at {asked.null_text_steps} steps: {asked.null_text}). "
+        "Each method is swept over its own knob; its best is bold. The last column is paired, with a 95 % bootstrap "
+        "interval; below 0 ours is nearer to the true render.\n\n"
+        f"![structure against distance]({asked.json.stem}.svg)"
     )
     asked.json.with_suffix(".md").write_text(as_markdown(found, about), encoding="utf-8")
     asked.json.with_suffix(".svg").write_text(draw_pareto(found), encoding="utf-8")

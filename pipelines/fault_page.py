@@ -1,4 +1,5 @@
-"""docs/measured/faults.md and faults.svg from the suite's kept trials: S2ST_BENCH_KEEP=DIR python pipelines/fault_page.py.
+"""docs/measured/faults.md and faults.svg from the suite's kept trials: S2ST_BENCH_KEEP=DIR python
+pipelines/fault_page.py.
 
 Run `S2ST_BENCH_KEEP=DIR python pipelines/benchmark.py --suite faults --json docs/measured/faults.json` first.
 """
@@ -15,7 +16,10 @@ from benchmarks.fault_plot import draw_curves
 from benchmarks.fault_rates import SIZES, breakdown, curves, pivot, precision_rows, size_name
 from benchmarks.faults import collected
 
-PRECISION = "At the shipped thresholds, without a detector, for one planted fault to each true object or image; false alarms of the same kind."
+PRECISION = (
+    "At the shipped thresholds, without a detector, for one planted fault to each true object or image; "
+    "false alarms of the same kind."
+)
 MEASURED = Path(__file__).parents[1] / "docs" / "measured"
 
 

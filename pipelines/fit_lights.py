@@ -1,7 +1,9 @@
-"""Fit the classifier of made-up lights on the choosing half: streets of rng_key 4, CamVid's video 0016E5, and towns by day.
+"""Fit the classifier of made-up lights on the choosing half: streets of rng_key 4, CamVid's video 0016E5, and towns by
+day.
 
 python pipelines/fit_lights.py [--streets 70] [--photos 20] [--keep FILE] writes s2st_aug/validation/lights.safetensors.
-With --keep, the gathered blobs stay in FILE and are taken from there the next time. The same arguments give the same bytes.
+With --keep, the gathered blobs stay in FILE and are taken from there the next time. The same arguments give the same
+bytes.
 """
 
 from __future__ import annotations
@@ -59,7 +61,8 @@ def main() -> None:
         blobs = gathered(pairs(arguments.streets, arguments.photos))
         if kept:
             np.savez(kept, patches=blobs.patches, made_up=blobs.made_up)
-    about = f"{arguments.streets} streets of rng_key {CHOSEN_KEY}, up to {arguments.photos} photos each of CamVid 0016E5 and permissive/day"
+    photos = f"up to {arguments.photos} photos each of CamVid 0016E5 and permissive/day"
+    about = f"{arguments.streets} streets of rng_key {CHOSEN_KEY}, {photos}"
     write_lights(fit_lights(blobs), arguments.out, about)
     print(f"{arguments.out}: {len(blobs.made_up)} blobs, {int(blobs.made_up.sum())} of them made up")
 

@@ -1,4 +1,6 @@
-"""CamVid's training photos of a gain config as a Cityscapes tree: python pipelines/prepare_camvid.py CONFIG OUT [EVERY]."""
+"""CamVid's training photos of a gain config as a Cityscapes tree: python
+pipelines/prepare_camvid.py CONFIG OUT [EVERY].
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Train the shipped street detector on rendered streets: python pipelines/train_detector.py [--seconds 240] [--work DIR].
+"""Train the shipped street detector on rendered streets: python pipelines/train_detector.py [--seconds 240] [--work
+DIR].
 
-Renders streets of rng_key 8 into DIR, trains from the last checkpoint in DIR for at most so many seconds, and writes the ONNX file.
-The same command goes on; `--measure` prints recall and precision on streets of rng_key 9 instead.
+Renders streets of rng_key 8 into DIR, trains from the last checkpoint in DIR for at most so many seconds, and writes
+the ONNX file. The same command goes on; `--measure` prints recall and precision on streets of rng_key 9 instead.
 """
 
 from __future__ import annotations

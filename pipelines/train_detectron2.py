@@ -1,4 +1,5 @@
-"""Faster R-CNN R50-FPN by Detectron2 on a COCO export, tested on BDD100K's night images of val; writes OUT/measures.json.
+"""Faster R-CNN R50-FPN by Detectron2 on a COCO export, tested on BDD100K's night images of val; writes
+OUT/measures.json.
 
 python pipelines/train_detectron2.py DATASET OUT --bdd100k ROOT [--rng-key N] [--iterations N] [--size N]
 """
@@ -29,9 +30,8 @@ def main() -> None:
     if len(trained) != 1:
         parser.error(f"expected one annotations/instances_*.json in {arguments.dataset}")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    print(
-        f"{write_night_val(arguments.bdd100k, trained[0], arguments.out / 'night_val.json')} real night images to test on"
-    )
+    count = write_night_val(arguments.bdd100k, trained[0], arguments.out / "night_val.json")
+    print(f"{count} real night images to test on")
     measures = train(trained[0], arguments)
     (arguments.out / "measures.json").write_text(json.dumps(measures))
 

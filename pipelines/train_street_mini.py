@@ -1,7 +1,7 @@
 """Train a small latent diffusion model: `python pipelines/train_street_mini.py configs/train_street_mini.yaml`.
 
-Stops and resumes at any time; checkpoints lie in `checkpoints/<name>`. `--stage` runs single stages, `--init-from` begins from a
-folder of weights (the shipped ones, say), whose encoder and vocabulary are kept.
+Stops and resumes at any time; checkpoints lie in `checkpoints/<name>`. `--stage` runs single stages, `--init-from`
+begins from a folder of weights (the shipped ones, say), whose encoder and vocabulary are kept.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Names for the arrays of images that cross a module border: shapes here, ranges in words.
 
-numpy holds images (uint8, RGB, height first); the tensors of latents have their names in `diffusion/denoiser.py`. Shapes
-are checked in tests (`pytest --jaxtyping-packages=s2st_aug,beartype.beartype`) and free in production.
+numpy holds images (uint8, RGB, height first); the tensors of latents have their names in `diffusion/denoiser.py`.
+Shapes are checked in tests (`pytest --jaxtyping-packages=s2st_aug,beartype.beartype`) and free in production.
 """
 
 from __future__ import annotations

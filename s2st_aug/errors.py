@@ -6,13 +6,17 @@ S2STError                        one clear line: what was expected, what came, w
 │   ├── ModelError               no weights, wrong format, misread schedule, missing hub repository
 │   ├── ProfileError             damaged profile, or one built for another model
 │   ├── DatasetError             a folder, card, split or label file that cannot be read at all
+│   │   └── NoImages             a split without a single image
 │   ├── PlanMismatch             resuming under another plan hash
 │   └── RunFolderError           not a run folder, locked by another run, of another schema
 ├── SampleError        (exit 1)  one sample is bad; it becomes a failed row and the run goes on
-│   ├── UnreadableImage          missing, truncated, not an image, too large
+│   ├── UnreadableImage          truncated, not an image, too large
+│   │   └── AbsentImage          no such file
 │   ├── LabelError               a record that cannot be parsed
 │   ├── SourceChanged            the file is not the one that was planned
-│   └── Diverged                 NaN or latents that explode, in float32 too
+│   ├── Diverged                 NaN or latents that explode, in float32 too
+│   ├── OutOfMemory              not even one image at a time fits
+│   └── LostWorker               the process dies whenever it translates this image
 ├── CheckFailed        (exit 3)  a promise does not hold
 ├── MissingDependency  (exit 2)  an optional package or program is absent; names the remedy
 └── Stopped            (exit 4)  signal, drain or full disk; the same command resumes
@@ -22,6 +26,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal
+
+FailureKind = Literal[
+    "absent_image",  # there is no such file
+    "unreadable_image",  # truncated, not an image, or too large
+    "label_error",  # its label record cannot be parsed
+    "source_changed",  # the file is not the one that was planned
+    "diverged",  # NaN or latents that explode, in float32 too
+    "out_of_memory",  # not even this image alone fits
+    "lost_worker",  # the process dies whenever it translates this image
+    "error",  # any other exception
+]
+"""Why a sample failed, as the manifest says it: one word per class of SampleError."""
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_CHECK, EXIT_STOPPED = 0, 1, 2, 3, 4
 
@@ -52,6 +69,10 @@ class DatasetError(UsageError):
     """A dataset folder, card, split or label file that cannot be read at all."""
 
 
+class NoImages(DatasetError):
+    """A split of which no image is in the folder."""
+
+
 class PlanMismatch(UsageError):
     """A run folder holds another plan than the one asked for."""
 
@@ -61,29 +82,56 @@ class RunFolderError(UsageError):
 
 
 class MissingDependency(UsageError):
-    """An optional package or program is absent; the text names the one command that mends it."""
+    """An optional package or program is absent; the text names the one command that installs it."""
 
 
 class SampleError(S2STError):
-    """One sample is bad: it becomes a `failed` row, and the run goes on."""
+    """One sample is bad: it becomes a `failed` row, and the run goes on. `failure` is the word in that row's column."""
 
     exit_code = EXIT_SOME_FAILED
+    failure: FailureKind = "error"
 
 
 class UnreadableImage(SampleError):
-    """An image file is missing, truncated, no image, or larger than the limit."""
+    """An image file is truncated, no image, or larger than the limit."""
+
+    failure: FailureKind = "unreadable_image"
+
+
+class AbsentImage(UnreadableImage):
+    """An image file does not exist."""
+
+    failure: FailureKind = "absent_image"
 
 
 class LabelError(SampleError):
     """One label record cannot be parsed."""
 
+    failure: FailureKind = "label_error"
+
 
 class SourceChanged(SampleError):
     """A source file is not the one that was planned."""
 
+    failure: FailureKind = "source_changed"
+
 
 class Diverged(SampleError):
     """NaN or exploding latents, in float32 too."""
+
+    failure: FailureKind = "diverged"
+
+
+class OutOfMemory(SampleError):
+    """Not even one image at a time fits into memory."""
+
+    failure: FailureKind = "out_of_memory"
+
+
+class LostWorker(SampleError):
+    """The process dies whenever it translates this image."""
+
+    failure: FailureKind = "lost_worker"
 
 
 class CheckFailed(S2STError):

@@ -1,4 +1,4 @@
-"""Image files in and out: what a photo shows (8-bit RGB) and the form it had (depth, grey, alpha), so that it can come back in it."""
+"""Image files in and out: what a photo shows (8-bit RGB), and the form (depth, grey, alpha) that it comes back in."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ SYNTHETIC = {
     "Synthetic": "true",
     "Comment": "synthetic image: translated by a generative model",
 }
+LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")
 
 _OPEN_ERRORS = (
@@ -68,22 +69,34 @@ class Photo:
 
 
 def read_photo(
-    source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, orientation: Literal["apply", "ignore"] = "apply"
+    source: str | Path | bytes,
+    *,
+    name: str = "",
+    max_pixels: int = MAX_PIXELS,
+    orientation: Literal["apply", "ignore"] = "apply",
 ) -> Photo:
     """A photo from a path or its bytes; `ignore` leaves the pixels as stored, for labels drawn on the stored pixels.
 
-    Raises UnreadableImage, one line, for what is missing, truncated, no image, or larger than `max_pixels`.
+    `name` is what errors call it (default: the path). Raises UnreadableImage, one line, for what is missing, truncated,
+    no image, or larger than `max_pixels`.
     """
-    name = "image bytes" if isinstance(source, bytes) else str(source)
-    data = source if isinstance(source, bytes) else _read_bytes(Path(source))
+    name = name or ("image bytes" if isinstance(source, bytes) else str(source))
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except OSError as error:
+        raise UnreadableImage(f"{source!s}: cannot be read ({error.strerror or type(error).__name__})") from None
     try:
         with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_size(image.size, max_pixels, name)
+            if image.width * image.height > max_pixels:
+                raise UnreadableImage(f"{name}: {image.width}x{image.height} is more than {max_pixels} pixels")
             image.load()
             turn = image.getexif().get(ORIENTATION, 1) if orientation == "apply" else 1
             array = _decode_deep(data, image) if _is_deep(data, image) else _decode_plain(image)
+    except PIL.UnidentifiedImageError:
+        raise UnreadableImage(f"{name}: not a readable image (no known image format)") from None
     except _OPEN_ERRORS as error:
-        raise UnreadableImage(f"{name}: not a readable image ({_first_line(error)})") from None
+        why = str(error).split("\n")[0] or type(error).__name__
+        raise UnreadableImage(f"{name}: not a readable image ({why})") from None
     return _photo(_upright(array, turn))
 
 
@@ -94,7 +107,9 @@ def read_image(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> I
 
 def encode_png(image: Image, form: Form = PLAIN, text: Mapping[str, str] = SYNTHETIC, *, compression: int = 1) -> bytes:
     """PNG bytes in the source's form, with `text` as tEXt chunks; the same bytes for the same pixels, no time stamp."""
-    stored = _stored(image, form)
+    colour = to_uint8(luma(image)) if form.grey else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    deep = colour.astype(np.uint16) * np.uint16(257) if form.bits == 16 else colour
+    stored = deep if form.alpha is None else np.dstack([deep, form.alpha])
     if form.grey and form.alpha is not None:
         return _with_text(_grey_alpha_png(stored, compression), text)
     done, buffer = cv2.imencode(".png", stored, [cv2.IMWRITE_PNG_COMPRESSION, compression])
@@ -120,9 +135,9 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def luma(image: Image) -> Grey:
-    """Y of BT.601, 0..255, float32."""
-    return cv2.transform(image.astype(np.float32), np.array([[0.299, 0.587, 0.114]], np.float32))
+def luma(image: Image, out: Grey | None = None) -> Grey:
+    """Y of BT.601, 0..255, float32, not rounded; written into `out` where given."""
+    return cv2.transform(image.astype(np.float32), LUMA, dst=out)
 
 
 def to_lab(image: Image) -> np.ndarray:
@@ -153,31 +168,16 @@ def sha256_file(path: str | Path) -> str:
 
 
 def file_bytes(path: Path) -> bytes:
-    """Bytes of a regular file; raises OSError for a pipe or a device, whose end never comes, and for more than MAX_BYTES."""
+    """Bytes of a regular file.
+
+    Raises OSError for a pipe or a device, whose end never comes, and for more than MAX_BYTES.
+    """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     if found.st_size > MAX_BYTES:
         raise OSError(errno.EFBIG, f"more than {MAX_BYTES >> 20} MiB", str(path))
     return path.read_bytes()
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UnreadableImage(f"{path}: cannot be read ({error.strerror or type(error).__name__})") from None
-
-
-def _first_line(error: BaseException) -> str:
-    if isinstance(error, PIL.UnidentifiedImageError):
-        return "no known image format"
-    return str(error).split("\n")[0] or type(error).__name__
-
-
-def _check_size(size: tuple[int, int], max_pixels: int, name: str) -> None:
-    if size[0] * size[1] > max_pixels:
-        raise UnreadableImage(f"{name}: {size[0]}x{size[1]} is more than {max_pixels} pixels")
 
 
 def _is_deep(data: bytes, image: PIL.Image.Image) -> bool:
@@ -240,15 +240,11 @@ def _photo(array: np.ndarray) -> Photo:
     return Photo(rgb, Form(bits, grey, alpha))
 
 
-def _stored(image: Image, form: Form) -> np.ndarray:
-    """The pixels in the file's own channels and depth, in OpenCV's order (BGR)."""
-    colour = to_uint8(luma(image)) if form.grey else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    deep = colour.astype(np.uint16) * np.uint16(257) if form.bits == 16 else colour
-    return deep if form.alpha is None else np.dstack([deep, form.alpha])
-
-
 def _grey_alpha_png(pixels: np.ndarray, compression: int) -> bytes:
-    """`h w 2` as PNG, each row as its difference from the one above; neither OpenCV nor (in 16 bits) Pillow writes one."""
+    """`h w 2` as PNG, each row as its difference from the one above.
+
+    Neither OpenCV nor (in 16 bits) Pillow writes one.
+    """
     height, width = pixels.shape[:2]
     rows = pixels.astype(pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
     up = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))

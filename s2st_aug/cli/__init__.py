@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -17,28 +16,32 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "s2st_aug.cli.augment:augment",
         "The main job: a labelled dataset in, a run folder of checked variants out.",
     ),
-    "preview": ("s2st_aug.cli.preview:preview", "A contact sheet before a long run."),
+    "preview": ("s2st_aug.cli.preview:preview", "Draw a contact sheet before a long run."),
     "status": ("s2st_aug.cli.status:status", "Progress, rate, time left and failures of a run folder."),
     "verify": ("s2st_aug.cli.verify:verify", "Check every promise of a run folder against its files."),
-    "regate": ("s2st_aug.cli.rescore:regate", "New thresholds over the stored measures; nothing is translated anew."),
-    "domain build": ("s2st_aug.cli.domain:build", "A domain profile from unpaired photos."),
-    "calibrate": ("s2st_aug.cli.calibrate:calibrate", "Thresholds from your own photos."),
-    "merge": ("s2st_aug.cli.merge:merge", "Two runs of one plan into one."),
-    "migrate": ("s2st_aug.cli.migrate:migrate", "Bring a run folder of an older schema up to date."),
-    "review push": ("s2st_aug.cli.review:push", "Run folder to FiftyOne."),
+    "rescore": (
+        "s2st_aug.cli.rescore:rescore",
+        "Apply new thresholds to the stored measures; nothing is translated again.",
+    ),
+    "domain build": ("s2st_aug.cli.domain:build", "Build a domain profile from unpaired photos."),
+    "calibrate": ("s2st_aug.cli.calibrate:calibrate", "Set thresholds from your own photos."),
+    "merge": ("s2st_aug.cli.merge:merge", "Join two runs of one plan."),
+    "migrate": ("s2st_aug.cli.migrate:migrate", "Convert a run folder of an older schema."),
+    "review push": ("s2st_aug.cli.review:push", "Load a run into FiftyOne."),
     "review open": ("s2st_aug.cli.review:open_app", "Open the FiftyOne App on a run."),
-    "review pull": ("s2st_aug.cli.review:pull", "Decisions back into the run folder."),
-    "export": ("s2st_aug.cli.export:export", "A training set with a lock file."),
-    "report": ("s2st_aug.cli.report:report", "One self-contained HTML page."),
-    "scenes": ("s2st_aug.cli.scenes:scenes", "Procedural street scenes with exact labels."),
+    "review pull": ("s2st_aug.cli.review:pull", "Store the decisions in the run folder."),
+    "export": ("s2st_aug.cli.export:export", "Write a training set with a lock file."),
+    "report": ("s2st_aug.cli.report:report", "Write one self-contained HTML page."),
+    "scenes": ("s2st_aug.cli.scenes:scenes", "Render procedural street scenes with exact labels."),
     "gain": ("s2st_aug.cli.gain:gain", "Train with and without the variants, with control arms."),
-    "doctor": ("s2st_aug.cli.doctor:doctor", "What is installed, what is missing, and the command that mends it."),
+    "doctor": ("s2st_aug.cli.doctor:doctor", "What is installed, what is missing, and the command that fixes it."),
 }
+ALIASES = {"regate": "rescore"}  # older spellings, accepted and not listed
 GROUPS = {"domain": "Build domain profiles.", "review": "Review a run in FiftyOne."}
 HELP = "Night and rain variants of labelled driving scenes, with every label checked to still be true."
 EPILOG = (
-    "Exit codes: 0 well; 1 some samples failed, or an error of ours; 2 wrong usage, nothing was started;"
-    " 3 a check did not hold; 4 stopped, the same command resumes."
+    "Exit codes: 0 success; 1 some samples failed, or an unexpected error; 2 wrong usage, nothing was started;"
+    " 3 a check failed; 4 stopped early, the same command resumes."
 )
 
 
@@ -64,7 +67,9 @@ def load(stub: Stub) -> TyperCommand:
     app.command(stub.name)(getattr(importlib.import_module(module), function))
     command = typer.main.get_command(app)
     known = {o for p in command.params for o in p.opts}
-    command.params += [p for p in _parameters_of(_shared) if not known & set(p.opts)]
+    verbose = typer.Typer(add_completion=False)
+    verbose.command()(_shared)
+    command.params += [p for p in typer.main.get_command(verbose).params if not known & set(p.opts)]
     assert isinstance(command, TyperCommand)
     return command
 
@@ -81,6 +86,10 @@ def build_group() -> LazyGroup:
         stub = Stub(name=leaf, help=line)
         stub.target = target
         parent.add_command(stub)
+    for old, name in ALIASES.items():
+        stub = Stub(name=old, hidden=True)
+        stub.target = COMMANDS[name][0]
+        root.add_command(stub)
     return root
 
 
@@ -127,14 +136,8 @@ def _shared(verbose: Verbose = False) -> None:
     """Options that every command takes."""
 
 
-def _parameters_of(function: Callable[..., Any]) -> list[Any]:
-    app = typer.Typer(add_completion=False)
-    app.command()(function)
-    return typer.main.get_command(app).params
-
-
 def main(argv: list[str] | None = None) -> None:
-    """Entry point: every error a user can cause is one clear line and its exit code (docs/reference/promises.md#exit-codes)."""
+    """Entry point: a user's error is one clear line and an exit code (docs/reference/promises.md#exit-codes)."""
     from s2st_aug.cli.terminal import run_group
 
     given = sys.argv[1:] if argv is None else argv

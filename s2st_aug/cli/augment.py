@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from s2st_aug.cli.method_options import KitName, MethodName
 from s2st_aug.cli.terminal import err, out
 
 if TYPE_CHECKING:
     from s2st_aug.config import AugmentConfig
-    from s2st_aug.engine.augment import Options, RunSummary
+    from s2st_aug.engine.options import Options, RunSummary
     from s2st_aug.storage.progress import Snapshot
 
 
@@ -24,7 +25,7 @@ def augment(
     run: Annotated[str | None, typer.Option(help="Run folder, or s3://... [default: runs/<config stem>]")] = None,
     address: Annotated[str | None, typer.Option(help="A running Ray; default: one on this machine.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value over the config, for example run.rng_key=1.")
+        list[str] | None, typer.Option("--set", help="key=value over the config, for example run.seed=1.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Plan and estimate only; --dry-run=full parses every label.")
@@ -34,17 +35,19 @@ def augment(
         bool, typer.Option("--check-sources", help="Hash every source image against the plan.")
     ] = False,
     extend: Annotated[bool, typer.Option("--extend", help="Add the dataset's new scenes to the same plan.")] = False,
-    kit: Annotated[str, typer.Option(hidden=True, help="What computes: s2st, or the engine's public fake.")] = "s2st",
+    method: MethodName = None,
+    kit: KitName = None,
 ) -> int:
     """The main job: a labelled dataset in, a run folder of checked variants out. The same command resumes a stopped run."""
     from s2st_aug.config import load_config
 
-    loaded, place = load_config(config, set_ or []), run or f"runs/{config.stem}"
+    loaded = load_config(config, set_ or [], method=method or kit)
+    place = run or f"runs/{config.stem}"
     if dry_run or dry_run_full:
-        return show_dry_run(loaded, kit, place, full=dry_run_full)
-    from s2st_aug.engine.augment import Options
+        return show_dry_run(loaded, place, full=dry_run_full)
+    from s2st_aug.engine.options import Options
 
-    return run_and_report(loaded, place, Options(address=address, extend=extend, check_sources=check_sources, kit=kit))
+    return run_and_report(loaded, place, Options(address=address, extend=extend, check_sources=check_sources))
 
 
 def run_and_report(config: AugmentConfig, place: str, options: Options) -> int:
@@ -57,11 +60,11 @@ def run_and_report(config: AugmentConfig, place: str, options: Options) -> int:
     return summary.exit_code
 
 
-def show_dry_run(config: AugmentConfig, kit: str, place: str, *, full: bool) -> int:
+def show_dry_run(config: AugmentConfig, place: str, *, full: bool) -> int:
     """Counts, cost, disk and label errors; exit code 1 where labels are bad."""
     from s2st_aug.engine.dry_run import dry_run
 
-    estimate = dry_run(config, full=full, kit=kit, run=place)
+    estimate = dry_run(config, full=full, run=place)
     table = Table("dry run", "", title_justify="left")
     for name, value in estimate.lines():
         table.add_row(name, value)

@@ -14,8 +14,6 @@ from s2st_aug.errors import UnreadableImage, UsageError
 if TYPE_CHECKING:
     from s2st_aug.validation.calibration import TrueChange
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
-
 
 def calibrate(
     photos: Annotated[Path, typer.Option(help="A folder of your own source photos, searched with its subfolders.")],
@@ -28,9 +26,11 @@ def calibrate(
     limit: Annotated[int, typer.Option(min=8, help="At most so many photos, evenly chosen.")] = 40,
 ) -> None:
     """Choose thresholds on half of the photos and print how often they doubt a true label on the other half."""
+    from s2st_aug.formats.names import IMAGE_SUFFIXES
+
     if not photos.is_dir():
         raise UsageError(f"--photos: no such folder: {photos}")
-    paths = sorted(p for p in photos.rglob("*") if p.suffix.lower() in SUFFIXES)
+    paths = sorted(p for p in photos.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     chosen = paths[:: max(1, -(-len(paths) // limit))]
     if file is not None and not file.absolute().parent.is_dir():
         raise UsageError(f"--out: no such folder: {file.absolute().parent}")

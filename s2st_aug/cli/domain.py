@@ -27,40 +27,34 @@ def build(
     source_prompt: Annotated[str | None, typer.Option(help="What the model is told of the source.")] = None,
 ) -> None:
     """Build a domain profile for one model and report what cleaning took away."""
-    sources = dict(_pair(text) for text in source or [])
+    sources: dict[str, Path] = {}
+    for text in source or []:
+        key, _, folder = text.partition("=")
+        if not (key and folder):
+            raise UsageError(f"--source: expected NAME=DIR, got {text!r}")
+        sources[key] = Path(folder)
     if not is_name(name):
         raise UsageError(f"NAME: {name!r} cannot be part of a file's name: no separators, no leading dot")
     if file.suffix != ".safetensors":
         raise UsageError(f"--out: expected a file ending in .safetensors, got {file}")
-    for folder in (references, *sources.values()):
-        if not folder.is_dir():
-            raise UsageError(f"no such folder of photos: {folder}")
+    for place in (references, *sources.values()):
+        if not place.is_dir():
+            raise UsageError(f"no such folder of photos: {place}")
     from s2st_aug.diffusion.stable_diffusion import load_model
     from s2st_aug.profiles import build_profile, find_profile, save_profile
     from s2st_aug.profiles.build import DAY_PROMPT, Measured, measure
-    from s2st_aug.profiles.cleaning import Photos
+    from s2st_aug.profiles.cleaning import ReferencePhotos
 
     logging.getLogger("s2st_aug.profiles").setLevel(logging.INFO)
     loaded, day = load_model(model), source_prompt or DAY_PROMPT
     given: dict[str, Measured | DomainProfile] = {
-        key: measure(loaded, [Photos(folder)], key, day) for key, folder in sources.items()
+        key: measure(loaded, [ReferencePhotos(place)], key, day) for key, place in sources.items()
     }
     given = given or {"day": find_profile("day", loaded)}
-    profile = build_profile(loaded, name, prompt, [Photos(references)], given, source_prompt=day)
+    profile = build_profile(loaded, name, prompt, [ReferencePhotos(references)], given, source_prompt=day)
     saved = save_profile(profile, file)
     own = profile.discriminant
-    out.print(
-        f"{file}: {len(profile.references)} references, sources {', '.join(profile.eta)}, sha256 {saved.sha256[:12]}"
-    )
-    out.print(
-        f"strength is measured by a discriminant fitted on {own.fitted_on}"
-        if own
-        else "no discriminant: strength will be null"
-    )
-
-
-def _pair(text: str) -> tuple[str, Path]:
-    name, equals, folder = text.partition("=")
-    if not (name and equals and folder):
-        raise UsageError(f"--source: expected NAME=DIR, got {text!r}")
-    return name, Path(folder)
+    said = f"{len(profile.references)} references, sources {', '.join(profile.eta)}, sha256 {saved.sha256[:12]}"
+    out.print(f"{file}: {said}")
+    fitted = f"strength is measured by a discriminant fitted on {own.fitted_on}" if own else ""
+    out.print(fitted or "no discriminant: strength will be null")

@@ -8,12 +8,20 @@ from typing import Annotated, Literal
 import typer
 
 
+def complete_format(incomplete: str) -> list[str]:
+    """Names for the shell, those of installed packages too."""
+    from s2st_aug.formats.registry import format_names
+
+    return [name for name in format_names() if name.startswith(incomplete)]
+
+
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     format: Annotated[
         str,
         typer.Option(
-            help="bdd100k, cityscapes, coco, yolo, kitti, one of an installed package, or package.module:OBJECT."
+            help="bdd100k, cityscapes, coco, yolo, kitti, one of an installed package, or package.module:OBJECT.",
+            autocompletion=complete_format,
         ),
     ],
     out: Annotated[Path, typer.Option(help="A new or empty folder, or an earlier export to replace.")],

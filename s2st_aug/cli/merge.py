@@ -1,4 +1,4 @@
-"""`s2st-aug merge RUN RUN --out RUN`: two runs of one plan into one."""
+"""`s2st-aug merge RUN RUN --out RUN`: two runs of one plan, joined."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def merge(
     runs: Annotated[list[str], typer.Argument(help="Two or more run folders of one plan.")],
     out: Annotated[str, typer.Option(help="The new run folder.")],
 ) -> int:
-    """Two runs of one plan into one; a finished row beats a failed one, the first folder beats the second."""
+    """Join two runs of one plan; a finished row goes before a failed one, the first folder before the second."""
     from contextlib import ExitStack
 
     from s2st_aug.errors import UsageError

@@ -1,4 +1,4 @@
-"""`s2st-aug migrate RUN`: a run folder of an older schema, brought up to date."""
+"""`s2st-aug migrate RUN`: a run folder of an older schema, converted."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from s2st_aug.cli.terminal import out
 
 
 def migrate(run: Annotated[str, typer.Argument(help="Run folder.")]) -> int:
-    """Bring a run folder of an older schema up to date; its old files are kept in quarantine/."""
+    """Convert a run folder of an older schema to this one's; the old files are kept in quarantine/."""
     from s2st_aug.storage.lock import RunLock
-    from s2st_aug.storage.migrate import migrate as bring
+    from s2st_aug.storage.migrate import migrate as convert
     from s2st_aug.storage.run_folder import RunFolder
 
     folder = RunFolder(run)
     folder.raw_run_json()
     with RunLock(folder):
-        found, now = bring(folder)
-    out.print(
-        f"{run}: schema version {found} is now {now}" if found != now else f"{run}: is of schema version {now} already",
-        markup=False,
-    )
+        found, now = convert(folder)
+    said = f"schema version {found} is now {now}" if found != now else f"is of schema version {now} already"
+    out.print(f"{run}: {said}", markup=False)
     return 0

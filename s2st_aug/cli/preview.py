@@ -4,38 +4,26 @@ from __future__ import annotations
 
 import itertools
 import statistics
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
+from s2st_aug.cli.method_options import KitName, MethodName
 from s2st_aug.cli.terminal import err, out, print_json
 from s2st_aug.errors import EXIT_OK, EXIT_SOME_FAILED, ConfigError, UsageError
 
 if TYPE_CHECKING:
     from s2st_aug.config import AugmentConfig
+    from s2st_aug.engine.in_process import PreviewVariant
     from s2st_aug.engine.sources import SourceScene
-    from s2st_aug.records.verdicts import Judgement
-    from s2st_aug.report.sheet import Cell
+    from s2st_aug.report.sheet import SheetCell
 
-MOST_COLUMNS, LOOKED_AT = 24, 5000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Tried:
-    """One scene in one domain under one setting; `variant` is None where it failed, and then `error` says why."""
-
-    scene_id: str
-    domain: str
-    setting: str
-    variant: Any
-    judgement: Judgement | None
-    seconds: float
-    error: str = ""
+MOST_COLUMNS = 24
 
 
 def preview(
@@ -50,40 +38,51 @@ def preview(
         Path | None, typer.Option("--out", help="Where the sheet goes [default: runs/<config stem>-preview.png].")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The table as JSON on stdout.")] = False,
-    kit: Annotated[str, typer.Option(hidden=True)] = "s2st",
+    method: MethodName = None,
+    kit: KitName = None,
 ) -> int:
     """A contact sheet and a table of a few scenes under one or more settings; no run folder is made."""
-    settings = expand_sweep(config, set_ or [], sweep or [])
+    settings = expand_sweep(config, set_ or [], sweep or [], method or kit)
     place = out_file or Path("runs") / f"{config.stem}-preview.png"
     if out_file is not None and not out_file.absolute().parent.is_dir():
         raise UsageError(f"{out_file.parent} is not a folder, so {out_file.name} cannot be written there")
-    sources, scenes = read_sources(next(iter(settings.values())), count)
-    tried: list[Tried] = []
+    import torch  # slow to start: after everything that can be wrong with the command
+
+    from s2st_aug.engine.in_process import preview_variants, read_sources, spread_scenes
+
+    first = next(iter(settings.values()))
+    scenes, total = spread_scenes(first, count)
+    sources = read_sources(first, scenes)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tried: dict[str, list[PreviewVariant]] = {}
     for name, loaded in settings.items():
         if err.is_terminal:
             err.print(f"{name or 'as configured'}: {len(sources)} scenes to {', '.join(loaded.domains)}", markup=False)
-        tried += try_setting(name, loaded, sources, kit)
-    _write(place, config.stem, sources, tried)
-    lines = [
-        summarise([t for t in tried if (t.domain, t.setting) == column])
-        for column in dict.fromkeys((t.domain, t.setting) for t in tried)
+        tried[name] = list(preview_variants(loaded, scenes, device=device))
+    _write_sheet(place, config.stem, sources, tried)
+    columns = [
+        summarise(domain, name, [v for v in variants if v.row.domain == domain])
+        for name, variants in tried.items()
+        for domain in dict.fromkeys(v.row.domain for v in variants)
     ]
     if json:
-        print_json({"sheet": str(place), "scenes": scenes, "columns": [asdict(line) for line in lines]})
+        print_json({"sheet": str(place), "scenes": total, "columns": [asdict(c) for c in columns]})
     else:
-        _tell(place, lines, scenes)
-    return EXIT_SOME_FAILED if any(t.error for t in tried) else EXIT_OK
+        _tell(place, columns, total)
+    failed = any(v.row.status == "failed" for variants in tried.values() for v in variants)
+    return EXIT_SOME_FAILED if failed else EXIT_OK
 
 
-def expand_sweep(config: Path, changes: list[str], sweep: list[str]) -> dict[str, AugmentConfig]:
+def expand_sweep(
+    config: Path, changes: list[str], sweep: list[str], method: str | None = None
+) -> dict[str, AugmentConfig]:
     """Setting's name to config, one for each combination of swept values; raises ConfigError or UsageError."""
     from s2st_aug.config import load_config
 
-    axes = [_axis(text) for text in sweep]
-    found = {
-        " ".join(_short(c) for c in combination): load_config(config, [*changes, *combination])
-        for combination in itertools.product(*axes)
-    }
+    found = {}
+    for combination in itertools.product(*[_axis(text) for text in sweep]):
+        names = (c.rpartition(".")[2] if "." in c.partition("=")[0] else c for c in combination)
+        found[" ".join(names)] = load_config(config, [*changes, *combination], method=method)
     columns = sum(len(c.domains) for c in found.values())
     if columns > MOST_COLUMNS:
         raise UsageError(
@@ -99,104 +98,41 @@ def _axis(text: str) -> list[str]:
     return [f"{key}={value}" for value in values.split(",")]
 
 
-def _short(change: str) -> str:
-    return change.rpartition(".")[2] if "." in change.partition("=")[0] else change
-
-
-def read_sources(config: AugmentConfig, count: int) -> tuple[dict[str, SourceScene], int]:
-    """Scene id to its pixels and labels, evenly over (the first 5000 scenes of) the dataset, and how many scenes that are."""
-    from s2st_aug.engine.planning import selected_scenes
-    from s2st_aug.engine.sources import read_source
-    from s2st_aug.formats import load_card
-    from s2st_aug.report.contact_sheet import spread
-    from s2st_aug.storage.plan import PlannedScene
-
-    card, root = load_card(config.dataset.format), Path(config.dataset.root)
-    every = list(itertools.islice(selected_scenes(config.dataset), LOOKED_AT))
-    return {s.scene_id: read_source(root, card, PlannedScene(s, None, None, None)) for s in spread(every, count)}, len(
-        every
-    )
-
-
-def try_setting(name: str, config: AugmentConfig, sources: dict[str, SourceScene], kit: str) -> Iterator[Tried]:
-    """Every scene in every domain under one config, translated and judged in this process."""
-    import torch
-
-    from s2st_aug.engine.kit import find_kit
-
-    chosen = find_kit(kit)
-    chosen.identify(config)
-    translator = chosen.translator(config, "cuda" if torch.cuda.is_available() else "cpu")
-    judge = chosen.judge(config)
-    for scene_id, source in sources.items():
-        yield from _try_scene(scene_id, source, name, config, translator, judge)
-
-
-def _try_scene(
-    scene_id: str, source: SourceScene, name: str, config: AugmentConfig, translator: Any, judge: Any
-) -> Iterator[Tried]:
-    from s2st_aug.randomness import sample_key
-
-    domains = list(config.domains)
-    if source.error:
-        yield from (Tried(scene_id, d, name, None, None, 0.0, source.error) for d in domains)
-        return
-    start = time.monotonic()
-    objects = [source.objects] if config.method.label_aware else None
-    done = translator.translate([source.rgb], domains, objects, [sample_key(config.run.rng_key, scene_id)])[0]
-    each = (time.monotonic() - start) / len(done)
-    for domain, result in done.items():
-        if isinstance(result, Exception):
-            yield Tried(scene_id, domain, name, None, None, each, str(result))
-        else:
-            yield Tried(
-                scene_id,
-                domain,
-                name,
-                result,
-                judge(source.rgb, result.image, result.raw, source.objects, domain),
-                each,
-            )
-
-
-def _write(place: Path, title: str, sources: dict[str, SourceScene], tried: Sequence[Tried]) -> None:
+def _write_sheet(
+    place: Path, title: str, sources: dict[str, SourceScene], tried: dict[str, list[PreviewVariant]]
+) -> None:
+    """A row of the sheet for each scene: the source, then every domain under every setting."""
     from s2st_aug.images import encode_png
-    from s2st_aug.report.sheet import VERDICT_LEGEND, draw_sheet
+    from s2st_aug.report.sheet import VERDICT_LEGEND, SheetCell, draw_sheet
 
-    columns = list(dict.fromkeys((t.domain, t.setting) for t in tried))
-    cells = {(t.scene_id, t.domain, t.setting): _cell(t, sources[t.scene_id]) for t in tried}
-    rows = [[_source_cell(scene_id, s), *(cells[(scene_id, *c)] for c in columns)] for scene_id, s in sources.items()]
-    heads = ["source", *(f"{d} {s}".strip() for d, s in columns)]
-    sheet = draw_sheet(f"{title}, preview · synthetic images", heads, rows, legend=VERDICT_LEGEND)
+    rows = []
+    for scene_id, source in sources.items():
+        told = source.failure.reason if source.failure else f"{len(source.objects)} labels"
+        row = [SheetCell(source.rgb if source.photo is not None else None, (), (scene_id, told))]
+        of_scene = [v for variants in tried.values() for v in variants if v.row.scene_id == scene_id]
+        rows.append(row + [_cell(v, source) for v in of_scene])
+    columns = [
+        f"{domain} {name}".strip() for name, vs in tried.items() for domain in dict.fromkeys(v.row.domain for v in vs)
+    ]
+    sheet = draw_sheet(f"{title}, preview · synthetic images", ["source", *columns], rows, legend=VERDICT_LEGEND)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(encode_png(sheet, compression=6))
 
 
-def _source_cell(scene_id: str, source: SourceScene) -> Cell:
-    from s2st_aug.report.sheet import Cell
-
-    return Cell(
-        source.rgb if source.photo is not None else None,
-        (),
-        (scene_id, source.error or f"{len(source.objects)} labels"),
-    )
-
-
-def _cell(t: Tried, source: SourceScene) -> Cell:
+def _cell(variant: PreviewVariant, source: SourceScene) -> SheetCell:
     from s2st_aug.report.contact_sheet import outlines_of
     from s2st_aug.report.palette import STATUSES
-    from s2st_aug.report.sheet import Cell
+    from s2st_aug.report.sheet import SheetCell
 
-    if t.judgement is None:
-        return Cell(None, (), ("failed", t.error), STATUSES["failed"])
+    row = variant.row
+    if variant.image is None:
+        return SheetCell(None, (), ("failed", row.reasons[0]), STATUSES["failed"])
     lines = {o.object_id: o.outlines for o in source.objects}
-    outlines = tuple(outlines_of([asdict(o) for o in t.judgement.objects], lines, keep_all=False))
-    measures = (
-        f"strength {_number(t.judgement.strength)} · structure {_number(t.judgement.structure)} · {t.judgement.status}"
-    )
-    counts = Counter(o.verdict for o in t.judgement.objects)
-    why = "; ".join(t.judgement.reasons) or ", ".join(f"{v} {n}" for v, n in counts.items())
-    return Cell(t.variant.image, outlines, (measures, why), STATUSES[t.judgement.status])
+    outlines = tuple(outlines_of([asdict(o) for o in row.objects], lines, keep_all=False))
+    measures = f"strength {_number(row.strength)} · structure {_number(row.structure)} · {row.status}"
+    counts = Counter(o.verdict for o in row.objects)
+    why = "; ".join(row.reasons) or ", ".join(f"{v} {n}" for v, n in counts.items())
+    return SheetCell(variant.image, outlines, (measures, why), STATUSES[row.status])
 
 
 def _number(value: float | None) -> str:
@@ -204,7 +140,7 @@ def _number(value: float | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class PreviewColumn:
     """One domain under one setting: medians of the measures, counts, and seconds of this machine per variant."""
 
     domain: str
@@ -218,44 +154,40 @@ class Column:
     seconds: float
 
 
-def summarise(some: Sequence[Tried]) -> Column:
+def summarise(domain: str, setting: str, variants: Sequence[PreviewVariant]) -> PreviewColumn:
     """What a column of the sheet says in numbers."""
-    judged = [t.judgement for t in some if t.judgement is not None]
-    measures = [[m for j in judged if (m := getattr(j, name)) is not None] for name in ("strength", "structure")]
-    strength, structure = (statistics.median(m) if m else None for m in measures)
-    labels = [o.verdict for j in judged for o in j.objects]
-    accepted, seconds = sum(j.status == "ok" for j in judged), statistics.fmean(t.seconds for t in some)
-    return Column(
-        some[0].domain,
-        some[0].setting,
-        strength,
-        structure,
-        accepted,
-        len(some),
-        labels.count("keep"),
-        len(labels),
-        seconds,
+    rows = [v.row for v in variants]
+    strengths, structures = (
+        [value for row in rows if (value := getattr(row, name)) is not None] for name in ("strength", "structure")
+    )
+    labels = [o.verdict for row in rows for o in row.objects]
+    return PreviewColumn(
+        domain,
+        setting,
+        strength=statistics.median(strengths) if strengths else None,
+        structure=statistics.median(structures) if structures else None,
+        accepted=sum(row.status == "ok" for row in rows),
+        tried=len(rows),
+        labels_kept=labels.count("keep"),
+        labels=len(labels),
+        seconds=statistics.fmean(row.seconds or 0.0 for row in rows),
     )
 
 
-def _tell(place: Path, lines: Sequence[Column], scenes: int) -> None:
-    from rich.table import Table
+def _tell(place: Path, columns: Sequence[PreviewColumn], scenes: int) -> None:
+    from s2st_aug.engine.in_process import LOOKED_AT
 
     heads = ("domain", "setting", "strength", "structure", "accepted", "labels kept", "s/variant")
     table = Table(*heads, box=None, header_style="bold")
-    for c in lines:
+    for c in columns:
         counts = (f"{c.accepted}/{c.tried}", f"{c.labels_kept}/{c.labels}", f"{c.seconds:.1f}")
         table.add_row(c.domain, c.setting or "as configured", _number(c.strength), _number(c.structure), *counts)
     out.print(table)
     whole = f"the {scenes} scenes of the dataset" if scenes < LOOKED_AT else f"every {LOOKED_AT} scenes"
-    for setting in dict.fromkeys(c.setting for c in lines):
-        seconds = sum(c.seconds for c in lines if c.setting == setting) * scenes
+    for setting in dict.fromkeys(c.setting for c in columns):
+        seconds = sum(c.seconds for c in columns if c.setting == setting) * scenes
+        spelled = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
         out.print(
-            f"{whole}, {setting or 'as configured'}: about {_spell(seconds)} on one actor like this machine",
-            markup=False,
+            f"{whole}, {setting or 'as configured'}: about {spelled} on one actor like this machine", markup=False
         )
     out.print(f"sheet: {place}", markup=False)
-
-
-def _spell(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"

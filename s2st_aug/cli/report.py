@@ -56,9 +56,8 @@ def report(
         _tell(run, page, sheet, lines)
         for domain, found in evidence.common.items():
             if found:
-                out.print(
-                    f"warning: {domain}: {len(found)} places look alike in all variants and not in their sources; see the report"
-                )
+                what = f"{len(found)} places look alike in all variants and not in their sources"
+                out.print(f"warning: {domain}: {what}; see the report")
     return EXIT_OK
 
 
@@ -79,20 +78,9 @@ def summary_table(lines: list[DomainLine]) -> Table:
 
     title = "Variants, medians of the measures, labels by verdict"
     table = Table(title=title, title_justify="left", box=None, header_style="bold", padding=(0, 1, 0, 0))
-    for name in (
-        "domain",
-        "rows",
-        "ok",
-        "rejected",
-        "failed",
-        "strength",
-        "structure",
-        "keep",
-        "ignore",
-        "lost",
-        "s/row",
-    ):
-        table.add_column(name, justify="left" if name == "domain" else "right")
+    table.add_column("domain")
+    for name in ("rows", "ok", "rejected", "failed", "strength", "structure", "keep", "ignore", "lost", "s/row"):
+        table.add_column(name, justify="right")
     for x in lines:
         counts = (x.rows, *x.statuses.values())
         measures = ("n/a" if m is None else f"{m:.2f}" for m in (x.strength, x.structure))

@@ -1,10 +1,10 @@
-"""`s2st-aug regate RUN --config FILE`: other thresholds over the stored measures."""
+"""`s2st-aug rescore RUN --config FILE`: new thresholds applied to the stored measures."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -18,17 +18,21 @@ if TYPE_CHECKING:
     from s2st_aug.validation.settings import ValidationSettings
 
 
-def regate(
+def rescore(
     run: Annotated[str, typer.Argument(help="Run folder.")],
     config: Annotated[Path, typer.Option(help="YAML: a whole config, its validation part, or the thresholds alone.")],
 ) -> int:
-    """New thresholds over the stored measures; nothing is translated anew. The old manifest is kept under manifest/.old."""
+    """Apply new thresholds to the stored measures; nothing is translated again.
+
+    The old manifest is kept under manifest/.old.
+    """
     from s2st_aug.config.hashes import validation_hash
     from s2st_aug.storage.generations import replace_manifest
     from s2st_aug.storage.lock import RunLock
+    from s2st_aug.storage.progress import recount
     from s2st_aug.storage.run_folder import RunFolder
     from s2st_aug.storage.shards import gather
-    from s2st_aug.validation.gates import regate_rows
+    from s2st_aug.validation.gates import rescore_rows
 
     settings, folder = thresholds(config), RunFolder(run)
     folder.run_json()
@@ -37,10 +41,10 @@ def regate(
         gather(folder)
         before = Counter(folder.read_manifest(["status"])["status"].to_pylist())
         number = replace_manifest(
-            folder, lambda rows: regate_rows(rows, settings, digest), settings.model_dump(mode="json"), digest
+            folder, lambda rows: rescore_rows(rows, settings, digest), settings.model_dump(mode="json"), digest
         )
         after = Counter(folder.read_manifest(["status"])["status"].to_pylist())
-        _recount(folder, after)
+        recount(folder)
     _show(before, after, number)
     seen = f"calibrated on {settings.calibrated_on}" if settings.calibrated_on else "not calibrated on your photos"
     out.print(f"thresholds: {seen}", markup=False)
@@ -74,22 +78,6 @@ def _problem(error: ErrorDetails) -> str:
     if not error["loc"]:
         return error["msg"].removeprefix("Value error, ")
     return f"{'.'.join(map(str, error['loc']))}: {error['msg']} (came {error['input']!r})"
-
-
-def _recount(folder: Any, after: Counter[str]) -> None:
-    """progress.json with the new counts, so that `status` tells the same."""
-    from dataclasses import replace
-
-    from s2st_aug.storage.progress import read_snapshot, reason_class, write_snapshot
-    from s2st_aug.storage.run_folder import PROGRESS
-
-    if folder.store.size(PROGRESS) is None:
-        return
-    rows = folder.read_manifest(["status", "reasons"]).to_pylist()
-    reasons = Counter(reason_class(why) for row in rows if row["status"] == "rejected" for why in row["reasons"])
-    write_snapshot(
-        folder, replace(read_snapshot(folder), ok=after["ok"], rejected=after["rejected"], reasons=dict(reasons))
-    )
 
 
 def _show(before: Counter[str], after: Counter[str], number: int) -> None:

@@ -20,7 +20,7 @@ def push(run: Run, name: Name = None, json: Json = False) -> None:
     from s2st_aug.storage import RunFolder
 
     folder = RunFolder(run)
-    folder.run_json()  # a folder that is no run is told before FiftyOne and its database start
+    folder.run_json()  # no run folder: refused before FiftyOne and its database start
     prepare()
     from s2st_aug.report.evidence import write_overlays
     from s2st_aug.review.push import push as push_run
@@ -82,10 +82,8 @@ def pull(
     out.print(f"{done.new} new decisions, {done.already_there} already there", markup=False)
     for group in done.conflicts:
         said = ", ".join(f"{d.reviewer}: {d.decision} at {d.time:%Y-%m-%d %H:%M:%S}" for d in group)
-        out.print(
-            f"reviewers differ on {group[0].variant_id} {group[0].object_id or ''}: {said}; the last holds, ties go to reject",
-            markup=False,
-        )
+        what = f"{group[0].variant_id} {group[0].object_id or ''}"
+        out.print(f"reviewers differ on {what}: {said}; the last one holds, ties go to reject", markup=False)
     out.print(
         f"now: {done.accepted} accepted, {done.rejected} rejected, {done.ignored_objects} objects ignored", markup=False
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from s2st_aug.cli.method_options import Seed, one_seed
 from s2st_aug.errors import UsageError
 
 
@@ -20,7 +21,7 @@ def scenes(
         str, typer.Option(help="Comma-separated: day, dusk, night, rain, fog, night_rain.")
     ] = "day,night,rain",
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "1280x720",
-    rng_key: Annotated[int, typer.Option(help="The same key gives the same bytes.")] = 0,
+    seed: Seed = None,
     sequences: Annotated[
         int, typer.Option(help="Short sequences with a moving camera besides the scenes (BDD100K: tracking sets).")
     ] = 0,
@@ -34,6 +35,7 @@ def scenes(
     from s2st_aug.cli.terminal import out as console
     from s2st_aug.procedural.write import write_scenes
 
+    rng_key = one_seed(seed)
     names = [c.strip() for c in conditions.split(",") if c.strip()]
     total = count + sequences * frames
     with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:

@@ -18,7 +18,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds until the run ends.")] = False,
 ) -> int:
     """Progress, rate, time left and failures of a run folder, from its files alone."""
-    from s2st_aug.storage.status import report_of
+    from s2st_aug.storage.progress import report_of
 
     while True:
         report = report_of(run)
@@ -34,7 +34,10 @@ def status(
 def _show(report: dict[str, Any]) -> None:
     share = report["done"] / report["total"] if report["total"] else 0.0
     rate = f"{report['rate']:.2f} variants/s" if report["rate"] else "no rate yet"
-    eta = f", {_spell(report['eta_seconds'])} left" if report["eta_seconds"] is not None else ""
+    eta = ""
+    if report["eta_seconds"] is not None:
+        hours, rest = divmod(int(report["eta_seconds"]), 3600)
+        eta = f", {hours} h {rest // 60} min left" if hours else f", {rest // 60} min {rest % 60} s left"
     out.print(f"{report['state']}: {report['done']} of {report['total']} ({share:.0%}), {rate}{eta}", markup=False)
     out.print(f"accepted {report['ok']}, rejected {report['rejected']}, failed {report['failed']}", markup=False)
     for title in ("reasons", "failures", "actors"):
@@ -42,8 +45,3 @@ def _show(report: dict[str, Any]) -> None:
             out.print(f"  {title[:-1]} {name}: {count}", markup=False)
     if report["message"]:
         out.print(report["message"], markup=False)
-
-
-def _spell(seconds: float) -> str:
-    hours, rest = divmod(int(seconds), 3600)
-    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"

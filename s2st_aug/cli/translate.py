@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from s2st_aug.cli.method_options import MethodName, Seed, one_seed
 from s2st_aug.cli.terminal import err, out, print_json
-from s2st_aug.errors import EXIT_SOME_FAILED, UsageError
+from s2st_aug.errors import EXIT_SOME_FAILED, Diverged, UsageError
 
 if TYPE_CHECKING:
     from s2st_aug.api import FileResult
-    from s2st_aug.arrays import Image
-    from s2st_aug.records.profile import DomainProfile
-    from s2st_aug.translation.translator import Translator
 
-Made = dict[str, Any]  # source, domain, error; and image, measures and evaluations where it was made
+VariantReport = dict[str, Any]  # source, domain, error; and image, measures and evaluations where it was made
 
 
 def translate(
@@ -28,27 +26,33 @@ def translate(
         typer.Option("--to", help="A domain (night, rain, dusk, fog, night_rain) or a profile file; may be repeated."),
     ],
     folder: Annotated[Path, typer.Option("--out", help="Folder for <stem>__<domain>.png.")],
+    method: MethodName = None,
     model: Annotated[
         str, typer.Option(help="street-mini, street-photo, a Stable Diffusion folder, or a hub id.")
     ] = "street-mini",
-    preset: Annotated[str, typer.Option(help="draft, standard, paper or reference.")] = "standard",
-    rng_key: Annotated[int, typer.Option(help="The run's random integer.")] = 0,
+    preset: Annotated[
+        str | None, typer.Option(help="Of s2st: draft, standard, paper or reference.", show_default="standard")
+    ] = None,
+    seed: Seed = None,
     batch: Annotated[int, typer.Option(min=1, help="Photos translated at once.")] = 4,
     json: Annotated[bool, typer.Option("--json", help="What was made and measured as JSON on stdout.")] = False,
 ) -> None:
     """Translate photos to other conditions and print what was measured."""
-    domains = list(dict.fromkeys(to))
+    rng_key = one_seed(seed)
     _check_inputs(images, folder)
     from s2st_aug import api
     from s2st_aug.translation.cost import cost_line
 
-    translator = api.load_translator(domains, model=model, preset=preset)
+    settings = {} if preset is None else {"preset": preset}
+    loaded = api.load_method(to, method=method or "s2st", model=model, settings=settings)
     folder.mkdir(parents=True, exist_ok=True)
-    if not json:
-        out.print(cost_line(translator, images=len(images), domains=len(domains)))
-    made: list[Made] = []
-    for result in api.translate_files(translator, images, domains, rng_key=rng_key, batch=batch):
-        for one in _written(result, translator, folder):
+    if not json and isinstance(loaded.translator, api.Translator):
+        out.print(cost_line(loaded.translator, images=len(images), domains=len(loaded.domains)))
+    made: list[VariantReport] = []
+    for result in api.translate_files(
+        loaded.translator, images, loaded.domains, rng_key=rng_key, batch=batch, judge=loaded.judge
+    ):
+        for one in _written(result, folder):
             made.append(one)
             _tell(one, quiet=json)
     if json:
@@ -70,44 +74,40 @@ def _check_inputs(images: list[Path], folder: Path) -> None:
         raise UsageError(f"--out: {folder} is a file, not a folder")
 
 
-def _written(result: FileResult, translator: Translator, folder: Path) -> Iterator[Made]:
+def _written(result: FileResult, folder: Path) -> Iterator[VariantReport]:
     """Write one photo's variants; what became of each, or of the photo where it cannot be read."""
-    from s2st_aug.errors import Diverged
     from s2st_aug.images import encode_png
 
     if result.photo is None:
         yield {"source": str(result.path), "domain": None, "error": str(result.error)}
         return
     for domain, done in result.variants.items():
-        profile = translator.profiles[domain]
-        name = profile.name
         if isinstance(done, Diverged):
-            yield {"source": str(result.path), "domain": name, "error": f"{result.path}: {done}"}
+            yield {"source": str(result.path), "domain": domain, "error": f"{result.path}: {done}"}
             continue
-        target = folder / f"{result.path.stem}__{name}.png"
-        _write(target, encode_png(done.image, result.photo.form))
-        measured = _measures(result.photo.rgb, done.image, done.raw, profile) | {"evaluations": done.forward_evals}
-        yield {"source": str(result.path), "domain": name, "error": None, "image": str(target), **measured}
+        target = folder / f"{result.path.stem}__{domain}.png"
+        temporary = target.with_name(f".{target.name}.tmp")
+        temporary.write_bytes(encode_png(done.image, result.photo.form))
+        temporary.replace(target)
+        judged = result.judgements[domain]
+        yield {
+            "source": str(result.path),
+            "domain": domain,
+            "error": None,
+            "image": str(target),
+            "structure": judged.structure,
+            "structure_raw": judged.structure_raw,
+            "strength": judged.strength,
+            "status": judged.status,
+            "reasons": list(judged.reasons),
+            "evaluations": done.forward_evals,
+        }
 
 
-def _tell(one: Made, *, quiet: bool) -> None:
+def _tell(one: VariantReport, *, quiet: bool) -> None:
     if one["error"]:
         err.print(f"error: {one['error']}", markup=False)
     elif not quiet:
         found = ((name, one[name]) for name in ("structure", "structure_raw", "strength"))
         told = "  ".join(f"{name} {'null' if value is None else f'{value:.2f}'}" for name, value in found)
         out.print(f"{one['image']}  {told}  {one['evaluations']:g} evaluations", markup=False)
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
-
-
-def _measures(source: Image, variant: Image, raw: Image, profile: DomainProfile) -> dict[str, float | None]:
-    from s2st_aug.validation.strength import strength
-    from s2st_aug.validation.structure import structure
-
-    found = strength(source, variant, profile.discriminant) if profile.discriminant else None
-    return {"structure": structure(source, variant), "structure_raw": structure(source, raw), "strength": found}

@@ -1,16 +1,26 @@
 """The record behind a run's YAML (docs/reference/config.md).
 
-YAML only fills it; the method's and the gates' settings live beside their code.
+YAML only fills it; each method's and the gates' settings live beside their code.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from s2st_aug.formats.daylight import DARK, DAYTIME
-from s2st_aug.translation.settings import PRESETS, MethodSettings
+from s2st_aug.methods.protocol import MethodConfig
+from s2st_aug.methods.registry import find_method
 from s2st_aug.validation.settings import ValidationSettings
 
 
@@ -42,11 +52,24 @@ class DatasetConfig(Record):
         return DAYTIME in self.select.get("timeofday", ()) and self.darkest_day > 0
 
 
-class RunConfig(Record):
-    """What belongs to the run as a whole. `rng_key` is the random integer; the seed is something else."""
+class MethodChoice(Record):
+    """The translator and its own settings. In YAML they are one group: `method: {name: s2st, preset: draft}`."""
 
-    rng_key: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """the run's random integer"""
+    name: str = "s2st"
+    """s2st, histogram, one that an installed package offers, or a class as package.module:Class"""
+    settings: BaseModel
+    """the method's own record; its keys stand beside `name`"""
+
+    @model_serializer
+    def _one_group(self, info: SerializationInfo) -> dict[str, Any]:
+        return {"name": self.name, **self.settings.model_dump(mode=info.mode)}
+
+
+class RunConfig(Record):
+    """What belongs to the run as a whole. Users write `seed`; inside it is `rng_key`, for the seed is z_T there."""
+
+    rng_key: Annotated[int, Field(ge=0, lt=2**63, validation_alias=AliasChoices("seed", "rng_key"))] = 0
+    """the run's random integer; `run.rng_key` is its former name"""
     image_format: Literal["png", "jpeg"] = "png"
     """png is lossless; jpeg is quality 95 without chroma subsampling"""
 
@@ -90,7 +113,7 @@ class AugmentConfig(Record):
     """shipped profiles by name (night, rain, dusk, fog, night_rain), or paths of built ones"""
     model: str = "street-mini"
     """street-mini, street-photo, a folder in Stable Diffusion format, or a hub id (`owner/name@revision`)"""
-    method: MethodSettings = PRESETS["standard"]
+    method: MethodChoice = Field(default_factory=lambda: MethodChoice(settings=find_method("s2st").settings()))
     validation: ValidationSettings = ValidationSettings()
     run: RunConfig = RunConfig()
     cluster: ClusterConfig = ClusterConfig()
@@ -102,3 +125,15 @@ class AugmentConfig(Record):
         if twice:
             raise ValueError(f"named twice: {', '.join(twice)}")
         return domains
+
+    def for_method(self) -> MethodConfig[Any]:
+        """What the method is told of all this."""
+        return MethodConfig(
+            name=self.method.name,
+            settings=self.method.settings,
+            model=self.model,
+            domains=self.domains,
+            validation=self.validation,
+            threads=self.cluster.threads_per_actor,
+            gpus=int(self.cluster.gpus_per_actor) if self.cluster.spread_model else 1,
+        )

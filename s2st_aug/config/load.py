@@ -7,18 +7,28 @@ from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from s2st_aug.config.augment import AugmentConfig
+from s2st_aug.config.augment import AugmentConfig, MethodChoice
 from s2st_aug.errors import ConfigError, did_you_mean
+from s2st_aug.methods.registry import find_method
 from s2st_aug.records.domains import CONDITIONS
-from s2st_aug.translation.settings import PRESETS
 
 
-def load_config(path: str | Path, changes: Sequence[str] = ()) -> AugmentConfig:
-    """The config of a YAML file with `key=value` changes applied; raises ConfigError, one line, with every problem."""
+def load_config(path: str | Path, changes: Sequence[str] = (), *, method: str | None = None) -> AugmentConfig:
+    """The config of a YAML file with `key=value` changes applied; raises ConfigError, one line, with every problem.
+
+    Another `method` than the file's takes none of the file's method settings: they are the other one's own.
+    """
     raw = read_yaml(path)
+    named = raw["method"].get("name", "s2st") if isinstance(raw.get("method"), dict) else "s2st"
+    if method is not None and method != named:
+        raw["method"] = {"name": method}
+    if isinstance(raw.get("run"), dict) and any(change.startswith(("run.seed=", "run.rng_key=")) for change in changes):
+        raw["run"] = {
+            k: v for k, v in raw["run"].items() if k not in ("seed", "rng_key")
+        }  # either name replaces either
     for change in changes:
         apply_change(raw, change)
     return parse_config(raw, str(path))
@@ -29,7 +39,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise ConfigError(f"config {path} is not there") from None
+        raise ConfigError(f"Config file not found: {path}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"config {path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
@@ -41,7 +51,7 @@ def apply_change(raw: dict[str, Any], change: str) -> None:
     """One `--set a.b=value`; the value is read as YAML, so that numbers, lists and null come as such."""
     key, equals, text = change.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"--set {change}: expected key=value, for example run.rng_key=1")
+        raise ConfigError(f"--set {change}: expected key=value, for example run.seed=1")
     *parents, last = key.strip().split(".")
     for parent in parents:
         if raw.get(parent) is None:
@@ -59,12 +69,14 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> AugmentConfig
     """The record of a mapping as YAML gives it; raises ConfigError with every problem."""
     filled = {k: v for k, v in raw.items() if v is not None or k not in _OPTIONAL}
     problems: list[str] = []
+    if isinstance(filled.get("run"), Mapping):
+        filled["run"] = _with_one_seed(filled["run"], problems)
     if isinstance(filled.get("method"), Mapping):
-        filled["method"] = _with_preset(filled["method"], problems)
+        filled["method"] = choose_method(filled["method"], problems)
     try:
         config = AugmentConfig.model_validate(filled)
     except ValidationError as error:
-        problems += [_problem(e) for e in error.errors()]
+        problems += [_problem(e, AugmentConfig) for e in error.errors()]
     else:
         problems += _unknown_domains(config.domains)
     if problems:
@@ -75,41 +87,65 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> AugmentConfig
 _OPTIONAL = tuple(name for name, info in AugmentConfig.model_fields.items() if not info.is_required())
 
 
-def _with_preset(given: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
-    """The preset's settings under those given, so that one setting can be overridden."""
-    preset = given.get("preset", "standard")
-    if preset not in PRESETS:
-        problems.append(f"method.preset: unknown {preset!r}{did_you_mean(str(preset), PRESETS)}")
-        preset = "standard"
-    return {**PRESETS[preset].model_dump(), **given, "preset": preset}
+def _with_one_seed(given: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    """`rng_key` is the former name of `seed`: both, with different values, are one too many."""
+    if "seed" not in given or "rng_key" not in given:
+        return dict(given)
+    if given["seed"] != given["rng_key"]:
+        problems.append(
+            f"run.seed is {given['seed']!r} and run.rng_key is {given['rng_key']!r}: they are one value; give seed alone"
+        )
+    return {key: value for key, value in given.items() if key != "rng_key"}
 
 
-def _problem(error: ErrorDetails) -> str:
+def choose_method(given: Mapping[str, Any], problems: list[str]) -> MethodChoice:
+    """The method of that `name` with its preset's settings under those given, so that one setting can be overridden.
+
+    What is wrong is added to `problems`, one line each; the default method then stands in.
+    """
+    fallback = AugmentConfig.model_fields["method"].get_default(call_default_factory=True)
+    name = given.get("name", fallback.name)
+    try:
+        method = find_method(str(name))
+    except ConfigError as error:
+        problems.append(f"method.name: {error}")
+        return fallback
+    settings = {k: v for k, v in given.items() if k != "name"}
+    if method.presets:
+        preset = settings.get("preset", method.settings.model_fields["preset"].default)
+        if preset not in method.presets:
+            problems.append(f"method.preset: unknown preset {preset!r}{did_you_mean(str(preset), method.presets)}")
+            return fallback
+        settings = {**method.presets[preset].model_dump(), **settings, "preset": preset}
+    try:
+        return MethodChoice(name=str(name), settings=method.settings.model_validate(settings))
+    except ValidationError as error:
+        problems += [f"method.{_problem(e, method.settings)}" for e in error.errors()]
+        return fallback
+
+
+def _problem(error: ErrorDetails, record: type[BaseModel]) -> str:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"{place}: unknown key{did_you_mean(str(error['loc'][-1]), _known_at(error['loc'][:-1]))}"
+        return f"{place}: unknown key{did_you_mean(str(error['loc'][-1]), _known_at(record, error['loc'][:-1]))}"
     if error["type"] == "missing":
         return f"{place}: missing"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{place}: {message[:1].lower()}{message[1:]} (came {_short(error['input'])})"
+    message, came = error["msg"].removeprefix("Value error, "), repr(error["input"])
+    came = came if len(came) <= 60 else came[:57] + "..."
+    return f"{place}: {message[:1].lower()}{message[1:]} (came {came})"
 
 
-def _known_at(place: Iterable[int | str]) -> list[str]:
-    model: type[BaseModel] = AugmentConfig
+def _known_at(record: type[BaseModel], place: Iterable[int | str]) -> list[str]:
     for part in place:
-        kinds = [model.model_fields[str(part)].annotation] if str(part) in model.model_fields else []
+        kinds = [record.model_fields[str(part)].annotation] if str(part) in record.model_fields else []
         found = [
             k for kind in kinds for k in (kind, *get_args(kind)) if isinstance(k, type) and issubclass(k, BaseModel)
         ]
         if not found:
             return []
-        model = found[0]
-    return list(model.model_fields)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+        record = found[0]
+    aliases = {name: info.validation_alias for name, info in record.model_fields.items()}
+    return [str(c) for name, a in aliases.items() for c in (a.choices if isinstance(a, AliasChoices) else [name])]
 
 
 def _unknown_domains(domains: Sequence[str]) -> list[str]:

@@ -1,1 +1,4 @@
-"""Latent diffusion: the one door to diffusers, noise schedules, DDIM both ways. Nothing above this layer knows a pipeline object."""
+"""Latent diffusion: the one door to diffusers, noise schedules, DDIM both ways.
+
+Nothing above this layer knows a pipeline object.
+"""

@@ -1,8 +1,8 @@
-"""DDIM both ways as pure functions (arXiv 2010.02502, equation 12), and a second-order solver (DPM-Solver++ 2M, arXiv 2211.01095).
+"""DDIM both ways as pure functions (arXiv 2010.02502, equation 12), and DPM-Solver++ 2M (arXiv 2211.01095).
 
-The latents pass through *levels*: CLEAN, then the visited steps, rising. Between two neighbouring levels the network is shown
-the noisier one's time, in inversion as in sampling (as null-text's code and diffusers' DDIMInverseScheduler do); x0 takes the
-abar of the level where the latents are.
+The latents pass through *levels*: CLEAN, then the visited steps, rising. Between two neighbouring levels the network is
+shown the noisier one's time, in inversion as in sampling (as null-text's code and diffusers' DDIMInverseScheduler do);
+x0 takes the abar of the level where the latents are.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def ddim_move(latents: Latent, eps: Latent, abar_from: float, abar_to: float) ->
 def invert(
     predict: Predict, latents: Latent, schedule: NoiseSchedule, steps: int, *, refine: int = 0, solver: Solver = "ddim"
 ) -> list[Latent]:
-    """DDIM run backwards: the latents at every level, from the image's own (first) to the seed (last); `steps + 1` of them.
+    """DDIM run backwards: the latents at all `steps + 1` levels, from the image's own (first) to the seed (last).
 
-    `refine`: extra evaluations per step that solve each step's implicit equation by fixed-point iteration (AIDI, arXiv 2309.04907):
-    the noise is taken anew at the latents that it led to, so that sampling goes back exactly.
+    `refine`: extra evaluations per step that solve each step's implicit equation by fixed-point iteration (AIDI, arXiv
+    2309.04907): the noise is taken anew at the latents that it led to, so that sampling goes back exactly.
     """
     levels = schedule.levels(steps)
     if solver == "dpm2m":
@@ -78,7 +78,7 @@ def sampling_path(
 
 
 def half_log_snr(abar: float) -> float:
-    """lambda = log(alpha / sigma) = log(abar / (1-abar)) / 2, the time in which DPM-Solver is straight; bounded at abar 0 and 1."""
+    """lambda = log(alpha / sigma) = log(abar / (1-abar)) / 2, DPM-Solver's time; bounded at abar 0 and 1."""
     abar = min(max(abar, 1e-8), 1 - 1e-8)
     return 0.5 * math.log(abar / (1 - abar))
 
@@ -90,7 +90,9 @@ def dpm2m_move(
     lambdas: tuple[float | None, float, float],
     abars: tuple[float, float],
 ) -> Latent:
-    """One move of DPM-Solver++ 2M (algorithm 2), either way; of first order where nothing is before, or that at the same level.
+    """One move of DPM-Solver++ 2M (algorithm 2), either way: z' = sigma'/sigma z + (alpha' - alpha sigma'/sigma) x0.
+
+    It is of first order where no level was before, or the one before was the same.
 
     `lambdas`: before, here, there; `abars`: here, there.
     """
@@ -98,24 +100,26 @@ def dpm2m_move(
     if x0_before is not None and before is not None and before != here != there:
         ratio = (there - here) / (2 * (here - before))
         x0 = x0 + ratio * (x0 - x0_before)
-    return _straight_move(latents, x0, *abars)
+    alpha, alpha_to = abars[0] ** 0.5, abars[1] ** 0.5
+    shrink = ((1 - abars[1]) / max(1 - abars[0], 1e-12)) ** 0.5  # sigma' / sigma
+    return shrink * latents + (alpha_to - alpha * shrink) * x0
 
 
 def curvature(x0: Latent, x0_before: Latent, abars: tuple[float, float, float]) -> Latent:
-    """What the second order adds to a DDIM move: DPM-Solver++ 2M less its own first order. `abars`: before, here, there."""
+    """What the second order adds to a DDIM move: DPM-Solver++ 2M less its own first order.
+
+    `abars`: before, here, there.
+    """
     before, here, there = abars
     lambdas = (half_log_snr(before), half_log_snr(here), half_log_snr(there))
     return dpm2m_move(x0, x0, x0_before, lambdas, (here, there)) - dpm2m_move(x0, x0, None, lambdas, (here, there))
 
 
-def _straight_move(latents: Latent, x0: Latent, abar: float, abar_to: float) -> Latent:
-    """DDIM with x0 held: z' = sigma'/sigma z + (alpha' - alpha sigma'/sigma) x0."""
-    shrink = ((1 - abar_to) / max(1 - abar, 1e-12)) ** 0.5
-    return shrink * latents + (abar_to**0.5 - abar**0.5 * shrink) * x0
-
-
 def _dpm2m(predict: Predict, latents: Latent, schedule: NoiseSchedule, levels: list[int]) -> Iterator[Latent]:
-    """The latents after each move along `levels`, rising or falling; the network is shown the level where the latents are."""
+    """The latents after each move along `levels`, rising or falling.
+
+    The network is shown the level where the latents are.
+    """
     x0_before: torch.Tensor | None = None
     before: float | None = None
     for at, to in itertools.pairwise(levels):

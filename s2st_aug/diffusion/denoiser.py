@@ -65,7 +65,7 @@ def guided(denoise: Denoiser, unconditional: Context, scale: float) -> Denoiser:
 
 
 class CountedDenoiser:
-    """A denoiser that counts: `evaluations` is the number of latents shown to the network (guidance shows each twice)."""
+    """A denoiser that counts: `evaluations` are the latents shown to the network (guidance shows each twice)."""
 
     def __init__(self, denoise: Denoiser):
         self.denoise = denoise

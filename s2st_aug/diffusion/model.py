@@ -23,7 +23,8 @@ class LatentModel:
     """A latent diffusion model, ready to use.
 
     `encode` takes pixels, whose sides are multiples of `stride`, to latents at the model's own scale, without noise;
-    `decode` takes them back (values may leave [-1, 1] a little); both keep gradients. `embed` gives one row (n d) per prompt.
+    `decode` takes them back (values may leave [-1, 1] a little); both keep gradients. `embed` gives one row (n d) per
+    prompt.
     """
 
     name: str
@@ -51,10 +52,10 @@ class LatentModel:
 
 
 def working_size(width: int, height: int, native: tuple[int, int], stride: int) -> tuple[int, int]:
-    """(width, height) of a photo for a model: the whole field of view, no crop, no letterbox (docs/method.md#working-size).
+    """(width, height) at which a photo is diffused: all that it shows, no letterbox (docs/method.md#working-size).
 
-    Sides are multiples of `stride`, the area is within 12 % of `native`'s; of these sizes the one of least aspect error,
-    then of nearest area.
+    Sides are multiples of `stride`, and the area is within 12 % of `native`'s; of these sizes it is the one of least
+    aspect error, then of nearest area.
     """
     area = native[0] * native[1]
 

@@ -114,12 +114,18 @@ def read_config(folder: Path, component: str, file: str = "config.json") -> dict
 
 
 def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:
-    """The safetensors files of one component and diffusers' name of their variant (None: the plain one); raises ModelError."""
+    """The safetensors files of one component and diffusers' name of their variant (None: the plain one).
+
+    Raises ModelError.
+    """
     stem = COMPONENTS[component]
     if not (folder / component).is_dir():
         raise ModelError(f"{folder}: not in Stable Diffusion format, the folder {component} is missing")
+    shard = r"(-\d{5}-of-\d{5})"
     for variant in (None, "fp16"):
-        files = sorted(p for p in (folder / component).glob("*.safetensors") if _is_of(p.name, stem, variant))
+        middle = rf"\.{variant}" if variant else ""
+        name = re.compile(rf"{stem}({middle}{shard}?|{shard}{middle})\.safetensors")
+        files = sorted(p for p in (folder / component).iterdir() if name.fullmatch(p.name))
         if files:
             return files, variant
     others = sorted(p.name for p in (folder / component).iterdir() if p.suffix in {".bin", ".ckpt", ".pt", ".pth"})
@@ -128,12 +134,6 @@ def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:
             f"{folder}: {component} has only {others[0]}; pickles are not read, convert the model to safetensors"
         )
     raise ModelError(f"{folder}: {component} holds no weights ({stem}.safetensors is missing)")
-
-
-def _is_of(name: str, stem: str, variant: str | None) -> bool:
-    middle = rf"\.{variant}" if variant else ""
-    shard = r"(-\d{5}-of-\d{5})"
-    return re.fullmatch(rf"{stem}({middle}{shard}?|{shard}{middle})\.safetensors", name) is not None
 
 
 def hash_configs(folder: Path) -> str:

@@ -13,9 +13,8 @@ CLIPTextModel: TypeAlias = Any
 CLIPTokenizer: TypeAlias = Any
 
 POOLED_PROMPT_SCALE = 0.5  # of the pooled prompt beside the time embedding, at the start of training
-TOKEN_SCALE = (
-    50.0  # token embeddings start with unit variance: from CLIP's 0.02 one direction outgrew all words within 500 steps
-)
+TOKEN_SCALE = 50.0
+"""Token embeddings start with unit variance: from CLIP's 0.02 one direction outgrew all words within 500 steps."""
 SCHEDULER_CONFIG = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
@@ -27,7 +26,10 @@ SCHEDULER_CONFIG = {
     "timestep_spacing": "leading",
     "prediction_type": "v_prediction",
 }
-"""Stable Diffusion's own schedule; v as in 2.1: with epsilon the error of x0 near pure noise weighs too little in the loss to be learnt."""
+"""Stable Diffusion's own schedule, with v-prediction as in 2.1.
+
+With epsilon the error of x0 near pure noise weighs too little in the loss to be learnt.
+"""
 
 
 def build_autoencoder(*, channels: int, blocks: tuple[int, ...], latent_channels: int = 4) -> AutoencoderTiny:
@@ -55,9 +57,10 @@ def build_unet(
     latent_channels: int = 4,
     attention_levels: int = 1,
 ) -> UNet2DConditionModel:
-    """A UNet with one residual block a level and attention at the lowest ones; `sample_size` is (h, w) of the latents.
+    """A UNet with one residual block per level and attention at the `attention_levels` lowest levels only.
 
-    The prompt also reaches every block pooled, through the time embedding: cross-attention alone learned nothing of it in 500 steps.
+    `sample_size` is (h, w) of the latents. The prompt also reaches every block pooled, through the time embedding:
+    cross-attention alone learned nothing of it in 500 steps.
     """
     import diffusers
 

@@ -1,4 +1,4 @@
-"""The noise schedule as the model's own scheduler config says: cumulative alphas in float64, and which steps to visit."""
+"""The noise schedule of the model's own scheduler config: cumulative alphas in float64, and which steps to visit."""
 
 from __future__ import annotations
 
@@ -15,14 +15,6 @@ CLEAN = -1  # the level below the first step: the image's own latent
 LEAST = 2.0**-20  # abar of a last step that holds no signal: the clean latent is found by dividing by its root
 
 
-def _linear(start: float, end: float, steps: int) -> np.ndarray:
-    return np.linspace(start, end, steps)
-
-
-def _scaled_linear(start: float, end: float, steps: int) -> np.ndarray:
-    return np.linspace(start**0.5, end**0.5, steps) ** 2
-
-
 def _cosine(_start: float, _end: float, steps: int) -> np.ndarray:
     """Nichol and Dhariwal (arXiv 2102.09672), equation 17."""
     level = np.arange(steps + 1) / steps
@@ -31,31 +23,20 @@ def _cosine(_start: float, _end: float, steps: int) -> np.ndarray:
 
 
 BETAS: dict[str, Callable[[float, float, int], np.ndarray]] = {
-    "linear": _linear,
-    "scaled_linear": _scaled_linear,
+    "linear": np.linspace,
+    "scaled_linear": lambda start, end, steps: np.linspace(start**0.5, end**0.5, steps) ** 2,
     "squaredcos_cap_v2": _cosine,
 }
 
 
-def _leading(count: int, total: int, offset: int) -> np.ndarray:
-    return np.arange(count) * (total // count) + offset
-
-
-def _linspace(count: int, total: int, _offset: int) -> np.ndarray:
-    return np.linspace(0, total - 1, count).round()
-
-
-def _trailing(count: int, total: int, _offset: int) -> np.ndarray:
-    return (
-        np.round(np.arange(total, 0, -total / count)[:count])[::-1] - 1
-    )  # float rounding makes arange one longer for some counts
-
-
 SPACINGS: dict[str, Callable[[int, int, int], np.ndarray]] = {
-    "leading": _leading,
-    "linspace": _linspace,
-    "trailing": _trailing,
+    "leading": lambda count, total, offset: np.arange(count) * (total // count) + offset,
+    "linspace": lambda count, total, _: np.linspace(0, total - 1, count).round(),
+    # float rounding makes arange one longer for some counts
+    "trailing": lambda count, total, _: np.round(np.arange(total, 0, -total / count)[:count])[::-1] - 1,
 }
+"""Rising steps by the name that diffusers gives their spacing; from their count, the training steps, `steps_offset`."""
+STABLE_DIFFUSION = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +74,16 @@ class NoiseSchedule:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> NoiseSchedule:
-        """The schedule of a scheduler_config.json; a key that is absent takes DDIMScheduler's default. Raises ModelError."""
+        """The schedule of a scheduler_config.json; a key that is absent takes DDIMScheduler's default.
+
+        Raises ModelError.
+        """
         name, betas = _betas(config)
         bar = np.cumprod(1 - betas)
         if config.get("rescale_betas_zero_snr"):
-            name, bar = f"{name}, rescale_betas_zero_snr", _zero_terminal_snr(bar)
+            # the last step holds no signal (Lin et al., arXiv 2305.08891, algorithm 1); LEAST, so that v still gives x0
+            name, root = f"{name}, rescale_betas_zero_snr", np.sqrt(bar)
+            bar = np.maximum(((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2, LEAST)
         spacing = config.get("timestep_spacing", "leading")
         if spacing not in SPACINGS:
             raise ModelError(
@@ -109,14 +95,7 @@ class NoiseSchedule:
     @classmethod
     def stable_diffusion(cls) -> NoiseSchedule:
         """Stable Diffusion's scaled-linear schedule, 0.00085 to 0.012 in 1000 steps."""
-        config = {
-            "beta_start": 0.00085,
-            "beta_end": 0.012,
-            "beta_schedule": "scaled_linear",
-            "set_alpha_to_one": False,
-            "steps_offset": 1,
-        }
-        return cls.from_config(config)
+        return cls.from_config({**STABLE_DIFFUSION, "set_alpha_to_one": False, "steps_offset": 1})
 
 
 def _betas(config: Mapping[str, Any]) -> tuple[str, np.ndarray]:
@@ -126,16 +105,6 @@ def _betas(config: Mapping[str, Any]) -> tuple[str, np.ndarray]:
     kind = config.get("beta_schedule", "linear")
     if kind not in BETAS:
         raise ModelError(f"beta_schedule {kind!r} in the scheduler config is unknown{did_you_mean(kind, BETAS)}")
-    start, end, steps = (
-        config.get("beta_start", 0.0001),
-        config.get("beta_end", 0.02),
-        config.get("num_train_timesteps", 1000),
-    )
+    start, end = config.get("beta_start", 0.0001), config.get("beta_end", 0.02)
+    steps = config.get("num_train_timesteps", 1000)
     return f"{kind} {start:g} to {end:g} in {steps} steps", BETAS[kind](start, end, steps)
-
-
-def _zero_terminal_snr(bar: np.ndarray) -> np.ndarray:
-    """Lin et al. (arXiv 2305.08891), algorithm 1: the last step holds no signal (LEAST, not 0, so that v still gives a clean latent)."""
-    root = np.sqrt(bar)
-    root = (root - root[-1]) * root[0] / (root[0] - root[-1])
-    return np.maximum(root**2, LEAST)

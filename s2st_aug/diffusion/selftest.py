@@ -1,8 +1,9 @@
 """The start-up self-test: refuses a model whose prediction type or schedule is misread, and names the likely cause.
 
-Three measurements on a drawn street: the latents' spread; how much of a known noise the network finds, under what the config says
-and under every other reading; and what is lost in a DDIM round trip. Readings are compared at the same noise levels: each is shown
-at the step where its schedule has that level, so that no schedule looks better for being noisier.
+Three measurements on a drawn street: the latents' spread; how much of a known noise the network finds, under what the
+config says and under every other reading; and what is lost in a DDIM round trip. Readings are compared at the same
+noise levels: each is shown at the step where its schedule has that level, so that no schedule looks better for being
+noisier.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor
 from s2st_aug.diffusion import ddim
 from s2st_aug.diffusion.denoiser import Context, Latent, eps_from_v, v_from_eps, with_context
 from s2st_aug.diffusion.model import LatentModel
-from s2st_aug.diffusion.schedule import NoiseSchedule
+from s2st_aug.diffusion.schedule import STABLE_DIFFUSION, NoiseSchedule
 from s2st_aug.errors import ModelError
 
 log = logging.getLogger(__name__)
@@ -42,16 +43,17 @@ class SelfTest:
     """What the self-test measured."""
 
     round_trip_db: float
-    residual: (
-        float  # noise not found, under the model's own config, over what a guess that knows nothing of images leaves
-    )
+    residual: float  # noise not found under the model's own config, over what a guess leaves that knows no images
     likely: str  # the reading with the least residual, as "prediction/schedule"
     likely_residual: float
     spread: float  # standard deviation of the drawn street's latents
 
 
 def check_model(model: LatentModel, *, cache: Path | None = None) -> SelfTest:
-    """Run the self-test, or take it from the cache of models as configured; raises ModelError for a model that must not be used."""
+    """Run the self-test, or take it from the cache of models as configured.
+
+    Raises ModelError for a model that must not be used.
+    """
     path = (cache or default_cache()) / f"{_cache_key(model)}.json"
     try:
         result = SelfTest(**json.loads(path.read_text()))
@@ -68,7 +70,7 @@ def default_cache() -> Path:
 
 
 def _cache_key(model: LatentModel) -> str:
-    """Over all that the result depends on: weights, configs, the schedule in every part, and where and in what the networks run."""
+    """Over all that the result depends on: weights, configs, schedule, and device and dtype of the networks."""
     s = model.schedule
     parts = (
         model.sha256,
@@ -117,7 +119,7 @@ def _refuse(model: LatentModel, result: SelfTest) -> None:
 @torch.no_grad()
 def measure_model(model: LatentModel) -> SelfTest:
     """Spread, residuals under every reading, and the round trip under the model's own."""
-    latents = model.encode(street_picture(_small_size(model)).to(model.device)).float()
+    latents = model.encode(street_picture(picture_size(model)).to(model.device)).float()
     context = model.embed([""])
     own = (model.prediction_type, _schedule_name(model.schedule))
     schedules = CANDIDATES | {own[1]: model.schedule}
@@ -125,9 +127,8 @@ def measure_model(model: LatentModel) -> SelfTest:
         (p, name): r for name, s in schedules.items() for p, r in _residuals(model, latents, context, s).items()
     }
     best = min(residuals, key=residuals.__getitem__)
-    return SelfTest(
-        round_trip_db(model, latents, context), residuals[own], "/".join(best), residuals[best], latents.std().item()
-    )
+    lost = round_trip_db(model, latents, context)
+    return SelfTest(lost, residuals[own], "/".join(best), residuals[best], latents.std().item())
 
 
 def round_trip_db(model: LatentModel, latents: Latent, context: Context, *, steps: int = ROUND_TRIP_STEPS) -> float:
@@ -138,13 +139,12 @@ def round_trip_db(model: LatentModel, latents: Latent, context: Context, *, step
     return 10 * math.log10(36 / max(error, 1e-12)) if math.isfinite(error) else -math.inf
 
 
-_STABLE_DIFFUSION = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 CANDIDATES = {
-    "scaled_linear": NoiseSchedule.from_config(_STABLE_DIFFUSION),
+    "scaled_linear": NoiseSchedule.stable_diffusion(),
     "linear": NoiseSchedule.from_config({"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}),
     "squaredcos_cap_v2": NoiseSchedule.from_config({"beta_schedule": "squaredcos_cap_v2"}),
     "scaled_linear, rescale_betas_zero_snr": NoiseSchedule.from_config(
-        _STABLE_DIFFUSION | {"rescale_betas_zero_snr": True}
+        {**STABLE_DIFFUSION, "rescale_betas_zero_snr": True}
     ),
 }
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
@@ -159,7 +159,7 @@ def _schedule_name(schedule: NoiseSchedule) -> str:
 
 
 def _residuals(model: LatentModel, latents: Latent, context: Context, schedule: NoiseSchedule) -> dict[str, float]:
-    """Known noise that is not found, by what the network's raw output is read as, if its steps had this schedule's levels.
+    """Known noise that is not found, by what the raw output is read as, if the steps had this schedule's levels.
 
     In units of what the guess eps = sqrt(1-abar) z leaves, which knows nothing of images; mean of the levels.
     """
@@ -167,23 +167,16 @@ def _residuals(model: LatentModel, latents: Latent, context: Context, schedule: 
     shares: dict[str, list[float]] = {prediction: [] for prediction in PREDICTIONS}
     for abar in LEVELS_TRIED:
         noisy = ddim.add_noise(latents, noise, abar)
-        raw = _raw_output(model, noisy, _step_at(schedule, abar, model.schedule.total), context)
+        nearest = int(np.abs(np.sqrt(schedule.alphas_cumprod) - abar**0.5).argmin())
+        t = min(nearest, model.schedule.total - 1)
+        raw = model.denoiser(noisy, t, context)
+        if model.prediction_type == "v_prediction":  # what the network itself said
+            raw = v_from_eps(raw, noisy, model.schedule.abar(t))
         left = ((1 - abar) ** 0.5 * noisy - noise).square().mean()
         for prediction, found in shares.items():
             found.append(((_as_eps(raw, noisy, abar, prediction) - noise).square().mean() / left).item())
     means = {prediction: sum(found) / len(found) for prediction, found in shares.items()}
     return {prediction: mean if math.isfinite(mean) else 1e9 for prediction, mean in means.items()}
-
-
-def _step_at(schedule: NoiseSchedule, abar: float, total: int) -> int:
-    """The step of `schedule` whose level is nearest; at most the last that the model knows."""
-    return min(int(np.abs(np.sqrt(schedule.alphas_cumprod) - abar**0.5).argmin()), total - 1)
-
-
-def _raw_output(model: LatentModel, noisy: Latent, t: int, context: Context) -> Tensor:
-    """What the network itself said, before the door turned it into noise."""
-    eps = model.denoiser(noisy, t, context)
-    return v_from_eps(eps, noisy, model.schedule.abar(t)) if model.prediction_type == "v_prediction" else eps
 
 
 def _as_eps(raw: Tensor, noisy: Latent, abar: float, prediction: str) -> Latent:
@@ -194,14 +187,14 @@ def _as_eps(raw: Tensor, noisy: Latent, abar: float, prediction: str) -> Latent:
     return raw
 
 
-def _small_size(model: LatentModel) -> tuple[int, int]:
-    """About half the native side: enough to judge by, a quarter of the cost."""
+def picture_size(model: LatentModel) -> tuple[int, int]:
+    """(width, height) about half the native side: enough to judge by, a quarter of the cost."""
     w, h = model.native_size
     return max(round(w / 2 / model.stride), 2) * model.stride, max(round(h / 2 / model.stride), 2) * model.stride
 
 
 def street_picture(size: tuple[int, int]) -> Tensor:
-    """A street of a few smooth areas with some grain, `1 3 h w` in [-1, 1]: sky, two rows of houses, a road with a lane line."""
+    """A street of smooth areas with some grain, `1 3 h w` in [-1, 1]: sky, two rows of houses, a road with a line."""
     w, h = size
     y, x = torch.meshgrid(torch.linspace(0, 1, h), torch.linspace(-1, 1, w), indexing="ij")
     picture = torch.stack([0.1 + 0.5 * y, 0.3 + 0.4 * y, 0.8 - 0.1 * y])  # sky

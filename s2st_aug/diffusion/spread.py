@@ -16,7 +16,8 @@ Device = int | str
 def spread(network: Any, room: Mapping[Device, int]) -> dict[str, Device]:
     """Places the network's blocks on devices in their order, at most `room` bytes on each, and lets activations travel.
 
-    Results and gradients are those of one device. Returns accelerate's map (module -> device). Raises ModelError where it does not fit.
+    Results and gradients are those of one device. Returns accelerate's map (module -> device). Raises ModelError where
+    it does not fit.
     """
     from accelerate import dispatch_model
 
@@ -26,7 +27,10 @@ def spread(network: Any, room: Mapping[Device, int]) -> dict[str, Device]:
 
 
 def device_map(network: Any, room: Mapping[Device, int]) -> dict[str, Device]:
-    """Module -> device, no residual or attention block cut in two; raises ModelError where the devices are too small together."""
+    """Module -> device, no residual or attention block cut in two.
+
+    Raises ModelError where the devices are too small together.
+    """
     from accelerate import infer_auto_device_map
     from accelerate.utils import compute_module_sizes
 
@@ -35,7 +39,8 @@ def device_map(network: Any, room: Mapping[Device, int]) -> dict[str, Device]:
     if any(device not in room for device in placed.values()):
         needed, there = compute_module_sizes(network)[""] / 2**30, sum(room.values()) / 2**30
         raise ModelError(
-            f"a network of {needed:.3f} GiB does not fit into {there:.3f} GiB on {len(room)} devices: some of it is left over"
+            f"a network of {needed:.3f} GiB does not fit into {there:.3f} GiB on {len(room)} devices: "
+            "some of it is left over"
         )
     return placed
 

@@ -37,10 +37,10 @@ def load_model(
 ) -> LatentModel:
     """A model by its embedded name (street-mini, street-photo), folder, or hub id with its `revision`.
 
-    With `gpus` above 1 the UNet is spread over so many, for one that does not fit; the rest is on `device`.
-    Networks run in `dtype` on `device`, channels last; latents, pixels and embeddings at the border are float32. Raises ModelError,
-    one line, for what is missing, not safetensors, not Stable Diffusion's format, or fails the self-test, which a model that is not
-    embedded passes once (about sixty evaluations, remembered by its hash).
+    With `gpus` above 1 the UNet is spread over so many, for one that does not fit; the rest is on `device`. Networks
+    run in `dtype` on `device`, channels last; latents, pixels and embeddings at the border are float32. Raises
+    ModelError, one line, for what is missing, not safetensors, not Stable Diffusion's format, or fails the self-test,
+    which a model that is not embedded passes once (about sixty evaluations, remembered by its hash).
     """
     folder = find_model(name_or_path, revision)
     prediction, schedule = read_schedule(folder)
@@ -104,7 +104,8 @@ def read_schedule(folder: Path) -> tuple[str, NoiseSchedule]:
         )
     if prediction == "epsilon" and config.get("rescale_betas_zero_snr"):
         raise ModelError(
-            f"{folder}: rescale_betas_zero_snr needs v_prediction: at a step without signal epsilon says nothing of the image"
+            f"{folder}: rescale_betas_zero_snr needs v_prediction: "
+            "at a step without signal epsilon says nothing of the image"
         )
     return prediction, NoiseSchedule.from_config(config)
 
@@ -173,7 +174,8 @@ def _refuse_unknown_parts(folder: Path) -> None:
     latent = read_config(folder, "vae").get("latent_channels", 4)
     if channels != latent:
         raise ModelError(
-            f"{folder}: the UNet takes {channels} channels and the autoencoder gives {latent} (an inpainting or depth model?)"
+            f"{folder}: the UNet takes {channels} channels and the autoencoder gives {latent} "
+            "(an inpainting or depth model?)"
         )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from s2st_aug.arrays import Image
+from s2st_aug.records.verdicts import Failure
 from s2st_aug.storage.plan import PlannedBatch, batches_to_table, table_to_batches
 
 PIXELS = pa.list_(pa.large_binary())
@@ -23,12 +24,14 @@ class VariantResult:
     domain: str
     image_index: int | None
     shape: tuple[int, int] = (0, 0)  # h, w
+    inversion_steps: int | None = None
     st_iterations: int | None = None
     to_iterations: int | None = None
     forward_evals: float | None = None
     backward_evals: float | None = None
     seconds: float | None = None
-    reasons: tuple[str, ...] = ()
+    failure: Failure | None = None
+    oom_split: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +80,7 @@ def unpack(table: pa.Table) -> list[TranslatedBatch]:
     for batch, text, images, raws in zip(table_to_batches(table), *columns, strict=True):
         told = json.loads(text)
         variants = [
-            VariantResult(**{**v, "shape": tuple(v["shape"]), "reasons": tuple(v["reasons"])})
+            VariantResult(**{**v, "shape": tuple(v["shape"]), "failure": v["failure"] and Failure(**v["failure"])})
             for v in told.pop("variants")
         ]
         found.append(TranslatedBatch(batch, variants=variants, images=images, raws=raws, **told))

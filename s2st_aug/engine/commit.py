@@ -24,7 +24,7 @@ class CommitResult:
     key: str
     actor: str
     statuses: list[str]
-    reasons: list[list[str]]
+    causes: list[list[str]]  # of each row: what rejected it, or why it failed
     scenes: list[str]
     seconds: float
     given_back: bool = False
@@ -76,7 +76,7 @@ def _result(validated: ValidatedBatch) -> CommitResult:
         translated.batch.key,
         translated.actor,
         [r.status for r in rows],
-        [list(r.reasons) for r in rows],
+        [[r.failure] if r.failure else list(r.rejected_by) for r in rows],
         scenes,
         translated.seconds,
     )

@@ -5,28 +5,53 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from s2st_aug.config import AugmentConfig
-from s2st_aug.config.hashes import ALGORITHM_VERSION, hash_of, method_identity
+from s2st_aug.config.hashes import validation_hash
+from s2st_aug.methods import MethodIdentity, find_method
 from s2st_aug.randomness import sample_key
 from s2st_aug.storage.naming import variant_id
+from s2st_aug.storage.run_folder import RunInfo
+
+
+def identify(config: AugmentConfig) -> MethodIdentity:
+    """The config's method with hashes of all that decides its pixels; raises UsageError for what could not run."""
+    if config.validation.detector:
+        from s2st_aug.validation.detectors import load_detector  # its runtime is an optional extra
+
+        load_detector(config.validation.detector)  # a wrong path must end the start, not fail every sample
+    return find_method(config.method.name).identify(config.for_method())
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """A run's identity and places; `domains` maps the manifest's domain names to their profiles' hashes."""
+    """A run's place, config and identity. `method_sha256` and `algorithm_version` are those that the run began with."""
 
-    run: str  # path or URI of the run folder
-    kit: str
+    run: str  # path or URI of the run folder; empty where nothing is committed
     config: AugmentConfig
-    model_sha256: str
-    profiles: dict[str, str]
+    identity: MethodIdentity
     plan_sha256: str
+    method_sha256: str
+    algorithm_version: str
     validation_sha256: str
     code_version: str
 
+    @classmethod
+    def of(cls, place: str, config: AugmentConfig, identity: MethodIdentity, info: RunInfo) -> RunContext:
+        """Of a run that is planned, with this start's config."""
+        return cls(
+            run=place,
+            config=config,
+            identity=identity,
+            plan_sha256=info.plan_sha256,
+            method_sha256=info.method_sha256,
+            algorithm_version=info.algorithm_version,
+            validation_sha256=validation_hash(config.validation),
+            code_version=info.code_version,
+        )
+
     @property
-    def method_sha256(self) -> str:
-        """Over the settings that decide pixels, dtype among them."""
-        return hash_of(method_identity(self.config))
+    def domains(self) -> list[str]:
+        """As the manifest names them."""
+        return list(self.identity.profiles)
 
     def key(self, scene_id: str) -> int:
         """The random key of a scene, the same on any worker."""
@@ -34,16 +59,14 @@ class RunContext:
 
     def variant_id(self, scene_id: str, domain: str, source_sha256: str | None, label_sha256: str | None) -> str:
         """The variant's hash (docs/reference/promises.md#same-result); its label record counts where the method reads it."""
-        label = (label_sha256 or "") if self.config.method.label_aware else ""
-        source, rng_key = source_sha256 or "missing", str(self.config.run.rng_key)
         return variant_id(
             scene_id,
             domain,
-            source,
-            label,
-            self.profiles[domain],
+            source_sha256 or "missing",
+            (label_sha256 or "") if self.identity.label_aware else "",
+            self.identity.profiles[domain],
             self.method_sha256,
-            self.model_sha256,
-            ALGORITHM_VERSION,
-            rng_key,
+            self.identity.model_sha256,
+            self.algorithm_version,
+            str(self.config.run.rng_key),
         )

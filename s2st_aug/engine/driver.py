@@ -13,18 +13,16 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from s2st_aug.engine.commit import CommitResult
 from s2st_aug.engine.context import RunContext
+from s2st_aug.engine.options import Options
 from s2st_aug.errors import Stopped
 from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.progress import Progress
 from s2st_aug.storage.run_folder import LOGS, RunFolder
 from s2st_aug.storage.store import DISK_FULL, LocalStore
-
-if TYPE_CHECKING:
-    from s2st_aug.engine.augment import Options
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +110,7 @@ class Driver:
 
     def _book(self, result: CommitResult, tracker: Any) -> None:
         tracker.end.remote([result.key])
-        self._progress.add(result.statuses, result.reasons, result.actor)
+        self._progress.add(result.statuses, result.causes, result.actor)
         self._log({"time": time.time(), **asdict(result)})
         _metrics().count(result)
         self._options.watch(self._progress.tick())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import plan_hash
-from s2st_aug.engine.kit import find_kit
+from s2st_aug.engine.context import identify
 from s2st_aug.engine.planning import selected_scenes
 from s2st_aug.engine.remote_dataset import dataset_folder, fetched, with_local_root
 from s2st_aug.engine.sources import reason_of
@@ -21,9 +21,9 @@ from s2st_aug.formats import Card, format_of, load_card, read_objects
 from s2st_aug.formats.daylight import DarkScene
 from s2st_aug.formats.label_images import stored_size
 from s2st_aug.records.scene import Scene
-from s2st_aug.storage.uri import is_remote
+from s2st_aug.storage.store import is_remote
+from s2st_aug.translation.cost import Cost
 
-BACKWARD = 2.0  # a backward pass costs about two forwards (docs/method.md#cost)
 SECONDS_ASSUMED = (
     0.05  # an evaluation of an SD-sized network at 512 x 512 on a present-day GPU; said so where it is used
 )
@@ -50,7 +50,7 @@ class DryRun:
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Name and value, for a table."""
-        evaluations = self.forward + BACKWARD * self.backward
+        evaluations = Cost(self.forward, self.backward).evaluations
         yield "scenes", f"{self.scenes} ({self.absent} without their image)"
         yield "variants", f"{self.scenes * self.domains} in {self.domains} domains"
         yield "batches", str(self.batches)
@@ -71,9 +71,9 @@ class DryRun:
         yield "problems", str(len(self.problems))
 
 
-def dry_run(config: AugmentConfig, *, full: bool, kit: str = "s2st", run: str = ".") -> DryRun:
+def dry_run(config: AugmentConfig, *, full: bool, run: str = ".") -> DryRun:
     """Reads label files and file sizes; with `full` parses every label. Raises UsageError for what could not be started."""
-    identity = find_kit(kit).identify(config)
+    identity = identify(config)
     place, config = config.dataset.root, with_local_root(config)
     card, root = load_card(config.dataset.format), Path(config.dataset.root)
     scenes = absent = 0
@@ -94,7 +94,7 @@ def dry_run(config: AugmentConfig, *, full: bool, kit: str = "s2st", run: str = 
     forward, backward = (value * scenes for value in identity.evals_per_scene)
     needed = int(_pixels(place, sample) * BYTES_PER_PIXEL[config.run.image_format] * scenes * domains)
     batches = -(-scenes // config.cluster.batch_size)
-    digest = plan_hash(config, identity.model_sha256, identity.profiles)
+    digest = plan_hash(config, identity)
     free, darkened = _free(run), len(dark) if full and config.dataset.checks_daylight else None
     return DryRun(
         scenes, domains, batches, absent, digest, forward, backward, needed, free, objects, darkened, problems

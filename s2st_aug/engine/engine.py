@@ -40,7 +40,7 @@ COMMIT_RESULT = pa.schema(
         ("key", pa.string()),
         ("actor", pa.string()),
         ("statuses", pa.list_(pa.string())),
-        ("reasons", pa.list_(pa.list_(pa.string()))),
+        ("causes", pa.list_(pa.list_(pa.string()))),
         ("scenes", pa.list_(pa.string())),
         ("seconds", pa.float64()),
         ("given_back", pa.bool_()),

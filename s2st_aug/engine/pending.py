@@ -13,8 +13,6 @@ from s2st_aug.storage.plan import PlannedBatch, batches_to_table, read_plan, tab
 from s2st_aug.storage.run_folder import FAILED_PART, RunFolder, read_part
 from s2st_aug.storage.shards import row_keys
 
-ATTEMPT = "attempt "
-
 
 @dataclass(frozen=True, slots=True)
 class CompletedRows:
@@ -83,12 +81,8 @@ def _is_done(ids: pa.Array, domain: str, finished: pa.Array) -> np.ndarray:
 
 
 def _attempts(run: RunFolder) -> dict[str, int]:
-    """Attempts so far of each failed row, from the `attempt n` that its reasons carry."""
+    """How many starts have tried each failed row."""
     if run.store.size(FAILED_PART) is None:
         return {}
-    rows = read_part(run.store, FAILED_PART, ["scene_id", "domain", "reasons"])
-    return dict(zip(row_keys(rows).to_pylist(), map(_number, rows["reasons"].to_pylist()), strict=True))
-
-
-def _number(reasons: list[str]) -> int:
-    return max((int(r.removeprefix(ATTEMPT)) for r in reasons if r.startswith(ATTEMPT)), default=1)
+    rows = read_part(run.store, FAILED_PART, ["scene_id", "domain", "attempts"])
+    return dict(zip(row_keys(rows).to_pylist(), pc.fill_null(rows["attempts"], 1).to_pylist(), strict=True))

@@ -26,13 +26,12 @@ import pyarrow.fs as pafs
 from s2st_aug.config import AugmentConfig
 from s2st_aug.errors import DatasetError
 from s2st_aug.formats import Card, load_card
+from s2st_aug.formats.names import IMAGE_SUFFIXES
 from s2st_aug.records.scene import Scene
-from s2st_aug.storage.store import open_remote, retry
-from s2st_aug.storage.uri import is_remote, mask_uri
+from s2st_aug.storage.store import is_remote, mask_uri, open_remote, retry
 
 log = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 THREADS = 8
 
 
@@ -163,7 +162,7 @@ def with_local_root(config: AugmentConfig) -> AugmentConfig:
 
 def is_source(card: Card, name: str) -> bool:
     """Whether a file is a source image of the card, not a label in an image's form."""
-    if not name.lower().endswith(IMAGE_SUFFIXES):
+    if PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES:
         return False
     labels = [p for p in (_fixed(tree.path) for tree in card.labels) if p]
     images = [_fixed(p) for p in (card.images, *(tree.images for tree in card.labels if tree.images))]

@@ -12,24 +12,25 @@ import numpy as np
 from s2st_aug.arrays import Image
 from s2st_aug.config.augment import DatasetConfig
 from s2st_aug.engine.remote_dataset import dataset_folder, open_remote_dataset
-from s2st_aug.errors import LabelError, SampleError, SourceChanged, UnreadableImage
+from s2st_aug.errors import AbsentImage, LabelError, SampleError, SourceChanged, UnreadableImage
 from s2st_aug.formats import Card, format_of, load_card, read_objects
 from s2st_aug.images import PLAIN, Photo, file_bytes, read_photo, sha256_bytes
 from s2st_aug.records.scene import SceneObject
+from s2st_aug.records.verdicts import Failure
 from s2st_aug.storage.plan import PlannedScene
-from s2st_aug.storage.uri import is_remote
+from s2st_aug.storage.store import is_remote
 
 BLANK = (64, 64, 3)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceScene:
-    """A scene's pixels, bytes' hash and labels; or, with `error`, a blank slot in its batch."""
+    """A scene's pixels, bytes' hash and labels; or, with `failure`, a blank slot in its batch."""
 
     photo: Photo | None
     sha256: str | None
     objects: tuple[SceneObject, ...] = ()
-    error: str | None = None
+    failure: Failure | None = None
 
     @property
     def rgb(self) -> Image:
@@ -37,10 +38,10 @@ class SourceScene:
         assert self.photo is not None
         return self.photo.rgb
 
-    def blanked(self, error: str | None) -> SourceScene:
+    def blanked(self, failure: Failure | None) -> SourceScene:
         """The same slot with black pixels of the same shape."""
         photo = None if self.photo is None else Photo(np.zeros_like(self.photo.rgb), PLAIN)
-        return SourceScene(photo, self.sha256, (), error)
+        return SourceScene(photo, self.sha256, (), failure)
 
 
 class SourceReader:
@@ -57,7 +58,9 @@ class SourceReader:
             if self._remote is not None:
                 self._remote.fetch(planned.scene)
         except OSError as error:
-            return SourceScene(None, None, (), f"UnreadableImage: {planned.scene.image}: {reason_of(error)}")
+            return SourceScene(
+                None, None, (), failure_of(UnreadableImage(f"{planned.scene.image}: {reason_of(error)}"))
+            )
         return read_source(self._root, self._card, planned)
 
     def close(self, planned: PlannedScene) -> None:
@@ -73,20 +76,28 @@ def photos_of(sources: Sequence[SourceScene]) -> list[Image]:
 
 
 def read_source(root: Path, card: Card, planned: PlannedScene) -> SourceScene:
-    """Never raises for a bad sample: the reason is in `error`, as `<class>: <message>`."""
+    """Never raises for a bad sample: `failure` says what is wrong with it."""
     digest: str | None = None
     try:
         data = _read_planned(root, planned)
         digest = sha256_bytes(data)
         if planned.sha256 not in (None, digest):
             raise SourceChanged(f"{planned.scene.image}: its bytes are not the ones that were planned")
-        photo = read_photo(data, orientation=format_of(card).orientation)
+        photo = read_photo(data, name=planned.scene.image, orientation=format_of(card).orientation)
         check_label(root, planned)
         return SourceScene(photo, digest, read_objects(card, root, planned.scene))
-    except (SampleError, OSError, MemoryError) as error:
-        return SourceScene(None, digest, (), reason_of(error).replace("image bytes:", f"{planned.scene.image}:"))
+    except (SampleError, MemoryError) as error:
+        return SourceScene(None, digest, (), failure_of(error))
+    except OSError as error:
+        return SourceScene(None, digest, (), Failure("unreadable_image", reason_of(error)))
     except Exception as error:
-        return SourceScene(None, digest, (), f"LabelError: {planned.scene.label_file}: {reason_of(error)}")
+        return SourceScene(None, digest, (), failure_of(LabelError(f"{planned.scene.label_file}: {reason_of(error)}")))
+
+
+def failure_of(error: BaseException) -> Failure:
+    """An exception as the failure of one sample."""
+    named = error.failure if isinstance(error, SampleError) else "error"
+    return Failure("out_of_memory" if isinstance(error, MemoryError) else named, reason_of(error))
 
 
 def reason_of(error: BaseException) -> str:
@@ -99,9 +110,8 @@ def _read_planned(root: Path, planned: PlannedScene) -> bytes:
     try:
         stat, data = path.stat(), file_bytes(path)
     except OSError as error:
-        raise UnreadableImage(
-            f"{planned.scene.image}: cannot be read ({error.strerror or type(error).__name__})"
-        ) from None
+        kind = AbsentImage if isinstance(error, FileNotFoundError) else UnreadableImage
+        raise kind(f"{planned.scene.image}: cannot be read ({error.strerror or type(error).__name__})") from None
     if (
         planned.sha256 is None
         and planned.size is not None

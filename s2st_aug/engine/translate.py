@@ -13,22 +13,47 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from s2st_aug.engine.attempts import Tracker
 from s2st_aug.engine.batches import TranslatedBatch, VariantResult
 from s2st_aug.engine.context import RunContext
-from s2st_aug.engine.kit import find_kit
 from s2st_aug.engine.memory_watch import MemoryWatch
-from s2st_aug.engine.sources import SourceReader, SourceScene, photos_of, reason_of
+from s2st_aug.engine.sources import SourceReader, SourceScene, failure_of, photos_of, reason_of
+from s2st_aug.errors import Diverged, LostWorker, OutOfMemory
+from s2st_aug.methods import Translated, TranslatorLike, find_method
+from s2st_aug.records.verdicts import Failure
 from s2st_aug.storage.plan import PlannedBatch
 
 log = logging.getLogger(__name__)
 
 CAREFUL_FROM = 3  # the begin of a batch that is suspected of killing its workers
-OOM_SPLIT = "oom_split"
+
+
+@dataclass(frozen=True, slots=True)
+class SceneResult:
+    """What became of one scene: by domain a variant or the error in its place; or why it has none at all."""
+
+    variants: Mapping[str, Translated | Diverged]
+    failure: Failure | None = None
+    oom_split: bool = False
+
+
+def translate_scenes(
+    translator: TranslatorLike,
+    sources: Sequence[SourceScene],
+    domains: Sequence[str],
+    keys: Sequence[int],
+    *,
+    labels: bool,
+) -> list[SceneResult]:
+    """A whole batch at once; scenes that cannot be read are blank in it. `labels`: the method is given them."""
+    objects = [s.objects for s in sources] if labels else None
+    results = translator.translate(photos_of(sources), domains, objects, keys)
+    return [SceneResult(r, s.failure) for s, r in zip(sources, results, strict=True)]
 
 
 class TranslateStage:
@@ -38,7 +63,7 @@ class TranslateStage:
         self._context, self._tracker, self._device = context, tracker, device
         self._name = name or f"pid-{os.getpid()}"
         self._read = SourceReader(context.config.dataset)
-        self._translator: Any = None
+        self._translator: TranslatorLike | None = None
         self._memory = MemoryWatch(device, int(context.config.cluster.creep_gib * 2**30))
         self.retire_reason = ""  # why the process that holds this stage should be ended before its next batch
 
@@ -54,10 +79,17 @@ class TranslateStage:
             self.retire_reason = f"its memory has crept {grown / 2**30:.1f} GiB above what is allowed"
         return _translated(batch, sources, results, self._name, time.monotonic() - start)
 
-    def _guarded(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[Any]:
-        """A result per scene: dict domain -> Translated, or the error text of that scene."""
-        if all(s.error for s in sources):
-            return [s.error for s in sources]
+    def load(self) -> TranslatorLike:
+        """The method, ready; the first batch loads it where nobody has asked before."""
+        if self._translator is None:
+            config = self._context.config
+            self._translator = find_method(config.method.name).load(config.for_method(), self._device)
+        return self._translator
+
+    def _guarded(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[SceneResult]:
+        """A result per scene, whatever happens to its neighbours."""
+        if all(s.failure for s in sources):
+            return [SceneResult({}, s.failure) for s in sources]
         try:
             return self._run(batch, sources)
         except Exception as error:
@@ -66,69 +98,62 @@ class TranslateStage:
             log.warning("batch %s: %s; looking for the culprit", batch.key, reason_of(error))
         return self._without_culprits(batch, sources)
 
-    def _careful(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[Any]:
+    def _careful(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[SceneResult]:
         """After lost workers: a scene that was begun twice alone and never ended is the culprit."""
         log.warning("batch %s lost its worker more than once; its scenes are tried one by one", batch.key)
         return self._without_culprits(batch, sources, announce=True)
 
     def _without_culprits(
         self, batch: PlannedBatch, sources: list[SourceScene], *, announce: bool = False
-    ) -> list[Any]:
+    ) -> list[SceneResult]:
         for index, source in enumerate(sources):
-            error = None if source.error else self._alone(batch, sources, index, announce=announce)
-            if error:
-                sources[index] = source.blanked(error)
-        if all(s.error for s in sources):
-            return [s.error for s in sources]
+            failure = None if source.failure else self._alone(batch, sources, index, announce=announce)
+            if failure:
+                sources[index] = source.blanked(failure)
+        if all(s.failure for s in sources):
+            return [SceneResult({}, s.failure) for s in sources]
         try:
             return self._run(batch, sources)
         except Exception as error:
-            return [s.error or reason_of(error) for s in sources]
+            return [SceneResult({}, s.failure or failure_of(error)) for s in sources]
 
-    def _alone(self, batch: PlannedBatch, sources: list[SourceScene], index: int, *, announce: bool) -> str | None:
+    def _alone(self, batch: PlannedBatch, sources: list[SourceScene], index: int, *, announce: bool) -> Failure | None:
         """Why this scene cannot be translated, with every other slot blank; None where it can."""
         if announce and self._tracker.begin(f"{batch.key}/{index}") > 2:
-            return "LostWorker: the process died each time this image was translated"
-        alone = [s if i == index else s.blanked(s.error) for i, s in enumerate(sources)]
+            return failure_of(LostWorker("the process died each time this image was translated"))
+        alone = [s if i == index else s.blanked(s.failure) for i, s in enumerate(sources)]
         try:
             self._run(batch, alone)
         except Exception as error:
-            return reason_of(error)
+            return failure_of(error)
         if announce:
             self._tracker.end([f"{batch.key}/{index}"])
         return None
 
-    def _run(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> list[Any]:
+    def _run(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> list[SceneResult]:
         """The whole batch, always in its planned shape."""
-        domains = list(self._context.profiles)
-        objects = [s.objects for s in sources] if self._context.config.method.label_aware else None
-        keys = [self._context.key(p.scene.scene_id) for p in batch.scenes]
-        results = self._model().translate(photos_of(sources), domains, objects, keys)
-        return [s.error or r for s, r in zip(sources, results, strict=True)]
+        context = self._context
+        keys = [context.key(p.scene.scene_id) for p in batch.scenes]
+        return translate_scenes(self.load(), sources, context.domains, keys, labels=context.identity.label_aware)
 
-    def _split(self, batch: PlannedBatch, sources: list[SourceScene], error: Exception) -> list[Any]:
+    def _split(self, batch: PlannedBatch, sources: list[SourceScene], error: Exception) -> list[SceneResult]:
         """Halves, down to single scenes; what does not even fit alone fails."""
         log.warning("batch %s of %d: %s; splitting it", batch.key, len(sources), reason_of(error))
         self._recycle()
         self.retire_reason = "it ran out of memory"
         if len(sources) == 1:
-            return [f"OutOfMemory: {reason_of(error)}"]
+            return [SceneResult({}, failure_of(OutOfMemory(reason_of(error))))]
         middle = len(sources) // 2
         parts = ((slice(None, middle)), slice(middle, None))
         halves = [(replace(batch, scenes=batch.scenes[p], todo=batch.todo[p]), sources[p]) for p in parts]
-        return [_flagged(r) for half, part in halves for r in self._guarded(half, part)]
-
-    def _model(self) -> Any:
-        if self._translator is None:
-            self._translator = find_kit(self._context.kit).translator(self._context.config, self._device)
-        return self._translator
+        return [replace(r, oom_split=True) for half, part in halves for r in self._guarded(half, part)]
 
     def _recycle(self) -> None:
         """Drop the model and everything it held; it is loaded anew for the next batch."""
         self._translator = None
         gc.collect()
         if self._device.startswith("cuda"):
-            import torch
+            import torch  # slow to start: a worker of a method without a network does without
 
             torch.cuda.empty_cache()
 
@@ -142,33 +167,47 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-class _Flagged(dict):
-    """Results of a scene whose batch was split."""
-
-
-def _flagged(result: Any) -> Any:
-    return _Flagged(result) if isinstance(result, dict) else result
-
-
 def _translated(
-    batch: PlannedBatch, sources: list[SourceScene], results: list[Any], actor: str, seconds: float
+    batch: PlannedBatch, sources: list[SourceScene], results: list[SceneResult], actor: str, seconds: float
 ) -> TranslatedBatch:
+    """What was planned of it and no more: on a resumed run a scene may lack one domain alone."""
     done = TranslatedBatch(batch, actor, [s.sha256 for s in sources], seconds=seconds)
     each = seconds / max(sum(len(t) for t in batch.todo), 1)
     for scene, (domains, result) in enumerate(zip(batch.todo, results, strict=True)):
         for domain in domains:
-            if not isinstance(result, dict) or isinstance(result[domain], Exception):
-                why = result if isinstance(result, str) else reason_of(result[domain])
-                done.variants.append(VariantResult(scene, domain, None, reasons=(why,)))
+            made = result.variants.get(domain)
+            failure = result.failure or _failure_in(made, sources[scene], domain)
+            if failure or not isinstance(made, Translated):
+                done.variants.append(VariantResult(scene, domain, None, failure=failure))
                 continue
-            done.variants.append(_variant(scene, domain, result, len(done.images), each))
-            done.images.append(result[domain].image.tobytes())
-            done.raws.append(result[domain].raw.tobytes())
+            done.variants.append(
+                VariantResult(
+                    scene,
+                    domain,
+                    image_index=len(done.images),
+                    shape=(made.image.shape[0], made.image.shape[1]),
+                    inversion_steps=made.inversion_steps,
+                    st_iterations=made.st_iterations,
+                    to_iterations=made.to_iterations,
+                    forward_evals=float(made.forward_evals),
+                    backward_evals=float(made.backward_evals),
+                    seconds=each,
+                    oom_split=result.oom_split,
+                )
+            )
+            done.images.append(made.image.tobytes())
+            done.raws.append(made.raw.tobytes())
     return done
 
 
-def _variant(scene: int, domain: str, result: dict[str, Any], image_index: int, seconds: float) -> VariantResult:
-    done = result[domain]
-    reasons = (OOM_SPLIT,) if isinstance(result, _Flagged) else ()
-    costs = (done.st_iterations, done.to_iterations, float(done.forward_evals), float(done.backward_evals), seconds)
-    return VariantResult(scene, domain, image_index, (done.image.shape[0], done.image.shape[1]), *costs, reasons)
+def _failure_in(made: Translated | Diverged | None, source: SourceScene, domain: str) -> Failure | None:
+    """Whatever a method of somebody else's may give; None for an image of the source's size."""
+    if isinstance(made, Diverged):
+        return failure_of(made)
+    if not isinstance(made, Translated):
+        return Failure("error", f"BadResult: the method gave {type(made).__name__} for {domain}, not Translated")
+    for image in (made.image, made.raw):
+        if image.shape != source.rgb.shape or image.dtype != np.uint8:
+            came, wanted = (f"{'x'.join(map(str, a.shape))} {a.dtype}" for a in (image, source.rgb))
+            return Failure("error", f"BadResult: the method gave {came} for {domain}, its source is {wanted}")
+    return None

@@ -6,17 +6,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from s2st_aug.arrays import Image
 from s2st_aug.engine.batches import TranslatedBatch, VariantResult
 from s2st_aug.engine.context import RunContext
-from s2st_aug.engine.kit import Judge, find_kit
-from s2st_aug.engine.sources import SourceReader, SourceScene, reason_of
+from s2st_aug.engine.sources import SourceReader, SourceScene, failure_of
 from s2st_aug.errors import SourceChanged
 from s2st_aug.images import encode_jpeg, encode_png, sha256_bytes
+from s2st_aug.methods import find_method
 from s2st_aug.records.manifest import ManifestRow
-from s2st_aug.records.verdicts import Judgement
+from s2st_aug.records.verdicts import Failure, Judge, Judgement
 from s2st_aug.storage.naming import image_name
 
-NOTHING = Judgement("failed", (), (), (), None, None, None)
+MEASURES = tuple(n for n in Judgement.__slots__ if n not in ("status", "reasons"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,91 +54,98 @@ class ValidateStage:
         return ValidatedBatch(translated, rows, files)
 
     def _source(self, translated: TranslatedBatch, scene: int) -> SourceScene:
-        source = self._read(translated.batch.scenes[scene])
-        if source.error is None and source.sha256 != translated.source_hashes[scene]:
-            return replace(
-                source,
-                error=reason_of(
-                    SourceChanged(f"{translated.batch.scenes[scene].scene.image}: changed while it was translated")
-                ),
-            )
+        source, planned = self._read(translated.batch.scenes[scene]), translated.batch.scenes[scene].scene
+        if source.failure is None and source.sha256 != translated.source_hashes[scene]:
+            changed = SourceChanged(f"{planned.image}: changed while it was translated")
+            return replace(source, failure=failure_of(changed))
         return source
 
     def _row(
         self, translated: TranslatedBatch, variant: VariantResult, source: SourceScene | None
     ) -> tuple[ManifestRow, bytes]:
-        if variant.image_index is None or source is None or source.photo is None or source.error:
-            reasons = variant.reasons or ((source.error,) if source and source.error else ())
-            return self._base(translated, replace(variant, image_index=None, reasons=reasons), NOTHING), b""
+        """A variant's row and the bytes of its image; none of a failed one."""
+        failure = variant.failure or (source.failure if source else None)
+        if failure or source is None:
+            return self._failed(
+                translated, variant, failure or Failure("error", "it has neither pixels nor a reason")
+            ), b""
         try:
             image = translated.pixels(variant, raw=False)
             judgement = self._judged(source, image, translated, variant)
             data = self._encode(image, source)
         except Exception as error:
-            return self._base(
-                translated, replace(variant, image_index=None, reasons=(*variant.reasons, reason_of(error))), NOTHING
-            ), b""
-        row = self._base(translated, variant, judgement)
+            return self._failed(translated, variant, failure_of(error)), b""
+        split = ("oom_split",) if variant.oom_split else ()
         scene = translated.batch.scenes[variant.scene].scene
-        name = image_name(variant.domain, scene.scene_id, self._context.config.run.image_format)
-        return replace(
-            row, image=name, image_sha256=sha256_bytes(data), width=variant.shape[1], height=variant.shape[0]
+        return ManifestRow(
+            **self._known(translated, variant),
+            status=judgement.status,
+            reasons=(*split, *judgement.reasons),
+            oom_split=variant.oom_split,
+            image=image_name(variant.domain, scene.scene_id, self._context.config.run.image_format),
+            image_sha256=sha256_bytes(data),
+            width=variant.shape[1],
+            height=variant.shape[0],
+            inversion_steps=variant.inversion_steps,
+            **{name: getattr(judgement, name) for name in MEASURES},
         ), data
 
     def _judged(
-        self, source: SourceScene, image: Any, translated: TranslatedBatch, variant: VariantResult
+        self, source: SourceScene, image: Image, translated: TranslatedBatch, variant: VariantResult
     ) -> Judgement:
         if self._judge is None:
-            self._judge = find_kit(self._context.kit).judge(self._context.config)
+            config = self._context.config
+            self._judge = find_method(config.method.name).judge(config.for_method())
         return self._judge(source.rgb, image, translated.pixels(variant, raw=True), source.objects, variant.domain)
 
-    def _encode(self, image: Any, source: SourceScene) -> bytes:
+    def _encode(self, image: Image, source: SourceScene) -> bytes:
         if self._context.config.run.image_format == "jpeg":
             return encode_jpeg(image)
         assert source.photo is not None
         return encode_png(image, source.photo.form)
 
-    def _base(self, translated: TranslatedBatch, variant: VariantResult, judgement: Judgement) -> ManifestRow:
-        """A row without its image."""
+    def _failed(self, translated: TranslatedBatch, variant: VariantResult, failure: Failure) -> ManifestRow:
+        """A row without a variant; `attempt n` in its reasons is for people, `attempts` for programs."""
+        return ManifestRow(
+            **self._known(translated, variant),
+            status="failed",
+            reasons=(failure.reason, f"attempt {translated.batch.attempt}"),
+            failure=failure.kind,
+        )
+
+    def _known(self, translated: TranslatedBatch, variant: VariantResult) -> dict[str, Any]:
+        """The columns that every row has, whatever became of it."""
         context, planned = self._context, translated.batch.scenes[variant.scene]
         scene, source_sha256 = planned.scene, translated.source_hashes[variant.scene]
         key = scene.label_key
-        failed = judgement is NOTHING
-        attempt = (f"attempt {translated.batch.attempt}",) if failed else ()
-        return ManifestRow(
-            variant_id=context.variant_id(scene.scene_id, variant.domain, source_sha256, key.sha256 if key else None),
-            scene_id=scene.scene_id,
-            dataset=scene.dataset,
-            split=scene.split,
-            domain=variant.domain,
-            status=judgement.status,
-            reasons=(*variant.reasons, *judgement.reasons, *attempt),
-            source_image=scene.image,
-            source_sha256=source_sha256,
-            image=None,
-            image_sha256=None,
-            width=None,
-            height=None,
-            label_file=scene.label_file,
-            label_sha256=planned.label_file_sha256,
-            label_key=None if key is None else str(key),
-            objects=judgement.objects,
-            hallucinations=judgement.hallucinations,
-            structure=judgement.structure,
-            structure_raw=judgement.structure_raw,
-            strength=judgement.strength,
-            model=context.config.model,
-            model_sha256=context.model_sha256,
-            profile_sha256=context.profiles[variant.domain],
-            plan_sha256=context.plan_sha256,
-            validation_sha256=context.validation_sha256,
-            code_version=context.code_version,
-            rng_key=context.config.run.rng_key,
-            inversion_steps=None if failed else context.config.method.steps,
-            st_iterations=variant.st_iterations,
-            to_iterations=variant.to_iterations,
-            forward_evals=variant.forward_evals,
-            backward_evals=variant.backward_evals,
-            seconds=variant.seconds,
-            created_at=datetime.now(UTC),
-        )
+        return {
+            "variant_id": context.variant_id(
+                scene.scene_id, variant.domain, source_sha256, key.sha256 if key else None
+            ),
+            "scene_id": scene.scene_id,
+            "dataset": scene.dataset,
+            "split": scene.split,
+            "domain": variant.domain,
+            "attempts": translated.batch.attempt,
+            "source_image": scene.image,
+            "source_sha256": source_sha256,
+            "label_file": scene.label_file,
+            "label_sha256": planned.label_file_sha256,
+            "label_key": None if key is None else str(key),
+            "method": context.identity.name,
+            "method_version": context.identity.version,
+            "method_sha256": context.method_sha256,
+            "model": context.config.model,
+            "model_sha256": context.identity.model_sha256,
+            "profile_sha256": context.identity.profiles[variant.domain],
+            "plan_sha256": context.plan_sha256,
+            "validation_sha256": context.validation_sha256,
+            "code_version": context.code_version,
+            "rng_key": context.config.run.rng_key,
+            "st_iterations": variant.st_iterations,
+            "to_iterations": variant.to_iterations,
+            "forward_evals": variant.forward_evals,
+            "backward_evals": variant.backward_evals,
+            "seconds": variant.seconds,
+            "created_at": datetime.now(UTC),
+        }

@@ -49,10 +49,13 @@ def export_run(
 ) -> ExportSummary:
     """Write a training set with a lock file to `out`: the run's real scenes and its variants.
 
-    `format` is a dataset format by name or as `package.module:OBJECT`. `mix` is the fraction of the exported images that are synthetic
-    (None: all of both); `unjudged="train"` leaves labels that the measure could not judge as they are, where the default, `"ignore"`,
-    takes them out of training (`unread="void"` and `"train"` are the older spelling). Raises UsageError before anything is written,
-    CheckFailed where a file is not the one that the run recorded. Two exports of one run are the same bytes.
+    `format` is a dataset format by name or as `package.module:OBJECT`. `mix` is the fraction of the exported images
+    that are synthetic (None: all of both); `unjudged="train"` leaves labels that the measure could not judge as they
+    are, where the default, `"ignore"`, takes them out of training (`unread="void"` and `"train"` are the older
+    spelling).
+
+    Raises UsageError before anything is written, CheckFailed where a file is not the one that the run recorded. Two
+    exports of one run are the same bytes.
     """
     target, policy = find_format(format), unjudged_policy(unjudged, unread)
     folder = RunFolder(run)
@@ -84,14 +87,15 @@ def export_run(
             output.finish(lock_of(info, card, split, selection, settings))
     except OSError as error:
         raise Stopped(
-            f"--out {out}: cannot be written ({error.strerror or error}); nothing was left there, the same command starts anew"
+            f"--out {out}: cannot be written ({error.strerror or error}); nothing was left there, the same command"
+            " starts anew"
         ) from None
     losses = len(context.losses)
     return ExportSummary(out, target.name, len(selection.sources), selection.synthetic, len(output.sha256), losses)
 
 
 def write_export(context: ExportContext, target: DatasetFormat) -> None:
-    """Everything that goes out, in the source's own format or in another, and the report of what could not be expressed."""
+    """Everything that goes out, as what it is or in another format, and the report of what could not be expressed."""
     source = format_of(context.card)
     try:
         if target is source:
@@ -108,7 +112,8 @@ def _refuse_source(split: str, root: str) -> None:
     """Raises UsageError where the run's source is of a held-out split, or is not there any more."""
     if split in HELD_OUT:
         raise UsageError(
-            f"the run is of split {split!r}: synthetic images never go into a split that is held out; export a run of train"
+            f"the run is of split {split!r}: synthetic images never go into a split that is held out; export a run of"
+            " train"
         )
     if not root or not Path(root).is_dir():
         raise UsageError(

@@ -27,7 +27,7 @@ class ExportContext(WriteContext):
     transcoding: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
 
     def scenes(self) -> Iterator[Scene]:
-        """The scenes that go out, in the dataset's order; raises CheckFailed where one changed or went since the run."""
+        """The scenes that go out, in the dataset's order; raises CheckFailed where one changed or is gone."""
         wanted = self.selection.scenes()
         left = len(wanted)
         for scene in read_scenes(self.card, self.root, self.split):
@@ -38,7 +38,8 @@ class ExportContext(WriteContext):
             found = scene.label_key.sha256 if scene.label_key else None
             if planned is not None and found is not None and planned.rpartition(":")[2] != found:
                 raise CheckFailed(
-                    f"{scene.scene_id}: its label record in {scene.label_file} is not the one that the run was made from"
+                    f"{scene.scene_id}: its label record in {scene.label_file} is not the one that the run was"
+                    " made from"
                 )
             yield scene
         if left:
@@ -51,7 +52,7 @@ class ExportContext(WriteContext):
         return variant_suffix(scene.image, self.image_format)
 
     def place_source(self, scene: Scene, name: str, suffix: str | None = None) -> None:
-        """The real image under a name of the export, in the file type of a suffix (None: its own); another type loses nothing."""
+        """The real image under a name of the export, in the file type of a suffix (None: its own), without loss."""
         path, sha256 = self.root / scene.image, self.selection.sources[scene.scene_id]
         if suffix is None or is_as_stored(scene.image, suffix):
             self.output.place(name, path, sha256)
@@ -59,7 +60,7 @@ class ExportContext(WriteContext):
             self.output.later(name, self.transcoding.submit(transcoded, path, sha256 or "", path, suffix, {}))
 
     def place_variant(self, scene: Scene, variant: Variant, name: str, suffix: str) -> None:
-        """The synthetic image under a name of the export, in the file type of a suffix and the quality of its source."""
+        """The synthetic image under a name of the export, in the file type of a suffix and its source's quality."""
         path, sha256, source = self.run / variant.image, variant.image_sha256, self.root / scene.image
         if is_as_stored(variant.image, suffix):
             self.output.place(name, path, sha256)

@@ -1,4 +1,4 @@
-"""Out in another format than the one that came in: what the format can hold of every label, and a report of the rest."""
+"""Out in another format than the one that came in: what it can hold of every label, and a report of the rest."""
 
 from __future__ import annotations
 
@@ -70,16 +70,16 @@ def _report_source(context: ExportContext, scene: Scene, labels: int, target: Da
 def _once_each(
     context: ExportContext, scene: Scene, objects: tuple[SceneObject, ...], target: DatasetFormat
 ) -> Iterator[SceneObject]:
-    """Every thing in one form: where lists, masks and run lengths tell of the same things, the first in the card's order is taken.
+    """Every thing in one form: of lists, masks and run lengths of the same things, the first in the card's order.
 
-    For a target that prefers outlines it is the one with most of them. A region of a class of things (semantic masks) is a crowd of
-    them, and left out where the things themselves are told.
+    For a target that prefers outlines it is the one with most of them. A region of a class of things (semantic masks)
+    is a crowd of them, and left out where the things themselves are told.
     """
     taken: dict[str, str] = {}
     if target.prefers_outlines:
         outlined = [o for o in objects if o.kind in ("polygon", "mask") and _theme(o) == "things"]
-        most = Counter(_source_of(context, scene, item) for item in outlined).most_common(1)
-        taken |= {"things": source for source, _ in most}
+        counted = Counter(_source_of(context, scene, item) for item in outlined)
+        taken |= {"things": counted.most_common(1)[0][0]} if counted else {}
     for item in objects:
         theme, source = _theme(item), _source_of(context, scene, item)
         common = common_class(context.card, item.category) if theme == "regions" else None

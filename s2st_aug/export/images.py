@@ -1,4 +1,4 @@
-"""The image files of an export: a variant in its source's file type and quality class, so that the format gives nothing away."""
+"""The image files of an export: a variant in its source's file type and quality class, which give nothing away."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def _type(suffix: str) -> str:
 def transcoded(image: Path, sha256: str, source: Path, suffix: str, marks: Mapping[str, str] = SYNTHETIC) -> bytes:
     """An image in another file type; a JPEG takes the source's own quantisation tables and chroma subsampling.
 
-    `marks` are its PNG's text chunks or JPEG's comment; a real image has none. Raises CheckFailed where the file is not the one that
-    its manifest names, UnreadableImage where it is no image.
+    `marks` are its PNG's text chunks or JPEG's comment; a real image has none. Raises CheckFailed where the file is not
+    the one that its manifest names, UnreadableImage where it is no image.
     """
     from PIL import Image
 

@@ -11,10 +11,11 @@ from s2st_aug.storage.run_folder import RunInfo
 
 LOCK_VERSION = 1
 _OPENRAIL_LIMITS = (
-    "Use limits (OpenRAIL-M, attachment A), which pass on to every use of the model and its derivatives: not to break the law; not to "
-    "exploit or harm minors; not to generate false information meant to harm; not to spread personal data that harms a person; not to "
-    "defame or harass; not for fully automated decisions that affect legal rights; not to discriminate or to exploit the vulnerable; not "
-    "for medical advice; not for law enforcement's prediction of crimes. Whoever makes images answers for their use."
+    "Use limits (OpenRAIL-M, attachment A), which pass on to every use of the model and its derivatives: not to break "
+    "the law; not to exploit or harm minors; not to generate false information meant to harm; not to spread personal "
+    "data that harms a person; not to defame or harass; not for fully automated decisions that affect legal rights; "
+    "not to discriminate or to exploit the vulnerable; not for medical advice; not for law enforcement's prediction of "
+    "crimes. Whoever makes images answers for their use."
 )
 TERMS: tuple[tuple[str, str, str], ...] = (
     ("street-mini", "Apache-2.0", "Weights trained on procedural scenes and MIT-licensed photos; see the model card."),

@@ -52,7 +52,7 @@ class OutputFolder:
         self.sha256[name] = hashlib.sha256(data).hexdigest()
 
     def place(self, name: str, source: Path, expected: str | None = None) -> None:
-        """Copy or link a file, in a thread; raises CheckFailed (here or at the end) where its hash is not the expected one."""
+        """Copy or link a file, in a thread; raises CheckFailed (here or at the end) for another hash than expected."""
         target = self.path(name)
         self.sha256[name] = ""
         self._pending.append((name, self._pool.submit(_place, source, target, self.link, expected)))
@@ -68,7 +68,10 @@ class OutputFolder:
             self._settle()
 
     def path(self, name: str) -> Path:
-        """Where a file of the export is written; its folder is made. Raises UsageError for a name twice or one that leaves the folder."""
+        """Where a file of the export is written; its folder is made.
+
+        Raises UsageError for a name twice or one that leaves the folder.
+        """
         if name in self.sha256 or name.startswith("/") or ".." in name.split("/"):
             raise UsageError(f"{name!r} cannot be written: it is there already, or lies outside of the export")
         folder = name.rpartition("/")[0]
@@ -139,19 +142,14 @@ def refuse_foreign(out: Path) -> None:
         raise UsageError(
             f"--out {out}: the folder is not empty and holds no {LOCK}: not an export of ours; choose another"
         )
-    foreign = sorted(_files(out) - _locked(out))
-    if foreign:
-        raise UsageError(
-            f"--out {out}: holds {len(foreign)} files that no export wrote, the first {foreign[0]}; move them or choose another"
-        )
-
-
-def _files(out: Path) -> set[str]:
-    return {p.relative_to(out).as_posix() for p in out.rglob("*") if not p.is_dir() or p.is_symlink()} - {LOCK}
-
-
-def _locked(out: Path) -> set[str]:
     try:
-        return set(json.loads((out / LOCK).read_bytes())["files"])
+        ours = {LOCK, *json.loads((out / LOCK).read_bytes())["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(f"--out {out}: its {LOCK} cannot be read; choose another folder") from None
+    there = {p.relative_to(out).as_posix() for p in out.rglob("*") if not p.is_dir() or p.is_symlink()}
+    foreign = sorted(there - ours)
+    if foreign:
+        raise UsageError(
+            f"--out {out}: holds {len(foreign)} files that no export wrote, the first {foreign[0]}; move them or choose"
+            " another"
+        )

@@ -1,4 +1,4 @@
-"""Which variants and which sources an export holds: the gates' verdict, people's decisions, the share of synthetic images."""
+"""What an export holds: by the gates' verdicts, people's decisions, the share of synthetic images."""
 
 from __future__ import annotations
 
@@ -63,7 +63,10 @@ class Selection:
 
 
 def unjudged_policy(unjudged: str | None, unread: str | None = None) -> UnjudgedPolicy:
-    """The policy from its word or its older spelling, `ignore` without either. Raises UsageError for another word, or two that differ."""
+    """The policy from its word or its older spelling, `ignore` without either.
+
+    Raises UsageError for another word, or for two that differ.
+    """
     if unjudged is not None and unjudged not in UNREAD:
         raise UsageError(f"--unjudged: expected {' or '.join(UNREAD)}, came {unjudged!r}")
     if unread is not None and unread not in UNREAD.values():
@@ -86,7 +89,8 @@ def select(
 ) -> Selection:
     """Rows of the manifest to what goes out; `by_class` prefers variants with rare classes where `mix` leaves a choice.
 
-    `unjudged`: labels that the measure could not judge (verdict *ignore*, no word of a person) are ignored, or stay in training. Raises UsageError where nothing goes out, or the run is of a held-out split or of more than one dataset.
+    `unjudged`: labels that the measure could not judge (verdict *ignore*, no word of a person) are ignored, or stay in
+    training. Raises UsageError where nothing goes out, or the run is of a held-out split or of more than one dataset.
     """
     _refuse_wrong_options(mix, accepted_only=accepted_only, balance=balance, by_class=by_class)
     _refuse_held_out(table)
@@ -107,7 +111,8 @@ def select(
     variants, sources = _mixed(variants, sources, mix, weights)
     if not variants and mix:
         raise UsageError(
-            f"--mix {mix} of {len(sources)} real images is not one synthetic image; expected a larger fraction, or more images"
+            f"--mix {mix} of {len(sources)} real images is not one synthetic image; expected a larger fraction, or more"
+            " images"
         )
     return _counted(variants, sources, rows, objects)
 
@@ -124,7 +129,8 @@ def _refuse_held_out(table: pa.Table) -> None:
     held_out = sorted(set(table["split"].unique().to_pylist()) & HELD_OUT)
     if held_out:
         raise UsageError(
-            f"the run is of split {held_out[0]!r}: synthetic images never go into a split that is held out; export a run of train"
+            f"the run is of split {held_out[0]!r}: synthetic images never go into a split that is held out;"
+            " export a run of train"
         )
 
 
@@ -132,7 +138,8 @@ def _refuse_mixed_datasets(table: pa.Table) -> None:
     names = sorted(set(table["dataset"].unique().to_pylist()))
     if len(names) > 1:
         raise UsageError(
-            f"the manifest holds rows of {len(names)} datasets ({', '.join(names)}), expected one; a run is over one dataset"
+            f"the manifest holds rows of {len(names)} datasets ({', '.join(names)}), expected one; a run is over one"
+            " dataset"
         )
 
 
@@ -169,13 +176,8 @@ class _Objects:
         categories = values.field("category").fill_null("").dictionary_encode()
         verdicts = pc.index_in(values.field("verdict"), pa.array(["keep", "ignore", "lost"])).fill_null(0)
         names = categories.dictionary.to_pylist()
-        return cls(
-            lists.offsets.to_numpy(),
-            values.field("object_id"),
-            categories.indices.to_numpy(),
-            names,
-            verdicts.to_numpy(),
-        )
+        ids, numbers = values.field("object_id"), categories.indices.to_numpy()
+        return cls(lists.offsets.to_numpy(), ids, numbers, names, verdicts.to_numpy())
 
     def judged(self, row: int, least: int = 1) -> Iterator[tuple[str, int]]:
         """Object id and verdict of the row's labels whose verdict is `least` or worse: 1 ignore, 2 lost."""
@@ -197,16 +199,8 @@ def _variant(row: dict[str, object], index: int, judged: dict[str, int], said: d
     verdicts = judged | said.get(name, {})
     ignored = frozenset(k for k, v in verdicts.items() if v)
     lost = frozenset(k for k, v in verdicts.items() if v == 2)
-    return Variant(
-        name,
-        str(row["scene_id"]),
-        str(row["domain"]),
-        str(row["image"]),
-        str(row["image_sha256"]),
-        ignored,
-        lost,
-        index,
-    )
+    scene_id, domain, image, sha256 = (str(row[key]) for key in ("scene_id", "domain", "image", "image_sha256"))
+    return Variant(name, scene_id, domain, image, sha256, ignored, lost, index)
 
 
 def _on_labels(decisions: dict[Target, Decision]) -> dict[str, dict[str, int]]:
@@ -227,7 +221,10 @@ def _balanced(variants: list[Variant]) -> list[Variant]:
 
 
 def class_weights(variants: list[Variant], objects: _Objects) -> dict[str, float]:
-    """Repeat-factor weights (LVIS, arXiv 1908.03195): the rarest class of an image counts, with 1 / sqrt(share of images that hold it)."""
+    """Repeat-factor weights (LVIS, arXiv 1908.03195): the rarest class of an image counts.
+
+    A class weighs 1 / sqrt(share of images that hold it).
+    """
     held = np.array([objects.counts(v.row) > 0 for v in variants]).reshape(len(variants), -1)
     weight = 1 / np.sqrt(np.maximum(held.mean(axis=0), 1e-9)) if len(variants) else np.zeros(0)
     return {v.variant_id: float(max(weight[row], default=1.0)) for v, row in zip(variants, held, strict=True)}
@@ -245,26 +242,25 @@ def _mixed(
     else:
         synthetic = min(synthetic, round(real * mix / (1 - mix)))
     kept = {v.variant_id for v in _first(variants, synthetic, weights)}
-    names = set(sorted(sources, key=_draw)[:real])
+    drawn = sorted(sources, key=lambda scene_id: hashlib.sha256(scene_id.encode()).hexdigest())
+    names = set(drawn[:real])
     return [v for v in variants if v.variant_id in kept], {k: v for k, v in sources.items() if k in names}
 
 
 def _first(variants: Iterable[Variant], count: int, weights: dict[str, float] | None = None) -> list[Variant]:
-    """The first by id, which is a hash; with weights a draw without replacement (Efraimidis and Spirakis 2006) whose chances are hashes."""
+    """The first by id, which is a hash; with weights a draw without replacement whose chances are hashes.
+
+    Efraimidis and Spirakis, Weighted random sampling with a reservoir, 2006.
+    """
     if not weights:
         return sorted(variants, key=lambda v: v.variant_id)[:count]
-    return sorted(variants, key=lambda v: (-math.log(_uniform(v.variant_id)) / weights[v.variant_id], v.variant_id))[
-        :count
-    ]
 
+    def key(variant: Variant) -> tuple[float, str]:
+        name = variant.variant_id
+        chance = (int(hashlib.sha256(name.encode()).hexdigest()[:13], 16) + 1) / 2**52  # in (0, 1], the name's own
+        return -math.log(chance) / weights[name], name
 
-def _uniform(name: str) -> float:
-    """A number in (0, 1] that belongs to the name."""
-    return (int(hashlib.sha256(name.encode()).hexdigest()[:13], 16) + 1) / 2**52
-
-
-def _draw(scene_id: str) -> str:
-    return hashlib.sha256(scene_id.encode()).hexdigest()
+    return sorted(variants, key=key)[:count]
 
 
 def _counted(

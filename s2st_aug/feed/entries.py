@@ -1,4 +1,6 @@
-"""What a training set holds: one light entry per image, real or synthetic, with people's decisions and the gates applied."""
+"""What a training set holds: one light entry per image, real or
+synthetic, with people's decisions and the gates applied.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ from s2st_aug.arrays import Image
 from s2st_aug.errors import DatasetError, SourceChanged, UsageError, did_you_mean
 from s2st_aug.export.selection import COLUMNS, Selection, UnjudgedPolicy, Variant, select, unjudged_policy
 from s2st_aug.feed.arguments import wrong
-from s2st_aug.formats import load_card, read_objects, read_scenes
-from s2st_aug.images import read_image, sha256_bytes
+from s2st_aug.formats import format_of, load_card, read_objects, read_scenes
+from s2st_aug.images import read_photo, sha256_bytes
 from s2st_aug.records.scene import Scene, SceneObject
 from s2st_aug.storage import RunFolder
 from s2st_aug.storage.decisions import from_table, resolve
@@ -44,7 +46,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """An entry with its pixels and labels; `trained` are the labels to learn from, `ignored` the regions to leave out."""
+    """An entry with its pixels and labels; `trained` are the labels to
+    learn from, `ignored` the regions to leave out.
+    """
 
     entry: Entry
     image: Image
@@ -68,9 +72,11 @@ class FeedIndex:
             raise DatasetError(f"{entry.image}: cannot be read ({error.strerror})") from None
         if entry.sha256 is not None and sha256_bytes(data) != entry.sha256:
             raise SourceChanged(f"{entry.image}: not the file that the run recorded for {entry.sample_id}")
-        objects = read_objects(load_card(self.format), self.root, entry.scene)
+        card = load_card(self.format)
+        image = read_photo(data, orientation=format_of(card).orientation).rgb
+        objects = read_objects(card, self.root, entry.scene)
         ignored = tuple(o for o in objects if o.object_id in entry.ignored or o.crowd)
-        return Sample(entry, read_image(data), tuple(o for o in objects if o not in ignored), ignored)
+        return Sample(entry, image, tuple(o for o in objects if o not in ignored), ignored)
 
     def images_by_domain(self) -> Counter[str]:
         """How many images of each domain; real ones count as `source`."""
@@ -91,9 +97,9 @@ def open_feed(
     """The training set of a run: its sources and the variants that passed the gates and that nobody rejected.
 
     `mix` is the fraction of synthetic images, `balance` takes as many of every domain, `by_class` prefers rare classes;
-    `unjudged="train"` leaves labels that the measure could not judge (verdict *ignore*, no word of a person) in training, where
-    the default, `"ignore"`, takes them out (`unread="void"` and `"train"` are the older spelling); all as in `s2st-aug export`.
-    Raises UsageError for a wrong argument, for a run of val or test, or where nothing is left.
+    `unjudged="train"` leaves labels that the measure could not judge (verdict *ignore*, no word of a person) in
+    training, where the default, `"ignore"`, takes them out (`unread="void"` and `"train"` are the older spelling); all
+    as in `s2st-aug export`. Raises UsageError for a wrong argument, for a run of val or test, or where nothing is left.
     """
     run, policy = _folder(run), unjudged_policy(unjudged, unread)
     info = run.run_json()

@@ -22,7 +22,8 @@ def _boxed(objects: tuple[SceneObject, ...], class_ids: Mapping[str, int]) -> li
 
 
 def torchvision_detection(sample: Sample, class_ids: Mapping[str, int]) -> dict[str, Any]:
-    """`image` float 0..1 `3 h w` and `target` with boxes, labels, area, iscrowd, as torchvision's detection models take it.
+    """`image` float 0..1 `3 h w` and `target` with boxes, labels, area, iscrowd, as torchvision's detection models take
+    it.
 
     Ignored labels are there as iscrowd 1, which torchvision's reference engine leaves out of training.
     """
@@ -80,7 +81,9 @@ def mmdetection_dataset(export: Path) -> dict[str, Any]:
 
 
 def huggingface_rows(index: FeedIndex) -> Iterator[dict[str, Any]]:
-    """Rows for `datasets.Dataset.from_generator`: `image` (path) to be cast to `datasets.Image`, ids, and objects as columns."""
+    """Rows for `datasets.Dataset.from_generator`: `image` (path) to be cast
+    to `datasets.Image`, ids, and objects as columns.
+    """
     for entry in index.entries:
         found = record(index.read(entry))
         objects = found.pop("objects")

@@ -11,7 +11,9 @@ from s2st_aug.feed.shards import record
 
 
 def ray_dataset(index: FeedIndex) -> Any:
-    """A `ray.data.Dataset` with one row per image: `sample_id`, `image` (h w 3 uint8) and `labels` (JSON, as in the shards)."""
+    """A `ray.data.Dataset` with one row per image: `sample_id`, `image` (h w
+    3 uint8) and `labels` (JSON, as in the shards).
+    """
     refuse_other("index", index, FeedIndex)
     return rows_to_dataset(len(index.entries), _Reader(index))
 

@@ -46,7 +46,10 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """The locked mix: every image of the training set by its id, with its tag. `shares` may weight domains in `sampled` mode."""
+    """The locked mix: every image of the training set by its id, with its tag.
+
+    `shares` may weight domains in `sampled` mode.
+    """
 
     tags: Mapping[str, Tag]
     dataset: str
@@ -64,7 +67,10 @@ class Mix:
 
     @classmethod
     def of(cls, index: FeedIndex, *, split: str = "train", shares: Mapping[str, float] | None = None) -> Mix:
-        """The mix of a feed; reads every scene's labels once. Raises UsageError for shares that do not sum to 1, or of another domain."""
+        """The mix of a feed; reads every scene's labels once.
+
+        Raises UsageError for shares that do not sum to 1, or of another domain.
+        """
         refuse_other("index", index, FeedIndex)
         card = load_card(index.format)
         classes: dict[str, frozenset[str]] = {}
@@ -125,7 +131,8 @@ def by_sample_id(batch: Any) -> Iterable[str]:
 
 
 class FeedReceipt:
-    """Wraps any loader: iterate over it instead. Raises CheckFailed as soon as, or at the epoch's end, the mix does not hold.
+    """Wraps any loader: iterate over it instead. Raises CheckFailed as soon as, or at the epoch's end, the mix does not
+    hold.
 
     `identify` gives the sample ids in a batch: variant ids and scene ids of the mix. Use as a context
     manager, or call `close`, so that an epoch that was broken off is checked too.
@@ -197,7 +204,8 @@ class FeedReceipt:
             )
         if (tag.dataset, tag.split) != (self.mix.dataset, self.mix.split):
             raise CheckFailed(
-                f"feed receipt: yielded {sample_id!r} of {tag.dataset} {tag.split}, locked are {self.mix.dataset} {self.mix.split}"
+                f"feed receipt: yielded {sample_id!r} of {tag.dataset} {tag.split}, "
+                f"locked are {self.mix.dataset} {self.mix.split}"
             )
         return tag
 
@@ -227,7 +235,8 @@ class FeedReceipt:
             most = max(repeated, key=lambda i: epoch.images[i])
             told = f"{most!r} {epoch.images[most]} times"
             raise CheckFailed(
-                f"feed receipt: {len(repeated)} images were yielded more than once in an epoch, {told}; expected each once"
+                f"feed receipt: {len(repeated)} images were yielded more than once in an epoch, {told}; "
+                "expected each once"
             )
 
 

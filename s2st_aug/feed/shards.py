@@ -1,4 +1,6 @@
-"""The WebDataset form: tar shards of `<key>.<png|jpg>` and `<key>.json`, readable by webdataset and by anything that reads tar."""
+"""The WebDataset form: tar shards of `<key>.<png|jpg>` and `<key>.json`,
+readable by webdataset and by anything that reads tar.
+"""
 
 from __future__ import annotations
 

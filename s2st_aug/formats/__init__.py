@@ -1,11 +1,11 @@
-"""Labelled datasets in and out: one folder a format, found through a registry; nothing is decoded before it is needed."""
+"""Labelled datasets in and out: one folder a format, found by name; nothing is decoded before it is needed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from s2st_aug.errors import DatasetError, did_you_mean
+from s2st_aug.errors import DatasetError, NoImages, did_you_mean
 from s2st_aug.formats.base import Card, DatasetFormat
 from s2st_aug.formats.cards import card_names, format_of, load_card
 from s2st_aug.formats.registry import find_format, format_names
@@ -35,11 +35,10 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
         found = True
         yield scene
     if not found:
-        raise DatasetError(
-            f"{root}: split {split!r} of {card.name} holds no image; expected the tree of the card {card.name}"
-        )
+        expected = f"expected the tree of the card {card.name}"
+        raise NoImages(f"{root}: split {split!r} of {card.name} holds no image; {expected}")
 
 
 def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:
-    """Every label of one scene in source pixels; raises LabelError for a record that cannot be parsed or has changed."""
+    """Every label of one scene in source pixels; raises LabelError for a record that is none or has changed."""
     return format_of(card).read_objects(card, root, scene)

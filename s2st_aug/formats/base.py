@@ -1,7 +1,7 @@
-"""What the author of a dataset format writes against: the card of a dataset, and `DatasetFormat`, which answers all that may be asked of a format.
+"""What the author of a dataset format writes against: a dataset's card, and `DatasetFormat`.
 
-A format is a folder with one `DatasetFormat` object and one line in a registry (`s2st_aug.formats.registry`). Nobody outside of the folder
-compares a format's name: what differs from format to format is a field here.
+A format is a folder with one `DatasetFormat` object and one line in a registry (`s2st_aug.formats.registry`). Nobody
+outside of the folder compares a format's name: what differs from format to format is a field here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ClassInfo(BaseModel):
 
 
 class LabelTree(BaseModel):
-    """One kind of label and where it lies; `{split}` stands for the split, `{stem}` for the image's name, `*` for any name."""
+    """One kind of label and where it lies: `{split}` is the split, `{stem}` the image's name, `*` any name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
@@ -79,10 +79,10 @@ class VariantNames:
 
 
 def variant_names(scene: Scene, mark: str, suffix: str, *, tail: str = "", by_video: bool = False) -> VariantNames:
-    """The variant's names with the mark at the end of the stem, or (`by_video`) of the video's folder, so that a video stays whole.
+    """The variant's names: the mark ends the stem, or (`by_video`) the video's folder, so that a video stays whole.
 
-    `tail` is what follows the stem in names of images (Cityscapes: `_leftImg8bit`), `suffix` the variant's file type with its dot.
-    Raises LabelError where the image's name does not end in the scene's stem.
+    `tail` is what follows the stem in names of images (Cityscapes: `_leftImg8bit`), `suffix` the variant's file type
+    with its dot. Raises LabelError where the image's name does not end in the scene's stem.
     """
     source = scene.scene_id.removeprefix(f"{scene.split}/")
     base = scene.image.rpartition(".")[0]
@@ -97,7 +97,7 @@ def variant_names(scene: Scene, mark: str, suffix: str, *, tail: str = "", by_vi
 
 @dataclass(frozen=True, slots=True)
 class VariantEdit:
-    """What an export changes of a scene's labels for one variant: names, the domain, and the labels that no longer hold as they are."""
+    """What an export changes of a scene's labels for one variant: names, domain, labels that no longer hold."""
 
     domain: str
     names: VariantNames
@@ -146,7 +146,7 @@ class OutputFiles(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteContext:
-    """What a writer is given: the source dataset, the folder to write, and the report of what could not be expressed."""
+    """What a writer is given: the source dataset, the folder to write, the report of what could not be expressed."""
 
     card: Card
     root: Path
@@ -195,10 +195,11 @@ def _mark(domain: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetFormat:
-    """One dataset format: how it is read, how a variant's labels are written in it, and what the rest of the code may ask.
+    """One dataset format: how it is read, how a variant's labels are written in it, what else may be asked.
 
-    The first four fields must be given: such a dataset can be read, translated, checked and converted to the other formats. With
-    `native_writer` it can be exported as what it is, with `conversion_writer` other datasets can be exported to it.
+    The first four fields must be given: such a dataset can be read, translated, checked and converted to other formats.
+    With `native_writer` it can be exported as what it is, with `conversion_writer` other datasets can be exported to
+    it.
     """
 
     name: str  # as a card's `adapter` and `export --format` spell it
@@ -211,7 +212,7 @@ class DatasetFormat:
     label_kinds: frozenset[str] = frozenset()
     """What a card may call its label trees; empty: anything."""
     orientation: Literal["apply", "ignore"] = "ignore"
-    """Whether labels are in the pixels as stored, or in those of the upright image after its EXIF orientation is applied."""
+    """Whether labels are in the pixels as stored, or (`apply`) in the upright image's, after its EXIF orientation."""
     lists_name_images: bool = False
     """Whether label lists say which images there are: without their folder every row of a run would fail."""
     labels_need_image: bool = False
@@ -224,7 +225,7 @@ class DatasetFormat:
     variant_names: Callable[[Scene, str, str], VariantNames] = variant_names
     """Scene, mark and the suffix of the variant's image file to the names of the variant."""
     native_writer: Callable[[WriteContext], NativeWriter] | None = None
-    """How a lost label is written is its business: KITTI's becomes DontCare, COCO's iscrowd, YOLO's line is left out."""
+    """It says how a lost label is written: KITTI's becomes DontCare, COCO's iscrowd, YOLO's line is left out."""
 
     conversion_writer: Callable[[WriteContext], ConversionWriter] | None = None
     not_carried: str | None = None
@@ -232,4 +233,4 @@ class DatasetFormat:
     holds_image_attributes: bool = False
     """Whether it holds weather, time of day and scene of an image."""
     prefers_outlines: bool = False
-    """Of a thing that the source has in several forms, take the form with the most outlines, not the first of the source's card."""
+    """Whether, of a thing that the source has in several forms, it takes the one with the most outlines."""

@@ -26,7 +26,7 @@ def card_names() -> list[str]:
 def load_card(name_or_path: str | Path) -> Card:
     """A shipped card by name, or a YAML file by path; raises DatasetError with every problem on one line."""
     path = Path(name_or_path)
-    if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
+    if _is_file_name(path):
         if not path.is_file():
             raise DatasetError(f"dataset card {path} is not there")
     elif str(path) not in card_names():
@@ -34,6 +34,16 @@ def load_card(name_or_path: str | Path) -> Card:
     else:
         path = _folder() / f"{path}.yaml"
     return _read(path, path.stat().st_mtime_ns)
+
+
+def absolute_card(name_or_path: str) -> str:
+    """The same card from any working directory: its name, or its file's absolute path."""
+    path = Path(name_or_path)
+    return str(path.expanduser().absolute()) if _is_file_name(path) else name_or_path
+
+
+def _is_file_name(path: Path) -> bool:
+    return path.suffix in {".yaml", ".yml"} or len(path.parts) > 1
 
 
 def format_of(card: Card) -> DatasetFormat:
@@ -62,7 +72,7 @@ def _read(path: Path, changed: int) -> Card:
 
 
 def _misfits(adapter: Any, card: Card | None) -> list[str]:
-    """What does not fit between a card and its format: no such format, or label trees of a kind that it does not know."""
+    """What does not fit between a card and its format: no such format, or a label tree of an unknown kind."""
     if not isinstance(adapter, str):
         return []
     try:

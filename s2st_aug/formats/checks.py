@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from s2st_aug.errors import DatasetError, LabelError
+from s2st_aug.errors import DatasetError, LabelError, NoImages
 from s2st_aug.formats import read_objects, read_scenes
 from s2st_aug.formats.base import Card
 from s2st_aug.formats.geometry import is_inside
@@ -29,7 +29,7 @@ class CardFinding:
 
 
 def check_card(card: Card, root: Path, *, sample: int = SAMPLE) -> list[CardFinding]:
-    """Every split's scenes counted, images looked for, the labels of the first `sample` scenes read. Never raises for the data."""
+    """Every split's scenes counted, images looked for, the labels of the first `sample` scenes read."""
     if not root.is_dir():
         return [CardFinding("error", "", f"dataset folder {root} is not there; get it from {card.where}")]
     findings = [finding for split in card.splits for finding in _split(card, root, split, sample)]
@@ -43,9 +43,11 @@ def check_card(card: Card, root: Path, *, sample: int = SAMPLE) -> list[CardFind
 def _split(card: Card, root: Path, split: str, sample: int) -> Iterator[CardFinding]:
     try:
         scenes = list(read_scenes(card, root, split))
+    except NoImages:
+        yield CardFinding("warning", split, "not there")
+        return
     except DatasetError as error:
-        absent = "holds no image" in str(error)
-        yield CardFinding("warning" if absent else "error", split, "not there" if absent else str(error))
+        yield CardFinding("error", split, str(error))
         return
     labelled = sum(scene.label_file is not None for scene in scenes)
     yield CardFinding("ok", split, f"{len(scenes)} scenes, {labelled} with labels")

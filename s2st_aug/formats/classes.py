@@ -1,4 +1,4 @@
-"""The vocabulary that all cards share: Cityscapes' own table of classes (cityscapesscripts/helpers/labels.py). A card says which is which."""
+"""The vocabulary that all cards share: Cityscapes' table of classes (cityscapesscripts/helpers/labels.py)."""
 
 from __future__ import annotations
 

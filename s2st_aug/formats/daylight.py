@@ -1,4 +1,4 @@
-"""Is a source that is tagged as day bright? BDD100K holds night images tagged daytime; they are listed and skipped, not silently used."""
+"""Is a source that is tagged as day bright? BDD100K holds night images tagged daytime: they are listed and skipped."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def mean_luma(path: Path) -> float:
 
 
 def dark_scenes(root: Path, scenes: Iterable[Scene], *, dark: float = DARK) -> Iterator[DarkScene]:
-    """The scenes whose image is too dark for a day; images that cannot be read are no dark_scenes, they fail in the run."""
+    """The scenes whose image is too dark for a day; one that cannot be read is none, it fails in the run."""
     yield from (DarkScene(scene, luma) for scene, luma in _lumas(root, scenes) if luma is not None and luma < dark)
 
 
@@ -79,7 +79,7 @@ def is_tagged_day(scene: Scene) -> bool:
 def _lumas(
     root: Path, scenes: Iterable[Scene], wanted: Callable[[Scene], bool] = lambda scene: True
 ) -> Iterator[tuple[Scene, float | None]]:
-    """Scenes with their mean luma (None: not looked at, or not readable); a few threads decode ahead, the order stays."""
+    """Scenes with their mean luma (None: not looked at, or unreadable); threads decode ahead, the order stays."""
     stream = iter(scenes)
     with ThreadPoolExecutor(_THREADS) as pool:
         while chunk := list(islice(stream, _AHEAD)):

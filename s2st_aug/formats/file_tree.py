@@ -1,4 +1,4 @@
-"""Out in the format that came in, where a scene's labels are files of its own: the source's tree, names with a mark, files edited."""
+"""Out in the format that came in, where a scene has label files of its own: the source's tree, names with a mark."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from s2st_aug.records.scene import LabelKey, Scene
 
 
 class FileTreeWriter:
-    """A native writer for one label file a scene and tree. A format's own changes `edit_file`, and what else differs."""
+    """A native writer, one label file a scene and tree. A format overrides `edit_file`, and what else differs."""
 
     keeps_originals = False  # whether the unchanged label lies beside the changed one: `a_labelIds.original.png`
 

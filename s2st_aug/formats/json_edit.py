@@ -1,4 +1,4 @@
-"""Edits in the text of a JSON record: what is not edited keeps its bytes (-0.0, 1e-17, huge integers, NaN, unknown fields, spacing).
+"""Edits in the text of a JSON record: what is not edited keeps its bytes (-0.0, 1e-17, huge integers, NaN, spacing).
 
 Text is latin-1 here, one character a byte; what is inserted is ASCII.
 """
@@ -84,7 +84,7 @@ def insertion(text: str, at: int, new_members: str) -> Edit:
 
 
 def renamed(token: str, old: str, new: str) -> str:
-    """A string token with its new value: where the new value only inserts, the token's own spelling (escapes) is kept."""
+    """A string token with its new value, in its own spelling (escapes) where the new value only inserts."""
     stem, dot, suffix = old.rpartition(".")
     cut = len(token) - 1 - len(dot + suffix)
     if dot and token[cut:-1] == dot + suffix and new.startswith(stem) and new[len(stem) :].isascii():

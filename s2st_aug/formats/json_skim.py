@@ -1,7 +1,7 @@
 """The outline of many JSON objects at once: where each begins and ends, and where its own lists lie.
 
-Counts brackets outside of strings with numpy, five times as fast as decoding. What lies inside the lists is not looked at:
-a label that is no JSON costs its own frame when it is read, not the plan.
+Counts brackets outside of strings with numpy, five times as fast as decoding. What lies inside the lists is not looked
+at: a label that is no JSON costs its own frame when it is read, not the plan.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ObjectSpan(NamedTuple):
 
 
 def object_spans(data: bytes, base: int = 0) -> list[ObjectSpan]:
-    """The whole objects at the front of `data`, the inside of an array; stops at the array's end or at anything that is no object.
+    """The whole objects at the front of `data`, the inside of an array; stops at its end or at what is no object.
 
     Positions count from `base`, where the data begin.
     """
@@ -39,7 +39,9 @@ def object_spans(data: bytes, base: int = 0) -> list[ObjectSpan]:
         at, step, character, depth = (x[: closed[0]] for x in (at, step, character, depth))
     starts, ends = at[(step > 0) & (depth == 1)], at[(step < 0) & (depth == 0)] + 1
     opens, closes = at[(character == ord("[")) & (depth == 2)], at[(character == ord("]")) & (depth == 1)] + 1
-    whole = _leading_objects(character[(step > 0) & (depth == 1)][: len(ends)])
+    openers = character[(step > 0) & (depth == 1)][: len(ends)]
+    other = np.flatnonzero(openers != ord("{"))
+    whole = int(other[0]) if len(other) else len(openers)
     return _assemble(starts[:whole].tolist(), ends[:whole].tolist(), opens, closes)
 
 
@@ -59,11 +61,6 @@ def _in_string(quotes: np.ndarray, at: np.ndarray) -> np.ndarray:
     through = np.cumsum(np.bitwise_count(words), dtype=np.uint8)
     behind = np.bitwise_count(words[at >> 6] >> (at & 63).astype(np.uint64))
     return (through[at >> 6] - behind) & 1 == 1
-
-
-def _leading_objects(openers: np.ndarray) -> int:
-    other = np.flatnonzero(openers != ord("{"))
-    return int(other[0]) if len(other) else len(openers)
 
 
 def _assemble(starts: list[int], ends: list[int], opens: np.ndarray, closes: np.ndarray) -> list[ObjectSpan]:

@@ -1,7 +1,7 @@
 """Records of a large JSON file, one at a time, with the bytes where each lies; the file is never held as a whole.
 
-The window is latin-1 text, in which one character is one byte: the decoder's positions are byte offsets. Records that are not
-ASCII are decoded once more as UTF-8.
+The window is latin-1 text, in which one character is one byte: the decoder's positions are byte offsets. Records that
+are not ASCII are decoded once more as UTF-8.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class _Window:
         return deque(object_spans(self.text[self.pos :].encode("latin-1"), self.pos))
 
     def skimmed(self, array: str, place: ObjectSpan) -> Element | None:
-        """Consume the object at `place`, its lists left undecoded; None where it is not what the outline took it for."""
+        """Consume the object at `place`, its lists left undecoded; None where it is not what it was taken for."""
         self.peek()
         if place.start != self.pos:
             return None
@@ -196,22 +196,19 @@ class _Window:
 def stream(path: Path, *, skim: bool = False) -> Iterator[Element]:
     """Every element of a top-level list, or of every array that is a member of a top-level object.
 
-    An array that is a member begins with an element of no text and value `ARRAY`; other members come as one element each, named by their
-    key. With `skim`, the lists inside an element are not decoded and come as empty ones.
+    An array that is a member begins with an element of no text and value `ARRAY`; other members come as one element
+    each, named by their key. With `skim`, the lists inside an element are not decoded and come as empty ones.
 
     Raises DatasetError for what is not JSON, not UTF-8, or a record larger than `RECORD_LIMIT`.
     """
     try:
         with open(path, "rb") as file:
-            yield from _top(_Window(file, path), skim=skim)
+            window = _Window(file, path)
+            yield from _array(window, "", skim=skim) if window.expect("[{") == "[" else _members(window, skim=skim)
+            if window.peek():
+                raise window.broken("text after the end of the value")
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def _top(window: _Window, *, skim: bool) -> Iterator[Element]:
-    yield from _array(window, "", skim=skim) if window.expect("[{") == "[" else _members(window, skim=skim)
-    if window.peek():
-        raise window.broken("text after the end of the value")
 
 
 def _array(window: _Window, name: str, *, skim: bool) -> Iterator[Element]:

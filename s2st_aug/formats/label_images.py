@@ -1,4 +1,4 @@
-"""Label images (masks, ids): decoded unchanged in depth and channels, refused by size before memory is taken; parts of them made void."""
+"""Label images (masks, ids): decoded unchanged in depth and channels, refused by size before memory is taken."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -69,7 +68,7 @@ def union_of(objects: Iterable[SceneObject], names: frozenset[str]) -> np.ndarra
 
 
 def within(objects: Iterable[SceneObject], where: str) -> Iterator[SceneObject]:
-    """The objects, as long as their masks fit the memory that a scene may take; raises LabelError at the first that does not."""
+    """The objects, as long as their masks fit the memory that a scene may take; raises LabelError for one too many."""
     taken = 0
     for item in objects:
         taken += 0 if item.mask is None else item.mask.nbytes
@@ -79,28 +78,28 @@ def within(objects: Iterable[SceneObject], where: str) -> Iterator[SceneObject]:
 
 
 def upright_size(path: Path) -> tuple[int, int]:
-    """Width and height from an image's header, after its orientation is applied; nothing is decoded. Raises LabelError."""
-    (width, height), turn = _header(path, _orientation)
-    return (height, width) if turn in (5, 6, 7, 8) else (width, height)
+    """Width and height from an image's header, after its orientation is applied. Raises LabelError."""
+    width, height, orientation = _header(path, with_orientation=True)
+    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
 def stored_size(path: Path) -> tuple[int, int]:
     """Width and height as stored; nothing is decoded. Raises LabelError."""
-    return _header(path, lambda image: 1)[0]
+    return _header(path, with_orientation=False)[:2]
 
 
-def _orientation(image: Any) -> int:
-    """PNG may hold its EXIF behind the pixels: there only what stands before them is looked at."""
-    return int(image.getexif().get(_ORIENTATION, 1)) if image.format != "PNG" or "exif" in image.info else 1
+def _header(path: Path, *, with_orientation: bool) -> tuple[int, int, int]:
+    """Width, height and EXIF orientation (1 where it is not asked for); nothing is decoded.
 
-
-def _header(path: Path, turn: Callable[[Any], int]) -> tuple[tuple[int, int], int]:
+    PNG may hold its EXIF behind the pixels: there only what stands before them is looked at.
+    """
     if path.exists() and not path.is_file():  # a pipe's header never comes
         raise LabelError(f"{path}: cannot be read as an image: not a regular file")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             with Image.open(path) as image:
-                return image.size, turn(image)
+                there = with_orientation and (image.format != "PNG" or "exif" in image.info)
+                return *image.size, int(image.getexif().get(_ORIENTATION, 1)) if there else 1
         except (OSError, ValueError, TypeError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
             raise LabelError(f"{path}: cannot be read as an image: {' '.join(str(error).split())[:120]}") from None

@@ -29,16 +29,12 @@ def safe_name(name: object, where: str) -> str:
         or ".." in parts
         or "\\" in name
         or parts[0][1:2] == ":"
-        or not _printable(name)
+        or any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in name)
     ):
         raise DatasetError(f"{where}: {_short(name)} is not a file name below the dataset's folder")
     if any(part.split(".")[0].rstrip().lower() in _DEVICES or len(os.fsencode(part)) > 255 for part in parts):
         raise DatasetError(f"{where}: {_short(name)} is not a usable file name")
     return str(PurePosixPath(name))
-
-
-def _printable(name: str) -> bool:
-    return not any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in name)
 
 
 def _short(value: object) -> str:
@@ -62,7 +58,7 @@ def split_name(split: str) -> str:
 
 
 def list_files(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:
-    """POSIX paths below `folder` with one of the suffixes, sorted within each folder; links to folders above are not followed."""
+    """POSIX paths below `folder` with one of the suffixes, sorted in each folder; it follows no link upwards."""
     wanted = frozenset(suffixes)
     yield from (
         name for name in _walk(folder, "", (os.path.realpath(folder),)) if PurePosixPath(name).suffix.lower() in wanted
@@ -94,10 +90,10 @@ def unique(scene_id: str, seen: set[str], where: str) -> str:
 def unique_ids(objects: Iterable[SceneObject]) -> tuple[SceneObject, ...]:
     """The objects with ids that are unique within the scene: an id met again takes its index with it."""
     seen: set[str] = set()
-    return tuple(_once(item, index, seen) for index, item in enumerate(objects))
-
-
-def _once(item: SceneObject, index: int, seen: set[str]) -> SceneObject:
-    name = item.object_id if item.object_id not in seen else f"{item.object_id}#{index}"
-    seen.add(name)
-    return item if name == item.object_id else replace(item, object_id=name)
+    found = []
+    for index, item in enumerate(objects):
+        if item.object_id in seen:
+            item = replace(item, object_id=f"{item.object_id}#{index}")
+        seen.add(item.object_id)
+        found.append(item)
+    return tuple(found)

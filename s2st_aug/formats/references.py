@@ -22,7 +22,7 @@ def join_reference(path: str, key: LabelKey | None) -> str:
 
 
 def label_files(scene: Scene) -> Iterator[tuple[str, LabelKey | None]]:
-    """The scene's own label file, where it has one, then its extra ones: path, and the key of its record in a larger file."""
+    """The scene's own label file, where it has one, then its extra ones: path, and the key of its record there."""
     if scene.label_file:
         yield scene.label_file, scene.label_key
     yield from map(split_reference, scene.extra_files)

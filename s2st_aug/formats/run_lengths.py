@@ -1,4 +1,4 @@
-"""COCO run lengths to masks and back; to masks in our own few lines: pycocotools' C code trusts counts that come from a file."""
+"""COCO run lengths to masks and back; decoded in a few lines of ours: pycocotools' C code trusts counts of a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PIXEL_LIMIT = 40_000_000  # 7680x4320 fits
 
 
 def decode(rle: Any, where: str) -> np.ndarray:
-    """`{"counts": text or list, "size": [h, w]}` to a bool mask `h w`; raises LabelError for what does not fit its size."""
+    """`{"counts": text or list, "size": [h, w]}` to a bool mask `h w`; raises LabelError for what does not fit."""
     height, width, counts = _parts(rle, where)  # in column order
     runs = _runs(counts, where) if isinstance(counts, str) else _listed(counts, where)
     if int(runs.sum()) != height * width:
@@ -44,7 +44,7 @@ def _listed(counts: Any, where: str) -> np.ndarray:
 
 
 def _runs(text: str, where: str) -> np.ndarray:
-    """The counts of COCO's text form: six bits a character, from the third count on the difference to the last but one."""
+    """The counts of COCO's text form: six bits a character, from the third on the difference to the last but one."""
     counts: list[int] = []
     value = shift = 0
     for character in text:

@@ -25,7 +25,7 @@ def files_of(root: Path, tree: LabelTree, split: str) -> list[str]:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether the file is there; raises DatasetError for a link that leads nowhere, a folder, a pipe: labels would be gone in silence."""
+    """Whether the file is there; raises DatasetError for a dead link, a folder, a pipe: labels would be missed."""
     if path.is_file():
         return True
     if os.path.lexists(path):
@@ -50,15 +50,15 @@ def rename_in(tree: LabelTree, file: str, stem: str, new: str) -> str:
 def tree_of(reference: str, split: str, trees: tuple[LabelTree, ...]) -> LabelTree | None:
     """The tree that a label file belongs to."""
     path, _ = split_reference(reference)
-    return next((tree for tree in trees if _matches(path, *_around(tree, split))), None)
+    for tree in trees:
+        prefix, star, suffix = _around(tree, split)
+        if path.startswith(prefix) and path.endswith(suffix) if star else path == prefix:
+            return tree
+    return None
 
 
 def _around(tree: LabelTree, split: str) -> tuple[str, str, str]:
     return tree.path.format(split=split, stem="*").partition("*")
-
-
-def _matches(path: str, prefix: str, star: str, suffix: str) -> bool:
-    return path.startswith(prefix) and path.endswith(suffix) if star else path == prefix
 
 
 def file_key(path: Path) -> LabelKey:

@@ -34,7 +34,7 @@ def coordinate(word: str, where: str) -> float:
 
 
 def word_lines(data: bytes, where: str) -> list[tuple[int, list[str]]]:
-    """The lines of a text file that hold anything: their index from 0 and their words; raises LabelError for what is not UTF-8.
+    """The lines of a text file that hold anything: index from 0, and words. Raises LabelError for what is not UTF-8.
 
     >>> word_lines(b"Car 1 2\\n\\nVan 3 4\\n", "a.txt")
     [(0, ['Car', '1', '2']), (2, ['Van', '3', '4'])]

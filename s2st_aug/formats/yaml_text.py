@@ -13,7 +13,7 @@ _BRACKET = re.compile(r"[\[\]{}]")
 
 
 def parse_yaml(text: str) -> Any:
-    """The value; raises yaml.YAMLError, also for lists nested deeper than `DEPTH_LIMIT` (PyYAML's time is the square of the depth)."""
+    """The value; raises yaml.YAMLError, also for nesting deeper than `DEPTH_LIMIT`, whose square PyYAML's time is."""
     depth = 0
     for bracket in _BRACKET.finditer(text):
         depth = depth + 1 if bracket[0] in "[{" else max(depth - 1, 0)

@@ -1,4 +1,7 @@
-"""The arms: what replaces a real training image. Every control sees the same references and the same updates as S2ST."""
+"""The arms: what replaces a real training image.
+
+Every control sees the same references and the same updates as S2ST.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,9 @@ def changes(arm: str) -> bool:
 
 
 def changed(arm: str, index: int, image: Image, references: Sequence[Image], rng: np.random.Generator) -> Image:
-    """Image `index` as the control shows it: drawn anew each time, or, in an arm `..._once`, the one picture of it that there is."""
+    """Image `index` as the control shows it: drawn anew each time, or, in an
+    arm `..._once`, the one picture of it that there is.
+    """
     name = arm.removesuffix(ONCE)
     return CHANGES[name](image, references, rng if name == arm else numpy_generator(0, "once", name, str(index)))
 

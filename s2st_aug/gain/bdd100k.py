@@ -1,4 +1,6 @@
-"""The published benchmark's test set: BDD100K's night images of val as a COCO file with the categories of a training export."""
+"""The published benchmark's test set: BDD100K's night images of val as a
+COCO file with the categories of a training export.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,11 @@ SIZE = (1280, 720)  # of every image of BDD100K
 
 
 def write_night_val(root: Path, trained: Path, out: Path) -> int:
-    """`out` in COCO form: real images alone, boxes as x y w h without the inclusive pixel, as the toolkit's; the number of images.
+    """`out` in COCO form: real images alone, boxes as x y w h without the inclusive pixel, as the toolkit's; the number
+    of images.
 
-    `trained` is the annotations file of a `s2st-aug export --format coco`. Raises UsageError where it has no categories,
-    DatasetError where `root` has no night image.
+    `trained` is the annotations file of a `s2st-aug export --format coco`. Raises UsageError where it has no
+    categories, DatasetError where `root` has no night image.
     """
     categories = _categories(trained)
     card = load_card("bdd100k")

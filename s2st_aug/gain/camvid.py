@@ -16,7 +16,10 @@ TO_CITYSCAPES = np.array([23, 11, 17, 7, 8, 21, 20, 13, 26, 24, 25, 0], np.uint8
 
 
 def write_cityscapes(photos: Photos, out: Path, *, every: int = 1) -> int:
-    """`out/leftImg8bit/train/camvid/...` and `out/gtFine/...` of every n-th photo; gives their number. Masks are renumbered."""
+    """`out/leftImg8bit/train/camvid/...` and `out/gtFine/...` of every n-th photo; gives their number.
+
+    Masks are renumbered.
+    """
     images, labels = out / "leftImg8bit" / "train" / "camvid", out / "gtFine" / "train" / "camvid"
     images.mkdir(parents=True, exist_ok=True)
     labels.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,10 @@ class _Record(BaseModel):
 
 
 class Photos(_Record):
-    """A folder of photos, with a folder of id masks of the same stems where `labels` is given; `first` to `last` by stem, inclusive."""
+    """A folder of photos, with a folder of id masks of the same stems where `labels` is given.
+
+    `first` to `last` by stem, inclusive.
+    """
 
     images: DataPath
     labels: DataPath | None = None
@@ -83,7 +86,8 @@ class DetectionData(_Record):
 
 
 class ExternalData(_Record):
-    """Somebody else's trainer. `command` is run once per arm and rng_key, with {dataset}, {arm}, {rng_key} and {out} filled in.
+    """Somebody else's trainer. `command` is run once per arm and rng_key, with {dataset}, {arm}, {rng_key} and {out}
+    filled in.
 
     It writes `{out}/measures.json`: an object of numbers, `ap` among them. `datasets` names each arm's training set.
     """
@@ -93,7 +97,9 @@ class ExternalData(_Record):
 
 
 class GainConfig(_Record):
-    """One experiment. `run` is the run folder whose variants the S2ST arms use (detection: one run may hold several domains)."""
+    """One experiment. `run` is the run folder whose variants the S2ST arms
+    use (detection: one run may hold several domains).
+    """
 
     task: Literal["segmentation", "detection", "external"]
     domains: tuple[str, ...]
@@ -121,7 +127,10 @@ class GainConfig(_Record):
         return self
 
     def sha256(self) -> str:
-        """Hash of all that decides one training: data, domains, run, training; not which arms and keys are asked for."""
+        """Hash of all that decides one training: data, domains, run, training.
+
+        Not which arms and keys are asked for.
+        """
         text = self.model_dump_json(include={"task", "domains", "segmentation", "detection", "external", "training"})
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from s2st_aug.arrays import Image
-from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.formats import format_of, load_card, read_objects, read_scenes
 from s2st_aug.gain.arms import changed, changes
 from s2st_aug.gain.boxes import Boxes, average_precision, decode, loss, targets
 from s2st_aug.gain.config import DetectionData, GainConfig, Training
@@ -21,7 +21,7 @@ from s2st_aug.gain.networks import Detector
 from s2st_aug.gain.segmentation import list_photos
 from s2st_aug.gain.training import fit, to_batch
 from s2st_aug.gain.variants import TrainVariant, stem_of, variants_of
-from s2st_aug.images import read_image, resize
+from s2st_aug.images import read_image, read_photo, resize
 
 OBJECT_CROPS = 0.75  # share of the crops that are laid around an object
 Draw = Callable[[int, np.random.Generator], tuple[Image, Boxes] | None]
@@ -47,7 +47,7 @@ def _load(format_: str, classes: tuple[str, ...], root: Path, split: str, size: 
     card = load_card(format_)
     stems, images, boxes, scales = [], [], [], []
     for scene in read_scenes(card, root, split):
-        image = read_image(root / scene.image)
+        image = read_photo(root / scene.image, orientation=format_of(card).orientation).rgb
         scale = size[0] / image.shape[1], size[1] / image.shape[0]
         objects = [
             o for o in read_objects(card, root, scene) if o.kind == "box" and o.category in classes and not o.crowd
@@ -62,7 +62,9 @@ def _load(format_: str, classes: tuple[str, ...], root: Path, split: str, size: 
 
 
 def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, float]:
-    """AP in percent of one arm and one rng_key: `ap` is the mean over the test sets, the rest is by test set, class and size."""
+    """AP in percent of one arm and one rng_key: `ap` is the mean over the
+    test sets, the rest is by test set, class and size.
+    """
     data, settings = config.detection, config.training
     assert data is not None
     train = load(data, data.train, data.split, settings.size)
@@ -87,8 +89,10 @@ def _test(network: nn.Module, data: DetectionData, settings: Training) -> dict[s
     for name, root in data.test.items():
         own = evaluate(network, load(data, root, data.test_split, settings.size), data.classes, settings.cell)
         measures |= {f"{name}_{key}": value for key, value in own.items()}
-    overall = {key: float(np.mean([measures[f"{name}_{key}"] for name in data.test])) for key in ("ap", "ap_traffic light")
-               if all(f"{name}_{key}" in measures for name in data.test)}  # fmt: skip
+    overall = {}
+    for key in ("ap", "ap_traffic light"):
+        if all(f"{name}_{key}" in measures for name in data.test):
+            overall[key] = float(np.mean([measures[f"{name}_{key}"] for name in data.test]))
     return overall | measures
 
 
@@ -150,7 +154,9 @@ def _augment(
 
 
 def _corner(image: Image, boxes: Boxes, crop: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
-    """Where a crop begins: in three of four it holds the middle of an object of any class alike, else it lies anywhere."""
+    """Where a crop begins: in three of four it holds the middle of an
+    object of any class alike, else it lies anywhere.
+    """
     free = np.array([image.shape[1] - crop[0], image.shape[0] - crop[1]])
     corner = rng.integers(free + 1)
     if rng.random() < OBJECT_CROPS and len(boxes.classes):

@@ -26,7 +26,10 @@ HEADLINE = {"segmentation": "miou", "detection": "ap", "external": "ap"}
 def run_experiment(
     config: GainConfig, *, address: str | None = None, run: Runner = run_tasks
 ) -> dict[str, list[Measures]]:
-    """Measures per arm, in the order of `rng_keys`; one file per training under `out/results`. `run` is what spreads the trainings."""
+    """Measures per arm, in the order of `rng_keys`; one file per training under `out/results`.
+
+    `run` is what spreads the trainings.
+    """
     wanted = list(dict.fromkeys((_trained_as(config, arm), key) for key in config.rng_keys for arm in config.arms))
     missing = [pair for pair in wanted if not _result_file(config, *pair).exists()]
     log.info("gain: %d trainings, %d of them already measured", len(wanted), len(wanted) - len(missing))
@@ -57,7 +60,9 @@ def _train_one(config: GainConfig, arm: str, rng_key: int) -> Measures:
 
 
 def _trained_as(config: GainConfig, arm: str) -> str:
-    """`copies` puts an image in its own place: with equal updates that is real_only's training number for number, and is not done twice."""
+    """`copies` puts an image in its own place: with equal updates that is
+    real_only's training number for number, and is not done twice.
+    """
     return "real_only" if arm == "copies" and config.task != "external" else arm
 
 

@@ -1,4 +1,6 @@
-"""Somebody else's trainer, once per arm and rng_key: the published benchmark runs in Detectron2, and its measures are compared here."""
+"""Somebody else's trainer, once per arm and rng_key: the published benchmark
+runs in Detectron2, and its measures are compared here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Two small networks for experiments on a laptop: a U-Net for segmentation, the same trunk with CenterNet heads for detection."""
+"""Two small networks for experiments on a laptop: a U-Net for segmentation,
+the same trunk with CenterNet heads for detection.
+"""
 
 from __future__ import annotations
 

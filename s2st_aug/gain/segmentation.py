@@ -83,7 +83,10 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
 
 
 def class_weights(masks: Sequence[np.ndarray], classes: int) -> Tensor:
-    """1 / sqrt(share of the pixels), mean 1, at most 5: rare classes are learned within few updates. The same for every arm."""
+    """1 / sqrt(share of the pixels), mean 1, at most 5: rare classes are learned within few updates.
+
+    The same for every arm.
+    """
     counts = np.bincount(np.concatenate([m.ravel() for m in masks]), minlength=classes)[:classes]
     weights = 1 / np.sqrt(np.maximum(counts, 1) / max(1, counts.sum()))
     return torch.tensor(np.minimum(weights / weights.mean(), 5.0), dtype=torch.float32)

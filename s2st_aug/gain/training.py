@@ -28,7 +28,8 @@ def fit(
 ) -> nn.Module:
     """Train for `settings.steps` updates; `loss_of(network, indices, replaced, rng)` draws and judges one batch.
 
-    Indices and which of them are replaced come from a generator of their own, so that all arms of one rng_key see the same order.
+    Indices and which of them are replaced come from a generator of their own, so that all arms of one rng_key see the
+    same order.
     """
     torch.manual_seed(sample_key(rng_key, "weights") % 2**31)
     network = build().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]

@@ -23,7 +23,9 @@ from s2st_aug.storage import RunFolder
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainVariant:
-    """A variant at the training size; `ignored` and `ignored_boxes` (source pixels) are labels no longer to be trusted."""
+    """A variant at the training size; `ignored` and `ignored_boxes`
+    (source pixels) are labels no longer to be trusted.
+    """
 
     image: Image
     ignored: np.ndarray | None  # bool "h w", at the training size
@@ -42,7 +44,10 @@ def variants_of(config: GainConfig, arm: str) -> dict[str, list[TrainVariant]]:
 def read_variants(
     run: Path, domains: Sequence[str], size: tuple[int, int], *, gated: bool, unjudged: UnjudgedPolicy = "ignore"
 ) -> dict[str, list[TrainVariant]]:
-    """Variants by source stem; gated: what `open_feed` lets through, ignored labels marked; else every image, labels untouched."""
+    """Variants by source stem; gated: what `open_feed` lets through, ignored labels marked.
+
+    Else every image, labels untouched.
+    """
     folder = RunFolder(run)
     found = _gated(folder, domains, size, unjudged) if gated else _all(folder, domains, size)
     if not found:

@@ -9,9 +9,9 @@ import numpy as np
 
 from s2st_aug.procedural.categories import CATEGORIES
 from s2st_aug.procedural.files import JsonList, encode_png, write_bytes
-from s2st_aug.procedural.labels import LabelledObject, Labels, Sample
+from s2st_aug.procedural.labels import LabelledObject, StreetImage, StreetLabels
 from s2st_aug.procedural.street import Street
-from s2st_aug.records.domains import BDD_ATTRIBUTES, Condition
+from s2st_aug.records.domains import BDD_ATTRIBUTES, ConditionName
 
 SIGNAL_LETTER = {"red": "R", "amber": "Y", "green": "G", None: "NA"}
 TRUNCATED, OCCLUDED = 1 << 3, 1 << 2
@@ -27,13 +27,13 @@ class Bdd100kTree:
         self.lists = {(k, s): JsonList(root / "labels" / f"{k}_{s}.json") for k in kinds for s in splits}
         self.video: JsonList | None = None
 
-    def image_path(self, sample: Sample) -> str:
+    def image_path(self, sample: StreetImage) -> str:
         """Where the sample's image lies, relative to the tree."""
         if sample.frame:
             return f"images/track/{sample.split}/{sample.street.name}/{frame_name(sample)}.png"
         return f"images/100k/{sample.split}/{sample.street.name}.png"
 
-    def add(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: Condition) -> None:
+    def add(self, sample: StreetImage, image: bytes, masks: dict[str, bytes], condition: ConditionName) -> None:
         """Write one scene's image, masks and records."""
         write_bytes(self.root / self.image_path(sample), image)
         if sample.frame:
@@ -47,7 +47,7 @@ class Bdd100kTree:
         self.lists["lane/polygons/lane", split].add({**head, "labels": _lane_records(sample.labels)})
         self.lists["drivable/polygons/drivable", split].add({**head, "labels": _drivable_records(sample.labels)})
 
-    def _add_frame(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: Condition) -> None:
+    def _add_frame(self, sample: StreetImage, image: bytes, masks: dict[str, bytes], condition: ConditionName) -> None:
         """One frame of a tracking sequence: box_track_20 and seg_track_20."""
         name, video, split = frame_name(sample), sample.street.name, sample.split
         write_bytes(self.root / "images" / "seg_track_20" / split / video / f"{name}.png", image)
@@ -60,7 +60,10 @@ class Bdd100kTree:
             self.video = JsonList(self.root / "labels" / "box_track_20" / split / f"{video}.json")
         assert self.video is not None
         head = {"name": f"{name}.png", "videoName": video, "frameIndex": sample.frame - 1}
-        labels = [_track(o) for o in sample.labels.objects if CATEGORIES[o.instance.category].ins_id]
+        labels = [_box(o) for o in sample.labels.objects if CATEGORIES[o.instance.category].ins_id]
+        for record in labels:  # a track's flags are others than a box's
+            own = record["attributes"]
+            record["attributes"] = {"occluded": own["occluded"], "truncated": own["truncated"], "crowd": False}
         self.video.add({**head, "attributes": image_attributes(sample.street, condition), "labels": labels})
 
     def _finish_video(self) -> None:
@@ -75,12 +78,12 @@ class Bdd100kTree:
             item.close()
 
 
-def frame_name(sample: Sample) -> str:
+def frame_name(sample: StreetImage) -> str:
     """Video name and seven-digit frame, as BDD100K names its frames."""
     return f"{sample.street.name}-{sample.frame:07d}"
 
 
-def image_attributes(street: Street, condition: Condition) -> dict[str, str]:
+def image_attributes(street: Street, condition: ConditionName) -> dict[str, str]:
     """BDD100K's weather, timeofday and scene."""
     weather = "overcast" if street.sun.clouds >= 1 else "partly cloudy" if street.sun.clouds > 0.3 else "clear"
     day = {
@@ -108,12 +111,7 @@ def _box(item: LabelledObject) -> dict[str, Any]:
     }
 
 
-def _track(item: LabelledObject) -> dict[str, Any]:
-    record = _box(item)
-    return {**record, "attributes": {"occluded": item.occluded, "truncated": item.instance.truncated, "crowd": False}}
-
-
-def _lane_records(labels: Labels) -> list[dict[str, Any]]:
+def _lane_records(labels: StreetLabels) -> list[dict[str, Any]]:
     out = []
     for k, lane in enumerate(labels.lanes):
         mark = lane.marking
@@ -126,7 +124,7 @@ def _lane_records(labels: Labels) -> list[dict[str, Any]]:
     return out
 
 
-def _drivable_records(labels: Labels) -> list[dict[str, Any]]:
+def _drivable_records(labels: StreetLabels) -> list[dict[str, Any]]:
     flat = [(name, outline) for name, outlines in labels.areas for outline in outlines]
     return [
         {
@@ -139,7 +137,7 @@ def _drivable_records(labels: Labels) -> list[dict[str, Any]]:
     ]
 
 
-def mask_files(sample: Sample) -> dict[str, bytes]:
+def mask_files(sample: StreetImage) -> dict[str, bytes]:
     """PNG files by folder under labels/; a frame of a sequence has instances only."""
     labels = sample.labels
     if sample.frame:
@@ -156,7 +154,7 @@ def _flags(item: LabelledObject) -> int:
     return TRUNCATED * item.instance.truncated + OCCLUDED * item.occluded
 
 
-def instance_bitmask(labels: Labels) -> np.ndarray:
+def instance_bitmask(labels: StreetLabels) -> np.ndarray:
     """RGBA of the eight instance classes: category, flags, id high byte, id low byte."""
     rows = np.zeros((int(labels.owner.max()) + 1, 4), np.uint8)
     for item in labels.objects:
@@ -166,8 +164,11 @@ def instance_bitmask(labels: Labels) -> np.ndarray:
     return _painted(rows, labels.owner)
 
 
-def panoptic_bitmask(labels: Labels) -> np.ndarray:
-    """RGBA over all pixels; stuff (one segment per class) takes ids after the last instance. Unlabelled scraps of instances are 0."""
+def panoptic_bitmask(labels: StreetLabels) -> np.ndarray:
+    """RGBA over all pixels; stuff (one segment per class) takes ids after the last instance.
+
+    Unlabelled scraps of instances are 0.
+    """
     top = max([o.instance.number for o in labels.objects], default=0)
     rows = np.zeros((len(CATEGORIES) + int(labels.owner.max()) + 1, 4), np.uint8)
     for k, category in enumerate(CATEGORIES):

@@ -1,4 +1,7 @@
-"""Buildings, garden fences and guard rails as meshes. Local frame: +y along the street, the origin on the ground in the middle."""
+"""Buildings, garden fences and guard rails as meshes.
+
+Local frame: +y along the street, the origin on the ground in the middle.
+"""
 
 from __future__ import annotations
 

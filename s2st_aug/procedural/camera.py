@@ -13,7 +13,7 @@ NEAR = 0.35  # metres; nothing nearer is drawn
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """Position in metres (x right, y forward, z up), angles in radians (yaw clockwise, pitch down), focal length in pixels."""
+    """Position in metres (x right, y forward, z up), angles in radians (yaw clockwise, pitch down), focal in pixels."""
 
     width: int
     height: int

@@ -94,7 +94,10 @@ class Canvas:
     def draw(
         self, mesh: Mesh, owner: int, category: int, at: np.ndarray | None = None, heading: float = 0.0
     ) -> np.ndarray:
-        """Paint a mesh that stands at `at` and looks along `heading`; returns its projected vertices `v 2`, empty if out of sight."""
+        """Paint a mesh that stands at `at` and looks along `heading`.
+
+        Returns its projected vertices `v 2`, empty if out of sight.
+        """
         turn = turning(heading)
         place = np.zeros(3) if at is None else at
         cam = mesh.verts @ (turn @ self._axes.T) + (place - self.camera.centre) @ self._axes.T
@@ -187,9 +190,9 @@ class Canvas:
         up_in_camera = self._axes @ np.array([0.0, 0.0, 1.0])
         start = np.array([self.camera.x, self.camera.y])
         face = self._add(
-            1, colour=colour, normal=np.array([0, 0, 1.0]), inverse=up_in_camera / (z - self.camera.z), bounds=np.array([1e-4, 1 / NEAR]),
-            across=self._axes[:, 0], up=self._axes[:, 1], start=start, scale=np.array([scale, scale]), material=material, tile=tile,
-            category=category,
+            1, colour=colour, normal=np.array([0, 0, 1.0]), inverse=up_in_camera / (z - self.camera.z),
+            bounds=np.array([1e-4, 1 / NEAR]), across=self._axes[:, 0], up=self._axes[:, 1], start=start,
+            scale=np.array([scale, scale]), material=material, tile=tile, category=category,
         )  # fmt: skip
         cv2.fillPoly(self.faces, [fixed_point(self.camera.to_image(cam))], face, cv2.LINE_8, SHIFT)
 

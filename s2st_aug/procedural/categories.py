@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A class with its name and numbers in BDD100K (det_20 name, ins_seg, pan_seg) and Cityscapes (name, id, train id)."""
+    """A class with its names and numbers in BDD100K (det_20, ins_seg, pan_seg) and Cityscapes (name, id, train id)."""
 
     name: str
     cityscapes: str

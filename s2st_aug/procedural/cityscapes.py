@@ -13,8 +13,8 @@ from scipy import ndimage
 
 from s2st_aug.procedural.categories import CATEGORIES
 from s2st_aug.procedural.files import encode_png, write_bytes
-from s2st_aug.procedural.labels import Labels, Sample
-from s2st_aug.records.domains import Condition
+from s2st_aug.procedural.labels import StreetImage, StreetLabels
+from s2st_aug.records.domains import ConditionName
 
 CITY = "proctown"
 LEAST_POLYGON = 6  # pixels; smaller crumbs of foliage are left to what surrounds them
@@ -33,11 +33,11 @@ class CityscapesTree:
             (root / "leftImg8bit" / split / CITY).mkdir(parents=True, exist_ok=True)
             (root / "gtFine" / split / CITY).mkdir(parents=True, exist_ok=True)
 
-    def image_path(self, sample: Sample) -> str:
+    def image_path(self, sample: StreetImage) -> str:
         """Where the sample's image lies, relative to the tree."""
         return f"leftImg8bit/{sample.split}/{CITY}/{stem(sample)}_leftImg8bit.png"
 
-    def add(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: Condition) -> None:
+    def add(self, sample: StreetImage, image: bytes, masks: dict[str, bytes], condition: ConditionName) -> None:
         """Write one scene's image and label files."""
         write_bytes(self.root / self.image_path(sample), image)
         for name, data in masks.items():
@@ -47,12 +47,12 @@ class CityscapesTree:
         """Nothing is left open."""
 
 
-def stem(sample: Sample) -> str:
+def stem(sample: StreetImage) -> str:
     """City, sequence and frame, as Cityscapes names its files."""
     return f"{CITY}_{sample.index:06d}_{sample.frame or 19:06d}"
 
 
-def label_files(sample: Sample) -> dict[str, bytes]:
+def label_files(sample: StreetImage) -> dict[str, bytes]:
     """The five files of gtFine by the end of their name."""
     labels = sample.labels
     return {
@@ -64,7 +64,7 @@ def label_files(sample: Sample) -> dict[str, bytes]:
     }
 
 
-def instance_ids(labels: Labels) -> np.ndarray:
+def instance_ids(labels: StreetLabels) -> np.ndarray:
     """uint16: class id, or class id * 1000 + running number for an instance of a counted class."""
     number = np.zeros(int(labels.owner.max()) + 1, np.uint16)
     seen: dict[int, int] = {}
@@ -77,7 +77,7 @@ def instance_ids(labels: Labels) -> np.ndarray:
     return np.where(own > 0, own, np.take(IDS, labels.category)).astype(np.uint16)
 
 
-def polygons(labels: Labels) -> dict[str, Any]:
+def polygons(labels: StreetLabels) -> dict[str, Any]:
     """The polygons.json record: painted in order, they give labelIds back but for the smallest crumbs.
 
     Every connected patch gives its outer outline; a patch in a hole of another has the smaller filled area and
@@ -89,7 +89,7 @@ def polygons(labels: Labels) -> dict[str, Any]:
     return {"imgHeight": height, "imgWidth": width, "objects": objects}
 
 
-def _patches(labels: Labels) -> Iterator[tuple[float, str, np.ndarray]]:
+def _patches(labels: StreetLabels) -> Iterator[tuple[float, str, np.ndarray]]:
     """(filled area, label, outline) of every connected patch of one class or one instance."""
     combined = labels.owner + 1 + np.where(labels.owner > 0, len(CATEGORIES), labels.category)
     names = {1 + k: c.cityscapes + ("group" if COUNTED[k] else "") for k, c in enumerate(CATEGORIES)}

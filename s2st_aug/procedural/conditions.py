@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from s2st_aug.procedural.street import Street, Sun
-from s2st_aug.records.domains import Condition
+from s2st_aug.records.domains import ConditionName
 
 RGB = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Condition:
     """Light and air of one condition. Strengths are linear; 1 is what a white wall sends back under the midday sky."""
 
     sun: RGB
@@ -37,7 +37,7 @@ class Look:
     drops: int = 0
 
 
-DAY = Look(
+DAY = Condition(
     sun=(1.55, 1.42, 1.22),
     ambient=(0.42, 0.50, 0.62),
     bounce=(0.16, 0.15, 0.13),
@@ -56,7 +56,7 @@ DAY = Look(
     noise=0.006,
     saturation=1.12,
 )
-DUSK = Look(
+DUSK = Condition(
     sun=(0.20, 0.105, 0.045),
     ambient=(0.085, 0.095, 0.145),
     bounce=(0.03, 0.025, 0.022),
@@ -75,7 +75,7 @@ DUSK = Look(
     noise=0.009,
     saturation=1.0,
 )
-NIGHT = Look(
+NIGHT = Condition(
     sun=(0.0, 0.0, 0.0),
     ambient=(0.0085, 0.0095, 0.015),
     bounce=(0.004, 0.003, 0.002),
@@ -94,7 +94,7 @@ NIGHT = Look(
     noise=0.013,
     saturation=1.0,
 )
-RAIN = Look(
+RAIN = Condition(
     sun=(0.0, 0.0, 0.0),
     ambient=(0.42, 0.45, 0.49),
     bounce=(0.09, 0.09, 0.09),
@@ -115,7 +115,7 @@ RAIN = Look(
     streaks=1.0,
     drops=22,
 )
-FOG = Look(
+FOG = Condition(
     sun=(0.06, 0.06, 0.055),
     ambient=(0.56, 0.58, 0.60),
     bounce=(0.12, 0.12, 0.12),
@@ -149,7 +149,7 @@ NIGHT_RAIN = replace(
     drops=26,
     saturation=0.85,
 )
-LOOKS: dict[Condition, Look] = {
+BY_NAME: dict[ConditionName, Condition] = {
     "day": DAY,
     "dusk": DUSK,
     "night": NIGHT,
@@ -159,31 +159,30 @@ LOOKS: dict[Condition, Look] = {
 }
 
 
-def look_of(street: Street, condition: Condition) -> tuple[Look, Sun]:
+def condition_of(street: Street, name: ConditionName) -> tuple[Condition, Sun]:
     """The condition as this street sees it: its own sun by day, a low one at dusk, clouds where the street has them."""
-    look, rng = LOOKS[condition], np.random.default_rng([street.key, sorted(LOOKS).index(condition)])
-    sun = street.sun
-    look = replace(look, exposure=look.exposure * float(rng.uniform(0.9, 1.12)))
-    if condition == "day":
-        return _day(look, sun), sun
-    if condition == "dusk":
+    rng, sun = np.random.default_rng([street.key, sorted(BY_NAME).index(name)]), street.sun
+    condition = replace(BY_NAME[name], exposure=BY_NAME[name].exposure * float(rng.uniform(0.9, 1.12)))
+    if name == "day":
+        return _day(condition, sun), sun
+    if name == "dusk":
         low = replace(sun, elevation=float(rng.uniform(0.03, 0.14)))
         warm = float(rng.uniform(0.55, 1.15))
-        return replace(look, horizon=_scaled(look.horizon, warm), cover=max(sun.clouds * 0.8, 0.2)), low
-    if condition in ("fog", "rain", "night_rain"):
-        look = replace(
-            look, fog=look.fog * float(rng.uniform(0.65, 1.35)), drops=int(look.drops * rng.uniform(0.3, 1.5))
-        )
-    if condition in ("night", "night_rain"):
-        look = replace(look, windows=float(rng.uniform(0.22, 0.5)))
-    return look, sun
+        r, g, b = condition.horizon
+        return replace(condition, horizon=(r * warm, g * warm, b * warm), cover=max(sun.clouds * 0.8, 0.2)), low
+    if name in ("fog", "rain", "night_rain"):
+        fog = condition.fog * float(rng.uniform(0.65, 1.35))
+        condition = replace(condition, fog=fog, drops=int(condition.drops * rng.uniform(0.3, 1.5)))
+    if name in ("night", "night_rain"):
+        condition = replace(condition, windows=float(rng.uniform(0.22, 0.5)))
+    return condition, sun
 
 
-def _day(look: Look, sun: Sun) -> Look:
+def _day(condition: Condition, sun: Sun) -> Condition:
     if sun.clouds >= 1.0:
         grey = (0.72, 0.76, 0.80)
         return replace(
-            look,
+            condition,
             sun=(0, 0, 0),
             ambient=(0.92, 0.97, 1.04),
             bounce=(0.22, 0.22, 0.21),
@@ -194,9 +193,5 @@ def _day(look: Look, sun: Sun) -> Look:
             saturation=0.9,
         )
     warm = max(0.0, 0.75 - sun.elevation) * 0.6
-    light = (look.sun[0], look.sun[1] * (1 - 0.30 * warm), look.sun[2] * (1 - 0.75 * warm))
-    return replace(look, sun=light, cover=sun.clouds)
-
-
-def _scaled(colour: RGB, factor: float) -> RGB:
-    return colour[0] * factor, colour[1] * factor, colour[2] * factor
+    light = (condition.sun[0], condition.sun[1] * (1 - 0.30 * warm), condition.sun[2] * (1 - 0.75 * warm))
+    return replace(condition, sun=light, cover=sun.clouds)

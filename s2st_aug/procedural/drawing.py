@@ -23,7 +23,7 @@ VEHICLES = ("car", "truck", "bus", "motorcycle")
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A labelled thing as drawn: `number` in the owner buffer, and how much of it the painter laid down before anything hid it."""
+    """A labelled thing as drawn: `number` in the owner buffer, and its `area` in pixels before anything hid it."""
 
     number: int
     category: int
@@ -44,7 +44,10 @@ class Lamp:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """A street as painted. `faces` h w int32; `white`, `yellow` h w uint8 paint; `casters`: outlines `k 3` of what throws shadows."""
+    """A street as painted.
+
+    `faces` h w int32; `white`, `yellow` h w uint8 paint; `casters`: outlines `k 3` of what throws shadows.
+    """
 
     street: Street
     faces: np.ndarray
@@ -104,13 +107,11 @@ class _Painter:
         if ahead < -25 or ahead > 175:
             return
         x, y, heading = self.street.road.place(thing.s, thing.t)
-        raised = self.street.setting != "highway" and not self._on_road(thing)
+        road = self.street.road
+        on_road = road.left <= thing.t <= road.right or road.in_crossing(thing.s)
+        raised = self.street.setting != "highway" and not on_road
         at = np.array([float(x), float(y), KERB if raised else 0.0])
         DRAWERS[thing.kind](self, thing, at, float(heading) + thing.turn)
-
-    def _on_road(self, thing: Thing) -> bool:
-        road = self.street.road
-        return road.left <= thing.t <= road.right or road.in_crossing(thing.s)
 
     def _tall_enough(self, at: np.ndarray, height: float) -> bool:
         depth = float(self.canvas.camera.to_camera(at[None])[0, 2])
@@ -162,7 +163,7 @@ class _Painter:
 
     def sign(self, thing: Thing, at: np.ndarray, heading: float) -> None:
         """A sign on its post."""
-        self.canvas.draw(furniture.sign_post(thing), 0, NUMBER["pole"], at, heading)
+        self.canvas.draw(furniture.SIGN_POST, 0, NUMBER["pole"], at, heading)
         if self._tall_enough(at, 0.7):
             seen = self.canvas.draw(furniture.sign_plate(thing), thing.uid * 8, NUMBER["traffic sign"], at, heading)
             self._instance(thing, 0, "traffic sign", seen)
@@ -181,7 +182,9 @@ class _Painter:
         self.casters.append(_block(at, heading, across * 0.97, along * 0.97, up))
         self.footprints.append(_block(at, heading, across * 1.02, along * 1.02, 0.0)[:4])
         if not thing.parked:
-            self._vehicle_lamps(at, heading, along)
+            forward = np.array([math.sin(heading), math.cos(heading), 0.0])
+            self.lamps.append(Lamp(at + forward * along + np.array([0, 0, 0.68]), "head", forward))
+            self.lamps.append(Lamp(at - forward * along + np.array([0, 0, 0.8]), "tail", -forward))
         if self._in_view(at, along):
             self._instance(
                 thing,
@@ -189,11 +192,6 @@ class _Painter:
                 thing.kind,
                 self.canvas.draw(_vehicle_mesh(thing), thing.uid * 8, NUMBER[thing.kind], at, heading),
             )
-
-    def _vehicle_lamps(self, at: np.ndarray, heading: float, half: float) -> None:
-        forward = np.array([math.sin(heading), math.cos(heading), 0.0])
-        self.lamps.append(Lamp(at + forward * half + np.array([0, 0, 0.68]), "head", forward))
-        self.lamps.append(Lamp(at - forward * half + np.array([0, 0, 0.8]), "tail", -forward))
 
     def pedestrian(self, thing: Thing, at: np.ndarray, heading: float) -> None:
         """Somebody on foot."""
@@ -255,9 +253,10 @@ class _Painter:
 
 
 DRAWERS = {
-    "building": _Painter.structure, "fence": _Painter.structure, "rail": _Painter.structure, "tree": _Painter.tree, "lamp": _Painter.lamp,
-    "signal": _Painter.signal, "sign": _Painter.sign, "pedestrian": _Painter.pedestrian, "ridden": _Painter.ridden,
-    "car": _Painter.vehicle, "truck": _Painter.vehicle, "bus": _Painter.vehicle, "motorcycle": _Painter.vehicle,
+    "building": _Painter.structure, "fence": _Painter.structure, "rail": _Painter.structure, "tree": _Painter.tree,
+    "lamp": _Painter.lamp, "signal": _Painter.signal, "sign": _Painter.sign, "pedestrian": _Painter.pedestrian,
+    "ridden": _Painter.ridden, "car": _Painter.vehicle, "truck": _Painter.vehicle, "bus": _Painter.vehicle,
+    "motorcycle": _Painter.vehicle,
 }  # fmt: skip
 
 

@@ -320,7 +320,9 @@ def draw_tree(canvas: Canvas, thing: Thing, at: np.ndarray, owner: int, trunk: i
     if thing.style != "bush":
         _draw_trunk(canvas, points, depth, scale * 0.024 * tall, owner, trunk)
     middle, radius = _crown(thing, tall)
-    centres = _clump_centres(rng, thing.style, 26 if scale * tall > 60 else 12) * radius
+    centres = rng.standard_normal((26 if scale * tall > 60 else 12, 3))
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    centres = centres * rng.uniform(0.35, 0.85, (len(centres), 1)) * radius
     return _draw_crown(canvas, rng, at + middle, centres, float(radius.mean()) * 0.42, owner, crown)
 
 
@@ -329,12 +331,6 @@ def _crown(thing: Thing, tall: float) -> tuple[np.ndarray, np.ndarray]:
         return np.array([0, 0, tall * 0.45]), np.array([tall * 0.6, tall * 0.6, tall * 0.45])
     slim = 0.20 if thing.style == "tall" else 0.31
     return np.array([0, 0, tall * 0.66]), np.array([tall * slim, tall * slim, tall * (0.34 if slim < 0.3 else 0.29)])
-
-
-def _clump_centres(rng: np.random.Generator, style: str, n: int) -> np.ndarray:
-    v = rng.standard_normal((n, 3))
-    v /= np.linalg.norm(v, axis=1, keepdims=True)
-    return v * rng.uniform(0.35, 0.85, (n, 1))
 
 
 def _draw_trunk(canvas: Canvas, points: np.ndarray, depth: float, width: float, owner: int, category: int) -> None:

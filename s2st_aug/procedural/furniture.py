@@ -178,11 +178,5 @@ def _back(z: float, w: float) -> Mesh:
     )
 
 
-@lru_cache(maxsize=1)
-def _sign_post() -> Mesh:
-    return box((-0.035, 0.03, 0), (0.035, 0.10, 2.6), (0.30, 0.31, 0.32), Material.METAL)
-
-
-def sign_post(thing: Thing) -> Mesh:
-    """What the plate hangs on."""
-    return _sign_post()
+SIGN_POST = box((-0.035, 0.03, 0), (0.035, 0.10, 2.6), (0.30, 0.31, 0.32), Material.METAL)
+"""What a plate hangs on."""

@@ -175,7 +175,9 @@ def _along(road: Road, a: float, b: float, highway: bool) -> list[Marking]:  # n
 def quads_of(marking: Marking, street: Street) -> np.ndarray:
     """The painted pieces of a marking ahead of the camera, corners in world coordinates `k 4 3`."""
     if marking.kind == "crosswalk":
-        return _zebra(marking, street.road)
+        (s, t0), (_, t1) = marking.path
+        stripe = np.array([[s - 1.5, s + 1.5]])
+        return np.concatenate([_pieces(street.road, stripe, a, a + 0.48) for a in np.arange(t0, t1 - 0.4, 0.95)])
     if marking.vertical:
         (s, t0), (_, t1) = marking.path
         return _pieces(street.road, np.array([[s - 0.2, s + 0.2]]), t0, t1)
@@ -191,12 +193,6 @@ def quads_of(marking: Marking, street: Street) -> np.ndarray:
         spans = np.column_stack([cuts[:-1], cuts[1:]])
     offsets = (-0.13, 0.13) if marking.double else (0.0,)
     return np.concatenate([_pieces(street.road, spans, t + o - LINE / 2, t + o + LINE / 2) for o in offsets])
-
-
-def _zebra(marking: Marking, road: Road) -> np.ndarray:
-    (s, t0), (_, t1) = marking.path
-    left = np.arange(t0, t1 - 0.4, 0.95)
-    return np.concatenate([_pieces(road, np.array([[s - 1.5, s + 1.5]]), a, a + 0.48) for a in left])
 
 
 def _pieces(road: Road, spans: np.ndarray, t0: float, t1: float) -> np.ndarray:

@@ -42,8 +42,11 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Labels:
-    """`category` h w uint8, `owner` h w int32 (0 where no labelled instance), `drivable` h w uint8 (0 direct, 1 alternative, 2 neither)."""
+class StreetLabels:
+    """`category` h w uint8, `owner` h w int32 (0 where no labelled instance), `drivable` h w uint8.
+
+    Drivable is 0 direct, 1 alternative, 2 neither.
+    """
 
     category: np.ndarray
     owner: np.ndarray
@@ -54,17 +57,20 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """One image to be written: its street, its labels, and where it belongs. `frame` counts from 1 within a sequence, 0 outside."""
+class StreetImage:
+    """One image to be written: its street, its labels, and where it belongs.
+
+    `frame` counts from 1 within a sequence, 0 outside.
+    """
 
     street: Street
-    labels: Labels
+    labels: StreetLabels
     index: int
     split: str
     frame: int = 0
 
 
-def read_labels(drawn: Drawn) -> Labels:
+def read_labels(drawn: Drawn) -> StreetLabels:
     """All labels of a drawing; they are the same in every condition."""
     category = np.take(drawn.table.category.astype(np.uint8), drawn.faces)
     every = np.take(drawn.table.owner, drawn.faces)
@@ -73,7 +79,7 @@ def read_labels(drawn: Drawn) -> Labels:
     kept[[o.instance.number for o in objects]] = [o.instance.number for o in objects]
     drivable = _drivable(drawn, category)
     areas = tuple((name, _outlines(drivable == k)) for k, name in enumerate(("direct", "alternative")))
-    return Labels(category, np.take(kept, every), objects, _lanes(drawn, category), drivable, areas)
+    return StreetLabels(category, np.take(kept, every), objects, _lanes(drawn, category), drivable, areas)
 
 
 def _objects(drawn: Drawn, owner: np.ndarray) -> tuple[LabelledObject, ...]:
@@ -169,8 +175,5 @@ def _visible(drawn: Drawn, path: np.ndarray, category: np.ndarray) -> list[np.nd
     column, row = (np.clip(np.rint(points[:, k]), 0, n - 1).astype(int) for k, n in ((0, width), (1, height)))
     seen = inside & np.isin(category[row, column], (NUMBER["road"], NUMBER["sidewalk"]))
     runs = np.split(np.arange(len(points)), np.flatnonzero(np.diff(seen.astype(np.int8))) + 1)
-    return [_thin(points[r]) for r in runs if seen[r[0]] and len(r) > 1 and np.ptp(points[r], axis=0).max() > 4]
-
-
-def _thin(line: np.ndarray) -> np.ndarray:
-    return cv2.approxPolyDP(line.astype(np.float32)[:, None], 0.4, False)[:, 0].astype(float)
+    long = [points[r] for r in runs if seen[r[0]] and len(r) > 1 and np.ptp(points[r], axis=0).max() > 4]
+    return [cv2.approxPolyDP(p.astype(np.float32)[:, None], 0.4, False)[:, 0].astype(float) for p in long]

@@ -7,7 +7,7 @@ import numpy as np
 
 from s2st_aug.procedural.camera import NEAR, clip_near
 from s2st_aug.procedural.canvas import SHIFT, fixed_point
-from s2st_aug.procedural.conditions import Look
+from s2st_aug.procedural.conditions import Condition
 from s2st_aug.procedural.drawing import Drawn, Lamp
 from s2st_aug.procedural.mesh import Glow, Material
 from s2st_aug.procedural.street import Sun
@@ -16,8 +16,9 @@ from s2st_aug.procedural.textures import clouds
 
 F = np.float32
 GLOWS: dict[Glow, tuple[tuple[float, float, float], str]] = {
-    Glow.HEAD: ((22.0, 21.0, 18.5), "heads"), Glow.TAIL: ((0.75, 0.018, 0.012), "tails"), Glow.BRAKE: ((3.2, 0.06, 0.03), "always"),
-    Glow.RED: ((4.2, 0.10, 0.05), "always"), Glow.AMBER: ((4.0, 1.35, 0.06), "always"), Glow.GREEN: ((0.12, 3.3, 1.25), "always"),
+    Glow.HEAD: ((22.0, 21.0, 18.5), "heads"), Glow.TAIL: ((0.75, 0.018, 0.012), "tails"),
+    Glow.BRAKE: ((3.2, 0.06, 0.03), "always"), Glow.RED: ((4.2, 0.10, 0.05), "always"),
+    Glow.AMBER: ((4.0, 1.35, 0.06), "always"), Glow.GREEN: ((0.12, 3.3, 1.25), "always"),
     Glow.LAMP: ((16.0, 10.6, 5.0), "lamps"), Glow.INDICATOR: ((1.6, 0.75, 0.05), "always"),
 }  # fmt: skip
 ROOMS = np.array(
@@ -36,37 +37,37 @@ ROOMS = np.array(
 LAMP_COLOURS = {"lamp": (16.0, 10.2, 4.9), "head": (26.0, 24.5, 21.0), "tail": (0.85, 0.05, 0.03)}
 
 
-def lit_scene(drawn: Drawn, surface: Surfaces, look: Look, sun: Sun) -> np.ndarray:
+def lit_scene(drawn: Drawn, surface: Surfaces, condition: Condition, sun: Sun) -> np.ndarray:
     """Radiance `h w 3` float32 of the scene in clear, dry air, sky included."""
-    light = _even_light(drawn, surface, look, sun)
-    if look.lamps + look.heads > 0.5:
-        light += _lamp_light(drawn, surface, look)
+    light = _even_light(drawn, surface, condition, sun)
+    if condition.lamps + condition.heads > 0.5:
+        light += _lamp_light(drawn, surface, condition)
     out = surface.colour * light
-    _gloss(drawn, surface, look, out)
-    _glow(drawn, surface, look, out)
+    _gloss(drawn, surface, condition, out)
+    _glow(drawn, surface, condition, out)
     rows = int(np.clip(np.ceil(drawn.camera.horizon) + 3, 1, len(out)))
-    cv2.copyTo(sky_image(drawn, look, sun, rows), surface.sky[:rows].view(np.uint8), out[:rows])
+    cv2.copyTo(sky_image(drawn, condition, sun, rows), surface.sky[:rows].view(np.uint8), out[:rows])
     return out
 
 
-def _even_light(drawn: Drawn, surface: Surfaces, look: Look, sun: Sun) -> np.ndarray:
+def _even_light(drawn: Drawn, surface: Surfaces, condition: Condition, sun: Sun) -> np.ndarray:
     """Sky, bounced and sun light per face, then ground shadows per pixel."""
     normal = drawn.table.normal
     up = normal[:, 2:]
-    sky = np.array(look.ambient, F) * (0.62 + 0.38 * up) + np.array(look.bounce, F) * (0.5 - 0.5 * up)
-    direct = np.array(look.sun, F)
+    sky = np.array(condition.ambient, F) * (0.62 + 0.38 * up) + np.array(condition.bounce, F) * (0.5 - 0.5 * up)
+    direct = np.array(condition.sun, F)
     facing = np.clip(normal @ sun.direction.astype(F), 0, None)[:, None]
     facing = np.where((drawn.table.material == Material.FOLIAGE)[:, None], 0.35 + 0.65 * facing, facing)
     light = look_up((sky + direct * facing).astype(F), surface.face)
-    _shade_ground(drawn, surface, look, sun, light)
+    _shade_ground(drawn, surface, condition, sun, light)
     return light
 
 
-def _shade_ground(drawn: Drawn, surface: Surfaces, look: Look, sun: Sun, light: np.ndarray) -> None:
+def _shade_ground(drawn: Drawn, surface: Surfaces, condition: Condition, sun: Sun, light: np.ndarray) -> None:
     under = 1 - F(0.78) * contact_shadow(drawn)
-    if max(look.sun) > 0.02:
+    if max(condition.sun) > 0.02:
         shadow = sun_shadow(drawn, sun) * F(1 / 255)
-        loss = np.array(look.sun, F) * F(max(np.sin(sun.elevation), 0))
+        loss = np.array(condition.sun, F) * F(max(np.sin(sun.elevation), 0))
         shadow *= surface.ground
         light -= cv2.merge([shadow * part for part in loss])
     light *= spread(np.where(surface.ground, under, F(1)))
@@ -111,19 +112,19 @@ def _positions(drawn: Drawn, surface: Surfaces, step: int) -> tuple[np.ndarray, 
     return ray * depth[..., None] + drawn.camera.centre.astype(F), normal
 
 
-def _lamp_light(drawn: Drawn, surface: Surfaces, look: Look) -> np.ndarray:
+def _lamp_light(drawn: Drawn, surface: Surfaces, condition: Condition) -> np.ndarray:
     """Light of street lamps and vehicles, worked out at a third of the size."""
     step = 3
     at, normal = _positions(drawn, surface, step)
     total = np.zeros_like(at)
-    for lamp in _strongest(drawn, look):
-        total += _one_lamp(lamp, look, at, normal)
-    total += _ego_beam(drawn, at, normal) * F(look.heads)
+    for lamp in _strongest(drawn, condition):
+        total += _one_lamp(lamp, condition, at, normal)
+    total += _ego_beam(drawn, at, normal) * F(condition.heads)
     height, width = surface.depth.shape
     return cv2.resize(total, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def _strongest(drawn: Drawn, look: Look) -> list[Lamp]:
+def _strongest(drawn: Drawn, condition: Condition) -> list[Lamp]:
     near = [
         m
         for m in drawn.lamps
@@ -133,18 +134,18 @@ def _strongest(drawn: Drawn, look: Look) -> list[Lamp]:
     return [m for m in near if m.kind == "lamp"][:9] + [m for m in near if m.kind != "lamp"][:12]
 
 
-def _one_lamp(lamp: Lamp, look: Look, at: np.ndarray, normal: np.ndarray) -> np.ndarray:
+def _one_lamp(lamp: Lamp, condition: Condition, at: np.ndarray, normal: np.ndarray) -> np.ndarray:
     to = lamp.at.astype(F) - at
     d2 = np.einsum("ijk,ijk->ij", to, to) + F(0.6)
     d = np.sqrt(d2)
     incidence = np.clip(np.einsum("ijk,ijk->ij", to, normal) / d, 0, None)
     aim = np.einsum("ijk,k->ij", to, -lamp.towards.astype(F)) / d
     if lamp.kind == "lamp":
-        spread, strength = np.clip(aim * 1.25 - 0.08, 0, 1), look.lamps
+        spread, strength = np.clip(aim * 1.25 - 0.08, 0, 1), condition.lamps
     elif lamp.kind == "head":
-        spread, strength = np.clip((aim - 0.80) * 5.0, 0, 1) ** 2, look.heads
+        spread, strength = np.clip((aim - 0.80) * 5.0, 0, 1) ** 2, condition.heads
     else:
-        spread, strength = np.clip(aim, 0, 1), look.tails
+        spread, strength = np.clip(aim, 0, 1), condition.tails
     return (spread * (incidence * 0.93 + 0.07) / d2)[..., None] * (np.array(LAMP_COLOURS[lamp.kind], F) * F(strength))
 
 
@@ -162,7 +163,7 @@ def _ego_beam(drawn: Drawn, at: np.ndarray, normal: np.ndarray) -> np.ndarray:
     return (cone * below * (0.15 + incidence) / d2)[..., None] * np.array((52.0, 49.0, 43.0), F)
 
 
-def sky_image(drawn: Drawn, look: Look, sun: Sun, rows: int) -> np.ndarray:
+def sky_image(drawn: Drawn, condition: Condition, sun: Sun, rows: int) -> np.ndarray:
     """The sky of the upper `rows` of the frame, `rows w 3`; computed at half the size."""
     camera = drawn.camera
     across, down = camera.rays()
@@ -172,22 +173,20 @@ def sky_image(drawn: Drawn, look: Look, sun: Sun, rows: int) -> np.ndarray:
     length = np.sqrt(1 + across[None] ** 2 + down[:, None] ** 2)
     elevation = np.clip(rise[:, None] / length, 0, 1)
     blend = (1 - elevation) ** 5
-    sky = cv2.merge([F(z) + F(h - z) * blend for z, h in zip(look.zenith, look.horizon, strict=True)])
+    sky = cv2.merge([F(z) + F(h - z) * blend for z, h in zip(condition.zenith, condition.horizon, strict=True)])
     east = (axes[2, 0] + across * axes[0, 0])[None] + down[:, None] * axes[1, 0]
     north = (axes[2, 1] + across * axes[0, 1])[None] + down[:, None] * axes[1, 1]
-    if max(look.sun) > 0:
+    if max(condition.sun) > 0:
         towards = sun.direction.astype(F)
-        sky += _sun_glare((east * towards[0] + north * towards[1] + rise[:, None] * towards[2]) / length, look)
-    cover = _cloud_cover(east, north, rise, drawn.street.key, look.cover)
-    sky += spread(cover) * (np.array(look.cloud, F) - sky)
+        cosine = (
+            east * towards[0] + north * towards[1] + rise[:, None] * towards[2]
+        ) / length  # of the angle to the sun
+        near = np.clip(cosine, 0, 1)
+        glare = F(0.35) * near**40 + F(0.12) * near**6
+        sky += cv2.merge([glare * F(part) for part in condition.sun])
+    cover = _cloud_cover(east, north, rise, drawn.street.key, condition.cover)
+    sky += spread(cover) * (np.array(condition.cloud, F) - sky)
     return cv2.resize(sky, (camera.width, rows), interpolation=cv2.INTER_LINEAR)
-
-
-def _sun_glare(cosine: np.ndarray, look: Look) -> np.ndarray:
-    """Light around the sun by the cosine of the angle to it."""
-    near = np.clip(cosine, 0, 1)
-    glare = F(0.35) * near**40 + F(0.12) * near**6
-    return cv2.merge([glare * F(part) for part in look.sun])
 
 
 def _cloud_cover(east: np.ndarray, north: np.ndarray, rise: np.ndarray, key: int, cover: float) -> np.ndarray:
@@ -202,9 +201,9 @@ def _cloud_cover(east: np.ndarray, north: np.ndarray, rise: np.ndarray, key: int
     return amount.astype(F)
 
 
-def _gloss(drawn: Drawn, surface: Surfaces, look: Look, out: np.ndarray) -> None:
+def _gloss(drawn: Drawn, surface: Surfaces, condition: Condition, out: np.ndarray) -> None:
     """Glass and car paint mirror the sky; curtains differ from window to window."""
-    ambient = (0.55 * np.array(look.horizon, F) + 0.45 * np.array(look.zenith, F)) * F(0.85)
+    ambient = (0.55 * np.array(condition.horizon, F) + 0.45 * np.array(condition.zenith, F)) * F(0.85)
     table = drawn.table
     strength = np.where(
         table.material == Material.CAR_PAINT, 0.05 + 0.25 * np.clip(table.normal[:, 2], 0, 1), 0
@@ -221,31 +220,26 @@ def _gloss(drawn: Drawn, surface: Surfaces, look: Look, out: np.ndarray) -> None
     out[rows, columns] = out[rows, columns] * (1 - 0.5 * share) + ambient * share
 
 
-def _glow(drawn: Drawn, surface: Surfaces, look: Look, out: np.ndarray) -> None:
+def _glow(drawn: Drawn, surface: Surfaces, condition: Condition, out: np.ndarray) -> None:
     """Add what gives light: lamps, lenses, lit windows."""
     table = drawn.table
-    strength = {"always": 1.0, "heads": look.heads, "tails": look.tails, "lamps": look.lamps}
+    strength = {"always": 1.0, "heads": condition.heads, "tails": condition.tails, "lamps": condition.lamps}
     emission = np.zeros((len(table.glow), 3), F)
     for kind, (colour, source) in GLOWS.items():
         emission[table.glow == kind] = np.array(colour, F) * F(strength[source])
-    _parked_are_dark(drawn, emission)
+    parked = [t.uid * 8 for t in drawn.street.things if t.parked]  # vehicles at the kerb have their lights off
+    emission[np.isin(table.owner, parked)] = 0
     shining = np.take(emission.max(1) > 0, surface.face)
     out[shining] += emission[surface.face[shining]]
-    if look.windows > 0:
-        _light_windows(drawn, surface, look, out)
+    if condition.windows > 0:
+        _light_windows(drawn, surface, condition, out)
 
 
-def _parked_are_dark(drawn: Drawn, emission: np.ndarray) -> None:
-    """Vehicles that stand at the kerb have their lights off."""
-    parked = [t.uid * 8 for t in drawn.street.things if t.parked]
-    emission[np.isin(drawn.table.owner, parked)] = 0
-
-
-def _light_windows(drawn: Drawn, surface: Surfaces, look: Look, out: np.ndarray) -> None:
+def _light_windows(drawn: Drawn, surface: Surfaces, condition: Condition, out: np.ndarray) -> None:
     glow = np.take(drawn.table.glow, surface.face)
-    chance = np.where(glow == Glow.SHOP, 0.25 + 0.6 * look.windows, look.windows) * 256
+    chance = np.where(glow == Glow.SHOP, 0.25 + 0.6 * condition.windows, condition.windows) * 256
     lit = (surface.glass > 0) & ((glow == Glow.INTERIOR) | (glow == Glow.SHOP)) & (surface.window < chance)
     lit &= np.take(drawn.table.owner == 0, surface.face) | (surface.window >= 0)
     number = surface.window[lit]
     room = ROOMS[number & 7] * (0.35 + 0.65 * (number[:, None] % 11) * F(1 / 10))
-    out[lit] += room * (surface.glass[lit] * F(0.34 + 0.5 * (look.lamps > 0.5)))[:, None]
+    out[lit] += room * (surface.glass[lit] * F(0.34 + 0.5 * (condition.lamps > 0.5)))[:, None]

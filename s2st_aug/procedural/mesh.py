@@ -23,7 +23,9 @@ class Glow(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mesh:
-    """Vertices `v 3` in metres; convex polygons in painting order, each with outward normal, colour (linear RGB), material, glow, detail.
+    """Vertices `v 3` in metres.
+
+    Convex polygons in painting order, each with outward normal, colour (linear RGB), material, glow, detail.
 
     `detail`: the face is left out where the whole mesh is lower than this many pixels. `thin` faces show both sides.
     `tile` and `scale` (metres across and up): the surface tile, laid from the face's first vertex.

@@ -9,39 +9,40 @@ import numpy as np
 from s2st_aug.arrays import Image
 from s2st_aug.errors import UsageError, did_you_mean
 from s2st_aug.procedural import lighting, weather
-from s2st_aug.procedural.conditions import LOOKS, look_of
+from s2st_aug.procedural.conditions import BY_NAME, condition_of
 from s2st_aug.procedural.drawing import Drawn, draw_street
 from s2st_aug.procedural.street import Street
 from s2st_aug.procedural.surfaces import Surfaces, surfaces
-from s2st_aug.records.domains import Condition
+from s2st_aug.records.domains import ConditionName
 
 
-def render_scene(street: Street, condition: Condition) -> Image:
+def render_scene(street: Street, name: ConditionName) -> Image:
     """The street under a condition (day, dusk, night, rain, fog, night_rain), RGB at the camera's size."""
     drawn = draw_street(street)
-    return render_drawn(drawn, surfaces(drawn), condition)
+    return render_drawn(drawn, surfaces(drawn), name)
 
 
-def render_drawn(drawn: Drawn, surface: Surfaces, condition: Condition, *, noise: float = 1.0) -> Image:
-    """As `render_scene`, for a street that is drawn already; sensor noise times `noise` (0: what is truly to be seen)."""
-    if condition not in LOOKS:
-        raise UsageError(f"unknown condition {condition!r}{did_you_mean(condition, LOOKS)}")
+def render_drawn(drawn: Drawn, surface: Surfaces, name: ConditionName, *, noise: float = 1.0) -> Image:
+    """As `render_scene`, for a street that is drawn already.
+
+    Sensor noise times `noise` (0: what is truly to be seen).
+    """
+    if name not in BY_NAME:
+        raise UsageError(f"unknown condition {name!r}{did_you_mean(name, BY_NAME)}")
     street = drawn.street
-    look, sun = look_of(street, condition)
-    look = replace(look, noise=look.noise * noise)
-    kind = 1 + sorted(LOOKS).index(condition)
-    lens, rng = (
-        np.random.default_rng([street.key, kind]),
-        np.random.default_rng([street.key, kind, round(street.moment * 1000)]),
-    )
-    image = lighting.lit_scene(drawn, surface, look, sun)
-    if look.wet > 0:
-        weather.wet_ground(drawn, surface, look, image)
-    weather.fog(surface, look, image)
+    condition, sun = condition_of(street, name)
+    condition = replace(condition, noise=condition.noise * noise)
+    kind = 1 + sorted(BY_NAME).index(name)
+    lens = np.random.default_rng([street.key, kind])
+    rng = np.random.default_rng([street.key, kind, round(street.moment * 1000)])
+    image = lighting.lit_scene(drawn, surface, condition, sun)
+    if condition.wet > 0:
+        weather.wet_ground(drawn, surface, condition, image)
+    weather.fog(surface, condition, image)
     image = weather.soften_edges(drawn, image)
-    weather.halos(image, wide=0.02 + 2.2 * look.fog + 0.07 * (look.lamps > 0.5))
-    if look.streaks > 0:
-        weather.streaks(look, image, rng)
-    if look.drops > 0:
-        weather.drops(look, image, lens)
-    return weather.develop(look, image, lens, rng)
+    weather.halos(image, wide=0.02 + 2.2 * condition.fog + 0.07 * (condition.lamps > 0.5))
+    if condition.streaks > 0:
+        weather.streaks(condition, image, rng)
+    if condition.drops > 0:
+        weather.drops(condition, image, lens)
+    return weather.develop(condition, image, lens, rng)

@@ -20,7 +20,10 @@ LENGTHS = {**{k: v.length for k, v in STYLES.items()}, "bus": 11.5, "truck": 8.2
 
 
 def sample_street(rng_key: int, index: int, size: tuple[int, int] = (640, 360)) -> Street:
-    """Street number `index` of `rng_key`, seen by a camera of `size` (width, height); the geometry does not depend on the size."""
+    """Street number `index` of `rng_key`, seen by a camera of `size` (width, height).
+
+    The geometry does not depend on the size.
+    """
     name = f"{sample_key(rng_key, 'scene', str(index)) & 0xFFFFFFFF:08x}-{index & 0xFFFFFFFF:08x}"
     rng = numpy_generator(rng_key, "street", str(index))
     setting = str(rng.choice(["city street", "residential", "highway"], p=[0.66, 0.24, 0.10]))
@@ -138,7 +141,9 @@ class _Placer:
         while s < FAR:
             width = float(rng.uniform(8, 13) if house else rng.uniform(9, 24))
             gap = float(rng.uniform(2, 7) if house else (0.0 if rng.random() < 0.75 else rng.uniform(2, 12)))
-            s = self._past_crossing(s, width)
+            if self.road.crossing is not None:  # a building that would stand in the side street moves on
+                low, high = self.road.crossing[0] - 3.2, self.road.crossing[1] + 3.2
+                s = high if s + width > low and s < high else s
             setback = float(rng.uniform(3, 7) if house else rng.choice([0, 0, 1.5, 4]))
             height = float(rng.uniform(3.0, 6.5) if house else 3.1 * rng.integers(2, 8) + 0.6)
             depth = 10.0
@@ -158,13 +163,6 @@ class _Placer:
                     size=(width + gap, 0.3, rng.uniform(0.8, 1.7)),
                 )
             s += width + gap
-
-    def _past_crossing(self, s: float, width: float) -> float:
-        """Move a building on that would stand in the side street."""
-        if self.road.crossing is None:
-            return s
-        low, high = self.road.crossing[0] - 3.2, self.road.crossing[1] + 3.2
-        return high if s + width > low and s < high else s
 
     def _trees(self, side: int) -> None:
         dense = {"city street": 0.5, "residential": 0.85, "highway": 0.7}[self.setting]

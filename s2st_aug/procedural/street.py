@@ -18,7 +18,10 @@ KERB = 0.13
 
 @dataclass(frozen=True, slots=True)
 class Road:
-    """Lanes and edges. `crossing`: the stretch of s that another street takes; `edge`: what lies beyond the pavement."""
+    """Lanes and edges. `crossing`: the stretch of s that another street takes.
+
+    `edge`: what lies beyond the pavement.
+    """
 
     curvature: float
     lane_width: float
@@ -106,18 +109,14 @@ class Street:
 
     def after(self, seconds: float) -> Street:
         """The same street a little later: the camera and everything with a speed has moved."""
-        things = tuple(_moved(t, seconds) for t in self.things)
+        things = []
+        for thing in self.things:
+            way = thing.speed * seconds
+            s, t = thing.s + way * math.cos(thing.turn), thing.t + way * math.sin(thing.turn)
+            things.append(replace(thing, s=s, t=t))
         driven = self.advance + self.ego_speed * seconds
-        camera = _driven(self.camera, self.road, self.advance, driven, self.ego_t)
-        return replace(self, things=things, advance=driven, moment=self.moment + seconds, camera=camera)
-
-
-def _driven(camera: Camera, road: Road, before: float, after: float, t: float) -> Camera:
-    """The camera taken on along its lane; it keeps its angle to the road."""
-    x, y, heading = road.place(after, t)
-    return replace(camera, x=float(x), y=float(y), yaw=camera.yaw + float(heading) - float(road.place(before, t)[2]))
-
-
-def _moved(thing: Thing, seconds: float) -> Thing:
-    way = thing.speed * seconds
-    return replace(thing, s=thing.s + way * math.cos(thing.turn), t=thing.t + way * math.sin(thing.turn))
+        x, y, heading = self.road.place(driven, self.ego_t)
+        # the camera keeps its angle to the road
+        yaw = self.camera.yaw + float(heading) - float(self.road.place(self.advance, self.ego_t)[2])
+        camera = replace(self.camera, x=float(x), y=float(y), yaw=yaw)
+        return replace(self, things=tuple(things), advance=driven, moment=self.moment + seconds, camera=camera)

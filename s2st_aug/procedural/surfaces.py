@@ -18,7 +18,7 @@ GROUND = tuple(NUMBER[n] for n in ("road", "sidewalk", "terrain"))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Surfaces:
-    """Per pixel, `h w`: face index, depth (m), colour (linear RGB), glass (0 to 1), window number hash (0 to 255), flat ground."""
+    """Per pixel, `h w`: face index, depth (m), colour (linear RGB), glass (0..1), window hash (0..255), flat ground."""
 
     face: np.ndarray
     depth: np.ndarray
@@ -32,7 +32,7 @@ class Surfaces:
 
 
 def spread(layer: np.ndarray) -> np.ndarray:
-    """A layer `h w` three times over, `h w 3`: many times quicker than letting numpy broadcast over a last axis of three."""
+    """A layer `h w` three times over, `h w 3`: many times quicker than numpy's broadcasting over a last axis."""
     return cv2.merge((layer, layer, layer))
 
 
@@ -75,7 +75,7 @@ def _plan_position(
 
 
 def _wear(drawn: Drawn, ground: np.ndarray, east: np.ndarray, north: np.ndarray) -> np.ndarray:
-    """How traffic and weather have changed the ground's brightness: patches, and darker tracks in the lanes; a factor `h w`."""
+    """A factor `h w` on the ground's brightness by traffic and weather: patches, and darker tracks in the lanes."""
     road, shift = drawn.street.road, drawn.street.key & 511
     height, width = ground.shape
     first = int(np.clip(drawn.camera.horizon, 0, height - 1))

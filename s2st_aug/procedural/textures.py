@@ -40,7 +40,10 @@ FRONTS = (Tile.SHOP, Tile.SHOP, Tile.DOOR, Tile.ARCADE, Tile.GARAGE)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Atlas:
-    """`pixels` h w 4 (colour factor with ONE as 1, glass); `left` and `size` of each mip level; rows are PITCH apart."""
+    """`pixels` h w 4 (colour factor with ONE as 1, glass); `left` and `size` of each mip level.
+
+    Rows are PITCH apart.
+    """
 
     pixels: np.ndarray
     left: np.ndarray

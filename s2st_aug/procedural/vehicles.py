@@ -130,16 +130,12 @@ def wheels(x: float, axles: tuple[float, ...], radius: float) -> list[Mesh]:
     return out
 
 
-def _rings(style: BodyStyle) -> list[tuple[float, float, float]]:
-    """(y, top height, half width) at each station of the body."""
-    half = style.width / 2
-    plan_y, plan_w = (0.0, 0.05, 0.12, 0.88, 0.95, 1.0), (0.86, 0.96, 1.0, 1.0, 0.95, 0.80)
-    return [((f - 0.5) * style.length, z, half * float(np.interp(f, plan_y, plan_w))) for f, z in style.deck]
-
-
 def lower_body(style: BodyStyle, paint: Colour) -> Mesh:
     """The body up to the belt line: skirt, shoulders, bonnet and boot, ends."""
-    rings = _rings(style)
+    half = style.width / 2
+    plan_y, plan_w = (0.0, 0.05, 0.12, 0.88, 0.95, 1.0), (0.86, 0.96, 1.0, 1.0, 0.95, 0.80)
+    # (y, top height, half width) at each station of the body
+    rings = [((f - 0.5) * style.length, z, half * float(np.interp(f, plan_y, plan_w))) for f, z in style.deck]
     floor, crease = 0.20, 0.58
     verts: list[tuple[float, float, float]] = []
     for y, top, w in rings:

@@ -1,11 +1,11 @@
-"""What stands between the scene and the sensor: fog, wet reflections, rain streaks, drops on the glass; then the sensor."""
+"""What stands between the scene and the sensor (fog, reflections, rain streaks, drops on the glass), and the sensor."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from s2st_aug.procedural.conditions import Look
+from s2st_aug.procedural.conditions import Condition
 from s2st_aug.procedural.drawing import Drawn
 from s2st_aug.procedural.surfaces import Surfaces, spread
 from s2st_aug.procedural.textures import clouds, grain
@@ -13,15 +13,15 @@ from s2st_aug.procedural.textures import clouds, grain
 F = np.float32
 
 
-def wet_ground(drawn: Drawn, surface: Surfaces, look: Look, image: np.ndarray) -> None:
+def wet_ground(drawn: Drawn, surface: Surfaces, condition: Condition, image: np.ndarray) -> None:
     """Mirror the scene in the wet ground, in place: darker asphalt, stronger towards the horizon and in puddles."""
     mirror = _mirrored(drawn, surface, image)
     _, down = drawn.camera.rays()
     grazing = np.clip(1 - 2.6 * np.abs(down - down[_horizon_row(drawn)]), 0.0, 1)[:, None]
     puddle = _puddles(drawn, surface)
-    share = F(look.wet) * np.clip(0.16 + 0.50 * grazing**2 + 0.40 * puddle, 0, 0.85)
+    share = F(condition.wet) * np.clip(0.16 + 0.50 * grazing**2 + 0.40 * puddle, 0, 0.85)
     share = np.where(surface.ground, share, F(0)).astype(F)
-    image *= spread(1 - F(0.9) * share - F(0.28 * look.wet) * surface.ground)
+    image *= spread(1 - F(0.9) * share - F(0.28 * condition.wet) * surface.ground)
     mirror *= spread(share)
     image += mirror
 
@@ -31,7 +31,7 @@ def _horizon_row(drawn: Drawn) -> int:
 
 
 def _mirrored(drawn: Drawn, surface: Surfaces, image: np.ndarray) -> np.ndarray:
-    """Each standing pixel put where flat water would show it: as far below its foot as it is above; then smeared upright."""
+    """Each standing pixel where flat water shows it, as far below its foot as it is above; then smeared upright."""
     camera = drawn.camera
     height, width = surface.depth.shape
     horizon = camera.horizon
@@ -58,12 +58,12 @@ def _puddles(drawn: Drawn, surface: Surfaces) -> np.ndarray:
     return cv2.resize(np.clip((noise - 0.35) * 1.2, 0, 1), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def fog(surface: Surfaces, look: Look, image: np.ndarray) -> None:
+def fog(surface: Surfaces, condition: Condition, image: np.ndarray) -> None:
     """Blend towards the haze by distance, in place; the sky keeps a part of its own light."""
-    through = np.exp(-F(look.fog) * np.minimum(surface.depth, F(260)))
+    through = np.exp(-F(condition.fog) * np.minimum(surface.depth, F(260)))
     through = np.where(surface.sky, np.maximum(through, F(0.5)), through)
     image *= spread(through)
-    image += cv2.merge([F(part) * (1 - through) for part in look.haze])
+    image += cv2.merge([F(part) * (1 - through) for part in condition.haze])
 
 
 def halos(image: np.ndarray, *, wide: float) -> None:
@@ -78,11 +78,11 @@ def halos(image: np.ndarray, *, wide: float) -> None:
     image += cv2.resize(near * F(0.30) + far * F(wide), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def streaks(look: Look, image: np.ndarray, rng: np.random.Generator) -> None:
+def streaks(condition: Condition, image: np.ndarray, rng: np.random.Generator) -> None:
     """Falling rain, in place: short slanted lines that take the brightness of the air."""
     height, width = image.shape[:2]
     layer = np.zeros((height, width), np.uint8)
-    n = int(170 * look.streaks * width * height / (640 * 360)) + 4
+    n = int(170 * condition.streaks * width * height / (640 * 360)) + 4
     x, y = rng.uniform(-0.1, 1.1, n) * width, rng.uniform(-0.1, 1.0, n) * height
     length = height * rng.uniform(0.02, 0.10, n)
     slant = float(rng.uniform(-0.28, 0.28))
@@ -93,16 +93,16 @@ def streaks(look: Look, image: np.ndarray, rng: np.random.Generator) -> None:
     local = cv2.resize(
         cv2.resize(image, (16, 9), interpolation=cv2.INTER_AREA), (width, height), interpolation=cv2.INTER_LINEAR
     )
-    image += alpha * (local * F(0.55) + F(0.10) * np.array(look.haze, F) + F(0.004))
+    image += alpha * (local * F(0.55) + F(0.10) * np.array(condition.haze, F) + F(0.004))
 
 
-def drops(look: Look, image: np.ndarray, rng: np.random.Generator) -> None:
+def drops(condition: Condition, image: np.ndarray, rng: np.random.Generator) -> None:
     """Drops on the glass, in place: each shows the scene small and upside down."""
     height, width = image.shape[:2]
     flipped = cv2.GaussianBlur(
         cv2.resize(image, (max(width // 4, 2), max(height // 4, 2)), interpolation=cv2.INTER_AREA), (0, 0), 1.0
     )[::-1]
-    for _ in range(look.drops):
+    for _ in range(condition.drops):
         r = height * float(rng.uniform(0.006, 0.022))
         _drop(
             image, flipped, rng.uniform(0, width), rng.uniform(0, height * 0.92), r, r * float(rng.uniform(0.9, 1.35))
@@ -150,26 +150,22 @@ def vignette(height: int, width: int, amount: float) -> np.ndarray:
     return 1 - F(amount) * (x[None] ** 2 + y[:, None] ** 2) * 2
 
 
-def develop(look: Look, image: np.ndarray, lens: np.random.Generator, rng: np.random.Generator) -> np.ndarray:
+def develop(condition: Condition, image: np.ndarray, lens: np.random.Generator, rng: np.random.Generator) -> np.ndarray:
     """Radiance to an 8-bit sRGB photo: exposure, fall-off, tone curve, colour, lens blur, sensor noise.
 
     `lens` is the same in every frame of a sequence, `rng` is not.
     """
     height, width = image.shape[:2]
     image *= spread(vignette(height, width, float(lens.uniform(0.05, 0.35))))
-    image = cv2.transform(image, _colour_matrix(look) * F(look.exposure))
+    grey = np.tile(np.array([0.2126, 0.7152, 0.0722], F), (3, 1))
+    colour = (grey * F(1 - condition.saturation) + np.eye(3, dtype=F) * F(condition.saturation)).astype(F)
+    image = cv2.transform(image, colour * F(condition.exposure))
     np.maximum(image, 0, out=image)
     image *= (1 + image * F(0.10)) / (1 + image * F(0.62))
     shown = np.sqrt(np.minimum(image, 1, out=image), out=image)
     shown *= F(0.82) + shown * (F(0.54) - F(0.36) * shown)
     shown = cv2.GaussianBlur(shown, (3, 3), float(lens.uniform(0.32, 0.55)))
-    return cv2.addWeighted(shown, 255.0, _grain_at(height, width, rng), 255.0 * look.noise, 0.0, dtype=cv2.CV_8U)
-
-
-def _colour_matrix(look: Look) -> np.ndarray:
-    """Saturation as a matrix on RGB."""
-    grey = np.tile(np.array([0.2126, 0.7152, 0.0722], F), (3, 1))
-    return (grey * F(1 - look.saturation) + np.eye(3, dtype=F) * F(look.saturation)).astype(F)
+    return cv2.addWeighted(shown, 255.0, _grain_at(height, width, rng), 255.0 * condition.noise, 0.0, dtype=cv2.CV_8U)
 
 
 def _grain_at(height: int, width: int, rng: np.random.Generator) -> np.ndarray:

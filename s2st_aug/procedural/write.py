@@ -16,12 +16,12 @@ from s2st_aug.errors import UsageError, did_you_mean
 from s2st_aug.procedural import bdd100k, cityscapes
 from s2st_aug.procedural.drawing import draw_street
 from s2st_aug.procedural.files import PART, encode_png, write_bytes
-from s2st_aug.procedural.labels import Sample, read_labels
+from s2st_aug.procedural.labels import StreetImage, read_labels
 from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.street import Street
 from s2st_aug.procedural.surfaces import surfaces
-from s2st_aug.records.domains import CONDITIONS, Condition
+from s2st_aug.records.domains import CONDITIONS, ConditionName
 
 MARK = "scenes.json"
 ALGORITHM = 4  # raised whenever the pixels of a scene change
@@ -30,17 +30,17 @@ ALGORITHM = 4  # raised whenever the pixels of a scene change
 class Tree(Protocol):
     """What a label format offers the writer."""
 
-    def image_path(self, sample: Sample) -> str:
+    def image_path(self, sample: StreetImage) -> str:
         """Where the sample's image lies, relative to the tree."""
 
-    def add(self, sample: Sample, image: bytes, masks: dict[str, bytes], condition: Condition) -> None:
+    def add(self, sample: StreetImage, image: bytes, masks: dict[str, bytes], condition: ConditionName) -> None:
         """Write one sample."""
 
     def close(self) -> None:
         """Finish the label files."""
 
 
-FORMATS: dict[str, tuple[Callable[[Path, tuple[str, ...]], Tree], Callable[[Sample], dict[str, bytes]]]] = {
+FORMATS: dict[str, tuple[Callable[[Path, tuple[str, ...]], Tree], Callable[[StreetImage], dict[str, bytes]]]] = {
     "bdd100k": (bdd100k.Bdd100kTree, bdd100k.mask_files),
     "cityscapes": (cityscapes.CityscapesTree, cityscapes.label_files),
 }
@@ -71,7 +71,8 @@ class SceneRequest:
             raise UsageError(f"expected one or more different conditions, got {','.join(self.conditions) or 'none'}")
         if min(self.count, self.sequences, self.frames) < 0:
             raise UsageError(
-                f"--count, --sequences and --frames must be 0 or more, got {self.count}, {self.sequences}, {self.frames}"
+                "--count, --sequences and --frames must be 0 or more, "
+                f"got {self.count}, {self.sequences}, {self.frames}"
             )
         if min(self.size) < 16 or max(self.size) > 8192:
             raise UsageError(f"--size must lie between 16x16 and 8192x8192, got {self.size[0]}x{self.size[1]}")
@@ -171,11 +172,11 @@ def _write_one(
     split: str,
     frame: int,
     trees: dict[str, Tree],
-    make_masks: Callable[[Sample], dict[str, bytes]],
-) -> Sample:
+    make_masks: Callable[[StreetImage], dict[str, bytes]],
+) -> StreetImage:
     drawn = draw_street(street)
     surface = surfaces(drawn)
-    sample = Sample(street, read_labels(drawn), index, split, frame)
+    sample = StreetImage(street, read_labels(drawn), index, split, frame)
     masks = make_masks(sample)
     for condition, tree in trees.items():
         image = encode_png(render_drawn(drawn, surface, condition), photo=True)  # type: ignore[arg-type]
@@ -201,7 +202,7 @@ class PairsTable:
         self.writer = pq.ParquetWriter(self.part, self.schema)
         self.rows: list[dict[str, str | int]] = []
 
-    def add(self, sample: Sample, images: dict[str, str]) -> None:
+    def add(self, sample: StreetImage, images: dict[str, str]) -> None:
         """Append a row."""
         street = sample.street
         self.rows.append(

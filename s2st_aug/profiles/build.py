@@ -1,4 +1,4 @@
-"""Building a domain profile from unpaired photos: quantiles of latents and seeds by band, eta, the discriminant of strength."""
+"""A domain profile from unpaired photos: quantiles of latents and seeds by band, eta, the discriminant of strength."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from s2st_aug.diffusion.denoiser import with_context
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.errors import ProfileError
 from s2st_aug.images import read_image, resize
-from s2st_aug.profiles.cleaning import Photos, Reference, clean_references
+from s2st_aug.profiles.cleaning import Reference, ReferencePhotos, clean_references
 from s2st_aug.records.profile import Discriminant, DomainProfile
 from s2st_aug.translation.losses import band_windows, weighted_quantiles
 from s2st_aug.validation.strength import features as photo_features
@@ -57,18 +57,24 @@ class Measured:
     references: tuple[Reference, ...]
 
 
-def measure(model: LatentModel, photos: Sequence[Photos], name: str, prompt: str, *, most: int = MOST) -> Measured:
-    """Clean, split, encode and invert a domain's photos: at most `most` of each folder, evenly taken. Raises ProfileError."""
+def measure(
+    model: LatentModel, photos: Sequence[ReferencePhotos], name: str, prompt: str, *, most: int = MOST
+) -> Measured:
+    """Clean, split, encode and invert a domain's photos: at most `most` of each folder, evenly taken.
+
+    Raises ProfileError.
+    """
     split = split_references(photos, name, most)
     codes = tuple(_coded(model, read_image(r.path), prompt, r.overlay) for r in split.used)
-    return Measured(codes, _features(split.held), tuple(split.used))
+    held = [photo_features(read_image(r.path)) for r in split.held]
+    return Measured(codes, np.stack(held).astype(np.float32) if held else None, tuple(split.used))
 
 
 def build_profile(
     model: LatentModel,
     name: str,
     prompt: str,
-    references: Sequence[Photos],
+    references: Sequence[ReferencePhotos],
     sources: Mapping[str, Measured | DomainProfile],
     *,
     source_prompt: str = DAY_PROMPT,
@@ -108,15 +114,13 @@ def build_profile(
 
 
 def _source_statistics(source: Measured | DomainProfile, views: np.ndarray) -> Statistics:
-    return (
-        statistics(source, views)
-        if isinstance(source, Measured)
-        else Statistics(source.latents[None], source.seeds[None])
-    )
+    if isinstance(source, Measured):
+        return statistics(source, views)
+    return Statistics(source.latents[None], source.seeds[None])
 
 
 def _views(target: Measured, source: Measured | DomainProfile) -> np.ndarray:
-    """The latent channels, and behind them the principal directions of both domains' latents (a profile's own views stay)."""
+    """The latent channels and, behind them, the principal directions of both domains; a profile's own views stay."""
     if isinstance(source, DomainProfile) and source.views is not None:
         return source.views
     codes = [*target.codes, *(source.codes if isinstance(source, Measured) else ())]
@@ -141,13 +145,14 @@ def _spread(photos: np.ndarray) -> np.ndarray:
 
 def statistics(measured: Measured, views: np.ndarray) -> Statistics:
     """Quantile functions of latents and of seeds in every view and band, photo by photo."""
-    seen = torch.from_numpy(views)
-    rows = [[_quantiles(seen, z, c.windows) for z in (c.latent, c.seed)] for c in measured.codes]
-    return Statistics(np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows]))
+    directions = torch.from_numpy(views)
 
+    def quantiles(z: torch.Tensor, windows: torch.Tensor) -> np.ndarray:
+        seen = torch.einsum("vc,chw->vhw", directions, z)
+        return weighted_quantiles(seen[None], windows[None], QUANTILES)[0].numpy()
 
-def _quantiles(views: torch.Tensor, z: torch.Tensor, windows: torch.Tensor) -> np.ndarray:
-    return weighted_quantiles(torch.einsum("vc,chw->vhw", views, z)[None], windows[None], QUANTILES)[0].numpy()
+    latents, seeds = ([quantiles(getattr(c, name), c.windows) for c in measured.codes] for name in ("latent", "seed"))
+    return Statistics(np.stack(latents), np.stack(seeds))
 
 
 @torch.no_grad()
@@ -178,33 +183,24 @@ class Split:
         return [*self.used, *self.held]
 
 
-def split_references(photos: Sequence[Photos], name: str, most: int = MOST) -> Split:
-    """Clean each folder (what was taken away is logged) and hold out its last fifth; each keeps its own overlay."""
+def split_references(photos: Sequence[ReferencePhotos], name: str, most: int = MOST) -> Split:
+    """Clean each folder (what was taken away is logged) and hold out its last fifth; each keeps its own overlay.
+
+    The last fifth is in order of name: neighbouring frames of a video stay on one side.
+    """
     parts = []
     for one in photos:
         cleaned = clean_references(one)
         for line in cleaned.lines(f"{name} ({one.folder.name}/{one.match})"):
             log.info(line)
-        used, held = _by_sequence(list(cleaned.kept))
-        parts.append(Split(_evenly(used, most), _evenly(held, most)))
+        cut = len(cleaned.kept) - len(cleaned.kept) // HELD_OUT
+        parts.append(Split(_evenly(list(cleaned.kept[:cut]), most), _evenly(list(cleaned.kept[cut:]), most)))
     return Split([r for p in parts for r in p.used], [r for p in parts for r in p.held])
 
 
-def _by_sequence(references: list[Reference]) -> tuple[list[Reference], list[Reference]]:
-    """The last fifth of the folder, in order of name, is held out: neighbouring frames of a video stay on one side."""
-    cut = len(references) - len(references) // HELD_OUT
-    return references[:cut], references[cut:]
-
-
 def _evenly(items: list[Reference], most: int) -> list[Reference]:
-    return (
-        [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)] if items else []
-    )
-
-
-def _features(references: list[Reference]) -> np.ndarray | None:
-    rows = [photo_features(read_image(r.path)) for r in references]
-    return np.stack(rows).astype(np.float32) if rows else None
+    chosen = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
+    return [items[i] for i in chosen] if items else []
 
 
 def _discriminant(sources: np.ndarray | None, targets: np.ndarray | None, fitted_on: str) -> Discriminant | None:

@@ -1,4 +1,4 @@
-"""Cleaning of references before they define a domain: doubles, outliers, and what a camera puts into all of its frames."""
+"""Cleaning of references before they define a domain: doubles, outliers, and what a camera adds to all its frames."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool
 
 from s2st_aug.arrays import Image
 from s2st_aug.errors import ProfileError, UnreadableImage
+from s2st_aug.formats.names import IMAGE_SUFFIXES
 from s2st_aug.images import luma, read_image, resize, sha256_bytes, to_lab
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+SUFFIXES = (*sorted(IMAGE_SUFFIXES), ".ppm")
 THUMB = (64, 48)
 DOUBLE = 1.5  # mean grey-level difference of two thumbnails below which they show the same
 OUTLIER = 6.0  # distance from the median in robust standard deviations
@@ -23,7 +24,7 @@ NOTHING = np.zeros(THUMB[::-1], bool)  # the overlay of photos that have none
 
 
 @dataclass(frozen=True, slots=True)
-class Photos:
+class ReferencePhotos:
     """A folder (with its sub-folders) and which of its files count."""
 
     folder: Path
@@ -42,7 +43,10 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """What is left of a folder and what was taken away; `overlay` marks cells common to all photos (a bonnet, a logo)."""
+    """What is left of a folder and what was taken away.
+
+    `overlay` marks cells common to all photos (a bonnet, a logo).
+    """
 
     kept: tuple[Reference, ...]
     unreadable: tuple[str, ...]
@@ -70,8 +74,11 @@ class Cleaned:
         )
 
 
-def clean_references(photos: Photos) -> Cleaned:
-    """The usable photos of a folder (and its sub-folders), whose name matches, in order; raises ProfileError where there is none."""
+def clean_references(photos: ReferencePhotos) -> Cleaned:
+    """The usable photos of a folder (and its sub-folders), whose name matches, in order.
+
+    Raises ProfileError where there is none.
+    """
     folder = photos.folder
     if not folder.is_dir():
         raise ProfileError(f"{folder}: no such folder of references")
@@ -85,7 +92,7 @@ def clean_references(photos: Photos) -> Cleaned:
     return Cleaned(tuple(replace(kept[i], overlay=common) for i in chosen), unreadable, doubles, names, common)
 
 
-def _readable(photos: Photos) -> tuple[list[Reference], list[Image], tuple[str, ...], tuple[str, ...]]:
+def _readable(photos: ReferencePhotos) -> tuple[list[Reference], list[Image], tuple[str, ...], tuple[str, ...]]:
     kept: list[Reference] = []
     thumbs: list[Image] = []
     unreadable, doubles = [], []
@@ -116,26 +123,24 @@ def _outliers(thumbs: Sequence[Image]) -> set[int]:
 
 
 def overlay(thumbs: Sequence[Image]) -> Bool[np.ndarray, "h w"]:
-    """Cells that show the same edge in nearly every photo: a bonnet, a dashboard, a logo. Nothing from fewer than eight photos."""
+    """Cells that show the same edge in nearly every photo: a bonnet, a dashboard, a logo.
+
+    Nothing from fewer than eight photos.
+    """
     if len(thumbs) < FEW:
         return NOTHING
-    edges = np.stack([_direction(luma(t)) for t in thumbs])
+    directions = []  # unit gradients, shrunk to nothing where the image is flat
+    for thumb in thumbs:
+        grey = luma(thumb)
+        x, y = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)
+        directions.append(np.dstack([x, y]) / (np.hypot(x, y) + 4)[..., None])
+    edges = np.stack(directions)
     common = np.hypot(*np.moveaxis(edges.mean(0), -1, 0))
     present = np.hypot(edges[..., 0], edges[..., 1]).mean(0)
     fixed = (common > 0.8 * present) & (present > 0.75)
     grown = cv2.morphologyEx(fixed.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     grown = cv2.morphologyEx(grown, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    return _below(grown.astype(bool))
-
-
-def _direction(grey: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w 2"]:
-    """Unit gradient directions, shrunk to nothing where the image is flat."""
-    x, y = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)
-    return np.dstack([x, y]) / (np.hypot(x, y) + 4)[..., None]
-
-
-def _below(fixed: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """An edge common to all in the lowest third hides what lies below it, as a bonnet's does."""
-    out, low = fixed.copy(), fixed.shape[0] * 2 // 3
-    out[low:] |= np.maximum.accumulate(fixed[low:], axis=0)
+    out, low = grown.astype(bool), len(grown) * 2 // 3
+    # an edge common to all in the lowest third hides what lies below it, as a bonnet's does
+    out[low:] |= np.maximum.accumulate(out[low:], axis=0)
     return out

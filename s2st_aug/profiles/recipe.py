@@ -17,7 +17,7 @@ from s2st_aug.errors import ConfigError, did_you_mean
 from s2st_aug.images import read_image
 from s2st_aug.procedural.write import write_scenes
 from s2st_aug.profiles.build import build_profile, measure, split_references
-from s2st_aug.profiles.cleaning import Photos
+from s2st_aug.profiles.cleaning import ReferencePhotos
 from s2st_aug.profiles.store import SUFFIX, save_profile
 from s2st_aug.real_data import DataPath
 from s2st_aug.records.domains import CONDITIONS
@@ -65,7 +65,7 @@ class DomainRecipe(_Part):
     discriminant: DiscriminantRecipe | None = None
 
 
-class Recipe(_Part):
+class ProfileRecipe(_Part):
     """All profiles of one model. Paths are relative to the folder where the command runs."""
 
     model: str
@@ -79,10 +79,10 @@ class Recipe(_Part):
     domains: dict[str, DomainRecipe]
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path) -> ProfileRecipe:
     """A recipe from YAML; raises ConfigError with all problems in one line."""
     try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text()))
+        return ProfileRecipe.model_validate(yaml.safe_load(path.read_text()))
     except pydantic.ValidationError as error:
         raise ConfigError(
             f"{path}: " + "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
@@ -91,8 +91,11 @@ def read_recipe(path: Path) -> Recipe:
         raise ConfigError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
 
 
-def build_all(recipe: Recipe, model: LatentModel, *, only: Collection[str] = ()) -> Iterator[DomainProfile]:
-    """Build and write every profile of the recipe, or those of `only`, one after the other. Raises ConfigError for an unknown name."""
+def build_all(recipe: ProfileRecipe, model: LatentModel, *, only: Collection[str] = ()) -> Iterator[DomainProfile]:
+    """Build and write every profile of the recipe, or those of `only`, one after the other.
+
+    Raises ConfigError for an unknown name.
+    """
     unknown = sorted(set(only) - set(recipe.domains))
     if unknown:
         raise ConfigError(f"no domain {unknown[0]!r} in the recipe{did_you_mean(unknown[0], recipe.domains)}")
@@ -119,27 +122,22 @@ def build_all(recipe: Recipe, model: LatentModel, *, only: Collection[str] = ())
         yield save_profile(profile, recipe.out / f"{name}{SUFFIX}")
 
 
-def _folder(recipe: Recipe, name: str) -> Photos:
+def _folder(recipe: ProfileRecipe, name: str) -> ReferencePhotos:
     name, _, match = name.partition("::")
     rendered = recipe.scenes_folder / name.removeprefix(SCENES) / "images"
-    return Photos(rendered if name.startswith(SCENES) else recipe.data / name, match or "*")
+    return ReferencePhotos(rendered if name.startswith(SCENES) else recipe.data / name, match or "*")
 
 
-def _discriminant(recipe: Recipe, wanted: DiscriminantRecipe) -> Discriminant:
-    source, target = (
-        [photo for f in folders for photo in _fitting(_folder(recipe, f), wanted.photos)]
-        for folders in (wanted.source, wanted.target)
-    )
+def _discriminant(recipe: ProfileRecipe, wanted: DiscriminantRecipe) -> Discriminant:
+    def photos_of(name: str, which: Literal["held_out", "all"]) -> list[AnyImage]:
+        photos = _folder(recipe, name)
+        split = split_references([photos], photos.folder.name)
+        return [read_image(r.path) for r in (split.everything if which == "all" else split.held)]
+
+    source = [photo for folder in wanted.source for photo in photos_of(folder, wanted.photos)]
+    target = [photo for folder in wanted.target for photo in photos_of(folder, wanted.photos)]
     fitted = fit_discriminant(source, target, wanted.fitted_on)
     if not wanted.tested_on:
         return fitted
-    day, other = (
-        [read_image(r.path) for r in split_references([_folder(recipe, f)], f).everything] for f in wanted.tested_on
-    )
+    day, other = (photos_of(folder, "all") for folder in wanted.tested_on)
     return fit_discriminant(source, target, wanted.fitted_on, accuracy=accuracy(fitted, day, other))
-
-
-def _fitting(photos: Photos, which: Literal["held_out", "all"]) -> list[AnyImage]:
-    """The photos of a folder that strength is fitted on, in order."""
-    split = split_references([photos], photos.folder.name)
-    return [read_image(r.path) for r in (split.everything if which == "all" else split.held)]

@@ -1,6 +1,7 @@
 """Profiles as files: arrays and JSON metadata in one safetensors file, refused when damaged or built for another model.
 
-A file holds a hash of its own content. The shipped ones were built before that; `SHA256SUMS` beside them stands in for it.
+A file holds a hash of its own content. The shipped ones were built before that; `SHA256SUMS` beside them stands in for
+it.
 """
 
 from __future__ import annotations
@@ -36,13 +37,17 @@ def find_profile(domain: str, model: LatentModel) -> DomainProfile:
         return load_profile(Path(domain), model)
     if domain in CONDITIONS:
         raise ProfileError(
-            f"model {model.name} ships no profile for {domain!r} (it has: {', '.join(sorted(shipped)) or 'none'}); {_REMEDY}"
+            f"model {model.name} ships no profile for {domain!r} "
+            f"(it has: {', '.join(sorted(shipped)) or 'none'}); {_REMEDY}"
         )
     raise ProfileError(f"unknown domain {domain!r}{did_you_mean(domain, shipped or CONDITIONS)}")
 
 
 def find_profiles(domains: Iterable[str], model: LatentModel) -> dict[str, DomainProfile]:
-    """Profiles by the domains as given, in order; raises ProfileError, and ConfigError for two of one name: they would share files."""
+    """Profiles by the domains as given, in order.
+
+    Raises ProfileError, and ConfigError for two of one name: they would share files.
+    """
     found: dict[str, DomainProfile] = {}
     for domain in domains:
         profile = find_profile(domain, model)
@@ -64,7 +69,10 @@ def shipped_profiles(model: LatentModel) -> dict[str, Path]:
 
 
 def load_profile(path: Path, model: LatentModel | None = None) -> DomainProfile:
-    """A profile from its file; raises ProfileError if it is missing, damaged, or (given a model) built for another one."""
+    """A profile from its file.
+
+    Raises ProfileError if it is missing, damaged, or (given a model) built for another one.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -135,7 +143,10 @@ def _parse(data: bytes, path: Path) -> DomainProfile:
         arrays = safetensors.numpy.load(data)
         plain, sha256 = _header(data), sha256_bytes(data)
         written = plain.pop("content_sha256", None)
-        if written is None and _listed(path) not in (None, sha256):
+        sums = path.with_name(SUMS)  # the hashes of profiles that hold none of their own
+        lines = sums.read_text().splitlines() if written is None and sums.is_file() else []
+        listed = next((line.split()[0] for line in lines if line.endswith(f" {path.name}")), None)
+        if listed not in (None, sha256):
             raise ValueError(f"its bytes are not those that {SUMS} lists")
         if written not in (None, _content_hash(arrays, plain)):
             raise ValueError("its content is not what its own hash was taken over")
@@ -144,13 +155,6 @@ def _parse(data: bytes, path: Path) -> DomainProfile:
         raise ProfileError(
             f"{path}: not a domain profile, or damaged ({type(error).__name__}: {str(error).splitlines()[0]})"
         ) from None
-
-
-def _listed(path: Path) -> str | None:
-    """The hash that the list beside a profile gives for it, if there is a list that names it."""
-    sums = path.with_name(SUMS)
-    lines = sums.read_text().splitlines() if sums.is_file() else []
-    return next((line.split()[0] for line in lines if line.endswith(f" {path.name}")), None)
 
 
 def _header(data: bytes) -> dict[str, Any]:
@@ -200,27 +204,17 @@ def _check(arrays: dict[str, np.ndarray]) -> None:
         k.startswith("eta.") for k in arrays
     ):
         raise ValueError("eta should be bands x views, for at least one source domain")
-    of_latents, of_seeds = (
-        {k.partition(".")[2] for k in arrays if k.startswith(kind)} for kind in ("eta.", "eta_seeds.")
+    latents, seeds = (
+        sorted(k.partition(".")[2] for k in arrays if k.startswith(kind)) for kind in ("eta.", "eta_seeds.")
     )
-    if of_latents != of_seeds:
-        raise ValueError(
-            f"eta is against {', '.join(sorted(of_latents))}, eta_seeds against {', '.join(sorted(of_seeds)) or 'nothing'}"
-        )
-    _check_views(arrays.get("views"), shape[1])
-    _check_discriminant(arrays)
-
-
-def _check_views(views: np.ndarray | None, rows: int) -> None:
-    """The channels themselves, or those and as many principal directions."""
+    if latents != seeds:
+        raise ValueError(f"eta is against {', '.join(latents)}, eta_seeds against {', '.join(seeds) or 'nothing'}")
+    views, rows = arrays.get("views"), shape[1]  # the channels themselves, or those and as many principal directions
     if views is not None and (
         views.ndim != 2 or len(views) != rows or rows not in (views.shape[1], 2 * views.shape[1])
     ):
         raise ValueError(f"views {views.shape} should be {rows} rows over {rows} latent channels or half as many")
-
-
-def _check_discriminant(arrays: Mapping[str, np.ndarray]) -> None:
-    """One weight, mean and scale for each feature of the photos held out."""
+    # one weight, mean and scale for each feature of the photos held out
     found = {k: a.shape for k, a in arrays.items() if k.startswith("discriminant.")}
     found |= {"features": arrays["features"].shape[1:]} if "features" in arrays else {}
     if len(set(found.values())) > 1 or any(len(shape) != 1 for shape in found.values()):

@@ -1,4 +1,4 @@
-"""What a category means, however a data set spells it: one name for a traffic light of BDD100K, COCO, KITTI or a YOLO list."""
+"""What a category means, however a dataset spells it: one name for a traffic light of BDD100K, COCO, KITTI or YOLO."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _SPELLINGS = {
     "train": ("trains", "tram", "trams"),
     "pole": ("poles", "polegroup"),
     "lane": (
-        "lanes", "lane divider", "crosswalk", "road curb", "single white", "single yellow", "single other", "double white",
-        "double yellow", "double other",
+        "lanes", "lane divider", "crosswalk", "road curb", "single white", "single yellow", "single other",
+        "double white", "double yellow", "double other",
     ),
 }  # fmt: skip
 _MEANS = {name: meaning for meaning, names in _SPELLINGS.items() for name in (meaning, *names)}
@@ -28,10 +28,10 @@ _OURSELVES = "ego vehicle"  # the camera's own bonnet, which Cityscapes labels
 
 @lru_cache(maxsize=4096)
 def canonical_category(category: str) -> str:
-    """`traffic light`, `traffic sign`, `person`, `rider`, `bicycle`, `motorcycle`, `car`, `truck`, `bus`, `train`, `pole` or `lane`.
+    """One name for a category in whatever spelling: `traffic light`, `person`, `car` and the other keys of the table.
 
-    A category that is none of them comes back in lower-case words. Camel case, `_`, `-` and `/` part words. The whole name
-    decides, then its head (`lane/...`, `traffic light red`), then its last word (`other vehicle`, `stop sign`).
+    A category that is none of them comes back in lower-case words. Camel case, `_`, `-` and `/` part words. The whole
+    name decides, then its head (`lane/...`, `traffic light red`), then its last word (`other vehicle`, `stop sign`).
     """
     name = " ".join(re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", category).lower()))
     words = name.removesuffix(" group").split()

@@ -1,12 +1,12 @@
-"""The conditions and domains that the whole product speaks of."""
+"""The conditions and domains that the product knows by name."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
-Condition = Literal["day", "dusk", "night", "rain", "fog", "night_rain"]
-CONDITIONS: tuple[Condition, ...] = get_args(Condition)
-DOMAINS: tuple[Condition, ...] = tuple(c for c in CONDITIONS if c != "day")
+ConditionName = Literal["day", "dusk", "night", "rain", "fog", "night_rain"]
+CONDITIONS: tuple[ConditionName, ...] = get_args(ConditionName)
+DOMAINS: tuple[ConditionName, ...] = tuple(c for c in CONDITIONS if c != "day")
 
 BDD_ATTRIBUTES: dict[str, dict[str, str]] = {
     "dusk": {"timeofday": "dawn/dusk"},

@@ -1,133 +1,167 @@
-"""The manifest's row and its Parquet schema (docs/reference/run_folder.md#manifest)."""
+"""The manifest's row (docs/reference/run_folder.md#manifest).
+
+Its Parquet schema and its reference page are made from the fields of `ManifestRow`, and nowhere written again.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 
-from s2st_aug.records.verdicts import Hallucination, ObjectVerdict, Status
-
-SCHEMA_VERSION = 1
-
-OBJECT = pa.struct(
-    [
-        ("object_id", pa.string()),
-        ("kind", pa.string()),
-        ("category", pa.string()),
-        ("bbox", pa.list_(pa.float64())),
-        ("verdict", pa.string()),
-        ("reason", pa.string()),
-        ("structure", pa.float64()),
-        ("structure_raw", pa.float64()),
-        ("visibility", pa.float64()),
-        ("shift_px", pa.float64()),
-    ]
-)
-HALLUCINATION = pa.struct([("bbox", pa.list_(pa.float64())), ("kind", pa.string()), ("score", pa.float64())])
-
-MANIFEST_SCHEMA = pa.schema(
-    [
-        pa.field("variant_id", pa.string(), nullable=False),
-        pa.field("scene_id", pa.string(), nullable=False),
-        pa.field("dataset", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("domain", pa.string(), nullable=False),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("reasons", pa.list_(pa.string()), nullable=False),
-        pa.field("source_image", pa.string(), nullable=False),
-        pa.field("source_sha256", pa.string()),
-        pa.field("image", pa.string()),
-        pa.field("image_sha256", pa.string()),
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field("label_file", pa.string()),
-        pa.field("label_sha256", pa.string()),
-        pa.field("label_key", pa.string()),
-        pa.field("objects", pa.list_(OBJECT), nullable=False),
-        pa.field("hallucinations", pa.list_(HALLUCINATION), nullable=False),
-        pa.field("structure", pa.float64()),
-        pa.field("structure_raw", pa.float64()),
-        pa.field("strength", pa.float64()),
-        pa.field("model", pa.string(), nullable=False),
-        pa.field("model_sha256", pa.string(), nullable=False),
-        pa.field("profile_sha256", pa.string(), nullable=False),
-        pa.field("plan_sha256", pa.string(), nullable=False),
-        pa.field("validation_sha256", pa.string(), nullable=False),
-        pa.field("code_version", pa.string(), nullable=False),
-        pa.field("rng_key", pa.int64(), nullable=False),
-        pa.field("inversion_steps", pa.int32()),
-        pa.field("st_iterations", pa.int32()),
-        pa.field("to_iterations", pa.int32()),
-        pa.field("forward_evals", pa.float64()),
-        pa.field("backward_evals", pa.float64()),
-        pa.field("seconds", pa.float64()),
-        pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("synthetic", pa.bool_(), nullable=False),
-    ],
-    metadata={"s2st_aug.schema_version": str(SCHEMA_VERSION)},
+from s2st_aug.errors import FailureKind
+from s2st_aug.records.columns import Column, arrow_schema
+from s2st_aug.records.verdicts import (
+    Gate,
+    Hallucination,
+    Judgement,
+    ObjectVerdict,
+    Status,
+    StrengthNull,
+    StructureNull,
 )
 
-DECISION_SCHEMA = pa.schema(
-    [
-        pa.field("variant_id", pa.string(), nullable=False),
-        pa.field("object_id", pa.string()),
-        pa.field("decision", pa.string(), nullable=False),
-        pa.field("reviewer", pa.string(), nullable=False),
-        pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("reason", pa.string()),
-    ]
-)
+SCHEMA_VERSION = 2
+SCHEMA_1 = "not known of rows that `migrate` took from schema 1"
+FAILED = "status is failed"
+INT32 = pa.int32()
+SHA256 = "SHA-256, 64 hex digits"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestRow:
-    """One (scene, domain) and whatever became of it. Field order is the schema's."""
+    """One (scene, domain) and whatever became of it."""
 
-    variant_id: str
-    scene_id: str
-    dataset: str
-    split: str
-    domain: str
-    status: Status
-    reasons: tuple[str, ...]
-    source_image: str
-    source_sha256: str | None
-    image: str | None
-    image_sha256: str | None
-    width: int | None
-    height: int | None
-    label_file: str | None
-    label_sha256: str | None
-    label_key: str | None
-    objects: tuple[ObjectVerdict, ...]
-    hallucinations: tuple[Hallucination, ...]
-    structure: float | None
-    structure_raw: float | None
-    strength: float | None
-    model: str
-    model_sha256: str
-    profile_sha256: str
-    plan_sha256: str
-    validation_sha256: str
-    code_version: str
-    rng_key: int
-    inversion_steps: int | None
-    st_iterations: int | None
-    to_iterations: int | None
-    forward_evals: float | None
-    backward_evals: float | None
-    seconds: float | None
-    created_at: datetime
-    synthetic: bool = True
+    variant_id: Annotated[str, Column("names the variant: a hash over all that decides its pixels", "40 hex digits")]
+    scene_id: Annotated[str, Column("`<split>/<name without suffix>`, with the video's folder where there is one")]
+    dataset: Annotated[str, Column("the dataset card's name")]
+    split: Annotated[str, Column("the dataset's split")]
+    domain: Annotated[str, Column("the target domain")]
+    status: Annotated[Status, Column("ok, rejected by a check, or failed: there is no variant")]
+    reasons: Annotated[
+        tuple[str, ...],
+        Column("why, in sentences for people, and `oom_split`; nothing reads them: see the columns of words below"),
+    ]
+    failure: Annotated[FailureKind | None, Column("why it failed", null="status is not failed")] = None
+    rejected_by: Annotated[
+        tuple[Gate, ...], Column("the checks that rejected it; empty unless status is rejected")
+    ] = ()
+    oom_split: Annotated[
+        bool,
+        Column(
+            "whether its batch was split because memory ran out: single pixels may differ from those of another run"
+        ),
+    ] = False
+    attempts: Annotated[
+        int | None, Column("how many starts have tried it, this one included", null=SCHEMA_1, arrow=INT32)
+    ]
+    source_image: Annotated[str, Column("path of the source, relative to `dataset_root` in run.json")]
+    source_sha256: Annotated[str | None, Column("of the source's bytes", SHA256, "the source could not be read")]
+    image: Annotated[str | None, Column("path of the variant, relative to the run folder", null=FAILED)] = None
+    image_sha256: Annotated[str | None, Column("of the variant's bytes", SHA256, FAILED)] = None
+    width: Annotated[int | None, Column("of source and variant", "pixels", FAILED, INT32)] = None
+    height: Annotated[int | None, Column("of source and variant", "pixels", FAILED, INT32)] = None
+    label_file: Annotated[
+        str | None, Column("path of the label file, relative to `dataset_root`", null="the scene has no label file")
+    ]
+    label_sha256: Annotated[str | None, Column("of the label file's bytes", SHA256, "as label_file")]
+    label_key: Annotated[
+        str | None,
+        Column(
+            "where the scene's record lies in its label file: `start:length:sha256` of its bytes", null="as label_file"
+        ),
+    ]
+    objects: Annotated[
+        tuple[ObjectVerdict, ...], Column("one entry per label record; empty where status is failed")
+    ] = ()
+    hallucinations: Annotated[tuple[Hallucination, ...], Column("what the variant shows and its source does not")] = ()
+    structure: Annotated[
+        float | None,
+        Column(
+            "do the variant's edges run where and as the source's do", "[-1, 1], identity 1", "structure_null says why"
+        ),
+    ] = None
+    structure_raw: Annotated[float | None, Column("structure before the detail step", "[-1, 1]", "as structure")] = None
+    structure_null: Annotated[
+        StructureNull | None, Column("why structure is null", null="structure is not, or status is failed")
+    ] = None
+    strength: Annotated[
+        float | None,
+        Column(
+            "how far it moved from the source's domain to the target's",
+            "identity 0, target 1",
+            "strength_null says why",
+        ),
+    ] = None
+    strength_null: Annotated[
+        StrengthNull | None, Column("why strength is null", null="strength is not, or status is failed")
+    ] = None
+    change: Annotated[
+        float | None,
+        Column("mean absolute difference to the source", "levels, 0 to 255", f"{FAILED}; {SCHEMA_1}"),
+    ] = None
+    tone_explained: Annotated[
+        float | None,
+        Column(
+            "share of the variant's luma that one tone curve of the source explains",
+            "up to 1: merely darker or brighter",
+            f"{FAILED}; {SCHEMA_1}",
+        ),
+    ] = None
+    contrast: Annotated[
+        float | None, Column("5 to 95 % range of the variant's L*", "L*, 0 to 100", f"{FAILED}; {SCHEMA_1}")
+    ] = None
+    lightness: Annotated[float | None, Column("mean of the variant's L*", "L*, 0 to 100", f"{FAILED}; {SCHEMA_1}")] = (
+        None
+    )
+    method: Annotated[str, Column("the translator's name; `unknown` where a run of schema 1 cannot tell")]
+    method_version: Annotated[str, Column("the translator's own version")]
+    method_sha256: Annotated[str, Column("of its settings that decide pixels", SHA256)]
+    model: Annotated[str, Column("the model as the config names it")]
+    model_sha256: Annotated[str, Column("of the model's weights", SHA256)]
+    profile_sha256: Annotated[str, Column("of the domain's profile", SHA256)]
+    plan_sha256: Annotated[str, Column("of the plan that this row belongs to", SHA256)]
+    validation_sha256: Annotated[str, Column("of what its verdicts rest on", SHA256)]
+    code_version: Annotated[str, Column("of the package that made it")]
+    rng_key: Annotated[int, Column("the run's random integer (`--seed`)")]
+    inversion_steps: Annotated[
+        int | None, Column("steps of the inversion", null="the method has none, or status is failed", arrow=INT32)
+    ] = None
+    st_iterations: Annotated[
+        int | None, Column("iterations of the seed translation", null="as inversion_steps", arrow=INT32)
+    ] = None
+    to_iterations: Annotated[
+        int | None, Column("iterations of the trajectory optimisation", null="as inversion_steps", arrow=INT32)
+    ] = None
+    forward_evals: Annotated[
+        float | None,
+        Column(
+            "evaluations of the network; what domains share is counted as a fraction each", null="as inversion_steps"
+        ),
+    ] = None
+    backward_evals: Annotated[float | None, Column("the same, with gradients", null="as inversion_steps")] = None
+    seconds: Annotated[float | None, Column("of translating: its share of the batch", "s", FAILED)] = None
+    created_at: Annotated[datetime, Column("when the row was made", "UTC, microseconds")]
+    synthetic: Annotated[bool, Column("always true: this is no photo")] = True
 
 
-def rows_to_table(rows: list[ManifestRow]) -> pa.Table:
+MANIFEST_SCHEMA = arrow_schema(ManifestRow, {"s2st_aug.schema_version": str(SCHEMA_VERSION)})
+
+
+def rows_to_table(rows: Iterable[ManifestRow]) -> pa.Table:
     """Rows as an Arrow table of `MANIFEST_SCHEMA`; raises pyarrow's error on a wrong type."""
-    return pa.Table.from_pylist([_plain(row) for row in rows], schema=MANIFEST_SCHEMA)
+    return pa.Table.from_pylist([asdict(row) for row in rows], schema=MANIFEST_SCHEMA)
 
 
-def _plain(row: ManifestRow) -> dict[str, Any]:
-    return asdict(row)
+def judgement_of(row: Mapping[str, Any]) -> Judgement:
+    """The judgement that a row of the manifest holds."""
+    lists: dict[str, Any] = {
+        "objects": tuple(ObjectVerdict(**{**o, "bbox": tuple(o["bbox"])}) for o in row["objects"]),
+        "hallucinations": tuple(Hallucination(tuple(h["bbox"]), h["kind"], h["score"]) for h in row["hallucinations"]),
+        "reasons": tuple(row["reasons"]),
+        "rejected_by": tuple(row["rejected_by"]),
+    }
+    return Judgement(**{name: row[name] for name in Judgement.__slots__} | lists)

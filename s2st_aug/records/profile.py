@@ -9,7 +9,7 @@ import numpy as np
 
 
 def is_name(text: str) -> bool:
-    """True for what can name a domain: it becomes part of file names, so no separators, no control characters, no leading dot."""
+    """True for what can name a domain, as a part of file names: no separators, control characters or leading dot."""
     return re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*", text) is not None
 
 

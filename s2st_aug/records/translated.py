@@ -11,8 +11,8 @@ from s2st_aug.arrays import Image
 class Translated:
     """One variant at its source's exact size, and what it cost; `raw` is the image before the detail step.
 
-    Evaluations are of the network, a shared inversion booked in equal parts on the image's domains. A method without such a step, or
-    without a network, gives the image itself as `raw`, zeros, and None for `inversion_steps`.
+    Evaluations are of the network; a shared inversion counts in equal parts for the image's domains. A method without
+    such a step, or without a network, gives the image itself as `raw`, zeros, and None for `inversion_steps`.
     """
 
     image: Image

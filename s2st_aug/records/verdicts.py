@@ -1,44 +1,106 @@
-"""What the validity checks say of a variant, of its objects and of what it made up."""
+"""What the validity checks say of a variant, of its objects and of what it shows that its source does not."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from s2st_aug.arrays import Box
+from s2st_aug.arrays import Box, Image
+from s2st_aug.errors import FailureKind
+from s2st_aug.records.columns import Column
+from s2st_aug.records.scene import ObjectKind, SceneObject, SignalState
 
 VerdictKind = Literal["keep", "ignore", "lost"]
 Status = Literal["ok", "rejected", "failed"]
 
+Cause = Literal[
+    "crowd",  # a region of several objects: never judged
+    "tiny",  # too small to judge
+    "flat_source",  # the source shows too little structure to judge by
+    "signal_changed",  # the lit lamp has another colour
+    "signal_unreadable",  # the source's lamp can be read, the variant's cannot
+    "moved",  # it stands elsewhere
+    "vanished",  # gone where its surroundings were kept
+    "dissolved",  # there only since the detail step
+    "hidden",  # too dark or flat in the variant to judge
+]
+"""Why an object is not `keep`."""
+
+Gate = Literal[
+    "identity",  # the variant is the source
+    "darkened",  # merely a tone curve of the source
+    "contrast",  # black or washed out
+    "strength",  # hardly translated
+    "overshoot",  # translated too far
+    "structure",  # the image's structure is lost
+    "structure_raw",  # the same before the detail step
+    "lost",  # an object that must not be lost is
+    "ignored",  # too many objects cannot be judged
+    "hallucination",  # something shows that the source does not have
+]
+"""What rejects an image."""
+
+StructureNull = Literal["flat_source"]
+StrengthNull = Literal["no_discriminant", "source_in_target"]
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectVerdict:
-    """One label's verdict and the measures behind it (docs/reference/run_folder.md#manifest)."""
+    """One label's verdict and the measures and facts behind it; `decide` needs nothing else."""
 
-    object_id: str
-    kind: str
-    category: str
-    bbox: Box
-    verdict: VerdictKind
-    reason: str | None = None
-    structure: float | None = None  # in [-1, 1]
-    structure_raw: float | None = None  # before the detail step
-    visibility: float | None = None  # contrast over noise
-    shift_px: float | None = None
+    object_id: Annotated[str, Column("the label record's own id, made unique within the scene where needed")]
+    kind: Annotated[ObjectKind, Column("what the label draws; `stuff` is one entry per class")]
+    category: Annotated[str, Column("the dataset's own name of the class")]
+    bbox: Annotated[Box, Column("x1, y1, x2, y2 of the label, unchanged", "source pixels, x2 and y2 exclusive")]
+    verdict: Annotated[VerdictKind, Column("whether the label is still true in the variant")]
+    reason: Annotated[str | None, Column("why, for people; nothing reads it", null="verdict is keep")] = None
+    structure: Annotated[
+        float | None,
+        Column("do its edges run where and as the source's do", "[-1, 1]", "the source is too flat to judge by"),
+    ] = None
+    structure_raw: Annotated[float | None, Column("structure before the detail step", "[-1, 1]", "as structure")] = None
+    visibility: Annotated[
+        float | None, Column("colour contrast to its surroundings over their noise", ">= 0", "lines and stuff")
+    ] = None
+    shift_px: Annotated[
+        float | None, Column("how far the place lies where it fits best", "source pixels", "as structure")
+    ] = None
+    cause: Annotated[Cause | None, Column("why, as one word", null="verdict is keep")] = None
+    around: Annotated[
+        float | None,
+        Column(
+            "structure of what surrounds it, to two decimals", "[-1, 1]",
+            "nothing around it has structure, structure is null, or it needs no comparison (structure of 0.7 and more)",
+        ),
+    ] = None  # fmt: skip
+    shift_unsure: Annotated[bool, Column("whether the best place may be another object's")] = False
+    crowd: Annotated[bool, Column("whether the label is a region of several objects, which is never judged")] = False
+    signal_source: Annotated[
+        SignalState | None,
+        Column("the lit lamp in the source", null="no traffic light, not readable, or at odds with the label"),
+    ] = None
+    signal_variant: Annotated[
+        SignalState | None, Column("the lit lamp in the variant", null="signal_source is null, or not readable")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hallucination:
-    """Structure in the variant where the source has none; score in [0, 1]."""
+    """Structure in the variant where the source has none."""
 
-    bbox: Box
-    kind: str  # lamp, signal, tail_light, overlay, or a detector's category
-    score: float
+    bbox: Annotated[Box, Column("x1, y1, x2, y2", "source pixels, x2 and y2 exclusive")]
+    kind: Annotated[str, Column("lamp, signal, tail_light, overlay, or a detector's category")]
+    score: Annotated[float, Column("how sure", "[0, 1]")]
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """All that the checks say of one variant. Rejected is a value, not an exception."""
+    """All that the checks say of one variant: measures, and what the thresholds make of them.
+
+    Rejected is a value, no exception. `change`, `tone_explained`, `contrast` and `lightness` are None in rows of
+    schema 1 that were not rejected for them.
+    """
 
     status: Status
     reasons: tuple[str, ...]
@@ -47,3 +109,22 @@ class Judgement:
     structure: float | None
     structure_raw: float | None
     strength: float | None
+    rejected_by: tuple[Gate, ...] = ()
+    structure_null: StructureNull | None = None  # why structure is None
+    strength_null: StrengthNull | None = None
+    change: float | None = None  # mean absolute difference to the source, in levels
+    tone_explained: float | None = None  # share of the luma that one tone curve of the source explains
+    contrast: float | None = None  # 5-95 % range of L*
+    lightness: float | None = None  # mean L*
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a sample has no variant: the word that programs read, and the sentence for people."""
+
+    kind: FailureKind
+    reason: str
+
+
+Judge = Callable[[Image, Image, Image, Sequence[SceneObject], str], Judgement]
+"""(source, variant, raw, objects, domain) -> Judgement; the images are `h w 3` uint8 of one size"""

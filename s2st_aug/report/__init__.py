@@ -1,1 +1,1 @@
-"""Placeholder docstring, replaced by the owner of this package."""
+"""What people look at: the HTML page, the contact sheet, pictures of why a variant was rejected, a page for review."""

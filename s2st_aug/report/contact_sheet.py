@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from s2st_aug.arrays import Image
 from s2st_aug.errors import RunFolderError, S2STError
+from s2st_aug.formats import load_card, read_objects
 from s2st_aug.images import encode_png, read_image
-from s2st_aug.records.scene import Scene
-from s2st_aug.report.labels import scene_of, source_outlines
+from s2st_aug.records.scene import LabelKey, Scene
 from s2st_aug.report.palette import STATUSES, VERDICTS
-from s2st_aug.report.sheet import VERDICT_LEGEND, Cell, Outline, draw_sheet
+from s2st_aug.report.sheet import VERDICT_LEGEND, Outline, SheetCell, draw_sheet
+from s2st_aug.report.summary import in_order
 from s2st_aug.storage.plan import planned_scenes
 from s2st_aug.storage.run_folder import RunFolder, RunInfo
 
@@ -42,10 +45,12 @@ def contact_sheet(folder: RunFolder, *, limit: int = 12) -> Image:
     by_scene = _rows_by_scene(folder, limit)
     if not by_scene:
         raise RunFolderError(f"{folder.place}: the manifest has no rows yet, so there is nothing to show")
-    domains = sorted({row["domain"] for rows in by_scene.values() for row in rows}, key=_domain_order(info))
+    domains = in_order({row["domain"] for rows in by_scene.values() for row in rows}, info.config.get("domains", ()))
     planned = planned_scenes(folder, by_scene)
     sheet = [_scene_cells(folder, info, rows, domains, planned.get(name)) for name, rows in by_scene.items()]
-    return draw_sheet(_title(folder, info, len(by_scene)), ["source", *domains], sheet, legend=VERDICT_LEGEND)
+    model = f"{info.model} {(info.config.get('method') or {}).get('preset', '')}"
+    title = f"{Path(folder.place).name} · {model} · {len(by_scene)} scenes · plan {info.plan_sha256[:8]}"
+    return draw_sheet(f"{title} · synthetic images", ["source", *domains], sheet, legend=VERDICT_LEGEND)
 
 
 def spread(names: list[T], limit: int) -> list[T]:
@@ -63,57 +68,58 @@ def count_verdicts(objects: list[Row]) -> str:
 
 def _rows_by_scene(folder: RunFolder, limit: int) -> dict[str, list[Row]]:
     table = folder.read_manifest()
-    chosen = spread(sorted(set(table["scene_id"].to_pylist())), limit)
+    chosen = pa.array(spread(sorted(set(table["scene_id"].to_pylist())), limit), pa.string())
     rows: dict[str, list[Row]] = defaultdict(list)
-    for row in table.filter(_is_in(table["scene_id"], chosen)).to_pylist():
+    for row in table.filter(pc.is_in(table["scene_id"], value_set=chosen)).to_pylist():
         rows[row["scene_id"]].append(row)
     return dict(sorted(rows.items()))
 
 
-def _is_in(column: Any, values: list[str]) -> Any:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return pc.is_in(column, value_set=pa.array(values, pa.string()))
-
-
-def _domain_order(info: RunInfo) -> Any:
-    order = list(info.config.get("domains", []))
-    return lambda d: (order.index(d) if d in order else len(order), d)
+def scene_of(row: Row) -> Scene:
+    """The scene that a manifest row came from, by the row alone: its further label files stand in the plan."""
+    key = LabelKey.parse(row["label_key"]) if row["label_key"] else None
+    return Scene(row["scene_id"], row["dataset"], row["split"], row["source_image"], row["label_file"], key)
 
 
-def _title(folder: RunFolder, info: RunInfo, scenes: int) -> str:
-    preset = (info.config.get("method") or {}).get("preset", "")
-    return f"{Path(folder.place).name} · {info.model} {preset} · {scenes} scenes · plan {info.plan_sha256[:8]} · synthetic images"
+def source_outlines(info: RunInfo, scene: Scene) -> dict[str, tuple[np.ndarray, ...]]:
+    """Object id to its outlines `n 2`, from the source dataset, as the manifest keeps boxes only.
+
+    Empty where the dataset cannot be read any more (logged).
+    """
+    try:
+        card = load_card(info.config["dataset"]["format"])
+        return {o.object_id: o.outlines for o in read_objects(card, Path(info.dataset_root), scene)}
+    except (S2STError, OSError, KeyError) as error:
+        log.info("labels of %s are drawn as boxes: %s", scene.scene_id, error)
+        return {}
 
 
 def _scene_cells(
     folder: RunFolder, info: RunInfo, rows: list[Row], domains: list[str], scene: Scene | None
-) -> list[Cell]:
+) -> list[SheetCell]:
     fullest = max(rows, key=lambda row: len(row["objects"]))
     lines = source_outlines(info, scene or scene_of(fullest))
     by_domain = {row["domain"]: row for row in rows}
     return [_source_cell(info, fullest, lines), *(_variant_cell(folder, by_domain.get(d), lines) for d in domains)]
 
 
-def _source_cell(info: RunInfo, row: Row, lines: dict[str, tuple[np.ndarray, ...]]) -> Cell:
+def _source_cell(info: RunInfo, row: Row, lines: dict[str, tuple[np.ndarray, ...]]) -> SheetCell:
     picture = read_or_none(Path(info.dataset_root) / row["source_image"])
     caption = (
         row["scene_id"],
         f"{len(row['objects'])} labels" if picture is not None else "the source image is not there",
     )
-    return Cell(picture, tuple(outlines_of(row["objects"], lines, keep_all=True)), caption)
+    return SheetCell(picture, tuple(outlines_of(row["objects"], lines, keep_all=True)), caption)
 
 
-def _variant_cell(folder: RunFolder, row: Row | None, lines: dict[str, tuple[np.ndarray, ...]]) -> Cell:
+def _variant_cell(folder: RunFolder, row: Row | None, lines: dict[str, tuple[np.ndarray, ...]]) -> SheetCell:
     if row is None:
-        return Cell(None, (), ("not made yet", ""))
+        return SheetCell(None, (), ("not made yet", ""))
     picture = read_or_none(folder.image_file(row["image"])) if row["image"] else None
     measures = f"strength {_number(row['strength'])} · structure {_number(row['structure'])} · {row['status']}"
     why = "; ".join(row["reasons"]) if row["status"] != "ok" else count_verdicts(row["objects"])
-    return Cell(
-        picture, tuple(outlines_of(row["objects"], lines, keep_all=False)), (measures, why), STATUSES[row["status"]]
-    )
+    outlines = tuple(outlines_of(row["objects"], lines, keep_all=False))
+    return SheetCell(picture, outlines, (measures, why), STATUSES[row["status"]])
 
 
 def outlines_of(objects: list[Row], lines: dict[str, tuple[np.ndarray, ...]], *, keep_all: bool) -> list[Outline]:

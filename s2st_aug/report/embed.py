@@ -26,7 +26,10 @@ SIZES = ((960, 78), (640, 72), (480, 66), (360, 60), (256, 50))  # width, JPEG q
 
 
 def fitting_size(samples: Sequence[Image], count: int, budget: int) -> tuple[int, int]:
-    """Width and JPEG quality with which `count` pictures like the samples stay within `budget` characters; the smallest at worst."""
+    """Width and JPEG quality with which `count` pictures like the samples stay within `budget` characters.
+
+    The smallest at worst.
+    """
     if not samples:
         return SIZES[-1]
     return next(

@@ -1,7 +1,7 @@
 """`RUN/overlays/`: a picture for each rejected variant that shows why, and what only several variants together show.
 
-`overlays/checks.json` holds, a domain each, what all of its variants have in common and their sources do not (a bonnet or a
-watermark that the references leaked), and the flicker of each video.
+`overlays/checks.json` holds, a domain each, what all of its variants have in common and their sources do not (a bonnet
+or a watermark that the references leaked), and the flicker of each video.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 
 from s2st_aug.arrays import Image
 from s2st_aug.images import encode_jpeg, read_image
-from s2st_aug.records.verdicts import Hallucination, Judgement, ObjectVerdict
+from s2st_aug.records.manifest import judgement_of
+from s2st_aug.records.verdicts import Hallucination
 from s2st_aug.report.contact_sheet import read_or_none, spread
 from s2st_aug.report.overlay import draw_overlay
 from s2st_aug.storage.naming import overlay_name
@@ -54,7 +55,10 @@ class Evidence:
 
 
 def write_overlays(folder: RunFolder) -> int:
-    """Write the pictures of rejected variants (at most MOST, evenly chosen); gives their number. Raises RunFolderError for no run."""
+    """Write the pictures of rejected variants (at most MOST, evenly chosen); gives their number.
+
+    Raises RunFolderError for no run.
+    """
     table, root = folder.read_manifest(), Path(folder.run_json().dataset_root)
     rejected = table.filter(pc.equal(table["status"], "rejected")).to_pylist()
     return sum(_explain(folder, root, row) for row in spread(rejected, MOST))
@@ -91,14 +95,6 @@ def read_evidence(folder: RunFolder) -> Row:
     if folder.store.size(CHECKS) is None:
         return {"overlays": 0, "common": {}, "flicker": []}
     return dict(json.loads(folder.store.read(CHECKS)))
-
-
-def judgement_of(row: Row) -> Judgement:
-    """The judgement that a manifest row holds."""
-    objects = tuple(ObjectVerdict(**{**o, "bbox": tuple(o["bbox"])}) for o in row["objects"])
-    made_up = tuple(Hallucination(tuple(h["bbox"]), h["kind"], h["score"]) for h in row["hallucinations"])
-    measures = row["structure"], row["structure_raw"], row["strength"]
-    return Judgement(row["status"], tuple(row["reasons"]), objects, made_up, *measures)
 
 
 def _explain(folder: RunFolder, root: Path, row: Row) -> bool:

@@ -34,7 +34,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class VariantFigure:
     """A variant beside its source: pictures as data URIs, boxes in percent of the picture."""
 
     row: Row
@@ -73,8 +73,11 @@ def report_context(folder: RunFolder, references: Mapping[str, Path]) -> dict[st
         raise RunFolderError(f"{folder.place}: the manifest has no rows yet, so there is nothing to report")
     lines = summary.domain_lines(table, info.config.get("domains", ()))
     domains = [line.domain for line in lines]
-    worst, best = ranking.worst_and_best(_light_rows(table), SHOWN)
+    light = table.select(["variant_id", "image", "objects", "strength", "structure"]).to_pylist()
+    worst, best = ranking.worst_and_best(light, SHOWN)
     failed = table.filter(pc.equal(table["status"], "failed"))
+    rejected = table.filter(pc.equal(table["status"], "rejected")).select(["variant_id", "image"]).to_pylist()
+    why = {r["variant_id"]: overlay_name(r["image"]) for r in rejected if r["image"]}
     return {
         **page_context(folder, info),
         "lines": lines,
@@ -90,7 +93,7 @@ def report_context(folder: RunFolder, references: Mapping[str, Path]) -> dict[st
         "rule": ranking.RULE,
         "evidence": evidence.read_evidence(folder),
         "calibrated": (info.config.get("validation") or {}).get("calibrated_on"),
-        "why": {r["variant_id"]: overlay_name(r["image"]) for r in _explained(folder, table)},
+        "why": {variant: name for variant, name in why.items() if folder.store.size(name) is not None},
         "failed": failed.select(["scene_id", "domain", "reasons"]).slice(0, LISTED).to_pylist(),
         "failed_total": len(failed),
         "cost": cost(info, lines),
@@ -148,7 +151,10 @@ def cost(info: RunInfo, lines: list[summary.DomainLine]) -> dict[str, float]:
 
 
 def boxes_of(row: Row) -> list[dict[str, Any]]:
-    """The row's labels as boxes in percent of the picture, with their verdicts; lanes and outlines that are kept are not drawn as boxes."""
+    """The row's labels as boxes in percent of the picture, with their verdicts.
+
+    Lanes and outlines that are kept are not drawn as boxes.
+    """
     w, h = (row["width"] or 1) / 100, (row["height"] or 1) / 100
     return [
         {
@@ -168,7 +174,9 @@ def distances(folder: RunFolder, info: RunInfo, table: pa.Table, references: Map
     """KID-style distances for every domain that has references with at least eight photos."""
     found = []
     for domain in sorted(set(table["domain"].to_pylist())):
-        photos = _photos(references.get(domain) or _true_renders(info, domain))
+        root = Path(info.dataset_root)
+        renders = root.parent / domain / "images" if (root.parent / "pairs.parquet").is_file() else None
+        photos = _photos(references.get(domain) or renders)
         rows = table.filter(pc.and_(pc.equal(table["domain"], domain), pc.equal(table["status"], "ok")))
         if len(photos) >= 8 and len(rows) >= 8:
             found.append(_distance_line(folder, info, domain, rows, photos))
@@ -192,27 +200,9 @@ def _pictures(names: list[Any], locate: Callable[[Any], Path]) -> list[Image]:
 
 
 def _photos(folder: Path | None) -> list[Path]:
-    return (
-        sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTOS)
-        if folder is not None and folder.is_dir()
-        else []
-    )
-
-
-def _true_renders(info: RunInfo, domain: str) -> Path | None:
-    root = Path(info.dataset_root)
-    beside = root.parent / domain
-    return beside / "images" if (root.parent / "pairs.parquet").is_file() and beside.is_dir() else None
-
-
-def _explained(folder: RunFolder, table: pa.Table) -> list[Row]:
-    """Rejected rows whose picture lies in the run folder."""
-    rows = table.filter(pc.equal(table["status"], "rejected")).select(["variant_id", "image"]).to_pylist()
-    return [r for r in rows if r["image"] and folder.store.size(overlay_name(r["image"])) is not None]
-
-
-def _light_rows(table: pa.Table) -> list[Row]:
-    return table.select(["variant_id", "image", "objects", "strength", "structure"]).to_pylist()
+    if folder is None or not folder.is_dir():
+        return []
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTOS)
 
 
 def _points(table: pa.Table) -> list[plot.Point]:
@@ -221,27 +211,22 @@ def _points(table: pa.Table) -> list[plot.Point]:
     return [plot.Point(r["strength"], r["structure"], r["domain"], r["status"], r["scene_id"]) for r in both]
 
 
-def _figures(folder: RunFolder, info: RunInfo, table: pa.Table, chosen: list[Row]) -> list[Figure]:
+def _figures(folder: RunFolder, info: RunInfo, table: pa.Table, chosen: list[Row]) -> list[VariantFigure]:
+    """The chosen rows beside their sources, at the largest size at which the worst and the best share the budget."""
     wanted = pa.array([r["variant_id"] for r in chosen], pa.string())
     full = {r["variant_id"]: r for r in table.filter(pc.is_in(table["variant_id"], value_set=wanted)).to_pylist()}
     rows = [full[r["variant_id"]] for r in chosen]
     root = Path(info.dataset_root)
     pairs = [(read_or_none(root / r["source_image"]), read_or_none(folder.image_file(r["image"]))) for r in rows]
     first = fitting_size([p for pair in pairs[::5] for p in pair if p is not None], 4 * SHOWN, BUDGET)
-    found: list[Figure] = []
+    found: list[VariantFigure] = []
     for size in SIZES[SIZES.index(first) :]:
-        found = [
-            _figure(row, before, after, size)
-            for row, (before, after) in zip(rows, pairs, strict=True)
-            if after is not None
-        ]
-        if (
-            sum(len(f.after) + len(f.before or "") for f in found) <= BUDGET / 2
-        ):  # the worst and the best share the budget
+        found = []
+        for row, (before, after) in zip(rows, pairs, strict=True):
+            if after is not None:
+                source = None if before is None else data_uri(before, *size)
+                variant = data_uri(after, *size, synthetic=True)
+                found.append(VariantFigure(row, source, variant, boxes_of(row), ranking.score(row)))
+        if sum(len(f.after) + len(f.before or "") for f in found) <= BUDGET / 2:
             break
     return found
-
-
-def _figure(row: Row, before: Image | None, after: Image, size: tuple[int, int]) -> Figure:
-    uri = None if before is None else data_uri(before, *size)
-    return Figure(row, uri, data_uri(after, *size, synthetic=True), boxes_of(row), ranking.score(row))

@@ -1,9 +1,9 @@
-"""A KID-style distance between two sets of photos, on a fixed random network: no download, and nothing that was optimised.
+"""A KID-style distance between two sets of photos, on a fixed random network: no download, nothing that was optimised.
 
-Kernel distance as in arXiv 1801.01401 (unbiased MMD^2, kernel (x.y / d + 1)^3), but its Inception features are replaced by
-a four-layer convolutional network with fixed random weights. They are not standardised: the dark photos of a night have so little
-spread that whatever is brighter would be infinitely far. Values compare within one report only; the distance of the untranslated
-sources and of the references' own halves stand beside every value.
+Kernel distance as in arXiv 1801.01401 (unbiased MMD^2, kernel (x.y / d + 1)^3), but its Inception features are replaced
+by a four-layer convolutional network with fixed random weights. They are not standardised: the dark photos of a night
+have so little spread that whatever is brighter would be infinitely far. Values compare within one report only; the
+distance of the untranslated sources and of the references' own halves stand beside every value.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from s2st_aug.images import resize
 if TYPE_CHECKING:
     import torch
 
-NETWORK = "four 3x3 convolutions of stride 2 (32, 64, 128, 128 channels) with fixed random weights, channel means and deviations, at 192x112"
+NETWORK = (
+    "four 3x3 convolutions of stride 2 (32, 64, 128, 128 channels) with fixed random weights, "
+    "channel means and deviations, at 192x112"
+)
 ENOUGH = 500  # images a side; below it the estimate is noisy and biased in its spread
 SIZE, CHANNELS, SUBSETS = (192, 112), (3, 32, 64, 128, 128), 50
 

@@ -1,4 +1,4 @@
-"""A picture that shows a person why a variant was rejected: source and variant side by side, verdicts and made-up lights drawn on."""
+"""A picture of why a variant was rejected: source and variant side by side, verdicts and false lights drawn on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def draw_overlay(source: Image, variant: Image, judgement: Judgement) -> np.ndar
     ]
     for item in sorted(judgement.objects, key=lambda o: o.verdict != "keep"):
         if item.kind not in LINES or item.verdict == "lost":  # what it is rejected for is always framed
-            note = "" if item.verdict == "keep" else f"{item.category}: {(item.reason or '').split(':')[0]}"
+            note = "" if item.verdict == "keep" else f"{item.category}: {(item.cause or '').replace('_', ' ')}"
             for panel, text in zip(panels, ("", note), strict=True):
                 _frame(panel, item.bbox, k, item.verdict, text)
     for light in judgement.hallucinations:

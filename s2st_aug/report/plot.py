@@ -58,8 +58,10 @@ def scatter(points: Sequence[Point], domains: Sequence[str]) -> Markup:
     return Markup(
         f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
         f"{_grid(x, y)}{marks}"
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">strength (0 source, 1 target)</text>'
-        f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">structure</text></svg>'
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">'
+        "strength (0 source, 1 target)</text>"
+        f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">'
+        "structure</text></svg>"
     )
 
 
@@ -77,11 +79,13 @@ def _range(values: list[float]) -> tuple[float, float]:
 
 def _grid(x: Axis, y: Axis) -> str:
     columns = "".join(
-        f'<path d="M{x.at(v)} {TOP}V{HEIGHT - BOTTOM}"/><text x="{x.at(v)}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{v:g}</text>'
+        f'<path d="M{x.at(v)} {TOP}V{HEIGHT - BOTTOM}"/>'
+        f'<text x="{x.at(v)}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{v:g}</text>'
         for v in x.ticks()
     )
     rows = "".join(
-        f'<path d="M{LEFT} {y.at(v)}H{WIDTH - RIGHT}"/><text x="{LEFT - 6}" y="{y.at(v) + 4}" text-anchor="end">{v:g}</text>'
+        f'<path d="M{LEFT} {y.at(v)}H{WIDTH - RIGHT}"/>'
+        f'<text x="{LEFT - 6}" y="{y.at(v) + 4}" text-anchor="end">{v:g}</text>'
         for v in y.ticks()
     )
     return f'<g class="grid">{columns}{rows}</g>'

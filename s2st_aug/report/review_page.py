@@ -1,7 +1,7 @@
 """`report RUN --review`: a page to accept, reject and ignore on, without FiftyOne; decisions are saved as JSON.
 
-The file is `{"schema": 1, "run": <plan_sha256>, "decisions": [{variant_id, object_id, decision, reviewer, time, reason}]}`,
-which `s2st-aug review pull RUN --file FILE` reads.
+The file is `{"schema": 1, "run": <plan_sha256>, "decisions": [...]}` with variant_id, object_id, decision, reviewer,
+time and reason for each, which `s2st-aug review pull RUN --file FILE` reads.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from s2st_aug.storage.run_folder import RunFolder
 
 MOST = 1000  # variants on one page, worst first
 BUDGET = 30_000_000  # characters of pictures on one page
+SHOWN = ("variant_id", "scene_id", "domain", "status", "reasons", "source_image", "strength", "structure")
 Row = dict[str, Any]
 
 
@@ -51,13 +52,12 @@ def _embed(folder: RunFolder, root: Path, rows: list[Row]) -> tuple[list[Row], d
     why = {v: data_uri(picture, 2 * width, quality, synthetic=True) for v, picture in explained.items()}
     sources = {n: _uri(read_or_none(root / n), width, quality, synthetic=False) for n in names}
     images = [_uri(read_or_none(folder.image_file(r["image"])), width, quality, synthetic=True) for r in rows]
-    return [_item(r, image, why.get(r["variant_id"])) for r, image in zip(rows, images, strict=True)], sources
+    items = [
+        {**{k: r[k] for k in SHOWN}, "image": image, "why": why.get(r["variant_id"]), "boxes": boxes_of(r)}
+        for r, image in zip(rows, images, strict=True)
+    ]
+    return items, sources
 
 
 def _uri(picture: Image | None, width: int, quality: int, *, synthetic: bool) -> str | None:
     return None if picture is None else data_uri(picture, width, quality, synthetic=synthetic)
-
-
-def _item(row: Row, image: str | None, why: str | None) -> Row:
-    kept = ("variant_id", "scene_id", "domain", "status", "reasons", "source_image", "strength", "structure")
-    return {**{k: row[k] for k in kept}, "image": image, "why": why, "boxes": boxes_of(row)}

@@ -27,7 +27,7 @@ class Outline:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cell:
+class SheetCell:
     """One picture (or None with a reason in the caption), the labels on it and two lines of text under it."""
 
     picture: Image | None
@@ -39,13 +39,16 @@ class Cell:
 def draw_sheet(
     title: str,
     columns: Sequence[str],
-    rows: Sequence[Sequence[Cell]],
+    rows: Sequence[Sequence[SheetCell]],
     *,
     cell_width: int = 384,
     legend: Sequence[Mark] = (),
 ) -> Image:
     """The sheet as one picture; every row takes the height of its first picture's aspect."""
-    heights = [_cell_height(row, cell_width) for row in rows]
+    heights = []
+    for row in rows:
+        first = next((cell.picture for cell in row if cell.picture is not None), None)
+        heights.append(cell_width * 9 // 16 if first is None else round(cell_width * first.shape[0] / first.shape[1]))
     width = GAP + len(columns) * (cell_width + GAP)
     height = TITLE + HEADER + sum(h + CAPTION + GAP for h in heights) + (LEGEND if legend else 0)
     canvas = PIL.Image.new("RGB", (width, height), PAPER)
@@ -73,12 +76,7 @@ def draw_outlines(picture: PIL.Image.Image, outlines: Sequence[Outline], scale: 
         _line(draw, corners * np.array(scale), outline.mark)
 
 
-def _cell_height(row: Sequence[Cell], width: int) -> int:
-    pictures = [c.picture for c in row if c.picture is not None]
-    return round(width * pictures[0].shape[0] / pictures[0].shape[1]) if pictures else width * 9 // 16
-
-
-def _draw_cell(canvas: PIL.Image.Image, cell: Cell, at: tuple[int, int], size: tuple[int, int]) -> None:
+def _draw_cell(canvas: PIL.Image.Image, cell: SheetCell, at: tuple[int, int], size: tuple[int, int]) -> None:
     draw = PIL.ImageDraw.Draw(canvas)
     x, y = at
     if cell.picture is None:

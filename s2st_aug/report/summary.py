@@ -58,16 +58,21 @@ class ClassLine:
 
 def domain_lines(table: pa.Table, order: Iterable[str] = ()) -> list[DomainLine]:
     """One line per domain, in the given order, then by name."""
-    names, wanted = sorted(set(table["domain"].to_pylist())), list(order)
-    names.sort(key=lambda d: (wanted.index(d) if d in wanted else len(wanted), d))
+    names = in_order(set(table["domain"].to_pylist()), order)
     return [_domain_line(name, table.filter(pc.equal(table["domain"], name))) for name in names]
+
+
+def in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:
+    """The names as `order` has them, what it has not behind, by name."""
+    wanted = list(order)
+    return sorted(names, key=lambda name: (wanted.index(name) if name in wanted else len(wanted), name))
 
 
 def class_lines(table: pa.Table) -> list[ClassLine]:
     """Per category: all sizes first, then each size that occurs; the most frequent category first."""
     objects = flat_objects(table)
     lines: list[ClassLine] = []
-    for category in _by_count(objects["category"].to_pylist()):
+    for category, _ in _counted(objects["category"]):
         mine = objects.filter(pc.equal(objects["category"], category))
         lines.append(ClassLine(category, "all", verdict_counts(mine["verdict"])))
         sizes = np.array([size_of(b) for b in mine["bbox"].to_pylist()])
@@ -85,7 +90,7 @@ def reason_counts(table: pa.Table, status: str | None = None) -> list[tuple[str,
 
 
 def kinds_of(counted: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Reasons that differ in measured numbers alone as one, the most frequent first; a number that is the same in all of them stays.
+    """Reasons that differ in measured numbers alone as one, the most frequent first; a number that all share stays.
 
     >>> kinds_of([("blur 0.2 < 0.5", 3), ("blur 0.3 < 0.5", 2), ("dark", 4)])
     [('blur … < 0.5', 5), ('dark', 4)]
@@ -119,7 +124,7 @@ def flat_objects(table: pa.Table) -> pa.Table:
     flat = pc.list_flatten(table["objects"]).combine_chunks()
     struct = flat if isinstance(flat, pa.StructArray) else pa.concat_arrays(flat.chunks) if flat.num_chunks else None
     if struct is None or not len(struct):
-        return pa.table({n: pa.array([], t) for n, t in _object_fields(table)})
+        return pa.table({f.name: pa.array([], f.type) for f in table.schema.field("objects").type.value_type})
     return pa.Table.from_arrays(struct.flatten(), names=[f.name for f in struct.type])
 
 
@@ -153,14 +158,6 @@ def _domain_line(name: str, rows: pa.Table) -> DomainLine:
     )
 
 
-def _object_fields(table: pa.Table) -> list[tuple[str, pa.DataType]]:
-    return [(f.name, f.type) for f in table.schema.field("objects").type.value_type]
-
-
 def _counted(column: Any) -> list[tuple[str, int]]:
     counts = [(c["values"], c["counts"]) for c in pc.value_counts(column).to_pylist()]
     return sorted(counts, key=lambda c: (-c[1], str(c[0])))
-
-
-def _by_count(values: list[str]) -> list[str]:
-    return [name for name, _ in _counted(pa.array(values, pa.string()))]

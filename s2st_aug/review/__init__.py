@@ -1,1 +1,1 @@
-"""The one door to FiftyOne: a run folder becomes a grouped dataset, people's decisions come back. Labels never travel back."""
+"""The one door to FiftyOne: a run folder becomes a grouped dataset, decisions come back, and labels never do."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -36,7 +37,10 @@ def serve(
     browser: bool,
     announce: Callable[[str], None],
 ) -> None:
-    """Open the App and wait until Ctrl-C; raises Stopped where it ends by itself. Decisions stay in the database either way."""
+    """Open the App and wait until Ctrl-C; raises Stopped where it ends by itself.
+
+    Decisions stay in the database either way.
+    """
     check_port(address, port)
     if reviewer:
         os.environ[REVIEWER] = reviewer
@@ -46,12 +50,13 @@ def serve(
     with running(fo, port=port, address=address) as server:
         url = f"http://{address}:{port}/datasets/{dataset.name}"
         announce(url)
-        if browser:
-            _show(url)
+        if browser and not webbrowser.open(url):
+            log.warning("no browser could be opened; go to %s", url)
         with contextlib.suppress(KeyboardInterrupt):
             code = server.wait()
             raise Stopped(
-                f"the App ended by itself (code {code}); decisions are kept in the database, the same command opens it again"
+                f"the App ended by itself (code {code}); decisions are kept in the database, "
+                "the same command opens it again"
             )
 
 
@@ -98,7 +103,10 @@ def check_port(address: str, port: int) -> None:
 
 
 def install_plugin(fo: ModuleType) -> Path:
-    """Link our plugin into the user's plugin folder, beside what is there; raises UsageError where the name is another's."""
+    """Link our plugin into the user's plugin folder, beside what is there.
+
+    Raises UsageError where the name is another's.
+    """
     folder = Path(fo.config.plugins_dir)
     folder.mkdir(parents=True, exist_ok=True)
     link = folder / LINK
@@ -108,10 +116,3 @@ def install_plugin(fo: ModuleType) -> Path:
         raise UsageError(f"{link} exists and is not our link; move it away")
     link.symlink_to(PLUGIN, target_is_directory=True)
     return link
-
-
-def _show(url: str) -> None:
-    import webbrowser
-
-    if not webbrowser.open(url):
-        log.warning("no browser could be opened; go to %s", url)

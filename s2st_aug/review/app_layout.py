@@ -11,6 +11,7 @@ VERDICT_COLOURS = {"keep": "#009ed7", "ignore": "#f0b428", "lost": "#e13c00"}  #
 INVENTED_COLOUR = "#cc79a7"
 DOMAIN_COLOUR = "#58a6ff"
 TO_REVIEW = "to review: least sure first"
+FREQUENT = 8  # labelled classes with a saved view of their own
 _TEXT = (
     "variant_id",
     "scene_id",
@@ -53,10 +54,10 @@ def declare_fields(fo: ModuleType, dataset: Any) -> None:
     dataset.create_index("variant_id")
 
 
-def dress(fo: ModuleType, dataset: Any) -> None:
+def configure_app(fo: ModuleType, dataset: Any) -> None:
     """Colours, sidebar and saved views; the same again on every push."""
     dataset.app_config.color_scheme = _colours(fo)
-    dataset.app_config.sidebar_groups = _sidebar(fo)
+    dataset.app_config.sidebar_groups = _sidebar()
     dataset.app_config.active_fields = fo.ActiveFields(
         paths=["boxes", "lines", "hallucinations", "domain", "decision", "strength"]
     )
@@ -76,7 +77,9 @@ def _colours(fo: ModuleType) -> Any:
     )
 
 
-def _sidebar(fo: ModuleType) -> list[Any]:
+def _sidebar() -> list[Any]:
+    from fiftyone.core.odm import SidebarGroupDocument
+
     groups = {
         "decision": ["tags", "decision", "status", "reasons"],
         "what": ["domain", "scene_id", "split"],
@@ -95,13 +98,7 @@ def _sidebar(fo: ModuleType) -> list[Any]:
         "source_path",
         "overlay_path",
     ]
-    return [_group(fo, name, paths, expanded=name != "other") for name, paths in groups.items()]
-
-
-def _group(fo: ModuleType, name: str, paths: list[str], *, expanded: bool) -> Any:
-    from fiftyone.core.odm import SidebarGroupDocument
-
-    return SidebarGroupDocument(name=name, paths=paths, expanded=expanded)
+    return [SidebarGroupDocument(name=name, paths=paths, expanded=name != "other") for name, paths in groups.items()]
 
 
 def _views(fo: ModuleType, dataset: Any) -> dict[str, tuple[Any, str]]:
@@ -126,19 +123,10 @@ def _views(fo: ModuleType, dataset: Any) -> dict[str, tuple[Any, str]]:
         "traffic lights": (every.match(lights).sort_by("doubt", reverse=True), "variants with a signal or a sign"),
         "decided": (every.match(field("decision") != "undecided"), "accepted or rejected by a person"),
     }
-    views |= {
-        f"worst structure: {label}": (_worst(field, every, label), f"weakest {label} first")
-        for label in _classes(every)
-    }
+    counts = every.count_values("boxes.detections.label")
+    for label in sorted(counts, key=lambda one: -counts[one])[:FREQUENT]:
+        of_class = field("boxes.detections").filter(field("label") == label)
+        weakest = of_class.map(field("structure")).min()
+        worst = every.match(weakest >= -1).sort_by(weakest)
+        views[f"worst structure: {label}"] = (worst, f"weakest {label} first")
     return views | {f"domain: {name}": (dataset.select_group_slices([name]), f"{name} alone") for name in slices}
-
-
-def _classes(view: Any) -> list[str]:
-    """The eight most frequent labelled classes."""
-    counts = view.count_values("boxes.detections.label")
-    return sorted(counts, key=lambda label: -counts[label])[:8]
-
-
-def _worst(field: Any, view: Any, label: str) -> Any:
-    weakest = field("boxes.detections").filter(field("label") == label).map(field("structure")).min()
-    return view.match(weakest >= -1).sort_by(weakest)

@@ -1,4 +1,7 @@
-"""What the operators do: find the variants meant, add to their journals, find the next one. Free of the App, so that it can be tested."""
+"""What the operators do: find the variants meant, add to their journals, find the next one.
+
+Free of the App, so that it can be tested.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,8 @@ def next_undecided(dataset: Any, current: str | None) -> str | None:
 
 def panel_data(dataset: Any, sample_id: str | None) -> dict[str, Any]:
     """Paths of source and variant, measures, boxes with verdicts, and how far the review is."""
-    progress = {str(d["_id"]): d["n"] for d in _count_decisions(dataset)}
+    stages = [{"$match": {"status": "ok"}}, {"$group": {"_id": "$decision", "n": {"$sum": 1}}}]
+    progress = {str(d["_id"]): d["n"] for d in dataset._sample_collection.aggregate(stages)}
     sample = dataset[sample_id] if sample_id else None
     if sample is None or not sample["variant_id"]:
         return {"progress": progress, "variant": None}
@@ -103,11 +107,6 @@ def panel_data(dataset: Any, sample_id: str | None) -> dict[str, Any]:
         | state
         | {"measures": measures, "counts": counts, "boxes": boxes, "progress": progress, "reviewer": reviewer()}
     )
-
-
-def _count_decisions(dataset: Any) -> list[dict[str, Any]]:
-    stages = [{"$match": {"status": "ok"}}, {"$group": {"_id": "$decision", "n": {"$sum": 1}}}]
-    return list(dataset._sample_collection.aggregate(stages))
 
 
 def _now(variant_id: str, object_id: str | None, decision: DecisionKind, reason: str | None) -> Decision:

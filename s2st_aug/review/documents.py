@@ -25,7 +25,7 @@ MEASURE_FIELDS = ("structure", "structure_raw", "visibility", "shift_px")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
-    """The labels of one scene, with what is the same in each of its samples made once; `numbers` is the stuff classes' in masks."""
+    """The labels of one scene, with what is the same in each of its samples made once."""
 
     boxes: tuple[Document, ...]
     lines: tuple[Document, ...]
@@ -35,14 +35,17 @@ class Labels:
     def of(
         cls, objects: Sequence[SceneObject], verdicts: Sequence[Mapping[str, Any]], size: Size, numbers: dict[str, int]
     ) -> Labels:
-        """Without scene objects the boxes of the manifest's verdicts stand in; new stuff classes get the next number in `numbers`."""
+        """Without scene objects the boxes of the manifest's verdicts stand in.
+
+        `numbers` are those of stuff classes in masks: a new class gets the next one.
+        """
         shown = objects or [SceneObject(v["object_id"], "box", v["category"], tuple(v["bbox"])) for v in verdicts]
-        boxes = tuple(_detection(o, size) for o in shown if o.kind in ("box", "mask"))
-        lines = tuple(_polyline(o, size) for o in shown if o.kind in ("polygon", "polyline"))
+        boxes = tuple(_drawn(o, size) for o in shown if o.kind in ("box", "mask"))
+        lines = tuple(_drawn(o, size) for o in shown if o.kind in ("polygon", "polyline"))
         return cls(boxes, lines, _segmentation([o for o in shown if o.kind == "stuff"], numbers))
 
     def fields(self, verdicts: Sequence[Mapping[str, Any]], decisions: Mapping[str, str]) -> Document:
-        """`boxes`, `lines` and `stuff` of one sample, with verdicts (none for a source) and people's decisions by object id."""
+        """`boxes`, `lines` and `stuff` of one sample, with verdicts (none for a source) and decisions by object id."""
         by_id = {v["object_id"]: {k: v[k] for k in ("verdict", "reason", *MEASURE_FIELDS)} for v in verdicts}
         boxes = [_judged(label, by_id, decisions) for label in self.boxes]
         lines = [_judged(label, by_id, decisions) for label in self.lines]
@@ -86,10 +89,6 @@ def _label(kind: str, label: str) -> Document:
     return {"_id": ObjectId(), "_cls": kind, "attributes": {}, "tags": [], "label": label}
 
 
-def _own(one: SceneObject) -> Document:
-    return {"object_id": one.object_id, "kind": one.kind, "signal": one.signal}
-
-
 def _judged(label: Document, by_id: Mapping[str, Document], decisions: Mapping[str, str]) -> Document:
     """A label of its own (FiftyOne wants other ids in every sample) with its verdict and decision."""
     judged = label | {"_id": ObjectId(), "tags": []} | by_id.get(label["object_id"], {})
@@ -97,11 +96,17 @@ def _judged(label: Document, by_id: Mapping[str, Document], decisions: Mapping[s
     return judged | ({"decision": decided, "tags": [decided]} if decided else {})
 
 
-def _detection(one: SceneObject, size: Size) -> Document:
+def _drawn(one: SceneObject, size: Size) -> Document:
+    """A box or an instance mask as a Detection, an outline as a Polyline."""
+    own = {"object_id": one.object_id, "kind": one.kind, "signal": one.signal}
+    if one.kind in ("polygon", "polyline"):
+        points = [(np.asarray(outline, np.float64) / size).tolist() for outline in one.outlines]
+        closed = one.kind == "polygon"
+        return _label("Polyline", one.category) | {"points": points, "closed": closed, "filled": closed} | own
     cut = _cropped(one)
     box = relative(cut[1] if cut else one.bbox, size)
     mask = {"mask": _packed(cut[0])} if cut else {}
-    return _label("Detection", one.category) | {"bounding_box": box} | mask | _own(one)
+    return _label("Detection", one.category) | {"bounding_box": box} | mask | own
 
 
 def _cropped(one: SceneObject) -> tuple[np.ndarray, tuple[int, int, int, int]] | None:
@@ -118,12 +123,6 @@ def _packed(mask: np.ndarray) -> bytes:
     from fiftyone.core.utils import serialize_numpy_array
 
     return serialize_numpy_array(mask)
-
-
-def _polyline(one: SceneObject, size: Size) -> Document:
-    points = [(np.asarray(outline, np.float64) / size).tolist() for outline in one.outlines]
-    closed = one.kind == "polygon"
-    return _label("Polyline", one.category) | {"points": points, "closed": closed, "filled": closed} | _own(one)
 
 
 def _segmentation(stuff: Sequence[SceneObject], numbers: dict[str, int]) -> Document | None:

@@ -6,8 +6,6 @@ import fcntl
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -40,7 +38,9 @@ def connect() -> ModuleType:
     prepare()
     import fiftyone
 
-    with _one_at_a_time():
+    lock = Path(tempfile.gettempdir()) / f"s2st_aug-mongod-{os.getuid()}.lock"
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         _touch_database(fiftyone)
     return fiftyone
 
@@ -55,17 +55,7 @@ def _touch_database(fiftyone: ModuleType) -> None:
         raise MissingDependency(
             f"no MongoDB answers at {uri or 'the port FiftyOne chose'} ({str(error)[:80]}); {_MONGOD}"
         ) from None
-    except (
-        Exception
-    ) as error:  # FiftyOne raises its own and psutil's here: every one of them means that mongod did not start
+    except Exception as error:  # FiftyOne's own and psutil's: every one of them means that mongod did not start
         raise MissingDependency(
             f"FiftyOne's database program mongod could not be started ({type(error).__name__}); {_MONGOD}"
         ) from None
-
-
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    path = Path(tempfile.gettempdir()) / f"s2st_aug-mongod-{os.getuid()}.lock"
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,6 +1,6 @@
-"""The journal of a sample in FiftyOne: every decision taken there, added atomically, and the state that follows from it.
+"""The journal of a sample in FiftyOne: every decision taken there, added atomically, and the state that follows.
 
-Two reviewers may press a key at the same moment, so entries are pushed by the database and never written back as a list.
+Two reviewers may press a key at the same moment, so the database pushes entries: they are never written back as a list.
 """
 
 from __future__ import annotations

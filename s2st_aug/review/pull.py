@@ -1,4 +1,4 @@
-"""`review pull`: decisions from FiftyOne, or from the JSON file of the HTML page, into the run folder; nothing else comes back."""
+"""`review pull`: decisions from FiftyOne, or from the JSON file of the page, into the run folder; nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from s2st_aug.storage.decisions import Decision, DecisionKind, conflicts, from_t
 
 @dataclass(frozen=True, slots=True)
 class PullSummary:
-    """What a pull found: new decisions stored, those already there, targets on which reviewers differ, and what holds now."""
+    """What a pull found: new decisions, those already there, targets on which reviewers differ, and what holds now."""
 
     new: int
     already_there: int
@@ -79,7 +79,10 @@ def read_dataset(run: RunFolder, name: str | None = None) -> list[Decision]:
 
 
 def read_file(run: RunFolder, file: Path) -> list[Decision]:
-    """The decisions of a JSON file; raises UsageError for another run's file, an unknown variant, or anything malformed."""
+    """The decisions of a JSON file; raises UsageError for another run's file, an unknown variant, or a wrong form.
+
+    A time without a zone is taken as UTC.
+    """
     raw = _read_json(file)
     try:
         parsed = _File.model_validate({("schema_" if k == "schema" else k): v for k, v in raw.items()})
@@ -97,12 +100,11 @@ def read_file(run: RunFolder, file: Path) -> list[Decision]:
         raise UsageError(
             f"{file}: {len(unknown)} decisions on variants that the run does not have, the first {unknown[0]!r}"
         )
-    return [_decision(d) for d in parsed.decisions]
-
-
-def _decision(one: _FileDecision) -> Decision:
-    time = one.time if one.time.tzinfo else one.time.replace(tzinfo=UTC)
-    return Decision(one.variant_id, one.object_id, one.decision, one.reviewer, time.astimezone(UTC), one.reason)
+    taken = []
+    for one in parsed.decisions:
+        time = (one.time if one.time.tzinfo else one.time.replace(tzinfo=UTC)).astimezone(UTC)
+        taken.append(Decision(one.variant_id, one.object_id, one.decision, one.reviewer, time, one.reason))
+    return taken
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from bson import ObjectId
 from pymongo import UpdateOne
 
 from s2st_aug.errors import RunFolderError, UsageError
-from s2st_aug.review import app_layout as looks
-from s2st_aug.review import documents
+from s2st_aug.review import app_layout, documents
 from s2st_aug.review.fiftyone_session import connect
 from s2st_aug.review.journal import JOURNAL, TAGS, decision_of, entry_of, record, state_of
 from s2st_aug.review.sources import ReviewScene, Row, fingerprint, read_review_scenes
@@ -69,7 +68,7 @@ def dataset_name(run: RunFolder) -> str:
 
 
 def open_dataset(fo: ModuleType, run: RunFolder, name: str | None = None) -> Any:
-    """The run's dataset in FiftyOne; raises UsageError where it was never pushed or the name belongs to something else."""
+    """The run's dataset in FiftyOne; raises UsageError where it was never pushed or the name is something else's."""
     name = name or dataset_name(run)
     if not fo.dataset_exists(name):
         raise UsageError(f"FiftyOne holds no dataset {name!r}; run `s2st-aug review push {run.place}` first")
@@ -84,22 +83,23 @@ def push(run: RunFolder, *, name: str | None = None) -> PushSummary:
     dataset = _open_or_create(fo, run, name or dataset_name(run))
     rows = {r["variant_id"]: r for r in run.read_manifest().to_pylist()}
     shown = {v: fingerprint(run, r) for v, r in rows.items() if r["image"] is not None}
-    known = _known(dataset)
+    known, sources = _present(dataset)
     stale = {v: k for v, k in known.items() if shown.get(v) != k.fingerprint}
     fresh = {v for v in shown if v not in known or v in stale}
     decided = _decisions(run, known)
-    _forget(dataset, [k.sample_id for v, k in stale.items() if v not in shown])
+    if gone := [k.sample_id for v, k in stale.items() if v not in shown]:
+        dataset.delete_samples(gone)
     numbers = {label: int(number) for number, label in dataset.default_mask_targets.items()}
     builder = _Builder(dataset._doc.id, numbers, run, shown, decided)
     _add(
         dataset,
         builder,
         read_review_scenes(run, fresh),
-        _sources(dataset),
+        sources,
         {v: stale[v].sample_id for v in fresh & stale.keys()},
     )
     dataset.default_mask_targets = {number: label for label, number in numbers.items()}
-    looks.dress(fo, dataset)
+    app_layout.configure_app(fo, dataset)
     _catch_up(dataset, {v: k for v, k in known.items() if v in shown}, decided)
     held = sum(len(d) for d in decided.values())
     return PushSummary(
@@ -119,7 +119,7 @@ def _open_or_create(fo: ModuleType, run: RunFolder, name: str) -> Any:
     else:
         dataset = fo.Dataset(name, persistent=True)
         dataset.add_group_field("group", default="source")
-        looks.declare_fields(fo, dataset)
+        app_layout.declare_fields(fo, dataset)
     dataset.info["s2st_aug"] = {"run": str(run.path.resolve()), "plan_sha256": run.run_json().plan_sha256}
     dataset.save()
     return dataset
@@ -135,15 +135,16 @@ def _check_owner(dataset: Any, run: RunFolder) -> None:
         )
 
 
-def _known(dataset: Any) -> dict[str, _Known]:
-    values = flat(dataset).values(["variant_id", "id", "fingerprint", JOURNAL])
-    return {v: _Known(i, f, tuple(j or ())) for v, i, f, j in zip(*values, strict=True) if v is not None}
-
-
-def _sources(dataset: Any) -> set[tuple[str, str]]:
-    """(scene_id, slice) of the samples that are no variants."""
-    values = flat(dataset).values(["scene_id", "group.name", "variant_id"])
-    return {(scene, name) for scene, name, variant in zip(*values, strict=True) if variant is None}
+def _present(dataset: Any) -> tuple[dict[str, _Known], set[tuple[str, str]]]:
+    """What the dataset holds: its variants by id, and (scene_id, slice) of the samples that are no variants."""
+    known, sources = {}, set()
+    values = flat(dataset).values(["variant_id", "id", "fingerprint", JOURNAL, "scene_id", "group.name"])
+    for variant_id, sample_id, seen, journal, scene_id, slice_name in zip(*values, strict=True):
+        if variant_id is None:
+            sources.add((scene_id, slice_name))
+        else:
+            known[variant_id] = _Known(sample_id, seen, tuple(journal or ()))
+    return known, sources
 
 
 def flat(dataset: Any) -> Any:
@@ -159,11 +160,6 @@ def _decisions(run: RunFolder, known: Mapping[str, _Known]) -> dict[str, list[De
     for one in new_only([*stored, *in_app], ()):
         by_variant[one.variant_id].append(one)
     return by_variant
-
-
-def _forget(dataset: Any, sample_ids: Sequence[str]) -> None:
-    if sample_ids:
-        dataset.delete_samples(list(sample_ids))
 
 
 def _catch_up(dataset: Any, known: Mapping[str, _Known], decided: Mapping[str, list[Decision]]) -> None:
@@ -202,7 +198,7 @@ def _write(dataset: Any, batch: Sequence[documents.Document], stale: Mapping[str
 
 
 def _change(one: documents.Document, sample_id: str) -> UpdateOne:
-    """What the run says anew, in place: the journal stays, so no decision is lost to a kill or to a reviewer at work."""
+    """What the run says anew, in place: the journal stays, so neither a kill nor a reviewer costs a decision."""
     values = {name: value for name, value in one.items() if name not in KEPT}
     gone = {name: "" for name in ROW_FIELDS + NULLABLE if name not in one}
     return UpdateOne({"_id": ObjectId(sample_id)}, {"$set": values} | ({"$unset": gone} if gone else {}))

@@ -1,4 +1,4 @@
-"""What a push needs of a run: its rows, and the labels of their scenes with shapes, read where the dataset still lies."""
+"""What a push needs of a run: its rows, and their scenes' labels with shapes, read where the dataset still lies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Row = dict[str, Any]  # a manifest row as plain values
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReviewScene:
-    """One scene with its rows, and its labels with shapes; `objects` is empty where the dataset is not there any more."""
+    """One scene with its rows, and its labels with shapes; `objects` is empty where the dataset is gone."""
 
     scene_id: str
     source: Path

@@ -1,4 +1,4 @@
-"""What a run leaves behind: the run folder, its manifest, its lock, and the check of every promise against the files."""
+"""What a run leaves behind: its folder, the manifest, the lock, and the check of every promise against the files."""
 
 from __future__ import annotations
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import pyarrow as pa
 
-from s2st_aug.records.manifest import DECISION_SCHEMA
+from s2st_aug.records.columns import Column, arrow_schema
 
 DecisionKind = Literal["accept", "reject", "ignore", "undo"]
 DECISIONS: tuple[str, ...] = get_args(DecisionKind)
@@ -27,17 +27,20 @@ _CAUTION = {"accept": 0, "undo": 1, "ignore": 2, "reject": 3}
 class Decision:
     """One decision of one reviewer on a variant or, with `object_id`, on one of its labels."""
 
-    variant_id: str
-    object_id: str | None
-    decision: DecisionKind
-    reviewer: str
-    time: datetime  # UTC
-    reason: str | None = None
+    variant_id: Annotated[str, Column("the variant that it is about")]
+    object_id: Annotated[str | None, Column("the label that it is about", null="it is about the whole variant")]
+    decision: Annotated[DecisionKind, Column("what was decided; `undo` takes back whatever was decided before")]
+    reviewer: Annotated[str, Column("who decided")]
+    time: Annotated[datetime, Column("when", "UTC, microseconds")]
+    reason: Annotated[str | None, Column("why, in the reviewer's words", null="none was given")] = None
 
     @property
     def target(self) -> Target:
         """What it is about."""
         return self.variant_id, self.object_id
+
+
+DECISION_SCHEMA = arrow_schema(Decision)
 
 
 def from_table(table: pa.Table) -> list[Decision]:
@@ -47,7 +50,7 @@ def from_table(table: pa.Table) -> list[Decision]:
 
 def to_table(decisions: Iterable[Decision]) -> pa.Table:
     """Records as a table of `DECISION_SCHEMA`."""
-    return pa.Table.from_pylist([_plain(d) for d in decisions], schema=DECISION_SCHEMA)
+    return pa.Table.from_pylist([asdict(d) for d in decisions], schema=DECISION_SCHEMA)
 
 
 def resolve(decisions: Iterable[Decision]) -> dict[Target, Decision]:
@@ -72,7 +75,7 @@ def conflicts(decisions: Iterable[Decision]) -> list[list[Decision]]:
 def new_only(candidates: Iterable[Decision], known: Iterable[Decision]) -> list[Decision]:
     """Candidates that are not yet known, each once; two reasons for the same act at the same time are one decision."""
     seen = {_identity(d) for d in known}
-    fresh: dict[tuple[Any, ...], Decision] = {}
+    fresh: dict[tuple[object, ...], Decision] = {}
     for one in candidates:
         if _identity(one) not in seen:
             fresh.setdefault(_identity(one), one)
@@ -83,9 +86,5 @@ def _order(one: Decision) -> tuple[datetime, int]:
     return one.time, _CAUTION[one.decision]
 
 
-def _identity(one: Decision) -> tuple[Any, ...]:
+def _identity(one: Decision) -> tuple[object, ...]:
     return one.variant_id, one.object_id, one.decision, one.reviewer, one.time
-
-
-def _plain(one: Decision) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in DECISION_SCHEMA.names}

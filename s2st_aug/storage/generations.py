@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -19,12 +18,14 @@ READY = f"{STATE}/next.json"
 def replace_manifest(
     run: RunFolder, change: Callable[[pa.Table], pa.Table], validation: dict[str, Any], validation_sha256: str
 ) -> int:
-    """Every part through `change`, one at a time; the old ones are kept under manifest/.old/<n>. Returns the new generation.
+    """Every part through `change`, one at a time; the old ones are kept under manifest/.old/<n>.
 
     `validation` becomes run.json's, with its hash. Failed rows are no matter of thresholds and stay as they are.
+    Returns the new generation.
     """
     finish_replacement(run)
-    _clear_next(run)
+    for name in list(run.store.names(NEXT)):  # of a replacement that never became ready
+        run.store.delete(name)
     old = [name for name in run.manifest_parts() if name != FAILED_PART]
     generation = run.run_json().generation + 1
     for name in old:
@@ -37,11 +38,10 @@ def replace_manifest(
 
 
 def finish_replacement(run: RunFolder) -> None:
-    """Carries out a replacement that is ready; does nothing where none is. May be interrupted and called again."""
+    """Carry out a replacement that is ready; do nothing where none is. May be interrupted and called again."""
     if run.store.size(READY) is None:
         return
-    ready = json.loads(run.store.read(READY))
-    info = run.run_json()
+    ready, raw = json.loads(run.store.read(READY)), run.raw_run_json()
     aside = f"{OLD}/{ready['generation'] - 1}"
     if run.store.size(FAILED_PART) is not None:
         run.store.write_many({f"{aside}/failed.parquet": run.store.read(FAILED_PART)})
@@ -50,14 +50,7 @@ def finish_replacement(run: RunFolder) -> None:
             run.store.move(name, f"{aside}/{name.rsplit('/', 1)[-1]}")
     for name in list(run.store.names(NEXT)):
         run.store.move(name, f"{MANIFEST}/{name.rsplit('/', 1)[-1]}")
-    config = {**info.config, "validation": ready["validation"]}
-    run.write_run_json(
-        replace(info, generation=ready["generation"], validation_sha256=ready["validation_sha256"], config=config)
-    )
+    config = {**raw["config"], "validation": ready["validation"]}
+    new = {"generation": ready["generation"], "validation_sha256": ready["validation_sha256"], "config": config}
+    run.write_run_json({**raw, **new})
     run.store.delete(READY)
-
-
-def _clear_next(run: RunFolder) -> None:
-    """Parts of a replacement that never became ready."""
-    for name in list(run.store.names(NEXT)):
-        run.store.delete(name)

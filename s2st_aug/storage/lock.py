@@ -26,8 +26,8 @@ WATCH_SECONDS = 40.0  # how long a silent record of another machine is watched b
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a lock and when it last gave a sign (Unix seconds)."""
+class LockHolder:
+    """Who holds a lock and when it sent its last heartbeat (Unix seconds)."""
 
     token: str
     host: str
@@ -41,7 +41,7 @@ class RunLock:
     """`with RunLock(run): ...`; raises RunFolderError while another process holds the folder.
 
     On one machine the holder's process decides; across machines its heartbeat does, and since clocks jump, a record
-    that looks stale is watched for a sign of life before it is taken over. On object stores two starts within the
+    that looks stale is watched for a heartbeat before it is taken over. On object stores two starts within the
     same second are not told apart: best effort.
     """
 
@@ -58,16 +58,15 @@ class RunLock:
                 self._thread.start()
                 return self
             holder = read_holder(self._run)
-            if holder is not None and (is_live(holder) or self._gives_a_sign(holder)):
+            if holder is not None and (is_live(holder) or self._shows_life(holder)):
                 age = time.time() - holder.beat
-                raise RunFolderError(
-                    f"{self._run.place}: another run holds it (process {holder.pid} on {holder.host}, last sign {age:.0f} s ago)"
-                )
+                who = f"process {holder.pid} on {holder.host}, last heartbeat {age:.0f} s ago"
+                raise RunFolderError(f"{self._run.place}: locked by another run ({who})")
             log.warning("taking over a stale lock of %s", holder)
             self._run.store.delete(LOCK)
-        raise RunFolderError(f"{self._run.place}: another run is taking it at this moment")
+        raise RunFolderError(f"{self._run.place}: another run is taking the lock at this moment")
 
-    def _gives_a_sign(self, holder: Holder) -> bool:
+    def _shows_life(self, holder: LockHolder) -> bool:
         """Whether another machine's record changes while it is watched; a dead process of this machine gives none."""
         if _is_here(holder):
             return False
@@ -101,26 +100,29 @@ class RunLock:
         holder = read_holder(self._run)
         return holder is not None and holder.token == self._me.token
 
-    def _fresh(self) -> Holder:
+    def _fresh(self) -> LockHolder:
         return replace(self._me, beat=time.time())
 
 
-def read_holder(run: RunFolder) -> Holder | None:
+def read_holder(run: RunFolder) -> LockHolder | None:
     """The lock's record; None where there is none or it cannot be read."""
     try:
-        return Holder(**json.loads(run.store.read(LOCK)))
+        return LockHolder(**json.loads(run.store.read(LOCK)))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 
 
-def is_live(holder: Holder) -> bool:
-    """Whether the holder may still be writing, by its process or its last sign; one far in the future (a clock that jumped) is none."""
+def is_live(holder: LockHolder) -> bool:
+    """Whether the holder may still be writing, by its process or its heartbeat.
+
+    A heartbeat far in the future, from a clock that jumped, is none.
+    """
     if _is_here(holder):
         return _runs(holder.pid, holder.process_started)
     return abs(time.time() - holder.beat) < STALE_SECONDS
 
 
-def _is_here(holder: Holder) -> bool:
+def _is_here(holder: LockHolder) -> bool:
     me = _this_process()
     return (holder.host, holder.boot) == (me.host, me.boot)
 
@@ -133,15 +135,12 @@ def _runs(pid: int, started: float) -> bool:
         return False
 
 
-def _this_process() -> Holder:
+def _this_process() -> LockHolder:
     started = psutil.Process().create_time()
-    return Holder(uuid.uuid4().hex, socket.gethostname(), _boot_id(), os.getpid(), started, 0.0)
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    boot_id = boot.read_text().strip() if boot.exists() else ""
+    return LockHolder(uuid.uuid4().hex, socket.gethostname(), boot_id, os.getpid(), started, 0.0)
 
 
-def _boot_id() -> str:
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else ""
-
-
-def _encode(holder: Holder) -> bytes:
+def _encode(holder: LockHolder) -> bytes:
     return json.dumps(asdict(holder)).encode() + b"\n"

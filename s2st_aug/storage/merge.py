@@ -20,9 +20,10 @@ from s2st_aug.storage.shards import gather, row_keys, write_part
 
 
 def merge(runs: list[RunFolder], out: RunFolder) -> int:
-    """Writes a new run folder; the number of its rows. A finished row beats a failed one, the first run beats the second.
+    """Write a new run folder; the number of its rows.
 
-    Raises RunFolderError where the plans or thresholds differ, or `out` exists.
+    A finished row goes before a failed one, the first run before the second. Raises RunFolderError where the plans or
+    thresholds differ, or `out` exists.
     """
     infos = [run.run_json() for run in runs]
     _refuse(runs, infos, out)
@@ -52,7 +53,7 @@ def _refuse(runs: list[RunFolder], infos: list[RunInfo], out: RunFolder) -> None
             raise RunFolderError(f"{run.place}: runs of two plans ({held}) cannot be merged")
         if info.validation_sha256 != infos[0].validation_sha256:
             raise RunFolderError(
-                f"{run.place}: judged by other thresholds than {runs[0].place}; bring both to one with `s2st-aug regate`"
+                f"{run.place}: judged by other thresholds than {runs[0].place}; `s2st-aug rescore` gives both the same"
             )
 
 
@@ -70,21 +71,21 @@ def _union(tables: list[pa.Table]) -> tuple[pa.Table, list[int]]:
 
 
 def _union_of_plans(runs: list[RunFolder], plan_sha256: str) -> Iterable[PlannedBatch]:
-    """The first run's batches, then those of the others, without scenes that stand already: runs that grew group them anew."""
+    """The first run's batches, then those of the others without scenes that are there already.
+
+    Runs that grew put their scenes into other batches: what is left of one is named by the scenes that it keeps.
+    """
     known: set[str] = set()
     for run in runs:
         for table in read_plan(run):
             for batch in table_to_batches(table):
                 new = [i for i, s in enumerate(batch.scenes) if s.scene.scene_id not in known]
-                if new:
-                    yield batch if len(new) == len(batch.scenes) else _part(batch, new, plan_sha256)
                 known.update(s.scene.scene_id for s in batch.scenes)
-
-
-def _part(batch: PlannedBatch, kept: list[int], plan_sha256: str) -> PlannedBatch:
-    """A batch of some of the scenes, under the name that belongs to them."""
-    scenes = tuple(batch.scenes[i] for i in kept)
-    return replace(batch, key=batch_key(plan_sha256, scenes), scenes=scenes, todo=tuple(batch.todo[i] for i in kept))
+                if 0 < len(new) < len(batch.scenes):
+                    scenes, todo = tuple(batch.scenes[i] for i in new), tuple(batch.todo[i] for i in new)
+                    yield replace(batch, key=batch_key(plan_sha256, scenes), scenes=scenes, todo=todo)
+                elif new:
+                    yield batch
 
 
 def _link_images(source: Path, target: Path, names: Iterable[str]) -> None:

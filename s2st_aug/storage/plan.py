@@ -1,4 +1,4 @@
-"""The plan on disk: `.state/plan/*.parquet`, one row per batch; it fixes which images share a batch for the life of a run."""
+"""The plan on disk, `.state/plan/*.parquet`: one row per batch. It fixes for good which images share a batch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -70,13 +71,24 @@ def batch_key(plan_sha256: str, scenes: Sequence[PlannedScene]) -> str:
 
 def batches_to_table(batches: Iterable[PlannedBatch]) -> pa.Table:
     """One row per batch, of PLAN_SCHEMA."""
-    rows = [_batch_row(b) for b in batches]
+    rows = [
+        {
+            "key": b.key,
+            "attempt": b.attempt,
+            "scenes": [_scene_row(s) for s in b.scenes],
+            "todo": [list(t) for t in b.todo],
+        }
+        for b in batches
+    ]
     return pa.Table.from_pylist(rows, schema=PLAN_SCHEMA)
 
 
 def table_to_batches(table: pa.Table) -> list[PlannedBatch]:
     """The inverse of `batches_to_table`."""
-    return [_batch(row) for row in table.select(PLAN_SCHEMA.names).to_pylist()]
+    return [
+        PlannedBatch(row["key"], tuple(map(_scene, row["scenes"])), tuple(map(tuple, row["todo"])), row["attempt"])
+        for row in table.select(PLAN_SCHEMA.names).to_pylist()
+    ]
 
 
 def write_plan(run: RunFolder, batches: Iterable[PlannedBatch], *, first_file: int = 0) -> tuple[int, int]:
@@ -102,8 +114,8 @@ def read_plan(run: RunFolder, columns: list[str] | None = None) -> Iterator[pa.T
 
 def planned_scene_ids(run: RunFolder) -> pa.ChunkedArray:
     """Every planned scene's id, in the plan's order."""
-    chunks = [_scene_ids(table) for table in read_plan(run, ["scenes"])]
-    return pa.chunked_array(chunks, type=pa.string())
+    scenes = (table["scenes"].combine_chunks().flatten() for table in read_plan(run, ["scenes"]))
+    return pa.chunked_array([s.field("scene_id") for s in scenes], type=pa.string())
 
 
 def planned_scenes(run: RunFolder, wanted: Collection[str]) -> dict[str, Scene]:
@@ -115,15 +127,6 @@ def planned_scenes(run: RunFolder, wanted: Collection[str]) -> dict[str, Scene]:
         hits = scenes.filter(pc.is_in(scenes.field("scene_id"), value_set=ids))
         found |= {s.scene.scene_id: s.scene for s in map(_scene, hits.to_pylist())}
     return found
-
-
-def _scene_ids(table: pa.Table) -> pa.Array:
-    return table["scenes"].combine_chunks().flatten().field("scene_id")
-
-
-def _batch_row(batch: PlannedBatch) -> dict[str, object]:
-    scenes = [_scene_row(s) for s in batch.scenes]
-    return {"key": batch.key, "attempt": batch.attempt, "scenes": scenes, "todo": [list(t) for t in batch.todo]}
 
 
 def _scene_row(planned: PlannedScene) -> dict[str, object]:
@@ -149,13 +152,7 @@ def _as_json(attributes: tuple[tuple[str, str], ...]) -> str:
     return json.dumps(dict(attributes)) if attributes else ""
 
 
-def _batch(row: dict[str, object]) -> PlannedBatch:
-    scenes = tuple(_scene(s) for s in row["scenes"])  # type: ignore[attr-defined]
-    todo = tuple(tuple(t) for t in row["todo"])  # type: ignore[attr-defined]
-    return PlannedBatch(str(row["key"]), scenes, todo, int(row["attempt"]))  # type: ignore[call-overload]
-
-
-def _scene(row: dict) -> PlannedScene:
+def _scene(row: dict[str, Any]) -> PlannedScene:
     key = LabelKey.parse(row["label_key"]) if row["label_key"] else None
     attributes = json.loads(row["attributes"]) if row["attributes"] else {}
     scene = Scene(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+import pyarrow.compute as pc
+
 from s2st_aug.errors import RunFolderError
+from s2st_aug.storage.lock import is_live, read_holder
 from s2st_aug.storage.run_folder import PROGRESS, RunFolder
 
 State = Literal["running", "finished", "stopped", "failed"]
@@ -18,7 +21,7 @@ WRITE_SECONDS = 0.25  # between two versions of progress.json: each is flushed t
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Counts of rows (scene, domain); `rate` in rows a second over the last commits of this start, null before the second one."""
+    """Counts of rows (scene, domain); `rate` is in rows a second over the last commits, null at first."""
 
     state: State
     total: int
@@ -29,8 +32,8 @@ class Snapshot:
     started: float
     busy_seconds: float  # of all starts together
     rate: float | None = None
-    reasons: dict[str, int] = field(default_factory=dict)  # of rejected rows
-    failures: dict[str, int] = field(default_factory=dict)  # class of error -> rows
+    reasons: dict[str, int] = field(default_factory=dict)  # what rejected rows -> how many
+    failures: dict[str, int] = field(default_factory=dict)  # why rows failed -> how many
     actors: dict[str, int] = field(default_factory=dict)  # rows per actor, this start
     message: str = ""
 
@@ -58,15 +61,12 @@ class Progress:
         self._actors: Counter[str] = Counter()
         self._written = 0.0
 
-    def add(self, statuses: list[str], reasons: list[list[str]], actor: str) -> None:
-        """One committed batch: the status and reasons of each row."""
+    def add(self, statuses: list[str], causes: list[list[str]], actor: str) -> None:
+        """One committed batch: of each row its status, and what rejected it or why it failed."""
         self._counts.update(statuses)
         self._actors[actor] += len(statuses)
-        for status, why in zip(statuses, reasons, strict=True):
-            if status == "rejected":
-                self._reasons.update(reason_class(r) for r in why)
-            if status == "failed":
-                self._failures.update({reason_class(why[0]) if why else "unknown": 1})
+        for status, why in zip(statuses, causes, strict=True):
+            (self._failures if status == "failed" else self._reasons).update(why)
         self._commits.append((time.monotonic(), sum(self._counts.values())))
 
     def snapshot(self, state: State, message: str = "") -> Snapshot:
@@ -104,13 +104,17 @@ class Progress:
         return snapshot
 
 
-def reason_class(reason: str) -> str:
-    """The countable part of a reason: what stands before the first colon.
-
-    >>> reason_class("UnreadableImage: train/a.jpg: missing")
-    'UnreadableImage'
-    """
-    return reason.split(":", 1)[0].strip()
+def recount(run: RunFolder) -> None:
+    """Give progress.json, where there is one, the manifest's counts, so that `status` says what the manifest says."""
+    if run.store.size(PROGRESS) is None:
+        return
+    rows = run.read_manifest(["status", "rejected_by", "failure"])
+    counts = Counter(rows["status"].to_pylist())
+    gates, failures = Counter(pc.list_flatten(rows["rejected_by"]).to_pylist()), Counter(rows["failure"].to_pylist())
+    del failures[None]
+    last = read_snapshot(run)
+    done = replace(last, ok=counts["ok"], rejected=counts["rejected"], failed=counts["failed"])
+    write_snapshot(run, replace(done, reasons=dict(gates), failures=dict(failures)))
 
 
 def write_snapshot(run: RunFolder, snapshot: Snapshot) -> None:
@@ -127,3 +131,24 @@ def read_snapshot(run: RunFolder) -> Snapshot:
         raise RunFolderError(f"{run.place}: no {PROGRESS}: nothing was started here") from None
     except (ValueError, TypeError) as error:
         raise RunFolderError(f"{run.place}/{PROGRESS}: damaged ({error})") from None
+
+
+def report_of(place: str) -> dict[str, Any]:
+    """How far a run is, from progress.json and the lock alone: the snapshot and what follows from it.
+
+    A `running` state without a living holder of the lock is `interrupted`.
+    """
+    folder = RunFolder(place)
+    folder.raw_run_json()
+    snapshot = read_snapshot(folder)
+    holder = read_holder(folder)
+    running = holder is not None and is_live(holder)
+    state = "interrupted" if snapshot.state == "running" and not running else snapshot.state
+    eta = snapshot.eta_seconds if running else None
+    return {
+        **asdict(snapshot),
+        "state": state,
+        "done": snapshot.done,
+        "left": snapshot.total - snapshot.done,
+        "eta_seconds": eta,
+    }

@@ -13,22 +13,25 @@ from s2st_aug.storage.run_folder import FAILED_PART, QUARANTINE, RunFolder, parq
 from s2st_aug.storage.shards import TAKEN, row_keys
 from s2st_aug.storage.verify import VerifyReport
 
-MENDED = ("missing", "extra", "torn", "doubled", "foreign", "left")
+REPAIRED = ("missing", "extra", "torn", "doubled", "foreign", "left")
 
 
 def repair(run: RunFolder, report: VerifyReport) -> int:
-    """Sets aside every file and row that a finding names; the number of findings dealt with. Sources are never touched.
+    """Set aside every file and row that a finding names; the number of findings dealt with. Sources are never touched.
 
     `report` is of a gathered run: a shard that waits would be taken for new work of its batch.
     """
     set_torn_aside(run, report)
-    mended = [f for f in report.findings if f.kind in MENDED and (f.image or f.key)]
-    set_rows_aside(run, {f.key for f in mended if f.key}, {f.image for f in mended if f.image})
-    return len(mended)
+    found = [f for f in report.findings if f.kind in REPAIRED and (f.image or f.key)]
+    set_rows_aside(run, {f.key for f in found if f.key}, {f.image for f in found if f.image})
+    return len(found)
 
 
 def set_torn_aside(run: RunFolder, report: VerifyReport) -> int:
-    """Parts of the manifest and of the decisions that cannot be read, to quarantine/; how many. Their images are `extra` from then on."""
+    """Parts of the manifest and of the decisions that cannot be read, to quarantine/; how many.
+
+    The images of such a part are `extra` from then on.
+    """
     torn = [f.image for f in report.findings if f.kind == "torn" and f.image and f.image.endswith(".parquet")]
     for name in torn:
         _set_aside(run, name, _new_place())
@@ -36,13 +39,13 @@ def set_torn_aside(run: RunFolder, report: VerifyReport) -> int:
 
 
 def set_rows_aside(run: RunFolder, keys: Collection[str], files: Collection[str] = ()) -> None:
-    """Rows by `scene_id TAB domain`, the images that they alone speak of, and further files, to a new folder of quarantine/.
+    """Rows by `scene_id TAB domain`, the images that they alone name, and further files, to a new quarantine folder.
 
     The run must be gathered: its batches may be committed again under the names of shards that were taken.
     """
     where = _new_place()
-    lost = _drop_rows(run, keys, where) if keys else set()
-    for name in sorted({*files, *lost}):
+    images = _drop_rows(run, keys, where) if keys else set()
+    for name in sorted({*files, *images}):
         _set_aside(run, name, where)
 
 
@@ -51,33 +54,31 @@ def _new_place() -> str:
 
 
 def _drop_rows(run: RunFolder, keys: Collection[str], where: str) -> set[str]:
-    """Takes the rows out of their parts; the images that those rows spoke of, which no remaining row speaks of."""
-    gone: set[str] = set()
+    """Take the rows out of their parts; the images that they named and no remaining row names."""
+    dropped: set[str] = set()
     kept: set[str] = set()
     wanted = pa.array(sorted(keys), pa.string())
     parts = run.manifest_parts()
     for part in sorted(parts, key=lambda name: name != FAILED_PART):
         rows = read_part(run.store, part, None)
         bad = pc.is_in(row_keys(rows), value_set=wanted)
-        gone.update(i for i in rows.filter(bad)["image"].to_pylist() if i)
-        kept.update(i for i in rows.filter(pc.invert(bad))["image"].to_pylist() if i)
-        if pc.any(bad).as_py():
-            run.store.write_many({f"{where}/{part.rsplit('/', 1)[-1]}": parquet_bytes(rows.filter(bad))})
-            _rewrite(run, part, rows.filter(pc.invert(bad)))
-            if part == FAILED_PART:
-                _forget_all_taken(run, parts)
-    return gone - kept
-
-
-def _forget_all_taken(run: RunFolder, parts: Collection[str]) -> None:
-    """Failed rows lie apart from the part that took their shard, so no part can tell: with the run gathered, none needs to know."""
-    for part in parts:
-        if part != FAILED_PART:
-            _rewrite(run, part, read_part(run.store, part, None))
+        good = pc.invert(bad)
+        dropped.update(i for i in rows.filter(bad)["image"].to_pylist() if i)
+        kept.update(i for i in rows.filter(good)["image"].to_pylist() if i)
+        if not pc.any(bad).as_py():
+            continue
+        run.store.write_many({f"{where}/{part.rsplit('/', 1)[-1]}": parquet_bytes(rows.filter(bad))})
+        _rewrite(run, part, rows.filter(good))
+        if part == FAILED_PART:
+            # failed rows lie apart from the part that took their shard, so no part can tell which shard was theirs:
+            # with the run gathered, none needs to know
+            for other in (p for p in parts if p != FAILED_PART):
+                _rewrite(run, other, read_part(run.store, other, None))
+    return dropped - kept
 
 
 def _rewrite(run: RunFolder, part: str, rows: pa.Table) -> None:
-    """The part without its bad rows. It forgets which shards it took: their batches will be committed again by those names."""
+    """The part with these rows. It forgets which shards it took: their batches are committed by those names again."""
     kept = {k: v for k, v in (rows.schema.metadata or {}).items() if k != TAKEN}
     if rows.num_rows or part == FAILED_PART:
         run.store.write_many({part: parquet_bytes(rows.replace_schema_metadata(kept))})

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from s2st_aug.errors import RunFolderError
-from s2st_aug.records.manifest import DECISION_SCHEMA, MANIFEST_SCHEMA, SCHEMA_VERSION
+from s2st_aug.records.manifest import MANIFEST_SCHEMA, SCHEMA_VERSION
+from s2st_aug.storage.decisions import DECISION_SCHEMA
 from s2st_aug.storage.store import LocalStore, Store, open_store
 
 RUN_JSON, MANIFEST, OLD, DECISIONS, IMAGES = "run.json", "manifest", "manifest/.old", "decisions", "images"
@@ -46,7 +47,10 @@ class RunInfo:
     plan_files: int = 0  # plan files that count; 0: planning did not end
     planned_scenes: int = 0
     batch_size: int = 0
-    method_sha256: str = ""
+    method: str = ""  # the translator's name; `unknown` where a run of schema 1 cannot tell
+    method_version: str = ""
+    method_settings: dict[str, Any] = field(default_factory=dict)  # that decide pixels, with hashes of files
+    method_sha256: str = ""  # over name, version and these settings
     algorithm_version: str = ""
     label_aware: bool = False
     rng_key: int = 0
@@ -91,9 +95,10 @@ class RunFolder:
             raise RunFolderError(f"{self.place}/{RUN_JSON}: expected an object, got {type(raw).__name__}")
         return raw
 
-    def write_run_json(self, info: RunInfo) -> None:
-        """Replace run.json in one step."""
-        self.store.write_many({RUN_JSON: json.dumps(asdict(info), indent=2, sort_keys=True).encode() + b"\n"})
+    def write_run_json(self, info: RunInfo | dict[str, Any]) -> None:
+        """Replace run.json in one step; a dict is one of another schema version."""
+        raw = asdict(info) if isinstance(info, RunInfo) else info
+        self.store.write_many({RUN_JSON: json.dumps(raw, indent=2, sort_keys=True).encode() + b"\n"})
 
     def dataset_root(self) -> Path:
         """Where the source images lie."""
@@ -148,21 +153,17 @@ def read_part(store: Store, name: str, columns: list[str] | None) -> pa.Table:
             return pq.read_table(store.path / name, columns=columns, partitioning=None, memory_map=False)
         return pq.read_table(pa.BufferReader(store.read(name)), columns=columns)
     except (pa.ArrowException, OSError) as error:
-        mend = (
-            f"; `s2st-aug verify {store.root} --repair` sets it aside" if name.startswith((MANIFEST, DECISIONS)) else ""
-        )
-        raise RunFolderError(f"{store.root}/{name}: cannot be read ({str(error).splitlines()[0]}){mend}") from None
+        repairable = name.startswith((MANIFEST, DECISIONS))
+        hint = f"; `s2st-aug verify {store.root} --repair` sets it aside" if repairable else ""
+        raise RunFolderError(f"{store.root}/{name}: cannot be read ({str(error).splitlines()[0]}){hint}") from None
 
 
 def _parse_info(raw: dict[str, Any], place: str) -> RunInfo:
     version = raw.get("schema_version")
     if version != SCHEMA_VERSION:
-        mend = (
-            f"run `s2st-aug migrate {place}`"
-            if isinstance(version, int) and version < SCHEMA_VERSION
-            else "use a newer s2st-aug"
-        )
-        raise RunFolderError(f"{place}: schema version {version}, this s2st-aug reads {SCHEMA_VERSION}; {mend}")
+        older = isinstance(version, int) and version < SCHEMA_VERSION
+        hint = f"run `s2st-aug migrate {place}`" if older else "use a newer s2st-aug"
+        raise RunFolderError(f"{place}: schema version {version}, this s2st-aug reads {SCHEMA_VERSION}; {hint}")
     known = {f.name for f in fields(RunInfo)}
     try:
         return RunInfo(

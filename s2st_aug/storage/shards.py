@@ -110,14 +110,14 @@ def write_part(run: RunFolder, rows: pa.Table, taken: str = "") -> None:
     run.store.write_many({f"{MANIFEST}/part-{uuid.uuid4().hex}.parquet": parquet_bytes(table)})
 
 
-def merge_failed(run: RunFolder, failed: pa.Table, mended: pa.Table) -> None:
-    """Failed rows that stand: the new ones, and the old ones that neither failed again nor were mended."""
+def merge_failed(run: RunFolder, failed: pa.Table, finished: pa.Table) -> None:
+    """The failed rows of the manifest: the new ones, and the old ones that neither failed again nor were finished."""
     has = run.store.size(FAILED_PART) is not None
     if not has and not failed.num_rows:
         return
     old = read_part(run.store, FAILED_PART, None).cast(MANIFEST_SCHEMA) if has else MANIFEST_SCHEMA.empty_table()
-    failed = _without(failed, row_keys(mended))
-    kept = _without(_without(old, row_keys(mended)), row_keys(failed))
+    failed = _without(failed, row_keys(finished))
+    kept = _without(_without(old, row_keys(finished)), row_keys(failed))
     run.store.write_many({FAILED_PART: parquet_bytes(pa.concat_tables([kept, failed]))})
 
 
@@ -135,14 +135,11 @@ def taken_shards(run: RunFolder) -> set[str]:
     """Names of the shards that manifest parts have taken."""
     names: set[str] = set()
     for part in run.manifest_parts():
-        meta = _metadata(run.store, part)
-        names.update(n for n in meta.get(TAKEN, b"").decode().split(",") if n)
+        store = run.store
+        source = store.path / part if isinstance(store, LocalStore) else pa.BufferReader(store.read(part))
+        taken = (pq.read_schema(source).metadata or {}).get(TAKEN, b"")
+        names.update(n for n in taken.decode().split(",") if n)
     return names
-
-
-def _metadata(store: Store, part: str) -> dict[bytes, bytes]:
-    source = store.path / part if isinstance(store, LocalStore) else pa.BufferReader(store.read(part))
-    return pq.read_schema(source).metadata or {}
 
 
 def _drop_taken(run: RunFolder) -> None:

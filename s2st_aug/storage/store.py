@@ -9,17 +9,18 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from s2st_aug.errors import RunFolderError, Stopped
-from s2st_aug.storage.uri import is_remote, mask_uri
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -34,6 +35,7 @@ _NO_REPLACE = (
     errno.EACCES,
     errno.ENOTSUP,
 )  # what servers answer that do not rename over a file
+_SECRET = re.compile(r"(key|secret|token|password|passwd|signature|credential|sig)", re.IGNORECASE)
 _TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EAGAIN, errno.EBUSY)
 
 
@@ -91,9 +93,8 @@ class LocalStore:
         try:
             return retry(lambda: (self.path / name).read_bytes())
         except FileNotFoundError:
-            return self._spare(
-                name
-            ).read_bytes()  # a kill between `_put`'s two steps; FileNotFoundError where there is none
+            # a kill between `_put`'s two steps left its spare; FileNotFoundError where there is none
+            return self._spare(name).read_bytes()
 
     def write_many(self, files: Mapping[str, bytes]) -> None:
         """Temp files, flushed; then the renames; then the folders flushed once each."""
@@ -163,7 +164,7 @@ class LocalStore:
         (self.path / name).replace(self._parent(to))
 
     def _put(self, temp: Path, name: str) -> None:
-        """Onto its name. Where a file system refuses to rename over a file, a spare copy stands in while the old one is taken away."""
+        """Onto its name. Where a file system refuses to rename over a file, a spare copy stands in meanwhile."""
         target = self._parent(name)
         try:
             temp.replace(target)
@@ -173,7 +174,10 @@ class LocalStore:
             spare = self._spare(name)
             spare.parent.mkdir(parents=True, exist_ok=True)
             spare.unlink(missing_ok=True)
-            _copy_flushed(temp, spare)
+            with spare.open("xb") as file:
+                file.write(temp.read_bytes())
+                file.flush()
+                os.fsync(file.fileno())
             target.unlink()
             temp.rename(target)
             spare.unlink()
@@ -213,7 +217,12 @@ class RemoteStore:
 
     def read(self, name: str) -> bytes:
         """Whole object; raises FileNotFoundError."""
-        return retry(lambda: self._read_once(name))
+
+        def read_once() -> bytes:
+            with self.fs.open_input_stream(f"{self.base}/{name}") as stream:
+                return bytes(stream.read())
+
+        return retry(read_once)
 
     def write_many(self, files: Mapping[str, bytes]) -> None:
         """One put per object, each tried again with growing pauses."""
@@ -249,17 +258,16 @@ class RemoteStore:
         self.write_many({to: self.read(name)})
         self.delete(name)
 
-    def _read_once(self, name: str) -> bytes:
-        with self.fs.open_input_stream(f"{self.base}/{name}") as stream:
-            return stream.read()
-
     def _put(self, name: str, data: bytes) -> None:
         with self.fs.open_output_stream(f"{self.base}/{name}") as stream:
             stream.write(data)
 
 
 def open_remote(uri: str) -> tuple[pafs.FileSystem, str]:
-    """The file system of a URI and the path in it, by pyarrow or else fsspec; raises RunFolderError for an unknown one."""
+    """The file system of a URI and the path in it, by pyarrow or else fsspec.
+
+    Raises RunFolderError for an address that neither knows.
+    """
     try:
         fs, base = pafs.FileSystem.from_uri(uri)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError, OSError):
@@ -287,13 +295,6 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _copy_flushed(source: Path, target: Path) -> None:
-    with target.open("xb") as file:
-        file.write(source.read_bytes())
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _link_or_rename(temp: Path, target: Path) -> None:
     """A hard link where the file system has them, else a check and a rename."""
     try:
@@ -309,7 +310,7 @@ def _link_or_rename(temp: Path, target: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Makes a rename durable; file systems that cannot flush a folder are left alone."""
+    """Make a rename durable; file systems that cannot flush a folder are left alone."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -320,8 +321,8 @@ def _flush_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _discard(temps: object) -> None:
-    for temp in temps:  # type: ignore[attr-defined]
+def _discard(temps: Iterable[Path]) -> None:
+    for temp in temps:
         temp.unlink(missing_ok=True)
 
 
@@ -332,7 +333,7 @@ def _full_or_same(error: OSError, root: str) -> Exception:
 
 
 def retry(action: Callable[[], T]) -> T:
-    """Tries again after storage errors that pass, with growing pauses; the last error is raised."""
+    """Try again after storage errors that pass, with growing pauses; the last error is raised."""
     for pause in BACKOFF_SECONDS:
         try:
             return action()
@@ -344,3 +345,22 @@ def retry(action: Callable[[], T]) -> T:
             log.warning("storage error, trying again in %s s: %s", pause, error)
             time.sleep(pause)
     return action()
+
+
+def is_remote(place: str) -> bool:
+    """True for `s3://...`, `gs://...` and the like; False for local paths and `file://`."""
+    return "://" in place and not place.startswith("file://")
+
+
+def mask_uri(place: str) -> str:
+    """The place as it may be logged and stored: user, password and secret query values are masked.
+
+    >>> mask_uri("s3://me:pa55@bucket/run?secret_key=abc&region=eu")
+    's3://***@bucket/run?secret_key=***&region=eu'
+    """
+    if "://" not in place:
+        return place
+    parts = urlsplit(place)
+    host = "***@" + parts.netloc.rpartition("@")[2] if "@" in parts.netloc else parts.netloc
+    query = urlencode([(k, "***" if _SECRET.search(k) else v) for k, v in parse_qsl(parts.query)], safe="*:/")
+    return urlunsplit((parts.scheme, host, parts.path, query, ""))

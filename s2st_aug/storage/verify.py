@@ -1,4 +1,4 @@
-"""Every promise checked against the files: hashes are computed anew, in parallel; `--repair` sets aside what is wrong.
+"""Check every promise against the files (docs/reference/promises.md); hashes are computed anew, in parallel.
 
 Findings by kind:
 missing     a row whose image is absent (what is planned and has no row yet is `unfinished`)
@@ -7,7 +7,7 @@ extra       an image without a row
 doubled     two rows for one (scene, domain), or one image for two rows
 foreign     a row or file that is not the run's own
 changed     a source image that is not the translated one
-unmeasured  an `ok` row without a measure and without its reason
+unmeasured  an `ok` row without a measure and without the word that says why
 left        temporaries, and committed batches that are not gathered yet
 """
 
@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,6 +27,7 @@ import pyarrow.compute as pc
 from s2st_aug.errors import RunFolderError
 from s2st_aug.images import sha256_bytes, sha256_file
 from s2st_aug.records.manifest import MANIFEST_SCHEMA
+from s2st_aug.records.scene import LabelKey
 from s2st_aug.storage.naming import variant_id
 from s2st_aug.storage.plan import planned_scene_ids
 from s2st_aug.storage.run_folder import DECISION_SCHEMA, IMAGES, RunFolder, RunInfo, read_part
@@ -47,30 +49,33 @@ OWN = {
     ".state",
     "lock",
 }
+METHOD = ("method", "method_version", "method_sha256")
 COLUMNS = [
     "variant_id",
     "scene_id",
     "domain",
     "status",
-    "reasons",
     "source_image",
     "source_sha256",
     "image",
     "image_sha256",
     "label_key",
+    *METHOD,
     "profile_sha256",
     "model_sha256",
     "plan_sha256",
     "rng_key",
     "structure",
+    "structure_null",
     "strength",
+    "strength_null",
 ]
 THREADS = min(8, (os.cpu_count() or 1) * 2)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong; `image` or `key` say what a repair would set aside."""
+class VerifyFinding:
+    """One thing that is wrong; `image` (a file) and `key` (`scene_id TAB domain`) say what a repair would set aside."""
 
     kind: str
     what: str
@@ -90,7 +95,7 @@ class VerifyReport:
     unfinished: int
     images_hashed: int
     sources_hashed: int
-    findings: tuple[Finding, ...] = field(default=())
+    findings: tuple[VerifyFinding, ...] = field(default=())
 
     @property
     def holds(self) -> bool:
@@ -104,10 +109,12 @@ class VerifyReport:
 
 
 def verify(run: RunFolder) -> VerifyReport:
-    """Check everything; reads the whole run and changes nothing. Raises RunFolderError for no run folder or a torn plan."""
+    """Read the whole run and change nothing; raises RunFolderError for no run folder or a torn plan."""
     info = run.run_json()
     rows, torn = _readable_rows(run)
-    planned = _planned_keys(run, info)
+    ids = planned_scene_ids(run).combine_chunks()
+    per_domain = [pc.binary_join_element_wise(ids, pa.scalar(domain), "\t") for domain in info.domains]
+    planned = pa.concat_arrays(per_domain) if per_domain else pa.array([], pa.string())
     findings = [*torn, *_torn_decisions(run), *_keys(planned, rows), *_top_level(run), *_leftovers(run)]
     findings += [*_rows(rows, info), *_images(run, rows)]
     changed = list(_sources(info, rows))
@@ -127,68 +134,68 @@ def verify(run: RunFolder) -> VerifyReport:
     )
 
 
-def _readable_rows(run: RunFolder) -> tuple[pa.Table, list[Finding]]:
+def _readable_rows(run: RunFolder) -> tuple[pa.Table, list[VerifyFinding]]:
     """The rows of every part that can be read, and a finding for each of the others."""
     tables, torn = [], []
     for name in sorted(run.manifest_parts()):
         try:
             tables.append(read_part(run.store, name, COLUMNS))
         except RunFolderError:
-            torn.append(Finding("torn", f"{name}: cannot be read, its rows are unknown", image=name))
+            torn.append(VerifyFinding("torn", f"{name}: cannot be read, its rows are unknown", image=name))
     schema = pa.schema([MANIFEST_SCHEMA.field(c) for c in COLUMNS])
     return pa.concat_tables(tables).cast(schema) if tables else schema.empty_table(), torn
 
 
-def _torn_decisions(run: RunFolder) -> Iterator[Finding]:
+def _torn_decisions(run: RunFolder) -> Iterator[VerifyFinding]:
     for name in sorted(run.decision_files()):
         try:
             read_part(run.store, name, None).cast(DECISION_SCHEMA)
         except (RunFolderError, pa.ArrowException, ValueError):
-            yield Finding("torn", f"{name}: cannot be read, its decisions are unknown", image=name)
+            yield VerifyFinding("torn", f"{name}: cannot be read, its decisions are unknown", image=name)
 
 
-def _planned_keys(run: RunFolder, info: RunInfo) -> pa.Array:
-    """`scene_id TAB domain` of everything that was planned."""
-    ids = planned_scene_ids(run).combine_chunks()
-    arrays = [pc.binary_join_element_wise(ids, pa.scalar(domain), "\t") for domain in info.domains]
-    return pa.concat_arrays(arrays) if arrays else pa.array([], pa.string())
-
-
-def _keys(planned: pa.Array, rows: pa.Table) -> Iterator[Finding]:
+def _keys(planned: pa.Array, rows: pa.Table) -> Iterator[VerifyFinding]:
     """Rows that are doubled or foreign; what is not there yet is counted, not listed."""
     keys = row_keys(rows)
     counts = pc.value_counts(keys)
     for key in counts.field("values").filter(pc.greater(counts.field("counts"), 1)).to_pylist():
-        yield Finding("doubled", f"two rows for {_spell(key)}", key=key)
+        yield VerifyFinding("doubled", f"two rows for {_spell(key)}", key=key)
     for key in keys.filter(pc.invert(pc.is_in(keys, value_set=planned))).to_pylist():
-        yield Finding("foreign", f"a row for {_spell(key)}, which was never planned", key=key)
+        yield VerifyFinding("foreign", f"a row for {_spell(key)}, which was never planned", key=key)
 
 
 def _spell(key: str) -> str:
     return " in ".join(key.split("\t"))
 
 
-def _rows(rows: pa.Table, info: RunInfo) -> Iterator[Finding]:
+def _rows(rows: pa.Table, info: RunInfo) -> Iterator[VerifyFinding]:
     """Each row by itself: its plan, its id, its measures."""
+    method = [getattr(info, name) for name in METHOD]
     images: Counter[str] = Counter(i for i in rows["image"].to_pylist() if i)
     for name, count in images.items():
         if count > 1:
-            yield Finding("doubled", f"{count} rows name the image {name}")
+            yield VerifyFinding("doubled", f"{count} rows name the image {name}")
     for row in rows.to_pylist():
         key = f"{row['scene_id']}\t{row['domain']}"
         if row["plan_sha256"] != info.plan_sha256:
-            yield Finding("foreign", f"{_spell(key)}: a row of plan {row['plan_sha256'][:12]}", key=key)
+            yield VerifyFinding("foreign", f"{_spell(key)}: a row of plan {row['plan_sha256'][:12]}", key=key)
+        elif (made_by := [row[name] for name in METHOD]) != method:
+            what = f"made by {' '.join(n[:12] for n in made_by)}, in a run of {' '.join(n[:12] for n in method)}"
+            yield VerifyFinding("foreign", f"{_spell(key)}: {what}", key=key)
         elif row["variant_id"] != expected_id(row, info):
-            yield Finding("foreign", f"{_spell(key)}: its variant_id does not follow from its row", key=key)
-        if row["status"] == "ok" and not row["reasons"] and None in (row["structure"], row["strength"]):
-            yield Finding(
-                "unmeasured", f"{_spell(key)}: ok, without structure or strength and without a reason", key=key
-            )
+            yield VerifyFinding("foreign", f"{_spell(key)}: its variant_id does not follow from its row", key=key)
+        missing = [m for m in ("structure", "strength") if row[m] is None and row[f"{m}_null"] is None]
+        if row["status"] == "ok" and missing:
+            what = f"{_spell(key)}: ok, without {' and '.join(missing)}, and nothing says why"
+            yield VerifyFinding("unmeasured", what, key=key)
 
 
-def expected_id(row: dict, info: RunInfo) -> str:
-    """The variant_id that a row's own columns and run.json give (docs/reference/run_folder.md#manifest)."""
-    label = (row["label_key"] or "").rpartition(":")[2] if info.label_aware else ""
+def expected_id(row: dict[str, Any], info: RunInfo) -> str:
+    """The variant_id that a row's own columns and run.json give; empty for a label_key that cannot be read."""
+    try:
+        label = LabelKey.parse(row["label_key"]).sha256 if info.label_aware and row["label_key"] else ""
+    except ValueError:
+        return ""
     return variant_id(
         row["scene_id"],
         row["domain"],
@@ -202,41 +209,30 @@ def expected_id(row: dict, info: RunInfo) -> str:
     )
 
 
-def _images(run: RunFolder, rows: pa.Table) -> Iterator[Finding]:
-    """Every image hashed anew; images that no row speaks of."""
-    named = rows.filter(pc.is_valid(rows["image"]))
-    claims = list(
-        zip(named["image"].to_pylist(), named["image_sha256"].to_pylist(), row_keys(named).to_pylist(), strict=True)
-    )
+def _images(run: RunFolder, rows: pa.Table) -> Iterator[VerifyFinding]:
+    """Every image hashed anew; images that no row names; failed rows that have an image, and others that have none."""
+    keys, images = row_keys(rows).to_pylist(), rows["image"].to_pylist()
+    claims = [c for c in zip(images, rows["image_sha256"].to_pylist(), keys, strict=True) if c[0] is not None]
     with ThreadPoolExecutor(THREADS) as pool:
         yield from (f for f in pool.map(lambda claim: _image(run.store, *claim), claims, chunksize=16) if f)
-    yield from _image_by_status(rows)
-    known = {claim[0] for claim in claims}
-    yield from (
-        Finding("extra", f"{name}: no row speaks of it", image=name)
-        for name in run.store.names(IMAGES)
-        if name not in known
-    )
-
-
-def _image_by_status(rows: pa.Table) -> Iterator[Finding]:
-    """Failed rows have no image, all others have one."""
-    for key, status, image in zip(
-        row_keys(rows).to_pylist(), rows["status"].to_pylist(), rows["image"].to_pylist(), strict=True
-    ):
+    for key, status, image in zip(keys, rows["status"].to_pylist(), images, strict=True):
         if (status == "failed") != (image is None):
-            yield Finding("foreign" if image else "missing", f"{_spell(key)}: status {status}, image {image}", key=key)
+            kind = "foreign" if image else "missing"
+            yield VerifyFinding(kind, f"{_spell(key)}: status {status}, image {image}", key=key)
+    named = set(images)
+    extra = (name for name in run.store.names(IMAGES) if name not in named)
+    yield from (VerifyFinding("extra", f"{name}: no row names it", image=name) for name in extra)
 
 
-def _image(store: Store, name: str, sha256: str, key: str) -> Finding | None:
+def _image(store: Store, name: str, sha256: str, key: str) -> VerifyFinding | None:
     if not name.startswith(f"{IMAGES}/") or ".." in name.split("/"):
-        return Finding("foreign", f"{_spell(key)}: names {name!r}, outside of {IMAGES}/", key=key)
+        return VerifyFinding("foreign", f"{_spell(key)}: names {name!r}, outside of {IMAGES}/", key=key)
     try:
         found = sha256_file(store.path / name) if isinstance(store, LocalStore) else sha256_bytes(store.read(name))
     except FileNotFoundError:
-        return Finding("missing", f"{name}: the image of {_spell(key)} is absent", key=key)
+        return VerifyFinding("missing", f"{name}: the image of {_spell(key)} is absent", key=key)
     if found != sha256:
-        return Finding("torn", f"{name}: its bytes are not those of its row", image=name, key=key)
+        return VerifyFinding("torn", f"{name}: its bytes are not those of its row", image=name, key=key)
     return None
 
 
@@ -244,8 +240,8 @@ def _reachable(info: RunInfo) -> bool:
     return bool(info.dataset_root) and Path(info.dataset_root).is_dir()
 
 
-def _sources(info: RunInfo, rows: pa.Table) -> Iterator[Finding]:
-    """Source images that changed since; silent where the dataset is not at hand."""
+def _sources(info: RunInfo, rows: pa.Table) -> Iterator[VerifyFinding]:
+    """Source images that changed since; none are looked at where the dataset is not on this machine."""
     if not _reachable(info):
         return
     claims = sorted(
@@ -255,10 +251,8 @@ def _sources(info: RunInfo, rows: pa.Table) -> Iterator[Finding]:
     with ThreadPoolExecutor(THREADS) as pool:
         for (name, sha256), found in zip(claims, pool.map(lambda c: _hash(root / c[0]), claims), strict=True):
             if found != sha256:
-                yield Finding(
-                    "changed",
-                    f"source {name}: {'absent' if found is None else 'other bytes'} than when it was translated",
-                )
+                what = "absent" if found is None else "other bytes than when it was translated"
+                yield VerifyFinding("changed", f"source {name}: {what}")
 
 
 def _hash(path: Path) -> str | None:
@@ -268,20 +262,19 @@ def _hash(path: Path) -> str | None:
         return None
 
 
-def _top_level(run: RunFolder) -> Iterator[Finding]:
+def _top_level(run: RunFolder) -> Iterator[VerifyFinding]:
     """Files that are not the run's own."""
     if isinstance(run.store, LocalStore):
         names: Sequence[str] = sorted(p.name for p in run.store.path.iterdir())
     else:
         names = sorted({n.split("/")[0] for n in run.store.names("")})
-    yield from (
-        Finding("foreign", f"{name}: not a part of a run folder", image=name) for name in names if name not in OWN
-    )
+    foreign = (name for name in names if name not in OWN)
+    yield from (VerifyFinding("foreign", f"{name}: not a part of a run folder", image=name) for name in foreign)
 
 
-def _leftovers(run: RunFolder) -> Iterator[Finding]:
+def _leftovers(run: RunFolder) -> Iterator[VerifyFinding]:
     """Temporaries, and batches that are committed and not in the manifest yet."""
-    yield from (Finding("left", f"{name}: a temporary", image=name) for name in run.store.names(TMP))
+    yield from (VerifyFinding("left", f"{name}: a temporary", image=name) for name in run.store.names(TMP))
     waiting = sum(1 for _ in list_shards(run.store))
     if waiting:
-        yield Finding("left", f"{waiting} committed batches are not gathered into the manifest; resuming does it")
+        yield VerifyFinding("left", f"{waiting} committed batches are not gathered into the manifest; resuming does it")

@@ -59,7 +59,10 @@ class Run:
             yield from batch.to_pylist()
 
     def image(self, row: dict[str, Any]) -> Image:
-        """A row's variant, `h w 3` uint8 at the source's size; raises UnreadableImage, or RunFolderError for a row without one."""
+        """A row's variant, `h w 3` uint8 at the source's size.
+
+        Raises UnreadableImage, and RunFolderError for a row without an image.
+        """
         if row["image"] is None:
             raise RunFolderError(
                 f"{row['scene_id']}, {row['domain']} is {row['status']} and has no image ({'; '.join(row['reasons'])})"

@@ -1,1 +1,1 @@
-"""Public stand-ins for models, methods, datasets and runs, for tests and benchmarks. The product imports none of them."""
+"""Public stand-ins for models, methods, datasets and runs, for tests and benchmarks; the product imports none."""

@@ -1,4 +1,4 @@
-"""A public fake of a dataset: a BDD100K tree of small noise images, for trying the engine anywhere (tests, benchmarks)."""
+"""A public fake of a dataset: a BDD100K tree of small noise images, for trying the engine anywhere."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.load import parse_config
 from s2st_aug.images import encode_png
+from s2st_aug.testing.methods import FAKE
 
 Magic = Mapping[int, tuple[int, int, int]]
-"""image number -> RGB of its first pixel (`fakes.MAGIC`)"""
+"""image number -> RGB of its first pixel (`testing.methods.MAGIC`)"""
 
 
 def make_dataset(root: Path, count: int, *, magic: Magic | None = None, size: tuple[int, int] = (48, 32)) -> Path:
@@ -42,6 +43,13 @@ def _frame(name: str) -> dict[str, object]:
 
 
 def make_config(root: Path, **groups: object) -> AugmentConfig:
-    """A config over such a dataset, night and rain, one actor; `groups` replace whole groups of keys."""
-    dataset = {"format": "bdd100k", "root": str(root)}
-    return parse_config({"dataset": dataset, "domains": ["night", "rain"], "cluster": {"actors": [1, 1]}, **groups})
+    """A config over such a dataset for the fake method: night and rain, one actor; `groups` replace groups of keys."""
+    return parse_config(
+        {
+            "dataset": {"format": "bdd100k", "root": str(root)},
+            "domains": ["night", "rain"],
+            "cluster": {"actors": [1, 1]},
+            "method": {"name": FAKE},
+            **groups,
+        }
+    )

@@ -1,8 +1,8 @@
-"""A public fake at the method's seam: a photometric change in place of the model, to try the engine anywhere.
+"""Public fakes of a method: a photometric change in place of the model, so that the engine can be tried anywhere.
 
-It is deterministic in the image and the domain, needs no weights, and misbehaves on request: a photo whose top left
-pixel is one of MAGIC makes the translator raise, run out of memory, diverge, kill its process, or keep memory. `S2ST_FAKE_SLEEP`
-(seconds a batch) stands for a model's work.
+They are deterministic in the image and the domain, need no weights, and misbehave on request: a photo whose top left
+pixel is one of MAGIC makes the translator raise, run out of memory, diverge, kill its process, or keep memory.
+`S2ST_FAKE_SLEEP` (seconds a batch) stands for a model's work.
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from s2st_aug.arrays import Image
-from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import hash_of
-from s2st_aug.engine.kit import Identity, Judge, Kit
 from s2st_aug.errors import Diverged
 from s2st_aug.images import luma, to_uint8
+from s2st_aug.methods import Judge, Method, MethodConfig, MethodIdentity, Translated, TranslatorLike
+from s2st_aug.methods.s2st import S2ST
 from s2st_aug.randomness import numpy_generator
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.records.verdicts import Judgement, ObjectVerdict
+from s2st_aug.records.verdicts import Gate, Judgement, ObjectVerdict
+from s2st_aug.translation.settings import MethodSettings
 
+FAKE, JUDGED = "s2st_aug.testing.methods:FakeMethod", "s2st_aug.testing.methods:JudgedMethod"
+"""`method.name` of the fakes below"""
 RAISES, OUT_OF_MEMORY, DIVERGES, DIES, LEAKS = (255, 0, 1), (255, 0, 2), (255, 0, 3), (255, 0, 4), (255, 0, 5)
 MAGIC = (RAISES, OUT_OF_MEMORY, DIVERGES, DIES, LEAKS)
 LEAK_BYTES = 200 << 20
@@ -37,18 +40,6 @@ GAINS = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FakeTranslated:
-    """Has the fields of `translation.Translated`."""
-
-    image: Image
-    raw: Image
-    st_iterations: int = 1
-    to_iterations: int = 1
-    forward_evals: float = 1.0
-    backward_evals: float = 0.0
-
-
 class FakeTranslator:
     """Scales the colours per domain and adds a little noise that belongs to the sample."""
 
@@ -56,13 +47,14 @@ class FakeTranslator:
         self,
         photos: Sequence[Image],
         domains: Sequence[str],
-        objects: Sequence[Sequence[SceneObject]] | None,
-        keys: Sequence[int],
-    ) -> list[dict[str, FakeTranslated]]:
-        """One dict per photo, domain -> FakeTranslated."""
+        objects: Sequence[Sequence[SceneObject]] | None = None,
+        keys: Sequence[int] | None = None,
+    ) -> list[dict[str, Translated | Diverged]]:
+        """One dict per photo, domain -> Translated."""
         time.sleep(float(os.environ.get("S2ST_FAKE_SLEEP", "0")))
         for photo in photos:
             _misbehave(photo, len(photos))
+        keys = keys or [0] * len(photos)
         return [{d: _darken(p, d, k) for d in domains} for p, k in zip(photos, keys, strict=True)]
 
 
@@ -80,10 +72,10 @@ def _misbehave(photo: Image, batch: int) -> None:
         os._exit(9)
 
 
-def _darken(photo: Image, domain: str, key: int) -> FakeTranslated:
+def _darken(photo: Image, domain: str, key: int) -> Translated:
     noise = numpy_generator(key, domain).integers(-3, 4, (*photo.shape[:2], 1))
     image = to_uint8(photo * np.array(GAINS[domain]) + noise)
-    return FakeTranslated(image, image)
+    return Translated(image, image, st_iterations=1, to_iterations=1, forward_evals=1.0)
 
 
 def _judge(source: Image, variant: Image, raw: Image, objects: Sequence[SceneObject], domain: str) -> Judgement:
@@ -92,17 +84,51 @@ def _judge(source: Image, variant: Image, raw: Image, objects: Sequence[SceneObj
         ObjectVerdict(o.object_id, o.kind, o.category, o.bbox, "keep", None, 1.0, 1.0, 1.0, 0.0) for o in objects
     )
     strength = float(1 - luma(variant).mean() / max(luma(source).mean(), 1.0))
-    reasons = () if strength > 0.02 else ("strength",)
-    return Judgement("rejected" if reasons else "ok", reasons, verdicts, (), 1.0, 1.0, strength)
+    gates: tuple[Gate, ...] = () if strength > 0.02 else ("strength",)
+    return Judgement("rejected" if gates else "ok", gates, verdicts, (), 1.0, 1.0, strength, gates)
 
 
-def _identify(config: AugmentConfig) -> Identity:
-    profiles = {d: hash_of(["fake", d]) for d in config.domains}
-    return Identity(hash_of("fake"), profiles, (1.0 * len(config.domains), 0.0), (64, 64))
+class FakeSettings(BaseModel):
+    """What the fake can be told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    label_aware: bool = True
+    """whether labels count in the variants' identity; no pixel depends on them"""
+    number: int = 0
+    """anything: another number is another plan"""
 
 
-def _make_judge(config: AugmentConfig) -> Judge:
-    return _judge
+class FakeMethod(Method[FakeSettings]):
+    """Needs no model: neither the translator nor the checks are real."""
+
+    settings = FakeSettings
+    version = "1"
+
+    def identify(self, config: MethodConfig[FakeSettings]) -> MethodIdentity:
+        """Of nothing but names."""
+        return MethodIdentity(
+            name=config.name,
+            version=self.version,
+            settings=config.settings.model_dump(mode="json"),
+            model_sha256=hash_of("fake"),
+            profiles={d: hash_of(["fake", d]) for d in config.domains},
+            label_aware=config.settings.label_aware,
+            evals_per_scene=(1.0 * len(config.domains), 0.0),
+        )
+
+    def load(self, config: MethodConfig[FakeSettings], device: str) -> TranslatorLike:
+        """Nothing to load."""
+        return FakeTranslator()
+
+    def judge(self, config: MethodConfig[FakeSettings]) -> Judge:
+        """Brightness alone."""
+        return _judge
 
 
-KIT = Kit(_identify, lambda config, device: FakeTranslator(), _make_judge)
+class JudgedMethod(S2ST):
+    """For measuring: the real checks against a real model's profiles, behind the fake translator."""
+
+    def load(self, config: MethodConfig[MethodSettings], device: str) -> TranslatorLike:
+        """Nothing to load."""
+        return FakeTranslator()

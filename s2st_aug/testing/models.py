@@ -17,9 +17,9 @@ CONTEXT_LENGTH, CONTEXT_DIM = 4, 8
 def tiny_latent_model(*, rng_key: int = 0, latent_channels: int = 4, factor: int = 4) -> LatentModel:
     """A LatentModel without weights: a linear autoencoder, a smooth random denoiser that listens to its prompt.
 
-    Encoding is area pooling of the colours (and their grey, as fourth channel), decoding is its bilinear inverse; the noise
-    predictor is the exact one of unit-Gaussian data plus a small, fixed, random convolution shifted by the prompt. It has a
-    gradient everywhere, and gives the same result on any machine to float rounding.
+    Encoding is area pooling of the colours (and their grey, as fourth channel), decoding is its bilinear inverse; the
+    noise predictor is the exact one of unit-Gaussian data plus a small, fixed, random convolution shifted by the
+    prompt. It has a gradient everywhere, and gives the same result on any machine to float rounding.
     """
     schedule = NoiseSchedule.stable_diffusion()
     return LatentModel(

@@ -1,4 +1,4 @@
-"""A small run folder without a model: BDD100K frames of plain colour, variants, verdicts. For tests, benchmarks and trying the review."""
+"""A small run folder without a model: BDD100K frames of plain colour, variants, verdicts, for trying the review."""
 
 from __future__ import annotations
 
@@ -114,6 +114,9 @@ def _row(
         domain=domain,
         status=status,  # type: ignore[arg-type]
         reasons=() if status == "ok" else ("made up by a fake",),
+        failure="error" if status == "failed" else None,
+        rejected_by=("ignored",) if status == "rejected" else (),
+        attempts=1,
         source_image=scene.image,
         source_sha256=sha256_file(run.dataset_root() / scene.image),
         image=image,
@@ -128,6 +131,9 @@ def _row(
         structure=0.8,
         structure_raw=0.6,
         strength=0.5 + 0.01 * (number % 40),
+        method="fake",
+        method_version="1",
+        method_sha256="d" * 64,
         model="fake",
         model_sha256="c" * 64,
         profile_sha256="f" * 64,
@@ -159,5 +165,15 @@ def _verdict(one: SceneObject, number: int) -> ObjectVerdict:
     verdict = _VERDICTS[number % len(_VERDICTS)]
     reason = None if verdict == "keep" else "made up by a fake"
     return ObjectVerdict(
-        one.object_id, one.kind, one.category, one.bbox, verdict, reason, 0.9 - 0.1 * (number % 7), 0.5, 3.0, 0.2
+        one.object_id,
+        one.kind,
+        one.category,
+        one.bbox,
+        verdict,
+        reason,
+        0.9 - 0.1 * (number % 7),
+        0.5,
+        3.0,
+        0.2,
+        cause=None if verdict == "keep" else "hidden",
     )

@@ -40,7 +40,7 @@ def write_run(
     domains: tuple[str, ...] = ("night",),
     verdicts: Verdicts = keep_all,
 ) -> RunFolder:
-    """A run folder with one `ok` row and one small dark PNG per scene and domain; scenes without an image get `failed` rows."""
+    """A run folder with one `ok` row and one small dark PNG a scene and domain, `failed` where a scene has no image."""
     folder = RunFolder(run)
     (run / "manifest").mkdir(parents=True)
     folder.write_run_json(_info(card, root, split, domains))
@@ -86,7 +86,9 @@ def _row(run: Path, scene: Scene, domain: str, data: bytes | None, judged: tuple
         split=scene.split,
         domain=domain,
         status="ok" if name else "failed",
-        reasons=() if name else ("unreadable_image",),
+        reasons=() if name else ("UnreadableImage",),
+        failure=None if name else "unreadable_image",
+        attempts=1,
         source_image=scene.image,
         source_sha256=None if data is None else hashlib.sha256(data).hexdigest(),
         image=name,
@@ -122,6 +124,9 @@ def _image(run: Path, scene: Scene, domain: str, data: bytes) -> tuple[str, tupl
 
 
 _MODEL: dict[str, Any] = {
+    "method": "s2st",
+    "method_version": "1",
+    "method_sha256": "b" * 64,
     "model": "street-mini",
     "model_sha256": "d" * 64,
     "profile_sha256": "c" * 64,

@@ -1,4 +1,4 @@
-"""Small native trees, one for every form that the labels of a format come in: what tests, fuzzing and benchmarks read."""
+"""Small native trees, one for every form that labels come in: what tests, fuzzing and benchmarks read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
+
+from s2st_aug.formats.run_lengths import encode
 
 SIZE = (48, 32)
 
@@ -20,8 +23,6 @@ def _put(root: Path, name: str, text: str) -> None:
 
 
 def _image(root: Path, name: str, size: tuple[int, int] = SIZE) -> None:
-    from PIL import Image
-
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.zeros((size[1], size[0], 3), np.uint8)
@@ -100,8 +101,6 @@ def _kitti(root: Path) -> None:
 
 
 def _mask(root: Path, name: str, pixels: np.ndarray) -> None:
-    from PIL import Image
-
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
@@ -120,12 +119,9 @@ def _canvas(
 
 def _rle(columns: slice) -> dict[str, Any]:
     """COCO's compressed run lengths of full-height columns."""
-    from pycocotools import mask
-
-    pixels = np.zeros((SIZE[1], SIZE[0]), np.uint8)
-    pixels[:, columns] = 1
-    found = mask.encode(np.asfortranarray(pixels))
-    return {"counts": found["counts"].decode("ascii"), "size": [SIZE[1], SIZE[0]]}
+    pixels = np.zeros((SIZE[1], SIZE[0]), bool)
+    pixels[:, columns] = True
+    return dict(reversed(encode(pixels).items()))  # counts first, as scalabel writes them
 
 
 _LANE = {"vertices": [[0, 30], [5, 20], [9, 20], [14, 30], [20, 5]], "types": "LCCCL", "closed": False}

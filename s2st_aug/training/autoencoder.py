@@ -149,7 +149,9 @@ def _resume(network: Any, optimizer: torch.optim.Optimizer, checkpoint: Path) ->
 
 @torch.no_grad()
 def fold_normalisation(network: Any, pixels: Sequence[torch.Tensor]) -> None:
-    """Fold per-channel normalisation of the latents over `pixels` into the encoder's last and the decoder's first convolution."""
+    """Fold per-channel normalisation of the latents over `pixels` into the
+    encoder's last and the decoder's first convolution.
+    """
     latents = torch.cat([network.encoder(p).permute(1, 0, 2, 3).flatten(1) for p in pixels], dim=1).float()
     mean, std = latents.mean(1), latents.std(1)
     last, first = network.encoder.layers[-1], network.decoder.layers[0]

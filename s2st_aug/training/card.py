@@ -22,14 +22,15 @@ class CardFacts:
 
 
 INTENDED = (
-    "Intended use: demos, tests, CI and prototypes of `s2st_aug` on a machine without a GPU. Not for production: use Stable "
-    "Diffusion there. It has seen few real photos of night and none of rain or fog; it knows those from procedural scenes alone. "
-    "Images made with it are synthetic and must be marked so."
+    "Intended use: demos, tests, CI and prototypes of `s2st_aug` on a machine without a GPU. Not for production: use "
+    "Stable Diffusion there. It has seen few real photos of night and none of rain or fog; it knows those from "
+    "procedural scenes alone. Images made with it are synthetic and must be marked so."
 )
 SHAPE = (
-    "AutoencoderTiny (a quarter of each side, 4 channels, unit variance folded into its convolutions), UNet2DConditionModel "
-    "64-128-192 with the prompt in cross-attention and in the time embedding, CLIPTextModel of 2 layers with a vocabulary of its "
-    "own, SD's scaled-linear schedule, v-prediction; native size 256x192, sides multiples of 16. "
+    "AutoencoderTiny (a quarter of each side, 4 channels, unit variance folded into its convolutions), "
+    "UNet2DConditionModel 64-128-192 with the prompt in cross-attention and in the time embedding, CLIPTextModel of 2 "
+    "layers with a vocabulary of its own, SD's scaled-linear schedule, v-prediction; native size 256x192, sides "
+    "multiples of 16. "
     "`StableDiffusionPipeline.from_pretrained` opens it."
 )
 
@@ -91,7 +92,8 @@ def draw_curves(curves: Mapping[str, Curve], *, width: int = 640, height: int = 
     """Each curve scaled to its own range, as one SVG with a legend of first and last values."""
     colours = ("#1f6f8b", "#c8553d", "#588157", "#6d597a")
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        'font-family="sans-serif" font-size="12">'
     ]
     for index, (name, curve) in enumerate((n, c) for n, c in curves.items() if len(c) > 1):
         colour = colours[index % len(colours)]

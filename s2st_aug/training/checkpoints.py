@@ -1,4 +1,6 @@
-"""Checkpoints that survive being killed: safetensors for weights and optimiser, JSON for the rest, renamed into place."""
+"""Checkpoints that survive being killed: safetensors for weights and
+optimiser, JSON for the rest, renamed into place.
+"""
 
 from __future__ import annotations
 

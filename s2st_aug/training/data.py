@@ -1,4 +1,6 @@
-"""Training images: any folder with one sub-folder per domain, brought to a common size and JPEG quality, held in memory."""
+"""Training images: any folder with one sub-folder per domain, brought to
+a common size and JPEG quality, held in memory.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,10 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from s2st_aug.errors import DatasetError
+from s2st_aug.formats.names import IMAGE_SUFFIXES
 from s2st_aug.images import read_image
 from s2st_aug.real_data import DataPath
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 Medium = Literal["photo", "scene"]
 
 
@@ -59,14 +61,16 @@ def _list_source(source: Source) -> Iterator[Sample]:
         if source.optional:
             return
         raise DatasetError(f"{source.root}: no such folder of training images")
-    for path in sorted(p for p in source.root.rglob("*") if p.suffix.lower() in SUFFIXES):
+    for path in sorted(p for p in source.root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES):
         name = path.relative_to(source.root).as_posix()
         if re.search(source.match, name) and not re.search(source.exclude, name):
             yield Sample(path, source.domain or name.split("/")[0], source.medium)
 
 
 def load_sample(path: Path, size: tuple[int, int], *, quality: int, rng: np.random.Generator) -> np.ndarray:
-    """The image cropped at a random place to the aspect of `size` (w, h), resized by area, through JPEG: uint8 `h w 3`."""
+    """The image cropped at a random place to the aspect of `size` (w, h),
+    resized by area, through JPEG: uint8 `h w 3`.
+    """
     image = read_image(path)
     h, w = image.shape[:2]
     scale = min(w / size[0], h / size[1])

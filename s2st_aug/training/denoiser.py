@@ -1,4 +1,6 @@
-"""Training the UNet and the text encoder together: v-prediction on cached latents, balanced over the domains, with EMA."""
+"""Training the UNet and the text encoder together: v-prediction on
+cached latents, balanced over the domains, with EMA.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ class DenoiserSettings(BaseModel):
     lr_floor: float = 0.05
     ema: float = 0.998
     prompt_dropout: float = 0.12
-    offset_noise: float = 0.1  # of a random constant per channel in the noise: else its mean tells the brightness, and no prompt is heeded
+    # of a random constant per channel in the noise: without it, its mean tells the brightness and no prompt is heeded
+    offset_noise: float = 0.1
     photo_share: float = 0.5
 
 

@@ -1,4 +1,6 @@
-"""The small street detector: an anchor-free convolution pyramid in the output form of YOLOv8, its loss, and its ONNX file."""
+"""The small street detector: an anchor-free convolution pyramid in the
+output form of YOLOv8, its loss, and its ONNX file.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def _head() -> nn.Conv2d:
 
 
 class StreetDetector(nn.Module):
-    """RGB in 0..1, `b 3 384 640`, to `b (4 + classes) cells` in logits: middle offset and log size in strides, then classes."""
+    """RGB in 0..1, `b 3 384 640`, to `b (4 + classes) cells` in logits:
+    middle offset and log size in strides, then classes.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,8 +86,8 @@ def targets(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """For each cell the object that it must find (-1: none), and whether it counts, then boxes `n 4` cx cy w h.
 
-    A cell belongs to the smallest object whose middle is within REACH cells on the object's own level; cells inside of objects
-    that need not be found, or that belong to another level, count for nothing where they find something.
+    A cell belongs to the smallest object whose middle is within REACH cells on the object's own level; cells inside of
+    objects that need not be found, or that belong to another level, count for nothing where they find something.
     """
     (mx, my), stride = (t.numpy() for t in grid())
     owner, counts, size = np.full(len(mx), -1), np.ones(len(mx), bool), np.full(len(mx), np.inf)
@@ -184,7 +188,9 @@ class _Graph:
 
 
 def write_onnx(net: StreetDetector, path: Path, about: str) -> None:
-    """The detector as an ONNX file with YOLOv8's output (`4 + classes` by cells: cx cy w h in pixels, then probabilities)."""
+    """The detector as an ONNX file with YOLOv8's output (`4 + classes` by
+    cells: cx cy w h in pixels, then probabilities).
+    """
     try:
         import onnx
         from onnx import TensorProto, helper

@@ -1,4 +1,6 @@
-"""Pictures to train the small street detector on: rendered streets, with whole objects pasted anywhere and a camera's wear and tear."""
+"""Pictures to train the small street detector on: rendered streets, with whole
+objects pasted anywhere and a camera's wear and tear.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +13,22 @@ import numpy as np
 from s2st_aug.arrays import Image
 from s2st_aug.procedural.categories import CATEGORIES
 from s2st_aug.procedural.drawing import draw_street
-from s2st_aug.procedural.labels import Labels, read_labels
+from s2st_aug.procedural.labels import StreetLabels, read_labels
 from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
-from s2st_aug.records.domains import Condition
+from s2st_aug.records.domains import ConditionName
 
 SIZE = (640, 384)  # w, h that the network sees; a 16:9 frame leaves a bar below
 FRAME = (640, 360)
 NAMES = ("car", "pedestrian", "bicycle", "traffic light", "traffic sign")
 CLASS_OF = {
-    "car": 0, "truck": 0, "bus": 0, "pedestrian": 1, "rider": 1, "bicycle": 2, "motorcycle": 2, "traffic light": 3, "traffic sign": 4,
+    "car": 0, "truck": 0, "bus": 0, "pedestrian": 1, "rider": 1, "bicycle": 2, "motorcycle": 2,
+    "traffic light": 3, "traffic sign": 4,
 }  # fmt: skip
 PAD = 114
-LEAST_SIDE, LEAST_OWN = (
-    4.0,
-    0.3,
-)  # px of the shorter side, and visible share of the box, of an object that must be found
+LEAST_SIDE = 4.0  # px of the shorter side of an object that must be found
+LEAST_OWN = 0.3  # visible share of its box
 HIDDEN = 0.5  # of a box that a pasted object may cover before it need not be found
 
 
@@ -36,7 +37,9 @@ Cut = tuple[np.ndarray, np.ndarray, int]  # a whole object to paste: pixels `a b
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """One picture; `boxes` n 4 xyxy, `classes` n, `sure` n: whether the object must be found (else it is neither right nor wrong)."""
+    """One picture; `boxes` n 4 xyxy, `classes` n, `sure` n: whether the object
+    must be found (else it is neither right nor wrong).
+    """
 
     image: Image
     boxes: np.ndarray
@@ -45,7 +48,9 @@ class Example:
     cuts: tuple[Cut, ...] = ()
 
 
-def render_examples(key: int, streets: Sequence[int], conditions: Sequence[Sequence[Condition]]) -> Iterator[Example]:
+def render_examples(
+    key: int, streets: Sequence[int], conditions: Sequence[Sequence[ConditionName]]
+) -> Iterator[Example]:
     """Each street under one group of conditions, in turn."""
     for index in streets:
         drawn = draw_street(sample_street(key, index, FRAME))
@@ -54,7 +59,7 @@ def render_examples(key: int, streets: Sequence[int], conditions: Sequence[Seque
             yield example_of(render_drawn(drawn, surface, condition), labels)
 
 
-def example_of(image: Image, labels: Labels) -> Example:
+def example_of(image: Image, labels: StreetLabels) -> Example:
     """A rendered picture with its boxes and the objects worth pasting elsewhere."""
     found = [
         (o, CLASS_OF[name]) for o in labels.objects if (name := CATEGORIES[o.instance.category].det or "") in CLASS_OF
@@ -77,7 +82,10 @@ def example_of(image: Image, labels: Labels) -> Example:
 
 
 def with_pasted(example: Example, cuts: Sequence[Cut], rng: np.random.Generator) -> Example:
-    """The example with whole objects pasted at random places, mirrored and resized at random; what they hide need not be found."""
+    """The example with whole objects pasted at random places, mirrored and resized at random.
+
+    What they hide need not be found.
+    """
     image, boxes, classes, sure = example.image.copy(), [*example.boxes], [*example.classes], [*example.sure]
     for n in rng.permutation(len(cuts))[: rng.integers(0, 4)].tolist():
         pixels, mask, number = cuts[n]

@@ -1,4 +1,6 @@
-"""The detector's training from start to file: rendered examples on disk, checkpoints, the ONNX file, and its figures."""
+"""The detector's training from start to file: rendered examples on
+disk, checkpoints, the ONNX file, and its figures.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from s2st_aug.records.domains import Condition
+from s2st_aug.records.domains import ConditionName
 from s2st_aug.training.checkpoints import adam_tensors, load_checkpoint, pack, restore_adam, save_checkpoint, unpack
 from s2st_aug.training.detector import StreetDetector, detection_loss, write_onnx
 from s2st_aug.training.detector_data import NAMES, Example, padded, render_examples, with_pasted, worn
@@ -20,7 +22,7 @@ from s2st_aug.validation.detectors import Detection, load_detector, overlap
 
 log = logging.getLogger(__name__)
 TRAIN_KEY, HELD_KEY = 8, 9
-CONDITIONS: tuple[tuple[Condition, ...], ...] = (
+CONDITIONS: tuple[tuple[ConditionName, ...], ...] = (
     ("day", "night"),
     ("day", "rain"),
     ("night", "dusk"),
@@ -56,7 +58,10 @@ class DetectorRecipe:
         return True
 
     def train(self, seconds: float) -> bool:
-        """Train from the last checkpoint for at most so many seconds of processor time; True at the end of the last epoch."""
+        """Train from the last checkpoint for at most so many seconds of processor time.
+
+        True at the end of the last epoch.
+        """
         examples = [e for path in sorted(self.work.glob("examples-*.npz")) for e in _load(path)]
         net, optimizer, step = self._resume()
         per_epoch = len(examples) // BATCH
@@ -151,9 +156,12 @@ def _load(path: Path) -> Iterator[Example]:
 
 
 def measure_detector(path: Path, streets: int) -> list[str]:
-    """Recall and precision on held-out streets as a Markdown table; objects that need not be found count for nothing."""
+    """Recall and precision on held-out streets as a Markdown table.
+
+    Objects that need not be found count for nothing.
+    """
     detector = load_detector(str(path), min(LEAST))
-    conditions: tuple[Condition, ...] = ("day", "night", "rain")
+    conditions: tuple[ConditionName, ...] = ("day", "night", "rain")
     found: dict[tuple[str, str, float], list[int]] = {}
     for n, example in enumerate(render_examples(HELD_KEY, range(streets), [conditions])):
         seen = detector.detect(example.image)
@@ -167,7 +175,8 @@ def measure_detector(path: Path, streets: int) -> list[str]:
 
 def _measured(condition: str, name: str, least: float, hits: int, objects: int, wrong: int) -> str:
     recall, precision = hits / max(objects, 1), hits / max(hits + wrong, 1)
-    return f"| {condition} | {name} | {least:g} | {recall:.2f} ({hits} of {objects}) | {precision:.2f} ({hits} of {hits + wrong}) |"
+    found, true = f"{recall:.2f} ({hits} of {objects})", f"{precision:.2f} ({hits} of {hits + wrong})"
+    return f"| {condition} | {name} | {least:g} | {found} | {true} |"
 
 
 def scored(found: tuple[Detection, ...], example: Example) -> dict[str, tuple[int, int, int]]:

@@ -20,14 +20,14 @@ from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
 from s2st_aug.randomness import numpy_generator
-from s2st_aug.records.domains import Condition
+from s2st_aug.records.domains import ConditionName
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.training.pasted_lights import Pair, pasted_light
 from s2st_aug.validation.hallucinations import blob_patches
 from s2st_aug.validation.lights import CHANNELS, LAYERS
 from s2st_aug.validation.patches import frame
 
-CONDITIONS: tuple[Condition, ...] = ("night", "rain", "dusk", "fog", "night_rain")
+CONDITIONS: tuple[ConditionName, ...] = ("night", "rain", "dusk", "fog", "night_rain")
 SETS, LIGHTS = 2, 6  # how often lights are pasted into a variant, and how many at once
 WIDTHS = (16, 24, 32)
 HIDDEN, DROP = 32, 0.3

@@ -1,4 +1,6 @@
-"""What a small model can do, as numbers: its autoencoder, its round trip through the seed, and whether it heeds its prompts."""
+"""What a small model can do, as numbers: its autoencoder, its round trip
+through the seed, and whether it heeds its prompts.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def round_trip_psnr(
 
 
 def light_peak_error(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean absolute difference, in grey levels, where the source is bright and saturated: max above 220, chroma above 60."""
+    """Mean absolute difference, in grey levels, where the source is bright
+    and saturated: max above 220, chroma above 60.
+    """
     source = one.astype(np.int16)
     lit = (source.max(-1) > 220) & (source.max(-1) - source.min(-1) > 60)
     return float(np.abs(source - other)[lit].mean()) if lit.sum() >= 4 else math.nan

@@ -1,4 +1,6 @@
-"""Writing a trained model as a folder in Stable Diffusion format: fp16 safetensors, tokenizer, scheduler, model card."""
+"""Writing a trained model as a folder in Stable Diffusion format: fp16
+safetensors, tokenizer, scheduler, model card.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Lights that are not there, painted into variants whose truth is known: what the network of false lights is trained on."""
+"""Lights that are not there, painted into variants whose truth is known:
+what the network of false lights is trained on.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planted:
-    """A variant with one fault in it; `object_id` is the label that it strikes, None where it strikes the image. `box` is where."""
+    """A variant with one fault in it; `object_id` is the label that it strikes, None where it strikes the image.
+
+    `box` is where.
+    """
 
     variant: Image
     object_id: str | None
@@ -38,7 +43,10 @@ class Planted:
 
 
 def pasted_light(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -> Planted | None:
-    """A lamp with a halo, red, amber, green, white or yellow, where no label is and where it shows; strikes the image."""
+    """A lamp with a halo, red, amber, green, white or yellow, where no label is and where it shows.
+
+    Strikes the image.
+    """
     h = pair.variant.shape[0]
     radius = float(rng.uniform(4, 10)) * h / 720
     side = int(np.ceil(6 * radius))

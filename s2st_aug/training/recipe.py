@@ -1,4 +1,7 @@
-"""The recipe: scenes, autoencoder, latents, UNet with text encoder, decoder, packaging. Every stage resumes where it stopped."""
+"""The recipe: scenes, autoencoder, latents, UNet with text encoder, decoder, packaging.
+
+Every stage resumes where it stopped.
+"""
 
 from __future__ import annotations
 
@@ -200,7 +203,9 @@ class Recipe:
         log.info("%s: step %d written to %s", self.config.name, training.step, self.config.out)
 
     def make_card(self) -> None:
-        """Write README.md and curves.svg; figures come from `figures.json` beside the checkpoints (rows: what, value, how)."""
+        """Write README.md and curves.svg; figures come from `figures.json`
+        beside the checkpoints (rows: what, value, how).
+        """
         figures = self.folder / "figures.json"
         rows = json.loads(figures.read_text()) if figures.is_file() else []
         data = [(_source_name(s), len(list_samples([s], self.config.domains)), s.terms) for s in self.config.data]

@@ -12,7 +12,7 @@ from s2st_aug.procedural.drawing import draw_street
 from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
-from s2st_aug.records.domains import CONDITIONS, Condition
+from s2st_aug.records.domains import CONDITIONS, ConditionName
 
 log = logging.getLogger(__name__)
 SIZES = ((640, 360), (480, 360))
@@ -23,10 +23,13 @@ def render_training_scenes(
     count: int,
     *,
     rng_key: int,
-    conditions: Sequence[Condition] = CONDITIONS,
+    conditions: Sequence[ConditionName] = CONDITIONS,
     sizes: Sequence[tuple[int, int]] = SIZES,
 ) -> Path:
-    """Write `out/<condition>/<scene>.png` for `count` scenes, their sizes in turn; scenes that are there already are left."""
+    """Write `out/<condition>/<scene>.png` for `count` scenes, their sizes in turn.
+
+    Scenes that are there already are left.
+    """
     for index in range(count):
         name = f"scene_{rng_key:03d}_{index:05d}.png"
         if all((out / condition / name).is_file() for condition in conditions):
@@ -37,7 +40,9 @@ def render_training_scenes(
     return out
 
 
-def _render(out: Path, name: str, conditions: Sequence[Condition], rng_key: int, index: int, size: tuple[int, int]) -> None:
+def _render(
+    out: Path, name: str, conditions: Sequence[ConditionName], rng_key: int, index: int, size: tuple[int, int]
+) -> None:
     drawn = draw_street(sample_street(rng_key, index, size=size))
     surface = surfaces(drawn)
     for condition in conditions:

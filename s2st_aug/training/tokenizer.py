@@ -12,7 +12,9 @@ WORDS = Regex(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")  # C
 
 
 def learn_vocabulary(corpus: Sequence[str], *, size: int = 1024) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Vocabulary and merges of at most `size` tokens: every byte, alone and as a word's end, then the merges, then start and end."""
+    """Vocabulary and merges of at most `size` tokens: every byte, alone and as
+    a word's end, then the merges, then start and end.
+    """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     merges = _merges([text.lower() for text in corpus], alphabet, size)
     tokens = [*alphabet, *(letter + "</w>" for letter in alphabet)]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class AdamSettings:
-    """How long and how fast: at most so many iterations, the step size, and the loss at which a sample stops (0: never)."""
+    """At most so many iterations, the step size, and the loss at which a sample stops (0: never)."""
 
     iterations: int
     rate: float
@@ -56,8 +56,9 @@ def adam_minimise(
 ) -> tuple[Tensor, Int[Tensor, " b"]]:
     """Minimise each sample's own loss; also how many iterations each sample used.
 
-    `losses(x, rows)` gives one loss for each of some samples, `rows` being their indices in the batch. A sample whose loss
-    is at most the tolerance stays where it is; with `last_step` it takes this one step more, as null-text inversion does.
+    `losses(x, rows)` gives one loss for each of some samples, `rows` being their indices in the batch. A sample whose
+    loss is at most the tolerance stays where it is; with `last_step` it takes this one step more, as null-text
+    inversion does.
 
     With `network` the losses run the denoiser: samples that are done are left out of the further passes (asking which
     they are waits for the device, once an iteration, only where there is a tolerance), and the pass that finds the

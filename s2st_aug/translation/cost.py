@@ -1,4 +1,4 @@
-"""What a translation costs: network evaluations counted beforehand, seconds from a short measurement (docs/method.md#cost)."""
+"""What a translation costs: evaluations counted beforehand, seconds from a short measurement (docs/method.md#cost)."""
 
 from __future__ import annotations
 
@@ -41,4 +41,5 @@ def cost_line(translator: Translator, *, images: int, domains: int) -> str:
     cost = estimate(translator.settings, domains)
     seconds = translator.seconds_per_evaluation() * cost.evaluations * images * domains
     passes = f"{cost.forward:g} forward" + (f" and {cost.backward:g} backward" if cost.backward else "")
-    return f"{images * domains} variants at {passes} evaluations each; about {seconds:.0f} s in the network on this machine"
+    each = f"{images * domains} variants at {passes} evaluations each"
+    return f"{each}; about {seconds:.0f} s in the network on this machine"

@@ -1,10 +1,10 @@
-"""The way back to the source's own size: the variant enlarged, with the source's fine structure where the variant follows it.
+"""Back to the source's own size: the variant enlarged, with the source's fine structure where the variant follows it.
 
-What the model cannot show is `source - enlarged(autoencoder(source))`. It returns scaled by a gain that says how much of
-the source's contrast is left at each place: the slope of a local regression of the variant on the source (a guided
-filter's coefficient, He et al. 2010), at least a share of the ratio of their brightness. Both have a noise floor, so that
-nothing is embossed into the dark, and at an amount of 1 a variant that equals the source's own round trip gives the source
-back exactly.
+What the model cannot show is `source - enlarged(autoencoder(source))`. It returns scaled by a gain that says how much
+of the source's contrast is left at each place: the slope of a local regression of the variant on the source (a guided
+filter's coefficient, He et al. 2010), at least a share of the ratio of their brightness. Both have a noise floor, so
+that nothing is embossed into the dark, and at an amount of 1 a variant that equals the source's own round trip gives
+the source back exactly.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def restore_detail(
 ) -> RestoredDetail:
     """`reconstruction` is the source after the autoencoder's round trip; it and `variant` are at working size.
 
-    `amount` is the share of the detail that is put back. `keep_mask` (working size, 0..1) marks labelled objects: there the
-    gain is at least what their brightness allows, and the share is `keep_amount`.
+    `amount` is the share of the detail that is put back. `keep_mask` (working size, 0..1) marks labelled objects: there
+    the gain is at least what their brightness allows, and the share is `keep_amount`.
     """
     size = (source.shape[1], source.shape[0])
     raw = resize(variant, size)

@@ -1,4 +1,4 @@
-"""Label-aware weight maps: where structure counts more, where appearance counts less, where the source's detail is kept."""
+"""Label-aware weight maps: where structure counts more, appearance counts less, and the source's detail is kept."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ IMPORTANCE: dict[str, float] = {
     "lane": 0.6,
     "pole": 0.4,
 }
-"""How much the structure of what a category means counts, 0..1: people, signals and signs first; surfaces not at all. Ours."""
+"""How much the structure of what a category means counts, 0..1: people, signals and signs first; surfaces not at all.
+
+The values are ours.
+"""
 AREAS = frozenset({"area", "drivable", "direct", "alternative"})
 """Words of BDD100K's drivable areas: surfaces, some of them drawn as lines."""
 SMALL = 40.0
@@ -42,7 +45,7 @@ COURSE = 4  # of them a line's width
 
 @dataclass(frozen=True, slots=True)
 class LabelMaps:
-    """Weights of one image on a grid: `structure` 1 and up, `appearance` in (0, 1], `keep_mask` in [0, 1] (0: no label)."""
+    """Weights of one image on a grid: `structure` from 1, `appearance` to 1, `keep_mask` 0..1 (0: no label)."""
 
     structure: Map
     appearance: Map
@@ -50,7 +53,10 @@ class LabelMaps:
 
 
 def importance(label: SceneObject) -> float:
-    """0..1 by what a label's category means, in any spelling; crowd regions and surfaces 0. A line is a lane, whatever its name."""
+    """0..1 by what a label's category means, in any spelling; crowd regions and surfaces 0.
+
+    A line is a lane, whatever its name.
+    """
     known = canonical_category(label.category)
     if label.crowd:
         return 0.0
@@ -69,11 +75,11 @@ def label_maps(
 ) -> LabelMaps:
     """Maps on `grid` (width, height) for labels in pixels of `source` (width, height).
 
-    Inside of an object of importance 1 structure counts `1 + structure` times, appearance `1 / (1 + appearance)` times; more and
-    less where it is small.
+    Inside of an object of importance 1 structure counts `1 + structure` times, appearance `1 / (1 + appearance)` times;
+    more and less where it is small.
 
-    An object's outline is drawn on a grid four times as fine (no finer than the source) and averaged down, so that what is
-    smaller than a cell still weighs by its share.
+    An object's outline is drawn on a grid four times as fine (no finer than the source) and averaged down, so that what
+    is smaller than a cell still weighs by its share.
     """
     finer = min(FINER, max(1, math.ceil(source[0] / grid[0])))
     shape = (grid[1] * finer, grid[0] * finer)
@@ -94,7 +100,10 @@ def label_maps(
 
 
 def _drawn(label: SceneObject, source: tuple[int, int], shape: tuple[int, ...]) -> tuple[Window, Map] | None:
-    """Where on a grid of `shape` an object (a line: its course, a cell wide) lies, and how much of each point there it covers, 0..1."""
+    """Where on a grid of `shape` an object lies, and how much of each point there it covers, 0..1.
+
+    A line covers its course, a cell wide. None where nothing of the object lies on the grid.
+    """
     scale = np.array([shape[1] / source[0], shape[0] / source[1]])
     if label.mask is not None and label.kind != "box":
         return _shrunk_mask(label.mask, scale, shape)

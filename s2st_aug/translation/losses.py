@@ -41,7 +41,10 @@ class LossTarget:
     tail: float = 0.0
 
     def losses(self, z: Latent, transported: Float[Tensor, "b k v h w"] | None = None) -> Float[Tensor, " b"]:
-        """Weighted sum of both losses, one per sample; what `transported` gave before may be held, which spares the sorting."""
+        """Weighted sum of both losses, one per sample.
+
+        What `transported` gave before may be held, which spares the sorting.
+        """
         total = z.new_zeros(len(z))
         if self.structure:
             total = total + self.structure * structure_loss(normalised_gradients(z), self.gradients, self.structure_map)
@@ -76,7 +79,7 @@ def normalised_gradients(z: Latent) -> Float[Tensor, "b c2 h w"]:
 
 @cache
 def _sobel(channels: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "c2 1 3 3"]:
-    """Sobel's kernels along x and y for each channel; made once, as new Python data waits for a CUDA device at every call."""
+    """Sobel's kernels along x and y for each channel; made once, as copying them to a CUDA device waits for it."""
     x, y = [[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], [[-1.0, -2, -1], [0, 0, 0], [1, 2, 1]]
     return (torch.tensor([x, y], dtype=dtype, device=device) / 8).repeat(channels, 1, 1)[:, None]
 
@@ -141,7 +144,10 @@ def quantile_at(quantiles: Float[Tensor, "*a q"], levels: Float[Tensor, "*a n"])
 
 
 def band_windows(height: int, width: int, bands: int) -> Float[Tensor, "k h w"]:
-    """Window 0 is the whole image; then `bands` horizontal windows from the top, overlapping, that sum to 1 (no seams)."""
+    """Window 0 is the whole image; behind it stand `bands` horizontal ones from the top.
+
+    The bands overlap softly and sum to 1, so that there are no seams.
+    """
     centre = (torch.arange(height) + 0.5) / height * bands - 0.5  # in units of bands
     soft = (1 - (centre.clamp(0, bands - 1)[None] - torch.arange(bands)[:, None]).abs()).clamp_min(0)
     return torch.cat([torch.ones(1, height), soft])[:, :, None].repeat(1, 1, width)

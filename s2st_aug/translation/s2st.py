@@ -1,9 +1,9 @@
-"""S2ST, image-to-image translation in the seed space of a latent diffusion model (arXiv 2312.00116), in the paper's order.
+"""S2ST, image-to-image translation in the seed space of latent diffusion (arXiv 2312.00116), in the paper's order.
 
-Clean latents are inverted to their seeds z_T (DDIM, the source's prompt, guidance 1), the seeds are translated (ST), and
-sampling with the target's prompt goes back to clean latents while the trajectory is optimised (TO) to keep the source's
-structure. Photos are inverted once for all of their target domains; from the seed on a row is one (photo, domain),
-photos first. Nothing here knows a pipeline object: the model is `denoise(latents, step, context) -> eps`.
+Clean latents are inverted to their seeds z_T (DDIM, the source's prompt, guidance 1), the seeds are translated (ST),
+and sampling with the target's prompt goes back to clean latents while the trajectory is optimised (TO) to keep the
+source's structure. Photos are inverted once for all of their target domains; from the seed on a row is one (photo,
+domain), photos first. Nothing here knows a pipeline object: the model is `denoise(latents, step, context) -> eps`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ from s2st_aug.translation.targets import TargetDomains
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Embeddings: the source's, a row for each photo; the target's and the empty prompt's, a row for each (photo, domain)."""
+    """Embeddings of the source's prompt for each photo.
+
+    Of the target's and of the empty prompt for each (photo, domain).
+    """
 
     source: Float[Tensor, "photos n d"]
     target: Float[Tensor, "rows n d"]
@@ -69,7 +72,10 @@ def s2st(
     settings: MethodSettings,
     keys: Sequence[int],
 ) -> Translation:
-    """The whole method: every photo's clean latent in every domain. `keys` (one a photo) draw the seeds' fresh noise."""
+    """The whole method: every photo's clean latent in every domain.
+
+    `keys` (one a photo) draw the seeds' fresh noise.
+    """
     s, count = settings, len(domains.profiles)
     path = ddim.invert(
         with_context(denoise, prompts.source), clean, schedule, s.steps, refine=s.inversion_refinements, solver=s.solver
@@ -133,7 +139,7 @@ def sample(
     settings: MethodSettings,
     offsets: Sequence[Latent] | None = None,
 ) -> Sampled:
-    """Sampling with TO at every step: guided noise, predicted clean latent, its optimisation, the move to the next level.
+    """Sampling with TO at every step: guided noise, predicted clean latent, its optimisation, the move to the next.
 
     `offsets` (direct inversion) are added to every step's result.
     """
@@ -181,8 +187,9 @@ def optimise_empty_prompt(
     target: LossTarget,
     adam: AdamSettings,
 ) -> tuple[Context, Int[Tensor, " b"]]:
-    """TO on the unconditional embedding of one step: null-text inversion (arXiv 2211.09794, algorithm 1) with S2ST's losses.
+    """TO on the unconditional embedding of one step, as null-text inversion does, with S2ST's losses.
 
+    Null-text inversion is arXiv 2211.09794, algorithm 1.
     One forward pass for the prompt, then a forward and a backward pass for each iteration. Also the iterations by row.
     """
     eps_prompt = denoise(z, t, prompt)

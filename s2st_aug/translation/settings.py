@@ -1,4 +1,7 @@
-"""Every setting of the method, and the presets. The paper fixes few of them; each default here is ours unless said otherwise."""
+"""Every setting of the method, and the presets.
+
+The paper fixes few of them; each default here is ours unless said otherwise.
+"""
 
 from __future__ import annotations
 

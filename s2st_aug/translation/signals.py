@@ -1,9 +1,12 @@
-"""Colour that carries meaning is held: lit lamps of traffic lights, brake lights, the hue of signs. Only where labels say so."""
+"""Colour that carries meaning is held: lit lamps of traffic lights, brake lights, the hue of signs.
+
+Only where labels say so.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import cv2
@@ -20,24 +23,25 @@ LIT_CHROMA, LIT_LIGHT = 28.0, 35.0  # CIELAB: above both a pixel of a traffic li
 BRAKE_CHROMA, BRAKE_SHARE = 45.0, 0.12  # a brake light is redder, and a small part of its vehicle
 SIGN_CHROMA = 15.0
 VEHICLES = ("car", "truck", "bus", "motorcycle", "train")
-LAMP_SIDES, LAMP_FILL, LAMP_SHARE = (
-    2.5,
-    0.3,
-    0.5,
-)  # a lamp is about as wide as high, fills its own box, and leaves room for its housing
+LAMP_SIDES, LAMP_FILL, LAMP_SHARE = 2.5, 0.3, 0.5
+"""A lamp is about as wide as high, fills its own box, and leaves room for its housing."""
 TINY = 8  # pixels: of a smaller signal nothing but the colour can be told
 
 
 def hold_signals(source: Image, variant: Image, objects: Sequence[SceneObject]) -> Image:
     """The variant with lamps as lit and as coloured as in the source, and signs in their hue; the rest untouched.
 
-    Only what lies inside of an outline or a mask is touched; in a box, and where the state is unknown, only what looks like a lamp.
+    Only what lies inside of an outline or a mask is touched; in a box, and where the state is unknown, only what looks
+    like a lamp.
     """
     out = variant
     for label in itertools.chain.from_iterable(map(_parted, objects)):
-        window = _window(label, source.shape)
-        if window is not None and (pick := _picker(label)) is not None:
-            out = out.copy() if out is variant else out
+        x1, y1, x2, y2 = label.bbox
+        rows = slice(max(0, int(np.floor(y1))), min(source.shape[0], int(np.ceil(y2))))
+        columns = slice(max(0, int(np.floor(x1))), min(source.shape[1], int(np.ceil(x2))))
+        pick = _picker(label)
+        if pick is not None and rows.stop - rows.start > 1 and columns.stop - columns.start > 1:
+            out, window = out.copy() if out is variant else out, (rows, columns)
             held = pick(source[window], out[window], label)
             out[window] = np.where(_inside(label, window)[..., None], held, out[window])
     return out
@@ -57,7 +61,8 @@ def _parted(label: SceneObject) -> Iterator[SceneObject]:
         yield replace(label, kind="mask", bbox=(x, y, x + w, y + h), mask=parts == part)
 
 
-def _picker(label: SceneObject):
+def _picker(label: SceneObject) -> Callable[[Image, Image, SceneObject], Image] | None:
+    """What keeps the colours of such a label: (source, variant, label) -> variant, all in the label's window."""
     known = canonical_category(label.category)
     if label.crowd or label.kind in ("stuff", "polyline"):
         return None
@@ -82,13 +87,6 @@ def _inside(label: SceneObject, window: tuple[slice, slice]) -> np.ndarray:
     return cv2.fillPoly(canvas, outlines, 1) > 0
 
 
-def _window(label: SceneObject, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
-    x1, y1, x2, y2 = label.bbox
-    rows = slice(max(0, int(np.floor(y1))), min(shape[0], int(np.ceil(y2))))
-    columns = slice(max(0, int(np.floor(x1))), min(shape[1], int(np.ceil(x2))))
-    return (rows, columns) if rows.stop - rows.start > 1 and columns.stop - columns.start > 1 else None
-
-
 def _hold_lamp(source: Image, variant: Image, label: SceneObject) -> Image:
     lab = to_lab(source)
     lit = _ramp(_chroma(lab), LIT_CHROMA, 10) * _ramp(lab[..., 0], LIT_LIGHT, 10)
@@ -98,7 +96,7 @@ def _hold_lamp(source: Image, variant: Image, label: SceneObject) -> Image:
 
 
 def _lamps(lit: np.ndarray) -> np.ndarray:
-    """What is lit and shaped like a lamp, its pale middle with it: not the trees or bricks beside a signal's housing."""
+    """What is lit and shaped like a lamp, with its pale middle: not the trees or bricks beside a signal's housing."""
     height, width = lit.shape
     if min(height, width) < TINY:
         return lit

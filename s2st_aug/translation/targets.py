@@ -90,7 +90,7 @@ class TargetDomains:
 
 
 def seeds_at(profile: DomainProfile, abar: float) -> np.ndarray:
-    """The profile's seed quantiles at another level: a seed's mean is sqrt(abar) of its latent's (docs/method.md#seed)."""
+    """The seed quantiles at another level; a seed's mean is sqrt(abar) of its latent's (docs/method.md#seed)."""
     shift = abar**0.5 - profile.seed_abar**0.5
     return profile.seeds + np.float32(shift) * profile.latents.mean(-1, keepdims=True)
 
@@ -98,7 +98,8 @@ def seeds_at(profile: DomainProfile, abar: float) -> np.ndarray:
 def eta_of(profile: DomainProfile, settings: MethodSettings, eta: Mapping[str, np.ndarray]) -> np.ndarray:
     """`eta` (the profile's, of latents or seeds) against the settings' source, `bands views`; raises ProfileError.
 
-    A profile that was built against other sources alone stands in with its first where the settings ask for the default, day.
+    A profile that was built against other sources alone stands in with its first where the settings ask for the
+    default, day.
     """
     known, source = ", ".join(eta), settings.source
     if source not in eta:
@@ -110,8 +111,8 @@ def eta_of(profile: DomainProfile, settings: MethodSettings, eta: Mapping[str, n
         _warn_of_source(profile.name, source)
     if settings.eta != "uniform" and not eta[source].any():
         raise ProfileError(
-            f"profile {profile.name!r}: the source already is {source}, nothing would change; for photos of another condition build it "
-            "with --source NAME=DIR of them, and set method.source=NAME"
+            f"profile {profile.name!r}: the source already is {source}, nothing would change; for photos of another "
+            "condition build it with --source NAME=DIR of them, and set method.source=NAME"
         )
     return eta[source]
 

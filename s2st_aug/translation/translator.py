@@ -1,4 +1,4 @@
-"""From photos to translated photos: batches of one working size, float32 where half precision failed, detail, what it cost."""
+"""From photos to translated photos: batches of one size, float32 where half precision failed, detail, and the cost."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class Translator:
         for name, profile in profiles.items():
             if profile.model_sha256 != model.sha256:
                 raise ProfileError(
-                    f"profile {name!r} was built for another model than {model.name}; build it anew: s2st-aug domain build"
+                    f"profile {name!r} was built for another model than {model.name}; "
+                    "build it anew: s2st-aug domain build"
                 )
             eta_of(profile, settings, profile.eta)
         self.model, self.profiles, self.settings = model, dict(profiles), settings
@@ -61,8 +62,8 @@ class Translator:
     ) -> list[dict[str, Translated | Diverged]]:
         """Every photo in every domain. With `objects` the translation is label-aware (if the settings say so).
 
-        `keys` (one a photo) draw the seed's fresh noise where `seed_noise` asks for some. A variant that is not finite, or exploded, in
-        float32 too comes back as a Diverged error in its place, and does not touch the others.
+        `keys` (one a photo) draw the seed's fresh noise where `seed_noise` asks for some. A variant that is not finite,
+        or exploded, in float32 too comes back as a Diverged error in its place, and does not touch the others.
         """
         for unknown in set(domains) - set(self.profiles):
             raise ProfileError(f"no profile for domain {unknown!r}{did_you_mean(unknown, self.profiles)}")
@@ -78,7 +79,10 @@ class Translator:
         return results
 
     def _translate_group(self, group: _SizeGroup, domains: Sequence[str]) -> list[dict[str, Translated | Diverged]]:
-        """One batch of encoding and inversion, and one of all (photo, domain) rows after it; broken rows again in float32."""
+        """One batch of encoding and inversion, and one of all (photo, domain) rows after it.
+
+        Broken rows again in float32.
+        """
         decoded = self._diffuse(group, domains, DTYPES[self.settings.dtype])
         broken = [row for row, why in enumerate(decoded.broken) if why]
         if broken and self.settings.dtype != "float32":
@@ -163,7 +167,7 @@ class Translator:
 
     @torch.no_grad()
     def seconds_per_evaluation(self, repeats: int = 2) -> float:
-        """Seconds of one forward pass of one latent at the native size, in the settings' arithmetic, after one to warm up."""
+        """Seconds of a forward pass of one latent at the native size, in the settings' dtype, after one to warm up."""
         model, denoise = self.model, self._denoiser(DTYPES[self.settings.dtype])
         width, height = (side // model.latent_factor for side in model.native_size)
         z = torch.zeros(1, model.latent_channels, height, width, device=model.device, dtype=model.dtype)
@@ -203,11 +207,11 @@ class _SizeGroup:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Decoded:
-    """What leaves the device: `b y x 3` float32 pixels in 0..255, and by row what is wrong ("" for nothing) and the cost."""
+    """What leaves the device: pixels (`b y x 3` float32 in 0..255), and each row's fault and cost."""
 
     reconstructions: np.ndarray  # of the sources, by the autoencoder alone
     variants: np.ndarray
-    broken: list[str]
+    broken: list[str]  # "" for a row that is sound
     costs: np.ndarray  # "rows 4": ST and TO iterations, forward (with a part of the inversion) and backward evaluations
 
     def replace_failed(self, other: _Decoded, rows: list[int]) -> _Decoded:
@@ -221,7 +225,7 @@ class _Decoded:
 
 
 def _why_broken(pixels: Tensor, done: Translation, clean: Latent, profiles: Sequence[DomainProfile]) -> list[str]:
-    """What is wrong with each row: NaN, or a latent above EXPLODED times what its source or its target's profile reaches."""
+    """What is wrong with each row: NaN, or a latent above EXPLODED times what its source and its profile reach."""
     own = clean.abs().amax((1, 2, 3)).repeat_interleave(len(profiles))
     targets = clean.new_tensor([float(np.abs(p.latents).max()) for p in profiles]).repeat(len(clean))
     plausible = EXPLODED * torch.maximum(own, targets)

@@ -16,8 +16,11 @@ SMALLEST = 1.5  # mean levels of change below which a variant is the source itse
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """`change` mean absolute levels; `tone_explained` the share of the variant's luma that one rising tone curve of the source
-    explains (1: merely brighter or darker); `contrast` and `light` the 5-95 % range and the mean of L*."""
+    """`change` mean absolute levels.
+
+    `tone_explained` the share of the variant's luma that one rising tone curve of the source explains (1: merely
+    brighter or darker); `contrast` and `light` the 5-95 % range and the mean of L*.
+    """
 
     change: float
     tone_explained: float
@@ -28,7 +31,7 @@ class Appearance:
 def appearance(source: Image, variant: Image) -> Appearance:
     """The four figures of a pair of one size."""
     small_s, small_v = _small(source), _small(variant)
-    light = _light(small_v)
+    light = cv2.cvtColor(small_v / 255, cv2.COLOR_RGB2Lab)[..., 0]
     low, high = np.quantile(light, [0.05, 0.95])
     change = float(np.abs(small_s - small_v).mean())
     return Appearance(change, tone_explained(small_s, small_v), float(high - low), float(light.mean()))
@@ -37,10 +40,6 @@ def appearance(source: Image, variant: Image) -> Appearance:
 def _small(image: Image) -> np.ndarray:
     size = (WIDTH, max(4, round(image.shape[0] * WIDTH / image.shape[1])))
     return shrunk_to(image, size).astype(np.float32)
-
-
-def _light(image: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(image / 255, cv2.COLOR_RGB2Lab)[..., 0]
 
 
 def tone_explained(source: np.ndarray, variant: np.ndarray) -> float:

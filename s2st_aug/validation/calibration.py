@@ -12,8 +12,7 @@ from s2st_aug.arrays import Image
 from s2st_aug.errors import DatasetError
 from s2st_aug.randomness import numpy_generator
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.records.verdicts import ObjectVerdict
-from s2st_aug.validation.gates import IN_PLACE, UNMEASURED, around_of, code, facts_of
+from s2st_aug.validation.gates import IN_PLACE, UNMEASURED
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.settings import ValidationSettings
 
@@ -35,7 +34,10 @@ class TrueChange:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """`settings` set on the even photos; rates are of the odd ones: `before` with the given settings, `after` with these."""
+    """`settings` set on the even photos.
+
+    Rates are of the odd ones: `before` with the given settings, `after` with these.
+    """
 
     settings: ValidationSettings
     before: float
@@ -45,7 +47,7 @@ class Calibration:
 
 
 def retouched(photo: Image, *key: str) -> Image:
-    """A photometric change within a camera's range: gain, gamma, colourfulness, tint and sensor noise, drawn from `key`."""
+    """A change within a camera's range: gain, gamma, colourfulness, tint and sensor noise, drawn from `key`."""
     rng = numpy_generator(0, "retouched", *key)
     x = (photo / 255.0) ** rng.uniform(0.8, 2.0) * rng.uniform(0.35, 1.0)
     grey = x.mean(-1, keepdims=True)
@@ -71,8 +73,9 @@ def stand_ins(photo: Image, *key: str) -> tuple[SceneObject, ...]:
 
 
 def calibrate(changes: Iterable[TrueChange], settings: ValidationSettings, seen: str) -> Calibration:
-    """Set keep_of_around, lost_of_around, keep_structure_raw and max_shift_px so that one label in twenty is doubted at most.
+    """Set four thresholds so that at most one label in twenty is doubted.
 
+    They are keep_of_around, lost_of_around, keep_structure_raw and max_shift_px.
     Raises DatasetError on fewer than eight photos, or none with structure in it.
     """
     rows = [_measured(change, i, settings) for i, change in enumerate(changes)]
@@ -89,17 +92,12 @@ def _measured(change: TrueChange, number: int, settings: ValidationSettings) -> 
     """structure, structure_raw, shift, size and the surroundings' structure of each stand-in, `n 5`."""
     found = judge(change.source, change.variant, change.raw, stand_ins(change.source, str(number)), None, settings)
     rows = [
-        (o.structure, o.structure_raw, o.shift_px, o.bbox[2] - o.bbox[0], _around(o))
+        # a well-kept object needs no comparison with its surroundings: its own structure stands for theirs
+        (o.structure, o.structure_raw, o.shift_px, o.bbox[2] - o.bbox[0], o.structure if o.around is None else o.around)
         for o in found.objects
-        if code(o.reason) not in UNMEASURED and o.structure is not None
+        if o.cause not in UNMEASURED and o.structure is not None
     ]
     return np.array(rows, np.float64).reshape(-1, 5)
-
-
-def _around(item: ObjectVerdict) -> float:
-    """What the verdict's facts say; a well-kept object carries none, and its own structure stands for it."""
-    around = around_of(facts_of(item.reason))
-    return (item.structure or 0.0) if around is None else around
 
 
 def _thresholds(rows: np.ndarray) -> dict[str, float]:

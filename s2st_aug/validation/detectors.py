@@ -1,8 +1,9 @@
-"""Detectors behind a small protocol: what a second pair of eyes sees in the variant that neither labels nor source have."""
+"""Detectors behind a small protocol: objects in the variant that neither the labels nor the source have."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import ast
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -52,17 +53,6 @@ class Detector(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class FakeDetector:
-    """The shipped fake: answers what `answer` says of an image."""
-
-    answer: Callable[[Image], Sequence[Detection]]
-
-    def detect(self, image: Image) -> tuple[Detection, ...]:
-        """The prepared answer."""
-        return tuple(self.answer(image))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class OnnxDetector:
     """A YOLO- or YOLOX-style ONNX file through onnxruntime; `names` maps class numbers, others are dropped."""
@@ -79,15 +69,13 @@ class OnnxDetector:
         padded = np.full((self.size[1], self.size[0], 3), 114, np.uint8)
         padded[: small.shape[0], : small.shape[1]] = small
         name = self.session.get_inputs()[0].name
-        out = np.asarray(self.session.run(None, {name: self._blob(padded)})[0])[0]
-        return self._kept(decoded(out, self.size), k)
-
-    def _blob(self, padded: Image) -> np.ndarray:
-        """YOLOX takes BGR in 0..255, the YOLO family RGB in 0..1; both channels first."""
         shape = self.session.get_outputs()[0].shape
         is_yolox = layout_of((int(shape[1]), int(shape[2])), self.size) == "yolox"
+        # YOLOX takes BGR in 0..255, the YOLO family RGB in 0..1
         pixels = padded[..., ::-1].astype(np.float32) if is_yolox else padded.astype(np.float32) / 255
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+        blob = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+        out = np.asarray(self.session.run(None, {name: blob})[0])[0]
+        return self._kept(decoded(out, self.size), k)
 
     def _kept(self, found: tuple[np.ndarray, np.ndarray], k: float) -> tuple[Detection, ...]:
         boxes, scores = found
@@ -103,7 +91,7 @@ class OnnxDetector:
 
 
 def layout_of(shape: tuple[int, int], size: tuple[int, int]) -> Layout:
-    """The family an output `a b` belongs to: YOLOX has one row a grid cell, YOLOv5 three, YOLOv8 has them as columns."""
+    """The family of an output `a b`: YOLOX has one row a grid cell, YOLOv5 three, YOLOv8 has them as columns."""
     cells = sum((size[0] // s) * (size[1] // s) for s in STRIDES)
     if shape[0] == cells:
         return "yolox"
@@ -112,7 +100,8 @@ def layout_of(shape: tuple[int, int], size: tuple[int, int]) -> Layout:
     if shape[1] == cells:
         return "yolov8"
     raise ModelError(
-        f"detector output {shape[0]}x{shape[1]} fits no YOLO layout for an input of {size[0]}x{size[1]} ({cells} grid cells)"
+        f"detector output {shape[0]}x{shape[1]} fits no YOLO layout for an input of {size[0]}x{size[1]} "
+        f"({cells} grid cells)"
     )
 
 
@@ -145,8 +134,8 @@ def find_detector(name: str) -> Path:
 def load_detector(path: str, least: float = 0.5) -> Detector:
     """A shipped detector by name, or an ONNX file, on one thread.
 
-    Raises ModelError on a missing or foreign file, MissingDependency without onnxruntime.
-    Class names are read from the file's `names` metadata (as the YOLO family writes it), else COCO's street classes are taken.
+    Raises ModelError on a missing or foreign file, MissingDependency without onnxruntime. Class names are read from the
+    file's `names` metadata (as the YOLO family writes it), else COCO's street classes are taken.
     """
     try:
         import onnxruntime
@@ -164,55 +153,32 @@ def load_detector(path: str, least: float = 0.5) -> Detector:
     shape = session.get_inputs()[0].shape
     if len(shape) != 4 or not all(isinstance(v, int) for v in shape[2:]):
         raise ModelError(f"{path}: expected an input of fixed size 1x3xHxW, got {shape}")
-    return OnnxDetector(session, (shape[3], shape[2]), _names(session), least)
-
-
-def _names(session: Any) -> dict[int, str]:
-    import ast
-
     text = session.get_modelmeta().custom_metadata_map.get("names")
-    return {int(k): str(v) for k, v in ast.literal_eval(text).items()} if text else COCO_STREET
+    names = {int(k): str(v) for k, v in ast.literal_eval(text).items()} if text else COCO_STREET
+    return OnnxDetector(session, (shape[3], shape[2]), names, least)
 
 
-@dataclass(frozen=True, slots=True)
-class TorchvisionDetector:
-    """A torchvision detection model with its weights' category names. Not run in this repository's tests: see ENVIRONMENT."""
-
-    model: Any
-    categories: Sequence[str]
-    least: float = 0.5
-
-    def detect(self, image: Image) -> tuple[Detection, ...]:
-        """Detections of the model on one image."""
-        import torch
-
-        with torch.inference_mode():
-            out = self.model([torch.from_numpy(image.copy()).permute(2, 0, 1) / 255])[0]
-        rows = zip(out["boxes"].tolist(), out["labels"].tolist(), out["scores"].tolist(), strict=True)
-        return tuple(Detection(tuple(b), self.categories[n], s) for b, n, s in rows if s >= self.least)
-
-
-def made_up_objects(
+def hallucinated_objects(
     detector: Detector, source: Image, variant: Image, objects: Sequence[SceneObject]
 ) -> tuple[Hallucination, ...]:
-    """Boxes in the variant that neither the labels nor the source's own detections have, or lie in one that they have."""
+    """Boxes in the variant that neither labels nor the source's own detections have, and that lie in none of theirs."""
     known = [o.bbox for o in objects if o.kind not in LINES] + [d.bbox for d in detector.detect(source)]
-    return tuple(
-        Hallucination(d.bbox, d.category, d.score)
-        for d in detector.detect(variant)
-        if not any(overlap(d.bbox, b) >= LEAST_OVERLAP or _share_inside(d.bbox, b) >= INSIDE for b in known)
-    )
+
+    def is_known(box: Box) -> bool:
+        area = max((box[2] - box[0]) * (box[3] - box[1]), 1e-9)
+        return any(overlap(box, b) >= LEAST_OVERLAP or _shared(box, b) / area >= INSIDE for b in known)
+
+    return tuple(Hallucination(d.bbox, d.category, d.score) for d in detector.detect(variant) if not is_known(d.bbox))
 
 
-def _share_inside(a: Box, b: Box) -> float:
-    """The share of a that lies in b."""
+def _shared(a: Box, b: Box) -> float:
+    """The area that two boxes have in common."""
     w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    return max(w, 0.0) * max(h, 0.0) / max((a[2] - a[0]) * (a[3] - a[1]), 1e-9)
+    return max(w, 0.0) * max(h, 0.0)
 
 
 def overlap(a: Box, b: Box) -> float:
     """Intersection over union."""
-    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(w, 0.0) * max(h, 0.0)
+    shared = _shared(a, b)
     whole = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
     return shared / whole if whole > 0 else 0.0

@@ -30,7 +30,9 @@ def flicker(sources: Sequence[np.ndarray], variants: Sequence[np.ndarray]) -> fl
 
 
 def _step(s0: Image, s1: Image, v0: Image, v1: Image) -> tuple[float, float]:
-    flow = _flow(_small_grey(s1), _small_grey(s0))
+    now, before = _small_grey(s1), _small_grey(s0)
+    start = np.zeros((*now.shape, 2), np.float32)
+    flow = cv2.calcOpticalFlowFarneback(now, before, start, 0.5, 4, 21, 3, 7, 1.5, 0)  # where each pixel was before
     h, w = flow.shape[:2]
     yy, xx = np.mgrid[:h, :w].astype(np.float32)
     x, y = xx + flow[..., 0], yy + flow[..., 1]
@@ -48,9 +50,3 @@ def _small_grey(image: Image) -> np.ndarray:
     k = min(1.0, FLOW_WIDTH / image.shape[1])
     size = (max(8, round(image.shape[1] * k)), max(8, round(image.shape[0] * k)))
     return cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-
-
-def _flow(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Where each pixel of `a` was in `b`, in pixels (Farneback)."""
-    start = np.zeros((*a.shape, 2), np.float32)
-    return cv2.calcOpticalFlowFarneback(a, b, start, 0.5, 4, 21, 3, 7, 1.5, 0)

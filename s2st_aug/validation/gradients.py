@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from s2st_aug.arrays import Grey, Image
+from s2st_aug.images import luma
 
 SMOOTHING = 1.5  # px
 FLOOR = 2.0  # |g| at or below which a source pixel carries no weight
@@ -23,11 +24,6 @@ class Gradients:
     luma: np.ndarray  # h w float32, unsmoothed
     x: np.ndarray  # h w float32
     y: np.ndarray  # h w float32
-
-
-def luma(image: Image) -> Grey:
-    """Rec. 601 luma in 0..255, not rounded."""
-    return cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2GRAY)
 
 
 def gradients(grey: Grey) -> Gradients:
@@ -73,10 +69,10 @@ def empty_gradients(shape: tuple[int, ...]) -> Gradients:
 
 
 def image_gradients(image: Image, out: Gradients | None = None) -> Gradients:
-    """`gradients(luma(image))` by strips that stay in the processor's cache, the same numbers; written into `out` where given."""
+    """`gradients(luma(image))`, by strips that stay in the processor's cache; written into `out` where given."""
     h, out = image.shape[0], out or empty_gradients(image.shape)
     for top in range(0, h, STRIP):
-        cv2.cvtColor(image[top : top + STRIP].astype(np.float32), cv2.COLOR_RGB2GRAY, dst=out.luma[top : top + STRIP])
+        luma(image[top : top + STRIP], out.luma[top : top + STRIP])
     for top in range(0, h, STRIP):
         first, end = max(top - HALO, 0), min(top + STRIP, h)
         part, rows = gradients(out.luma[first : min(end + HALO, h)]), slice(top - first, end - first)
@@ -85,7 +81,10 @@ def image_gradients(image: Image, out: Gradients | None = None) -> Gradients:
 
 
 def variant_directions(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """m / (m + 4) (cos 2theta, sin 2theta) of a variant, shape `h w 2`: its dot product with the source's is structure's numerator."""
+    """m / (m + 4) (cos 2theta, sin 2theta) of a variant, shape `h w 2`.
+
+    Its dot product with the source's is the numerator of structure.
+    """
     xx, yy = x * x, y * y
     scale = 1 / (xx + yy + HALF)
     return cv2.merge([(xx - yy) * scale, 2 * x * y * scale])

@@ -25,10 +25,10 @@ MIN_AREA, MAX_AREA = 4, 450  # px at WIDTH
 MAX_BLOBS = 48
 LEAST_SCORE = 0.1  # blobs that are surely real are not listed
 PAD = 4  # px around a blob that its edges are looked for in
-EXPLAINED = 0.2, 0.4  # share of a blob's edges that the source does not have: below, it is taken for a lit window
-STREAK = (
-    1.6  # height over width from which a blob in the lower half is a reflection; of 79 pasted lamps none had so much
-)
+EXPLAINED = 0.2, 0.4
+"""Share of a blob's edges that the source does not have: below, half of its score is left, as of a lit window."""
+STREAK = 1.6
+"""Height over width from which a blob in the lower half is a reflection; of 79 pasted lamps none had so much."""
 REFLECTED = 0.5  # what is left of its score
 
 
@@ -42,33 +42,28 @@ class _Small:
     scale: float
 
 
-def made_up_lights(source: Frame, variant: Frame, objects: Sequence[SceneObject]) -> tuple[Hallucination, ...]:
+def hallucinated_lights(source: Frame, variant: Frame, objects: Sequence[SceneObject]) -> tuple[Hallucination, ...]:
     """Lamp-like blobs outside labelled objects with the score that the source does not explain them, highest first."""
     boxes, patches = blob_patches(source, variant, objects)
     height = source.image.shape[0]
     found = []
     for box, patch, score in zip(boxes, patches, scores(patches).tolist(), strict=True):
         if score >= LEAST_SCORE:
-            weighed = (
-                score * _doubt(unexplained(source, variant, box)) * (REFLECTED if _is_reflection(box, height) else 1.0)
-            )
+            low, high = EXPLAINED
+            gap = unexplained(source, variant, box)
+            doubt = 0.5 + 0.5 * min(max((gap - low) / (high - low), 0.0), 1.0)
+            # a streak on the road is a lamp's reflection on the wet, which has no label; the lamp itself is judged
+            streak = box[1] > height / 2 and box[3] - box[1] >= STREAK * (box[2] - box[0])
+            weighed = score * doubt * (REFLECTED if streak else 1.0)
             found.append(Hallucination(box, _kind(patch, box, height), weighed))
     return tuple(sorted(found, key=lambda h: -h.score))
 
 
-def _is_reflection(box: Box, height: int) -> bool:
-    """A streak on the road is a lamp's reflection on the wet, which has no label; the lamp itself is judged where it is."""
-    return box[1] > height / 2 and box[3] - box[1] >= STREAK * (box[2] - box[0])
-
-
-def _doubt(gap: float) -> float:
-    """What is left of a score: half where the source's edges run as the blob's do, all of it where they do not."""
-    low, high = EXPLAINED
-    return 0.5 + 0.5 * min(max((gap - low) / (high - low), 0.0), 1.0)
-
-
 def unexplained(source: Frame, variant: Frame, box: Box) -> float:
-    """1 - how well the source's edges run along the blob's own, in [0, 1]: a lit window had its frame by day, a false lamp nothing."""
+    """1 - how well the source's edges run along the blob's own, in [0, 1].
+
+    A lit window had its frame by day, a false lamp had nothing.
+    """
     left, top, right, bottom = clipped((box[0] - PAD, box[1] - PAD, box[2] + PAD, box[3] + PAD), source.image.shape)
     cut = (slice(top, bottom), slice(left, right))
     x, y = variant.gradients.x[cut], variant.gradients.y[cut]
@@ -128,13 +123,10 @@ def _labelled(objects: Sequence[SceneObject], shape: tuple[int, int], scale: flo
     mask = np.zeros(shape, np.uint8)
     for item in objects:
         if item.kind in ("box", "polygon", "mask") and not item.crowd:
-            left, top, right, bottom = clipped(_scaled(item.bbox, scale), shape)
+            x1, y1, x2, y2 = item.bbox
+            left, top, right, bottom = clipped((x1 * scale, y1 * scale, x2 * scale, y2 * scale), shape)
             mask[max(top - 3, 0) : bottom + 3, max(left - 3, 0) : right + 3] = 1
     return mask.astype(bool)
-
-
-def _scaled(box: Box, k: float) -> Box:
-    return box[0] * k, box[1] * k, box[2] * k, box[3] * k
 
 
 def _kind(patch: np.ndarray, box: Box, height: int) -> str:

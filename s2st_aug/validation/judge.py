@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,12 +14,12 @@ from s2st_aug.errors import UsageError
 from s2st_aug.records.classes import canonical_category
 from s2st_aug.records.profile import Discriminant, DomainProfile
 from s2st_aug.records.scene import LINES, SceneObject
-from s2st_aug.records.verdicts import Judgement, ObjectVerdict
+from s2st_aug.records.verdicts import Judgement, ObjectVerdict, StrengthNull
 from s2st_aug.validation import gates
-from s2st_aug.validation.appearance import SMALLEST, appearance
-from s2st_aug.validation.detectors import Detector, load_detector, made_up_objects
-from s2st_aug.validation.gradients import Gradients, empty_gradients
-from s2st_aug.validation.hallucinations import made_up_lights
+from s2st_aug.validation.appearance import appearance
+from s2st_aug.validation.detectors import Detector, hallucinated_objects, load_detector
+from s2st_aug.validation.gradients import empty_gradients
+from s2st_aug.validation.hallucinations import hallucinated_lights
 from s2st_aug.validation.objects import Measures, measure
 from s2st_aug.validation.patches import Frame, frame, in_front, raw_frame, small_copy
 from s2st_aug.validation.settings import ValidationSettings
@@ -32,7 +33,7 @@ SAME_PLACE = 0.6  # of an object's shorter side that it may have moved and still
 SURE_PLACE = 0.6  # structure at another place from which an object surely stands there
 SPARSE = 64  # rows apart that two images are compared at first
 
-_KEPT = threading.local()
+_kept = threading.local()
 
 
 def judge(
@@ -50,71 +51,93 @@ def judge(
     A `detector` given here goes before the one that the settings name.
 
     Raises UsageError where the three images differ in size or are no RGB images; nothing else about the images or
-    labels raises. NaN never leaves: a measure that cannot be taken is None, with a `note:` in `reasons`.
+    labels raises. NaN never leaves: a measure that cannot be taken is None, and its `_null` field says why.
     """
-    _same_size(source, variant, raw)
+    if len({source.shape, variant.shape, raw.shape}) > 1 or source.shape[2:] != (3,) or not source.size:
+        shapes = ", ".join("x".join(map(str, i.shape)) for i in (source, variant, raw))
+        raise UsageError(f"source, variant and raw must be RGB images of one size; got {shapes}")
     frames = _frames(source, variant, raw)
     whole, before = (_finite(v) for v in structures_of(frames[0].gradients, [f.gradients for f in frames[1:]]))
     small = small_copy(frames[0]), small_copy(frames[1])
-    strength, notes = _strength(small[0], small[1], profile.discriminant if profile else None)
+    strength, strength_null = _strength(small[0], small[1], profile.discriminant if profile else None)
     verdicts = tuple(
         _object(item, frames, settings, front) for item, front in zip(objects, in_front(objects), strict=True)
     )
-    made_up = made_up_lights(frames[0], frames[1], objects)
-    if detector := detector or _detector(settings):
-        made_up += made_up_objects(detector, source, variant, objects)
-    if whole is None:
-        notes.append("note: structure is null, the source is too flat to judge")
-    reasons = _appearance_reasons(small[0], small[1], settings)
-    reasons += gates.gated_measures(whole, before, strength, settings)
-    reasons += gates.judged_image(verdicts, made_up, settings)
-    return Judgement(gates.status_of(reasons), (*reasons, *notes), verdicts, made_up, whole, before, strength)
-
-
-def _detector(settings: ValidationSettings) -> Detector | None:
-    return load_detector(settings.detector, LISTED * settings.detector_score) if settings.detector else None
-
-
-def _same_size(*images: np.ndarray) -> None:
-    if len({i.shape for i in images}) > 1 or images[0].ndim != 3 or images[0].shape[2] != 3 or not images[0].size:
-        shapes = ", ".join("x".join(map(str, i.shape)) for i in images)
-        raise UsageError(f"source, variant and raw must be RGB images of one size; got {shapes}")
+    found = hallucinated_lights(frames[0], frames[1], objects)
+    if detector is None and settings.detector:
+        detector = load_detector(settings.detector, LISTED * settings.detector_score)
+    if detector:
+        found += hallucinated_objects(detector, source, variant, objects)
+    seen = appearance(*small)
+    measures = Judgement(
+        "ok", (), verdicts, found, whole, before, strength,
+        structure_null="flat_source" if whole is None else None, strength_null=strength_null,
+        change=seen.change, tone_explained=seen.tone_explained, contrast=seen.contrast, lightness=seen.light,
+    )  # fmt: skip
+    return gates.gated(measures, settings, source.shape[1])
 
 
 def _frames(source: Image, variant: Image, raw: Image) -> tuple[Frame, Frame, Frame]:
-    rooms = _rooms(source.shape)
-    a, b = frame(source, rooms[0]), frame(variant, rooms[1])
+    """The three images with their gradients.
+
+    They are written into memory that this thread keeps for images of that size: fresh pages cost as much as filters.
+    """
+    if getattr(_kept, "shape", None) != source.shape:
+        _kept.shape, _kept.rooms = source.shape, tuple(empty_gradients(source.shape) for _ in range(3))
+    a, b = frame(source, _kept.rooms[0]), frame(variant, _kept.rooms[1])
     same = raw is variant or (np.array_equal(raw[::SPARSE], variant[::SPARSE]) and np.array_equal(raw, variant))
-    return a, b, b if same else raw_frame(raw, rooms[2])
-
-
-def _rooms(shape: tuple[int, ...]) -> tuple[Gradients, ...]:
-    """This thread's memory for three images' gradients, kept for the next images of that size: fresh pages cost as much as the filters."""
-    if getattr(_KEPT, "shape", None) != shape:
-        _KEPT.shape, _KEPT.rooms = shape, tuple(empty_gradients(shape) for _ in range(3))
-    return _KEPT.rooms
+    return a, b, b if same else raw_frame(raw, _kept.rooms[2])
 
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _strength(source: Image, variant: Image, discriminant: Discriminant | None) -> tuple[float | None, list[str]]:
+def _strength(
+    source: Image, variant: Image, discriminant: Discriminant | None
+) -> tuple[float | None, StrengthNull | None]:
     if discriminant is None:
-        return None, ["note: strength is null, the profile has no discriminant"]
+        return None, "no_discriminant"
     value = _finite(strength_between(position(source, discriminant), position(variant, discriminant), discriminant))
-    return value, [] if value is not None else ["note: strength is null, the source already lies in the target domain"]
+    return value, None if value is not None else "source_in_target"
 
 
 def _object(
     item: SceneObject, frames: tuple[Frame, Frame, Frame], settings: ValidationSettings, front: Sequence[Box]
 ) -> ObjectVerdict:
+    """An object's measures and facts; its verdict is `keep` until `gates.decide` has seen them."""
     found = measure(item, *frames, front)
-    stored = ObjectVerdict(
-        item.object_id, item.kind, item.category, item.bbox, "keep", gates.with_facts(None, _facts(item, found, frames)),
-        _finite(found.structure), _finite(found.structure_raw), _finite(found.visibility), _shift(found, settings),
-    )  # fmt: skip
-    return gates.decide(stored, settings, frames[0].image.shape[1])
+    measures = _finite(found.structure), _finite(found.structure_raw), _finite(found.visibility)
+    verdict = ObjectVerdict(
+        item.object_id,
+        item.kind,
+        item.category,
+        item.bbox,
+        "keep",
+        None,
+        *measures,
+        _shift(found, settings),
+        crowd=item.crowd,
+    )
+    if found.structure is None:
+        return verdict
+    was = now = None
+    if canonical_category(item.category) == "traffic light":
+        was = signal_state(frames[0].image, item.bbox)
+        if item.signal and was != item.signal:
+            was = None  # at odds with the label
+        now = signal_state(frames[1].image, item.bbox) if was else None
+    # where the best place hardly overlaps the object's own, it may well be another one of its kind
+    shortest = min(item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1])
+    beside = item.kind not in LINES and (found.shift_px or 0.0) > SAME_PLACE * shortest
+    doubted = found.around is not None and found.structure < MOST_DOUBTED
+    return replace(
+        verdict,
+        around=float(f"{found.around:.2f}") if doubted else None,
+        shift_unsure=found.structure + found.shift_gain < SURE_PLACE or beside,
+        signal_source=was,
+        signal_variant=now,
+    )
 
 
 def _shift(found: Measures, settings: ValidationSettings) -> float | None:
@@ -124,45 +147,3 @@ def _shift(found: Measures, settings: ValidationSettings) -> float | None:
     there = (found.structure or 0.0) + found.shift_gain
     far = not found.near and found.shift_gain < settings.shift_gain
     return 0.0 if far or there < settings.shift_structure else _finite(found.shift_px)
-
-
-def _facts(item: SceneObject, found: Measures, frames: tuple[Frame, Frame, Frame]) -> list[str]:
-    """What only the images say, carried by the reason for `regate`."""
-    facts = [gates.CROWD] if item.crowd else []
-    if found.structure is None:
-        return [*facts, gates.FLAT_SOURCE]
-    if canonical_category(item.category) == "traffic light" and (fact := _signal(item, frames)):
-        facts.append(fact)
-    if found.around is not None and found.structure < MOST_DOUBTED:
-        facts.append(f"{gates.AROUND_IS} {found.around:.2f}")
-    if found.structure + found.shift_gain < SURE_PLACE or _beside(item, found):
-        facts.append(gates.UNSURE)
-    return facts
-
-
-def _beside(item: SceneObject, found: Measures) -> bool:
-    """The best place hardly overlaps the object's own: it may well be another one of its kind."""
-    sides = item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1]
-    return item.kind not in LINES and (found.shift_px or 0.0) > SAME_PLACE * min(sides)
-
-
-def _signal(item: SceneObject, frames: tuple[Frame, Frame, Frame]) -> str | None:
-    was = signal_state(frames[0].image, item.bbox)
-    if was is None or (item.signal and was != item.signal):
-        return None
-    now = signal_state(frames[1].image, item.bbox)
-    if now is None:
-        return f"{gates.UNREAD}: {was} in the source"
-    return f"{gates.SIGNAL}: {was} became {now}" if now != was else None
-
-
-def _appearance_reasons(source: Image, variant: Image, s: ValidationSettings) -> list[str]:
-    found = appearance(source, variant)
-    if found.change < SMALLEST:
-        return [f"identity: the variant is the source (mean change {found.change:.2f} levels)"]
-    reasons = []
-    if s.max_tone_explained is not None and found.tone_explained > s.max_tone_explained:
-        reasons.append(f"darkened: one tone curve explains {found.tone_explained:.1%} of the variant")
-    if s.min_contrast is not None and found.contrast < s.min_contrast:
-        reasons.append(f"contrast: {'black' if found.light < 20 else 'washed out'}, L* spans {found.contrast:.1f}")
-    return reasons

@@ -1,4 +1,4 @@
-"""The small classifier of made-up lights: a convolution network on a blob's surroundings in source and variant, in plain numpy."""
+"""The classifier of hallucinated lights: a small convolution network on a blob's surroundings, in plain numpy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ AT_ONCE = 8  # blobs, so that the layers stay in the processor's cache
 
 
 def scores(patches: np.ndarray) -> np.ndarray:
-    """How likely each blob is made up, in [0, 1], with the shipped weights; `n 32 32 6` uint8, source RGB before variant RGB."""
+    """How likely each blob is hallucinated, in [0, 1], with the shipped weights.
+
+    `n 32 32 6` uint8, source RGB before variant RGB.
+    """
     parts = [scores_with(shipped(), patches[n : n + AT_ONCE]) for n in range(0, len(patches), AT_ONCE)]
     return np.concatenate(parts) if parts else np.empty(0)
 
@@ -43,5 +46,5 @@ def _conv(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 @cache
 def shipped() -> dict[str, np.ndarray]:
-    """Weights in `lights.safetensors`, trained by `pipelines/fit_lights.py` on the choosing half of scenes and photos."""
+    """`lights.safetensors`, trained by `pipelines/fit_lights.py` on the choosing half of scenes and photos."""
     return load(files("s2st_aug.validation").joinpath("lights.safetensors").read_bytes())

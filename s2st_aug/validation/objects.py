@@ -1,4 +1,4 @@
-"""What is measured of one labelled object: structure, structure before the detail step, visibility, shift, surroundings."""
+"""What is measured of one labelled object: structure, also before the detail step, visibility, shift, surroundings."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ RING = np.ones((13, 13), np.uint8)  # how far around an object its surroundings 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Measures of one object; None where the source gives nothing to measure. `around` is the structure of what surrounds it,
-    `near` whether the best place is within three pixels of the patch."""
+    """Measures of one object; None where the source gives nothing to measure.
+
+    `around` is the structure of what surrounds it, `near` whether the best place is within three pixels of the patch.
+    """
 
     structure: float | None = None
     structure_raw: float | None = None
@@ -50,7 +52,11 @@ def measure(item: SceneObject, source: Frame, variant: Frame, raw: Frame, front:
         return Measures(visibility=seen)
     moved = variant_directions(*patches.patch_gradients(variant, at))
     before = moved if raw is variant else variant_directions(*patches.patch_gradients(raw, at))
-    curve = _curve(inside, moved, at) / norm
+    h, w = at.mask.shape
+    core = np.ascontiguousarray(inside[REACH : h - REACH, REACH : w - REACH])
+    curve = (
+        cv2.matchTemplate(np.ascontiguousarray(moved), core, cv2.TM_CCORR) / norm
+    )  # structure at every place in reach
     here, shift, gain = _peak(curve, at.scale)
     return Measures(
         structure=here,
@@ -73,16 +79,8 @@ def _load(field: np.ndarray) -> np.ndarray:
     return squared * np.sqrt(squared) / (squared + HALF)
 
 
-def _curve(inside: np.ndarray, moved: np.ndarray, at: Window) -> np.ndarray:
-    """Structure's numerator for the object at every place within reach."""
-    r = REACH
-    h, w = at.mask.shape
-    core = np.ascontiguousarray(inside[r : h - r, r : w - r])
-    return cv2.matchTemplate(np.ascontiguousarray(moved), core, cv2.TM_CCORR)
-
-
 def _peak(curve: np.ndarray, scale: float) -> tuple[float, float, float]:
-    """Structure in place, distance of the best place in source pixels (sub-pixel), and how much better that place fits."""
+    """Structure in place, the distance of the best place (source pixels), and how much better that place fits."""
     cy, cx = curve.shape[0] // 2, curve.shape[1] // 2
     here = float(curve[cy, cx])
     y, x = divmod(int(np.argmax(curve)), curve.shape[1])
@@ -146,7 +144,11 @@ def _core_and_ring(at: Window, item: SceneObject) -> tuple[np.ndarray, np.ndarra
 
 def _measure_lines(item: SceneObject, source: Frame, variant: Frame, raw: Frame) -> Measures:
     """Lanes, drivable edges and the borders of stuff: strips across the line, shift along the normal."""
-    found = patches.strip_points(_outlines(item), source.image.shape, closed=item.kind == "stuff")
+    outlines = item.outlines
+    if not outlines and item.mask is not None:
+        borders, _ = cv2.findContours(item.mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        outlines = tuple(b[:, 0].astype(np.float64) for b in borders)
+    found = patches.strip_points(outlines, source.image.shape, closed=item.kind == "stuff")
     if found is None:
         return Measures()
     field = _directions(*patches.strip_gradients(source, *found))
@@ -169,10 +171,3 @@ def _measure_lines(item: SceneObject, source: Frame, variant: Frame, raw: Frame)
         near=shift <= NEAR,
         around=_around(field, moved, core, load.sum() - norm),
     )
-
-
-def _outlines(item: SceneObject) -> tuple[np.ndarray, ...]:
-    if item.outlines or item.mask is None:
-        return item.outlines
-    found, _ = cv2.findContours(item.mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    return tuple(c[:, 0].astype(np.float64) for c in found)

@@ -62,7 +62,7 @@ def shrunk_to(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def small_copy(frame: Frame) -> Image:
-    """The quarter of an image where `shrunk_to` would pass it on the way to figures at FIGURES pixels, else the image itself."""
+    """The image at a quarter of its size where `shrunk_to` would pass that on its way to FIGURES, else the image."""
     last, k = frame.images[-1], 2 ** (LEVELS - 1)
     exact = frame.image.shape[0] % k == 0 and frame.image.shape[1] % k == 0 and len(frame.images) == LEVELS
     return last if exact and min(last.shape[1], 2 * last.shape[0]) >= FIGURES else frame.image
@@ -98,7 +98,10 @@ def clipped(box: Box, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
 
 
 def window(item: SceneObject, shape: tuple[int, ...], front: Sequence[Box] = ()) -> Window:
-    """The window of a box, polygon or mask in an image of `shape`; what lies under the `front` boxes is not the object's."""
+    """The window of a box, polygon or mask in an image of `shape`.
+
+    What lies under the `front` boxes is not the object's.
+    """
     left, top, right, bottom = clipped(item.bbox, shape)
     scale = min(1.0, SIDE / max(right - left, bottom - top))
     pad = int(np.ceil((REACH + OUTLINE) / scale))
@@ -172,7 +175,7 @@ def patch_image(frame: Frame, at: Window) -> Image:
 
 
 def _shrunk(levels: tuple[np.ndarray, ...], at: Window) -> tuple[np.ndarray, tuple[int, int]]:
-    """The part of the window inside the image at the patch's scale, from the nearest halved copy, and its corner in the patch."""
+    """The window's part inside the image at the patch's scale, from the nearest halved copy, and its corner there."""
     y0, y1, x0, x1 = _inside(at, levels[0].shape)
     corner = round((x0 - at.x0) * at.scale), round((y0 - at.y0) * at.scale)
     if at.scale == 1:
@@ -206,7 +209,9 @@ def _place(part: np.ndarray, corner: tuple[int, int], at: Window) -> np.ndarray:
 def strip_points(
     outlines: tuple[np.ndarray, ...], shape: tuple[int, ...], *, closed: bool
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """At most 64 points along lines and their unit normals, both `n 2` (x, y); None where no line lies inside the image.
+    """At most 64 points along lines and their unit normals, both `n 2` (x, y).
+
+    None where no line lies inside the image.
 
     Points on the image's own border are left out: a region's cut edge is no structure.
     """
@@ -222,7 +227,10 @@ def strip_points(
 
 
 def _densified(lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """A point every two pixels along each line, one in the middle of a shorter one, and the normals there; a mask has hundreds of lines."""
+    """A point every two pixels along each line, one in the middle of a shorter one, and the normals there.
+
+    A mask has hundreds of lines.
+    """
     if not lines:
         return np.empty((0, 2)), np.empty((0, 2))
     corners, counts = np.concatenate(lines), np.array([len(line) for line in lines])
@@ -243,7 +251,7 @@ def _densified(lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def strip_gradients(frame: Frame, points: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """x and y gradients at full size across each point, shape `n (STRIP + 2 REACH)`: a row a point, zero outside the image."""
+    """x and y gradients at full size across each point, `n (STRIP + 2 REACH)`: a row a point, zero off the image."""
     across = np.arange(STRIP + 2 * REACH) - (STRIP // 2 + REACH)
     at = (points[:, None] + normals[:, None] * across[None, :, None]).astype(np.float32)
     remap = [

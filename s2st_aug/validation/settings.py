@@ -1,4 +1,7 @@
-"""Thresholds of the gates: everything a verdict depends on, beside the measures. Filled by the `validation:` part of a config."""
+"""Thresholds of the gates: everything a verdict depends on, beside the measures.
+
+Filled by the `validation:` part of a config.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ CRITICAL = ("pedestrian", "person", "rider", "traffic light", "traffic sign")
 
 
 class ValidationSettings(BaseModel):
-    """Defaults were chosen on one half of the scenes and videos of the planted-fault suite (docs/validity.md shows the curves)."""
+    """Defaults were chosen on one half of the planted-fault suite's scenes and videos (curves: docs/validity.md)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,7 +61,7 @@ class ValidationSettings(BaseModel):
         CRITICAL, description="losing one of these, however it is spelled, rejects the image"
     )
     max_hallucination: float | None = Field(
-        0.7, ge=0, le=1, description="score at which a made-up light rejects the image"
+        0.7, ge=0, le=1, description="score at which a hallucinated light rejects the image"
     )
     detector: str | None = Field(
         None, description="street-mini-detector, or the path of a YOLO- or YOLOX-style ONNX file"

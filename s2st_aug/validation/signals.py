@@ -12,6 +12,7 @@ from s2st_aug.validation.patches import SIDE, clipped
 STATES: tuple[SignalState, ...] = ("red", "amber", "green")
 HUES = {"red": (335.0, 382.0), "amber": (24.0, 68.0), "green": (90.0, 205.0)}  # degrees; red runs over 360
 PLACE = {"red": 1 / 6, "amber": 1 / 2, "green": 5 / 6}  # of the housing's height
+UPRIGHT = 1.5  # height over width from which a housing is upright
 MIN_SHARE = 0.6  # of the colour evidence that one state must hold
 MIN_EVIDENCE = 0.003  # mean of saturation^2 x value above the housing's own; green in true rain shows 0.006 to 0.010
 
@@ -27,7 +28,7 @@ def signal_state(image: Image, box: Box) -> SignalState | None:
 
 
 def signal_evidence(image: Image, box: Box) -> dict[SignalState, float]:
-    """Mean of saturation^2 x brightness above the box's median over each state's hues, favouring each lamp's usual place."""
+    """Mean of saturation^2 x brightness above the median over each state's hues, favouring a lamp's usual place."""
     left, top, right, bottom = clipped(box, image.shape)
     patch = image[top:bottom, left:right]
     scale = min(1.0, SIDE / max(patch.shape[:2]))
@@ -35,19 +36,12 @@ def signal_evidence(image: Image, box: Box) -> dict[SignalState, float]:
         patch = cv2.resize(patch, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     hue, saturation, value = cv2.split(cv2.cvtColor(patch.astype(np.float32) / 255, cv2.COLOR_RGB2HSV))
     lit = saturation**2 * np.maximum(value - np.median(value), 0) * (value > 0.25)
-    rows = (np.arange(len(patch)) + 0.5) / len(patch)
-    return {
-        state: float((lit * _within(hue, state) * _place(rows, state, patch.shape)[:, None]).mean()) for state in STATES
-    }
-
-
-def _within(hue: np.ndarray, state: SignalState) -> np.ndarray:
-    low, high = HUES[state]
-    return ((hue >= low) & (hue <= high)) | (hue + 360 <= high)
-
-
-def _place(rows: np.ndarray, state: SignalState, shape: tuple[int, ...]) -> np.ndarray:
-    """1 at the lamp's usual height in an upright housing, 0.5 far from it; 1 everywhere in a lying one."""
-    if shape[0] < 1.5 * shape[1]:
-        return np.ones(len(rows))
-    return 1 - 0.5 * np.minimum(np.abs(rows - PLACE[state]) * 3, 1)
+    rows, upright = (np.arange(len(patch)) + 0.5) / len(patch), patch.shape[0] >= UPRIGHT * patch.shape[1]
+    evidence: dict[SignalState, float] = {}
+    for state in STATES:
+        low, high = HUES[state]
+        of_hue = ((hue >= low) & (hue <= high)) | (hue + 360 <= high)
+        # 1 at the lamp's usual height in an upright housing, 0.5 far from it; 1 everywhere in a lying one
+        place = 1 - 0.5 * np.minimum(np.abs(rows - PLACE[state]) * 3, 1) if upright else np.ones(len(rows))
+        evidence[state] = float((lit * of_hue * place[:, None]).mean())
+    return evidence

@@ -28,7 +28,11 @@ def features(image: Image) -> np.ndarray:
     """Per-band CIELAB quantiles, local-gradient and bright-blob statistics; float64, any image size."""
     lab = small_lab(image)
     bands = np.array_split(lab, BANDS)
-    colour = [_quantiles(band.reshape(-1, 3).T) for band in bands]
+    colour = []
+    for band in bands:
+        channels = band.reshape(-1, 3).T
+        at = np.round(np.array(QUANTILES) * (channels.shape[1] - 1)).astype(int)  # nearest rank
+        colour.append(np.partition(channels, at, axis=1)[:, at].ravel())
     edges = [_edges(band[..., 0]) for band in bands]
     return np.concatenate([*colour, *edges, _blobs(lab)]).astype(np.float64)
 
@@ -38,12 +42,6 @@ def small_lab(image: Image) -> np.ndarray:
     height = max(BANDS * 8, round(image.shape[0] * WIDTH / image.shape[1]))
     small = shrunk_to(image, (WIDTH, height))
     return cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
-
-
-def _quantiles(rows: np.ndarray) -> np.ndarray:
-    """QUANTILES of each row (nearest rank), channel by channel."""
-    at = np.round(np.array(QUANTILES) * (rows.shape[1] - 1)).astype(int)
-    return np.partition(rows, at, axis=1)[:, at].ravel()
 
 
 def _edges(light: np.ndarray) -> np.ndarray:
@@ -127,7 +125,7 @@ def fit_features(
 
 
 def _lda(a: np.ndarray, b: np.ndarray, shrinkage: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """w = ((1 - s) C + s I)^-1 (mean_b - mean_a) on standardised features, scaled so that f is -1 and 1 at the two means."""
+    """w = ((1 - s) C + s I)^-1 (mean_b - mean_a) on standardised features; f is -1 and 1 at the two means."""
     everything = np.concatenate([a, b])
     mean, scale = everything.mean(0), everything.std(0) + 1e-6
     za, zb = (a - mean) / scale, (b - mean) / scale

@@ -10,7 +10,7 @@ import pytest
 from typer.core import TyperGroup
 
 from s2st_aug import __version__
-from s2st_aug.cli import COMMANDS, GROUPS, build_group, load
+from s2st_aug.cli import ALIASES, COMMANDS, GROUPS, build_group, load
 from s2st_aug.cli.terminal import explain, run_group
 from s2st_aug.errors import CheckFailed, ConfigError, Stopped, UnreadableImage
 
@@ -36,6 +36,16 @@ def test_help_names_every_command_and_imports_none(capsys: pytest.CaptureFixture
     assert run("review", "--help") == 0
     shown = capsys.readouterr().out
     assert all(f" {name} " in shown for name in ("push", "open", "pull"))
+
+
+@pytest.mark.parametrize("old", ALIASES)
+def test_an_older_spelling_is_the_same_command_and_is_not_listed(old: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    assert f" {old} " not in capsys.readouterr().out
+    assert run(old, "--help") == 0
+    said = capsys.readouterr().out.replace(old, ALIASES[old])
+    assert run(ALIASES[old], "--help") == 0
+    assert said.split() == capsys.readouterr().out.split()
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
@@ -179,7 +189,7 @@ def test_nothing_is_told_by_colour_alone(monkeypatch: pytest.MonkeyPatch, capsys
 
     from s2st_aug.cli import doctor
 
-    findings = [doctor.Finding("a", state, "text", "mend it") for state in doctor.WORDS]
+    findings = [doctor.DoctorFinding("a", state, "text", "fix it") for state in doctor.WORDS]
     for colours in (True, False):
         console = Console(force_terminal=colours, no_color=not colours, color_system="truecolor" if colours else None)
         monkeypatch.setattr(doctor, "out", console)

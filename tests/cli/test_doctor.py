@@ -18,7 +18,7 @@ def test_every_finding_that_is_not_ok_names_its_one_command(
     assert {"python", "s2st-aug", "torch", "model", "ray", "mongod", "disk space", "disk speed", "hub"} <= {
         f["name"] for f in findings
     }
-    assert all(f["mend"] for f in findings if f["state"] != "ok")
+    assert all(f["fix"] for f in findings if f["state"] != "ok")
 
 
 def test_a_model_that_is_not_there_is_exit_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,7 +32,7 @@ def test_token_auth_without_a_token_names_how_to_make_one(monkeypatch: pytest.Mo
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     (finding,) = doctor.check_ray()
     assert finding.state == "missing"
-    assert str(tmp_path / "token") in finding.mend
+    assert str(tmp_path / "token") in finding.fix
 
 
 def test_a_missing_requirement_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +41,7 @@ def test_a_missing_requirement_is_found(monkeypatch: pytest.MonkeyPatch) -> None
     )
     found = {f.name: f for f in doctor.check_packages()}
     assert found["no-such-thing"].state == "missing"
-    assert found["no-such-thing"].mend == "pip install 'no-such-thing>=1'"
+    assert found["no-such-thing"].fix == "pip install 'no-such-thing>=1'"
     assert "is installed, <1 is needed" in found["numpy"].text
     assert found["also-absent"].state == "note"
 
@@ -82,21 +82,21 @@ def test_a_cpu_torch_beside_a_gpu_and_a_cuda_too_new_name_the_command(monkeypatc
         monkeypatch.setattr(torch.version, "cuda", cuda)
         (finding,) = doctor.check_torch()
         assert (finding.state, why in finding.text) == ("missing", True)
-        assert finding.mend.startswith("pip install") and "download.pytorch.org" in finding.mend
+        assert finding.fix.startswith("pip install") and "download.pytorch.org" in finding.fix
 
 
 def test_a_slow_or_full_disk_is_a_note_with_its_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert {f.name for f in doctor.check_disk(tmp_path / "not" / "yet")} == {"disk space", "disk speed"}
     monkeypatch.setattr(doctor, "_write_speed", lambda place: 3.0)
     monkeypatch.setattr(doctor, "LITTLE_GIB", 1e9)
-    assert [(f.state, bool(f.mend)) for f in doctor.check_disk(tmp_path)] == [("note", True)] * 2
+    assert [(f.state, bool(f.fix)) for f in doctor.check_disk(tmp_path)] == [("note", True)] * 2
 
 
 def test_a_missing_mongod_and_a_server_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
     monkeypatch.setattr(doctor, "_run", lambda command: None)
     (finding,) = doctor.check_mongod()
-    assert finding.state in ("missing", "note") and finding.mend.startswith("pip install")
+    assert finding.state in ("missing", "note") and finding.fix.startswith("pip install")
     monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://me:secret@db:27017")
     (finding,) = doctor.check_mongod()
     assert finding.state == "ok" and "secret" not in finding.text
@@ -112,7 +112,7 @@ def test_a_hub_that_does_not_answer_is_a_note(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setattr(urllib.request, "urlopen", refused)
     (finding,) = doctor.check_hub()
-    assert (finding.state, finding.mend) == ("note", "export HF_HUB_OFFLINE=1") and "no route to host" in finding.text
+    assert (finding.state, finding.fix) == ("note", "export HF_HUB_OFFLINE=1") and "no route to host" in finding.text
 
 
 def test_a_check_that_breaks_is_a_finding_and_the_rest_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,4 +121,4 @@ def test_a_check_that_breaks_is_a_finding_and_the_rest_is_told(monkeypatch: pyte
 
     monkeypatch.setattr(doctor, "check_ray", broken)
     found = list(doctor.look("street-mini", Path()))
-    assert any("ZeroDivisionError" in f.text and f.mend for f in found) and any(f.name == "disk speed" for f in found)
+    assert any("ZeroDivisionError" in f.text and f.fix for f in found) and any(f.name == "disk speed" for f in found)

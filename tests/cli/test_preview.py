@@ -8,8 +8,11 @@ import pytest
 from s2st_aug.cli import build_group
 from s2st_aug.cli.terminal import run_group
 from s2st_aug.images import read_image
+from s2st_aug.testing.methods import FAKE
 
-CONFIG = "dataset: {{format: bdd100k, root: {root}, split: train}}\ndomains: [night, rain]\n"
+CONFIG = (
+    "dataset: {{format: bdd100k, root: {root}, split: train}}\ndomains: [night, rain]\nmethod: {{name: '{fake}'}}\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +31,12 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def config(scenes: Path, tmp_path: Path) -> Path:
     path = tmp_path / "small.yaml"
-    path.write_text(CONFIG.format(root=scenes / "day"))
+    path.write_text(CONFIG.format(root=scenes / "day", fake=FAKE))
     return path
 
 
 def preview(config: Path, *words: str) -> int:
-    return run_group(build_group(), ["preview", str(config), "--kit", "fake", *words])
+    return run_group(build_group(), ["preview", str(config), *words])
 
 
 def test_a_sweep_makes_a_column_for_each_value_and_domain(
@@ -41,14 +44,14 @@ def test_a_sweep_makes_a_column_for_each_value_and_domain(
 ) -> None:
     plain, swept = tmp_path / "plain.png", tmp_path / "swept.png"
     assert preview(config, "-n", "2", "--out", str(plain)) == 0
-    assert preview(config, "-n", "2", "--sweep", "method.guidance=2,3", "--out", str(swept)) == 0
+    assert preview(config, "-n", "2", "--sweep", "method.number=2,3", "--out", str(swept)) == 0
     assert read_image(swept).shape[1] - read_image(plain).shape[1] == 2 * (384 + 8)
     shown = capsys.readouterr().out
-    assert "guidance=3" in shown
+    assert "number=3" in shown
     assert str(swept) in shown
     assert (
         "the 3 scenes of the dataset, as configured: about" in shown
-        and "the 3 scenes of the dataset, guidance=2: about" in shown
+        and "the 3 scenes of the dataset, number=2: about" in shown
     )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plain.png", "small.yaml", "swept.png"]
 
@@ -56,13 +59,13 @@ def test_a_sweep_makes_a_column_for_each_value_and_domain(
 def test_json_tells_each_column_and_what_the_whole_dataset_would_take(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert preview(config, "-n", "2", "--sweep", "method.guidance=2,3", "--out", str(tmp_path / "x.png"), "--json") == 0
+    assert preview(config, "-n", "2", "--sweep", "method.number=2,3", "--out", str(tmp_path / "x.png"), "--json") == 0
     said = capsys.readouterr()
     told = json.loads(said.out)
     assert said.err == "", "quiet when piped"
     assert (told["sheet"], told["scenes"]) == (str(tmp_path / "x.png"), 3)
     assert [(c["domain"], c["setting"], c["tried"]) for c in told["columns"]] == [
-        (domain, f"guidance={value}", 2) for value in (2, 3) for domain in ("night", "rain")
+        (domain, f"number={value}", 2) for value in (2, 3) for domain in ("night", "rain")
     ]
     assert all(c["seconds"] > 0 and c["labels"] >= c["labels_kept"] for c in told["columns"])
 
@@ -81,7 +84,7 @@ def test_a_scene_that_cannot_be_read_is_a_grey_cell_and_exit_1(config: Path, sce
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["--sweep", "method.guidnce=1,2"], "did you mean 'guidance'"),
+        (["--sweep", "method.guidnce=1,2", "--method", "s2st"], "did you mean 'guidance'"),
         (["--sweep", "method.guidance"], "key=a,b,c"),
         (["--sweep", "run.rng_key=" + ",".join(map(str, range(13)))], "26 columns"),
         (["-n", "0"], "greater than or equal to 1"),

@@ -1,4 +1,4 @@
-"""status, verify, regate, merge and migrate on run folders made by the engine's fake, as a user calls them."""
+"""status, verify, rescore, merge and migrate on run folders made by the engine's fake, as a user calls them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from engine_here import run_here
+from schema_1 import schema_1_run
 
 from s2st_aug.cli import main
 from s2st_aug.engine.attempts import AttemptTracker
-from s2st_aug.engine.augment import Options, prepare, with_absolute_root
 from s2st_aug.engine.commit import CommitStage
-from s2st_aug.engine.kit import find_kit
+from s2st_aug.engine.context import identify
+from s2st_aug.engine.options import Options
+from s2st_aug.engine.prepare import prepare, with_absolute_root
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.storage.generations import replace_manifest
@@ -23,6 +25,7 @@ from s2st_aug.storage.plan import table_to_batches
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.shards import gather
 from s2st_aug.testing.datasets import make_config, make_dataset
+from s2st_aug.testing.methods import FAKE
 
 
 def call(*words: object) -> int:
@@ -57,7 +60,7 @@ def test_verify_repair_and_resume_mend_a_torn_image(run, config, capsys):
     assert call("verify", run.place, "--repair") == 3
     assert "11 of 12" in capsys.readouterr().out
     run_here(config, run.path, batches=slice(0, 0))  # takes up the plan, does nothing
-    ready = prepare(with_absolute_root(config), run, Options(kit="fake"), find_kit("fake").identify(config))
+    ready = prepare(with_absolute_root(config), run, Options(), identify(config))
     (left,) = [b for name in ready.pending for b in table_to_batches(pq.read_table(run.path / name))]
     assert sorted(left.todo) == [(), ("night",)]
     CommitStage(ready.context)(ValidateStage(ready.context)(TranslateStage(ready.context, AttemptTracker())(left)))
@@ -83,11 +86,11 @@ def test_status_reads_the_files_alone(config, tmp_path, capsys):
     assert "interrupted: 8 of 12" in capsys.readouterr().out
 
 
-def test_regate_judges_anew_and_keeps_the_old_manifest(run, tmp_path, capsys):
+def test_rescore_judges_anew_and_keeps_the_old_manifest(run, tmp_path, capsys):
     images = {p: p.read_bytes() for p in run.path.rglob("images/**/*.png")}
     strict = tmp_path / "strict.yaml"
     strict.write_text("validation: {min_strength: 0.99}\n")
-    assert call("regate", run.place, "--config", strict) == 0
+    assert call("rescore", run.place, "--config", strict) == 0
     assert set(run.read_manifest()["status"].to_pylist()) == {"rejected"}
     assert run.run_json().generation == 1
     assert list((run.path / "manifest/.old/0").glob("*.parquet"))
@@ -103,7 +106,7 @@ def test_regate_judges_anew_and_keeps_the_old_manifest(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("moves", range(4))
-def test_a_regate_that_is_killed_is_ended_by_the_next_command(run, monkeypatch, moves):
+def test_a_rescore_that_is_killed_is_ended_by_the_next_command(run, monkeypatch, moves):
     class Killed(BaseException):
         pass
 
@@ -139,20 +142,64 @@ def test_merge_joins_two_halves_of_one_plan(config, tmp_path, capsys):
     assert "two plans" in capsys.readouterr().err
 
 
-def test_migrate_brings_an_older_folder_up_to_date(run, capsys):
-    for name in run.manifest_parts():
-        table = pq.read_table(run.path / name).drop_columns(["hallucinations", "structure_raw"])
-        pq.write_table(pa.Table.from_batches(table.to_batches()), run.path / name)
-    raw = json.loads((run.path / "run.json").read_text())
-    (run.path / "run.json").write_text(json.dumps({**raw, "schema_version": 0}))
-    assert call("verify", run.place) == 2
-    assert "s2st-aug migrate" in capsys.readouterr().err
+def test_migrate_brings_an_older_folder_up_to_date(tmp_path, capsys):
+    run = schema_1_run(tmp_path)
     assert call("migrate", run.place) == 0
+    assert "schema version 1 is now 2" in capsys.readouterr().out
     assert call("verify", run.place) == 0
-    assert run.read_manifest()["hallucinations"].to_pylist() == [[]] * 12
     assert call("migrate", run.place) == 0
+    assert "is of schema version 2 already" in capsys.readouterr().out
+    raw = json.loads((run.path / "run.json").read_text())
     (run.path / "run.json").write_text(json.dumps({**raw, "schema_version": 99}))
     assert call("migrate", run.place) == 2
+
+
+UNMIGRATED = (
+    "verify {run}",
+    "verify {run} --repair",
+    "rescore {run} --config {strict}",
+    "merge {run} {run} --out {new}",
+    "export {run} --format bdd100k --out {new}",
+    "report {run}",
+    "review push {run}",
+    "augment {config} --run {run}",
+)
+
+
+@pytest.mark.parametrize("words", UNMIGRATED)
+def test_an_older_folder_is_refused_in_one_line_that_names_migrate(words, tmp_path, capsys):
+    run = schema_1_run(tmp_path)
+    strict, config = tmp_path / "strict.yaml", tmp_path / "config.yaml"
+    strict.write_text("min_strength: 0.1\n")
+    config.write_text(f"dataset: {{format: bdd100k, root: {tmp_path}/dataset}}\ndomains: [night, rain]\n")
+    before = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
+    given = words.format(run=run.place, strict=strict, config=config, new=tmp_path / "new")
+    assert call(*given.split()) == 2
+    said = capsys.readouterr().err.strip()
+    assert f"run `s2st-aug migrate {run.place}`" in said.replace("\n", "")
+    assert {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()} == before
+
+
+def test_verify_reads_no_sentence(run, capsys):
+    """The same report whatever the reasons say: a null measure needs the word in its column, not a sentence."""
+    assert call("verify", run.place, "--json") == 0
+    before = capsys.readouterr().out
+    _rewrite(run, lambda row: {"reasons": ["oom_split", "identity: a lie", "attempt 7"]})
+    assert call("verify", run.place, "--json") == 0
+    assert capsys.readouterr().out == before
+    _rewrite(run, lambda row: {"strength": None})
+    assert call("verify", run.place) == 3
+    assert "12 unmeasured" in capsys.readouterr().out
+    _rewrite(run, lambda row: {"strength": None, "strength_null": "source_in_target", "reasons": []})
+    assert call("verify", run.place) == 0
+
+
+def _rewrite(run, change):
+    """Other values in some columns of every row."""
+    for name in run.manifest_parts():
+        table = pq.read_table(run.path / name)
+        rows = [{**row, **change(row)} for row in table.to_pylist()]
+        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), run.path / name)
 
 
 def test_a_held_folder_is_refused(run, tmp_path, capsys):
@@ -169,12 +216,12 @@ def test_a_dry_run_counts_and_finds_bad_labels(config, tmp_path, capsys):
     root = tmp_path / "data"
     path = tmp_path / "dry.yaml"
     path.write_text(f"dataset: {{format: bdd100k, root: {root}}}\ndomains: [night, rain]\n")
-    assert call("augment", path, "--dry-run", "--kit", "fake", "--run", tmp_path / "never") == 0
+    assert call("augment", path, "--dry-run", "--method", FAKE, "--run", tmp_path / "never") == 0
     assert "12 in 2 domains" in capsys.readouterr().out
     labels = root / "labels/det_20/det_train.json"
     labels.write_text(labels.read_text().replace('"x1": 5.0', '"x1": "five"', 1))
-    assert call("augment", path, "--dry-run=full", "--kit", "fake", "--run", tmp_path / "never") == 1
+    assert call("augment", path, "--dry-run=full", "--method", FAKE, "--run", tmp_path / "never") == 1
     assert "train/f000000" in capsys.readouterr().err
     (root / "images/100k/train/f000001.png").unlink()
-    assert call("augment", path, "--dry-run", "--kit", "fake") == 1
+    assert call("augment", path, "--dry-run", "--method", FAKE) == 1
     assert not (tmp_path / "never").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,20 @@ from s2st_aug.config import load_config
 from s2st_aug.config.hashes import plan_hash, validation_hash
 from s2st_aug.config.load import parse_config
 from s2st_aug.errors import ConfigError
+from s2st_aug.methods import MethodIdentity, find_method
 
 BASE = {"dataset": {"format": "bdd100k", "root": "/data"}, "domains": ["night", "rain"]}
 
 
-def hashed(changes: dict | None = None) -> str:
-    return plan_hash(parse_config({**BASE, **(changes or {})}), "model", {"night": "a", "rain": "b"})
+def identity_of(config, *, model: str = "model", rain: str = "b") -> MethodIdentity:
+    """The method's own identity of its settings, with names in place of the hashes of weights and profiles."""
+    found = find_method(config.method.name).identify(config.for_method())
+    return replace(found, model_sha256=model, profiles={"night": "a", "rain": rain})
+
+
+def hashed(changes: dict | None = None, **names: str) -> str:
+    config = parse_config({**BASE, **(changes or {})})
+    return plan_hash(config, identity_of(config, **names))
 
 
 def write(folder: Path, value: object) -> Path:
@@ -71,7 +80,7 @@ def test_changes_are_read_as_yaml(tmp_path):
         "dataset.root=/other=place",
     ]
     config = load_config(write(tmp_path, BASE), changes)
-    assert (config.dataset.limit, config.domains, config.method.steps) == (7, ("rain",), 5)
+    assert (config.dataset.limit, config.domains, config.method.settings.steps) == (7, ("rain",), 5)
     assert config.validation.min_strength is None
     assert config.dataset.root == "/other=place"
     with pytest.raises(ConfigError, match="key=value"):
@@ -82,7 +91,7 @@ def test_changes_are_read_as_yaml(tmp_path):
 
 def test_a_preset_can_be_overridden_in_single_settings():
     config = parse_config({**BASE, "method": {"preset": "paper", "guidance": 3.0}})
-    assert (config.method.steps, config.method.guidance) == (50, 3.0)
+    assert (config.method.settings.steps, config.method.settings.guidance) == (50, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +114,8 @@ def test_places_cluster_and_validation_are_no_part_of_the_plan(changes):
         {"dataset": {"format": "bdd100k", "root": "/data", "select": {"timeofday": ["daytime"]}}},
         {"method": {"preset": "draft"}},
         {"method": {"dtype": "bfloat16"}},
+        {"method": {"name": "histogram"}},
+        {"method": {"name": "histogram", "share": 0.5}},
         {"run": {"rng_key": 1}},
         {"run": {"image_format": "jpeg"}},
     ],
@@ -114,11 +125,9 @@ def test_what_decides_pixels_is_part_of_the_plan(changes):
 
 
 def test_other_weights_or_profiles_are_another_plan():
-    config = parse_config(BASE)
-    assert plan_hash(config, "other", {"night": "a", "rain": "b"}) != hashed()
-    assert plan_hash(config, "model", {"night": "a", "rain": "c"}) != hashed()
+    assert len({hashed(), hashed(model="other"), hashed(rain="c")}) == 3
     assert validation_hash(parse_config({**BASE, "validation": {"min_strength": 0.5}}).validation) != validation_hash(
-        config.validation
+        parse_config(BASE).validation
     )
 
 
@@ -128,3 +137,50 @@ def test_every_augment_config_of_the_repository_loads(repo):
     models = {c.model for c in loaded}
     assert len(models) >= 4
     assert {c.dataset.format for c in loaded} >= {"bdd100k", "cityscapes"}
+
+
+@pytest.mark.parametrize("run", [{"seed": 7}, {"rng_key": 7}, {"seed": 7, "rng_key": 7}])
+def test_seed_and_rng_key_are_two_names_of_one_value(run):
+    config = parse_config({**BASE, "run": {**run, "image_format": "png"}})
+    assert config.run.rng_key == 7
+    assert hashed({"run": run}) == hashed({"run": {"rng_key": 7}})
+
+
+@pytest.mark.parametrize("stored", ["seed", "rng_key"])
+@pytest.mark.parametrize("given", ["seed", "rng_key"])
+def test_a_change_of_either_name_replaces_either(tmp_path, stored, given):
+    path = write(tmp_path, {**BASE, "run": {stored: 1, "image_format": "jpeg"}})
+    config = load_config(path, [f"run.{given}=2"])
+    assert (config.run.rng_key, config.run.image_format) == (2, "jpeg")
+
+
+@pytest.mark.parametrize("how", ["in the file", "as changes"])
+def test_two_different_seeds_are_one_line(tmp_path, how):
+    both = {"seed": 1, "rng_key": 2}
+    path = write(tmp_path, {**BASE, "run": both if how == "in the file" else {}})
+    with pytest.raises(ConfigError, match=r"^[^\n]*run\.seed is 1 and run\.rng_key is 2[^\n]*$"):
+        load_config(path, [] if how == "in the file" else [f"run.{k}={v}" for k, v in both.items()])
+
+
+@pytest.mark.parametrize(
+    ("run", "message"), [({"sed": 1}, "'seed'"), ({"seed": -1}, "run.seed"), ({"seed": "x"}, "run.seed")]
+)
+def test_a_wrong_seed_is_told_by_the_name_that_was_written(run, message):
+    with pytest.raises(ConfigError) as error:
+        parse_config({**BASE, "run": run})
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["s2st", "histogram"])
+def test_a_method_on_the_command_line_takes_none_of_the_files_settings_but_its_own(tmp_path, name):
+    path = write(tmp_path, {**BASE, "method": {"preset": "draft", "steps": 12}})
+    config = load_config(path, method=name)
+    assert config.method.name == name
+    assert config.method.settings.model_dump().get("steps") == {"s2st": 12, "histogram": None}[name]
+    changed = load_config(path, ["method.share=0.5"], method="histogram")
+    assert changed.method.settings.model_dump() == {"references": None, "share": 0.5}
+
+
+def test_method_is_a_group_of_keys(tmp_path):
+    with pytest.raises(ConfigError, match="method: "):
+        load_config(write(tmp_path, {**BASE, "method": "histogram"}))

@@ -113,7 +113,10 @@ def test_refinement_makes_a_rough_inversion_reversible():
 
 
 def test_second_order_is_nearer_to_the_true_flow():
-    """The unit-Gaussian flow keeps every latent where it is; twenty steps of second order stay nearer to that than twenty of DDIM."""
+    """The unit-Gaussian flow keeps every latent where it is.
+
+    Twenty steps of second order stay nearer to that than twenty of DDIM.
+    """
     z = gaussian()
     errors = {
         solver: (ddim.invert(exact(), z, SCHEDULE, 20, solver=solver)[-1] / z - 1).abs().max().item()
@@ -176,7 +179,10 @@ def test_a_last_step_without_signal_still_gives_the_clean_latent_of_a_v_network(
     ("spacing", "steps", "offset"), [("leading", 10, 0), ("linspace", 16, 0), ("leading", 1000, 1)]
 )
 def test_second_order_passes_two_levels_of_one_noise(spacing, steps, offset):
-    """The clean level and step 0 share abar_0 where set_alpha_to_one is false; an offset ends a thousand steps in the last one twice."""
+    """The clean level and step 0 share abar_0 where set_alpha_to_one is false.
+
+    An offset ends a thousand steps in the last one twice.
+    """
     schedule = dataclasses.replace(SCHEDULE, spacing=spacing, steps_offset=offset)
     z = gaussian()
     back = ddim.sample(

@@ -1,4 +1,4 @@
-"""Stable Diffusion's own shapes at full size, with random weights in bfloat16, through the very door that opens real ones."""
+"""Stable Diffusion's own shapes at full size, with random weights in bfloat16, through the door of real ones."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def knowing_model(schedule: NoiseSchedule | None = None):
     """A model that knows its one picture: eps = (z - sqrt(abar) x0) / sqrt(1-abar), exact under its own schedule."""
     fake = tiny_latent_model()
     truth = schedule or fake.schedule
-    x0 = fake.encode(selftest.street_picture(selftest._small_size(fake)))
+    x0 = fake.encode(selftest.street_picture(selftest.picture_size(fake)))
 
     def eps(z: torch.Tensor, t: int, _context: torch.Tensor) -> torch.Tensor:
         spread = 0.05  # as if the data were a narrow cloud around the picture: a smooth flow

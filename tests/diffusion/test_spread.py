@@ -1,4 +1,4 @@
-"""A network over several devices: nothing is cut that must stay whole, and results and gradients are those of one device."""
+"""A network over several devices: no block is cut, and results and gradients are those of one device."""
 
 from __future__ import annotations
 

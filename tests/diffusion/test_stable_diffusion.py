@@ -70,7 +70,10 @@ def test_a_plain_pipeline_gives_the_same_image(tiny_folder, guidance):
 
 
 def test_v_prediction_with_a_scaled_and_shifted_autoencoder(tiny_kl_folder):
-    """Encode is the posterior's mode, scaled; decoding a pipeline's latents needs the same scale (the pipeline ignores the shift)."""
+    """Encode is the posterior's mode, scaled.
+
+    Decoding a pipeline's latents needs the same scale (the pipeline ignores the shift).
+    """
     model, pipeline = load_random(tiny_kl_folder), plain_pipeline(tiny_kl_folder)
     pixels = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():

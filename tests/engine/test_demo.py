@@ -66,7 +66,6 @@ def images(run: Path) -> set[tuple[str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.ray
 def test_the_demo_killed_half_way_makes_the_same_images(repo, scenes, started, tmp_path):
     calm = start(repo, scenes, tmp_path / "calm")
     started.append(calm)

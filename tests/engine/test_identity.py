@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from s2st_aug.config import load_config
 from s2st_aug.diffusion.model_files import combined_hash
-from s2st_aug.engine.s2st import identify
+from s2st_aug.engine.context import identify
 
 
 def test_every_weight_file_is_recorded_beside_the_combined_hash(repo):

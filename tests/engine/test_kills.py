@@ -12,8 +12,6 @@ from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.verify import verify
 from s2st_aug.testing.datasets import make_config, make_dataset
 
-pytestmark = pytest.mark.ray
-
 
 @pytest.mark.parametrize(
     ("scenes", "targets"),

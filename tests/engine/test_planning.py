@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 
 from s2st_aug.config.hashes import plan_hash
-from s2st_aug.engine.augment import Options, prepare
+from s2st_aug.engine.context import identify
 from s2st_aug.engine.dry_run import dry_run
-from s2st_aug.engine.kit import find_kit
+from s2st_aug.engine.options import Options
 from s2st_aug.engine.pending import CompletedRows, pending_tables
 from s2st_aug.engine.planning import plan_batches, selected_scenes
+from s2st_aug.engine.prepare import prepare
 from s2st_aug.errors import DatasetError
 from s2st_aug.images import encode_png
 from s2st_aug.storage.plan import batches_to_table, table_to_batches, write_plan
@@ -122,9 +123,7 @@ def test_the_list_of_dark_sources_lies_in_the_runs_logs(tmp_path, caplog):
     darken(root, "f000000.png")
     config = make_config(root, dataset={"format": "bdd100k", "root": str(root), "select": {"timeofday": ["daytime"]}})
     for extend in (False, True):
-        prepare(
-            config, RunFolder(tmp_path / "run"), Options(kit="fake", extend=extend), find_kit("fake").identify(config)
-        )
+        prepare(config, RunFolder(tmp_path / "run"), Options(extend=extend), identify(config))
         (line,) = (tmp_path / "run/logs/dark_sources.jsonl").read_text().splitlines()
         assert json.loads(line) == {
             "scene_id": "train/f000000",
@@ -133,15 +132,14 @@ def test_the_list_of_dark_sources_lies_in_the_runs_logs(tmp_path, caplog):
         }
     assert "1 scenes are tagged daytime and dark: skipped" in caplog.text
     assert RunFolder(tmp_path / "run").run_json().planned_scenes == 2
-    estimate = dry_run(config, full=True, kit="fake")
+    estimate = dry_run(config, full=True)
     assert (estimate.scenes, estimate.dark) == (2, 1)
 
 
 def test_the_daylight_limit_is_in_the_plan_hash_where_it_decides(tmp_path):
     def hashed(**dataset) -> str:
-        return plan_hash(
-            make_config(tmp_path, dataset={"format": "bdd100k", "root": str(tmp_path), **dataset}), "m", {}
-        )
+        config = make_config(tmp_path, dataset={"format": "bdd100k", "root": str(tmp_path), **dataset})
+        return plan_hash(config, identify(config))
 
     day = {"select": {"timeofday": ["daytime"]}}
     assert hashed(**day) != hashed(**day, darkest_day=30)

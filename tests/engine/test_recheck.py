@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from engine_here import rows_of, run_here
 
-from s2st_aug.engine.augment import Options
+from s2st_aug.engine.options import Options
 from s2st_aug.images import encode_png, sha256_file
 from s2st_aug.storage.verify import verify
 from s2st_aug.testing.datasets import make_config, make_dataset
 
-CHECK = Options(kit="fake", check_sources=True)
+CHECK = Options(check_sources=True)
 
 
 @pytest.fixture

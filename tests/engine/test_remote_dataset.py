@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from engine_here import rows_of, run_here
 from object_store import s3_server
 
+from s2st_aug.cli import build_group
+from s2st_aug.cli.terminal import run_group
 from s2st_aug.engine.augment import Options, augment
 from s2st_aug.engine.dry_run import dry_run
 from s2st_aug.engine.remote_dataset import RemoteDataset, cache_folder, is_source
@@ -80,7 +84,7 @@ def test_ray_reads_and_writes_a_store(ray_here, mirrors, tmp_path):
         root = make_dataset(tmp_path / "data", 4)
         uri = upload(root, address)
         config = make_config(uri, dataset={"format": "bdd100k", "root": uri}, cluster={"batch_size": 2})
-        summary = augment(config, address.format("run"), Options(kit="fake"))
+        summary = augment(config, address.format("run"), Options())
         assert (summary.exit_code, summary.snapshot.ok) == (0, 8)
         assert "pa55word" not in summary.run
         run = RunFolder(address.format("run"))
@@ -98,7 +102,7 @@ def test_changed_and_new_objects_are_seen(address, tmp_path):
     make_dataset(root, 2)
     (root / "images/100k/train/f000000.png").write_bytes((root / "images/100k/train/f000001.png").read_bytes())
     upload(root, address)
-    run = run_here(config, tmp_path / "run", Options(kit="fake", extend=True, check_sources=True))
+    run = run_here(config, tmp_path / "run", Options(extend=True, check_sources=True))
     rows = rows_of(run)
     assert len(rows) == 8
     assert rows["train/f000000", "night"]["source_sha256"] == rows["train/f000001", "night"]["source_sha256"]
@@ -106,9 +110,36 @@ def test_changed_and_new_objects_are_seen(address, tmp_path):
 
 def test_a_dry_run_sees_a_store(address, tmp_path):
     uri = upload(make_dataset(tmp_path / "data", 3), address)
-    estimate = dry_run(make_config(uri, dataset={"format": "bdd100k", "root": uri}), full=True, kit="fake")
+    estimate = dry_run(make_config(uri, dataset={"format": "bdd100k", "root": uri}), full=True)
     assert (estimate.scenes, estimate.absent, estimate.labels, estimate.problems) == (3, 0, 3, [])
     assert estimate.bytes_needed > 0
+
+
+def test_a_preview_of_a_store_is_that_of_the_local_tree(any_address, tmp_path, capsys):
+    """The same sheet and the same figures, as augment makes the same rows; and nothing stays on the disk."""
+    root = make_dataset(tmp_path / "data", 5)
+    uri = upload(root, any_address)
+    sheets, columns = [], []
+    for place in (str(root), uri):
+        config = tmp_path / "small.yaml"
+        raw = make_config(place, dataset={"format": "bdd100k", "root": place}).model_dump(mode="json")
+        config.write_text(yaml.safe_dump(raw))
+        out = tmp_path / f"{len(sheets)}.png"
+        assert run_group(build_group(), ["preview", str(config), "-n", "3", "--out", str(out), "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        sheets.append(out.read_bytes())
+        columns.append([{k: v for k, v in c.items() if k != "seconds"} for c in told["columns"]])
+    assert sheets[0] == sheets[1]
+    assert columns[0] == columns[1] and [c["tried"] for c in columns[0]] == [3, 3]
+    assert blocks(cache_folder(uri)) == 0
+
+
+def test_a_preview_of_an_empty_address_is_one_line_without_the_secret(address, tmp_path, capsys):
+    uri = address.format("none")
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(make_config(uri).model_dump(mode="json")))
+    assert run_group(build_group(), ["preview", str(tmp_path / "c.yaml")]) == 2
+    said = capsys.readouterr().err
+    assert "no file is there" in said and "pa55word" not in said and said.count("\n") == 1
 
 
 def test_an_empty_address_is_one_clear_error(address):

@@ -23,8 +23,6 @@ from s2st_aug.storage.verify import verify
 from s2st_aug.testing import methods as fakes
 from s2st_aug.testing.datasets import make_config, make_dataset
 
-FAKE = Options(kit="fake")
-
 
 def contents(run: Path) -> dict[tuple[str, str], dict]:
     """Rows without their times, by (scene, domain)."""
@@ -38,7 +36,7 @@ def undisturbed(ray_here, tmp_path_factory) -> tuple[Path, Path]:
     """A dataset and its run on one actor."""
     folder = tmp_path_factory.mktemp("undisturbed")
     root = make_dataset(folder / "data", 10)
-    summary = augment(make_config(root), folder / "run", FAKE)
+    summary = augment(make_config(root), folder / "run")
     assert (summary.exit_code, summary.snapshot.ok) == (0, 20)
     return root, folder / "run"
 
@@ -63,7 +61,7 @@ def test_a_run_keeps_every_promise(undisturbed):
 def test_the_same_result_for_any_cluster(undisturbed, tmp_path, cluster):
     root, run = undisturbed
     config = make_config(root, cluster=cluster)
-    assert augment(config, tmp_path / "run", FAKE).exit_code == 0
+    assert augment(config, tmp_path / "run").exit_code == 0
     assert contents(tmp_path / "run") == contents(run)
 
 
@@ -85,9 +83,9 @@ def test_actors_order_and_a_stop_leave_the_same_images(undisturbed, tmp_path, ac
         if snapshot.done >= 4 and len(seen) < 5:
             signal.raise_signal(signal.SIGTERM)
 
-    first = augment(config, tmp_path / "run", Options(kit="fake", watch=stop))
+    first = augment(config, tmp_path / "run", Options(watch=stop))
     assert first.exit_code == 4
-    assert augment(config, tmp_path / "run", FAKE).exit_code == 0
+    assert augment(config, tmp_path / "run").exit_code == 0
     assert identities(tmp_path / "run") == identities(run)
 
 
@@ -99,14 +97,14 @@ def test_a_finished_run_starts_nothing(undisturbed, monkeypatch):
     root, run = undisturbed
     before = contents(run)
     monkeypatch.setattr("s2st_aug.engine.driver.Driver.run", lambda *a: pytest.fail("started"))
-    assert augment(make_config(root), run, FAKE).exit_code == 0
+    assert augment(make_config(root), run).exit_code == 0
     assert contents(run) == before
 
 
 @pytest.mark.parametrize(
     ("groups", "names"),
     [
-        ({"method": {"preset": "draft"}}, "method"),
+        ({"method": {"name": fakes.FAKE, "number": 1}}, "method"),
         ({"run": {"rng_key": 1}}, "run"),
         ({"domains": ["night"]}, "domains"),
     ],
@@ -115,17 +113,14 @@ def test_another_plan_is_refused_with_both_hashes(undisturbed, groups, names):
     root, run = undisturbed
     held = RunFolder(run).run_json().plan_sha256
     with pytest.raises(PlanMismatch, match=names) as error:
-        augment(make_config(root, **groups), run, FAKE)
+        augment(make_config(root, **groups), run)
     assert held[:16] in str(error.value)
     assert str(error.value).count("plan ") >= 2
 
 
 def test_validation_cluster_and_place_may_change_on_resume(undisturbed):
     root, run = undisturbed
-    assert (
-        augment(make_config(root, validation={"min_strength": 0.9}, cluster={"batch_size": 2}), run, FAKE).exit_code
-        == 0
-    )
+    assert augment(make_config(root, validation={"min_strength": 0.9}, cluster={"batch_size": 2}), run).exit_code == 0
     assert RunFolder(run).run_json().batch_size == 4
 
 
@@ -134,12 +129,14 @@ def test_failed_rows_are_tried_again_within_the_cap(ray_here, tmp_path):
     run = tmp_path / "run"
     run_here(make_config(root), run)
     assert Counter(row["status"] for row in contents(run).values()) == {"failed": 4, "ok": 6}
-    for failures in ({"ValueError": 2, "Diverged": 2}, {}):
-        summary = augment(make_config(root, cluster={"attempts": 2}), run, FAKE)
+    for failures in ({"error": 2, "diverged": 2}, {}):
+        summary = augment(make_config(root, cluster={"attempts": 2}), run)
         assert (summary.exit_code, summary.snapshot.failed, summary.snapshot.ok) == (1, 4, 6)
         assert summary.snapshot.failures == failures
         assert verify(RunFolder(run)).holds
-        assert "attempt 2" in contents(run)["train/f000001", "rain"]["reasons"]
+        row = contents(run)["train/f000001", "rain"]
+        assert row["attempts"] == 2
+        assert "attempt 2" in row["reasons"]
     assert read_snapshot(RunFolder(run)).failed == 4
 
 
@@ -148,8 +145,13 @@ def test_extend_adds_scenes_to_the_same_plan(ray_here, tmp_path):
     run_here(make_config(root), run)
     before = contents(run)
     make_dataset(root, 3)
-    assert augment(make_config(root), run, FAKE).snapshot.total == 10
-    assert augment(make_config(root), run, Options(kit="fake", extend=True)).snapshot.total == 16
+    assert augment(make_config(root), run).snapshot.total == 10
+
+    def tear(snapshot):  # what a worker leaves that is killed while it writes
+        (run / ".state/tmp").mkdir(exist_ok=True)
+        (run / ".state/tmp/torn").touch()
+
+    assert augment(make_config(root), run, Options(extend=True, watch=tear)).snapshot.total == 16
     after = contents(run)
     assert len(after) == 16
     changed = [
@@ -169,21 +171,21 @@ def test_extend_takes_a_larger_limit(ray_here, tmp_path):
 
     run_here(limited(2), run)
     with pytest.raises(PlanMismatch, match="dataset"):
-        augment(limited(4), run, FAKE)
-    assert augment(limited(4), run, Options(kit="fake", extend=True)).snapshot.total == 8
-    assert augment(limited(4), run, FAKE).exit_code == 0
+        augment(limited(4), run)
+    assert augment(limited(4), run, Options(extend=True)).snapshot.total == 8
+    assert augment(limited(4), run).exit_code == 0
     assert len({r["plan_sha256"] for r in contents(run).values()}) == 1
 
 
 def test_what_cannot_be_started_leaves_no_run_folder(tmp_path):
     root = make_dataset(tmp_path / "data", 1)
-    with pytest.raises(ConfigError, match="not there"):
-        augment(make_config(tmp_path / "nowhere"), tmp_path / "run", FAKE)
+    with pytest.raises(ConfigError, match="not found"):
+        augment(make_config(tmp_path / "nowhere"), tmp_path / "run")
     with pytest.raises(UsageError, match="inside the dataset"):
-        augment(make_config(root), root / "run", FAKE)
+        augment(make_config(root), root / "run")
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="expected a folder, found the file"):
-        augment(make_config(root), tmp_path / "file/run", FAKE)
+        augment(make_config(root), tmp_path / "file/run")
     assert not (tmp_path / "run").exists()
     assert not (root / "run").exists()
     assert (tmp_path / "file").read_bytes() == b""

@@ -11,11 +11,12 @@ import pytest
 from s2st_aug import images
 from s2st_aug.config.augment import ClusterConfig
 from s2st_aug.engine.attempts import AttemptTracker
-from s2st_aug.engine.augment import run_context, with_absolute_root
 from s2st_aug.engine.batches import pack, unpack
 from s2st_aug.engine.commit import CommitStage
+from s2st_aug.engine.context import RunContext, identify
 from s2st_aug.engine.engine import _devices
 from s2st_aug.engine.planning import plan_batches
+from s2st_aug.engine.prepare import with_absolute_root
 from s2st_aug.engine.sources import SourceReader
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidateStage
@@ -34,7 +35,7 @@ class Line:
         self.root = make_dataset(tmp_path / "data", count, magic=magic)
         self.config = with_absolute_root(make_config(self.root, **changes))
         self.run = RunFolder(tmp_path / "run")
-        identity = fakes.KIT.identify(self.config)
+        identity = identify(self.config)
         info = RunInfo(
             SCHEMA_VERSION,
             "0",
@@ -48,13 +49,13 @@ class Line:
             code_version="0",
         )
         self.run.write_run_json(info)
-        self.context = run_context(self.run, self.run.place, self.config, identity, info, "fake")
+        self.context = RunContext.of(self.run.place, self.config, identity, info)
         self.tracker = AttemptTracker()
         self.translate = TranslateStage(self.context, self.tracker)
         self.validate, self.commit = ValidateStage(self.context), CommitStage(self.context)
 
     def batches(self):
-        return list(plan_batches(self.config, "plan", tuple(self.context.profiles)))
+        return list(plan_batches(self.config, "plan", tuple(self.context.domains)))
 
     def through(self):
         """Every batch through every stage; rows by (scene, domain)."""
@@ -76,18 +77,18 @@ def test_every_scene_comes_back_in_every_domain(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("magic", "status", "reason"),
+    ("magic", "status", "failure", "reason"),
     [
-        (fakes.RAISES, "failed", "ValueError"),
-        (fakes.DIVERGES, "failed", "Diverged"),
-        (fakes.OUT_OF_MEMORY, "ok", "oom_split"),
+        (fakes.RAISES, "failed", "error", "ValueError"),
+        (fakes.DIVERGES, "failed", "diverged", "Diverged"),
+        (fakes.OUT_OF_MEMORY, "ok", None, "oom_split"),
     ],
 )
-def test_one_bad_photo_costs_its_own_rows_only(tmp_path, magic, status, reason):
+def test_one_bad_photo_costs_its_own_rows_only(tmp_path, magic, status, failure, reason):
     clean = Line(tmp_path / "clean").through()
     rows = Line(tmp_path / "bad", magic={1: magic}).through()
     bad = rows["train/f000001", "night"]
-    assert bad["status"] == status
+    assert (bad["status"], bad["failure"], bad["oom_split"]) == (status, failure, failure is None)
     assert any(reason in r for r in bad["reasons"])
     for key, row in rows.items():
         if key[0] != "train/f000001":
@@ -102,13 +103,11 @@ def test_an_unreadable_a_missing_and_a_changed_photo_fail_alone(tmp_path):
     (images / "f000000.png").write_bytes((images / "f000000.png").read_bytes()[:200])
     (images / "f000001.png").unlink()
     (images / "f000002.png").write_bytes(b"no image at all")
-    reasons = {
-        key[0]: row["reasons"][0].split(":")[0] for key, row in line.through().items() if row["status"] == "failed"
-    }
+    reasons = {key[0]: row["failure"] for key, row in line.through().items() if row["status"] == "failed"}
     assert reasons == {
-        "train/f000000": "SourceChanged",
-        "train/f000001": "UnreadableImage",
-        "train/f000002": "SourceChanged",
+        "train/f000000": "source_changed",
+        "train/f000001": "absent_image",
+        "train/f000002": "source_changed",
     }
 
 
@@ -124,8 +123,9 @@ def test_pipes_devices_and_absurdly_large_files_are_not_read(tmp_path, monkeypat
     config = make_config(root, domains=["night"])
     (batch,) = plan_batches(config, "plan", ("night",), check_sources=True)
     reader = SourceReader(config.dataset)
-    errors = [reader(planned).error for planned in batch.scenes]
-    assert [e.rpartition(": ")[2] if e else e for e in errors] == [
+    failures = [reader(planned).failure for planned in batch.scenes]
+    assert [f and f.kind for f in failures] == ["unreadable_image"] * 3 + [None]
+    assert [f.reason.rpartition(": ")[2] if f else f for f in failures] == [
         *["cannot be read (not a regular file)"] * 2,
         "cannot be read (more than 0 MiB)",
         None,
@@ -138,6 +138,7 @@ def test_a_truncated_photo_is_unreadable(tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     row = line.through()["train/f000003", "rain"]
     assert (row["status"], row["image"]) == ("failed", None)
+    assert row["failure"] == "unreadable_image"
     assert row["reasons"][0].startswith("UnreadableImage: images/100k/train/f000003.png")
     assert row["source_sha256"]
 
@@ -164,7 +165,7 @@ def test_a_photo_that_kills_its_worker_is_found_one_by_one(tmp_path):
     finally:
         fakes.os._exit = real
     assert [k[0] for k, r in rows.items() if r["status"] == "failed"] == ["train/f000002"] * 2
-    assert "LostWorker" in rows["train/f000002", "night"]["reasons"][0]
+    assert rows["train/f000002", "night"]["failure"] == "lost_worker"
 
 
 def test_a_draining_desk_gives_batches_back(tmp_path):

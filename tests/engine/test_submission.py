@@ -87,7 +87,6 @@ def clean_clone(repo: Path, place: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.ray
 def test_a_submitted_job_runs_and_a_client_without_the_token_is_told(repo, head, tmp_path):
     environment, address, ray_address = head
     root = make_dataset(tmp_path / "data", 6)
@@ -107,8 +106,6 @@ def test_a_submitted_job_runs_and_a_client_without_the_token_is_told(repo, head,
         config,
         "--run",
         tmp_path / "run",
-        "--kit",
-        "fake",
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     report = verify(RunFolder(tmp_path / "run"))
@@ -119,8 +116,6 @@ def test_a_submitted_job_runs_and_a_client_without_the_token_is_told(repo, head,
         config,
         "--run",
         tmp_path / "joined",
-        "--kit",
-        "fake",
         "--address",
         ray_address,
     ]

@@ -1,4 +1,4 @@
-"""Real clients read what we write. Those that cannot live beside our pins get a virtual environment below .venv/clients (slow tests)."""
+"""Real clients read what we write. Those that cannot live beside our pins have an environment below .venv/clients."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def exported(tmp_path, native, source: str, target: str, **more) -> Path:
 
 @pytest.fixture(scope="session")
 def ask(repo):
-    """Runs a script in a client's own environment and gives back what it printed; skips where the client cannot be installed."""
+    """Runs a script in a client's own environment, gives what it printed; skips where it cannot be installed."""
 
     def run(client: str, script: str, *arguments: object) -> dict:
         python = Path(os.environ.get("S2ST_AUG_CLIENTS", repo / ".venv" / "clients")) / client / "bin" / "python"
@@ -223,9 +223,11 @@ FIFTYONE = """
 import json, sys
 import fiftyone as fo
 kind, root = sys.argv[1:]
+bdd100k = {"data_path": "images/100k/train", "labels_path": root + "/labels/det_20/det_train.json"}
+coco = {"data_path": "train2017", "labels_path": "annotations/instances_train2017.json"}
 types = {
-    "bdd100k": (fo.types.BDDDataset, {"data_path": "images/100k/train", "labels_path": root + "/labels/det_20/det_train.json"}),
-    "coco": (fo.types.COCODetectionDataset, {"data_path": "train2017", "labels_path": "annotations/instances_train2017.json"}),
+    "bdd100k": (fo.types.BDDDataset, bdd100k),
+    "coco": (fo.types.COCODetectionDataset, coco),
     "yolo": (fo.types.YOLOv5Dataset, {"yaml_path": "data.yaml", "split": "train"}),
     "kitti": (fo.types.KITTIDetectionDataset, {"data_path": "training/image_2", "labels_path": "training/label_2"}),
 }
@@ -240,12 +242,9 @@ data.delete()
 @pytest.mark.slow
 @pytest.mark.app
 @pytest.mark.parametrize("target", ["bdd100k", "coco", "yolo", "kitti"])
-def test_fiftyone_importers_read_it(tmp_path, native, target):
-    from benchmarks.feed import mongod
-
+def test_fiftyone_importers_read_it(mongo, tmp_path, native, target):
     out = exported(tmp_path, native, "bdd100k", target)
-    with mongod(tmp_path / "db"):
-        done = subprocess.run([sys.executable, "-c", FIFTYONE, target, str(out)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", FIFTYONE, target, str(out)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-1500:]
     said = json.loads(done.stdout.strip().splitlines()[-1])
     assert said["n"] == 2

@@ -29,6 +29,9 @@ def test_export_says_what_it_wrote(tmp_path, native, capsys):
     ("more", "clue"),
     [
         (["--format", "pascal"], "pascal"),
+        (["--format", "kity"], "did you mean 'kitti'"),
+        (["--format", "coco", "--unjudged", "void"], "is not one of 'ignore', 'train'"),
+        (["--format", "coco", "--unjudged", "train", "--unread", "void"], "contradict one another"),
         (["--format", "coco", "--mix", "1.5"], "from 0 to 1"),
         (["--format", "coco", "--accepted-only"], "nothing to export"),
     ],
@@ -41,6 +44,14 @@ def test_wrong_usage_is_one_line_and_exit_2(tmp_path, native, capsys, more, clue
     assert clue in said
     assert "Traceback" not in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("words", [["--unjudged", "train"], ["--unread", "train"]])
+def test_both_spellings_leave_unjudged_labels_in_training(tmp_path, native, words):
+    root, split = native("bdd100k")
+    write_run(tmp_path / "run", load_card("bdd100k"), root, split, verdicts=lambda scene, item: "ignore")
+    assert called(tmp_path / "run", "--format", "bdd100k", "--out", tmp_path / "out", *words) == 0
+    assert '"ignored": true' not in (tmp_path / "out/labels/det_20/det_train.json").read_text()
 
 
 def test_no_run_folder_is_exit_2(tmp_path):

@@ -24,8 +24,10 @@ def run_over(tmp_path: Path, card: str, split: str = "train", **more) -> Path:
 
 
 RECORD = (
-    '{"name":"a b.jpg" , "attributes":{"weather":"clear","timeofday":"daytime"},"timestamp":10000,\n "odd":[-0.0,1e-17,NaN,'
-    + "9" * 40
+    '{"name":"a b.jpg" , "attributes":{"weather":"clear","timeofday":"daytime"},"timestamp":10000,\n '
+    '"odd":[-0.0,1e-17,NaN,'
+    + "9"
+    * 40
     + ',{"deep":[[[]]]}],"labels":[{"id":"1","category":"car","box2d":{"x1":1.50,"y1":-0.0,"x2":3E1,"y2":12}},'
     '{"category":"bus","attributes":{"occluded":false},"id":"2","box2d":{"x1":1,"y1":1,"x2":9,"y2":9}}]}'
 )
@@ -66,13 +68,23 @@ def test_bdd_lost_and_ignored_labels_are_marked_and_only_they(tmp_path):
 def test_labels_that_the_measure_could_not_judge_stay_where_that_is_asked_and_the_lock_says_so(tmp_path):
     bdd(tmp_path)
     run = run_over(tmp_path, "bdd100k", verdicts=lambda scene, item: "ignore" if item.object_id == "1" else "lost")
-    for unread in ("void", "train"):
-        export_run(run, "bdd100k", tmp_path / unread, unread=unread)
-    marked = {unread: exported_records(tmp_path / unread)[1].count('"ignored": true') for unread in ("void", "train")}
-    assert marked["train"] == marked["void"] - 1 > 0
+    for policy in ("ignore", "train"):
+        export_run(run, "bdd100k", tmp_path / policy, unjudged=policy)
+    marked = {name: exported_records(tmp_path / name)[1].count('"ignored": true') for name in ("ignore", "train")}
+    assert marked["train"] == marked["ignore"] - 1 > 0
     assert '{"attributes": {"ignored": true}, "id":"1"' not in exported_records(tmp_path / "train")[1]
-    locks = [json.loads((tmp_path / unread / LOCK).read_text()) for unread in ("void", "train")]
-    assert [lock["settings"]["unread"] for lock in locks] == ["void", "train"]
+    locks = [json.loads((tmp_path / name / LOCK).read_text()) for name in ("ignore", "train")]
+    assert [lock["settings"]["unjudged"] for lock in locks] == ["ignore", "train"]
+    assert [lock["settings"]["unread"] for lock in locks] == ["void", "train"]  # the older word, which scripts read
+
+
+def test_the_older_word_for_unjudged_labels_gives_the_same_export(tmp_path):
+    bdd(tmp_path)
+    run = run_over(tmp_path, "bdd100k", verdicts=ignoring("1", verdict="ignore"))
+    for old, new in (("void", "ignore"), ("train", "train")):
+        export_run(run, "bdd100k", tmp_path / "old", unread=old)
+        export_run(run, "bdd100k", tmp_path / "new", unjudged=new)
+        assert (tmp_path / "old" / LOCK).read_bytes() == (tmp_path / "new" / LOCK).read_bytes()
 
 
 def test_export_reads_back_as_a_dataset_with_the_same_labels(tmp_path):
@@ -212,11 +224,15 @@ def cityscapes(tmp_path: Path) -> None:
 def test_cityscapes_keeps_bytes_where_nothing_is_lost(tmp_path):
     cityscapes(tmp_path)
     export_run(run_over(tmp_path, "cityscapes", domains=("night_rain",)), "cityscapes", tmp_path / "out")
-    for kind in ("gtFine/train/bonn/bonn_000000_000001{}_gtFine_polygons.json", "camera/train/bonn/bonn_000000_000001{}_camera.json",
-                 "gtFine/train/bonn/bonn_000000_000001{}_gtFine_instanceIds.png"):  # fmt: skip
-        source = (tmp_path / "data" / kind.format("")).read_bytes()
-        assert (tmp_path / "out" / kind.format("")).read_bytes() == source
-        assert (tmp_path / "out" / kind.format("-night-rain")).read_bytes() == source
+    for folder, kind in (
+        ("gtFine", "gtFine_polygons.json"),
+        ("gtFine", "gtFine_instanceIds.png"),
+        ("camera", "camera.json"),
+    ):
+        name = f"{folder}/train/bonn/bonn_000000_000001{{}}_{kind}"
+        source = (tmp_path / "data" / name.format("")).read_bytes()
+        assert (tmp_path / "out" / name.format("")).read_bytes() == source
+        assert (tmp_path / "out" / name.format("-night-rain")).read_bytes() == source
 
 
 def test_cityscapes_lost_objects_become_void_with_the_original_beside(tmp_path):
@@ -243,7 +259,8 @@ def coco(tmp_path: Path) -> None:
     )
     images = '[{"id": 9, "file_name": "a.jpg", "width": 40, "height": 20, "big": 123456789012345678901234567890}]'
     categories = '[{"id": 3, "name": "car"}]'
-    text = f'{{"info": {{"year": 2017}}, "licenses": [], "images": {images}, "annotations": {annotations}, "categories": {categories}}}'
+    head = '"info": {"year": 2017}, "licenses": []'
+    text = f'{{{head}, "images": {images}, "annotations": {annotations}, "categories": {categories}}}'
     put(tmp_path, "data/annotations/instances_train2017.json", text)
     image(tmp_path, "data/train2017/a.jpg")
 

@@ -1,4 +1,4 @@
-"""What every export promises, in each format: splits, file types, links, and a lock file that can be checked without us."""
+"""What every export promises, in each format: splits, file types, links, a lock file that anybody can check."""
 
 from __future__ import annotations
 

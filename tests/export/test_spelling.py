@@ -1,4 +1,4 @@
-"""Property tests of the other four formats: what an export does not have to change keeps its spelling, whatever stands in the record."""
+"""Property tests of the other four formats: what an export does not have to change keeps its spelling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every form that labels come in (`fakes.VARIETIES`): out without loss in its own format, and accounted for in the other four."""
+"""Every form that labels come in: without loss out in its own format, accounted for in the other four."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_its_own_format_keeps_every_label_file_and_record(tmp_path, prepared, na
 
 
 def check_bytes(root, out, file, key) -> None:
-    """A file of one scene is the same file; a record of a list is in the exported list as it was, in front of its variant's."""
+    """A file of one scene is the same file; a record of a list is in the exported list, in front of its variant's."""
     data, new = (root / file).read_bytes(), (out / file).read_bytes()
     if key is None or key.length == len(data):
         assert new == data

@@ -8,14 +8,18 @@ import tarfile
 from datetime import UTC, datetime
 
 import pytest
+from PIL import Image
 from torch.utils.data import DataLoader, Subset
 
 from s2st_aug.errors import CheckFailed, SourceChanged, UsageError
 from s2st_aug.feed import FeedReceipt, Mix, open_feed
 from s2st_aug.feed.dataset import RunDataset, collate
 from s2st_aug.feed.shards import write_shards
+from s2st_aug.formats import load_card
 from s2st_aug.storage.decisions import Decision, to_table
+from s2st_aug.testing.datasets import make_dataset
 from s2st_aug.testing.reviewed_runs import FakeRun, make_run
+from s2st_aug.testing.runs import write_run
 
 
 @pytest.fixture(scope="module")
@@ -173,22 +177,38 @@ def test_labels_that_the_measure_could_not_judge_stay_in_training_where_that_is_
     run = make_run(tmp_path / "run", FakeRun(scenes=6, statuses=("ok",)))
     rows = run.read_manifest().to_pylist()
     row = next(r for r in rows if sum(o["verdict"] == "ignore" for o in r["objects"]) > 1)
-    unread = [o["object_id"] for o in row["objects"] if o["verdict"] == "ignore"]
+    unjudged = [o["object_id"] for o in row["objects"] if o["verdict"] == "ignore"]
     time = datetime(2026, 1, 1, tzinfo=UTC)
-    run.append_decisions(to_table([Decision(row["variant_id"], unread[0], "ignore", "ann", time)]))
-    found = {unread: open_feed(run, unread=unread) for unread in ("void", "train")}
+    run.append_decisions(to_table([Decision(row["variant_id"], unjudged[0], "ignore", "ann", time)]))
+    found = {policy: open_feed(run, unjudged=policy) for policy in ("ignore", "train")}
     ignored = {kind: {e.sample_id: e.ignored for e in index.entries} for kind, index in found.items()}
     lost = {r["variant_id"]: {o["object_id"] for o in r["objects"] if o["verdict"] == "lost"} for r in rows}
-    assert ignored["void"][row["variant_id"]] >= set(unread)
-    assert ignored["train"][row["variant_id"]] == {unread[0]} | lost[row["variant_id"]]
+    assert ignored["ignore"][row["variant_id"]] >= set(unjudged)
+    assert ignored["train"][row["variant_id"]] == {unjudged[0]} | lost[row["variant_id"]]
     assert all(ignored["train"][name] == lost[name] for name in lost.keys() - {row["variant_id"]})
-    assert open_feed(run).entries == found["void"].entries
+    assert open_feed(run).entries == open_feed(run, unread="void").entries == found["ignore"].entries
+    assert open_feed(run, unread="train").entries == found["train"].entries
+
+
+def test_real_images_come_in_the_pixels_that_their_labels_are_in(tmp_path):
+    """BDD100K's boxes are in stored pixels: a photo with an orientation tag was once turned under them."""
+    root, exif = make_dataset(tmp_path / "data", 1), Image.Exif()
+    exif[0x0112] = 6
+    (path,) = (root / "images/100k/train").iterdir()
+    Image.open(path).save(path, exif=exif)
+    index = open_feed(write_run(tmp_path / "run", load_card("bdd100k"), root))
+    assert [index.read(entry).image.shape for entry in index.entries] == [(32, 48, 3), (32, 48, 3)]
 
 
 WRONG = [
     ({"mix": "x"}, "--mix: expected a fraction from 0 to 1, came 'x'"),
     ({"mix": True}, "--mix: expected a fraction from 0 to 1, came True"),
     ({"mix": float("nan")}, "--mix: expected a fraction from 0 to 1, came nan"),
+    ({"unjudged": "void"}, "--unjudged: expected ignore or train, came 'void'"),
+    (
+        {"unjudged": "train", "unread": "void"},
+        "--unjudged train and --unread void contradict one another; give --unjudged alone",
+    ),
     ({"unread": "keep"}, "--unread: expected void or train, came 'keep'"),
     ({"accepted_only": "no"}, "accepted_only: expected True or False, came 'no'"),
     ({"balance": 1}, "balance: expected True or False, came 1"),

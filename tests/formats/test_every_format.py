@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from s2st_aug.errors import DatasetError
 from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.formats.registry import FORMATS
 from s2st_aug.testing.trees import VARIETIES
 
 
@@ -120,6 +122,18 @@ def test_an_image_that_is_listed_and_absent_is_still_a_scene(tree, name):
     (scene,) = scenes_of(name, tree)
     (tree / scene.image).unlink()
     assert scenes_of(name, tree) == [scene]
+
+
+def test_nobody_outside_of_a_formats_folder_compares_its_name(repo):
+    """What differs is asked of its DatasetFormat: a comparison of names is a silent default for every other format."""
+    own = {repo / "s2st_aug/formats" / name for name in FORMATS}
+    found = []
+    for path in (p for folder in ("s2st_aug", "benchmarks", "pipelines") for p in (repo / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())) if path.parent not in own else ():
+            if isinstance(node, ast.Compare | ast.MatchValue):
+                words = {leaf.value for leaf in ast.walk(node) if isinstance(leaf, ast.Constant)}
+                found += [f"{path.relative_to(repo)}:{node.lineno}"] if words & FORMATS.keys() else []
+    assert found == []
 
 
 def test_everything_of_a_cityscapes_frame_is_referenced(tmp_path):

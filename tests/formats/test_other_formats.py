@@ -184,7 +184,8 @@ def test_yolo_takes_sides_after_the_orientation(tmp_path):
 
 def test_kitti_lines_and_dontcare(tmp_path):
     image(tmp_path, "training/image_2/000000.png")
-    lines = "Car 0.5 1 -1.5 1.0 2.0 30.0 15.0 1.5 1.6 3.9 1 2 3 0.1\nDontCare -1 -1 -10 0 0 5 5 -1 -1 -1 -1000 -1000 -1000 -10\n"
+    car = "Car 0.5 1 -1.5 1.0 2.0 30.0 15.0 1.5 1.6 3.9 1 2 3 0.1"
+    lines = f"{car}\nDontCare -1 -1 -10 0 0 5 5 -1 -1 -1 -1000 -1000 -1000 -10\n"
     put(tmp_path, "training/label_2/000000.txt", b"\xef\xbb\xbf" + lines.encode())
     put(tmp_path, "training/calib/000000.txt", "P0: 1")
     scene, (car, region) = only("kitti", tmp_path)

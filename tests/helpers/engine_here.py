@@ -7,9 +7,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from s2st_aug.engine.attempts import AttemptTracker
-from s2st_aug.engine.augment import Options, prepare, with_absolute_root
 from s2st_aug.engine.commit import CommitStage
-from s2st_aug.engine.kit import find_kit
+from s2st_aug.engine.context import identify
+from s2st_aug.engine.options import PLAIN_START, Options
+from s2st_aug.engine.prepare import prepare, with_absolute_root
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.errors import Stopped
@@ -17,13 +18,11 @@ from s2st_aug.storage.plan import table_to_batches
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.shards import gather
 
-FAKE = Options(kit="fake")
 
-
-def run_here(config, place: Path | str, options: Options = FAKE, batches: slice = slice(None)) -> RunFolder:
+def run_here(config, place: Path | str, options: Options = PLAIN_START, batches: slice = slice(None)) -> RunFolder:
     """Plans or resumes, and does some of the batches that are left; raises what a full disk raises."""
     config, folder = with_absolute_root(config), RunFolder(place)
-    ready = prepare(config, folder, options, find_kit(options.kit).identify(config), place=str(place))
+    ready = prepare(config, folder, options, identify(config), place=str(place))
     translate, validate, commit = (
         TranslateStage(ready.context, AttemptTracker()),
         ValidateStage(ready.context),
@@ -34,7 +33,7 @@ def run_here(config, place: Path | str, options: Options = FAKE, batches: slice 
         result = commit(validate(translate(batch)))
         if result.stop:
             raise Stopped(result.stop)
-        ready.progress.add(result.statuses, result.reasons, result.actor)
+        ready.progress.add(result.statuses, result.causes, result.actor)
     gather(folder)
     for name in list(folder.store.names(".state/pending")):
         folder.store.delete(name)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from s2st_aug.errors import UsageError
 from s2st_aug.procedural.categories import CATEGORIES, NUMBER
 from s2st_aug.procedural.drawing import Drawn, draw_street
-from s2st_aug.procedural.labels import Labels, read_labels
+from s2st_aug.procedural.labels import StreetLabels, read_labels
 from s2st_aug.procedural.render import render_drawn, render_scene
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
@@ -23,12 +23,12 @@ SIZE = (320, 180)
 
 
 @pytest.fixture(scope="module")
-def streets() -> list[tuple[Drawn, Labels]]:
+def streets() -> list[tuple[Drawn, StreetLabels]]:
     drawn = [draw_street(sample_street(3, i, SIZE)) for i in range(5)]
     return [(d, read_labels(d)) for d in drawn]
 
 
-def test_boxes_are_tight_around_the_id_mask(streets: list[tuple[Drawn, Labels]]) -> None:
+def test_boxes_are_tight_around_the_id_mask(streets: list[tuple[Drawn, StreetLabels]]) -> None:
     checked = 0
     for _, labels in streets:
         assert set(np.unique(labels.owner)) - {0} == {o.instance.number for o in labels.objects}
@@ -41,7 +41,7 @@ def test_boxes_are_tight_around_the_id_mask(streets: list[tuple[Drawn, Labels]])
     assert checked > 25
 
 
-def test_a_hidden_thing_is_occluded_and_a_cut_one_truncated(streets: list[tuple[Drawn, Labels]]) -> None:
+def test_a_hidden_thing_is_occluded_and_a_cut_one_truncated(streets: list[tuple[Drawn, StreetLabels]]) -> None:
     every = [(o, lab) for _, lab in streets for o in lab.objects]
     assert all(o.pixels <= o.instance.area for o, _ in every)
     assert {o.occluded for o, _ in every} == {True, False}
@@ -64,7 +64,7 @@ def test_hiding_a_vehicle_is_what_occludes_the_other() -> None:
     assert alone.objects[0].pixels > hidden[0].pixels
 
 
-def test_conditions_share_one_geometry_and_differ_in_light(streets: list[tuple[Drawn, Labels]]) -> None:
+def test_conditions_share_one_geometry_and_differ_in_light(streets: list[tuple[Drawn, StreetLabels]]) -> None:
     means = {c: [] for c in CONDITIONS}
     for drawn, _ in streets:
         surface, before = surfaces(drawn), drawn.faces.copy()
@@ -145,7 +145,7 @@ def test_depth_grows_up_the_road_and_things_stand_at_their_distance() -> None:
     assert along == pytest.approx(expected, rel=0.02)
 
 
-def test_lanes_lie_on_visible_ground_and_on_their_paint(streets: list[tuple[Drawn, Labels]]) -> None:
+def test_lanes_lie_on_visible_ground_and_on_their_paint(streets: list[tuple[Drawn, StreetLabels]]) -> None:
     kinds: set[str] = set()
     on_paint, total = 0, 0
     for drawn, labels in streets:

@@ -17,7 +17,7 @@ from s2st_aug.errors import UsageError
 from s2st_aug.procedural.categories import CATEGORIES, NUMBER
 from s2st_aug.procedural.cityscapes import polygons
 from s2st_aug.procedural.files import PART, encode_png
-from s2st_aug.procedural.labels import Labels
+from s2st_aug.procedural.labels import StreetLabels
 from s2st_aug.procedural.write import MARK, write_scenes
 
 SIZE = (256, 144)
@@ -182,7 +182,7 @@ def test_a_patch_inside_of_another_is_painted_after_it() -> None:
     category[3:17, 3:17] = NUMBER["building"]
     category[6:14, 6:14] = NUMBER["sky"]
     category[8:12, 8:12] = NUMBER["vegetation"]
-    labels = Labels(category, np.zeros((20, 20), np.int32), (), (), category, ())
+    labels = StreetLabels(category, np.zeros((20, 20), np.int32), (), (), category, ())
     canvas = Image.new("L", (20, 20), 0)
     for item in polygons(labels)["objects"]:
         ImageDraw.Draw(canvas).polygon([tuple(p) for p in item["polygon"]], fill=NUMBER[item["label"]])

@@ -15,8 +15,8 @@ from s2st_aug.images import encode_png, read_image
 from s2st_aug.profiles import build_profile, find_profile, load_profile, save_profile
 from s2st_aug.profiles import recipe as recipes
 from s2st_aug.profiles.build import eta, measure
-from s2st_aug.profiles.cleaning import Photos, clean_references
-from s2st_aug.profiles.recipe import Recipe, build_all, read_recipe
+from s2st_aug.profiles.cleaning import ReferencePhotos, clean_references
+from s2st_aug.profiles.recipe import ProfileRecipe, build_all, read_recipe
 from s2st_aug.testing.models import tiny_latent_model
 from s2st_aug.translation.targets import seeds_at
 from s2st_aug.validation.strength import fit_discriminant, position, strength
@@ -41,8 +41,8 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def night(folders):
-    day = measure(MODEL, [Photos(folders["day"])], "day", "a street by day")
-    return build_profile(MODEL, "night", "a street at night", [Photos(folders["night"])], {"day": day})
+    day = measure(MODEL, [ReferencePhotos(folders["day"])], "day", "a street by day")
+    return build_profile(MODEL, "night", "a street at night", [ReferencePhotos(folders["night"])], {"day": day})
 
 
 def test_a_profile_tells_night_from_day(night, folders):
@@ -184,7 +184,7 @@ def test_cleaning_drops_doubles_outliers_and_broken_files_and_says_so(tmp_path):
     (folder / "copy.png").write_bytes((folder / "p003.png").read_bytes())
     (folder / "black.png").write_bytes(encode_png(np.zeros((60, 80, 3), np.uint8)))
     (folder / "broken.jpg").write_bytes(b"no image")
-    found = clean_references(Photos(folder))
+    found = clean_references(ReferencePhotos(folder))
     assert (found.unreadable, found.outliers) == (("broken.jpg",), ("black.png",))
     assert len(found.doubles) == 1
     assert len(found.kept) == 12
@@ -204,8 +204,8 @@ def with_bonnet(folder: Path) -> Path:
 def test_each_folder_of_several_leaves_its_own_bonnet_out(tmp_path):
     """The codes of two folders together are those of each alone."""
     folders = [with_bonnet(write_photos(tmp_path / "a", 16, 60, 250)), write_photos(tmp_path / "b", 16, 60, 250, key=1)]
-    apart = [measure(MODEL, [Photos(f)], "day", "day").codes for f in folders]
-    together = measure(MODEL, [Photos(f) for f in folders], "day", "day").codes
+    apart = [measure(MODEL, [ReferencePhotos(f)], "day", "day").codes for f in folders]
+    together = measure(MODEL, [ReferencePhotos(f) for f in folders], "day", "day").codes
     assert len(together) == sum(map(len, apart))
     assert all(torch.equal(c.windows, d.windows) for c, d in zip(together, [*apart[0], *apart[1]], strict=True))
     low = [c[0].windows[0, -1].mean() / c[0].windows[0].mean() for c in apart]
@@ -214,7 +214,7 @@ def test_each_folder_of_several_leaves_its_own_bonnet_out(tmp_path):
 
 def test_a_bonnet_in_every_photo_is_left_out(tmp_path):
     folder = with_bonnet(write_photos(tmp_path, 16, 60, 250))
-    found = clean_references(Photos(folder))
+    found = clean_references(ReferencePhotos(folder))
     rows = found.overlay.mean(1)
     assert rows[42:].mean() > 0.7
     assert rows[:30].mean() < 0.05
@@ -222,14 +222,16 @@ def test_a_bonnet_in_every_photo_is_left_out(tmp_path):
 
 def test_an_empty_or_missing_folder_is_refused(tmp_path):
     with pytest.raises(ProfileError, match="holds no readable photo"):
-        clean_references(Photos(tmp_path))
+        clean_references(ReferencePhotos(tmp_path))
     with pytest.raises(ProfileError, match="no such folder"):
-        clean_references(Photos(tmp_path / "gone"))
+        clean_references(ReferencePhotos(tmp_path / "gone"))
 
 
 def test_too_few_photos_leave_strength_null(tmp_path, caplog):
-    day = measure(MODEL, [Photos(write_photos(tmp_path / "a", 6, 120, 250))], "day", "day")
-    found = build_profile(MODEL, "night", "night", [Photos(write_photos(tmp_path / "b", 6, 0, 60))], {"day": day})
+    day = measure(MODEL, [ReferencePhotos(write_photos(tmp_path / "a", 6, 120, 250))], "day", "day")
+    found = build_profile(
+        MODEL, "night", "night", [ReferencePhotos(write_photos(tmp_path / "b", 6, 0, 60))], {"day": day}
+    )
     assert found.discriminant is None
     assert "strength will be null" in caplog.text
 
@@ -258,11 +260,11 @@ def test_a_wrong_recipe_is_one_line(tmp_path):
     assert "\n" not in str(error.value)
 
 
-def drawn_recipe(tmp_path: Path, folders: dict[str, Path], **discriminant: str) -> Recipe:
+def drawn_recipe(tmp_path: Path, folders: dict[str, Path], **discriminant: str) -> ProfileRecipe:
     part = {"source": ["day"], "target": ["night"], "fitted_on": "drawn", **discriminant}
     night = {"prompt": "night", "references": ["night"], "discriminant": part}
     data = folders["day"].parent
-    return Recipe(
+    return ProfileRecipe(
         model="m",
         data=data,
         out=tmp_path,

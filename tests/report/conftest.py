@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from s2st_aug.images import encode_png
-from s2st_aug.records.manifest import ManifestRow, rows_to_table
+from s2st_aug.records.manifest import SCHEMA_VERSION, ManifestRow, rows_to_table
 from s2st_aug.records.scene import LabelKey
 from s2st_aug.records.verdicts import Hallucination, ObjectVerdict
 from s2st_aug.storage.run_folder import RunFolder, RunInfo, parquet_bytes
@@ -44,6 +44,7 @@ def verdicts(i: int) -> tuple[ObjectVerdict, ...]:
             None if kinds[n] == "keep" else "signal",
             0.8,
             0.7,
+            cause=None if kinds[n] == "keep" else "signal_changed",
         )
         for n in range(4)
     )
@@ -57,13 +58,18 @@ def manifest_row(i: int, domain: str, source: bytes) -> ManifestRow:
     ]
     made = status != "failed"
     return ManifestRow(
-        f"{i:02x}{domain.encode().hex()}", f"train/s{i:03}", "bdd100k", "train", domain, status, reasons,
-        f"images/100k/train/s{i:03}.png", "0" * 64, f"images/{domain}/train/s{i:03}.png" if made else None, "1" * 64 if made else None,
-        *SIZE, "labels/det_20/det_train.json", "2" * 64, str(LabelKey(0, 10, "3" * 64)), verdicts(i) if made else (),
-        (Hallucination((1.0, 1.0, 5.0, 5.0), "lamp", 0.7),) if i % 5 == 0 and made else (),
-        0.5 + 0.05 * i if made else None, 0.5 if made else None, 0.1 * i if made else None,
-        "street-mini", "4" * 64, "5" * 64, "6" * 64, "7" * 64, "0.1.0", 0, 20, 10, 10, 62.0, 4.0, 1.25,
-        datetime(2026, 11, 22, 15, 0, i % 60, tzinfo=UTC),
+        variant_id=f"{i:02x}{domain.encode().hex()}", scene_id=f"train/s{i:03}", dataset="bdd100k", split="train",
+        domain=domain, status=status, reasons=reasons, failure=None if made else "unreadable_image", attempts=1,
+        rejected_by=("lost",) if status == "rejected" else (), source_image=f"images/100k/train/s{i:03}.png",
+        source_sha256="0" * 64, image=f"images/{domain}/train/s{i:03}.png" if made else None,
+        image_sha256="1" * 64 if made else None, width=SIZE[0], height=SIZE[1], label_file="labels/det_20/det_train.json",
+        label_sha256="2" * 64, label_key=str(LabelKey(0, 10, "3" * 64)), objects=verdicts(i) if made else (),
+        hallucinations=(Hallucination((1.0, 1.0, 5.0, 5.0), "lamp", 0.7),) if i % 5 == 0 and made else (),
+        structure=0.5 + 0.05 * i if made else None, structure_raw=0.5 if made else None, strength=0.1 * i if made else None,
+        method="s2st", method_version="1", method_sha256="8" * 64, model="street-mini", model_sha256="4" * 64,
+        profile_sha256="5" * 64, plan_sha256="6" * 64, validation_sha256="7" * 64, code_version="0.1.0", rng_key=0,
+        inversion_steps=20, st_iterations=10, to_iterations=10, forward_evals=62.0, backward_evals=4.0, seconds=1.25,
+        created_at=datetime(2026, 11, 22, 15, 0, i % 60, tzinfo=UTC),
     )  # fmt: skip
 
 
@@ -88,7 +94,16 @@ def make_run(root: Path, scenes: int = 8) -> Path:
         "method": {"preset": "draft"},
     }
     folder.write_run_json(
-        RunInfo(1, "0.1.0", "6" * 64, "7" * 64, "street-mini", "4" * 64, str(data), json.loads(json.dumps(config)))
+        RunInfo(
+            SCHEMA_VERSION,
+            "0.1.0",
+            "6" * 64,
+            "7" * 64,
+            "street-mini",
+            "4" * 64,
+            str(data),
+            json.loads(json.dumps(config)),
+        )
     )
     folder.store.write_many({"manifest/00000000.parquet": parquet_bytes(rows_to_table(rows))})
     return run

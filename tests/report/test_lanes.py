@@ -6,8 +6,7 @@ import json
 
 from engine_here import rows_of, run_here
 
-from s2st_aug.report.contact_sheet import contact_sheet, outlines_of
-from s2st_aug.report.labels import scene_of, source_outlines
+from s2st_aug.report.contact_sheet import contact_sheet, outlines_of, scene_of, source_outlines
 from s2st_aug.storage.plan import planned_scenes
 from s2st_aug.testing.datasets import make_config, make_dataset
 

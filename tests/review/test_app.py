@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from benchmarks.feed import free_port
 from s2st_aug.storage.decisions import from_table
 from s2st_aug.testing.reviewed_runs import FakeRun, make_run
 
@@ -40,7 +41,7 @@ def page(mongo):
 
 
 @pytest.fixture(scope="module")
-def app(mongo, free_port, tmp_path_factory):
+def app(mongo, tmp_path_factory):
     """A run, pushed, and the App on it; gives the run, the dataset and the page's address."""
     from s2st_aug.review.app import install_plugin, running
     from s2st_aug.review.fiftyone_session import connect
@@ -51,8 +52,9 @@ def app(mongo, free_port, tmp_path_factory):
     fo = connect()
     install_plugin(fo)
     dataset = open_dataset(fo, run)
-    with running(fo, port=free_port):
-        yield run, dataset, f"http://127.0.0.1:{free_port}/datasets/{dataset.name}"
+    port = free_port()
+    with running(fo, port=port):
+        yield run, dataset, f"http://127.0.0.1:{port}/datasets/{dataset.name}"
     fo.delete_dataset(dataset.name)
 
 

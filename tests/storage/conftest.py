@@ -38,6 +38,8 @@ class Made:
             str(data),
             {},
             DOMAINS,
+            method="fake",
+            method_version="1",
             method_sha256="method",
             algorithm_version="1",
         )
@@ -65,9 +67,15 @@ class Made:
         image = None if failed else image_name(domain, scene.scene_id, "png")
         identity = variant_id(scene.scene_id, domain, source, "", DOMAINS[domain], "method", "m-sha", "1", "0")
         return ManifestRow(
-            identity, scene.scene_id, "bdd100k", "train", domain, status, ("UnreadableImage: x",) if failed else (), scene.image, source,
-            image, None if failed else sha256_bytes(self.pixels(number, domain)), 8, 8, None, None, None, (), (),
-            1.0, 1.0, 1.0, "m", "m-sha", DOMAINS[domain], "plan", "val", "0", 0, 1, 1, 1, 1.0, 0.0, 0.1, datetime.now(UTC),
+            variant_id=identity, scene_id=scene.scene_id, dataset="bdd100k", split="train", domain=domain,
+            status=status, reasons=("UnreadableImage: x",) if failed else (), attempts=1,
+            failure="unreadable_image" if failed else None, source_image=scene.image, source_sha256=source, image=image,
+            image_sha256=None if failed else sha256_bytes(self.pixels(number, domain)), width=8, height=8,
+            label_file=None, label_sha256=None, label_key=None, structure=1.0, structure_raw=1.0, strength=1.0,
+            method="fake", method_version="1", method_sha256="method", model="m", model_sha256="m-sha",
+            profile_sha256=DOMAINS[domain], plan_sha256="plan", validation_sha256="val", code_version="0", rng_key=0,
+            inversion_steps=1, st_iterations=1, to_iterations=1, forward_evals=1.0, backward_evals=0.0, seconds=0.1,
+            created_at=datetime.now(UTC),
         )  # fmt: skip
 
 

@@ -19,8 +19,7 @@ from s2st_aug.storage.lock import RunLock, is_live, read_holder
 from s2st_aug.storage.naming import image_name, safe_part
 from s2st_aug.storage.progress import Progress, Snapshot, read_snapshot
 from s2st_aug.storage.run_folder import RunFolder
-from s2st_aug.storage.store import LocalStore
-from s2st_aug.storage.uri import mask_uri
+from s2st_aug.storage.store import LocalStore, mask_uri
 
 
 @given(st.text(max_size=300), st.text(max_size=20))
@@ -110,12 +109,12 @@ def test_a_dead_process_or_a_silent_machine_is_stale(tmp_path, monkeypatch):
     with RunLock(run):
         me = read_holder(run)
     fields = {name: getattr(me, name) for name in me.__slots__}
-    assert is_live(locks.Holder(**{**fields}))
-    assert not is_live(locks.Holder(**{**fields, "pid": 2**22 + 1}))
+    assert is_live(locks.LockHolder(**{**fields}))
+    assert not is_live(locks.LockHolder(**{**fields, "pid": 2**22 + 1}))
     elsewhere = {**fields, "host": "another"}
-    assert is_live(locks.Holder(**{**elsewhere, "beat": time.time() - 100}))
+    assert is_live(locks.LockHolder(**{**elsewhere, "beat": time.time() - 100}))
     stale = {**elsewhere, "beat": time.time() - 200}
-    assert not is_live(locks.Holder(**stale))
+    assert not is_live(locks.LockHolder(**stale))
     run.store.write_many({"lock": json.dumps(stale).encode()})
     monkeypatch.setattr(locks, "WATCH_SECONDS", 0.2)
     with RunLock(run):
@@ -124,7 +123,7 @@ def test_a_dead_process_or_a_silent_machine_is_stale(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("jump", [-3600, 3600])
 def test_a_holder_whose_clock_jumped_is_not_robbed_while_it_gives_signs(tmp_path, monkeypatch, jump):
-    """Two machines whose clocks are an hour apart: the record looks stale, or comes from the future, and yet it beats."""
+    """Two machines whose clocks are an hour apart: the record looks stale, or of the future, and yet it beats."""
     run = RunFolder(tmp_path)
     with RunLock(run):
         me = read_holder(run)
@@ -151,7 +150,7 @@ def test_a_holder_whose_clock_jumped_is_not_robbed_while_it_gives_signs(tmp_path
 
 
 def test_progress_does_not_mind_a_clock_that_jumps(tmp_path, monkeypatch):
-    """Rate, time left and busy time come from the monotonic clock; only the time of the last sign is the wall clock's."""
+    """Rate, time left and busy time come from the monotonic clock; the time of the last sign is the wall clock's."""
     progress = Progress(RunFolder(tmp_path), Snapshot("running", 100, 0, 0, 0, time.time(), time.time(), 0.0))
     for jump in (0, -7200, 7200):
         monkeypatch.setattr(time, "time", lambda jump=jump: 1e9 + jump)

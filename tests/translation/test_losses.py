@@ -139,7 +139,7 @@ def test_bands_overlap_and_sum_to_one():
 
 
 def test_the_outer_tail_of_the_target_is_not_asked_for():
-    """A brightest cell goes to the target's lamps without a tail, and no further than the quantile where the tail begins with one."""
+    """Without a tail the brightest cell goes to the target's lamps; with one, to the quantile where the tail begins."""
     z = torch.arange(100.0).view(1, 1, 10, 10)
     windows, quantiles = torch.ones(1, 1, 10, 10), torch.linspace(0, 1, 101).view(1, 1, 1, 101)
     plain, held = (transport_targets(z, windows, quantiles, tail).flatten() for tail in (0.0, 0.1))

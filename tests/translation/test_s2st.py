@@ -93,6 +93,26 @@ def test_adam_is_torch_adam():
     assert torch.allclose(ours, theirs, rtol=1e-10)
 
 
+@pytest.mark.parametrize("last_step", [False, True])
+@pytest.mark.parametrize("network", [False, True])
+def test_only_null_text_takes_a_step_after_its_loss_is_met(network, last_step):
+    start, seen = latents(), []
+
+    def losses(x, rows):
+        seen.append(rows.tolist())
+        return (x - start[rows]).square().sum((1, 2, 3)) + torch.tensor([0.0, 1.0], dtype=x.dtype)[rows] * x.sum(
+            (1, 2, 3)
+        ) ** 2
+
+    found, used = adam_minimise(start, losses, AdamSettings(3, 0.01, 1e-6), network=network, last_step=last_step)
+    assert torch.equal(found[0], start[0])  # its gradient is zero: Adam has nowhere to go
+    assert not torch.equal(found[1], start[1])
+    assert used.tolist() == ([1, 3] if network else [0, 3])
+    assert seen == ([[0, 1], [1], [1]] if network else 3 * [[0, 1]])
+    met, _ = adam_minimise(start, losses, AdamSettings(1, 0.01, 1e9), network=network, last_step=last_step)
+    assert torch.equal(met[1], start[1]) is not last_step
+
+
 def test_seed_translation_moves_the_mean_and_keeps_the_structure():
     seed = latents()
     target = a_target(seed, shift=0.3, structure=1.0, appearance=4.0)

@@ -12,8 +12,8 @@ from s2st_aug.errors import ProfileError
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.testing.models import tiny_latent_model
 from s2st_aug.translation import translator
-from s2st_aug.translation.targets import eta_of
 from s2st_aug.translation.settings import MethodSettings, method_settings
+from s2st_aug.translation.targets import eta_of
 
 MODEL = tiny_latent_model()
 QUANTILES = np.tile(np.linspace(-2, 0, 32, dtype=np.float32), (4, 4, 1))

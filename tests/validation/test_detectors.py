@@ -5,14 +5,14 @@ import pytest
 
 from s2st_aug.errors import ModelError
 from s2st_aug.records.scene import SceneObject
+from s2st_aug.testing.detectors import FakeDetector
 from s2st_aug.validation.detectors import (
     Detection,
-    FakeDetector,
     decoded,
     find_detector,
+    hallucinated_objects,
     layout_of,
     load_detector,
-    made_up_objects,
 )
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.settings import ValidationSettings
@@ -87,7 +87,7 @@ def test_only_what_neither_labels_nor_source_have_is_made_up(pair):
         return both if image is pair.source else [*both, Detection(ghost, "car", 0.9), Detection(known, "car", 0.9)]
 
     labels = (SceneObject("car", "box", "car", known),)
-    found = made_up_objects(FakeDetector(answer), pair.source, pair.variant, labels)
+    found = hallucinated_objects(FakeDetector(answer), pair.source, pair.variant, labels)
     assert [(h.bbox, h.kind, h.score) for h in found] == [(ghost, "car", 0.9)]
     judged = judge(
         pair.source, pair.variant, pair.variant, labels, None, ValidationSettings(), detector=FakeDetector(answer)
@@ -101,7 +101,7 @@ def test_a_part_of_a_labelled_object_is_not_made_up_and_a_doubtful_detection_doe
     detector = FakeDetector(
         lambda image: [] if image is pair.source else [Detection(part, "car", 0.9), Detection(ghost, "car", 0.4)]
     )
-    assert [h.bbox for h in made_up_objects(detector, pair.source, pair.variant, pair.objects)] == [ghost]
+    assert [h.bbox for h in hallucinated_objects(detector, pair.source, pair.variant, pair.objects)] == [ghost]
     found = judge(pair.source, pair.variant, pair.variant, pair.objects, None, ValidationSettings(), detector=detector)
     assert found.status == "ok", found.reasons
     strict = ValidationSettings(detector_score=0.4)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.planted_faults import FAULTS, Pair
-from s2st_aug.validation.detectors import Detection, FakeDetector
-from s2st_aug.validation.hallucinations import made_up_lights
+from s2st_aug.testing.detectors import FakeDetector
+from s2st_aug.validation.detectors import Detection
+from s2st_aug.validation.hallucinations import hallucinated_lights
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.patches import frame
 from s2st_aug.validation.settings import ValidationSettings
@@ -82,7 +83,7 @@ def test_a_streak_on_the_road_is_a_reflection(top, height, doubted):
     variant = cv2.GaussianBlur(
         cv2.rectangle(source.copy(), (150, top), (156, top + height), (255, 40, 30), -1), (0, 0), 1
     )
-    found = made_up_lights(frame(source), frame(variant), ())
+    found = hallucinated_lights(frame(source), frame(variant), ())
     assert [h.score >= SETTINGS.max_hallucination for h in found] == [doubted]
 
 

@@ -48,9 +48,9 @@ def test_black_and_white_sources_are_judged_without_a_nan(pair, level):
 
 def odd_objects(w: int, h: int) -> list[SceneObject]:
     boxes = [
-        (0, 0, 1, 1), (0, 0, 20, 20), (w - 20, 0, w, 20), (0, h - 20, 20, h), (w - 20, h - 20, w, h), (-50, -50, 10, 10),
-        (w + 5, h + 5, w + 9, h + 9), (40, 40, 41, 41), (50, 50, 50, 50), (60, 60, 40, 40), (0, 0, w, h), (5, 0, 6, h),
-        (float("nan"), 0, 10, 10), (0, 0, float("inf"), 9),
+        (0, 0, 1, 1), (0, 0, 20, 20), (w - 20, 0, w, 20), (0, h - 20, 20, h), (w - 20, h - 20, w, h),
+        (-50, -50, 10, 10), (w + 5, h + 5, w + 9, h + 9), (40, 40, 41, 41), (50, 50, 50, 50), (60, 60, 40, 40),
+        (0, 0, w, h), (5, 0, 6, h), (float("nan"), 0, 10, 10), (0, 0, float("inf"), 9),
     ]  # fmt: skip
     items = [SceneObject(f"b{i}", "box", "car", b) for i, b in enumerate(boxes)]
     items += [SceneObject("p0", "polygon", "car", (5, 5, 30, 30), outlines=(np.array([[5.0, 5], [30, 5], [17, 30]]),))]

@@ -19,6 +19,7 @@ FORMAT = DatasetFormat(
     variant_names=partial(variant_names, by_video=True),
     native_writer=FrameTreeWriter,
     conversion_writer=FrameListWriter,
-    not_carried="fields beyond category, geometry, occluded, truncated and light colour (track ids, lane styles, curve types)",
+    not_carried="fields beyond category, geometry, occluded, truncated and light colour "
+    "(track ids, lane styles, curve types)",
     holds_image_attributes=True,
 )

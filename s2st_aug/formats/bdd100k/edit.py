@@ -1,6 +1,7 @@
-"""A BDD100K frame as its variant's: name, image attributes, `attributes.ignored` of some labels; every other byte is the source's.
+"""A BDD100K frame as its variant's: name, image attributes, labels to ignore; every other byte is the source's.
 
-A lost or ignored label gets `"ignored": true`, an instance in a bitmask the ignored bit, pixels of other masks become void.
+A lost or ignored label gets `attributes.ignored: true`, an instance in a bitmask the ignored bit, pixels of other masks
+become void.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _VOID = {"semantic_mask": 255, "drivable_mask": 2, "lane_mask": 255}
 
 
 def edit_mask(path: Path, kind: str, ignored: np.ndarray) -> bytes:
-    """The mask with what lies under `ignored` (bool `h w`) void: the ignored bit in instance and panoptic bitmasks, an id in the others."""
+    """The mask with what lies under `ignored` (bool `h w`) void: by the ignored bit in bitmasks, else by an id."""
 
     def paint(pixels: np.ndarray) -> None:
         if kind in _VOID:
@@ -46,8 +47,8 @@ def edit_mask(path: Path, kind: str, ignored: np.ndarray) -> bytes:
 def edit_frame(data: bytes, edit: VariantEdit, prefix: str = "", offset: int = 0) -> bytes:
     """The record's bytes for the variant.
 
-    `prefix` is what the reader puts before the ids of an extra file's labels (there no attributes are added where the record has none),
-    `offset` how many labels of the scene come before this record's.
+    `prefix` is what the reader puts before the ids of an extra file's labels (there no attributes are added where the
+    record has none), `offset` how many labels of the scene come before this record's.
     """
     text = data.decode("latin-1")
     at = object_start(text)

@@ -105,7 +105,9 @@ def _part(part: Any, where: str) -> tuple[np.ndarray, bool]:
 
 
 def curve(points: list[tuple[float, float]], types: str) -> np.ndarray:
-    """Vertices with their types (`L` a corner, `C` a control point of a cubic Bezier) as a line `n 2`, curves in short straight steps.
+    """Vertices with their types (`L` a corner, `C` a control point of a cubic Bezier) as a line `n 2`.
+
+    Curves become short straight steps.
 
     As matplotlib reads it, a `C` takes two more points with it whatever their type, the third being on the line.
     """

@@ -30,10 +30,11 @@ SEMANTIC = (
     "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
 )  # fmt: skip
 PANOPTIC = (
-    "unlabeled", "dynamic", "ego vehicle", "ground", "static", "parking", "rail track", "road", "sidewalk", "bridge", "building",
-    "fence", "garage", "guard rail", "tunnel", "wall", "banner", "billboard", "lane divider", "parking sign", "pole", "polegroup",
-    "street light", "traffic cone", "traffic device", "traffic light", "traffic sign", "traffic sign frame", "terrain", "vegetation",
-    "sky", "person", "rider", "bicycle", "bus", "car", "caravan", "motorcycle", "trailer", "train", "truck",
+    "unlabeled", "dynamic", "ego vehicle", "ground", "static", "parking", "rail track", "road", "sidewalk", "bridge",
+    "building", "fence", "garage", "guard rail", "tunnel", "wall", "banner", "billboard", "lane divider",
+    "parking sign", "pole", "polegroup", "street light", "traffic cone", "traffic device", "traffic light",
+    "traffic sign", "traffic sign frame", "terrain", "vegetation", "sky", "person", "rider", "bicycle", "bus", "car",
+    "caravan", "motorcycle", "trailer", "train", "truck",
 )  # fmt: skip
 PANOPTIC_THINGS = 31
 LANES = (
@@ -49,7 +50,7 @@ LANES = (
 DRIVABLE = ("direct", "alternative", "background")
 
 
-def read(path: Path, kind: str, name: str) -> list[SceneObject]:
+def read_mask(path: Path, kind: str, name: str) -> list[SceneObject]:
     """The objects of one mask file; raises LabelError for a file that is not what its kind says."""
     return list(within(READERS[kind](path, name), str(path)))
 

@@ -1,7 +1,8 @@
 """BDD100K: lists of frames (det_20, lane, drivable, RLE, tracking), the legacy form, and masks beside them.
 
-The card's first frame list that exists for a split says which images are scenes; every other label of the same image is an extra
-file, named `path` or, for a record inside a list, `path#start:length:sha256`. EXIF orientation is never applied.
+The card's first frame list that exists for a split says which images are scenes; every other label of the same image is
+an extra file, named `path` or, for a record inside a list, `path#start:length:sha256`. EXIF orientation is never
+applied.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from s2st_aug.errors import DatasetError, LabelError
-from s2st_aug.formats.bdd100k import masks as bdd100k_masks
-from s2st_aug.formats.bdd100k.labels import objects_of
 from s2st_aug.formats.base import Card, LabelTree
+from s2st_aug.formats.bdd100k.labels import objects_of
+from s2st_aug.formats.bdd100k.masks import read_mask
 from s2st_aug.formats.json_stream import ARRAY, RECORD_LIMIT, TOO_DEEP, Element, parse_record, read_span, stream
 from s2st_aug.formats.label_images import within
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of, unique, unique_ids
@@ -75,7 +76,7 @@ def _objects(root: Path, reference: str, tree: LabelTree | None, *, prefix: str)
     if tree is None or tree.kind == "colormap":
         return []
     if tree.kind not in _FRAMES:
-        return bdd100k_masks.read(root / path, tree.kind, tree.name)
+        return read_mask(root / path, tree.kind, tree.name)
     if key is None:
         raise LabelError(f"{path}: the scene's record is not known")
     where = f"{path} at byte {key.start}"

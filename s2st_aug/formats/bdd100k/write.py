@@ -1,4 +1,4 @@
-"""BDD100K written: its own tree with records spliced and not written anew, or one frame list in Scalabel form out of any format."""
+"""BDD100K written: its own tree, records spliced and not written anew; or one Scalabel list out of any format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLOURS = {"green": "G", "red": "R", "amber": "Y"}
 
 
 class FrameTreeWriter(FileTreeWriter):
-    """BDD100K to BDD100K: records of frame lists go into lists of the same name, label files of one scene are files again."""
+    """BDD100K to BDD100K: records of frame lists go into lists of the same name, other label files are files again."""
 
     def __init__(self, context: WriteContext) -> None:
         super().__init__(context)
@@ -84,7 +84,7 @@ class FrameTreeWriter(FileTreeWriter):
 
 
 class FrameListWriter:
-    """Another format to BDD100K: `images/100k/<split>` and `labels/det_20/det_<split>.json`, with box2d, poly2d or rle a label."""
+    """Another format to BDD100K: `images/100k/<split>` and one list, `labels/det_20/det_<split>.json`."""
 
     png_only = False
 

@@ -1,7 +1,7 @@
-"""Cityscapes: leftImg8bit with gtFine or gtCoarse. The polygons are the labels; id images stand in where there are none.
+"""Cityscapes: leftImg8bit with gtFine or gtCoarse. Polygons are the labels; id images stand in where there are none.
 
-Every other file of a frame (id images, colours, camera, disparity, vehicle, timestamp) is named as an extra file and never changed.
-EXIF: the images carry none.
+Every other file of a frame (id images, colours, camera, disparity, vehicle, timestamp) is named as an extra file and
+never changed. EXIF: the images carry none.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _kind(card: Card, split: str, file: str) -> str:
 
 
 def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:
-    """Every polygon that is a thing, light, sign or pole; stuff as one object per class. Raises LabelError for a bad file."""
+    """Every polygon that is a thing, light, sign or pole; stuff as one object a class. Raises LabelError."""
     if scene.label_file is None or scene.label_key is None:
         return ()
     path = root / scene.label_file
@@ -69,7 +69,7 @@ def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...
     kind = _kind(card, scene.split, scene.label_file)
     if kind == "polygons":
         return unique_ids(_polygons(parse_record(data, scene.label_file), scene.label_file))
-    return tuple(within(_instances(path) if kind == "instance_ids" else _classes(path), scene.label_file))
+    return tuple(within(_label_image(path, kind), scene.label_file))
 
 
 def _polygons(record: Any, where: str) -> list[SceneObject]:
@@ -78,7 +78,10 @@ def _polygons(record: Any, where: str) -> list[SceneObject]:
     stuff: dict[str, list[np.ndarray]] = {}
     found: list[SceneObject] = []
     for index, item in enumerate(record.get("objects", [])):
-        outline, name = _outline(item, f"{where}, object {index}")
+        if not isinstance(item, dict) or not isinstance(item.get("polygon"), list) or not item["polygon"]:
+            raise LabelError(f"{where}, object {index}: expected a label with a polygon")
+        points = [vertex(point, f"{where}, object {index}") for point in item["polygon"]]
+        outline, name = np.asarray(points, dtype=np.float64), str(item.get("label", ""))
         label = known(name)
         if name in NOT_JUDGED or item.get("deleted"):
             continue
@@ -103,38 +106,24 @@ def _thing(object_id: str, name: str, outline: np.ndarray) -> SceneObject:
     )
 
 
-def _outline(item: Any, where: str) -> tuple[np.ndarray, str]:
-    if not isinstance(item, dict) or not isinstance(item.get("polygon"), list) or not item["polygon"]:
-        raise LabelError(f"{where}: expected a label with a polygon")
-    return np.asarray([vertex(point, where) for point in item["polygon"]], dtype=np.float64), str(item.get("label", ""))
+def _label_image(path: Path, kind: str) -> Iterator[SceneObject]:
+    """The objects of an image of ids, one by one: their masks are not held together.
 
-
-def _instances(path: Path) -> Iterator[SceneObject]:
-    """Ids of 1000 and more are instances (class * 1000 + n); a class with instances under 1000 is a group."""
-    ids = _ids(path)
-    return (item for code in np.unique(ids) if (item := _by_code(ids == code, int(code))))
-
-
-def _by_code(mask: np.ndarray, code: int) -> SceneObject | None:
-    label = BY_ID.get(code // 1000 if code >= 1000 else code)
-    if label is None or label.name in NOT_JUDGED:
-        return None
-    kind: ObjectKind = "mask" if label.instances else "stuff"
-    return SceneObject(str(code), kind, label.name, mask_box(mask), mask=mask, crowd=label.instances and code < 1000)
-
-
-def _classes(path: Path) -> Iterator[SceneObject]:
-    ids = _ids(path)
-    labels = [BY_ID[int(n)] for n in np.unique(ids) if int(n) in BY_ID]
-    return (_class(ids == label.id, label.name) for label in labels if label.name not in NOT_JUDGED)
-
-
-def _class(mask: np.ndarray, name: str) -> SceneObject:
-    return SceneObject(name, "stuff", name, mask_box(mask), mask=mask)
-
-
-def _ids(path: Path) -> np.ndarray:
-    pixels = read_label_image(path)
-    if pixels.ndim != 2:
-        raise LabelError(f"{path}: expected one channel of ids, found shape {pixels.shape}")
-    return pixels
+    In `instance_ids`, ids of 1000 and more are instances (class * 1000 + n), and a class with instances under 1000 is a
+    group; in `label_ids` each class is one region.
+    """
+    ids = read_label_image(path)
+    if ids.ndim != 2:
+        raise LabelError(f"{path}: expected one channel of ids, found shape {ids.shape}")
+    for code in np.unique(ids).tolist():
+        instance = kind == "instance_ids" and code >= 1000
+        label = BY_ID.get(code // 1000 if instance else code)
+        if label is None or label.name in NOT_JUDGED:
+            continue
+        mask = ids == code
+        if kind == "label_ids":
+            yield SceneObject(label.name, "stuff", label.name, mask_box(mask), mask=mask)
+            continue
+        shape: ObjectKind = "mask" if label.instances else "stuff"
+        group = label.instances and not instance
+        yield SceneObject(str(code), shape, label.name, mask_box(mask), mask=mask, crowd=group)

@@ -1,4 +1,4 @@
-"""Cityscapes written: its own tree with the originals beside what changed, or polygons and the four label images out of any format."""
+"""Cityscapes written: its own tree, originals beside what changed; or polygons and label images out of any format."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ class CityscapesTreeWriter(FileTreeWriter):
     keeps_originals = True
 
     def edit_file(self, scene: Scene, tree: LabelTree, path: str, edit: VariantEdit) -> bytes | None:
-        """The polygons that the verdicts are on, and every label image; the other of fine and coarse has other numbers."""
+        """Its polygons, where the verdicts are on them, and every label image.
+
+        The other of fine and coarse polygons numbers its objects otherwise: it is carried, and told in the report.
+        """
         if not edit.ignored:
             return None
         if tree.kind in ID_IMAGES:

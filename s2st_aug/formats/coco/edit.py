@@ -1,4 +1,7 @@
-"""Entries of a COCO file as a variant's: new numbers and names, `iscrowd: 1` for lost and ignored labels; every other byte is the source's."""
+"""Entries of a COCO file as a variant's: new numbers and names, `iscrowd: 1` for lost and ignored labels.
+
+Every other byte is the source's.
+"""
 
 from __future__ import annotations
 

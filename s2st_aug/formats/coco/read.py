@@ -1,7 +1,7 @@
-"""COCO: detection, instances, keypoints and panoptic. Annotations are in stored pixels; an orientation tag is not applied.
+"""COCO: detection, instances, keypoints and panoptic. Annotations are in stored pixels, whatever the orientation tag.
 
-A scene's own record is its entry in `images`. Its extra files are records too, as `path#start:length:sha256`: first the file's
-`categories`, then each of the image's annotations, file by file; a panoptic PNG is named as it is.
+A scene's own record is its entry in `images`. Its extra files are records too, as `path#start:length:sha256`: first the
+file's `categories`, then each of the image's annotations, file by file; a panoptic PNG is named as it is.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
     trees = [tree for tree in card.labels if files_of(root, tree, split)]
     own = next((tree for tree in trees if tree.kind == "instances"), trees[0] if trees else None)
     if own is None:
-        yield from _unlabelled(card, root, split)
+        images = card.images.format(split=split)
+        for name in list_files(root / images, IMAGE_SUFFIXES):
+            yield Scene(f"{split}/{stem_of(name)}", card.name, split, f"{images}/{name}")
         return
     others = [t for t in trees if t.kind != "instances" and t is not own]
     indexes = [
@@ -42,12 +44,6 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
         *(_Index.read(root, tree, split, listing=False) for tree in others),
     ]
     yield from _listed(card, split, own, indexes)
-
-
-def _unlabelled(card: Card, root: Path, split: str) -> Iterator[Scene]:
-    images = card.images.format(split=split)
-    for name in list_files(root / images, IMAGE_SUFFIXES):
-        yield Scene(f"{split}/{stem_of(name)}", card.name, split, f"{images}/{name}")
 
 
 def _listed(card: Card, split: str, own: LabelTree, indexes: list[_Index]) -> Iterator[Scene]:

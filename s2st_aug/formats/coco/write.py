@@ -30,7 +30,7 @@ def variant_names(scene: Scene, mark: str, suffix: str) -> VariantNames:
 
 
 class AnnotationsWriter:
-    """COCO to COCO: the sources' entries, then the variants' with new numbers; every other member of a file as it is."""
+    """COCO to COCO: the sources' entries, then the variants' with new numbers; other members of a file as they are."""
 
     def __init__(self, context: WriteContext) -> None:
         self.context = context
@@ -87,7 +87,10 @@ class AnnotationsWriter:
         return annotation
 
     def _annotations(self, scene: Scene) -> Iterator[tuple[str, str | None]]:
-        """Path and text of each annotation, in the reader's order; no text: a panoptic image. A file's first record is its categories."""
+        """Path and text (None: a panoptic image) of each annotation, in the reader's order.
+
+        A file's first record is its categories.
+        """
         started: set[str] = set()
         for path, key in map(split_reference, scene.extra_files):
             if key is None:
@@ -129,7 +132,8 @@ class _AnnotationFile:
     def open(cls, context: WriteContext, name: str) -> _AnnotationFile:
         """One pass over the source's file."""
         tree, slug = tree_of(name, context.split, context.card.labels), name.replace("/", "-")
-        parts: dict[str, BinaryIO] = {a: open(context.output.partial / f".{slug}-{a}", "w+b") for a in _LISTS}
+        partial = context.output.partial
+        parts: dict[str, BinaryIO] = {a: open(partial / f".{slug}-{a}", "w+b") for a in _LISTS}  # noqa: SIM115 - in `close`
         kind = tree.kind if tree else "instances"
         file = cls(context.output, name, kind, dict.fromkeys(_LISTS, 0), {}, [], parts)
         for element in stream(context.root / name, skim=True):
@@ -182,7 +186,7 @@ class _AnnotationFile:
 
 
 class CocoWriter:
-    """Another format to COCO: writes `<split>2017` and `annotations/instances_<split>2017.json`; categories keep the source's names."""
+    """Another format to COCO: `<split>2017` and `annotations/instances_<split>2017.json`; the source's categories."""
 
     png_only = False
 

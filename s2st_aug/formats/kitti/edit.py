@@ -1,4 +1,4 @@
-"""A KITTI label file as its variant's: lost and ignored objects become DontCare regions; every line that stays keeps its bytes."""
+"""A KITTI label file as its variant's: lost and ignored objects become DontCare regions, other lines stay."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ DONT_CARE = "DontCare -1 -1 -10 {box} -1 -1 -1 -1000 -1000 -1000 -10"
 
 
 def edit_lines(data: bytes, ignored: frozenset[str]) -> bytes:
-    """The file with each ignored line (by its number, from 0) as the DontCare region of the same box, in the same spelling."""
+    """The file with each ignored line (by its number, from 0) as the DontCare region of the same box."""
     lines = data.decode("latin-1").splitlines(keepends=True)
     for index, line in enumerate(lines):
         if str(index) in ignored and line.split():

@@ -1,4 +1,4 @@
-"""A YOLO label file as its variant's: lines of lost objects are left out, for YOLO has no region to ignore; data.yaml of the export."""
+"""A YOLO label file as its variant's: lines of lost objects are left out, for YOLO has no region to ignore."""
 
 from __future__ import annotations
 

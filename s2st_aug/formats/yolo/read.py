@@ -1,4 +1,4 @@
-"""YOLO (detect and segment) with its data.yaml. Labels are fractions of the upright image, so its sides are read from its header."""
+"""YOLO (detect and segment) with its data.yaml. Labels are fractions of the upright image, whose header is read."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def places(root: Path, split: str) -> list[str]:
 
 
 def _below(root: Path, base: str, place: str) -> str:
-    """A place of data.yaml below the root; the root may be named in full, and Roboflow's leading `../` means the root."""
+    """A place of data.yaml below the root, which may be named in full; Roboflow's leading `../` means the root."""
     for name in (f"{base}/{place}" if base and not Path(base).is_absolute() else place, place):
         clean = name.removeprefix(str(root)).lstrip("/") if name.startswith(str(root)) else name
         while clean.startswith(("../", "./")):
@@ -113,7 +113,7 @@ def class_names(card: Card, root: Path) -> dict[int, str]:
 
 
 def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:
-    """One object a line: a box of four fractions, or a polygon of more. Raises LabelError for a line that is no label."""
+    """One object a line: a box of four fractions, or a polygon of more. Raises LabelError for another line."""
     if scene.label_file is None or scene.label_key is None:
         return ()
     lines = word_lines(read_span(root / scene.label_file, scene.label_key), scene.label_file)
@@ -128,12 +128,8 @@ def _object(index: int, words: list[str], size: tuple[int, int], names: dict[int
     if not words[0].isdecimal() or len(words[0]) > 9 or len(values) < 4 or (len(values) > 5 and len(values) % 2):
         raise LabelError(f"{where}: expected a class number and four fractions, or a polygon of fractions")
     category = names.get(int(words[0]), f"class {int(words[0])}")
-    if len(values) <= 5:
-        return SceneObject(str(index), "box", category, _box(values, size))
+    if len(values) <= 5:  # a fifth is a score
+        cx, cy, w, h = (float(v) for v in values[:4] * np.asarray([*size, *size]))
+        return SceneObject(str(index), "box", category, (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
     outline = values.reshape(-1, 2) * np.asarray(size, dtype=np.float64)
     return SceneObject(str(index), "polygon", category, outline_box((outline,)), (outline,))
-
-
-def _box(values: np.ndarray, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    cx, cy, w, h = (float(v) for v in values[:4] * np.asarray([*size, *size]))
-    return cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2

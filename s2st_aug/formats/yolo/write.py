@@ -77,7 +77,7 @@ class YoloWriter:
         self.output.write(f"{name}.txt", "".join(lines).encode())
 
     def finish(self) -> None:
-        """data.yaml, without `path`: Ultralytics takes the file's own folder then, but the working directory for a dot."""
+        """data.yaml without `path`: Ultralytics takes the file's own folder then, for a dot the working directory."""
         train = f"train: images/{self.split}"
         val = "val: images/val  # nothing held out is exported: put real images there"
         names = [f"  {number}: {json.dumps(name, ensure_ascii=False)}" for name, number in self.names.items()]

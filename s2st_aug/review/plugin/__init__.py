@@ -1,4 +1,7 @@
-"""The FiftyOne plugin: operators that take decisions, and what the before/after panel shows. Loaded by FiftyOne from this folder."""
+"""The FiftyOne plugin: operators that take decisions, and what the before/after panel shows.
+
+FiftyOne loads it from this folder.
+"""
 
 from __future__ import annotations
 

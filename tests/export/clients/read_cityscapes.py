@@ -1,5 +1,7 @@
-"""Run by the venv of cityscapesscripts: its own evaluation of an export against itself, or against the source that it came from (a second
-folder), and its own drawing of the polygons."""
+"""Run by the venv of cityscapesscripts: its own evaluation of an export, and its own drawing of the polygons.
+
+The export is held against itself, or against the source that it came from (a second folder).
+"""
 
 import json
 import re

@@ -1,0 +1,28 @@
+"""Options that several commands take: the method by name, and the random integer under its two names."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from s2st_aug.errors import UsageError
+
+MethodName = Annotated[
+    str | None,
+    typer.Option(
+        "--method", help="s2st, histogram, an installed one, or package.module:Class; its settings start anew."
+    ),
+]
+KitName = Annotated[str | None, typer.Option("--kit", hidden=True, help="Former spelling of --method.")]
+Seed = Annotated[
+    list[int] | None,
+    typer.Option("--seed", "--rng-key", metavar="N", help="The random integer: the same one gives the same bytes."),
+]
+
+
+def one_seed(given: list[int] | None) -> int:
+    """The random integer; 0 where none is given. Raises UsageError for two different ones: --rng-key is the same option."""
+    if given and len(set(given)) > 1:
+        raise UsageError(f"--seed (also --rng-key) was given as {' and as '.join(map(str, given))}; give it once")
+    return given[0] if given else 0

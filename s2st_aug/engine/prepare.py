@@ -1,0 +1,218 @@
+"""All that comes before the first batch: sweep, plan or take up the plan, gather, find what is left."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import s2st_aug
+from s2st_aug.config import AugmentConfig
+from s2st_aug.config.hashes import ALGORITHM_VERSION, method_hash, plan_hash, validation_hash
+from s2st_aug.engine.context import RunContext
+from s2st_aug.engine.options import Options
+from s2st_aug.engine.pending import CompletedRows, completed_rows, pending_tables
+from s2st_aug.engine.planning import plan_batches
+from s2st_aug.engine.recheck import recheck_sources
+from s2st_aug.engine.remote_dataset import with_local_root
+from s2st_aug.errors import UsageError
+from s2st_aug.formats.cards import absolute_card
+from s2st_aug.formats.daylight import DarkScene
+from s2st_aug.methods import MethodIdentity
+from s2st_aug.records.manifest import SCHEMA_VERSION
+from s2st_aug.storage.generations import finish_replacement
+from s2st_aug.storage.plan import plan_files, planned_scene_ids, write_plan
+from s2st_aug.storage.progress import Progress, Snapshot, read_snapshot
+from s2st_aug.storage.run_folder import PROGRESS, STATE, RunFolder, RunInfo, parquet_bytes
+from s2st_aug.storage.shards import gather
+from s2st_aug.storage.store import TMP, LocalStore, is_remote, mask_uri
+
+log = logging.getLogger(__name__)
+
+PENDING = f"{STATE}/pending"
+DARK_SOURCES = "logs/dark_sources.jsonl"
+"""scenes that are tagged daytime and dark: skipped when the run was planned"""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A start that is ready to compute: what the workers are told, the names of the work lists, and the progress so far."""
+
+    context: RunContext
+    pending: list[str]
+    progress: Progress
+
+
+def with_absolute_root(config: AugmentConfig) -> AugmentConfig:
+    """The config with the dataset's folder, and its card's own file, by absolute paths; an address stays as it is."""
+    dataset = config.dataset
+    root = dataset.root if is_remote(dataset.root) else str(Path(dataset.root).expanduser().absolute())
+    places = {"root": root, "format": absolute_card(dataset.format)}
+    return config.model_copy(update={"dataset": dataset.model_copy(update=places)})
+
+
+def prepare(
+    config: AugmentConfig, folder: RunFolder, options: Options, identity: MethodIdentity, *, place: str = ""
+) -> Prepared:
+    """Takes no lock; needs the caller to hold it. `place` is the folder's address with its credentials, where it has any."""
+    _sweep(folder)
+    if folder.exists():
+        finish_replacement(folder)
+    resumed = folder.exists() and bool(folder.run_json().planned_scenes)
+    info = _planned(folder, config, identity, options)
+    config = _with_first_batch_size(config, info)
+    context = RunContext.of(place if is_remote(place) else folder.place, config, identity, info)
+    gather(folder)
+    if options.check_sources and resumed:
+        recheck_sources(folder, config.dataset)
+    done = completed_rows(folder, config.cluster.attempts)
+    pending = []
+    for number, table in enumerate(pending_tables(folder, context.domains, done)):
+        if table.num_rows:
+            pending.append(f"{PENDING}/{number:05d}.parquet")
+            folder.store.write_many({pending[-1]: parquet_bytes(table)})
+    return Prepared(context, pending, Progress(folder, _first_snapshot(folder, info, len(context.domains), done)))
+
+
+def _sweep(folder: RunFolder) -> None:
+    """Temporaries and old work lists that a kill left behind; nobody else runs, we hold the lock."""
+    if isinstance(folder.store, LocalStore):
+        folder.store.restore_spares()
+    for name in [*folder.store.names(TMP), *folder.store.names(PENDING)]:
+        folder.store.delete(name)
+
+
+def _planned(folder: RunFolder, config: AugmentConfig, identity: MethodIdentity, options: Options) -> RunInfo:
+    """run.json and the plan, made, completed, extended or taken as they stand."""
+    info = folder.run_json() if folder.exists() else _first_info(config, identity)
+    if not info.planned_scenes:
+        info = replace(info, validation_sha256=validation_hash(config.validation))
+        return _plan(folder, config, info, set(), options)
+    for name in plan_files(folder)[info.plan_files :]:
+        folder.store.delete(name)
+    info = _resumed_info(info, config, plan_hash(config, identity, info.algorithm_version))
+    if options.extend:
+        known = set(planned_scene_ids(folder).to_pylist())
+        return _plan(folder, _with_first_batch_size(config, info), info, known, options)
+    folder.write_run_json(info)
+    return info
+
+
+def _plan(folder: RunFolder, config: AugmentConfig, info: RunInfo, known: set[str], options: Options) -> RunInfo:
+    """Writes plan files, then counts them in run.json: a kill before that leaves no plan at all."""
+    dark: list[DarkScene] = []
+    batches = plan_batches(
+        with_local_root(config),
+        info.plan_sha256,
+        tuple(info.domains),
+        without=known,
+        check_sources=options.check_sources,
+        on_skip=dark.append,
+    )
+    if not known:  # the first batch is made before run.json: a dataset that cannot be read leaves no run folder behind
+        batches = chain([next(batches)], batches)
+    folder.write_run_json(info)
+    with collector_paused():
+        files, scenes = write_plan(folder, batches, first_file=info.plan_files)
+    if dark:
+        _list_dark(folder, dark)
+    info = replace(info, plan_files=files, planned_scenes=info.planned_scenes + scenes)
+    folder.write_run_json(info)
+    return info
+
+
+def _list_dark(folder: RunFolder, dark: list[DarkScene]) -> None:
+    """Sources that are tagged daytime and dark: a line each in the run's logs, and one warning; they are not planned."""
+    lines = "".join(
+        json.dumps({"scene_id": s.scene.scene_id, "image": s.scene.image, "mean_luma": round(s.luma, 1)}) + "\n"
+        for s in dark
+    )
+    folder.store.write_many({DARK_SOURCES: lines.encode()})
+    darkest = min(dark, key=lambda s: s.luma)
+    log.warning(
+        "%d scenes are tagged daytime and dark: skipped, listed in %s; the darkest: %s (mean luma %.0f); "
+        "dataset.darkest_day=0 takes them",
+        *(len(dark), DARK_SOURCES, darkest.scene.scene_id, darkest.luma),
+    )
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Planning makes millions of small records and no cycles: searching them for cycles takes a fifth of its time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _first_info(config: AugmentConfig, identity: MethodIdentity) -> RunInfo:
+    return RunInfo(
+        schema_version=SCHEMA_VERSION,
+        package_version=s2st_aug.__version__,
+        plan_sha256=plan_hash(config, identity),
+        validation_sha256=validation_hash(config.validation),
+        model=config.model,
+        model_sha256=identity.model_sha256,
+        model_files=dict(identity.model_files),
+        model_commit=identity.model_commit,
+        dataset_root=mask_uri(config.dataset.root),
+        config=_masked(config),
+        domains=dict(identity.profiles),
+        batch_size=config.cluster.batch_size,
+        method=identity.name,
+        method_version=identity.version,
+        method_settings=dict(identity.settings),
+        method_sha256=method_hash(identity),
+        algorithm_version=ALGORITHM_VERSION,
+        label_aware=identity.label_aware,
+        rng_key=config.run.rng_key,
+        code_version=s2st_aug.__version__,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _resumed_info(info: RunInfo, config: AugmentConfig, wanted: str) -> RunInfo:
+    """What may change on resume: places, cluster, validation; and, with `--extend`, the limit."""
+    plans = info.same_plans if wanted in (info.plan_sha256, *info.same_plans) else (*info.same_plans, wanted)
+    masked = _masked(config)
+    masked["first_limit"] = info.config.get("first_limit", info.config.get("dataset", {}).get("limit"))
+    masked["cluster"]["batch_size"] = info.batch_size
+    return replace(info, dataset_root=mask_uri(config.dataset.root), config=masked, same_plans=plans)
+
+
+def _masked(config: AugmentConfig) -> dict[str, Any]:
+    """The config as JSON values, without the credentials of its addresses."""
+    raw = config.model_dump(mode="json")
+    raw["dataset"]["root"] = mask_uri(raw["dataset"]["root"])
+    raw["model"] = mask_uri(raw["model"])
+    return raw
+
+
+def _with_first_batch_size(config: AugmentConfig, info: RunInfo) -> AugmentConfig:
+    if config.cluster.batch_size == info.batch_size:
+        return config
+    log.warning("batch_size stays %d, as the run began; %d is ignored", info.batch_size, config.cluster.batch_size)
+    return config.model_copy(update={"cluster": config.cluster.model_copy(update={"batch_size": info.batch_size})})
+
+
+def _first_snapshot(folder: RunFolder, info: RunInfo, domains: int, done: CompletedRows) -> Snapshot:
+    """Counts come from the manifest, tables of reasons and busy time from the last progress.json."""
+    total = info.planned_scenes * domains
+    fresh = Snapshot("running", total, done.ok, done.rejected, done.failed, 0.0, datetime.now(UTC).timestamp(), 0.0)
+    if folder.store.size(PROGRESS) is None:
+        return fresh
+    try:
+        last = read_snapshot(folder)
+    except UsageError:
+        return fresh
+    return replace(fresh, started=last.started, busy_seconds=last.busy_seconds, reasons=last.reasons)

@@ -1,0 +1,73 @@
+"""Everything that a user can have got wrong about a start, found before a lock or a file is made."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from s2st_aug.config import AugmentConfig
+from s2st_aug.config.hashes import plan_hash
+from s2st_aug.engine.options import Options
+from s2st_aug.errors import ConfigError, PlanMismatch, UsageError
+from s2st_aug.methods import MethodIdentity
+from s2st_aug.storage.run_folder import RunFolder, RunInfo
+from s2st_aug.storage.store import LocalStore, is_remote
+
+
+def refuse(folder: RunFolder, config: AugmentConfig, identity: MethodIdentity, options: Options) -> None:
+    """Raises UsageError for a run folder that cannot be one, another plan than the run's, or a run inside of the dataset."""
+    if isinstance(folder.store, LocalStore) and (
+        there := next((p for p in (folder.path, *folder.path.parents) if p.exists()), None)
+    ):
+        if not there.is_dir():
+            raise UsageError(f"--run {folder.place}: expected a folder, found the file {there}")
+        if not os.access(there, os.W_OK):
+            raise UsageError(f"--run {folder.place}: {there} cannot be written to")
+    if folder.exists():
+        _refuse_other_plan(folder.run_json(), config, identity, options)
+    if not is_remote(config.dataset.root):
+        root = Path(config.dataset.root)
+        if not root.is_dir():
+            raise ConfigError(f"dataset.root: folder not found: {root}")
+        if not is_remote(folder.place) and Path(folder.place).resolve().is_relative_to(root.resolve()):
+            raise UsageError(
+                f"the run folder {folder.place} lies inside the dataset {root}, which is never written to; "
+                "choose another --run"
+            )
+
+
+def _refuse_other_plan(info: RunInfo, config: AugmentConfig, identity: MethodIdentity, options: Options) -> None:
+    """A changed plan is never mixed in silently: it is refused with both hashes shown (docs/reference/promises.md#plan)."""
+    wanted = plan_hash(config, identity, info.algorithm_version)
+    if (info.method, info.method_version) == (identity.name, identity.version):
+        if wanted in (info.plan_sha256, *info.same_plans):
+            return
+        if options.extend:  # growing `limit` is what it is for: is this the run's plan but for that?
+            limit = info.config.get("first_limit", info.config.get("dataset", {}).get("limit"))
+            first = config.model_copy(update={"dataset": config.dataset.model_copy(update={"limit": limit})})
+            if plan_hash(first, identity, info.algorithm_version) == info.plan_sha256:
+                return
+    raise PlanMismatch(
+        f"the run folder holds plan {info.plan_sha256[:16]}, this config is plan {wanted[:16]} "
+        f"({_what_changed(info, config, identity)} changed); use another --run folder, or the first config"
+        + ("" if options.extend else " (--extend adds scenes to the same plan)")
+    )
+
+
+def _what_changed(info: RunInfo, config: AugmentConfig, identity: MethodIdentity) -> str:
+    """Names of what differs, for the message."""
+    now = config.model_dump(mode="json")
+    then = {**info.config, "method": {"name": info.method, **info.config.get("method", {})}}
+
+    def without_root(value: object) -> object:
+        return {k: v for k, v in value.items() if k != "root"} if isinstance(value, dict) else value
+
+    groups = ("dataset", "domains", "model", "method", "run")
+    names = [g for g in groups if without_root(now.get(g)) != without_root(then.get(g))]
+    if "method" not in names and info.method_version != identity.version:
+        names.append("the method's version")
+    if info.model_sha256 != identity.model_sha256 and "model" not in names:
+        names.append("the model's weights")
+    if dict(identity.profiles) != info.domains and "domains" not in names:
+        names.append("a domain profile")
+    return ", ".join(names) or "the algorithm's version"

@@ -1,0 +1,120 @@
+"""What a method is: how it is identified before a run, loaded in a worker, and asked for a batch.
+
+A whole one, which darkens::
+
+    class Darken(Method[DarkenSettings]):
+        settings = DarkenSettings                       # a pydantic record; its keys stand beside `name` in the config
+        version = "1"                                   # another one whenever the same settings give other pixels
+
+        def identify(self, config):
+            model = checks.hash_model(config.model)
+            profiles = checks.profiles_by_name(config.domains, model.shell)
+            hashes = {name: profile.sha256 for name, profile in profiles.items()}
+            return MethodIdentity(config.name, self.version, config.settings.model_dump(), model.shell.sha256, hashes)
+
+        def load(self, config, device):
+            return DarkenTranslator(config.settings)    # anything with TranslatorLike.translate
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from s2st_aug.arrays import Image
+from s2st_aug.errors import Diverged
+from s2st_aug.records.scene import SceneObject
+from s2st_aug.records.translated import Translated
+from s2st_aug.records.verdicts import Judge
+from s2st_aug.validation.settings import ValidationSettings
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class MethodConfig(Generic[Settings]):
+    """All that a method is told of a run: plain values, the same in the driver and in every worker."""
+
+    name: str
+    """as the config spells it"""
+    settings: Settings
+    """the method's own record"""
+    model: str
+    """street-mini, street-photo, a folder or a hub id: what translates, and whose domain profiles judge"""
+    domains: tuple[str, ...]
+    """shipped profiles by name, or paths of built ones"""
+    validation: ValidationSettings = field(default_factory=ValidationSettings)
+    """thresholds of the checks"""
+    threads: int | None = None
+    """CPU threads of a worker; None: as many as there are cores"""
+    gpus: int = 1
+    """GPUs that one model is spread over"""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodIdentity:
+    """What the driver knows before a worker exists. Whatever decides a pixel is in here: the plan hash is made of it."""
+
+    name: str
+    version: str
+    settings: Mapping[str, Any]
+    """JSON values: the settings that decide pixels, and hashes of the files they name"""
+    model_sha256: str
+    profiles: Mapping[str, str]
+    """domain -> sha256 of its profile; the domains are called so in the manifest, in this order"""
+    label_aware: bool = False
+    """whether `translate` is given the labels, which then count in every variant_id"""
+    evals_per_scene: tuple[float, float] = (0.0, 0.0)
+    """network passes forward and backward, all domains together"""
+    model_files: Mapping[str, str] = field(default_factory=dict)
+    """weight file -> sha256"""
+    model_commit: str = ""
+    """of a model from the hub"""
+
+
+class TranslatorLike(Protocol):
+    """A method, loaded: what a worker calls."""
+
+    def translate(
+        self,
+        photos: Sequence[Image],
+        domains: Sequence[str],
+        objects: Sequence[Sequence[SceneObject]] | None = None,
+        keys: Sequence[int] | None = None,
+    ) -> Sequence[Mapping[str, Translated | Diverged]]:
+        """A batch: for each photo (`h w 3` uint8, any size) every domain's image at the photo's exact size.
+
+        `objects` are each photo's labels (None: not label-aware); `keys` the samples' random keys: draw from them and from nothing else. The
+        result must not depend on the worker, on earlier batches, or on time. A sample that did not work out comes back as a Diverged in its
+        place; what is raised fails the whole batch, which is then tried photo by photo.
+        """
+        ...
+
+
+class Method(ABC, Generic[Settings]):
+    """A translator in the registry. One object of it lives in each process; it holds no state."""
+
+    settings: ClassVar[type[BaseModel]]
+    """the method's own settings: a frozen pydantic record that forbids unknown keys"""
+    version: ClassVar[str]
+    """part of the plan hash: another one whenever the same settings give other pixels"""
+    presets: ClassVar[Mapping[str, BaseModel]] = {}
+    """records that `preset: NAME` starts from; the settings then have a field `preset`, whose default is the default preset"""
+
+    @abstractmethod
+    def identify(self, config: MethodConfig[Settings]) -> MethodIdentity:
+        """In the driver, before anything is started. Raises a UsageError for what could not run, and loads nothing."""
+
+    @abstractmethod
+    def load(self, config: MethodConfig[Settings], device: str) -> TranslatorLike:
+        """In a worker, once: ready to translate on a torch device (`cpu`, `cuda:0`)."""
+
+    def judge(self, config: MethodConfig[Settings]) -> Judge:
+        """The validity checks against the model's domain profiles. Only fakes have a reason to change this."""
+        from s2st_aug.methods.checks import validity_checks  # torch: the driver and the CLI do without
+
+        return validity_checks(config.model, config.domains, config.validation)

@@ -1,0 +1,46 @@
+"""Methods by name: the built-in ones, those that installed packages offer, and any class as `package.module:Class`."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+from typing import Any
+
+from s2st_aug.errors import ConfigError, did_you_mean
+from s2st_aug.methods.protocol import Method
+
+METHODS: dict[str, str] = {
+    "s2st": "s2st_aug.methods.s2st:S2ST",
+    "histogram": "s2st_aug.methods.histogram:Histogram",
+}
+ENTRY_POINTS = "s2st_aug.methods"
+
+
+def find_method(name: str) -> Method[Any]:
+    """The method of that name; only its own module is imported. Raises ConfigError, one line, for an unknown or unusable one."""
+    place = METHODS.get(name) or (name if ":" in name else _offered().get(name))
+    if place is None:
+        raise ConfigError(f"unknown method {name!r}{did_you_mean(name, method_names())}")
+    module, _, attribute = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"method {name!r} cannot be imported: {' '.join(str(error).split())}") from None
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise ConfigError(f"method {name!r}: expected a subclass of s2st_aug.methods.Method, found {found!r}")
+    if missing := [part for part in ("settings", "version") if not hasattr(found, part)]:
+        raise ConfigError(f"method {name!r} has no {' and no '.join(missing)}")
+    try:
+        return found()
+    except TypeError as error:  # abstract
+        raise ConfigError(f"method {name!r}: {error}") from None
+
+
+def method_names() -> list[str]:
+    """What `method.name` can be, beside a class of one's own."""
+    return sorted({*METHODS, *_offered()})
+
+
+def _offered() -> dict[str, str]:
+    """Name to place of the methods that installed packages offer; nothing of theirs is imported."""
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}

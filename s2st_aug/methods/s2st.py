@@ -1,0 +1,55 @@
+"""S2ST on a latent diffusion model. The driver hashes weights and never loads them."""
+
+from __future__ import annotations
+
+from s2st_aug.methods.protocol import Method, MethodConfig, MethodIdentity, TranslatorLike
+from s2st_aug.translation.settings import PRESETS, MethodSettings
+
+DECIDES_NOTHING = {"preset", "compile", "checkpointing"}
+"""settings without a part in any pixel: the preset's name is only where the values came from"""
+
+
+class S2ST(Method[MethodSettings]):
+    """Seed-to-seed translation, as `s2st_aug.translation` computes it. Imports of torch wait until they are needed: a config is read without."""
+
+    settings = MethodSettings
+    version = "1"
+    presets = PRESETS
+
+    def identify(self, config: MethodConfig[MethodSettings]) -> MethodIdentity:
+        """Hashes of the weights and of each domain's profile; raises ModelError, ProfileError, MissingDependency or ConfigError."""
+        from s2st_aug.methods.checks import hash_model, profiles_by_name
+        from s2st_aug.translation.cost import estimate
+        from s2st_aug.translation.targets import eta_of
+
+        model = hash_model(config.model)
+        profiles = profiles_by_name(config.domains, model.shell)
+        for profile in profiles.values():
+            eta_of(profile, config.settings, profile.eta)  # a source it lacks must end the start, not fail every sample
+        cost = estimate(config.settings, len(profiles))
+        return MethodIdentity(
+            name=config.name,
+            version=self.version,
+            settings=config.settings.model_dump(mode="json", exclude=DECIDES_NOTHING),
+            model_sha256=model.shell.sha256,
+            profiles={name: profile.sha256 for name, profile in profiles.items()},
+            label_aware=config.settings.label_aware,
+            evals_per_scene=(cost.forward * len(profiles), cost.backward * len(profiles)),
+            model_files=model.files,
+            model_commit=model.commit,
+        )
+
+    def load(self, config: MethodConfig[MethodSettings], device: str) -> TranslatorLike:
+        """The loaded model with its profiles, computing the same way on any actor."""
+        import torch
+
+        from s2st_aug.diffusion.stable_diffusion import load_model
+        from s2st_aug.methods.checks import profiles_by_name
+        from s2st_aug.translation.translator import Translator
+
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+        model = load_model(config.model, device=device, gpus=config.gpus if device.startswith("cuda") else 1)
+        return Translator(model, profiles_by_name(config.domains, model), config.settings)
