@@ -30,9 +30,10 @@ from benchmarks.gpu.shapes import UNETS, random_model, random_unet, unet_inputs
 from s2st_aug.config import load_config
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.engine.attempts import AttemptTracker
-from s2st_aug.engine.augment import Options, prepare, with_absolute_root
 from s2st_aug.engine.commit import CommitStage
-from s2st_aug.engine.kit import find_kit
+from s2st_aug.engine.context import identify
+from s2st_aug.engine.options import PLAIN_START
+from s2st_aug.engine.prepare import prepare, with_absolute_root
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.errors import S2STError
@@ -43,7 +44,7 @@ from s2st_aug.procedural.surfaces import surfaces
 from s2st_aug.procedural.write import write_scenes
 from s2st_aug.profiles import find_profile
 from s2st_aug.profiles.build import build_profile, measure
-from s2st_aug.profiles.cleaning import Photos
+from s2st_aug.profiles.cleaning import ReferencePhotos
 from s2st_aug.storage.plan import PlannedBatch, table_to_batches
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.training.compiling import compile_within
@@ -168,8 +169,8 @@ def _busy(translator: Translator, work: Work, folder: Path, about: str) -> Figur
     """
     size, scenes = ((160, 96), 2) if work.dry else ((1280, 720), 6 if work.quick else 24)
     context, batches = _planned(folder, scenes, size, batch=2, device=work.device)
-    stage = _ReadyStage(context, AttemptTracker(), device=work.device)
-    stage.ready = translator
+    stage = TranslateStage(context, AttemptTracker(), device=work.device)
+    stage._translator = translator  # the shape under test, in place of the model that the config names
     with ProcessPoolExecutor(2 if work.dry else 8, get_context("spawn")) as pool:
         list(pool.map(_finish, [None] * (1 if work.dry else 8)))  # start them before the clock does
         with _device_watch() as shares:
@@ -185,15 +186,6 @@ def _busy(translator: Translator, work: Work, folder: Path, about: str) -> Figur
         return undecided("gpu_busy", "share", 0.85, f"the device's use cannot be read here; {rest}")
     why = f"kernels running, by NVML every 50 ms; {about}; decoding, labels, detail, checks and writing on; {rest}"
     return measured("gpu_busy", float(np.mean(shares)) / 100, "share", 0.85, "at_least", n=len(shares), why=why)
-
-
-class _ReadyStage(TranslateStage):
-    """The engine's own translation stage, with a translator that stands ready."""
-
-    ready: Any = None
-
-    def _model(self) -> Any:
-        return self.ready
 
 
 def _finish(work: Any) -> list[str]:
@@ -216,13 +208,13 @@ def memory(work: Work) -> Iterator[Figure]:
         context, batches = _planned(Path(folder), count, (640, 360), batch=count, device=work.device)
         stage = TranslateStage(context, AttemptTracker(), device=work.device)
         photos = [_street(i, "day", (640, 360)) for i in range(count)]
-        peaks = [_peak(stage._model(), photos[:n]) for n in (1, count)]
+        peaks = [_peak(stage.load(), photos[:n]) for n in (1, count)]
         torch.cuda.empty_cache()
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(0.5 * sum(peaks) / total)
         done = stage(batches[0])
         whole = [v for v in done.variants if v.image_index is not None]
-        split = sum("oom_split" in v.reasons for v in done.variants)
+        split = sum(v.oom_split for v in done.variants)
         share = len(whole) / (count * len(DOMAINS))
         needs = ", ".join(f"{peak / 2**20:.0f}" for peak in peaks)
         why = f"a batch of {count}, given half-way between what 1 and {count} need ({needs} MiB)"
@@ -296,8 +288,8 @@ def _random_translator(work: Work, folder: Path) -> Translator:
         for index in range(10):
             image = _street(500 + index, condition, size)
             cv2.imwrite(str(folder / condition / f"{index:04d}.png"), image[..., ::-1])
-    day = measure(model, [Photos(folder / "day")], "day", "a street by day")
-    night = build_profile(model, "night", "a street at night", [Photos(folder / "night")], {"day": day})
+    day = measure(model, [ReferencePhotos(folder / "day")], "day", "a street by day")
+    night = build_profile(model, "night", "a street at night", [ReferencePhotos(folder / "night")], {"day": day})
     profiles = {"night": night, "rain": replace(night, name="rain")}
     return Translator(model, profiles, method_settings("standard", {"dtype": "bfloat16"}))
 
@@ -315,7 +307,7 @@ def _planned(
     ]
     config = with_absolute_root(load_config(DEMO, changes))
     run = RunFolder(folder / "run")
-    ready = prepare(config, run, Options(), find_kit("s2st").identify(config), place=str(folder / "run"))
+    ready = prepare(config, run, PLAIN_START, identify(config), place=str(folder / "run"))
     tables = [pq.read_table(pa.BufferReader(run.store.read(name))) for name in ready.pending]
     return ready.context, [b for table in tables for b in table_to_batches(table)]
 

@@ -28,13 +28,13 @@ from s2st_aug.procedural.drawing import draw_street
 from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
-from s2st_aug.records.domains import CONDITIONS, Condition
+from s2st_aug.records.domains import CONDITIONS, ConditionName
 from s2st_aug.training.aligned_recipe import package_weights
 from s2st_aug.training.measure import generate
 from s2st_aug.training.prompts import canonical_prompt
 
 TUNING, SIZE, TILE = 820_017, (640, 360), (256, 144)
-VIEWS: tuple[Condition, ...] = ("day", "night", "rain")
+VIEWS: tuple[ConditionName, ...] = ("day", "night", "rain")
 
 
 @torch.no_grad()
@@ -53,7 +53,9 @@ def translate(model: LatentModel, photos: list[Image], domain: str, *, steps: in
     return [to_uint8(resize(np.ascontiguousarray(m, np.float32), SIZE)) for m in made]
 
 
-def figures(streets: list[dict[Condition, Image]], made: dict[Condition, list[Image]]) -> dict[str, float | None]:
+def figures(
+    streets: list[dict[ConditionName, Image]], made: dict[ConditionName, list[Image]]
+) -> dict[str, float | None]:
     """Distances of night and rain, lights, wet road."""
     found: dict[str, float | None] = {}
     for domain, images in made.items():
@@ -72,11 +74,11 @@ def look(model: LatentModel, count: int, out: Path) -> None:
         drawn = draw_street(sample_street(TUNING, index, SIZE))
         surface = surfaces(drawn)
         streets.append({c: render_drawn(drawn, surface, c) for c in VIEWS})
-    shown: dict[Condition, list[Image]] = {}
+    shown: dict[ConditionName, list[Image]] = {}
     for steps in (4, 8, 16):
         for guidance in (1.0, 3.0):
             days = [s["day"] for s in streets]
-            made: dict[Condition, list[Image]] = {
+            made: dict[ConditionName, list[Image]] = {
                 d: translate(model, days, d, steps=steps, guidance=guidance) for d in VIEWS[1:]
             }
             print(json.dumps({"steps": steps, "guidance": guidance} | figures(streets, made)), flush=True)

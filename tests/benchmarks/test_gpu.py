@@ -19,6 +19,7 @@ import torch
 from benchmarks import SUITES, run_suite, write_figures
 from benchmarks import gpu as suite
 from benchmarks.gpu.carry import carry_average, carry_photos
+from benchmarks.gpu.checks import FUNCTIONS
 from benchmarks.gpu.measure import merged
 from s2st_aug.errors import ModelError
 from s2st_aug.training.checkpoints import load_checkpoint, save_checkpoint
@@ -48,6 +49,10 @@ def test_a_check_keeps_what_it_had_and_says_why_there_is_no_more(monkeypatch: py
         assert time.monotonic() - began < 25
         assert [(f.name, f.value, f.interval) for f in found] == [("sd21_seconds_per_variant", 2.0, (1.0, 3.0))]
         assert why in said
+
+
+def test_every_check_has_its_function() -> None:
+    assert list(FUNCTIONS) == list(suite.CHECKS)
 
 
 def test_no_check_begins_without_time() -> None:
@@ -162,7 +167,11 @@ def test_dry_run_on_the_cpu(tmp_path: Path) -> None:
     figures = {f["name"]: f for f in json.loads((tmp_path / "out" / "gpu.json").read_text())}
     assert figures.keys() >= set(SUITES["gpu"])
     assert {f["holds"] for f in figures.values()} == {None}
-    assert figures["cuda_parity"]["why"].startswith("a dry run: ")
+    assert {f["why"].split(":")[0] for f in figures.values()} <= {
+        "a dry run",
+        "no time was left of the 150 s for all checks",
+    }
+    assert figures["gpu_busy"]["why"].startswith("a dry run: ")
     came = sorted(p.name for p in (tmp_path / "out").iterdir())
     assert came == ["gpu.json", "look.jpg", "parts.json", "run.log", "weights.safetensors.0", "weights.safetensors.1"]
     assert load_checkpoint(join_parts(tmp_path / "out", tmp_path / "joined"))[1]["step"] == 6
