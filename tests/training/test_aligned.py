@@ -19,6 +19,7 @@ from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import ConfigError, DatasetError, ModelError
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.testing.models import CONTEXT_DIM, tiny_latent_model
+from s2st_aug.training import aligned_recipe
 from s2st_aug.training.aligned import (
     FRESH,
     KINDS,
@@ -32,6 +33,7 @@ from s2st_aug.training.aligned import (
     train_aligned,
 )
 from s2st_aug.training.aligned_recipe import AlignedRecipe, package_weights, read_aligned_config, renderer_command
+from s2st_aug.training.checkpoints import load_checkpoint
 from s2st_aug.training.compiling import compile_within
 from s2st_aug.training.denoiser import DenoiserSettings, DenoiserTraining, start_training
 from s2st_aug.training.parts import join_parts, write_parts
@@ -267,6 +269,22 @@ def test_shapes_are_the_configs(config, tmp_path: Path, rendered: Path) -> None:
     assert torch.isfinite(model.decode(model.encode(torch.zeros(1, 3, 48, 64)))).all()
     unet = json.loads((tmp_path / "model" / "unet" / "config.json").read_text())
     assert unet["down_block_types"] == ["CrossAttnDownBlock2D"] * 2
+
+
+def test_a_training_that_is_killed_early_leaves_its_autoencoder(
+    config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_args: object, **_kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(aligned_recipe, "train_aligned", killed)
+    recipe = AlignedRecipe(config(), tmp_path, parts=tmp_path / "parts")
+    vae = recipe.autoencoder()
+    with pytest.raises(KeyboardInterrupt):
+        recipe.train(vae)
+    tensors, state = load_checkpoint(join_parts(tmp_path / "parts", tmp_path / "joined"))
+    assert state["step"] == 0
+    assert torch.equal(tensors["vae.encoder.layers.0.weight"], vae.state_dict()["encoder.layers.0.weight"].half())
 
 
 def test_a_training_begins_from_the_shipped_weights(config, repo: Path, tmp_path: Path) -> None:
