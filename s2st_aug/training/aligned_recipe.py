@@ -202,10 +202,8 @@ class AlignedRecipe:
     def train(self, vae: Any, stopped: Callable[[], bool] = lambda: False) -> None:
         """Train the denoiser; the weights are written at the start and whenever a checkpoint is."""
         training, model, tokenizer = self.start(vae)
-        if not (self.folder / WEIGHTS).is_file():
-            self.write_weights(
-                vae, training, 0
-            )  # a training that is killed before it saves has its autoencoder at least
+        if not (self.folder / WEIGHTS).is_file():  # a training that is killed before it saves leaves its autoencoder
+            self.write_weights(vae, training, 0)
         settings, rng = self.config.aligned, np.random.default_rng(self.config.aligned.rng_key)
         length = tokenizer.model_max_length
 
