@@ -33,8 +33,9 @@ export PYTHONPATH=$PWD OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
 export PYTHONPYCACHEPREFIX=$WORK/pycache  # the wheels are compiled once, and the tree stays clean
 export TORCHINDUCTOR_CACHE_DIR=$WORK/inductor
 PYTHON=${PYTHON:-python3}
-if ls "$CARRY"/wheels/*.whl >/dev/null 2>&1; then
-  timeout 60 "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target "$WORK/site" "$CARRY"/wheels/*.whl
+if ls "$CARRY"/wheels/*.whl >/dev/null 2>&1; then # a wheel is a zip file, and unpacking takes a tenth of pip's time
+  timeout 120 "$PYTHON" -c 'import sys, zipfile
+for wheel in sys.argv[2:]: zipfile.ZipFile(wheel).extractall(sys.argv[1])' "$WORK/site" "$CARRY"/wheels/*.whl
   export PYTHONPATH=$PWD:$WORK/site
 fi
 [ -d "$CARRY/data" ] && export S2ST_AUG_DATA=$PWD/$CARRY/data

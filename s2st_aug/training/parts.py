@@ -11,7 +11,7 @@ from s2st_aug.images import sha256_bytes
 INDEX = "parts.json"
 
 
-def write_parts(path: Path, folder: Path, *, limit: int = 15 * 2**20) -> int:
+def write_parts(path: Path, folder: Path, *, limit: int = 63 * 2**18) -> int:
     """Lay `path` into `folder` as `<name>.0`, `<name>.1`, ... of at most `limit` bytes, the index last; gives how many.
 
     Every part is renamed into place whole. A kill between two of them leaves a mixture, which the index's hash refuses.
