@@ -103,12 +103,6 @@ SUITES: dict[str, dict[str, tuple[Goal | None, str]]] = {
 
 # what is defined and not measured yet: the reason that stands beside it in every file of results
 NOT_YET: dict[str, str] = {
-    "render_distance_night_vs_best_control": "not measured yet: the suite averages night and rain",
-    "render_distance_rain_vs_best_control": "not measured yet: the suite averages night and rain",
-    "light_recall_night": "not measured yet: the suite does not find the true render's lights",
-    "light_precision_night": "not measured yet: the suite does not find the variant's lights",
-    "light_f1_night_vs_best_control": "not measured yet: no light recall and precision of the controls either",
-    "wet_road_rain": "not measured yet: the suite does not fit the road's lightness",
     "night_ap_over_best_control": "not measured yet: the gain experiment on scenes has no interval for night alone",
     "night_car_ap_vs_true_night": "not measured yet: no arm of the gain experiment trains on true night renders",
 }

@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.controls import CONTROLS, Colours, colours
 from benchmarks.figure import Figure, Goal, measured, undecided
+from benchmarks.lights import LightCounts, count_lights, sum_counts, wet_road
 from benchmarks.processes import environment
 from benchmarks.render_distance import render_distance
 from s2st_aug.arrays import AnyImage, Image
@@ -44,6 +45,18 @@ SIZE = (640, 360)
 TARGETS: tuple[ConditionName, ...] = ("night", "rain")
 PROMPTS: tuple[ConditionName, ...] = ("day", "dusk", "night", "rain")
 TRUSTED = 0.8  # accuracy across data sets below which the prompt classifier's word is worth nothing
+UNCHANGED = "identity"  # the control that translates nothing: most of night's lights are bright in a bright day
+TRANSLATED = (  # what translated_scenes measures
+    "strength_scenes",
+    "structure_vs_true_render",
+    "render_distance_vs_best_control",
+    "render_distance_night_vs_best_control",
+    "render_distance_rain_vs_best_control",
+    "light_recall_night",
+    "light_precision_night",
+    "light_f1_night_vs_best_control",
+    "wet_road_rain",
+)
 Interval = tuple[float, float]
 
 # name -> unit, goal, at_least / at_most / below / within
@@ -56,6 +69,12 @@ GOALS: dict[str, tuple[str, Goal, str]] = {
     "strength_scenes": ("strength", 0.6, "at_least"),
     "structure_vs_true_render": ("ratio", (0.9, 1.25), "within"),
     "render_distance_vs_best_control": ("ratio", 0.85, "at_most"),
+    "render_distance_night_vs_best_control": ("ratio", 0.85, "at_most"),
+    "render_distance_rain_vs_best_control": ("ratio", 0.85, "at_most"),
+    "light_recall_night": ("share", 0.5, "at_least"),
+    "light_precision_night": ("share", 0.6, "at_least"),
+    "light_f1_night_vs_best_control": ("ratio", 3, "at_least"),
+    "wet_road_rain": ("correlation", 0.5, "at_least"),
     "strength_dusk_photos": ("strength", 0.6, "at_least"),
     "translate_seconds_draft": ("s", 6, "at_most"),
     "translate_seconds_standard": ("s", 20, "at_most"),
@@ -72,8 +91,7 @@ def run(*, quick: bool) -> Iterator[Figure]:
     yield from _guard(
         ("prompt_agreement",), lambda: [prompt_agreement(photos=30 if quick else 100, steps=10 if quick else 20)]
     )
-    names = ("strength_scenes", "structure_vs_true_render", "render_distance_vs_best_control")
-    yield from _guard(names, lambda: translated_scenes(2 if quick else 8))
+    yield from _guard(TRANSLATED, lambda: translated_scenes(4 if quick else 12))
     yield from _guard(("strength_dusk_photos",), lambda: [strength_dusk_photos(3 if quick else 12)])
     yield from _guard(("translate_seconds_draft",), lambda: [translate_seconds("draft", 1 if quick else 3)])
     yield from _guard(("translate_seconds_standard",), lambda: [translate_seconds("standard", 1 if quick else 3)])
@@ -311,13 +329,14 @@ def _discriminant(profile: DomainProfile) -> Discriminant:
 
 @dataclass(frozen=True, slots=True)
 class _Translation:
-    """What one (street, domain) measured."""
+    """What one (street, domain) measured; the dicts are by method, S2ST and the controls."""
 
     domain: str
     strength: float | None
     ratio: float | None  # structure against the true render's own
-    distance: float
-    controls: dict[str, float]
+    distances: dict[str, float]
+    lights: dict[str, LightCounts]  # night alone
+    wet: dict[str, float]  # rain alone
 
 
 def translated_scenes(count: int) -> list[Figure]:
@@ -333,47 +352,84 @@ def translated_scenes(count: int) -> list[Figure]:
     by_domain = ", ".join(
         f"{d} {np.mean([r.strength for r in rows if r.domain == d and r.strength is not None]):.2f}" for d in TARGETS
     )
+    about_one = f"street-mini, standard, {count} held-out streets; "
     return [
         _figure("strength_scenes", strengths, about + by_domain),
         _figure("structure_vs_true_render", ratios, about + "structure of the variant over that of the true render"),
-        _distance_figure(rows, about),
+        *_distance_figures(rows, about, about_one),
+        *_light_figures([r.lights for r in rows if r.domain == "night"], about_one),
+        _wet_road_figure([r.wet for r in rows if r.domain == "rain"], about_one),
     ]
 
 
 def _one_street(translator: Translator, index: int, targets: Mapping[ConditionName, Colours]) -> Iterator[_Translation]:
     views = rendered(HELD_OUT, 2000 + index, ("day", *TARGETS))
-    done = translator.translate([views["day"]], list(TARGETS), keys=[index])[0]
+    day = views["day"]
+    done = translator.translate([day], list(TARGETS), keys=[index])[0]
     for domain in TARGETS:
         variant, truth = done[domain], views[domain]
         if isinstance(variant, Diverged):
             raise variant
-        own, true = structure(views["day"], variant.image), structure(views["day"], truth)
-        controls = {
-            name: render_distance(views["day"], control(views["day"], targets[domain]), truth)
-            for name, control in CONTROLS.items()
-        }
+        own, true = structure(day, variant.image), structure(day, truth)
+        made = {"S2ST": variant.image} | {name: change(day, targets[domain]) for name, change in CONTROLS.items()}
         yield _Translation(
             domain,
-            strength(views["day"], variant.image, _discriminant(translator.profiles[domain])),
+            strength(day, variant.image, _discriminant(translator.profiles[domain])),
             own / true if own is not None and true else None,
-            render_distance(views["day"], variant.image, truth) or 0.0,
-            {name: d for name, d in controls.items() if d is not None},
+            {name: render_distance(day, image, truth) or 0.0 for name, image in made.items()},
+            {name: count_lights(image, truth) for name, image in made.items()} if domain == "night" else {},
+            {name: wet_road(day, image, truth) for name, image in made.items()} if domain == "rain" else {},
         )
 
 
-def _distance_figure(rows: Sequence[_Translation], about: str) -> Figure:
+def _distance_figures(rows: Sequence[_Translation], about: str, about_one: str) -> Iterator[Figure]:
+    """Of all domains together, and of each."""
+    yield _distance_figure("render_distance_vs_best_control", rows, about)
+    for d in TARGETS:
+        yield _distance_figure(f"render_distance_{d}_vs_best_control", [r for r in rows if r.domain == d], about_one)
+
+
+def _distance_figure(name: str, rows: Sequence[_Translation], about: str) -> Figure:
     """S2ST's mean distance over the best control's mean distance: below 1 it is nearer than every control."""
-    means = {name: float(np.mean([r.controls[name] for r in rows])) for name in CONTROLS}
-    best = min(means, key=lambda name: means[name])
-    ratios = [r.distance / max(r.controls[best], 1e-6) for r in rows]
-    ours = float(np.mean([r.distance for r in rows]))
-    table = ", ".join(f"{name} {value:.2f}" for name, value in sorted(means.items(), key=lambda item: item[1]))
-    return _figure(
-        "render_distance_vs_best_control",
-        ratios,
-        f"{about}distance: S2ST {ours:.2f}, {table}",
-        value=ours / means[best],
+    means = {method: float(np.mean([r.distances[method] for r in rows])) for method in ("S2ST", *CONTROLS)}
+    best = min(CONTROLS, key=lambda method: means[method])
+    ratios = [r.distances["S2ST"] / max(r.distances[best], 1e-6) for r in rows]
+    table = ", ".join(f"{m} {means[m]:.3f}" for m in ("S2ST", *sorted(CONTROLS, key=lambda m: means[m])))
+    return _figure(name, ratios, f"{about}distance: {table}", value=means["S2ST"] / means[best])
+
+
+def _light_figures(streets: Sequence[Mapping[str, LightCounts]], about: str) -> Iterator[Figure]:
+    """Recall and precision over all lights, F1 over that of the best control that translates; streets are resampled."""
+    total = {method: sum_counts(counts[method] for counts in streets) for method in ("S2ST", *CONTROLS)}
+    best = max((m for m in CONTROLS if m != UNCHANGED), key=lambda m: total[m].f1 or 0.0)
+    drawn = np.random.default_rng(0).integers(len(streets), size=(1000, len(streets)))
+    samples = [{m: sum_counts(streets[i][m] for i in some) for m in ("S2ST", best)} for some in drawn]
+
+    def table(measure: Callable[[LightCounts], float | None]) -> str:
+        values = {m: measure(counts) for m, counts in total.items()}
+        return about + ", ".join(f"{m} {'none' if v is None else f'{v:.3f}'}" for m, v in values.items())
+
+    def figure(name: str, measure: Callable[[Mapping[str, LightCounts]], float], n: int, why: str) -> Figure:
+        unit, goal, direction = GOALS[name]
+        low, high = np.quantile([measure(s) for s in samples], [0.025, 0.975])
+        interval = float(low), float(high)
+        return measured(name, measure(total), unit, goal, direction, n=n, interval=interval, why=why)  # type: ignore[arg-type]
+
+    ours = total["S2ST"]
+    yield figure("light_recall_night", lambda c: c["S2ST"].recall or 0.0, ours.true, table(lambda c: c.recall))
+    yield figure("light_precision_night", lambda c: c["S2ST"].precision or 0.0, ours.made, table(lambda c: c.precision))
+    yield figure(
+        "light_f1_night_vs_best_control",
+        lambda c: (c["S2ST"].f1 or 0.0) / max(c[best].f1 or 0.0, 1e-3),
+        ours.true,
+        f"{table(lambda c: c.f1)}; over {best}, the best control that translates",
     )
+
+
+def _wet_road_figure(streets: Sequence[Mapping[str, float]], about: str) -> Figure:
+    means = {method: np.mean([street[method] for street in streets]) for method in ("S2ST", *CONTROLS)}
+    table = ", ".join(f"{method} {value:.3f}" for method, value in means.items())
+    return _figure("wet_road_rain", [street["S2ST"] for street in streets], about + table)
 
 
 def strength_dusk_photos(count: int) -> Figure:

@@ -50,24 +50,29 @@ def build_autoencoder(*, channels: int, blocks: tuple[int, ...], latent_channels
 
 
 def build_unet(
-    *, channels: tuple[int, ...], context_dim: int, sample_size: tuple[int, int], latent_channels: int = 4
+    *,
+    channels: tuple[int, ...],
+    context_dim: int,
+    sample_size: tuple[int, int],
+    latent_channels: int = 4,
+    attention_levels: int = 1,
 ) -> UNet2DConditionModel:
-    """A UNet with one residual block per level and attention at the lowest level only.
+    """A UNet with one residual block per level and attention at the `attention_levels` lowest levels only.
 
     `sample_size` is (h, w) of the latents. The prompt also reaches every block pooled, through the time embedding:
     cross-attention alone learned nothing of it in 500 steps.
     """
     import diffusers
 
-    plain = len(channels) - 1
+    plain = len(channels) - attention_levels
     unet: Any = diffusers.UNet2DConditionModel(
         sample_size=sample_size,
         in_channels=latent_channels,
         out_channels=latent_channels,
         block_out_channels=channels,
         layers_per_block=1,
-        down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",),
-        up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * plain,
+        down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",) * attention_levels,
+        up_block_types=("CrossAttnUpBlock2D",) * attention_levels + ("UpBlock2D",) * plain,
         mid_block_type="UNetMidBlock2DCrossAttn",
         cross_attention_dim=context_dim,
         attention_head_dim=4,  # diffusers reads this as the number of heads

@@ -55,9 +55,12 @@ def moment_loss(latents: torch.Tensor) -> torch.Tensor:
     return (mean.square() + (var.clamp_min(1e-4).log()).square()).mean()
 
 
-def cosine(step: int, steps: int, floor: float) -> float:
-    """Factor of the learning rate: 1 at the start, `floor` at the end, with 20 steps of warm-up."""
-    done = min(step / max(steps, 1), 1.0)
+def cosine(step: int, steps: int, floor: float, spent: float = 0.0) -> float:
+    """Factor of the learning rate: 1 at the start, `floor` at the end, with 20 steps of warm-up.
+
+    The end is that of the steps or of the time, whichever is nearer; `spent`: share of the time given.
+    """
+    done = min(max(step / max(steps, 1), spent), 1.0)
     return min(1.0, (step + 1) / 20) * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
@@ -88,11 +91,12 @@ def train_autoencoder(
     rng_key: int = 0,
     device: str = "cpu",
     part: str = "whole",
+    seconds: float = math.inf,
 ) -> list[tuple[int, float]]:
-    """Train `network` (an AutoencoderTiny) in place, resuming from `checkpoint` if it is there; gives the curve (step,
-    loss).
+    """Train `network` (an AutoencoderTiny) in place, resuming from `checkpoint`; gives the curve (step, loss).
 
-    `part`: whole, or decoder (the encoder keeps its latents, so that a UNet trained on them stays right).
+    `part`: whole, or decoder (the encoder keeps its latents, so that a UNet trained on them stays right). Ends after
+    the settings' steps or `seconds`, whichever comes first, and the learning rate falls towards that end.
     """
     steps = settings.steps if part == "whole" else settings.decoder_steps
     network.to(device, memory_format=torch.channels_last)
@@ -100,10 +104,10 @@ def train_autoencoder(
     optimizer = torch.optim.Adam(parameters, lr=settings.lr, betas=(0.9, 0.99))
     step, curve = _resume(network, optimizer, checkpoint)
     rng = np.random.default_rng([rng_key, step])
-    saved, losses = time.monotonic(), list[float]()
-    while step < steps:
+    saved, losses = (began := time.monotonic()), list[float]()
+    while step < steps and (spent := time.monotonic() - began) < seconds:
         for group in optimizer.param_groups:
-            group["lr"] = settings.lr * cosine(step, steps, settings.lr_floor)
+            group["lr"] = settings.lr * cosine(step, steps, settings.lr_floor, spent / seconds)
         pixels = draw_crops(images, samples, settings, rng).to(device, memory_format=torch.channels_last)
         loss = _loss(network, pixels, settings, part)
         optimizer.zero_grad()
@@ -116,14 +120,16 @@ def train_autoencoder(
             curve.append((step, float(np.mean(losses))))
             log.info("autoencoder (%s) step %d of %d loss %.4f", part, step, steps, curve[-1][1])
             losses.clear()
-        if time.monotonic() - saved > 120 or step == steps:
-            save_checkpoint(
-                checkpoint,
-                pack("network", network.state_dict()) | pack("adam", adam_tensors(optimizer)),
-                {"step": step, "curve": curve},
-            )
+        if time.monotonic() - saved > 120:
+            _save(network, optimizer, checkpoint, step, curve)
             saved = time.monotonic()
+    _save(network, optimizer, checkpoint, step, curve)
     return curve
+
+
+def _save(network: Any, optimizer: torch.optim.Optimizer, checkpoint: Path, step: int, curve: list) -> None:
+    tensors = pack("network", network.state_dict()) | pack("adam", adam_tensors(optimizer))
+    save_checkpoint(checkpoint, tensors, {"step": step, "curve": curve})
 
 
 def _loss(network: Any, pixels: torch.Tensor, settings: AutoencoderSettings, part: str) -> torch.Tensor:

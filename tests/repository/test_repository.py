@@ -29,6 +29,7 @@ PIPELINES = (
     "report",
     "gain",
     "train_street_mini",
+    "train_aligned",
     "ablate",
     "benchmark",
 )
@@ -57,6 +58,10 @@ def load_yaml_of_its_kind(path: Path) -> object:
         from s2st_aug.training.recipe import read_training_config
 
         return read_training_config(path)
+    if place.name.startswith("aligned"):
+        from s2st_aug.training.aligned_recipe import read_aligned_config
+
+        return read_aligned_config(path)
     if place.name.startswith("domains"):
         from s2st_aug.profiles.recipe import read_recipe
 

@@ -1,0 +1,335 @@
+"""Training with aligned seeds: the seed of a day image, with the prompt of condition B, leads to the street under B.
+
+Scenes give one street under six conditions at the same pixels. In `aligned_share` of the samples the noise of a
+training step is not fresh: it is the one whose path from the image of B ends in the day image's seed. Everything else
+of v-prediction stays, so this is rectified flow (arXiv 2209.03003) with a coupling that geometry gives, and B = day
+keeps the inversion true. The rest is fresh noise, with prompt dropout, from which the prior grows. A figure of such
+weights must say that the model saw aligned pairs of other streets.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from s2st_aug.diffusion.ddim import invert
+from s2st_aug.diffusion.denoiser import with_context
+from s2st_aug.diffusion.model import LatentModel
+from s2st_aug.errors import DatasetError
+from s2st_aug.records.domains import CONDITIONS
+from s2st_aug.training.checkpoints import load_checkpoint, save_checkpoint
+from s2st_aug.training.data import to_pixels
+from s2st_aug.training.denoiser import DenoiserTraining, stratified_steps, update_average
+from s2st_aug.training.prompts import canonical_prompt, write_prompt
+from s2st_aug.training.streets import DAY, StreetLoader
+
+log = logging.getLogger(__name__)
+SMOOTH = 0.98  # of the losses in the log, per sample
+FRESH, PHOTO = len(CONDITIONS), len(CONDITIONS) + 1
+KINDS = (*CONDITIONS, "fresh", "photo")  # of samples: an aligned one by its condition
+Tokenize: TypeAlias = Callable[[list[str]], torch.Tensor]
+
+
+class AlignedSettings(BaseModel):
+    """Data and schedule; shares of samples, counts in training steps, times in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    rng_key: int = 0
+    batch: int = 8
+    lr: float = 3e-4
+    warm_up: int = 200
+    decay_from: float = (
+        0.0  # share of `steps` or of the seconds given from which the rate falls as a cosine; 0: constant
+    )
+    steps: int = 1_000_000
+    ema: float = 0.9995
+    aligned_share: float = 0.75
+    weights: tuple[float, ...] = (0.18, 0.11, 0.26, 0.21, 0.10, 0.14)  # how often each of CONDITIONS is the target
+    photo_share: float = 0.15  # of the samples with fresh noise
+    prompt_dropout: float = 0.12  # of the samples with fresh noise
+    canonical_share: float = 0.3  # of the prompts that are the profile's own words
+    prompts: int = 512  # written for each condition before the training, to draw from
+    offset_noise: float = 0.1  # of a random constant per channel in fresh noise
+    inversion_steps: tuple[int, ...] = (8, 10, 12, 16)  # one of them by chance each time
+    new_street_every: int = 10
+    refresh_every: int = 20
+    refresh_batch: int = 8
+    save_every: float = 240.0
+    log_every: int = 25
+
+
+@dataclass(eq=False)
+class StreetBank:
+    """Latents of streets under all conditions and the seeds of their day images, on the training's device."""
+
+    model: LatentModel  # the averaged network, and the autoencoder whose latents are learnt
+    latents: torch.Tensor  # capacity 6 c h w, float16, in the order of CONDITIONS
+    seeds: torch.Tensor  # capacity c h w, float16
+    ends: torch.Tensor  # capacity, float32: abar of the level that a seed lies at
+    made_at: np.ndarray  # capacity: training step of the seed; -1 where there is none
+    count: int = 0
+
+    @classmethod
+    def empty(cls, model: LatentModel, size: tuple[int, int], capacity: int) -> StreetBank:
+        """Room for `capacity` streets of `size` (w, h in pixels)."""
+        shape = model.latent_channels, size[1] // model.latent_factor, size[0] // model.latent_factor
+        half: dict[str, Any] = {"dtype": torch.float16, "device": model.device}
+        latents, seeds = torch.zeros(capacity, len(CONDITIONS), *shape, **half), torch.zeros(capacity, *shape, **half)
+        return cls(model, latents, seeds, torch.zeros(capacity, device=model.device), np.full(capacity, -1))
+
+    @torch.no_grad()
+    def add(self, street: torch.Tensor) -> None:
+        """Encode one street, uint8 `6 3 h w`."""
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.model.device.type == "cuda"):
+            self.latents[self.count] = self.model.encode(to_pixels(street.to(self.model.device))).half()
+        self.count += 1
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Streets with a seed."""
+        return np.flatnonzero(self.made_at[: self.count] >= 0)
+
+    @torch.no_grad()
+    def refresh(self, settings: AlignedSettings, step: int, rng: np.random.Generator) -> None:
+        """Invert the day images whose seeds are oldest, with the averaged network and a day prompt."""
+        oldest = np.argsort(self.made_at[: self.count], kind="stable")[: settings.refresh_batch]
+        clean = self.latents[oldest, DAY].float()
+        said = rng.random(len(oldest)) < 0.5
+        prompts = [canonical_prompt("day") if s else write_prompt("day", "scene", rng) for s in said]
+        steps, schedule = int(rng.choice(settings.inversion_steps)), self.model.schedule
+        with torch.autocast(self.model.device.type, torch.bfloat16):
+            path = invert(with_context(self.model.denoiser, self.model.embed(prompts)), clean, schedule, steps)
+        self.seeds[oldest] = path[-1].half()
+        self.ends[oldest] = schedule.abar(schedule.timesteps(steps)[0])
+        self.made_at[oldest] = step
+
+    def save_seeds(self, path: Path) -> None:
+        """Keep the seeds, so that a resumed training need not invert anew."""
+        n = self.count
+        tensors = {"seeds": self.seeds[:n].cpu(), "ends": self.ends[:n].cpu()}
+        save_checkpoint(path, tensors, {"made_at": self.made_at[:n].tolist()})
+
+    def resume(self, path: Path, loader: StreetLoader) -> None:
+        """The streets and seeds that an earlier training saved there."""
+        tensors, state = load_checkpoint(path) if path.is_file() else ({}, {"made_at": []})
+        n = min(len(state["made_at"]), len(self.made_at))
+        loader.start(0)
+        while self.count < n and (street := loader.take(block=True)) is not None:
+            self.add(street)
+        if n:
+            self.seeds[:n], self.ends[:n] = tensors["seeds"][:n].to(self.seeds), tensors["ends"][:n].to(self.ends)
+            self.made_at[:n] = state["made_at"][:n]
+
+
+def coupled_noise(seed: torch.Tensor, clean: torch.Tensor, abar_end: torch.Tensor) -> torch.Tensor:
+    """The noise with which the path of `clean` (image B) ends in `seed`: (z_T - sqrt(abar_T) x_B) / sqrt(1 - abar_T).
+
+    Where sampling starts the network then sees what it will see there: the day's seed, without a trace of B.
+    """
+    return (seed - abar_end.sqrt() * clean) / (1 - abar_end).sqrt()
+
+
+@dataclass(eq=False)
+class PromptBank:
+    """Prompts as tokens on the device: `count` written ones for each condition and medium, the profile's own, none."""
+
+    tokens: torch.Tensor  # n length
+    written: Mapping[tuple[str, str], np.ndarray]  # (condition, medium) -> rows of `tokens`
+    canonical: Mapping[str, int]
+
+    @classmethod
+    def write(
+        cls, tokenize: Tokenize, count: int, rng: np.random.Generator, device: torch.device | str = "cpu"
+    ) -> PromptBank:
+        """Row 0 is the empty prompt. A photo's prompt says that it is one, so that a plain prompt leads to none."""
+        texts = [""]
+        written: dict[tuple[str, str], np.ndarray] = {}
+        canonical: dict[str, int] = {}
+        for condition in CONDITIONS:
+            canonical[condition] = len(texts)
+            texts.append(canonical_prompt(condition))
+            for medium in ("scene", "photo"):
+                drawn = [write_prompt(condition, medium, rng) for _ in range(4 * count)]
+                kept = [p for p in drawn if medium == "scene" or "photo" in p][:count]
+                written[condition, medium] = np.arange(len(texts), len(texts) + len(kept))
+                texts += kept
+        return cls(tokenize(texts).to(device), written, canonical)
+
+    def draw(self, condition: str, medium: str, canonical_share: float, rng: np.random.Generator) -> int:
+        """A row for that condition."""
+        if medium == "scene" and rng.random() < canonical_share:
+            return self.canonical[condition]
+        return int(rng.choice(self.written[condition, medium]))
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Clean latents and noise `b c h w`, tokens `b n`, and each sample's kind as an index into KINDS, on the device."""
+
+    clean: torch.Tensor
+    noise: torch.Tensor
+    tokens: torch.Tensor
+    kinds: torch.Tensor
+
+
+def draw_batch(
+    bank: StreetBank,
+    photos: Sequence[tuple[str, torch.Tensor]],
+    prompts: PromptBank,
+    settings: AlignedSettings,
+    rng: np.random.Generator,
+) -> Batch:
+    """Aligned samples, then those with fresh noise, in their shares; `photos`: domain and latents `n c h w` float16."""
+    wanted, device = settings.aligned_share * settings.batch, bank.latents.device
+    aligned = int(wanted) + int(rng.random() < wanted - int(wanted))
+    fresh = settings.batch - aligned
+    is_photo = (rng.random(fresh) < settings.photo_share) & bool(photos)
+    conditions = rng.choice(len(CONDITIONS), settings.batch, p=settings.weights)
+    streets = np.concatenate([rng.choice(bank.usable, aligned), rng.integers(bank.count, size=fresh)])
+    clean = bank.latents[streets, conditions].float()
+    rows = [prompts.draw(CONDITIONS[c], "scene", settings.canonical_share, rng) for c in conditions]
+    for k in aligned + np.flatnonzero(is_photo):
+        domain, latents = photos[int(rng.integers(len(photos)))]
+        clean[k] = latents[int(rng.integers(len(latents)))].float()
+        rows[k] = prompts.draw(domain, "photo", 0, rng)
+    for k in aligned + np.flatnonzero(rng.random(fresh) < settings.prompt_dropout):
+        rows[k] = 0
+    noise = torch.randn_like(clean) + settings.offset_noise * torch.randn_like(clean[:, :, :1, :1])
+    coupled = torch.from_numpy(streets[:aligned]).to(device)
+    ends = bank.ends[coupled].view(-1, 1, 1, 1)
+    noise[:aligned] = coupled_noise(bank.seeds[coupled].float(), clean[:aligned], ends)
+    kinds = np.concatenate([conditions[:aligned], np.where(is_photo, PHOTO, FRESH)])
+    return Batch(clean, noise, prompts.tokens[rows], torch.from_numpy(kinds).to(device))
+
+
+def train_step(
+    training: DenoiserTraining, batch: Batch, alphas: torch.Tensor, settings: AlignedSettings, rate: float
+) -> torch.Tensor:
+    """One step of v-prediction (arXiv 2202.00512, appendix D); gives each sample's plain loss, ` b`, on the device."""
+    for group in training.optimizer.param_groups:
+        group["lr"] = rate
+    steps = stratified_steps(len(batch.clean), len(alphas)).to(alphas.device)
+    abar = alphas[steps].view(-1, 1, 1, 1)
+    noisy = (abar.sqrt() * batch.clean + (1 - abar).sqrt() * batch.noise).to(memory_format=torch.channels_last)
+    with torch.autocast(alphas.device.type, torch.bfloat16):
+        context = training.networks["text_encoder"](batch.tokens)[0]
+        predicted = training.networks["unet"](noisy, steps, encoder_hidden_states=context).sample
+    square = (predicted.float() - (abar.sqrt() * batch.noise - (1 - abar).sqrt() * batch.clean)).square()
+    training.optimizer.zero_grad()
+    square.mean().backward()
+    torch.nn.utils.clip_grad_norm_(training.networks.parameters(), 1.0)
+    training.optimizer.step()
+    update_average(training.average, training.networks, min(settings.ema, (training.step + 1) / (training.step + 10)))
+    return square.detach().mean((1, 2, 3))
+
+
+def learning_rate(step: int, done: float, settings: AlignedSettings) -> float:
+    """Warm-up, a constant, and from the share `decay_from` of the training on a cosine to a twentieth.
+
+    `done`: the share so far, of steps or of seconds.
+    """
+    rate = settings.lr * min(1.0, (step + 1) / settings.warm_up)
+    if settings.decay_from and done > settings.decay_from:
+        share = min(1.0, (done - settings.decay_from) / max(1e-9, 1 - settings.decay_from))
+        rate *= 0.05 + 0.95 * (0.5 + 0.5 * float(np.cos(np.pi * share)))
+    return rate
+
+
+@dataclass(eq=False)
+class Journal:
+    """`log.jsonl`: what the training did, a line every few steps, losses smoothed by kind and read only then."""
+
+    path: Path
+    losses: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+    before: float = 0.0  # seconds of earlier runs
+    pending: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Of training, over all runs."""
+        return self.before + time.monotonic() - self.started
+
+    def write(self, step: int, settings: AlignedSettings, streets: int, rate: float) -> None:
+        """One line, with the losses since the last one smoothed in."""
+        for kinds, losses in self.pending:
+            for kind, loss in zip([KINDS[k] for k in kinds.tolist()], losses.tolist(), strict=True):
+                for name in (kind, "all"):
+                    self.losses[name] = SMOOTH * self.losses.get(name, loss) + (1 - SMOOTH) * loss
+        self.pending.clear()
+        losses_now = {k: round(v, 4) for k, v in sorted(self.losses.items())}
+        line = {"step": step, "samples": step * settings.batch, "seconds": round(self.seconds), "streets": streets}
+        with self.path.open("a") as file:
+            file.write(json.dumps(line | {"loss": losses_now, "lr": rate}) + "\n")
+
+
+def train_aligned(
+    training: DenoiserTraining,
+    bank: StreetBank,
+    loader: StreetLoader,
+    prompts: PromptBank,
+    photos: Sequence[tuple[str, torch.Tensor]],
+    settings: AlignedSettings,
+    folder: Path,
+    *,
+    seconds: float,
+    stopped: Callable[[], bool] = lambda: False,
+    on_save: Callable[[DenoiserTraining, StreetBank], None] = lambda _training, _bank: None,
+) -> DenoiserTraining:
+    """Train until `settings.steps`, `seconds` or `stopped`; resumes what `folder` holds, saves every `save_every` s.
+
+    The bank's model holds the averaged networks of `training`: it inverts. New streets come from `loader` when they are
+    there. Raises DatasetError where there is none at all.
+    """
+    first, checkpoint, seeds = (
+        loader.source.settings.first,
+        folder / "aligned.safetensors",
+        folder / "seeds.safetensors",
+    )
+    training.resume(checkpoint)
+    bank.resume(seeds, loader)
+    journal = Journal(folder / "log.jsonl", before=training.curve[-1][1] if training.curve else 0.0)
+    alphas = torch.from_numpy(bank.model.schedule.alphas_cumprod).float().to(bank.model.device)
+    rng, saved, started = np.random.default_rng([settings.rng_key, training.step]), time.monotonic(), journal.seconds
+    torch.manual_seed(settings.rng_key + training.step)
+    while bank.count < first and not stopped() and (street := loader.take(block=True)) is not None:
+        bank.add(street)
+    if not bank.count:
+        raise DatasetError(f"{loader.source.folder}: no street was rendered in {loader.patience:.0f} s")
+    while len(bank.usable) < min(first, bank.count):
+        bank.refresh(settings, training.step, rng)
+    log.info("begin at step %d with %d streets", training.step, bank.count)
+    while training.step < settings.steps and (spent := journal.seconds - started) < seconds and not stopped():
+        rate = learning_rate(training.step, max(training.step / settings.steps, spent / seconds), settings)
+        batch = draw_batch(bank, photos, prompts, settings, rng)
+        journal.pending.append((batch.kinds, train_step(training, batch, alphas, settings, rate)))
+        training.step += 1
+        if training.step % settings.new_street_every == 0 and (street := loader.take(block=False)) is not None:
+            bank.add(street)
+        if training.step % settings.refresh_every == 0:
+            bank.refresh(settings, training.step, rng)
+        if training.step % settings.log_every == 0:
+            journal.write(training.step, settings, bank.count, rate)
+        if time.monotonic() - saved > settings.save_every:
+            saved = time.monotonic()
+            _save(training, bank, checkpoint, seeds, journal)
+            on_save(training, bank)
+    _save(training, bank, checkpoint, seeds, journal)
+    on_save(training, bank)
+    return training
+
+
+def _save(training: DenoiserTraining, bank: StreetBank, checkpoint: Path, seeds: Path, journal: Journal) -> None:
+    """Seeds first: a checkpoint never knows of streets that are not there. `curve`: step and seconds of training."""
+    bank.save_seeds(seeds)
+    training.curve.append((training.step, journal.seconds))
+    training.save(checkpoint)

@@ -1,0 +1,321 @@
+"""The recipe with aligned seeds: streets, an autoencoder taken or trained, the denoiser, the weights in parts."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import safe_open
+
+from s2st_aug.diffusion import networks
+from s2st_aug.diffusion.denoiser import from_v_prediction
+from s2st_aug.diffusion.model import LatentModel
+from s2st_aug.diffusion.model_files import find_model
+from s2st_aug.diffusion.stable_diffusion import build_model
+from s2st_aug.errors import ConfigError, DatasetError, ModelError
+from s2st_aug.records.domains import CONDITIONS
+from s2st_aug.training import autoencoder as ae
+from s2st_aug.training import denoiser as dn
+from s2st_aug.training.aligned import AlignedSettings, PromptBank, StreetBank, train_aligned
+from s2st_aug.training.checkpoints import load_checkpoint, pack, save_checkpoint, unpack
+from s2st_aug.training.data import Sample, Source, list_samples, load_images, to_pixels
+from s2st_aug.training.package import Networks, read_vocabulary, write_model
+from s2st_aug.training.parts import write_parts
+from s2st_aug.training.prompts import vocabulary_corpus
+from s2st_aug.training.streets import StreetFolder, StreetLoader, StreetSettings, wait_for
+from s2st_aug.training.tokenizer import learn_vocabulary
+
+log = logging.getLogger(__name__)
+WEIGHTS = "weights.safetensors"  # the averaged networks in float16, with the config that builds them
+
+
+class AlignedConfig(BaseModel):
+    """All that decides a model of aligned seeds: streets, photos, shapes, schedules; times are seconds of one run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    streets: StreetSettings = StreetSettings()
+    photos: Source | None = None  # folders day and night
+    autoencoder_from: str = "street-mini"  # a model whose autoencoder, vocabulary and text encoder's shape are taken
+    autoencoder: ae.AutoencoderSettings | None = None  # train one of our own instead
+    latent_channels: int = 4  # of an autoencoder of our own
+    autoencoder_seconds: float = 24 * 3600.0
+    autoencoder_streets: int = 120  # rendered before its training begins; it learns from these alone
+    init_from: str | None = None  # a model, or a file of averaged weights, from which UNet and text encoder begin
+    denoiser: dn.DenoiserSettings = dn.DenoiserSettings()  # shapes; the schedule is that of `aligned`
+    attention_levels: int = 1  # of the UNet, from the lowest up
+    aligned: AlignedSettings = AlignedSettings()
+    seconds: float = 4 * 3600.0  # of the denoiser's training
+    renderers: int = 0  # processes that render streets beside the training; 0: rendered between two steps
+    rendered_elsewhere: bool = False  # others render into the folder of streets: only wait for them
+    compile_seconds: float = 0.0  # how long torch.compile may take to start; 0: none
+    device: str = "auto"
+    threads: int = 1
+
+
+def read_aligned_config(path: Path, changes: dict[str, Any] | None = None) -> AlignedConfig:
+    """A config from YAML with `changes` (dotted key -> value); raises ConfigError with every problem at once."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
+    for key, value in (changes or {}).items():
+        place = content
+        *above, last = key.split(".")
+        for name in above:
+            place = place.setdefault(name, {})
+        place[last] = value
+    try:
+        return AlignedConfig.model_validate(content)
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{path}: {'; '.join(problems)}") from None
+
+
+class AlignedRecipe:
+    """One training, its checkpoints, streets and logs in `folder`; resumes what lies there."""
+
+    def __init__(self, config: AlignedConfig, folder: Path, *, parts: Path | None = None) -> None:
+        self.config, self.folder, self.parts = config, folder, parts
+        self.device = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        self.streets = StreetFolder(folder / "streets", config.streets)
+        torch.set_num_threads(config.threads)
+        if self.device == "cuda":
+            torch.backends.cudnn.benchmark = True
+            torch.set_float32_matmul_precision("high")
+
+    @property
+    def waits(self) -> bool:
+        """Whether other processes render."""
+        return self.config.renderers > 0 or self.config.rendered_elsewhere
+
+    def run(self, command: list[str], stopped: Callable[[], bool] = lambda: False) -> Path:
+        """Render, train, write; gives the weights' file. `command` with `K/N` behind it renders a share."""
+        count = self.config.renderers
+        renderers = [subprocess.Popen([*command, f"{k}/{count}"]) for k in range(count)]
+        try:
+            vae = self.autoencoder(stopped)
+            self.train(vae, stopped)
+        finally:
+            for process in renderers:
+                process.terminate()
+            for process in renderers:
+                process.wait()
+        return self.folder / WEIGHTS
+
+    def autoencoder(self, stopped: Callable[[], bool] = lambda: False) -> Any:
+        """The autoencoder whose latents are learnt: another model's, or one trained here on streets and photos."""
+        settings, path = self.config.autoencoder, self.folder / "vae.safetensors"
+        if settings is None:
+            vae = networks.read_autoencoder(find_model(self.config.autoencoder_from))
+        else:
+            vae = networks.build_autoencoder(
+                channels=settings.channels, blocks=settings.blocks, latent_channels=self.config.latent_channels
+            )
+            if path.is_file():
+                vae.load_state_dict(load_checkpoint(path)[0])
+            elif not stopped():
+                self._train_autoencoder(vae, settings, path)
+        return vae.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+    def _train_autoencoder(self, vae: Any, settings: ae.AutoencoderSettings, path: Path) -> None:
+        """Train, fold the normalisation of the latents, save."""
+        until = time.monotonic() + self.config.autoencoder_seconds
+        images, samples = self._pictures(min(0.5 * self.config.autoencoder_seconds, 600.0))
+        curve = ae.train_autoencoder(
+            vae,
+            [images],
+            samples,
+            settings,
+            self.folder / "autoencoder.safetensors",
+            rng_key=self.config.aligned.rng_key,
+            device=self.device,
+            seconds=until - time.monotonic(),
+        )
+        chosen = np.random.default_rng(1).permutation(len(images))[:200]
+        pixels = to_pixels(images[torch.from_numpy(chosen)]).to(self.device)
+        ae.fold_normalisation(vae, pixels.split(8))
+        save_checkpoint(path, vae.state_dict(), {"curve": curve})
+        decibels = ae.autoencoder_psnr(vae, images[torch.from_numpy(chosen[:24])])
+        log.info("autoencoder: %.2f dB on 24 of its own pictures", float(np.mean(decibels)))
+
+    def _pictures(self, seconds: float) -> tuple[torch.Tensor, list[Sample]]:
+        """The first streets under all conditions and the photos: uint8 `n 3 h w`, and what each shows."""
+        count = self.config.autoencoder_streets
+        if self.waits:
+            count = wait_for(self.streets, count, seconds)
+        parts = [self.streets.render(index) for index in range(count)]
+        samples = [Sample(self.streets.path(i), c, "scene") for i in range(count) for c in CONDITIONS]
+        photos, images = self._photos()
+        parts += [images] if photos else []
+        if not parts:
+            raise DatasetError(
+                f"{self.streets.folder}: no street was rendered in {seconds:.0f} s, and there is no photo"
+            )
+        return torch.cat(parts), samples + photos
+
+    def _photos(self) -> tuple[list[Sample], torch.Tensor]:
+        if self.config.photos is None:
+            return [], torch.empty(0)
+        samples = list_samples([self.config.photos], ("day", "night"))
+        return samples, load_images(samples, self.config.streets.size, quality=92, rng=np.random.default_rng(0))
+
+    @cached_property
+    def vocabulary(self) -> tuple[dict[str, int], list[tuple[str, str]]]:
+        """That of the model whose autoencoder is taken; learnt where it has none."""
+        folder = find_model(self.config.autoencoder_from) / "tokenizer"
+        return read_vocabulary(folder) if folder.is_dir() else learn_vocabulary(vocabulary_corpus())
+
+    def start(self, vae: Any) -> tuple[dn.DenoiserTraining, LatentModel, Any]:
+        """The networks at their beginning, the averaged model over them, and the tokenizer."""
+        settings, (width, height) = self.config.denoiser, self.config.streets.size
+        tokenizer = networks.build_tokenizer(*self.vocabulary, max_length=settings.max_tokens)
+        text_encoder = networks.build_text_encoder(tokenizer, width=settings.text_width, layers=settings.text_layers)
+        factor = 2 ** (len(vae.config.encoder_block_out_channels) - 1)
+        unet = networks.build_unet(
+            channels=settings.channels,
+            context_dim=settings.text_width,
+            sample_size=(height // factor, width // factor),
+            latent_channels=vae.config.latent_channels,
+            attention_levels=self.config.attention_levels,
+        )
+        if self.config.init_from:
+            _begin_from(self.config.init_from, unet, text_encoder)
+        training = dn.start_training(unet, text_encoder, settings, self.device)
+        average = training.average
+        model = build_model(average["unet"], vae, average["text_encoder"], tokenizer)
+        return training, replace(model, denoiser=from_v_prediction(model.denoiser, model.schedule)), tokenizer
+
+    def train(self, vae: Any, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Train the denoiser; the weights are written at the start and whenever a checkpoint is."""
+        training, model, tokenizer = self.start(vae)
+        if not (self.folder / WEIGHTS).is_file():  # a training that is killed before it saves leaves its autoencoder
+            self.write_weights(vae, training, 0)
+        settings, rng = self.config.aligned, np.random.default_rng(self.config.aligned.rng_key)
+        length = tokenizer.model_max_length
+
+        def tokenize(texts: list[str]) -> torch.Tensor:
+            rows = tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+            return rows.input_ids
+
+        prompts = PromptBank.write(tokenize, settings.prompts, rng, self.device)
+        bank = StreetBank.empty(model, self.config.streets.size, self.config.streets.most)
+        loader = StreetLoader(self.streets, wait=self.waits)
+        if self.config.compile_seconds and self.device == "cuda":
+            _compile(training.networks["unet"], model, self.config)
+        try:
+            train_aligned(
+                training,
+                bank,
+                loader,
+                prompts,
+                self._photo_latents(vae),
+                settings,
+                self.folder,
+                seconds=self.config.seconds,
+                stopped=stopped,
+                on_save=lambda done, streets: self.write_weights(vae, done, streets.count),
+            )
+        finally:
+            loader.stop()
+
+    def _photo_latents(self, vae: Any) -> list[tuple[str, torch.Tensor]]:
+        """Latents of the photos and of their mirror images by domain, on the device."""
+        samples, images = self._photos()
+        domains = sorted({s.domain for s in samples})
+        chosen = {d: torch.tensor([s.domain == d for s in samples]) for d in domains}
+        return [
+            (d, dn.encode_all(vae.encoder, images[rows], device=self.device).to(self.device))
+            for d, rows in chosen.items()
+        ]
+
+    def write_weights(self, vae: Any, training: dn.DenoiserTraining, streets: int) -> None:
+        """The averaged networks in one file, and that in parts where parts are wanted."""
+        parts = {"unet": training.average["unet"], "text_encoder": training.average["text_encoder"], "vae": vae}
+        tensors: dict[str, torch.Tensor] = {}
+        for name, network in parts.items():
+            state = network.state_dict()
+            tensors |= pack(name, {k: v.half() if v.is_floating_point() else v for k, v in state.items()})
+        state = {"config": self.config.model_dump_json(), "step": training.step, "streets": streets}
+        save_checkpoint(self.folder / WEIGHTS, {k: v.cpu() for k, v in tensors.items()}, state)
+        if self.parts:
+            write_parts(self.folder / WEIGHTS, self.parts)
+        log.info("saved at step %d with %d streets", training.step, streets)
+
+
+def package_weights(path: Path, out: Path) -> int:
+    """A file of averaged weights as a folder that `load_model` opens, without profiles; gives the training step."""
+    tensors, state = load_checkpoint(path)
+    config = AlignedConfig.model_validate_json(state["config"]).model_copy(update={"init_from": None, "device": "cpu"})
+    recipe = AlignedRecipe(config, path.parent)
+    vae = _like(recipe, unpack("vae", tensors))
+    training, _, _ = recipe.start(vae)
+    average = training.average
+    for name in ("unet", "text_encoder"):
+        average[name].load_state_dict(unpack(name, tensors))
+    parts = Networks(average["unet"], vae, average["text_encoder"], *recipe.vocabulary)
+    write_model(out, parts, max_tokens=config.denoiser.max_tokens)
+    return int(state["step"])
+
+
+def _like(recipe: AlignedRecipe, state: dict[str, torch.Tensor]) -> Any:
+    """The autoencoder of that recipe with these weights."""
+    vae = recipe.autoencoder(stopped=lambda: True)
+    vae.load_state_dict(state)
+    return vae
+
+
+def _begin_from(source: str, unet: Any, text_encoder: Any) -> None:
+    """Load both from a model, or from a file of averaged weights; raises ModelError where shapes differ."""
+    path = Path(source)
+    found = [path] if path.is_file() else []
+    if not found:
+        folder = find_model(source)
+        found = [folder / "unet" / "diffusion_pytorch_model.safetensors", folder / "text_encoder" / "model.safetensors"]
+    for network, name, file in ((unet, "unet", found[0]), (text_encoder, "text_encoder", found[-1])):
+        with safe_open(file, framework="pt") as opened:
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+        inside = unpack("average." + name, tensors) or unpack(name, tensors) or tensors
+        try:
+            network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in inside.items()})
+        except RuntimeError as error:
+            raise ModelError(
+                f"{file}: {name} has another shape than the config ({str(error).splitlines()[1].strip()})"
+            ) from None
+
+
+def _compile(unet: Any, model: LatentModel, config: AlignedConfig) -> None:
+    """Compile the network that is trained, if its first step is ready in `compile_seconds`; else leave it as it was."""
+    from s2st_aug.training.compiling import compile_within
+
+    width, height = config.streets.size
+    shape = model.latent_channels, height // model.latent_factor, width // model.latent_factor
+    latents = torch.randn(config.aligned.batch, *shape, device=model.device).to(memory_format=torch.channels_last)
+    context = model.embed([""] * config.aligned.batch).requires_grad_()  # as in training, or it is compiled again there
+    steps = torch.zeros(config.aligned.batch, dtype=torch.long, device=model.device)
+
+    def step() -> None:
+        with torch.autocast(model.device.type, torch.bfloat16):
+            unet(latents, steps, encoder_hidden_states=context).sample.float().square().mean().backward()
+        unet.zero_grad(set_to_none=True)
+
+    log.info("torch.compile: %s", compile_within(unet, step, config.compile_seconds))
+
+
+def renderer_command(config: Path, *words: str) -> list[str]:
+    """The command that renders a share of the streets, without the share."""
+    script = Path(__file__).parents[2] / "pipelines" / "train_aligned.py"
+    return [sys.executable, str(script), str(config), *words, "--render"]
