@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from s2st_aug.arrays import Box
 from s2st_aug.errors import CheckFailed
 from s2st_aug.images import SYNTHETIC, encode_png, read_photo
 
 ImageFormat = Literal["png", "jpeg"]
 _JPEG = frozenset({".jpg", ".jpeg"})
+_GREY = np.uint8(114)  # what YOLO trainers pad with
 
 
 def variant_suffix(source: str, image_format: ImageFormat | None) -> str:
@@ -40,7 +43,25 @@ def _type(suffix: str) -> str:
     return ".jpg" if suffix.lower() in _JPEG else suffix.lower()
 
 
-def transcoded(image: Path, sha256: str, source: Path, suffix: str, marks: Mapping[str, str] = SYNTHETIC) -> bytes:
+def painted(pixels: np.ndarray, hidden: tuple[Box, ...], kept: tuple[Box, ...]) -> np.ndarray:
+    """The image (uint8, `h w 3`) with the hidden boxes filled grey, but for what lies in a box that is kept."""
+    cover = np.zeros(pixels.shape[:2], dtype=bool)
+    for boxes, value in ((hidden, True), (kept, False)):
+        for x1, y1, x2, y2 in boxes:
+            cover[max(math.floor(y1), 0) : max(math.ceil(y2), 0), max(math.floor(x1), 0) : max(math.ceil(x2), 0)] = (
+                value
+            )
+    return np.where(cover[..., None], _GREY, pixels)
+
+
+def transcoded(
+    image: Path,
+    sha256: str | None,
+    source: Path,
+    suffix: str,
+    marks: Mapping[str, str] = SYNTHETIC,
+    paint: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> bytes:
     """An image in another file type; a JPEG takes the source's own quantisation tables and chroma subsampling.
 
     `marks` are its PNG's text chunks or JPEG's comment; a real image has none. Raises CheckFailed where the file is not
@@ -49,6 +70,7 @@ def transcoded(image: Path, sha256: str, source: Path, suffix: str, marks: Mappi
     from PIL import Image
 
     pixels = _pixels(image, sha256)
+    pixels = paint(pixels) if paint else pixels
     if suffix.lower() not in _JPEG:
         return encode_png(pixels, text=marks)
     out = io.BytesIO()
@@ -56,12 +78,12 @@ def transcoded(image: Path, sha256: str, source: Path, suffix: str, marks: Mappi
     return out.getvalue()
 
 
-def _pixels(image: Path, sha256: str) -> np.ndarray:
+def _pixels(image: Path, sha256: str | None) -> np.ndarray:
     try:
         data = image.read_bytes()
     except OSError as error:
         raise CheckFailed(f"{image}: cannot be read ({error.strerror or error})") from None
-    if hashlib.sha256(data).hexdigest() != sha256:
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise CheckFailed(f"{image}: not the file that the manifest names; run `s2st-aug verify`")
     return read_photo(data, orientation="ignore").rgb
 

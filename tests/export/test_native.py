@@ -293,7 +293,7 @@ def test_yolo_drops_lost_lines_and_reports_them(tmp_path):
     assert (tmp_path / "out/data.yaml").read_text().startswith("train: images/train")
     assert summary.losses == 1
     (loss,) = json.loads((tmp_path / "out/loss_report.json").read_text())["losses"]
-    assert (loss["count"], loss["first"]) == (1, "labels/train/x.txt")
+    assert (loss["count"], loss["first"]) == (1, "train/x")
 
 
 def test_kitti_lost_lines_become_dontcare_regions(tmp_path):

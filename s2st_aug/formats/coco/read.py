@@ -24,7 +24,7 @@ from s2st_aug.formats.label_images import read_label_image, within
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of, unique, unique_ids
 from s2st_aug.formats.references import join_reference, split_reference
 from s2st_aug.formats.run_lengths import decode
-from s2st_aug.formats.tree import files_of, tree_of
+from s2st_aug.formats.tree import files_of, spelled_in, tree_of
 from s2st_aug.formats.values import number
 from s2st_aug.records.scene import LabelKey, ObjectKind, Scene, SceneObject
 
@@ -43,16 +43,16 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
         _Index.read(root, own, split, listing=True),
         *(_Index.read(root, tree, split, listing=False) for tree in others),
     ]
-    yield from _listed(card, split, own, indexes)
+    yield from _listed(card, split, spelled_in(root, own, split), own, indexes)
 
 
-def _listed(card: Card, split: str, own: LabelTree, indexes: list[_Index]) -> Iterator[Scene]:
+def _listed(card: Card, split: str, spelled: str, own: LabelTree, indexes: list[_Index]) -> Iterator[Scene]:
     file, seen = indexes[0].file, set[str]()
     folder = (own.images if own.kind != "panoptic" else None) or card.images
     for image, name, key in indexes[0].listed():
         scene_id = unique(f"{split}/{stem_of(name)}", seen, file)
         extras = tuple(reference for index in indexes for reference in index.references(image))
-        yield Scene(scene_id, card.name, split, f"{folder.format(split=split)}/{name}", file, key, {}, extras)
+        yield Scene(scene_id, card.name, split, f"{folder.format(split=spelled)}/{name}", file, key, {}, extras)
 
 
 @dataclass(slots=True)
@@ -159,7 +159,7 @@ def _annotations(card: Card, root: Path, scene: Scene) -> Iterator[SceneObject]:
             continue
         where = f"{path} at byte {key.start}"
         if path != file:
-            file, categories = path, _categories(root / path, str(key), where)
+            file, categories = path, categories_of(root / path, str(key), where)
             continue
         record = parse_record(read_span(root / path, key), where)
         yield from _objects(
@@ -168,7 +168,8 @@ def _annotations(card: Card, root: Path, scene: Scene) -> Iterator[SceneObject]:
 
 
 @lru_cache(maxsize=32)
-def _categories(path: Path, key: str, where: str) -> dict[int, dict[str, Any]]:
+def categories_of(path: Path, key: str, where: str) -> dict[int, dict[str, Any]]:
+    """The categories of a file by their ids."""
     record = parse_record(b"[" + read_span(path, LabelKey.parse(key)) + b"]", where)
     return {c["id"]: c for c in record if isinstance(c, dict) and isinstance(c.get("id"), int)}
 

@@ -20,6 +20,7 @@ from s2st_aug.formats.run_lengths import encode
 from s2st_aug.formats.tree import tree_of
 from s2st_aug.records.scene import Scene, SceneObject
 
+_KINDS = ("box", "polygon", "mask", "stuff")
 _LISTS = ("images", "annotations")
 
 
@@ -191,30 +192,40 @@ class CocoWriter:
     png_only = False
 
     def __init__(self, context: WriteContext) -> None:
-        self.context, self.split = context, split_name(context.split)
-        self.categories = {c.name: i + 1 for i, c in enumerate(context.card.classes)}
+        self.context = context
+        self.categories = {name: i + 1 for i, name in enumerate(context.classes.of(_KINDS))}
         self.stuff: set[str] = set()
-        self.images: list[str] = []
-        name = f"annotations/instances_{self.split}2017.json"
-        self.annotations = ListWriter(context.output, name, b'{"annotations": [\n', b"")
+        self.images: dict[str, list[str]] = {}
+        self.annotations: dict[str, ListWriter] = {}
+        self._list(split_name(context.split))
         self.count = 0
+
+    def _list(self, split: str) -> ListWriter:
+        if split not in self.annotations:
+            name = f"annotations/instances_{split}2017.json"
+            self.annotations[split] = ListWriter(self.context.output, name, b'{"annotations": [\n', b"")
+            self.images[split] = []
+        return self.annotations[split]
 
     def image_name(self, image: ConvertedImage) -> str:
         """Where the image goes."""
-        return f"{self.split}2017/{image.stem}{image.mark}{image.suffix}"
+        return f"{image.split}2017/{image.stem}{image.mark}{image.suffix}"
 
     def add(self, image: ConvertedImage) -> None:
         """One image and its annotations."""
-        number, (width, height) = len(self.images) + 1, image.size
+        annotations, images, before = self._list(image.split), self.images[image.split], self.count
+        number, (width, height) = sum(map(len, self.images.values())) + 1, image.size
         name = f"{image.stem}{image.mark}{image.suffix}"
         attributes = image.attributes | ({"domain": image.domain} if image.domain else {})
         entry = {"id": number, "file_name": name, "width": width, "height": height, "attributes": attributes}
-        self.images.append(json.dumps(entry, ensure_ascii=False))
+        images.append(json.dumps(entry, ensure_ascii=False))
         for found in image.objects:
             if found.kind == "polyline":
                 self.context.losses.add("polyline", "COCO has no open lines", image.where)
             else:
-                self.annotations.append(json.dumps(self._annotation(image, number, found), ensure_ascii=False).encode())
+                annotations.append(json.dumps(self._annotation(image, number, found), ensure_ascii=False).encode())
+
+        self.context.labels[self.image_name(image)] = self.count - before
 
     def _annotation(self, image: ConvertedImage, number: int, found: SceneObject) -> dict[str, Any]:
         self.count += 1
@@ -234,9 +245,11 @@ class CocoWriter:
         for name, number in self.categories.items():
             kind = "stuff" if name in self.stuff else "thing"
             listed.append({"id": number, "name": name, "supercategory": kind, "isthing": int(kind == "thing")})
-        images, categories = ",\n".join(self.images), json.dumps(listed, ensure_ascii=False)
-        self.annotations.tail = f'\n],\n"images": [\n{images}\n],\n"categories": {categories}}}\n'.encode()
-        self.annotations.close()
+        categories = json.dumps(listed, ensure_ascii=False)
+        for split, annotations in self.annotations.items():
+            images = ",\n".join(self.images[split])
+            annotations.tail = f'\n],\n"images": [\n{images}\n],\n"categories": {categories}}}\n'.encode()
+            annotations.close()
 
 
 def _segmentation(found: SceneObject) -> dict[str, Any]:

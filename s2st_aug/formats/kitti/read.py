@@ -46,6 +46,12 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
             )
 
 
+def split_files(root: Path, split: str) -> list[str]:
+    """The list of a split's names, where it has one."""
+    name = f"ImageSets/{split}.txt"
+    return [name] if (root / name).is_file() else []
+
+
 def _listed(root: Path, split: str) -> frozenset[str] | None:
     """The names in ImageSets/<split>.txt; None for all of them."""
     path = root / "ImageSets" / f"{split}.txt"

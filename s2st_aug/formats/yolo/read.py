@@ -63,6 +63,17 @@ def places(root: Path, split: str) -> list[str]:
     return [_below(root, base, str(place)) for place in (found if isinstance(found, list) else [found])]
 
 
+def split_files(root: Path, split: str) -> list[str]:
+    """The lists of images that data.yaml names for a split."""
+    return [place for place in places(root, split) if place.endswith(".txt") and (root / place).is_file()]
+
+
+def listed_classes(card: Card, root: Path, scenes: list[Scene]) -> list[str]:
+    """The dataset's classes by their numbers; none where the tree names none, whatever the card says."""
+    names = class_names(card, root)
+    return [names[number] for number in sorted(names)]
+
+
 def _below(root: Path, base: str, place: str) -> str:
     """A place of data.yaml below the root, which may be named in full; Roboflow's leading `../` means the root."""
     for name in (f"{base}/{place}" if base and not Path(base).is_absolute() else place, place):
