@@ -17,7 +17,6 @@ from s2st_aug.formats import read_scenes
 from s2st_aug.formats.base import DatasetFormat, Placed, WriteContext
 from s2st_aug.records.scene import LINES, Scene, SceneObject
 
-
 LostPolicy = Literal["paint", "drop-image", "drop-label"]
 """What becomes of a label that training should ignore where the format has no way to say so."""
 

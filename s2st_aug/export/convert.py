@@ -25,7 +25,7 @@ def export_converted(context: ExportContext, target: DatasetFormat) -> None:
     if target.conversion_writer is None:
         raise UsageError(f"other formats cannot be exported to {target.title}: it has no conversion_writer")
     scenes = list(context.scenes())
-    held_out = list(held_out_scenes(context)) if context.with_val else []
+    held_out = list(held_out_scenes(context, {scene.image for scene in scenes})) if context.with_val else []
     context = replace(context, classes=_class_list(context, scenes))
     context.held_out.update(Counter(split_name(scene.split) for scene in held_out))
     writer, names = target.conversion_writer(context), _names(context, held_out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from s2st_aug.errors import DatasetError
 from s2st_aug.export.context import ExportContext
@@ -13,10 +13,9 @@ from s2st_aug.formats.references import label_files
 from s2st_aug.records.scene import Scene
 
 
-def held_out_scenes(context: ExportContext) -> Iterator[Scene]:
-    """The scenes of every held-out split that is there; one whose image is in the run is left out and reported."""
-    trained = {p.scene_id.partition("/")[2] for p in context.images.values()}
-    run = {scene_id.partition("/")[2] for scene_id in context.selection.label_keys} | trained
+def held_out_scenes(context: ExportContext, trained: Container[str]) -> Iterator[Scene]:
+    """The scenes of every held-out split that is there; one of the run's images (`trained`) is left out and reported."""
+    run = {scene_id.partition("/")[2] for scene_id in context.selection.label_keys}
     for split in context.card.splits:
         if split not in HELD_OUT or split == context.split:
             continue
@@ -26,7 +25,7 @@ def held_out_scenes(context: ExportContext) -> Iterator[Scene]:
             continue  # the dataset has no such split
         same_folder = format_of(context.card).split_folder(split) == format_of(context.card).split_folder(context.split)
         for scene in scenes:
-            if same_folder and scene.scene_id.partition("/")[2] in run:
+            if scene.image in trained or (same_folder and scene.scene_id.partition("/")[2] in run):
                 context.losses.add("held-out image", "the run trains on it: it is not held out", scene.scene_id)
             elif not (context.root / scene.image).is_file():
                 context.losses.add("held-out image", "its file is not there", scene.scene_id)
@@ -38,7 +37,7 @@ def copy_held_out(context: ExportContext) -> None:
     """Images and label files of the held-out splits as they are, and the lists that name them."""
     output, splits = context.output, dict[str, int]()
     files: dict[str, None] = {}
-    for scene in held_out_scenes(context):
+    for scene in held_out_scenes(context, dict(context.images)):
         splits[scene.split] = splits.get(scene.split, 0) + 1
         files |= dict.fromkeys([scene.image, *(path for path, _ in label_files(scene))])
     lists = format_of(context.card).split_files

@@ -96,7 +96,8 @@ def select(
 
     `unjudged`: labels that the measure could not judge (verdict *ignore*, no word of a person) are ignored, or stay in
     training. `whole_only` leaves out variants that hold a label to ignore, `unreadable` are scenes whose own image
-    nobody can open. Raises UsageError where nothing goes out, or the run is of a held-out split or of more than one dataset.
+    nobody can open. Raises UsageError where nothing goes out, or the run is of a held-out split or of more than one
+    dataset.
     """
     _refuse_wrong_options(mix, accepted_only=accepted_only, balance=balance, by_class=by_class)
     _refuse_held_out(table)

@@ -13,7 +13,6 @@ from s2st_aug.formats.names import list_files
 from s2st_aug.formats.references import split_reference
 from s2st_aug.records.scene import LabelKey
 
-
 SPELLINGS = {"val": ("val", "valid", "validation")}
 """What tools call the folder of a split: Roboflow writes `valid`."""
 

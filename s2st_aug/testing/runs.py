@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 import s2st_aug
-from s2st_aug.errors import LabelError
+from s2st_aug.errors import LabelError, UnreadableImage
 from s2st_aug.formats import Card, read_objects, read_scenes
 from s2st_aug.formats.label_images import stored_size
-from s2st_aug.images import encode_png
+from s2st_aug.images import encode_png, read_photo
 from s2st_aug.records.manifest import SCHEMA_VERSION, ManifestRow, rows_to_table
 from s2st_aug.records.scene import Scene, SceneObject
 from s2st_aug.records.verdicts import ObjectVerdict, VerdictKind
@@ -77,8 +77,17 @@ def _readable(path: Path) -> bytes | None:
     return path.read_bytes()
 
 
+def _opens(data: bytes) -> bool:
+    try:
+        read_photo(data)
+    except UnreadableImage:
+        return False
+    return True
+
+
 def _row(run: Path, scene: Scene, domain: str, data: bytes | None, judged: tuple[ObjectVerdict, ...]) -> ManifestRow:
-    name, size, sha256 = (None, (None, None), None) if data is None else _image(run, scene, domain, data)
+    made = data is not None and _opens(data)
+    name, size, sha256 = _image(run, scene, domain, data) if made and data else (None, (None, None), None)
     return ManifestRow(
         variant_id=variant_id(scene.scene_id, domain),
         scene_id=scene.scene_id,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from s2st_aug.formats.base import DatasetFormat, variant_names
-from s2st_aug.formats.bdd100k.masks import READERS as MASKS
 from s2st_aug.formats.bdd100k.consumer import open_export
+from s2st_aug.formats.bdd100k.masks import READERS as MASKS
 from s2st_aug.formats.bdd100k.read import read_objects, read_scenes
 from s2st_aug.formats.bdd100k.write import FrameListWriter, FrameTreeWriter
 

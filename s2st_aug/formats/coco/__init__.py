@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from s2st_aug.formats.base import DatasetFormat
-from s2st_aug.formats.coco.consumer import open_export
 from s2st_aug.formats.coco.classes import listed_classes
+from s2st_aug.formats.coco.consumer import open_export
 from s2st_aug.formats.coco.read import read_objects, read_scenes
 from s2st_aug.formats.coco.write import AnnotationsWriter, CocoWriter, variant_names
 

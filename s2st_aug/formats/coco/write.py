@@ -246,10 +246,10 @@ class CocoWriter:
             kind = "stuff" if name in self.stuff else "thing"
             listed.append({"id": number, "name": name, "supercategory": kind, "isthing": int(kind == "thing")})
         categories = json.dumps(listed, ensure_ascii=False)
-        for split, annotations in self.annotations.items():
+        for split, written in self.annotations.items():
             images = ",\n".join(self.images[split])
-            annotations.tail = f'\n],\n"images": [\n{images}\n],\n"categories": {categories}}}\n'.encode()
-            annotations.close()
+            written.tail = f'\n],\n"images": [\n{images}\n],\n"categories": {categories}}}\n'.encode()
+            written.close()
 
 
 def _segmentation(found: SceneObject) -> dict[str, Any]:

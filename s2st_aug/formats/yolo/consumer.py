@@ -14,8 +14,8 @@ import yaml
 
 from s2st_aug.formats.base import Card, ConsumerView
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, split_name
-from s2st_aug.formats.yolo.read import DATA_FILES, label_of
 from s2st_aug.formats.yaml_text import parse_yaml
+from s2st_aug.formats.yolo.read import DATA_FILES, label_of
 
 _SUFFIXES = IMAGE_SUFFIXES | {".avif", ".dng", ".heic", ".heif", ".jp2", ".mpo"}
 
@@ -38,8 +38,8 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
         _read_labels(view, folder, image, names, data.get("kpt_shape"))
     if split != "val" and not _is_there(folder, data, "val"):
         view.notes.append(
-            "data.yaml: `val` leads nowhere, and trainers stop at that: export with --with-val, which copies the held-out"
-            " split, or put real images there"
+            "data.yaml: `val` leads nowhere, and trainers stop at that: put real images there (--with-val copies the"
+            " data set's own held-out split)"
         )
     return view
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Container
 
 import yaml
 
 _SPLITS = ("train", "val", "valid", "test")
+_ALIKE = {"valid": "val"}
 _ODD = re.compile(r"[^0-9A-Za-z_./-]")
 
 
@@ -17,11 +19,12 @@ def edit_lines(data: bytes, lost: frozenset[str]) -> bytes:
     return "".join(line for index, line in enumerate(lines) if str(index) not in lost).encode("latin-1")
 
 
-def edit_data_yaml(data: bytes, lead: dict[str, list[str]]) -> bytes:
+def edit_data_yaml(data: bytes, lead: dict[str, list[str]], drop: Container[str] = ()) -> bytes:
     """The source's data.yaml with `path` left out (the file's own folder holds then) and its splits led to the export.
 
     Every other byte is the source's; a split in `lead` that the file does not name is added at its end. A place that
-    is not in `lead` and names a folder in full is left out with its key: it would lead back to the source.
+    is not in `lead` and names a folder in full is left out with its key: it would lead back to the source. So is a
+    split to `drop`.
     """
     text = data.decode("utf-8-sig")
     root = yaml.compose(text, Loader=yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)
@@ -34,7 +37,7 @@ def edit_data_yaml(data: bytes, lead: dict[str, list[str]]) -> bytes:
     for name, (key, value) in members.items():
         if name in spelled:
             edits.append((key.start_mark.index, value.end_mark.index, f"{name}: {_places(spelled[name])}"))
-        elif name == "path" or (name in _SPLITS and _leads_away(value)):
+        elif name == "path" or (name in _SPLITS and (_ALIKE.get(name, name) in drop or _leads_away(value))):
             edits.append((key.start_mark.index, _line_end(text, value.end_mark.index), ""))
     for start, end, new in sorted(edits, reverse=True):
         tail = text[start:end]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -15,7 +17,7 @@ from s2st_aug.formats.base import Card
 from s2st_aug.formats.geometry import outline_box
 from s2st_aug.formats.json_stream import read_span
 from s2st_aug.formats.label_images import upright_size
-from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of, unique
+from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of
 from s2st_aug.formats.tree import file_key
 from s2st_aug.formats.values import coordinate, word_lines
 from s2st_aug.formats.yaml_text import parse_yaml
@@ -27,12 +29,29 @@ _LIMIT = 1 << 20
 
 def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
     """The images of a split; an image without a label file is a background image, and a scene without objects."""
-    seen: set[str] = set()
-    for image, below in _images(card, root, split):
-        scene_id = unique(f"{split}/{stem_of(below)}", seen, "data.yaml")
+    for image, stem in _stems(list(_images(card, root, split))).items():
         own = label_of(image)
         found = own if (root / own).is_file() else None
-        yield Scene(scene_id, card.name, split, image, found, file_key(root / found) if found else None)
+        yield Scene(f"{split}/{stem}", card.name, split, image, found, file_key(root / found) if found else None)
+
+
+def _stems(images: list[tuple[str, str]]) -> dict[str, str]:
+    """Each image once, to its scene's name: that below its own folder, the whole path where two folders share it.
+
+    Raises DatasetError for two files that differ in their suffix alone: they would share one label file.
+    """
+    shared = Counter(stem_of(below) for below in dict(images).values())
+    found: dict[str, str] = {}
+    files: dict[str, str] = {}
+    for image, below in images:
+        stem = stem_of(below) if shared[stem_of(below)] == 1 else stem_of(image)
+        if files.setdefault(stem, image) != image:
+            raise DatasetError(
+                f"data.yaml: {files[stem]} and {image} differ in their suffix alone and share one label file;"
+                " rename one of them"
+            )
+        found[image] = stem
+    return found
 
 
 def label_of(image: str) -> str:
@@ -91,7 +110,18 @@ def _listed(root: Path, place: str) -> list[str]:
         lines = (root / place).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{root / place}: cannot be read: {error}") from None
-    return [safe_name(line.strip().removeprefix("./"), place) for line in lines if line.strip()]
+    return [_listed_image(root, place, line.strip()) for line in lines if line.strip()]
+
+
+def _listed_image(root: Path, place: str, line: str) -> str:
+    """An image of a list, below the root: a leading `./` means the list's folder, as Ultralytics has it."""
+    folder = place.rpartition("/")[0]
+    name = line.removeprefix(f"{root}/").removeprefix("./")
+    if folder and line.startswith("./"):
+        beside = posixpath.normpath(f"{folder}/{name}")
+        if not beside.startswith("..") and ((root / beside).is_file() or not (root / name).is_file()):
+            name = beside
+    return safe_name(name, place)
 
 
 def data_yaml(root: Path) -> dict[str, Any]:

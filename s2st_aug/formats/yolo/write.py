@@ -12,6 +12,7 @@ from s2st_aug.formats.yolo.edit import data_yaml_text, edit_data_yaml, edit_line
 from s2st_aug.formats.yolo.read import DATA_FILES, class_names, label_of, places
 from s2st_aug.records.scene import Scene, SceneObject
 
+_HELD_OUT = ("val", "test")
 _THINGS = ("box", "polygon", "mask")
 
 
@@ -38,9 +39,14 @@ class YoloTreeWriter(FileTreeWriter):
         lead = {context.split: self._places(found)} if found else {}
         for split in context.held_out:
             lead[split] = [place for place in places(context.root, split) if (context.root / place).exists()]
+            if set(lead[split]) & set(found):
+                del lead[split]
         file = next((name for name in DATA_FILES if (context.root / name).is_file()), None)
         if file is not None:
-            context.output.write(file, edit_data_yaml((context.root / file).read_bytes(), lead))
+            shared = {s for s in _HELD_OUT if s != context.split and set(places(context.root, s)) & set(found)}
+            why = "its folder is the one that is trained on: data.yaml names it no more, variants would lie in it"
+            context.losses.add("held-out split", why, file, len(shared - lead.keys()))
+            context.output.write(file, edit_data_yaml((context.root / file).read_bytes(), lead, shared - lead.keys()))
         else:
             folders = {split: f"images/{split}" for split in (context.split, "val", *context.held_out)}
             names = [str(name) for name in class_names(context.card, context.root).values()]
