@@ -14,7 +14,7 @@ from s2st_aug.records.scene import Scene
 
 
 def held_out_scenes(context: ExportContext, trained: Container[str]) -> Iterator[Scene]:
-    """The scenes of every held-out split that is there; one of the run's images (`trained`) is left out and reported."""
+    """The scenes of every held-out split that is there; the run's own images (`trained`) are left out and reported."""
     run = {scene_id.partition("/")[2] for scene_id in context.selection.label_keys}
     for split in context.card.splits:
         if split not in HELD_OUT or split == context.split:
