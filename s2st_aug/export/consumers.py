@@ -26,7 +26,7 @@ def open_as_consumer(context: ExportContext, target: DatasetFormat, card: Card) 
         return None
     try:
         view = target.open_export(card, context.output.partial, context.split)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, DatasetError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError, DatasetError) as error:
         raise CheckFailed(
             f"the export cannot be opened as {target.title} ({type(error).__name__}: {error}); nothing was left"
         ) from None

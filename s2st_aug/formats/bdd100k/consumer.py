@@ -30,7 +30,8 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
                     raise ValueError(f"{file}: {name} is not there")
                 labels = [label for label in frame.get("labels") or () if isinstance(label, dict)]
                 if index == 0:
-                    marks = [(label.get("attributes") or {}).get("ignored") is True for label in labels]
+                    told = [label.get("attributes") for label in labels]
+                    marks = [isinstance(said, dict) and said.get("ignored") is True for said in told]
                     view.add(name, (str(label.get("category")) for label in labels), sum(marks))
                 elif name not in view.images:
                     view.add(name, ())
