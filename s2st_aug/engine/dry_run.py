@@ -17,7 +17,8 @@ from s2st_aug.engine.planning import selected_scenes
 from s2st_aug.engine.remote_dataset import dataset_folder, fetched, with_local_root
 from s2st_aug.engine.sources import reason_of
 from s2st_aug.errors import LabelError
-from s2st_aug.formats import Card, format_of, load_card, read_objects
+from s2st_aug.formats import Card, dataset_card, format_of, read_objects
+from s2st_aug.formats.checks import cause_of, once_each, unsound_labels
 from s2st_aug.formats.daylight import DarkScene
 from s2st_aug.formats.label_images import stored_size
 from s2st_aug.records.scene import Scene
@@ -47,11 +48,13 @@ class DryRun:
     labels: int | None  # parsed objects; None: labels were not parsed
     dark: int | None  # tagged daytime and dark; None: images were not looked at
     problems: list[str] = field(default_factory=list)
+    fails: bool = False  # whether scenes without an image are planned, and fail
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Name and value, for a table."""
         evaluations = Cost(self.forward, self.backward).evaluations
-        yield "scenes", f"{self.scenes} ({self.absent} without their image)"
+        kept = "without their image" if self.fails else "more have no image: left out"
+        yield "scenes", f"{self.scenes} ({self.absent} {kept})"
         yield "variants", f"{self.scenes * self.domains} in {self.domains} domains"
         yield "batches", str(self.batches)
         yield "plan hash", self.plan_sha256
@@ -75,18 +78,20 @@ def dry_run(config: AugmentConfig, *, full: bool, run: str = ".") -> DryRun:
     """Reads label files and file sizes; with `full` parses every label. Raises UsageError for what could not be started."""
     identity = identify(config)
     place, config = config.dataset.root, with_local_root(config)
-    card, root = load_card(config.dataset.format), Path(config.dataset.root)
+    card, root = dataset_card(config.dataset.model_dump()), Path(config.dataset.root)
     scenes = absent = 0
     objects: int | None = 0 if full else None
-    problems: list[str] = []
+    problems: list[tuple[str, str]] = []  # cause and message
     sample: list[Scene] = []
     dark: list[DarkScene] = []
-    for chunk in _chunks(selected_scenes(config.dataset, dark.append if full else None), 1000):
+    left_out: list[Scene] = []
+    selected = selected_scenes(config.dataset, dark.append if full else None, on_absent=left_out.append)
+    for chunk in _chunks(selected, 1000):
         scenes += len(chunk)
         sample = sample or chunk[:SAMPLED]
         missing = [s for s in chunk if not (root / s.image).is_file()]
         absent += len(missing)
-        problems += [f"{s.scene_id}: its image {s.image} is absent" for s in missing]
+        problems += [("absent", f"{s.scene_id}: its image {s.image} is absent") for s in missing]
         if full:
             found, wrong = _parse_all(card, place, chunk)
             objects, problems = (objects or 0) + found, problems + wrong
@@ -96,25 +101,42 @@ def dry_run(config: AugmentConfig, *, full: bool, run: str = ".") -> DryRun:
     batches = -(-scenes // config.cluster.batch_size)
     digest = plan_hash(config, identity)
     free, darkened = _free(run), len(dark) if full and config.dataset.checks_daylight else None
+    fails = config.dataset.absent_images == "fail"
+    absent = absent if fails else absent + len(left_out)
     return DryRun(
-        scenes, domains, batches, absent, digest, forward, backward, needed, free, objects, darkened, problems
+        scenes,
+        domains,
+        batches,
+        absent,
+        digest,
+        forward,
+        backward,
+        needed,
+        free,
+        objects,
+        darkened,
+        once_each(problems, f"{scenes} scenes"),
+        fails,
     )
 
 
-def _parse_all(card: Card, root: str, scenes: list[Scene]) -> tuple[int, list[str]]:
+def _parse_all(card: Card, root: str, scenes: list[Scene]) -> tuple[int, list[tuple[str, str]]]:
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = list(pool.map(lambda s: _parse(card, root, s), scenes))
-    return sum(n for n, _ in results), [why for _, why in results if why]
+    return sum(n for n, _ in results), [fault for _, faults in results for fault in faults]
 
 
-def _parse(card: Card, root: str, scene: Scene) -> tuple[int, str]:
+def _parse(card: Card, root: str, scene: Scene) -> tuple[int, list[tuple[str, str]]]:
+    """How many labels a scene has, and cause and message of each that cannot be trusted."""
     try:
         if not format_of(card).labels_need_image:
-            return len(read_objects(card, dataset_folder(root), scene)), ""
-        with fetched(root, scene) as folder:
-            return len(read_objects(card, folder, scene)), ""
+            objects = read_objects(card, dataset_folder(root), scene)
+        else:
+            with fetched(root, scene) as folder:
+                objects = read_objects(card, folder, scene)
+        return len(objects), unsound_labels(scene, objects)
     except Exception as error:
-        return 0, f"{scene.scene_id}: {reason_of(error)}"
+        return 0, [(cause_of(str(error)), f"{scene.scene_id}: {reason_of(error)}")]
 
 
 def _pixels(root: str, scenes: list[Scene]) -> float:

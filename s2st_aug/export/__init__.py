@@ -16,7 +16,7 @@ from s2st_aug.export.lockfile import lock_of
 from s2st_aug.export.native import export_native
 from s2st_aug.export.output import LOCK, Link, OutputFolder
 from s2st_aug.export.selection import COLUMNS, HELD_OUT, UNREAD, UnjudgedPolicy, select, unjudged_policy
-from s2st_aug.formats import DatasetFormat, find_format, format_of, load_card
+from s2st_aug.formats import DatasetFormat, dataset_card, find_format, format_of, load_card
 from s2st_aug.formats.base import ConsumerView
 from s2st_aug.formats.loss_report import LossReport
 from s2st_aug.storage.decisions import from_table, resolve
@@ -72,7 +72,7 @@ def export_run(
     info = folder.run_json()
     split, root = str(info.config["dataset"].get("split", "train")), Path(info.dataset_root)
     _refuse_source(split, info.dataset_root)
-    card = load_card(str(info.config["dataset"]["format"]))
+    card = dataset_card(info.config["dataset"])
     _refuse_inside(out, folder.path, root)
     decisions = resolve(from_table(folder.read_decisions()))
     table = folder.read_manifest(COLUMNS)

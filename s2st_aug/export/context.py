@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from s2st_aug.errors import CheckFailed
-from s2st_aug.export.images import ImageFormat, is_as_stored, painted, transcoded, variant_suffix
+from s2st_aug.export.images import ImageFormat, is_as_stored, orientation_tag, painted, transcoded, variant_suffix
 from s2st_aug.export.output import OutputFolder
 from s2st_aug.export.selection import Selection, Variant
-from s2st_aug.formats import read_scenes
+from s2st_aug.formats import orientation_of, read_scenes
 from s2st_aug.formats.base import DatasetFormat, Placed, WriteContext
 from s2st_aug.records.scene import LINES, Scene, SceneObject
 
@@ -77,21 +77,35 @@ class ExportContext(WriteContext):
         if suffix is None or is_as_stored(scene.image, suffix):
             self.output.place(name, path, sha256)
         else:
-            self.output.later(name, self.transcoding.submit(transcoded, path, sha256, path, suffix, {}))
+            turn = orientation_of(self.card, self.root, scene)
+            work = partial(transcoded, path, sha256, path, suffix, {}, orientation=turn)
+            self.output.later(name, self.transcoding.submit(work))
 
     def place_variant(
-        self, scene: Scene, variant: Variant, name: str, suffix: str, objects: tuple[SceneObject, ...] = ()
+        self,
+        scene: Scene,
+        variant: Variant,
+        name: str,
+        suffix: str,
+        objects: tuple[SceneObject, ...] = (),
+        *,
+        as_source: bool = True,
     ) -> None:
         """The synthetic image under a name of the export, in the file type of a suffix and its source's quality.
 
-        `objects` are the scene's, where those to ignore are to be painted over.
+        `objects` are the scene's, where those to ignore are to be painted over. Where labels are in stored pixels that
+        the source's orientation tag turns, the variant carries the same tag (`as_source`: if the real image does), so
+        that both open alike, and labels fit both or none.
         """
         self.images[name] = Placed(scene.scene_id, variant.domain)
         path, sha256, source = self.run / variant.image, variant.image_sha256, self.root / scene.image
         hidden = tuple(o.bbox for o in objects if o.object_id in variant.ignored and not o.crowd)
-        if is_as_stored(variant.image, suffix) and not hidden:
+        tag = orientation_tag(source) if as_source else 1
+        tag = tag if tag != 1 and orientation_of(self.card, self.root, scene) == "ignore" else 1
+        if is_as_stored(variant.image, suffix) and not hidden and tag == 1:
             self.output.place(name, path, sha256)
             return
         kept = tuple(o.bbox for o in objects if o.object_id not in variant.ignored and o.kind not in LINES)
         paint = partial(painted, hidden=hidden, kept=kept) if hidden else None
-        self.output.later(name, self.transcoding.submit(transcoded, path, sha256, source, suffix, paint=paint))
+        work = partial(transcoded, path, sha256, source, suffix, paint=paint, tag=tag)
+        self.output.later(name, self.transcoding.submit(work))

@@ -9,14 +9,13 @@ from dataclasses import replace
 from s2st_aug.errors import LabelError, UsageError
 from s2st_aug.export.context import ExportContext
 from s2st_aug.export.held_out import held_out_scenes
-from s2st_aug.formats import format_of, read_objects
+from s2st_aug.export.images import is_as_stored
+from s2st_aug.formats import format_of, frame_of, read_objects
 from s2st_aug.formats.base import ClassList, ConvertedImage, DatasetFormat
 from s2st_aug.formats.classes import common_class
-from s2st_aug.formats.label_images import stored_size, upright_size
 from s2st_aug.formats.names import flat_names, split_name
-from s2st_aug.records.scene import Scene, SceneObject
+from s2st_aug.records.scene import UNKNOWN, Scene, SceneObject
 
-_NOWHERE = (0.0, 0.0, 0.0, 0.0)
 _AREAS = frozenset({"direct", "alternative", "drivable area"})
 
 
@@ -46,7 +45,8 @@ def export_converted(context: ExportContext, target: DatasetFormat) -> None:
                 lost=variant.lost,
             )
             hidden = real.objects if context.paints(variant, target) else ()
-            context.place_variant(scene, variant, writer.image_name(image), image.suffix, hidden)
+            kept = is_as_stored(scene.image, real.suffix)  # the real image, and so its orientation tag
+            context.place_variant(scene, variant, writer.image_name(image), image.suffix, hidden, as_source=kept)
             writer.add(image)
     writer.finish()
 
@@ -55,9 +55,9 @@ def _converted(
     context: ExportContext, scene: Scene, stem: str, target: DatasetFormat, *, png_only: bool
 ) -> ConvertedImage | None:
     """The real image in the target's terms; None, and told in the report, where its labels cannot be read."""
-    size_of = upright_size if format_of(context.card).orientation == "apply" else stored_size
     try:
-        objects, size = read_objects(context.card, context.root, scene), size_of(context.root / scene.image)
+        objects = read_objects(context.card, context.root, scene)
+        size = frame_of(context.card, context.root, scene, objects).size
     except LabelError as error:
         context.losses.add("scene", f"its label cannot be read: {error}", scene.scene_id)
         return None
@@ -95,7 +95,7 @@ def _class_list(context: ExportContext, scenes: list[Scene]) -> ClassList:
     if declared:
         return ClassList(tuple(dict.fromkeys(declared)))
     alike: dict[str, list[str]] = {}
-    for name in kinds:  # as they appear: the scenes' own label files before the others
+    for name in (n for n in kinds if n != UNKNOWN):  # as they appear: the scenes' own label files before the others
         known = card.category(name)
         alike.setdefault(known.name if known else name, []).append(name)
     order = {c.name: i for i, c in enumerate(card.classes)}
@@ -138,8 +138,8 @@ def _once_each(
         common = common_class(context.card, item.category) if theme == "regions" else None
         crowd = common is not None and common.instances
         why = None
-        if item.kind == "box" and item.bbox == _NOWHERE:
-            context.losses.add("label", "it has no geometry", scene.scene_id)
+        if item.unsound is not None and (item.category == UNKNOWN or item.bbox[2] <= item.bbox[0]):
+            context.losses.add("label", "it has no class or no place that can be written", scene.scene_id)
             continue
         if taken.setdefault(theme, source) != source:
             why = f"{theme} are taken from {taken[theme]}, not from {source} again"

@@ -192,6 +192,9 @@ class _Objects:
         verdicts = pc.index_in(values.field("verdict"), pa.array(["keep", "ignore", "lost"])).fill_null(0)
         names = categories.dictionary.to_pylist()
         ids, numbers = values.field("object_id"), categories.indices.to_numpy()
+        if (at := values.type.get_field_index("cause")) >= 0:  # unsound labels are carried as they are
+            unsound = pc.equal(values.field(at), "unsound").fill_null(False)
+            verdicts = pc.if_else(unsound, pa.scalar(0, verdicts.type), verdicts)
         return cls(lists.offsets.to_numpy(), ids, numbers, names, verdicts.to_numpy(), values.field("kind"))
 
     def judged(self, row: int, least: int = 1) -> Iterator[tuple[str, int]]:

@@ -7,7 +7,7 @@ outside of the folder compares a format's name: what differs from format to form
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -57,6 +57,7 @@ class Card(BaseModel):
     classes: tuple[ClassInfo, ...] = ()
     source: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # attributes that make a day source
     notes: str = ""
+    rescale_labels: bool = False  # labels of a declared size that is the image's but for scale are scaled to it
 
     def category(self, name: str) -> ClassInfo | None:
         """The class of that name or other spelling, or None."""
@@ -124,7 +125,7 @@ class ConvertedImage:
 
     def is_ignored(self, item: SceneObject) -> bool:
         """Whether training should leave this label alone: by a verdict, or a crowd from the start."""
-        return item.object_id in self.ignored or item.crowd
+        return item.object_id in self.ignored or item.crowd or (self.domain is not None and item.unsound is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +270,10 @@ class DatasetFormat:
     """Whether labels are in the pixels as stored, or (`apply`) in the upright image's, after its EXIF orientation."""
     lists_name_images: bool = False
     """Whether label lists say which images there are: without their folder every row of a run would fail."""
+    declared_size: Callable[[Card, Path, Scene], tuple[int, int] | None] | None = None
+    """Card, root and scene to the width and height that its label file gives the image; None where it says nothing."""
+    remarks: Callable[[Card, Path, str, Sequence[Scene]], Iterator[str]] | None = None
+    """Card, root, split and its scenes to what is amiss with the split as a whole, one sentence each."""
     labels_need_image: bool = False
     """Whether reading a scene's labels opens its image, for its size."""
     split_folder: Callable[[str], str] = str

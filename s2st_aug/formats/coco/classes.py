@@ -7,6 +7,7 @@ from pathlib import Path
 from s2st_aug.formats.base import Card
 from s2st_aug.formats.coco.read import categories_of
 from s2st_aug.formats.references import split_reference
+from s2st_aug.formats.values import plain_name
 from s2st_aug.records.scene import Scene
 
 
@@ -22,5 +23,7 @@ def listed_classes(card: Card, root: Path, scenes: list[Scene]) -> list[str]:
             if key is not None:  # a file's first record is its categories
                 files.add(path)
                 known = categories_of(root / path, str(key), f"{path} at byte {key.start}")
-                names |= dict.fromkeys(str(known[number].get("name")) for number in sorted(known))
+                numbers = sorted(known, key=lambda number: (isinstance(number, str), number))
+                named = (plain_name(known[number].get("name")) for number in numbers)
+                names |= dict.fromkeys(name for name in named if name is not None)
     return list(names)

@@ -18,6 +18,7 @@ from s2st_aug.formats.names import split_name
 from s2st_aug.formats.references import label_files, split_reference
 from s2st_aug.formats.run_lengths import encode
 from s2st_aug.formats.tree import tree_of
+from s2st_aug.formats.values import plain_id
 from s2st_aug.records.scene import Scene, SceneObject
 
 _KINDS = ("box", "polygon", "mask", "stuff")
@@ -149,7 +150,7 @@ class _AnnotationFile:
         return file
 
     def _known(self, array: str, value: Any, text: str) -> None:
-        number = value.get("id") if isinstance(value, dict) else None
+        number = plain_id(value.get("id")) if isinstance(value, dict) else None
         if isinstance(number, int):
             self.numbers[array] = max(self.numbers[array], number)
         if array == "images" and isinstance(value, dict):

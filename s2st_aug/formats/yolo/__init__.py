@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from s2st_aug.formats.base import DatasetFormat
 from s2st_aug.formats.yolo.consumer import open_export
-from s2st_aug.formats.yolo.read import listed_classes, read_objects, read_scenes, split_files
+from s2st_aug.formats.yolo.read import listed_classes, read_objects, read_scenes, remarks, split_files
 from s2st_aug.formats.yolo.write import YoloTreeWriter, YoloWriter
 
 FORMAT = DatasetFormat(
@@ -19,6 +19,7 @@ FORMAT = DatasetFormat(
     holds_ignored=False,
     class_names=listed_classes,
     split_files=split_files,
+    remarks=remarks,
     native_writer=YoloTreeWriter,
     conversion_writer=YoloWriter,
 )

@@ -15,14 +15,15 @@ import yaml
 from s2st_aug.formats.base import Card, ConsumerView
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, split_name
 from s2st_aug.formats.yaml_text import parse_yaml
-from s2st_aug.formats.yolo.read import DATA_FILES, label_of
+from s2st_aug.formats.yolo.names import data_file
+from s2st_aug.formats.yolo.read import label_of
 
 _SUFFIXES = IMAGE_SUFFIXES | {".avif", ".dng", ".heic", ".heif", ".jp2", ".mpo"}
 
 
 def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
     """Images and labels of a split by data.yaml. Raises ValueError for what Ultralytics stops at."""
-    file = next((folder / name for name in DATA_FILES if (folder / name).is_file()), None)
+    file = data_file(folder)
     if file is None:
         raise ValueError("no data.yaml")
     try:

@@ -8,6 +8,8 @@ from collections.abc import Container
 
 import yaml
 
+from s2st_aug.formats.text_lines import without_lines
+
 _SPLITS = ("train", "val", "valid", "test")
 _ALIKE = {"valid": "val"}
 _ODD = re.compile(r"[^0-9A-Za-z_./-]")
@@ -15,8 +17,7 @@ _ODD = re.compile(r"[^0-9A-Za-z_./-]")
 
 def edit_lines(data: bytes, lost: frozenset[str]) -> bytes:
     """The file without the lines (by their number, from 0) of labels to ignore; those that stay keep their bytes."""
-    lines = data.decode("latin-1").splitlines(keepends=True)
-    return "".join(line for index, line in enumerate(lines) if str(index) not in lost).encode("latin-1")
+    return without_lines(data, lost)
 
 
 def edit_data_yaml(data: bytes, lead: dict[str, list[str]], drop: Container[str] = ()) -> bytes:

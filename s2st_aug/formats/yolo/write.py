@@ -9,7 +9,8 @@ from s2st_aug.formats.file_tree import FileTreeWriter
 from s2st_aug.formats.geometry import area, box_outline, contours
 from s2st_aug.formats.names import split_name
 from s2st_aug.formats.yolo.edit import data_yaml_text, edit_data_yaml, edit_lines
-from s2st_aug.formats.yolo.read import DATA_FILES, class_names, label_of, places
+from s2st_aug.formats.yolo.names import class_names, data_file
+from s2st_aug.formats.yolo.read import label_of, places
 from s2st_aug.records.scene import Scene, SceneObject
 
 _HELD_OUT = ("val", "test")
@@ -41,15 +42,15 @@ class YoloTreeWriter(FileTreeWriter):
             lead[split] = [place for place in places(context.root, split) if (context.root / place).exists()]
             if set(lead[split]) & set(found):
                 del lead[split]
-        file = next((name for name in DATA_FILES if (context.root / name).is_file()), None)
+        file = data_file(context.root)
         if file is not None:
             shared = {s for s in _HELD_OUT if s != context.split and set(places(context.root, s)) & set(found)}
             why = "its folder is the one that is trained on: data.yaml names it no more, variants would lie in it"
-            context.losses.add("held-out split", why, file, len(shared - lead.keys()))
-            context.output.write(file, edit_data_yaml((context.root / file).read_bytes(), lead, shared - lead.keys()))
+            context.losses.add("held-out split", why, file.name, len(shared - lead.keys()))
+            context.output.write(file.name, edit_data_yaml(file.read_bytes(), lead, shared - lead.keys()))
         else:
             folders = {split: f"images/{split}" for split in (context.split, "val", *context.held_out)}
-            names = [str(name) for name in class_names(context.card, context.root).values()]
+            names = class_names(context.card, context.root).listed()
             context.output.write("data.yaml", data_yaml_text(folders, names))
 
     def _places(self, found: list[str]) -> list[str]:
