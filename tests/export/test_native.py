@@ -351,6 +351,7 @@ def test_coco_keypoints_and_panoptic_files_go_along(tmp_path):
     panoptic = main | {"annotations": [{"image_id": 9, "file_name": "a.png", "segments_info": segments}]}
     (root / "panoptic_train2017.json").write_text(json.dumps(panoptic))
     image(root, "panoptic_train2017/a.png")
+    Image.new("RGB", (40, 20), (5, 0, 0)).save(root / "panoptic_train2017/a.png")
     run = run_over(tmp_path, "coco", verdicts=ignoring("panoptic/5", "keypoints/70"))
     export_run(run, "coco", tmp_path / "out")
     out = tmp_path / "out/annotations"
