@@ -65,7 +65,7 @@ def test_a_plain_rescale_puts_labels_where_they_are_in_the_file(number):
 
 
 def test_what_is_judged_of_a_photo_with_an_orientation_is_what_its_labels_show():
-    """The variant keeps what lies in the labelled boxes of the upright photo and loses all else; turned, all is lost."""
+    """A variant that keeps the labelled boxes of the upright photo alone keeps every label; another one keeps none."""
     case = Case(2)
     (scene,) = case.scenes()
     source = read_source(case.root, case.card, PlannedScene(scene, None, None, None))

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from s2st_aug.errors import LabelError
+from s2st_aug.export import export_run
 from s2st_aug.formats import frame_of, load_card, read_objects, read_scenes
 from s2st_aug.formats.kitti.edit import edit_lines as edit_kitti
 from s2st_aug.formats.pixels import pixel_frame
 from s2st_aug.formats.text_lines import text_lines
 from s2st_aug.formats.values import plain_id
 from s2st_aug.formats.yolo.edit import edit_lines as edit_yolo
+from s2st_aug.testing.runs import write_run
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ENDS = st.sampled_from(["\n", "\r\n", "\r"])
@@ -244,3 +246,23 @@ def test_the_frame_of_a_photo_follows_the_formats_rule_where_no_size_is_declared
     (scene,) = read_scenes(found, tmp_path, "training" if card == "kitti" else "train")
     stored, upright = (48, 32), (32, 48) if turn in (6, 8) else (48, 32)
     assert frame_of(found, tmp_path, scene).size == (upright if card == "yolo" else stored)
+
+
+@pytest.mark.parametrize("ids", [(7, 7, 7), (None, None, None), (7, 7.0, "7")])
+@pytest.mark.parametrize("lost", range(3))
+def test_a_lost_annotation_is_the_one_that_was_judged_whatever_its_id(tmp_path, ids, lost):
+    root = tmp_path / "data"
+    picture(root, "train2017/a.jpg")
+    boxes = [[4, 5, 16, 20], [1, 1, 9, 9], [20, 2, 10, 10]]
+    marks = [{"id": i, "image_id": 9, "category_id": 3, "bbox": b} for i, b in zip(ids, boxes, strict=True)]
+    coco(root, {}, marks)
+    names = [o.object_id for o in objects("coco", root)]
+    assert len(set(names)) == 3
+
+    def verdict(scene, item):
+        return "lost" if item.object_id == names[lost] else "keep"
+
+    write_run(tmp_path / "run", load_card("coco"), root, verdicts=verdict)
+    export_run(tmp_path / "run", "coco", tmp_path / "out")
+    written = json.loads((tmp_path / "out/annotations/instances_train2017.json").read_text())["annotations"]
+    assert [a["bbox"] for a in written if a.get("iscrowd")] == [boxes[lost]]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from s2st_aug.formats.base import ConvertedImage, OutputFiles, VariantEdit, VariantNames, WriteContext
-from s2st_aug.formats.coco.edit import edit_annotation, edit_image, edit_panoptic, marked
+from s2st_aug.formats.coco.edit import edit_annotation, edit_image, edit_panoptic, marked, own_id
 from s2st_aug.formats.geometry import area
 from s2st_aug.formats.json_stream import ARRAY, read_span, stream
 from s2st_aug.formats.list_writer import ListWriter
@@ -77,15 +77,23 @@ class AnnotationsWriter:
         mark, suffix = edit.names.mark, "." + edit.names.image.rpartition(".")[2]
         for file, entry in self._entries(scene, files):
             file.put("images", edit_image(entry, image, mark, suffix))
+        seen, index = set[str](), 0
         for path, text in self._annotations(scene):
             if text is None:
                 self.context.output.place(marked(path, mark), self.context.root / path)
             elif files[path].kind == "panoptic":
                 files[path].put("annotations", edit_panoptic(text, image, mark, edit.ignored))
+                index += len(json.loads(text.encode("latin-1")).get("segments_info") or ())
             else:
                 annotation += 1
                 prefix = "keypoints/" if files[path].kind == "keypoints" else ""
-                files[path].put("annotations", edit_annotation(text, annotation, image, edit.ignored, prefix))
+                name = own = f"{prefix}{own_id(text)}"
+                if own in seen:  # as the reader calls it: an id met again takes its place with it
+                    name = f"{own}#{index}"
+                seen.add(name)
+                index += 1
+                ignored = frozenset({own}) if name in edit.ignored else frozenset[str]()
+                files[path].put("annotations", edit_annotation(text, annotation, image, ignored, prefix))
         return annotation
 
     def _annotations(self, scene: Scene) -> Iterator[tuple[str, str | None]]:

@@ -46,7 +46,13 @@ def data_file(root: Path) -> Path | None:
     for name in DATA_FILES:
         if (root / name).is_file():
             return root / name
-    for path in sorted(p for p in root.glob("*") if p.suffix.lower() in (".yaml", ".yml") and p.is_file()):
+    return _other_yaml(root, root.stat().st_mtime_ns) if root.is_dir() else None
+
+
+@lru_cache(maxsize=8)
+def _other_yaml(root: Path, changed: int) -> Path | None:
+    """A YAML file at the root that names classes or splits; looked for once, the root may hold every image."""
+    for path in sorted(p for p in root.iterdir() if p.suffix.lower() in (".yaml", ".yml") and p.is_file()):
         try:
             if _KEYS & _parsed(path, path.stat().st_mtime_ns).keys():
                 return path
