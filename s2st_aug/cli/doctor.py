@@ -18,12 +18,13 @@ from typing import Annotated, Literal
 import typer
 
 from s2st_aug.cli.terminal import out, print_json
-from s2st_aug.errors import EXIT_CHECK, EXIT_OK, S2STError, UsageError
+from s2st_aug.errors import EXIT_CHECK, EXIT_OK, EXIT_SOME_FAILED, S2STError, UsageError
 
-State = Literal["ok", "note", "missing"]
+State = Literal["ok", "note", "wrong", "missing"]
 WORDS: dict[State, tuple[str, str]] = {
     "ok": ("ok", "green"),
     "note": ("note", "yellow"),
+    "wrong": ("WRONG", "bold red"),
     "missing": ("MISSING", "bold red"),
 }
 GIB = 2**30
@@ -35,7 +36,7 @@ class DoctorFinding:
     """One thing looked at: how it is, and the one command that fixes it."""
 
     name: str
-    state: State  # note: works without it, or only slower; missing: something of ours fails
+    state: State  # note: works without it, or only slower; wrong: labels are not to be trusted; missing: ours fails
     text: str
     fix: str = ""
 
@@ -49,7 +50,7 @@ def doctor(
     place: Annotated[Path, typer.Option("--place", help="Where runs will be written.")] = Path(),
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> int:
-    """What is installed, what is missing, and the command that fixes it; exit 3 where something needed is missing."""
+    """What is installed, what is missing, and the command that fixes it; exit 3 where something needed is missing, 1 where labels cannot be trusted."""
     if dataset is not None and root is None:
         raise UsageError("doctor --dataset CARD needs the folder too: s2st-aug doctor --dataset CARD ROOT")
     if dataset is None and root is not None:
@@ -59,7 +60,8 @@ def doctor(
         print_json([asdict(f) for f in findings])
     else:
         _tell(findings)
-    return EXIT_CHECK if any(f.state == "missing" for f in findings) else EXIT_OK
+    states = {f.state for f in findings}
+    return EXIT_CHECK if "missing" in states else EXIT_SOME_FAILED if "wrong" in states else EXIT_OK
 
 
 def look(model: str, place: Path) -> Iterator[DoctorFinding]:
@@ -309,11 +311,13 @@ def check_dataset(card: str, root: Path) -> Iterator[DoctorFinding]:
     from s2st_aug.formats.checks import check_card
 
     loaded = load_card(card)
-    states: dict[str, State] = {"ok": "ok", "warning": "note", "error": "missing"}
+    states: dict[str, State] = {"ok": "ok", "warning": "note", "untrusted": "wrong", "error": "missing"}
     for one in check_card(loaded, root):
         fix = (
             ""
             if one.level == "ok"
+            else "mend these labels; as they stand they are carried, and never judged"
+            if one.level == "untrusted"
             else f"compare the folder with the tree in datasets/{loaded.name}.yaml; the data: {loaded.where}"
         )
         yield DoctorFinding(one.split or loaded.name, states[one.level], one.text, fix)

@@ -35,7 +35,11 @@ def export(
         Literal["png", "jpeg"] | None, typer.Option(help="File type of the variants; default: the source's own.")
     ] = None,
     link: Annotated[
-        Literal["hard", "copy"], typer.Option(help="Hard links save room and share bytes with run and source.")
+        Literal["hard", "copy"],
+        typer.Option(
+            help="A hard link saves room, and whatever a trainer changes in place (Ultralytics restores JPEGs and saves"
+            " them) changes the run and the source data set too. A copy is safe."
+        ),
     ] = "copy",
     balance: Annotated[
         bool, typer.Option("--balance", help="As many variants of every domain as of the rarest.")
@@ -45,6 +49,16 @@ def export(
         typer.Option(
             "--balance-classes", help="With --mix: prefer variants that hold rare classes (repeat-factor weights)."
         ),
+    ] = False,
+    lost: Annotated[
+        Literal["paint", "drop-image", "drop-label"],
+        typer.Option(
+            help="Labels to ignore in a format that cannot say so (YOLO): grey over them in the variant's copy and drop"
+            " their line (paint), leave the variant out, or drop the line alone."
+        ),
+    ] = "paint",
+    with_val: Annotated[
+        bool, typer.Option("--with-val", help="Copy the data set's held-out splits too, untouched.")
     ] = False,
     unjudged: Annotated[
         Literal["ignore", "train"] | None,
@@ -72,9 +86,15 @@ def export(
         by_class=balance_classes,
         unjudged=unjudged,
         unread=unread,
+        lost=lost,
+        with_val=with_val,
     )
     told = f"{summary.real} real and {summary.synthetic} synthetic images in {summary.format} form"
     console.print(f"{told}, {summary.files} files: {out}")
+    if with_val:
+        console.print(f"{summary.held_out} held-out images, as they are")
+    for note in summary.notes:
+        console.print(f"[yellow]note[/]: {note}")
     console.print(f"hashes, counts and terms of use: {out / LOCK}")
     if summary.losses:
         console.print(f"[yellow]{summary.losses} kinds of things could not be expressed[/]: {out / 'loss_report.json'}")

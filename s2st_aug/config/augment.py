@@ -49,6 +49,11 @@ class DatasetConfig(Record):
     darkest_day: Annotated[float, Field(ge=0, le=255)] = DARK
     """mean luma (0..255) under which an image that is selected as `timeofday: daytime` is listed and skipped; 0 takes
     all"""
+    absent_images: Literal["skip", "fail"] = "skip"
+    """skip: scenes without an image are left out of the plan, before `limit`, and listed in logs/absent_images.jsonl;
+    fail: a failed row each"""
+    rescale_labels: bool = False
+    """true: labels of a declared image size that is the file's but for scale are scaled to the file"""
 
     @property
     def checks_daylight(self) -> bool:

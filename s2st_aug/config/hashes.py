@@ -29,6 +29,10 @@ def plan_hash(config: AugmentConfig, identity: MethodIdentity, algorithm: str = 
     dataset["format"] = Path(config.dataset.format).name  # a card's own file is the same card wherever it lies
     if not config.dataset.checks_daylight:
         del dataset["darkest_day"]  # it decides nothing
+    if dataset["absent_images"] == "skip":
+        del dataset["absent_images"]  # the plan says which scenes were there; runs of before knew no such key
+    if not dataset["rescale_labels"]:
+        del dataset["rescale_labels"]
     dataset["select"] = {k: sorted(v) for k, v in dataset["select"].items()}
     return hash_of(
         {

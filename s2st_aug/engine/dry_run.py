@@ -18,7 +18,8 @@ from s2st_aug.engine.planning import selected_scenes
 from s2st_aug.engine.remote_dataset import dataset_folder, fetched, with_local_root
 from s2st_aug.engine.sources import reason_of
 from s2st_aug.errors import LabelError
-from s2st_aug.formats import Card, format_of, load_card, read_objects
+from s2st_aug.formats import Card, dataset_card, format_of, read_objects
+from s2st_aug.formats.checks import cause_of, once_each, unsound_labels
 from s2st_aug.formats.daylight import DarkScene
 from s2st_aug.formats.label_images import stored_size
 from s2st_aug.records.scene import Scene
@@ -47,11 +48,13 @@ class DryRun:
     labels: int | None  # parsed objects; None: labels were not parsed
     dark: int | None  # tagged daytime and dark; None: images were not looked at
     problems: list[str] = field(default_factory=list)
+    fails: bool = False  # whether scenes without an image are planned, and fail
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Name and value, for a table."""
         evaluations = Cost(self.forward, self.backward).evaluations
-        yield "scenes", f"{self.scenes} ({self.absent} without their image)"
+        kept = "without their image" if self.fails else "more have no image: left out"
+        yield "scenes", f"{self.scenes} ({self.absent} {kept})"
         yield "variants", f"{self.scenes * self.domains} in {self.domains} domains"
         yield "batches", str(self.batches)
         yield "plan hash", self.plan_sha256
@@ -79,31 +82,33 @@ def dry_run(config: AugmentConfig, *, full: bool, run: str = ".") -> DryRun:
     identity = identify(config)
     digest = plan_hash(config, identity)
     place, config = config.dataset.root, with_local_root(config)
-    card, root = load_card(config.dataset.format), Path(config.dataset.root)
+    card, root = dataset_card(config.dataset.model_dump()), Path(config.dataset.root)
     scenes = absent = objects = 0
-    problems: list[str] = []
+    problems: list[tuple[str, str]] = []  # cause and message
     sample: list[Scene] = []
     dark: list[DarkScene] = []
-    selected = selected_scenes(config.dataset, dark.append if full else None)
+    left_out: list[Scene] = []
+    selected = selected_scenes(config.dataset, dark.append if full else None, on_absent=left_out.append)
     while chunk := list(islice(selected, 1000)):
         scenes += len(chunk)
         sample = sample or chunk[:SAMPLED]
         missing = [s for s in chunk if not (root / s.image).is_file()]
         absent += len(missing)
-        problems += [f"{s.scene_id}: its image {s.image} is absent" for s in missing]
+        problems += [("absent", f"{s.scene_id}: its image {s.image} is absent") for s in missing]
         if full:
             with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
                 parsed = list(pool.map(partial(_parse, card, place), chunk))
             objects += sum(number for number, _ in parsed)
-            problems += [why for _, why in parsed if why]
+            problems += [fault for _, faults in parsed for fault in faults]
     forward, backward = (value * scenes for value in identity.evals_per_scene)
     sizes = [size for size in (_size(place, s) for s in sample) if size]
     bytes_each = sum(sizes) / max(len(sizes), 1) * BYTES_PER_PIXEL[config.run.image_format]
+    fails = config.dataset.absent_images == "fail"
     return DryRun(
         scenes=scenes,
         domains=len(identity.profiles),
         batches=-(-scenes // config.cluster.batch_size),
-        absent=absent,
+        absent=absent if fails else absent + len(left_out),
         plan_sha256=digest,
         forward=forward,
         backward=backward,
@@ -111,19 +116,22 @@ def dry_run(config: AugmentConfig, *, full: bool, run: str = ".") -> DryRun:
         bytes_free=_free(run),
         labels=objects if full else None,
         dark=len(dark) if full and config.dataset.checks_daylight else None,
-        problems=problems,
+        problems=once_each(problems, f"{scenes} scenes"),
+        fails=fails,
     )
 
 
-def _parse(card: Card, root: str, scene: Scene) -> tuple[int, str]:
-    """How many labels a scene has, or what is wrong with them."""
+def _parse(card: Card, root: str, scene: Scene) -> tuple[int, list[tuple[str, str]]]:
+    """How many labels a scene has, and cause and message of each that cannot be trusted."""
     try:
         if not format_of(card).labels_need_image:
-            return len(read_objects(card, dataset_folder(root), scene)), ""
-        with fetched(root, scene) as folder:
-            return len(read_objects(card, folder, scene)), ""
+            objects = read_objects(card, dataset_folder(root), scene)
+        else:
+            with fetched(root, scene) as folder:
+                objects = read_objects(card, folder, scene)
+        return len(objects), unsound_labels(scene, objects)
     except Exception as error:
-        return 0, f"{scene.scene_id}: {reason_of(error)}"
+        return 0, [(cause_of(str(error)), f"{scene.scene_id}: {reason_of(error)}")]
 
 
 def _size(root: str, scene: Scene) -> int:

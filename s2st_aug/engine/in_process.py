@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,8 +19,11 @@ from s2st_aug.engine.sources import SourceReader, SourceScene
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidatedBatch, ValidateStage
 from s2st_aug.records.manifest import ManifestRow
+from s2st_aug.records.scene import Scene
 from s2st_aug.report.contact_sheet import spread
 from s2st_aug.storage.plan import PlannedBatch, PlannedScene, batch_key
+
+log = logging.getLogger(__name__)
 
 LOOKED_AT = 5000
 """scenes of a dataset, from its start, that a preview is spread over"""
@@ -48,7 +52,10 @@ class PreviewVariant:
 
 def spread_scenes(config: AugmentConfig, count: int) -> tuple[list[PlannedScene], int]:
     """Scenes evenly over the first LOOKED_AT of the dataset, and how many of those there are; raises DatasetError."""
-    every = list(islice(selected_scenes(with_local_root(config).dataset), LOOKED_AT))
+    absent: list[Scene] = []
+    every = list(islice(selected_scenes(with_local_root(config).dataset, on_absent=absent.append), LOOKED_AT))
+    if absent:
+        log.warning("%d scenes have no image: left out; the first: %s", len(absent), absent[0].image)
     return [PlannedScene(scene, None, None, None) for scene in spread(every, count)], len(every)
 
 

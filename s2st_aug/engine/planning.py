@@ -13,7 +13,7 @@ from pathlib import Path
 
 from s2st_aug.config.augment import AugmentConfig, DatasetConfig
 from s2st_aug.errors import DatasetError
-from s2st_aug.formats import Card, format_of, load_card, read_scenes
+from s2st_aug.formats import Card, dataset_card, format_of, read_scenes
 from s2st_aug.formats.daylight import DarkScene, without_dark_scenes
 from s2st_aug.images import sha256_file
 from s2st_aug.records.scene import Scene
@@ -21,21 +21,30 @@ from s2st_aug.storage.plan import PlannedBatch, PlannedScene, batch_key
 
 log = logging.getLogger(__name__)
 OnSkip = Callable[[DarkScene], None]
+OnAbsent = Callable[[Scene], None]
 
 
 def selected_scenes(
-    dataset: DatasetConfig, on_skip: OnSkip | None = None, *, trusted: Collection[str] = ()
+    dataset: DatasetConfig,
+    on_skip: OnSkip | None = None,
+    *,
+    on_absent: OnAbsent = lambda scene: None,
+    trusted: Collection[str] = (),
 ) -> Iterator[Scene]:
     """The scenes that the config asks for, in the format's order; raises DatasetError where there is none.
 
-    With `on_skip`, a selection of daytime leaves out what is tagged so and dark, and tells of each; `trusted` ids are
-    not looked at again. Without it nothing is decoded.
+    Those without an image are told to `on_absent` and left out, unless the config wants them to fail. With `on_skip`, a
+    selection of daytime leaves out what is tagged so and dark, and tells of each. `trusted` ids are not looked at
+    again. Without `on_skip` nothing is decoded.
     """
     root, found, labelled = Path(dataset.root), False, False
-    card, select = load_card(dataset.format), dataset.select
+    card, select = dataset_card(dataset.model_dump()), dataset.select
     _refuse_without_images(card, root, dataset.split)
+    absent: list[Scene] = []  # the first alone
     scenes = read_scenes(card, root, dataset.split)
     asked: Iterator[Scene] = (s for s in scenes if all(s.attributes.get(k) in v for k, v in select.items()))
+    if dataset.absent_images == "skip":
+        asked = _with_image(root, asked, absent, on_absent, trusted)
     if on_skip is not None and dataset.checks_daylight:
         asked = without_dark_scenes(root, asked, on_skip, dark=dataset.darkest_day, trusted=trusted)
     for scene in islice(asked, dataset.limit):
@@ -48,6 +57,8 @@ def selected_scenes(
             dataset.split,
             dataset.format,
         )
+    if not found and absent:
+        raise _all_absent(card, root, dataset.split, absent[0])
     if not found:
         wanted = " and ".join(f"{key} in {list(values)}" for key, values in select.items()) or "an image"
         if on_skip is not None and dataset.checks_daylight:
@@ -55,14 +66,41 @@ def selected_scenes(
         raise DatasetError(f"{dataset.root}: no scene of split {dataset.split!r} has {wanted}")
 
 
+def _with_image(
+    root: Path, scenes: Iterable[Scene], first: list[Scene], on_absent: OnAbsent, trusted: Collection[str]
+) -> Iterator[Scene]:
+    """The scenes whose image is there; `first` takes the first other one. What is there and no file fails."""
+    base = str(root)
+    for scene in scenes:
+        if scene.scene_id in trusted or os.path.exists(f"{base}/{scene.image}"):  # noqa: PTH110 - of a million
+            yield scene
+            continue
+        if not first:
+            first.append(scene)
+        on_absent(scene)
+
+
+def _all_absent(card: Card, root: Path, split: str, scene: Scene) -> DatasetError:
+    there = [other for other in card.splits if other != split and _has_image(card, root, other)]
+    known = f"splits with images: {', '.join(there)}" if there else f"no split of the card {card.name} has any"
+    return DatasetError(f"{root / scene.image}: no such file, nor any other image of split {split!r}; {known}")
+
+
+def _has_image(card: Card, root: Path, split: str) -> bool:
+    try:
+        return any((root / s.image).is_file() for s in islice(read_scenes(card, root, split), 1000))
+    except DatasetError:
+        return False
+
+
 def _refuse_without_images(card: Card, root: Path, split: str) -> None:
-    """Where label lists name the images, every row would fail without their folder."""
+    """Where label lists name the images, their folder is looked at before the lists are read."""
     format = format_of(card)
     folder = root / card.images.format(split=format.split_folder(split))
     if format.lists_name_images and not folder.is_dir():
-        raise DatasetError(
-            f"{folder}: the images of split {split!r} are not there; expected the tree of the card {card.name}"
-        )
+        first = next(iter(read_scenes(card, root, split)), None)
+        if first is not None and not (root / first.image).is_file():
+            raise _all_absent(card, root, split, first)
 
 
 def plan_batches(
@@ -73,13 +111,16 @@ def plan_batches(
     without: Collection[str] = (),
     check_sources: bool = False,
     on_skip: OnSkip = lambda scene: None,
+    on_absent: OnAbsent = lambda scene: None,
 ) -> Iterator[PlannedBatch]:
     """Batches of scenes in order, `without` the scene ids that are planned already; a stream, so memory does not grow.
 
-    Scenes that are dark though selected as daytime are told to `on_skip` and not planned.
+    Scenes that are dark though selected as daytime are told to `on_skip`, those without an image to `on_absent`;
+    neither is planned.
     """
     observe = _Observer(Path(config.dataset.root), check_sources=check_sources)
-    scenes = (s for s in selected_scenes(config.dataset, on_skip, trusted=without) if s.scene_id not in without)
+    selected = selected_scenes(config.dataset, on_skip, on_absent=on_absent, trusted=without)
+    scenes = (s for s in selected if s.scene_id not in without)
     for group in _groups(scenes, config.cluster.batch_size):
         planned = tuple(observe.all(group))
         yield PlannedBatch(batch_key(plan_sha256, planned), planned, tuple(domains for _ in planned))

@@ -27,6 +27,7 @@ from s2st_aug.formats.cards import absolute_card
 from s2st_aug.formats.daylight import DarkScene
 from s2st_aug.methods import MethodIdentity
 from s2st_aug.records.manifest import SCHEMA_VERSION
+from s2st_aug.records.scene import Scene
 from s2st_aug.storage.generations import finish_replacement
 from s2st_aug.storage.plan import plan_files, planned_scene_ids, write_plan
 from s2st_aug.storage.progress import Progress, Snapshot, read_snapshot
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 PENDING = f"{STATE}/pending"
 DARK_SOURCES = "logs/dark_sources.jsonl"
 """scenes that are tagged daytime and dark: skipped when the run was planned"""
+ABSENT_IMAGES = "logs/absent_images.jsonl"
+"""scenes whose image was not there: left out when the run was planned"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ def _planned(folder: RunFolder, config: AugmentConfig, identity: MethodIdentity,
 def _plan(folder: RunFolder, config: AugmentConfig, info: RunInfo, known: set[str], options: Options) -> RunInfo:
     """Writes plan files, then counts them in run.json: a kill before that leaves no plan at all."""
     dark: list[DarkScene] = []
+    absent: list[Scene] = []
     batches = plan_batches(
         with_local_root(config),
         info.plan_sha256,
@@ -115,6 +119,7 @@ def _plan(folder: RunFolder, config: AugmentConfig, info: RunInfo, known: set[st
         without=known,
         check_sources=options.check_sources,
         on_skip=dark.append,
+        on_absent=absent.append,
     )
     if not known:  # the first batch is made before run.json: a dataset that cannot be read leaves no run folder behind
         batches = chain([next(batches)], batches)
@@ -123,6 +128,8 @@ def _plan(folder: RunFolder, config: AugmentConfig, info: RunInfo, known: set[st
         files, scenes = write_plan(folder, batches, first_file=info.plan_files)
     if dark:
         _list_dark(folder, dark)
+    if absent:
+        _list_absent(folder, absent)
     info = replace(info, plan_files=files, planned_scenes=info.planned_scenes + scenes)
     folder.write_run_json(info)
     return info
@@ -143,6 +150,17 @@ def _list_dark(folder: RunFolder, dark: list[DarkScene]) -> None:
         "%d scenes are tagged daytime and dark: skipped, listed in %s; the darkest: %s (mean luma %.0f); "
         "dataset.darkest_day=0 takes them",
         *(len(dark), DARK_SOURCES, darkest.scene.scene_id, darkest.luma),
+    )
+
+
+def _list_absent(folder: RunFolder, absent: list[Scene]) -> None:
+    """Scenes without an image: a line each in the run's logs, and one warning; they are not planned."""
+    lines = "".join(json.dumps({"scene_id": s.scene_id, "image": s.image}) + "\n" for s in absent)
+    folder.store.write_many({ABSENT_IMAGES: lines.encode()})
+    log.warning(
+        "%d scenes have no image: left out, listed in %s; the first: %s; dataset.absent_images=fail makes failed rows"
+        " of them",
+        *(len(absent), ABSENT_IMAGES, absent[0].image),
     )
 
 

@@ -13,7 +13,7 @@ from s2st_aug.arrays import Image
 from s2st_aug.config.augment import DatasetConfig
 from s2st_aug.engine.remote_dataset import dataset_folder, open_remote_dataset
 from s2st_aug.errors import AbsentImage, LabelError, SampleError, SourceChanged, UnreadableImage
-from s2st_aug.formats import Card, format_of, load_card, read_objects
+from s2st_aug.formats import Card, dataset_card, orientation_of, read_objects
 from s2st_aug.images import PLAIN, Photo, file_bytes, read_photo, sha256_bytes
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Failure
@@ -48,7 +48,7 @@ class SourceReader:
     """Reads the scenes of one dataset, from this machine's folder or through the local copy of an object store."""
 
     def __init__(self, dataset: DatasetConfig) -> None:
-        self._card = load_card(dataset.format)
+        self._card = dataset_card(dataset.model_dump())
         self._remote = open_remote_dataset(dataset.root) if is_remote(dataset.root) else None
         self._root = dataset_folder(dataset.root)
 
@@ -83,7 +83,7 @@ def read_source(root: Path, card: Card, planned: PlannedScene) -> SourceScene:
         digest = sha256_bytes(data)
         if planned.sha256 not in (None, digest):
             raise SourceChanged(f"{planned.scene.image}: its bytes are not the ones that were planned")
-        photo = read_photo(data, name=planned.scene.image, orientation=format_of(card).orientation)
+        photo = read_photo(data, name=planned.scene.image, orientation=orientation_of(card, root, planned.scene))
         check_label(root, planned)
         return SourceScene(photo, digest, read_objects(card, root, planned.scene))
     except (SampleError, MemoryError) as error:

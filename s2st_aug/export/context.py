@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from s2st_aug.errors import CheckFailed
-from s2st_aug.export.images import ImageFormat, is_as_stored, transcoded, variant_suffix
+from s2st_aug.export.images import ImageFormat, is_as_stored, orientation_tag, painted, transcoded, variant_suffix
 from s2st_aug.export.output import OutputFolder
 from s2st_aug.export.selection import Selection, Variant
-from s2st_aug.formats import read_scenes
-from s2st_aug.formats.base import WriteContext
-from s2st_aug.records.scene import Scene
+from s2st_aug.formats import orientation_of, read_scenes
+from s2st_aug.formats.base import DatasetFormat, Placed, WriteContext
+from s2st_aug.records.scene import LINES, Scene, SceneObject
+
+LostPolicy = Literal["paint", "drop-image", "drop-label"]
+"""What becomes of a label that training should ignore where the format has no way to say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +29,9 @@ class ExportContext(WriteContext):
     selection: Selection
     output: OutputFolder
     image_format: ImageFormat | None
+    lost: LostPolicy = "paint"
+    with_val: bool = False
+    names: dict[str, str] = field(default_factory=dict)  # scene -> its name in an export to another format
     transcoding: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
 
     def scenes(self) -> Iterator[Scene]:
@@ -51,18 +59,53 @@ class ExportContext(WriteContext):
         """The suffix of the scene's variants, with its dot."""
         return variant_suffix(scene.image, self.image_format)
 
+    def paints(self, variant: Variant, target: DatasetFormat) -> bool:
+        """Whether labels to ignore are painted over; told in the report, where the target has no way to ignore them."""
+        if target.holds_ignored or not variant.ignored:
+            return False
+        hides = self.lost == "paint"
+        done = "its box is grey in the variant's copy" if hides else "what shows of it becomes background"
+        why = f"{target.title} has no region to ignore: the line is left out, {done}"
+        self.losses.add("label to ignore", why, variant.scene_id, len(variant.ignored))
+        return hides
+
     def place_source(self, scene: Scene, name: str, suffix: str | None = None) -> None:
         """The real image under a name of the export, in the file type of a suffix (None: its own), without loss."""
-        path, sha256 = self.root / scene.image, self.selection.sources[scene.scene_id]
+        path, sha256 = self.root / scene.image, self.selection.sources.get(scene.scene_id)
+        if scene.split == self.split:
+            self.images[name] = Placed(scene.scene_id, "real")
         if suffix is None or is_as_stored(scene.image, suffix):
             self.output.place(name, path, sha256)
         else:
-            self.output.later(name, self.transcoding.submit(transcoded, path, sha256 or "", path, suffix, {}))
+            turn = orientation_of(self.card, self.root, scene)
+            work = partial(transcoded, path, sha256, path, suffix, {}, orientation=turn)
+            self.output.later(name, self.transcoding.submit(work))
 
-    def place_variant(self, scene: Scene, variant: Variant, name: str, suffix: str) -> None:
-        """The synthetic image under a name of the export, in the file type of a suffix and its source's quality."""
+    def place_variant(
+        self,
+        scene: Scene,
+        variant: Variant,
+        name: str,
+        suffix: str,
+        objects: tuple[SceneObject, ...] = (),
+        *,
+        as_source: bool = True,
+    ) -> None:
+        """The synthetic image under a name of the export, in the file type of a suffix and its source's quality.
+
+        `objects` are the scene's, where those to ignore are to be painted over. Where labels are in stored pixels that
+        the source's orientation tag turns, the variant carries the same tag (`as_source`: if the real image does), so
+        that both open alike, and labels fit both or none.
+        """
+        self.images[name] = Placed(scene.scene_id, variant.domain)
         path, sha256, source = self.run / variant.image, variant.image_sha256, self.root / scene.image
-        if is_as_stored(variant.image, suffix):
+        hidden = tuple(o.bbox for o in objects if o.object_id in variant.ignored and not o.crowd)
+        tag = orientation_tag(source) if as_source else 1
+        tag = tag if tag != 1 and orientation_of(self.card, self.root, scene) == "ignore" else 1
+        if is_as_stored(variant.image, suffix) and not hidden and tag == 1:
             self.output.place(name, path, sha256)
-        else:
-            self.output.later(name, self.transcoding.submit(transcoded, path, sha256, source, suffix))
+            return
+        kept = tuple(o.bbox for o in objects if o.object_id not in variant.ignored and o.kind not in LINES)
+        paint = partial(painted, hidden=hidden, kept=kept) if hidden else None
+        work = partial(transcoded, path, sha256, source, suffix, paint=paint, tag=tag)
+        self.output.later(name, self.transcoding.submit(work))

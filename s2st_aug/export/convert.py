@@ -8,13 +8,14 @@ from dataclasses import replace
 
 from s2st_aug.errors import LabelError, UsageError
 from s2st_aug.export.context import ExportContext
-from s2st_aug.formats import format_of, read_objects
-from s2st_aug.formats.base import ConvertedImage, DatasetFormat
+from s2st_aug.export.held_out import held_out_scenes
+from s2st_aug.export.images import is_as_stored
+from s2st_aug.formats import format_of, frame_of, read_objects
+from s2st_aug.formats.base import ClassList, ConvertedImage, DatasetFormat
 from s2st_aug.formats.classes import common_class
-from s2st_aug.formats.label_images import stored_size, upright_size
-from s2st_aug.records.scene import Scene, SceneObject
+from s2st_aug.formats.names import flat_names, split_name
+from s2st_aug.records.scene import UNKNOWN, Scene, SceneObject
 
-_NOWHERE = (0.0, 0.0, 0.0, 0.0)
 _AREAS = frozenset({"direct", "alternative", "drivable area"})
 
 
@@ -22,25 +23,19 @@ def export_converted(context: ExportContext, target: DatasetFormat) -> None:
     """Every scene and variant in another format; a label that cannot be read costs its scene and is reported."""
     if target.conversion_writer is None:
         raise UsageError(f"other formats cannot be exported to {target.title}: it has no conversion_writer")
-    writer, selection = target.conversion_writer(context), context.selection
-    size_of = upright_size if format_of(context.card).orientation == "apply" else stored_size
-    for scene in context.scenes():
-        try:
-            objects, size = read_objects(context.card, context.root, scene), size_of(context.root / scene.image)
-        except LabelError as error:
-            context.losses.add("scene", f"its label cannot be read: {error}", scene.scene_id)
+    scenes = list(context.scenes())
+    held_out = list(held_out_scenes(context, {scene.image for scene in scenes})) if context.with_val else []
+    context = replace(context, classes=_class_list(context, scenes))
+    context.held_out.update(Counter(split_name(scene.split) for scene in held_out))
+    writer, names = target.conversion_writer(context), _names(context, held_out)
+    for scene in [*scenes, *held_out]:
+        real = _converted(context, scene, names[scene.scene_id], target, png_only=writer.png_only)
+        if real is None:
             continue
-        once = tuple(_once_each(context, scene, objects, target))
-        _report_source(context, scene, len(once), target)
-        stem = scene.scene_id.removeprefix(f"{scene.split}/")
-        suffix = ".png" if writer.png_only else "." + scene.image.rpartition(".")[2]
-        real = ConvertedImage(
-            stem, "", suffix, size, once, scene.attributes, None, frozenset(), frozenset(), scene.scene_id
-        )
-        if scene.scene_id in selection.sources:
-            context.place_source(scene, writer.image_name(real), suffix)
+        if scene.scene_id in context.selection.sources or scene.split != context.split:
+            context.place_source(scene, writer.image_name(real), real.suffix)
             writer.add(real)
-        for variant in selection.variants.get(scene.scene_id, ()):
+        for variant in context.selection.variants.get(scene.scene_id, ()):
             image = replace(
                 real,
                 mark=target.mark(variant.domain),
@@ -49,9 +44,67 @@ def export_converted(context: ExportContext, target: DatasetFormat) -> None:
                 ignored=variant.ignored,
                 lost=variant.lost,
             )
-            context.place_variant(scene, variant, writer.image_name(image), image.suffix)
+            hidden = real.objects if context.paints(variant, target) else ()
+            kept = is_as_stored(scene.image, real.suffix)  # the real image, and so its orientation tag
+            context.place_variant(scene, variant, writer.image_name(image), image.suffix, hidden, as_source=kept)
             writer.add(image)
     writer.finish()
+
+
+def _converted(
+    context: ExportContext, scene: Scene, stem: str, target: DatasetFormat, *, png_only: bool
+) -> ConvertedImage | None:
+    """The real image in the target's terms; None, and told in the report, where its labels cannot be read."""
+    try:
+        objects = read_objects(context.card, context.root, scene)
+        size = frame_of(context.card, context.root, scene, objects).size
+    except LabelError as error:
+        context.losses.add("scene", f"its label cannot be read: {error}", scene.scene_id)
+        return None
+    once = tuple(_once_each(context, scene, objects, target))
+    _report_source(context, scene, len(once), target)
+    return ConvertedImage(
+        stem=stem,
+        mark="",
+        suffix=".png" if png_only else "." + scene.image.rpartition(".")[2],
+        size=size,
+        objects=tuple(replace(item, category=context.classes.name(item.category)) for item in once),
+        attributes=scene.attributes,
+        domain=None,
+        ignored=frozenset(),
+        lost=frozenset(),
+        where=scene.scene_id,
+        split=split_name(scene.split),
+    )
+
+
+def _names(context: ExportContext, held_out: list[Scene]) -> dict[str, str]:
+    """Scene ids to names in the export: those of the run first, so that held-out images never change them."""
+    run = {scene_id: scene_id.removeprefix(f"{context.split}/") for scene_id in context.selection.label_keys}
+    flat = flat_names(run.values(), context.selection.domains)
+    context.names.update({scene_id: flat[stem] for scene_id, stem in run.items()})
+    others = {scene.scene_id: scene.scene_id.partition("/")[2] for scene in held_out}
+    flat = flat_names(others.values(), context.selection.domains, context.names.values())
+    return context.names | {scene_id: flat[stem] for scene_id, stem in others.items()}
+
+
+def _class_list(context: ExportContext, scenes: list[Scene]) -> ClassList:
+    """The classes that the dataset lists in its order; else those that its labels have, in the card's."""
+    declare, card, kinds = format_of(context.card).class_names, context.card, context.selection.kinds
+    declared = declare(card, context.root, scenes) if declare else []
+    if declared:
+        return ClassList(tuple(dict.fromkeys(declared)))
+    alike: dict[str, list[str]] = {}
+    for name in (n for n in kinds if n != UNKNOWN):  # as they appear: the scenes' own label files before the others
+        known = card.category(name)
+        alike.setdefault(known.name if known else name, []).append(name)
+    order = {c.name: i for i, c in enumerate(card.classes)}
+    ranked = [alike[key] for key in sorted(alike, key=lambda key: (order.get(key, len(order)), key))]
+    return ClassList(
+        names=tuple(names[0] for names in ranked),
+        kinds={names[0]: frozenset().union(*(kinds[name] for name in names)) for names in ranked},
+        spelling={name: names[0] for names in ranked for name in names},
+    )
 
 
 def _report_source(context: ExportContext, scene: Scene, labels: int, target: DatasetFormat) -> None:
@@ -85,8 +138,8 @@ def _once_each(
         common = common_class(context.card, item.category) if theme == "regions" else None
         crowd = common is not None and common.instances
         why = None
-        if item.kind == "box" and item.bbox == _NOWHERE:
-            context.losses.add("label", "it has no geometry", scene.scene_id)
+        if item.unsound is not None and (item.category == UNKNOWN or item.bbox[2] <= item.bbox[0]):
+            context.losses.add("label", "it has no class or no place that can be written", scene.scene_id)
             continue
         if taken.setdefault(theme, source) != source:
             why = f"{theme} are taken from {taken[theme]}, not from {source} again"

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+import math
+import struct
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from s2st_aug.arrays import Box
 from s2st_aug.errors import CheckFailed
-from s2st_aug.images import SYNTHETIC, encode_png, read_photo
+from s2st_aug.formats.pixels import Orientation
+from s2st_aug.images import ORIENTATION, SYNTHETIC, encode_png, read_photo
 
 ImageFormat = Literal["png", "jpeg"]
 _JPEG = frozenset({".jpg", ".jpeg"})
+_GREY = np.uint8(114)  # what YOLO trainers pad with
+PNG_HEADER = 8 + 25  # bytes of the signature and IHDR
 
 
 def variant_suffix(source: str, image_format: ImageFormat | None) -> str:
@@ -40,30 +47,76 @@ def _type(suffix: str) -> str:
     return ".jpg" if suffix.lower() in _JPEG else suffix.lower()
 
 
-def transcoded(image: Path, sha256: str, source: Path, suffix: str, marks: Mapping[str, str] = SYNTHETIC) -> bytes:
+def painted(pixels: np.ndarray, hidden: tuple[Box, ...], kept: tuple[Box, ...]) -> np.ndarray:
+    """The image (uint8, `h w 3`) with the hidden boxes filled grey, but for what lies in a box that is kept."""
+    cover = np.zeros(pixels.shape[:2], dtype=bool)
+    for boxes, value in ((hidden, True), (kept, False)):
+        for x1, y1, x2, y2 in boxes:
+            cover[max(math.floor(y1), 0) : max(math.ceil(y2), 0), max(math.floor(x1), 0) : max(math.ceil(x2), 0)] = (
+                value
+            )
+    return np.where(cover[..., None], _GREY, pixels)
+
+
+def transcoded(
+    image: Path,
+    sha256: str | None,
+    source: Path,
+    suffix: str,
+    marks: Mapping[str, str] = SYNTHETIC,
+    paint: Callable[[np.ndarray], np.ndarray] | None = None,
+    *,
+    orientation: Orientation = "ignore",
+    tag: int = 1,
+) -> bytes:
     """An image in another file type; a JPEG takes the source's own quantisation tables and chroma subsampling.
 
-    `marks` are its PNG's text chunks or JPEG's comment; a real image has none. Raises CheckFailed where the file is not
+    `marks` are its PNG's text chunks or JPEG's comment; a real image has none. `orientation` is how the image is read,
+    and `tag` the EXIF orientation that the written one says to have. Raises CheckFailed where the file is not
     the one that its manifest names, UnreadableImage where it is no image.
     """
     from PIL import Image
 
-    pixels = _pixels(image, sha256)
+    pixels, exif = _pixels(image, sha256, orientation), Image.Exif()
+    pixels = paint(pixels) if paint else pixels
+    if tag != 1:
+        exif[ORIENTATION] = tag
     if suffix.lower() not in _JPEG:
-        return encode_png(pixels, text=marks)
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", comment=marks.get("Comment", ""), **jpeg_class(source))
+        return with_exif(encode_png(pixels, text=marks), exif.tobytes() if tag != 1 else b"")
+    out, said = io.BytesIO(), {"exif": exif} if tag != 1 else {}
+    Image.fromarray(pixels).save(out, "JPEG", comment=marks.get("Comment", ""), **said, **jpeg_class(source))
     return out.getvalue()
 
 
-def _pixels(image: Path, sha256: str) -> np.ndarray:
+def _pixels(image: Path, sha256: str | None, orientation: Orientation) -> np.ndarray:
     try:
         data = image.read_bytes()
     except OSError as error:
         raise CheckFailed(f"{image}: cannot be read ({error.strerror or error})") from None
-    if hashlib.sha256(data).hexdigest() != sha256:
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise CheckFailed(f"{image}: not the file that the manifest names; run `s2st-aug verify`")
-    return read_photo(data, orientation="ignore").rgb
+    return read_photo(data, orientation=orientation).rgb
+
+
+def with_exif(png: bytes, exif: bytes) -> bytes:
+    """PNG bytes with an eXIf chunk behind the header; as they are without `exif`."""
+    if not exif:
+        return png
+    body = b"eXIf" + exif.removeprefix(b"Exif\x00\x00")
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:PNG_HEADER] + chunk + png[PNG_HEADER:]
+
+
+def orientation_tag(source: Path) -> int:
+    """The EXIF orientation 1..8 of an image file; 1 where it says none, or is no image."""
+    from PIL import Image
+
+    try:
+        with Image.open(source) as image:
+            tag = int(image.getexif().get(ORIENTATION, 1))
+    except (OSError, ValueError, TypeError, SyntaxError):
+        return 1
+    return tag if 1 <= tag <= 8 else 1
 
 
 def jpeg_class(source: Path) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import s2st_aug
-from s2st_aug.export.selection import Selection
-from s2st_aug.formats import Card
+from s2st_aug.export.consumers import counts_on_disk
+from s2st_aug.export.context import ExportContext
+from s2st_aug.formats.base import ConsumerView
 from s2st_aug.storage.run_folder import RunInfo
 
 LOCK_VERSION = 1
@@ -29,8 +31,11 @@ TERMS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def lock_of(info: RunInfo, card: Card, split: str, selection: Selection, settings: dict[str, Any]) -> dict[str, Any]:
+def lock_of(
+    info: RunInfo, context: ExportContext, settings: dict[str, Any], view: ConsumerView | None
+) -> dict[str, Any]:
     """Everything but the files' hashes; no time stamp, so that two exports of a run are the same bytes."""
+    card, split, selection = context.card, context.split, context.selection
     return {
         "lock_version": LOCK_VERSION,
         "package_version": s2st_aug.__version__,
@@ -48,17 +53,25 @@ def lock_of(info: RunInfo, card: Card, split: str, selection: Selection, setting
             },
             "model": model_terms(info.model),
         },
-        "counts": {split: {card.name: counts_of(selection)}},
+        "counts": {split: {card.name: counts_of(context, view)}},
+        **({"classes": list(view.classes)} if view else {}),
+        **({"held_out": context.held_out} if context.held_out else {}),
+        "names": {name: list(place) for name, place in sorted(context.images.items())},
         "synthetic": sorted(v.variant_id for variants in selection.variants.values() for v in variants),
     }
 
 
-def counts_of(selection: Selection) -> dict[str, Any]:
-    """Images and labels by domain and class; `source` stands for the real images."""
-    images = {"source": len(selection.sources)}
-    for variants in selection.variants.values():
-        for variant in variants:
-            images[variant.domain] = images.get(variant.domain, 0) + 1
+def counts_of(context: ExportContext, view: ConsumerView | None) -> dict[str, Any]:
+    """Images and labels by domain and class; `source` stands for the real images.
+
+    They are counted in the written files. Where those hold one label in several forms (`whole_labels` is False), the
+    classes are those of the run's records.
+    """
+    if view is not None and view.whole_labels:
+        return counts_on_disk(context, view)
+    selection = context.selection
+    images = Counter("source" if p.source == "real" else p.source for p in context.images.values())
+    images["source"] += 0
     return {
         domain: {
             "images": n,

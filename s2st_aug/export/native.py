@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from s2st_aug.errors import UsageError
 from s2st_aug.export.context import ExportContext
+from s2st_aug.export.held_out import copy_held_out
+from s2st_aug.formats import read_objects
 from s2st_aug.formats.base import DatasetFormat, VariantEdit
 
 
@@ -21,6 +23,9 @@ def export_native(context: ExportContext, format: DatasetFormat) -> None:
         for variant in context.selection.variants.get(scene.scene_id, ()):
             suffix = context.variant_suffix(scene)
             names = format.variant_names(scene, format.mark(variant.domain), suffix)
-            context.place_variant(scene, variant, names.image, suffix)
+            objects = read_objects(context.card, context.root, scene) if context.paints(variant, format) else ()
+            context.place_variant(scene, variant, names.image, suffix, objects)
             writer.add_variant(scene, VariantEdit(variant.domain, names, variant.ignored, variant.lost))
+    if context.with_val:
+        copy_held_out(context)
     writer.finish()

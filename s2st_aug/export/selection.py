@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Literal
 
@@ -51,6 +51,9 @@ class Selection:
     label_keys: dict[str, str | None]  # scene id -> where its record was, for every scene that is needed
     classes: dict[str, Counter[str]] = field(default_factory=dict)  # domain ("source" for real) -> labels by class
     ignored: dict[str, int] = field(default_factory=dict)  # domain -> labels that a verdict asks to ignore
+    kinds: dict[str, frozenset[str]] = field(default_factory=dict)  # class -> kinds of its labels, in the whole run
+    domains: tuple[str, ...] = ()  # of the whole run
+    left_out: int = 0  # variants that hold a label to ignore, where that costs them their place
 
     def scenes(self) -> set[str]:
         """Every scene of which anything goes out."""
@@ -86,11 +89,15 @@ def select(
     balance: bool,
     by_class: bool = False,
     unjudged: UnjudgedPolicy = "ignore",
+    whole_only: bool = False,
+    unreadable: frozenset[str] = frozenset(),
 ) -> Selection:
     """Rows of the manifest to what goes out; `by_class` prefers variants with rare classes where `mix` leaves a choice.
 
     `unjudged`: labels that the measure could not judge (verdict *ignore*, no word of a person) are ignored, or stay in
-    training. Raises UsageError where nothing goes out, or the run is of a held-out split or of more than one dataset.
+    training. `whole_only` leaves out variants that hold a label to ignore, `unreadable` are scenes whose own image
+    nobody can open. Raises UsageError where nothing goes out, or the run is of a held-out split or of more than one
+    dataset.
     """
     _refuse_wrong_options(mix, accepted_only=accepted_only, balance=balance, by_class=by_class)
     _refuse_held_out(table)
@@ -102,19 +109,25 @@ def select(
     said, least = _on_labels(decisions), 2 if unjudged == "train" else 1
     going = [(i, row) for i, row in enumerate(rows) if _goes_out(row, decisions, accepted_only=accepted_only)]
     variants = [_variant(row, i, dict(objects.judged(i, least)), said) for i, row in going]
+    judged = len(variants)
+    variants = [v for v in variants if not (whole_only and v.ignored)]
+    left_out = judged - len(variants)
     if balance:
         variants = _balanced(variants)
     sources = {row["scene_id"]: row["source_sha256"] for row in rows if row["source_sha256"]}
+    sources = {scene: sha256 for scene, sha256 in sources.items() if scene not in unreadable}
     weights = class_weights(variants, objects) if by_class else {}
     if not variants and mix != 0:
-        raise UsageError(_nothing(rows, accepted_only=accepted_only))
+        raise UsageError(_nothing(rows, accepted_only=accepted_only, left_out=left_out))
     variants, sources = _mixed(variants, sources, mix, weights)
     if not variants and mix:
         raise UsageError(
             f"--mix {mix} of {len(sources)} real images is not one synthetic image; expected a larger fraction, or more"
             " images"
         )
-    return _counted(variants, sources, rows, objects)
+    counted = _counted(variants, sources, rows, objects)
+    domains = tuple(sorted({str(row["domain"]) for row in rows}))
+    return replace(counted, kinds=objects.kinds(), domains=domains, left_out=left_out)
 
 
 def _refuse_wrong_options(mix: object, **switches: object) -> None:
@@ -151,11 +164,12 @@ def _goes_out(row: dict[str, object], decisions: dict[Target, Decision], *, acce
     return said == "accept" if accepted_only else row["status"] == "ok" and said not in ("reject", "ignore")
 
 
-def _nothing(rows: list[dict[str, object]], *, accepted_only: bool) -> str:
+def _nothing(rows: list[dict[str, object]], *, accepted_only: bool, left_out: int) -> str:
     states = Counter(str(row["status"]) for row in rows)
     told = ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "no row"
     wanted = "a variant that a person accepted" if accepted_only else "an ok variant that nobody rejected"
-    return f"nothing to export: expected {wanted}, the manifest holds {told}"
+    dropped = f", {left_out} of them left out by --lost drop-image" if left_out else ""
+    return f"nothing to export: expected {wanted}, the manifest holds {told}{dropped}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +181,7 @@ class _Objects:
     categories: np.ndarray
     names: list[str]
     verdicts: np.ndarray  # 0 keep, 1 ignore, 2 lost
+    shapes: pa.Array
 
     @classmethod
     def of(cls, table: pa.Table) -> _Objects:
@@ -177,13 +192,24 @@ class _Objects:
         verdicts = pc.index_in(values.field("verdict"), pa.array(["keep", "ignore", "lost"])).fill_null(0)
         names = categories.dictionary.to_pylist()
         ids, numbers = values.field("object_id"), categories.indices.to_numpy()
-        return cls(lists.offsets.to_numpy(), ids, numbers, names, verdicts.to_numpy())
+        if (at := values.type.get_field_index("cause")) >= 0:  # unsound labels are carried as they are
+            unsound = pc.equal(values.field(at), "unsound").fill_null(False)
+            verdicts = pc.if_else(unsound, pa.scalar(0, verdicts.type), verdicts)
+        return cls(lists.offsets.to_numpy(), ids, numbers, names, verdicts.to_numpy(), values.field("kind"))
 
     def judged(self, row: int, least: int = 1) -> Iterator[tuple[str, int]]:
         """Object id and verdict of the row's labels whose verdict is `least` or worse: 1 ignore, 2 lost."""
         start, end = int(self.offsets[row]), int(self.offsets[row + 1])
         for index in np.flatnonzero(self.verdicts[start:end] >= least) + start:
             yield self.ids[int(index)].as_py(), int(self.verdicts[index])
+
+    def kinds(self) -> dict[str, frozenset[str]]:
+        """The kinds of labels that each class has."""
+        table = pa.table({"class": self.categories, "kind": self.shapes}).group_by(["class", "kind"]).aggregate([])
+        found: dict[str, set[str]] = {}
+        for row in table.to_pylist():
+            found.setdefault(self.names[row["class"]], set()).add(str(row["kind"]))
+        return {name: frozenset(found[name]) for name in self.names if name in found}  # as they appear in the data
 
     def count(self, row: int) -> int:
         """How many labels a row has."""

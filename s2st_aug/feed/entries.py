@@ -15,7 +15,7 @@ from s2st_aug.arrays import Image
 from s2st_aug.errors import DatasetError, SourceChanged, UsageError, did_you_mean
 from s2st_aug.export.selection import COLUMNS, Selection, UnjudgedPolicy, select, unjudged_policy
 from s2st_aug.feed.arguments import wrong
-from s2st_aug.formats import format_of, load_card, read_objects, read_scenes
+from s2st_aug.formats import Card, dataset_card, load_card, orientation_of, read_objects, read_scenes
 from s2st_aug.images import read_photo, sha256_bytes
 from s2st_aug.records.scene import Scene, SceneObject
 from s2st_aug.storage import RunFolder
@@ -63,6 +63,12 @@ class FeedIndex:
     format: str  # the dataset card's name
     root: Path
     entries: tuple[Entry, ...]
+    rescale_labels: bool = False  # as the run's `dataset.rescale_labels`
+
+    @property
+    def card(self) -> Card:
+        """The dataset's card, which says how its labels are read."""
+        return dataset_card({"format": self.format, "rescale_labels": self.rescale_labels})
 
     def read(self, entry: Entry) -> Sample:
         """Decode one entry; raises SourceChanged where the file is not the one that the run recorded."""
@@ -72,10 +78,10 @@ class FeedIndex:
             raise DatasetError(f"{entry.image}: cannot be read ({error.strerror})") from None
         if entry.sha256 is not None and sha256_bytes(data) != entry.sha256:
             raise SourceChanged(f"{entry.image}: not the file that the run recorded for {entry.sample_id}")
-        card = load_card(self.format)
-        image = read_photo(data, orientation=format_of(card).orientation).rgb
+        card = self.card
+        image = read_photo(data, orientation=orientation_of(card, self.root, entry.scene)).rgb
         objects = read_objects(card, self.root, entry.scene)
-        ignored = tuple(o for o in objects if o.object_id in entry.ignored or o.crowd)
+        ignored = tuple(o for o in objects if o.object_id in entry.ignored or o.crowd or o.unsound)
         return Sample(entry, image, tuple(o for o in objects if o not in ignored), ignored)
 
     def images_by_domain(self) -> Counter[str]:
@@ -113,7 +119,8 @@ def open_feed(
     card_name, root = info.config["dataset"]["format"], Path(info.dataset_root)
     splits = sorted(set(table["split"].to_pylist()))
     scenes = {s.scene_id: s for split in splits for s in read_scenes(load_card(card_name), root, split)}
-    return FeedIndex(card_name, root, tuple(_entries(run, root, selection, scenes)))
+    rescale = bool(info.config["dataset"].get("rescale_labels"))
+    return FeedIndex(card_name, root, tuple(_entries(run, root, selection, scenes)), rescale)
 
 
 def _folder(run: object) -> RunFolder:

@@ -27,7 +27,7 @@ from scipy import stats
 from s2st_aug.errors import CheckFailed, UsageError, did_you_mean
 from s2st_aug.feed.arguments import refuse_below_one, refuse_no_shares, refuse_other, refuse_uncallable
 from s2st_aug.feed.entries import FeedIndex
-from s2st_aug.formats import load_card, read_objects
+from s2st_aug.formats import read_objects
 
 Identify = Callable[[Any], Iterable[str]]
 Mode = Literal["exact", "sampled"]
@@ -72,7 +72,7 @@ class Mix:
         Raises UsageError for shares that do not sum to 1, or of another domain.
         """
         refuse_other("index", index, FeedIndex)
-        card = load_card(index.format)
+        card = index.card
         classes: dict[str, frozenset[str]] = {}
         for scene in {e.scene.scene_id: e.scene for e in index.entries}.values():
             classes[scene.scene_id] = frozenset(o.category for o in read_objects(card, index.root, scene))

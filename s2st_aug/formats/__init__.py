@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from s2st_aug.errors import DatasetError, NoImages, did_you_mean
+from s2st_aug.errors import DatasetError, LabelError, NoImages, did_you_mean
 from s2st_aug.formats.base import Card, DatasetFormat
-from s2st_aug.formats.cards import card_names, format_of, load_card
+from s2st_aug.formats.cards import card_names, dataset_card, format_of, load_card
+from s2st_aug.formats.label_images import image_sizes
+from s2st_aug.formats.pixels import Orientation, PixelFrame, in_frame, mask_size, pixel_frame, without_frame
 from s2st_aug.formats.registry import find_format, format_names
 from s2st_aug.records.scene import Scene, SceneObject
 
@@ -15,10 +17,13 @@ __all__ = [
     "Card",
     "DatasetFormat",
     "card_names",
+    "dataset_card",
     "find_format",
     "format_names",
     "format_of",
+    "frame_of",
     "load_card",
+    "orientation_of",
     "read_objects",
     "read_scenes",
 ]
@@ -40,5 +45,37 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
 
 
 def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:
-    """Every label of one scene in source pixels; raises LabelError for a record that is none or has changed."""
-    return format_of(card).read_objects(card, root, scene)
+    """Every label of one scene in source pixels, with what makes it unsound.
+
+    Raises LabelError for a record that is none or has changed, and for labels of another size than the image's. Where
+    the image is not there, or is none, sizes are not compared: that is said where it is opened.
+    """
+    objects = format_of(card).read_objects(card, root, scene)
+    try:
+        image_sizes(root / scene.image)
+    except LabelError:
+        return without_frame(objects)
+    return in_frame(objects, frame_of(card, root, scene, objects), f"{scene.label_file}: {scene.image}")
+
+
+def frame_of(card: Card, root: Path, scene: Scene, objects: Iterable[SceneObject] = ()) -> PixelFrame:
+    """The pixels that the scene's labels are in; masks of one size declare it where nothing else does."""
+    format, (stored, upright) = format_of(card), image_sizes(root / scene.image)
+    declared = format.declared_size(card, root, scene) if format.declared_size else None
+    if declared is None:
+        declared = mask_size(objects)
+    where = f"{scene.label_file}: {scene.image}"
+    return pixel_frame(format.orientation, stored, upright, declared, rescale=card.rescale_labels, where=where)
+
+
+def orientation_of(card: Card, root: Path, scene: Scene) -> Orientation:
+    """Whether the scene's labels are in stored or upright pixels; the format's word where the file does not matter.
+
+    Raises nothing: what is amiss with an image or a label is said where it is read.
+    """
+    usual = format_of(card).orientation
+    try:
+        stored, upright = image_sizes(root / scene.image)
+        return usual if stored == upright else frame_of(card, root, scene).orientation
+    except LabelError:
+        return usual

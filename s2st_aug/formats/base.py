@@ -6,10 +6,11 @@ outside of the folder compares a format's name: what differs from format to form
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -56,6 +57,7 @@ class Card(BaseModel):
     classes: tuple[ClassInfo, ...] = ()
     source: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # attributes that make a day source
     notes: str = ""
+    rescale_labels: bool = False  # labels of a declared size that is the image's but for scale are scaled to it
 
     def category(self, name: str) -> ClassInfo | None:
         """The class of that name or other spelling, or None."""
@@ -109,7 +111,7 @@ class VariantEdit:
 class ConvertedImage:
     """One image of a conversion in the target's terms: a real one, or a variant with what its verdicts ask for."""
 
-    stem: str  # of the target's file, without the variant's mark
+    stem: str  # of the target's file, without the variant's mark: one name without folders, the same in every format
     mark: str  # empty for a real image
     suffix: str
     size: tuple[int, int]  # width, height
@@ -119,10 +121,52 @@ class ConvertedImage:
     ignored: frozenset[str]
     lost: frozenset[str]
     where: str  # the scene, for the report
+    split: str = "train"  # as formats other than KITTI call it
 
     def is_ignored(self, item: SceneObject) -> bool:
         """Whether training should leave this label alone: by a verdict, or a crowd from the start."""
-        return item.object_id in self.ignored or item.crowd
+        return item.object_id in self.ignored or item.crowd or (self.domain is not None and item.unsound is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassList:
+    """The classes that a conversion lists: those that the dataset declares, else those that it holds.
+
+    `kinds` says what kinds of objects a class has in the data, where it declares none. `spelling` gives the one name
+    for a class that the data spells in several ways.
+    """
+
+    names: tuple[str, ...] = ()
+    kinds: dict[str, frozenset[str]] = field(default_factory=dict)
+    spelling: dict[str, str] = field(default_factory=dict)
+
+    def of(self, kinds: Iterable[str]) -> list[str]:
+        """The classes in the dataset's order, without those that have no object of the kinds."""
+        wanted = frozenset(kinds)
+        return [name for name in self.names if name not in self.kinds or self.kinds[name] & wanted]
+
+    def name(self, category: str) -> str:
+        """What the export calls a category of the data."""
+        return self.spelling.get(category, category)
+
+
+@dataclass(slots=True)
+class ConsumerView:
+    """What the programs that train on a format find in an exported folder, told by their documented rules."""
+
+    images: dict[str, Counter[str]] = field(default_factory=dict)  # below the folder -> labels by class, ignored too
+    ignored: Counter[str] = field(default_factory=Counter)  # image -> labels that training leaves alone
+    classes: tuple[str, ...] = ()  # that the export lists
+    complaints: list[tuple[str, str]] = field(default_factory=list)  # what they would drop or misread, and where
+    whole_labels: bool = True  # whether every label is counted, and once
+    notes: list[str] = field(default_factory=list)  # what whoever trains has to know
+
+    def add(self, image: str, labels: Iterable[str], ignored: int = 0) -> None:
+        """One image that was found, with the classes of its labels."""
+        if image in self.images:
+            self.complaints.append(("listed twice", image))
+        self.images[image] = Counter(labels)
+        self.ignored[image] = ignored
 
 
 class OutputFiles(Protocol):
@@ -144,6 +188,13 @@ class OutputFiles(Protocol):
         ...
 
 
+class Placed(NamedTuple):
+    """What an image of the export shows."""
+
+    scene_id: str
+    source: str  # `real`, or the domain
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteContext:
     """What a writer is given: the source dataset, the folder to write, the report of what could not be expressed."""
@@ -153,6 +204,10 @@ class WriteContext:
     split: str
     output: OutputFiles
     losses: LossReport = field(default_factory=LossReport)
+    classes: ClassList = field(default_factory=ClassList)
+    held_out: dict[str, int] = field(default_factory=dict)  # other splits that go out too, as they are: images
+    labels: dict[str, int] = field(default_factory=dict)  # image -> labels written, where a writer counts them
+    images: dict[str, Placed] = field(default_factory=dict)  # of the split, below the export
 
 
 class NativeWriter(Protocol):
@@ -215,6 +270,10 @@ class DatasetFormat:
     """Whether labels are in the pixels as stored, or (`apply`) in the upright image's, after its EXIF orientation."""
     lists_name_images: bool = False
     """Whether label lists say which images there are: without their folder every row of a run would fail."""
+    declared_size: Callable[[Card, Path, Scene], tuple[int, int] | None] | None = None
+    """Card, root and scene to the width and height that its label file gives the image; None where it says nothing."""
+    remarks: Callable[[Card, Path, str, Sequence[Scene]], Iterator[str]] | None = None
+    """Card, root, split and its scenes to what is amiss with the split as a whole, one sentence each."""
     labels_need_image: bool = False
     """Whether reading a scene's labels opens its image, for its size."""
     split_folder: Callable[[str], str] = str
@@ -227,6 +286,14 @@ class DatasetFormat:
     native_writer: Callable[[WriteContext], NativeWriter] | None = None
     """It says how a lost label is written: KITTI's becomes DontCare, COCO's iscrowd, YOLO's line is left out."""
 
+    holds_ignored: bool = True
+    """Whether it can say that training should leave a label alone; YOLO cannot: the export asks what to do."""
+    class_names: Callable[[Card, Path, list[Scene]], list[str]] | None = None
+    """The classes that the dataset's own files list, in their order; None, or an empty list: they list none."""
+    split_files: Callable[[Path, str], list[str]] | None = None
+    """Lists of a split's images, below the root, which go along where the split is copied as it is."""
+    open_export: Callable[[Card, Path, str], ConsumerView] | None = None
+    """Card, exported folder and split to what its usual consumers find there. Raises ValueError, KeyError, OSError."""
     conversion_writer: Callable[[WriteContext], ConversionWriter] | None = None
     not_carried: str | None = None
     """What its label files say that no other format is given; None: nothing."""

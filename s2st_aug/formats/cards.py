@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,12 @@ def load_card(name_or_path: str | Path) -> Card:
     else:
         path = _folder() / f"{path}.yaml"
     return _read(path, path.stat().st_mtime_ns)
+
+
+def dataset_card(dataset: Mapping[str, Any]) -> Card:
+    """The card of a config's `dataset` group, with what the group says of how its labels are read."""
+    card = load_card(str(dataset["format"]))
+    return card.model_copy(update={"rescale_labels": True}) if dataset.get("rescale_labels") else card
 
 
 def absolute_card(name_or_path: str) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from s2st_aug.errors import DatasetError, LabelError, NoImages
-from s2st_aug.formats import read_objects, read_scenes
+from s2st_aug.formats import format_of, read_objects, read_scenes
 from s2st_aug.formats.base import Card
-from s2st_aug.formats.geometry import is_inside
-from s2st_aug.formats.label_images import stored_size
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files
-from s2st_aug.records.scene import Scene
+from s2st_aug.records.scene import Scene, SceneObject
 
 SAMPLE = 200
 
@@ -23,13 +21,18 @@ SAMPLE = 200
 class CardFinding:
     """One line about a split of the dataset."""
 
-    level: Literal["ok", "warning", "error"]
+    level: Literal[
+        "ok", "warning", "untrusted", "error"
+    ]  # `untrusted`: labels there are not to be trained on as they are
     split: str
     text: str
 
 
 def check_card(card: Card, root: Path, *, sample: int = SAMPLE) -> list[CardFinding]:
-    """Every split's scenes counted, images looked for, the labels of the first `sample` scenes read."""
+    """Every split's scenes counted, images looked for, the labels of `sample` scenes over all of it read.
+
+    A cause is told once a split, with how often it was met and the first place.
+    """
     if not root.is_dir():
         return [CardFinding("error", "", f"dataset folder {root} is not there; get it from {card.where}")]
     findings = [finding for split in card.splits for finding in _split(card, root, split, sample)]
@@ -52,8 +55,19 @@ def _split(card: Card, root: Path, split: str, sample: int) -> Iterator[CardFind
     labelled = sum(scene.label_file is not None for scene in scenes)
     yield CardFinding("ok", split, f"{len(scenes)} scenes, {labelled} with labels")
     yield from _images(card, root, split, scenes)
-    for scene in islice(scenes, sample):
-        yield from _labels(card, root, scene)
+    yield from _remarks(card, root, split, scenes)
+    yield from _labels(card, root, split, scenes[:: max(1, len(scenes) // sample)])
+
+
+def _remarks(card: Card, root: Path, split: str, scenes: list[Scene]) -> Iterator[CardFinding]:
+    """What the format finds amiss with the split as a whole."""
+    remarks = format_of(card).remarks
+    try:
+        yield from (
+            CardFinding("untrusted", split, text) for text in (remarks(card, root, split, scenes) if remarks else ())
+        )
+    except (DatasetError, LabelError) as error:
+        yield CardFinding("untrusted", split, str(error))
 
 
 def _images(card: Card, root: Path, split: str, scenes: list[Scene]) -> Iterator[CardFinding]:
@@ -63,7 +77,9 @@ def _images(card: Card, root: Path, split: str, scenes: list[Scene]) -> Iterator
     absent, unlisted = sorted(named - there), sorted(there - named)
     if absent:
         yield CardFinding(
-            "warning", split, f"{len(absent)} images are absent, the first {absent[0]}: their rows will fail"
+            "warning",
+            split,
+            f"{len(absent)} of {len(scenes)} images are absent, the first {absent[0]}: they are left out of a run",
         )
     if unlisted:
         yield CardFinding(
@@ -71,17 +87,38 @@ def _images(card: Card, root: Path, split: str, scenes: list[Scene]) -> Iterator
         )
 
 
-def _labels(card: Card, root: Path, scene: Scene) -> Iterator[CardFinding]:
-    try:
-        objects = read_objects(card, root, scene)
-        size = stored_size(root / scene.image) if (root / scene.image).is_file() else None
-    except LabelError as error:
-        yield CardFinding("warning", scene.split, str(error))
-        return
-    outside = [item.object_id for item in objects if size and not is_inside(item.bbox, *size)]
-    if outside:
-        yield CardFinding(
-            "warning",
-            scene.split,
-            f"{scene.image}: {len(outside)} labels lie outside the image, the first {outside[0]!r}",
-        )
+def _labels(card: Card, root: Path, split: str, scenes: list[Scene]) -> Iterator[CardFinding]:
+    """Each cause once: labels that cannot be read, are broken, have no class, or lie outside of their image."""
+    faults: list[tuple[str, str]] = []
+    for scene in scenes:
+        try:
+            faults += unsound_labels(scene, read_objects(card, root, scene))
+        except LabelError as error:
+            faults.append((cause_of(str(error)), str(error)))
+    yield from (
+        CardFinding("untrusted", split, text) for text in once_each(faults, f"the {len(scenes)} scenes looked at")
+    )
+
+
+def unsound_labels(scene: Scene, objects: Iterable[SceneObject]) -> list[tuple[str, str]]:
+    """Cause and message of each label that cannot be trusted."""
+    place = f"{scene.label_file or scene.image}, {scene.scene_id}"
+    broken = ((item.object_id, item.unsound) for item in objects if item.unsound is not None)
+    return [(cause_of(why), f"{place}, label {name}: {why}") for name, why in broken]
+
+
+def once_each(faults: Iterable[tuple[str, str]], where: str) -> list[str]:
+    """Of messages with their causes, the first of each cause, with how many there are."""
+    causes: dict[str, list[str]] = {}
+    for cause, text in faults:
+        causes.setdefault(cause, []).append(text)
+    return [texts[0] + (f" ({len(texts)} such in {where})" if len(texts) > 1 else "") for texts in causes.values()]
+
+
+def cause_of(fault: str) -> str:
+    """What a message has in common with others of its kind: without places, numbers and quotations.
+
+    >>> cause_of("labels/a.txt: line 3: class 7 is none of 2") == cause_of("labels/b.txt: line 1: class 9 is none of 2")
+    True
+    """
+    return re.sub(r"\S*/\S*|'[^']*'|\[.*\]|, found .*|-?\d+(?:\.\d+)?", "#", fault)

@@ -11,6 +11,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -278,3 +279,17 @@ def parse_record(data: bytes, where: str) -> Any:
         return loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise LabelError(f"{where}: the record cannot be decoded: {type(error).__name__}: {error}") from None
+
+
+def read_record(path: Path, key: LabelKey, where: str) -> Any:
+    """The value of a scene's record, not to be changed: the last ones are kept. Raises LabelError."""
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as error:
+        raise LabelError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return _record(path, key, changed, where)
+
+
+@lru_cache(maxsize=4)
+def _record(path: Path, key: LabelKey, changed: int, where: str) -> Any:
+    return parse_record(read_span(path, key), where)

@@ -77,6 +77,12 @@ def within(objects: Iterable[SceneObject], where: str) -> Iterator[SceneObject]:
         yield item
 
 
+def image_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Width and height as stored, and after the orientation is applied; nothing is decoded. Raises LabelError."""
+    width, height, orientation = _header(path, with_orientation=True)
+    return (width, height), (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+
+
 def upright_size(path: Path) -> tuple[int, int]:
     """Width and height from an image's header, after its orientation is applied. Raises LabelError."""
     width, height, orientation = _header(path, with_orientation=True)

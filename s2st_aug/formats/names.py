@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -12,6 +15,7 @@ from s2st_aug.errors import DatasetError
 from s2st_aug.records.scene import SceneObject
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+_LONGEST = 160  # bytes of a name, which a prefix, a mark and a suffix of the format still join
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))})
 _PLAIN = re.compile(r"(?:[0-9A-Za-z_-]{1,100}/)*[0-9A-Za-z_-]{1,200}\.[0-9A-Za-z]{1,5}")
 
@@ -55,6 +59,43 @@ def split_name(split: str) -> str:
     'train'
     """
     return {"training": "train"}.get(split, split)
+
+
+def flat_name(stem: str) -> str:
+    """One folder for all images, as loaders list them; a folder that the name repeats is left out.
+
+    >>> flat_name("bonn/bonn_000000_000001"), flat_name("left/0001")
+    ('bonn_000000_000001', 'left_0001')
+    """
+    folder, _, name = stem.rpartition("/")
+    plain = name if name.startswith(folder.rpartition("/")[2]) else stem.replace("/", "_")
+    return re.sub(r"\s", "_", plain)  # KITTI's lists of names are split at white space
+
+
+def flat_names(stems: Iterable[str], domains: Iterable[str] = (), taken: Iterable[str] = ()) -> dict[str, str]:
+    """One name for each image (`left/0001`), the same in an export to any format, none like another's or a variant's.
+
+    A name is like another where it differs in case, `_`, `-`, `.` or Unicode form alone: disks and Cityscapes' scripts
+    make no difference there. Such names, and very long ones, end in a hash of their stem; `taken` are names in use.
+
+    >>> flat_names(["left/1", "right/1", "left_1"])
+    {'left/1': 'left_1-c2b7b936', 'right/1': 'right_1', 'left_1': 'left_1-b310decd'}
+    """
+    plain = {stem: flat_name(stem) for stem in stems}
+    counts = Counter(map(_folded, [*plain.values(), *taken]))
+    marks = [f"__{domain}" for domain in domains]
+    variants = {_folded(name + mark) for name in [*plain.values(), *taken] for mark in marks}
+    found: dict[str, str] = {}
+    for stem, name in plain.items():
+        if counts[_folded(name)] > 1 or _folded(name) in variants or len(name.encode()) > _LONGEST:
+            digest = hashlib.sha256(os.fsencode(stem)).hexdigest()
+            name = f"{name.encode()[:_LONGEST].decode(errors='ignore')}-{digest[:8]}"
+        found[stem] = name
+    return found
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[_.-]", "-", unicodedata.normalize("NFC", name)).casefold()
 
 
 def list_files(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:

@@ -13,9 +13,22 @@ from s2st_aug.formats.names import list_files
 from s2st_aug.formats.references import split_reference
 from s2st_aug.records.scene import LabelKey
 
+SPELLINGS = {"val": ("val", "valid", "validation")}
+"""What tools call the folder of a split: Roboflow writes `valid`."""
+
+
+def spelled_in(root: Path, tree: LabelTree, split: str) -> str:
+    """What the tree's files call the split."""
+    return next((name for name in SPELLINGS.get(split, ()) if _files_of(root, tree, name)), split)
+
 
 def files_of(root: Path, tree: LabelTree, split: str) -> list[str]:
     """The label files of a tree for a split, below the root, sorted; `*` and `{stem}` stand for any name."""
+    found = (_files_of(root, tree, name) for name in SPELLINGS.get(split, (split,)))
+    return next((files for files in found if files), [])
+
+
+def _files_of(root: Path, tree: LabelTree, split: str) -> list[str]:
     prefix, star, suffix = _around(tree, split)
     if not star:
         return [prefix] if _is_there(root / prefix) else []
@@ -36,7 +49,8 @@ def _is_there(path: Path) -> bool:
 
 def stem_in(tree: LabelTree, split: str, file: str) -> str:
     """What stands for `{stem}` in a file of the tree."""
-    prefix, _, suffix = _around(tree, split)
+    around = [_around(tree, name) for name in SPELLINGS.get(split, (split,))]
+    prefix, _, suffix = next((found for found in around if file.startswith(found[0])), around[0])
     return file[len(prefix) : len(file) - len(suffix)]
 
 
@@ -51,9 +65,10 @@ def tree_of(reference: str, split: str, trees: tuple[LabelTree, ...]) -> LabelTr
     """The tree that a label file belongs to."""
     path, _ = split_reference(reference)
     for tree in trees:
-        prefix, star, suffix = _around(tree, split)
-        if path.startswith(prefix) and path.endswith(suffix) if star else path == prefix:
-            return tree
+        for name in SPELLINGS.get(split, (split,)):
+            prefix, star, suffix = _around(tree, name)
+            if path.startswith(prefix) and path.endswith(suffix) if star else path == prefix:
+                return tree
     return None
 
 

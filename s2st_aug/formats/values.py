@@ -1,12 +1,14 @@
-"""Numbers, points and text out of label files: nothing that is not finite, not a number or not UTF-8 comes through."""
+"""Numbers and points out of label files: nothing that is not finite or not a number comes through."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from s2st_aug.errors import LabelError
 
 _COORDINATE_LIMIT = 1e7
+_WHOLE = re.compile(r"(0|-?[1-9][0-9]{0,17})(?:\.0+)?")
 
 
 def number(value: Any, where: str) -> float:
@@ -33,14 +35,24 @@ def coordinate(word: str, where: str) -> float:
         raise LabelError(f"{where}: expected a number, found {ascii(word)[:40]}") from None
 
 
-def word_lines(data: bytes, where: str) -> list[tuple[int, list[str]]]:
-    """The lines of a text file that hold anything: index from 0, and words. Raises LabelError for what is not UTF-8.
+def plain_id(value: Any) -> int | str | None:
+    """An id as tools mean it: `3.0`, `"3"` and `"3.0"` are 3, as pandas and databases write it; None for what is none.
 
-    >>> word_lines(b"Car 1 2\\n\\nVan 3 4\\n", "a.txt")
-    [(0, ['Car', '1', '2']), (2, ['Van', '3', '4'])]
+    >>> plain_id(3.0), plain_id("3"), plain_id("0003"), plain_id("a"), plain_id(2.5), plain_id(None)
+    (3, 3, '0003', 'a', None, None)
     """
-    try:
-        text = data.decode("utf-8-sig")  # a byte-order mark is left out
-    except UnicodeDecodeError as error:
-        raise LabelError(f"{where}: not UTF-8 at byte {error.start}") from None
-    return [(index, words) for index, line in enumerate(text.splitlines()) if (words := line.split())]
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    if isinstance(value, str):
+        whole = _WHOLE.fullmatch(value.strip())
+        return int(whole[1]) if whole else value or None
+    return value if isinstance(value, int) else None
+
+
+def plain_name(value: Any) -> str | None:
+    """A category's name; None for what is none: null, empty, or no text and no number."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return str(value) if str(value).strip() else None

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from s2st_aug.arrays import Image
-from s2st_aug.formats import format_of, load_card, read_objects, read_scenes
+from s2st_aug.formats import load_card, orientation_of, read_objects, read_scenes
 from s2st_aug.gain.arms import changed, changes
 from s2st_aug.gain.boxes import Boxes, average_precision, decode, loss, targets
 from s2st_aug.gain.config import DetectionData, GainConfig, Training
@@ -47,10 +47,12 @@ def _load(format_: str, classes: tuple[str, ...], root: Path, split: str, size: 
     card = load_card(format_)
     stems, images, boxes, scales = [], [], [], []
     for scene in read_scenes(card, root, split):
-        image = read_photo(root / scene.image, orientation=format_of(card).orientation).rgb
+        image = read_photo(root / scene.image, orientation=orientation_of(card, root, scene)).rgb
         scale = size[0] / image.shape[1], size[1] / image.shape[0]
         objects = [
-            o for o in read_objects(card, root, scene) if o.kind == "box" and o.category in classes and not o.crowd
+            o
+            for o in read_objects(card, root, scene)
+            if o.kind == "box" and o.category in classes and not o.crowd and not o.unsound
         ]
         xyxy = np.array([o.bbox for o in objects], np.float64).reshape(-1, 4)
         labels = np.array([classes.index(o.category) for o in objects], np.int64)

@@ -10,6 +10,8 @@ import numpy as np
 from s2st_aug.arrays import Box
 
 ObjectKind = Literal["box", "polygon", "mask", "polyline", "stuff"]
+UNKNOWN = "unknown class"
+"""the category of a label whose class its dataset does not name; its `unsound` says why"""
 LINES = ("polyline", "stuff")  # kinds that are lines to a judge: their extent says nothing
 SignalState = Literal["red", "amber", "green"]
 
@@ -62,7 +64,9 @@ class SceneObject:
 
     `object_id` is the record's own id, made unique within the scene by its index where needed.
     `outlines` are float arrays `n 2` (x, y): closed for polygons and stuff, open for polylines.
-    `mask` is a bool array of the image's size, or None; `crowd` regions are never judged.
+    `mask` is a bool array of the image's size, or None; `crowd` regions are never judged. `unsound` says why a
+    label cannot be trusted as it stands (no class, a broken outline, outside of the image): it is never judged either,
+    and carried as it is.
     """
 
     object_id: str
@@ -75,3 +79,4 @@ class SceneObject:
     crowd: bool = False
     occluded: bool = False
     truncated: bool = False
+    unsound: str | None = None

@@ -16,6 +16,7 @@ Status = Literal["ok", "rejected", "failed"]
 
 Cause = Literal[
     "crowd",  # a region of several objects: never judged
+    "unsound",  # a label that cannot be trusted: no class, broken, or outside of the image
     "tiny",  # too small to judge
     "flat_source",  # the source shows too little structure to judge by
     "signal_changed",  # the lit lamp has another colour

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from s2st_aug.arrays import Image
 from s2st_aug.errors import RunFolderError, S2STError
-from s2st_aug.formats import load_card, read_objects
+from s2st_aug.formats import dataset_card, read_objects
 from s2st_aug.images import encode_png, read_image
 from s2st_aug.records.scene import LabelKey, Scene
 from s2st_aug.report.palette import STATUSES, VERDICTS
@@ -87,7 +87,7 @@ def source_outlines(info: RunInfo, scene: Scene) -> dict[str, tuple[np.ndarray, 
     Empty where the dataset cannot be read any more (logged).
     """
     try:
-        card = load_card(info.config["dataset"]["format"])
+        card = dataset_card(info.config["dataset"])
         return {o.object_id: o.outlines for o in read_objects(card, Path(info.dataset_root), scene)}
     except (S2STError, OSError, KeyError) as error:
         log.info("labels of %s are drawn as boxes: %s", scene.scene_id, error)

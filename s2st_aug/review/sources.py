@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from s2st_aug.errors import S2STError
-from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.formats import dataset_card, read_objects, read_scenes
 from s2st_aug.records.scene import Scene, SceneObject
 from s2st_aug.storage import RunFolder
 
@@ -61,7 +61,7 @@ class SceneLabels:
         self.root = Path(info.dataset_root)
         self._scenes: dict[str, Scene] = {}
         try:
-            self._card = load_card(info.config["dataset"]["format"])
+            self._card = dataset_card(info.config["dataset"])
             self._scenes = {s.scene_id: s for split in splits for s in read_scenes(self._card, self.root, split)}
         except (S2STError, KeyError) as error:
             log.warning("labels cannot be read with their shapes: %s", error)

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 import s2st_aug
-from s2st_aug.errors import LabelError
-from s2st_aug.formats import Card, read_objects, read_scenes
+from s2st_aug.errors import LabelError, UnreadableImage
+from s2st_aug.formats import Card, frame_of, read_objects, read_scenes
 from s2st_aug.formats.label_images import stored_size
-from s2st_aug.images import encode_png
+from s2st_aug.images import encode_png, read_photo
 from s2st_aug.records.manifest import SCHEMA_VERSION, ManifestRow, rows_to_table
 from s2st_aug.records.scene import Scene, SceneObject
 from s2st_aug.records.verdicts import ObjectVerdict, VerdictKind
@@ -64,9 +64,15 @@ def _rows(
 ) -> Iterator[ManifestRow]:
     data = _readable(root / scene.image)
     objects = read_objects(card, root, scene) if data is not None else ()
-    judged = tuple(ObjectVerdict(o.object_id, o.kind, o.category, o.bbox, verdicts(scene, o)) for o in objects)
+    judged = tuple(
+        ObjectVerdict(o.object_id, o.kind, o.category, o.bbox, verdicts(scene, o))
+        if o.unsound is None
+        else ObjectVerdict(o.object_id, o.kind, o.category, o.bbox, "ignore", o.unsound, cause="unsound")
+        for o in objects
+    )
+    size = frame_of(card, root, scene, objects).size if data is not None else (0, 0)
     for domain in domains:
-        yield _row(run, scene, domain, data, judged)
+        yield _row(run, scene, domain, data, judged, size)
 
 
 def _readable(path: Path) -> bytes | None:
@@ -77,8 +83,24 @@ def _readable(path: Path) -> bytes | None:
     return path.read_bytes()
 
 
-def _row(run: Path, scene: Scene, domain: str, data: bytes | None, judged: tuple[ObjectVerdict, ...]) -> ManifestRow:
-    name, size, sha256 = (None, (None, None), None) if data is None else _image(run, scene, domain, data)
+def _opens(data: bytes) -> bool:
+    try:
+        read_photo(data)
+    except UnreadableImage:
+        return False
+    return True
+
+
+def _row(
+    run: Path,
+    scene: Scene,
+    domain: str,
+    data: bytes | None,
+    judged: tuple[ObjectVerdict, ...],
+    size: tuple[int, int],
+) -> ManifestRow:
+    made = data is not None and _opens(data)
+    name, sha256 = _image(run, scene, domain, size) if made else (None, None)
     return ManifestRow(
         variant_id=variant_id(scene.scene_id, domain),
         scene_id=scene.scene_id,
@@ -93,8 +115,8 @@ def _row(run: Path, scene: Scene, domain: str, data: bytes | None, judged: tuple
         source_sha256=None if data is None else hashlib.sha256(data).hexdigest(),
         image=name,
         image_sha256=sha256,
-        width=size[0],
-        height=size[1],
+        width=None if name is None else size[0],
+        height=None if name is None else size[1],
         label_file=scene.label_file,
         label_sha256=None,
         label_key=str(scene.label_key) if scene.label_key else None,
@@ -107,20 +129,14 @@ def _row(run: Path, scene: Scene, domain: str, data: bytes | None, judged: tuple
     )
 
 
-def _image(run: Path, scene: Scene, domain: str, data: bytes) -> tuple[str, tuple[int, int], str]:
-    """A flat dark image of the source's size, as the run would have stored it."""
-    import io
-
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as opened:
-        size = opened.size
+def _image(run: Path, scene: Scene, domain: str, size: tuple[int, int]) -> tuple[str, str]:
+    """A flat dark image of the source's size, turned as its labels are, as the run would have stored it."""
     shade = 16 + int(hashlib.sha256(scene.scene_id.encode()).hexdigest()[:2], 16) // 8
     png = encode_png(np.full((size[1], size[0], 3), shade, np.uint8))
     name = image_name(domain, scene.scene_id, "png")
     (run / name).parent.mkdir(parents=True, exist_ok=True)
     (run / name).write_bytes(png)
-    return name, size, hashlib.sha256(png).hexdigest()
+    return name, hashlib.sha256(png).hexdigest()
 
 
 _MODEL: dict[str, Any] = {

@@ -22,7 +22,7 @@ IN_PLACE = 0.9
 AROUND_UNKNOWN = 0.45  # taken where nothing around an object has structure, or an older manifest does not say
 DARK = 20.0  # mean L* below which an image without contrast is black, above it washed out
 LIGHTS = ("lamp", "signal", "tail_light", "overlay")  # kinds of hallucinations that no detector names
-UNMEASURED: tuple[Cause, ...] = ("crowd", "flat_source", "tiny")
+UNMEASURED: tuple[Cause, ...] = ("crowd", "unsound", "flat_source", "tiny")
 NULL_NOTES = {
     "flat_source": "note: structure is null, the source is too flat to judge",
     "no_discriminant": "note: strength is null, the profile has no discriminant",
@@ -59,6 +59,8 @@ def decide(item: ObjectVerdict, settings: ValidationSettings, width: int) -> Obj
 
 
 def _decided(item: ObjectVerdict, s: ValidationSettings, width: int) -> Decided:
+    if item.cause == "unsound":
+        return "ignore", "unsound", item.reason
     if item.crowd:
         return "ignore", "crowd", "crowd: never judged"
     if item.kind not in LINES and _shortest(item) < s.min_side_px:

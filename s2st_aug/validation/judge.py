@@ -106,6 +106,11 @@ def _object(
     item: SceneObject, frames: tuple[Frame, Frame, Frame], settings: ValidationSettings, front: Sequence[Box]
 ) -> ObjectVerdict:
     """An object's measures and facts; its verdict is `keep` until `gates.decide` has seen them."""
+    if item.unsound is not None:
+        told = f"unsound: {item.unsound}"
+        return ObjectVerdict(
+            item.object_id, item.kind, item.category, item.bbox, "ignore", told, cause="unsound", crowd=item.crowd
+        )
     found = measure(item, *frames, front)
     measures = _finite(found.structure), _finite(found.structure_raw), _finite(found.visibility)
     verdict = ObjectVerdict(

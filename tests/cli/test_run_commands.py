@@ -223,5 +223,6 @@ def test_a_dry_run_counts_and_finds_bad_labels(config, tmp_path, capsys):
     assert call("augment", path, "--dry-run=full", "--method", FAKE, "--run", tmp_path / "never") == 1
     assert "train/f000000" in capsys.readouterr().err
     (root / "images/100k/train/f000001.png").unlink()
-    assert call("augment", path, "--dry-run", "--method", FAKE) == 1
+    assert call("augment", path, "--dry-run", "--method", FAKE) == 0
+    assert "5 (1 more have no image: left out)" in capsys.readouterr().out
     assert not (tmp_path / "never").exists()

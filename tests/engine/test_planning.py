@@ -13,6 +13,7 @@ import pytest
 from s2st_aug.config.hashes import plan_hash
 from s2st_aug.engine.context import identify
 from s2st_aug.engine.dry_run import dry_run
+from s2st_aug.engine.in_process import spread_scenes
 from s2st_aug.engine.options import Options
 from s2st_aug.engine.pending import CompletedRows, pending_tables
 from s2st_aug.engine.planning import plan_batches, selected_scenes
@@ -51,17 +52,71 @@ def test_selection_and_limit(tmp_path):
         list(selected_scenes(none.dataset))
 
 
-def test_an_absent_image_is_planned_and_said_so(tmp_path):
+def of(root, **dataset):
+    return {"dataset": {"format": "bdd100k", "root": str(root), **dataset}}
+
+
+def test_absent_images_are_left_out_before_the_limit_or_planned_to_fail(tmp_path):
+    root = make_dataset(tmp_path / "data", 4)
+    (root / "images/100k/train/f000001.png").unlink()
+    (root / "images/100k/train/f000002.png").unlink()
+    (root / "images/100k/train/f000002.png").symlink_to("nowhere.png")
+    config, absent = make_config(root, **of(root, limit=2)), []
+    (batch,) = plan_batches(config, "plan", ("night",), on_absent=absent.append)
+    assert [s.scene.scene_id for s in batch.scenes] == ["train/f000000", "train/f000003"]
+    assert [s.image.rpartition("/")[2] for s in absent] == ["f000001.png", "f000002.png"]
+    failing = plan(root, **of(root, absent_images="fail"))
+    assert [s.size is None for b in failing for s in b.scenes] == [False, True, True, False]
+
+
+def test_a_planned_scene_keeps_its_place_when_its_image_is_gone(tmp_path):
+    root = make_dataset(tmp_path / "data", 3)
+    config = make_config(root, **of(root, limit=2))
+    (root / "images/100k/train/f000000.png").unlink()
+    batches = plan_batches(config, "plan", ("night",), without={"train/f000000", "train/f000001"})
+    assert list(batches) == []
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_no_image_at_all_is_one_error_with_the_first_path_and_the_splits_that_exist(tmp_path, whole):
+    root = make_dataset(tmp_path / "data", 2)
+    (root / "labels/det_20/det_val.json").write_bytes((root / "labels/det_20/det_train.json").read_bytes())
+    (root / "images/100k/train").rename(root / "images/100k/val")
+    if not whole:
+        (root / "images/100k/train").mkdir()
+    first = root / "images/100k/train/f000000.png"
+    with pytest.raises(DatasetError, match=f"{first}: no such file.*split 'train'; splits with images: val"):
+        list(selected_scenes(make_config(root).dataset))
+
+
+def test_dry_run_and_preview_count_what_is_left_out(tmp_path, caplog):
     root = make_dataset(tmp_path / "data", 3)
     (root / "images/100k/train/f000001.png").unlink()
-    assert [s.size is None for b in plan(root) for s in b.scenes] == [False, True, False]
+    found = dry_run(make_config(root), full=True)
+    assert (found.scenes, found.absent, found.problems) == (2, 1, [])
+    assert dict(found.lines())["scenes"] == "2 (1 more have no image: left out)"
+    scenes, total = spread_scenes(make_config(root), 8)
+    assert (len(scenes), total) == (2, 2)
+    assert "1 scenes have no image: left out; the first: images/100k/train/f000001.png" in caplog.text
 
 
-def test_labels_without_their_images_are_refused(tmp_path):
+def test_the_list_of_absent_images_lies_in_the_runs_logs(tmp_path, caplog):
     root = make_dataset(tmp_path / "data", 2)
-    (root / "images").rename(tmp_path / "elsewhere")
-    with pytest.raises(DatasetError, match="images/100k/train: the images of split 'train' are not there"):
-        list(selected_scenes(make_config(root).dataset))
+    (root / "images/100k/train/f000001.png").unlink()
+    folder, config = RunFolder(tmp_path / "run"), make_config(root)
+    prepare(config, folder, Options(), identify(config))
+    (line,) = (tmp_path / "run/logs/absent_images.jsonl").read_text().splitlines()
+    assert json.loads(line) == {"scene_id": "train/f000001", "image": "images/100k/train/f000001.png"}
+    assert "1 scenes have no image" in caplog.text
+
+
+def test_new_keys_change_no_plan_hash_at_their_defaults(tmp_path):
+    def hashed(**dataset):
+        config = make_config(tmp_path, **of(tmp_path, **dataset))
+        return plan_hash(config, identify(config))
+
+    assert hashed() == hashed(absent_images="skip", rescale_labels=False)
+    assert len({hashed(), hashed(absent_images="fail"), hashed(rescale_labels=True)}) == 3
 
 
 def test_a_data_set_without_any_label_is_told(tmp_path, caplog):

@@ -293,7 +293,7 @@ def test_yolo_drops_lost_lines_and_reports_them(tmp_path):
     assert (tmp_path / "out/data.yaml").read_text().startswith("train: images/train")
     assert summary.losses == 1
     (loss,) = json.loads((tmp_path / "out/loss_report.json").read_text())["losses"]
-    assert (loss["count"], loss["first"]) == (1, "labels/train/x.txt")
+    assert (loss["count"], loss["first"]) == (1, "train/x")
 
 
 def test_kitti_lost_lines_become_dontcare_regions(tmp_path):
@@ -351,6 +351,7 @@ def test_coco_keypoints_and_panoptic_files_go_along(tmp_path):
     panoptic = main | {"annotations": [{"image_id": 9, "file_name": "a.png", "segments_info": segments}]}
     (root / "panoptic_train2017.json").write_text(json.dumps(panoptic))
     image(root, "panoptic_train2017/a.png")
+    Image.new("RGB", (40, 20), (5, 0, 0)).save(root / "panoptic_train2017/a.png")
     run = run_over(tmp_path, "coco", verdicts=ignoring("panoptic/5", "keypoints/70"))
     export_run(run, "coco", tmp_path / "out")
     out = tmp_path / "out/annotations"

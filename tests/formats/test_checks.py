@@ -32,7 +32,7 @@ def test_absent_and_unlisted_images_and_boxes_outside_are_told(tmp_path):
     for name in ("a.jpg", "extra.jpg"):
         Image.new("RGB", (64, 48)).save(folder / name)
     texts = " | ".join(f.text for f in check_card(load_card("bdd100k"), tmp_path))
-    for clue in ("gone.jpg", "extra.jpg", "1 labels lie outside the image"):
+    for clue in ("gone.jpg", "extra.jpg", "it lies outside the image of 64x48"):
         assert clue in texts
 
 

@@ -177,6 +177,7 @@ def test_yolo_takes_sides_after_the_orientation(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     image(tmp_path, "images/train/a.jpg", exif=exif)
+    put(tmp_path, "data.yaml", "names: [car]\n")
     put(tmp_path, "labels/train/a.txt", "0 0.5 0.5 1 1")
     _, (box,) = only("yolo", tmp_path)
     assert box.bbox == (0, 0, 20, 40)
@@ -219,13 +220,26 @@ def test_kitti_split_lists(tmp_path):
         ("kitti", "training/label_2/a.txt", "Car 0 0 0 1 2 3", "15 or 16 columns"),
         ("kitti", "training/label_2/a.txt", "Car 0 0 0 x 2 3 4 0 0 0 0 0 0 0", "expected a number"),
         ("cityscapes", "gtFine/train/b/a_gtFine_polygons.json", '{"objects": [{"label": "car"}]}', "with a polygon"),
+    ],
+)
+def test_a_bad_label_costs_itself_only(tmp_path, card, file, text, clue):
+    for name in ("images/train/a.png", "training/image_2/a.png", "leftImg8bit/train/b/a_leftImg8bit.png"):
+        image(tmp_path, name)
+    put(tmp_path, "data.yaml", "names: [car]\n")
+    put(tmp_path, file, text)
+    _, (found,) = only(card, tmp_path)
+    assert clue in found.unsound
+
+
+@pytest.mark.parametrize(
+    ("card", "file", "text", "clue"),
+    [
         ("cityscapes", "gtFine/train/b/a_gtFine_polygons.json", "{", "cannot be decoded"),
         ("cityscapes", "gtFine/train/b/a_gtFine_instanceIds.png", "no image", "cannot be read as an image"),
     ],
 )
-def test_a_bad_label_costs_its_scene_only(tmp_path, card, file, text, clue):
-    for name in ("images/train/a.png", "training/image_2/a.png", "leftImg8bit/train/b/a_leftImg8bit.png"):
-        image(tmp_path, name)
+def test_a_bad_file_costs_its_scene_only(tmp_path, card, file, text, clue):
+    image(tmp_path, "leftImg8bit/train/b/a_leftImg8bit.png")
     put(tmp_path, file, text)
     with pytest.raises(LabelError) as error:
         only(card, tmp_path)

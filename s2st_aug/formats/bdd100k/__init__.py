@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from s2st_aug.formats.base import DatasetFormat, variant_names
+from s2st_aug.formats.bdd100k.consumer import open_export
 from s2st_aug.formats.bdd100k.masks import READERS as MASKS
-from s2st_aug.formats.bdd100k.read import read_objects, read_scenes
+from s2st_aug.formats.bdd100k.read import declared_size, read_objects, read_scenes
 from s2st_aug.formats.bdd100k.write import FrameListWriter, FrameTreeWriter
 
 FORMAT = DatasetFormat(
@@ -14,6 +15,8 @@ FORMAT = DatasetFormat(
     title="BDD100K",
     read_scenes=read_scenes,
     read_objects=read_objects,
+    open_export=open_export,
+    declared_size=declared_size,
     label_kinds=frozenset({"frames", "frame_files", "colormap", *MASKS}),
     lists_name_images=True,
     variant_names=partial(variant_names, by_video=True),

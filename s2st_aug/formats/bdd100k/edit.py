@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s2st_aug.errors import LabelError
 from s2st_aug.formats.base import VariantEdit
 from s2st_aug.formats.json_edit import (
     Edit,
@@ -136,7 +135,7 @@ def _ignored(text: str, at: int, ids: _Ids) -> list[Edit]:
 def label_id(value: object, token: str, prefix: str, index: int) -> str:
     """The id that the reader gives a label, before it is made unique."""
     if not isinstance(value, dict):
-        raise LabelError(f"label {index}: expected an object")
+        return f"{prefix}{index}"
     found = value.get("id", index)
     if isinstance(found, str) and not found.isascii():
         found = json.loads(token.encode("latin-1"))["id"]
@@ -144,6 +143,8 @@ def label_id(value: object, token: str, prefix: str, index: int) -> str:
 
 
 def _ignore(text: str, label: Member) -> list[Edit]:
+    if not isinstance(label.value, dict):
+        return []
     places = [m for m in members(text, label.start) if m.key == "attributes"]
     edits: list[Edit] = []
     for place in places:

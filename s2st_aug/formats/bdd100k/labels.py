@@ -10,9 +10,10 @@ from s2st_aug.arrays import Box
 from s2st_aug.errors import LabelError
 from s2st_aug.formats.geometry import mask_box, outline_box
 from s2st_aug.formats.label_images import within
+from s2st_aug.formats.pixels import NOWHERE
 from s2st_aug.formats.run_lengths import decode
-from s2st_aug.formats.values import number, vertex
-from s2st_aug.records.scene import SceneObject, SignalState
+from s2st_aug.formats.values import number, plain_name, vertex
+from s2st_aug.records.scene import UNKNOWN, SceneObject, SignalState
 
 SIGNALS: dict[str, SignalState] = {
     "G": "green",
@@ -27,13 +28,11 @@ _CURVE_STEPS = 8
 
 
 def objects_of(record: Any, where: str, prefix: str = "") -> list[SceneObject]:
-    """Every label of a frame; `labels: null` is an empty frame. Raises LabelError for a label that is no label."""
+    """Every label of a frame; `labels: null` is an empty frame. Raises LabelError for what is no frame."""
     if not isinstance(record, dict):
         raise LabelError(f"{where}: expected a frame (an object), found {type(record).__name__}")
     labels = _labels(record, where)
-    return list(
-        within((_object(label, f"{where}, label {index}", prefix, index) for index, label in enumerate(labels)), where)
-    )
+    return list(within((_object(label, prefix, index) for index, label in enumerate(labels)), where))
 
 
 def _labels(record: dict[str, Any], where: str) -> list[Any]:
@@ -48,35 +47,47 @@ def _labels(record: dict[str, Any], where: str) -> list[Any]:
     return found
 
 
-def _object(label: Any, where: str, prefix: str, index: int) -> SceneObject:
+def _object(label: Any, prefix: str, index: int) -> SceneObject:
+    """One label; what is broken of it, or missing, makes it unsound and costs no other label."""
     if not isinstance(label, dict):
-        raise LabelError(f"{where}: expected a label (an object), found {type(label).__name__}")
+        return SceneObject(f"{prefix}{index}", "box", UNKNOWN, NOWHERE, unsound=f"label {index}: no object")
     attributes = label.get("attributes")
     flags = {str(k).lower(): v for k, v in attributes.items()} if isinstance(attributes, dict) else {}
-    shape = _shape(label, where)
+    category = plain_name(label.get("category"))
+    shape, broken = _shape(label)
+    unsound = broken or (None if category else "it has no category")
     return SceneObject(
         object_id=prefix + str(label.get("id", index)),
-        category=str(label.get("category", "")),
+        category=category or UNKNOWN,
         signal=SIGNALS.get(str(flags.get("trafficlightcolor", ""))),
         crowd=flags.get("crowd") is True or flags.get("iscrowd") is True or flags.get("ignored") is True,
         occluded=flags.get("occluded") is True,
         truncated=flags.get("truncated") is True,
+        unsound=f"label {index}: {unsound}" if unsound else None,
         **shape,
     )
 
 
-def _shape(label: dict[str, Any], where: str) -> dict[str, Any]:
-    """kind, bbox, outlines, mask: the finest geometry that the label has."""
-    box = _box2d(label["box2d"], where) if label.get("box2d") is not None else None
-    if label.get("rle") is not None:
-        mask = decode(label["rle"], where)
-        return {"kind": "mask", "bbox": box or mask_box(mask), "mask": mask}
-    if label.get("poly2d"):
-        outlines, closed = _poly2d(label["poly2d"], where)
-        return {"kind": "polygon" if closed else "polyline", "bbox": box or outline_box(outlines), "outlines": outlines}
-    if box is None:
-        return {"kind": "box", "bbox": (0.0, 0.0, 0.0, 0.0)}
-    return {"kind": "box", "bbox": box}
+def _shape(label: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """kind, bbox, outlines, mask of the finest geometry that the label has, and what is broken of it."""
+    box, broken = None, None
+    try:
+        box = _box2d(label["box2d"], "box2d") if label.get("box2d") is not None else None
+    except LabelError as error:
+        broken = str(error)
+    try:
+        if label.get("rle") is not None:
+            mask = decode(label["rle"], "rle")
+            return {"kind": "mask", "bbox": box or mask_box(mask), "mask": mask}, broken
+        if label.get("poly2d"):
+            outlines, closed = _poly2d(label["poly2d"], "poly2d")
+            kind = "polygon" if closed else "polyline"
+            short = closed and max(map(len, outlines)) < 3
+            broken = broken or ("its outline has fewer than three points" if short else None)
+            return {"kind": kind, "bbox": box or outline_box(outlines), "outlines": outlines}, broken
+    except LabelError as error:
+        broken = broken or str(error)
+    return {"kind": "box", "bbox": box or NOWHERE}, broken
 
 
 def _box2d(box: Any, where: str) -> Box:

@@ -17,9 +17,10 @@ from s2st_aug.errors import DatasetError, LabelError
 from s2st_aug.formats.base import Card, LabelTree
 from s2st_aug.formats.bdd100k.labels import objects_of
 from s2st_aug.formats.bdd100k.masks import read_mask
-from s2st_aug.formats.json_stream import ARRAY, RECORD_LIMIT, TOO_DEEP, Element, parse_record, read_span, stream
+from s2st_aug.formats.json_stream import ARRAY, RECORD_LIMIT, TOO_DEEP, Element, parse_record, read_record, stream
 from s2st_aug.formats.label_images import within
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of, unique, unique_ids
+from s2st_aug.formats.pixels import declared
 from s2st_aug.formats.references import join_reference, split_reference
 from s2st_aug.formats.tree import FilesByStem, file_key, files_of, tree_of
 from s2st_aug.records.scene import LabelKey, Scene, SceneObject
@@ -80,7 +81,20 @@ def _objects(root: Path, reference: str, tree: LabelTree | None, *, prefix: str)
     if key is None:
         raise LabelError(f"{path}: the scene's record is not known")
     where = f"{path} at byte {key.start}"
-    return objects_of(parse_record(read_span(root / path, key), where), where, prefix)
+    return objects_of(read_record(root / path, key, where), where, prefix)
+
+
+def declared_size(card: Card, root: Path, scene: Scene) -> tuple[int, int] | None:
+    """`size` of the scene's frame, which scalabel writes."""
+    if scene.label_file is None or scene.label_key is None:
+        return None
+    tree = tree_of(scene.label_file, scene.split, card.labels)
+    if tree is None or tree.kind not in _FRAMES:
+        return None
+    where = f"{scene.label_file} at byte {scene.label_key.start}"
+    record = read_record(root / scene.label_file, scene.label_key, where)
+    size = record.get("size") if isinstance(record, dict) else None
+    return declared(size.get("width"), size.get("height")) if isinstance(size, dict) else None
 
 
 def _frames(root: Path, tree: LabelTree, split: str) -> Iterator[FrameRecord]:

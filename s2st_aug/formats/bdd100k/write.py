@@ -89,19 +89,29 @@ class FrameListWriter:
     png_only = False
 
     def __init__(self, context: WriteContext) -> None:
-        self.context, self.split, self.card = context, split_name(context.split), load_card("bdd100k")
-        self.frames = ListWriter(context.output, f"labels/det_20/det_{self.split}.json", b"[\n", b"\n]\n")
+        self.context, self.card = context, load_card("bdd100k")
+        self.lists: dict[str, ListWriter] = {}
+        self._list(split_name(context.split))
+
+    def _list(self, split: str) -> ListWriter:
+        if split not in self.lists:
+            name = f"labels/det_20/det_{split}.json"
+            self.lists[split] = ListWriter(self.context.output, name, b"[\n", b"\n]\n")
+        return self.lists[split]
 
     def image_name(self, image: ConvertedImage) -> str:
         """Where the image goes."""
-        return f"images/100k/{self.split}/{image.stem}{image.mark}{image.suffix}"
+        return f"images/100k/{image.split}/{image.stem}{image.mark}{image.suffix}"
 
     def add(self, image: ConvertedImage) -> None:
         """One frame."""
         attributes = image.attributes | BDD_ATTRIBUTES.get(image.domain or "", {})
         labels = [self._label(image, found) for found in image.objects]
-        frame = {"name": f"{image.stem}{image.mark}{image.suffix}", "attributes": attributes, "labels": labels}
-        self.frames.append(json.dumps(frame, ensure_ascii=False).encode())
+        size = dict(zip(("width", "height"), image.size, strict=True))  # scalabel draws polygons and RLE within it
+        name = f"{image.stem}{image.mark}{image.suffix}"
+        frame = {"name": name, "size": size, "attributes": attributes, "labels": labels}
+        self._list(image.split).append(json.dumps(frame, ensure_ascii=False).encode())
+        self.context.labels[self.image_name(image)] = len(labels)
 
     def _label(self, image: ConvertedImage, found: SceneObject) -> dict[str, Any]:
         attributes: dict[str, Any] = {"occluded": found.occluded, "truncated": found.truncated}
@@ -119,8 +129,9 @@ class FrameListWriter:
         return {"id": found.object_id, "category": category, "attributes": attributes} | _geometry(found)
 
     def finish(self) -> None:
-        """End the list."""
-        self.frames.close()
+        """End the lists."""
+        for writer in self.lists.values():
+            writer.close()
 
 
 def _geometry(found: SceneObject) -> dict[str, Any]:

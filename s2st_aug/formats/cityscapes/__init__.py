@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from s2st_aug.formats.base import DatasetFormat, variant_names
-from s2st_aug.formats.cityscapes.read import IMAGE_TAIL, read_objects, read_scenes
+from s2st_aug.formats.cityscapes.consumer import open_export
+from s2st_aug.formats.cityscapes.read import IMAGE_TAIL, declared_size, read_objects, read_scenes
 from s2st_aug.formats.cityscapes.write import CityscapesTreeWriter, CityscapesWriter
 
 _CARRIED = ("camera", "disparity", "vehicle", "timestamp")
@@ -25,6 +26,8 @@ FORMAT = DatasetFormat(
     title="Cityscapes",
     read_scenes=read_scenes,
     read_objects=read_objects,
+    open_export=open_export,
+    declared_size=declared_size,
     label_kinds=frozenset({"polygons", "instance_ids", "label_ids", "train_ids", "color", *_CARRIED}),
     mark=mark,
     variant_names=partial(variant_names, tail=IMAGE_TAIL),

@@ -7,6 +7,7 @@ never changed. EXIF: the images carry none.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from s2st_aug.errors import LabelError
 from s2st_aug.formats.base import Card
 from s2st_aug.formats.classes import BY_ID, known
 from s2st_aug.formats.geometry import mask_box, outline_box
-from s2st_aug.formats.json_stream import parse_record, read_span
+from s2st_aug.formats.json_stream import read_record, read_span
 from s2st_aug.formats.label_images import read_label_image, within
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, unique_ids
+from s2st_aug.formats.pixels import declared
 from s2st_aug.formats.tree import FilesByStem, file_key, tree_of
-from s2st_aug.formats.values import vertex
-from s2st_aug.records.scene import ObjectKind, Scene, SceneObject
+from s2st_aug.formats.values import plain_name, vertex
+from s2st_aug.records.scene import UNKNOWN, ObjectKind, Scene, SceneObject
 
 IMAGE_TAIL = "_leftImg8bit"
 LABEL_KINDS = ("polygons", "instance_ids", "label_ids")
@@ -65,10 +67,10 @@ def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...
     if scene.label_file is None or scene.label_key is None:
         return ()
     path = root / scene.label_file
-    data = read_span(path, scene.label_key)
     kind = _kind(card, scene.split, scene.label_file)
     if kind == "polygons":
-        return unique_ids(_polygons(parse_record(data, scene.label_file), scene.label_file))
+        return unique_ids(_polygons(read_record(path, scene.label_key, scene.label_file), scene.label_file))
+    read_span(path, scene.label_key)
     return tuple(within(_label_image(path, kind), scene.label_file))
 
 
@@ -78,12 +80,16 @@ def _polygons(record: Any, where: str) -> list[SceneObject]:
     stuff: dict[str, list[np.ndarray]] = {}
     found: list[SceneObject] = []
     for index, item in enumerate(record.get("objects", [])):
-        if not isinstance(item, dict) or not isinstance(item.get("polygon"), list) or not item["polygon"]:
-            raise LabelError(f"{where}, object {index}: expected a label with a polygon")
-        points = [vertex(point, f"{where}, object {index}") for point in item["polygon"]]
-        outline, name = np.asarray(points, dtype=np.float64), str(item.get("label", ""))
-        label = known(name)
-        if name in NOT_JUDGED or item.get("deleted"):
+        given = plain_name(item.get("label")) if isinstance(item, dict) else None
+        name, label = given or UNKNOWN, known(given or "")
+        if name in NOT_JUDGED or (isinstance(item, dict) and item.get("deleted")):
+            continue
+        try:
+            outline, broken = _outline(item), None if given else "it has no label"
+        except LabelError as error:
+            outline, broken = np.zeros((1, 2)), str(error)
+        if broken:
+            found.append(replace(_thing(str(index), name, outline), unsound=f"object {index}: {broken}"))
             continue
         if label is None or label.instances or name in SINGLE:
             found.append(_thing(str(index), name, outline))
@@ -92,6 +98,24 @@ def _polygons(record: Any, where: str) -> list[SceneObject]:
     return found + [
         SceneObject(name, "stuff", name, outline_box(tuple(lines)), tuple(lines)) for name, lines in stuff.items()
     ]
+
+
+def _outline(item: Any) -> np.ndarray:
+    """The object's polygon `n 2`; raises LabelError for what is none."""
+    polygon = item.get("polygon") if isinstance(item, dict) else None
+    if not isinstance(polygon, list) or not polygon:
+        raise LabelError("expected a label with a polygon")
+    if len(polygon) < 3:
+        raise LabelError(f"its polygon has {len(polygon)} points")
+    return np.asarray([vertex(point, "its polygon") for point in polygon], dtype=np.float64)
+
+
+def declared_size(card: Card, root: Path, scene: Scene) -> tuple[int, int] | None:
+    """`imgWidth` and `imgHeight` of the polygons file."""
+    if scene.label_file is None or scene.label_key is None or _kind(card, scene.split, scene.label_file) != "polygons":
+        return None
+    record = read_record(root / scene.label_file, scene.label_key, scene.label_file)
+    return declared(record.get("imgWidth"), record.get("imgHeight")) if isinstance(record, dict) else None
 
 
 def _thing(object_id: str, name: str, outline: np.ndarray) -> SceneObject:

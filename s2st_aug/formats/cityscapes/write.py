@@ -16,7 +16,6 @@ from s2st_aug.formats.file_tree import FileTreeWriter
 from s2st_aug.formats.geometry import contours, drawn
 from s2st_aug.formats.json_stream import parse_record, read_span
 from s2st_aug.formats.label_images import encode_label_image, stored_size, union_of
-from s2st_aug.formats.names import split_name
 from s2st_aug.records.scene import Scene, SceneObject
 
 
@@ -73,13 +72,13 @@ class CityscapesWriter:
     png_only = True
 
     def __init__(self, context: WriteContext) -> None:
-        self.context, self.split = context, split_name(context.split)
+        self.context = context
         self.city = re.sub(r"[^0-9A-Za-z-]", "-", context.card.name)
 
     def _base(self, image: ConvertedImage) -> str:
         """Cityscapes' scripts split names at `_` and `.`: neither may stand in a part."""
-        stem = re.sub(r"[_./]", "-", image.stem)
-        return f"{self.split}/{self.city}/{self.city}_{stem}_000000{image.mark}"
+        stem = re.sub(r"[_.]", "-", image.stem)
+        return f"{image.split}/{self.city}/{self.city}_{stem}_000000{image.mark}"
 
     def image_name(self, image: ConvertedImage) -> str:
         """Where the image goes."""
@@ -97,6 +96,7 @@ class CityscapesWriter:
         ]
         record = {"imgHeight": image.size[1], "imgWidth": image.size[0], "objects": polygons}
         base = f"gtFine/{self._base(image)}_gtFine"
+        self.context.labels[self.image_name(image)] = len(polygons)
         self.context.output.write(f"{base}_polygons.json", json.dumps(record, indent=4).encode())
         for kind, pixels in _label_images(shapes, image.size).items():
             self.context.output.write(f"{base}_{kind}.png", encode_label_image(pixels))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from s2st_aug.formats.base import DatasetFormat
-from s2st_aug.formats.coco.read import read_objects, read_scenes
+from s2st_aug.formats.coco.classes import listed_classes
+from s2st_aug.formats.coco.consumer import open_export
+from s2st_aug.formats.coco.read import declared_size, read_objects, read_scenes, remarks
 from s2st_aug.formats.coco.write import AnnotationsWriter, CocoWriter, variant_names
 
 FORMAT = DatasetFormat(
@@ -11,7 +13,11 @@ FORMAT = DatasetFormat(
     title="COCO",
     read_scenes=read_scenes,
     read_objects=read_objects,
+    open_export=open_export,
+    declared_size=declared_size,
+    remarks=remarks,
     label_kinds=frozenset({"instances", "keypoints", "panoptic"}),
+    class_names=listed_classes,
     variant_names=variant_names,
     native_writer=AnnotationsWriter,
     conversion_writer=CocoWriter,

@@ -35,6 +35,11 @@ def edit_annotation(text: str, number: int, image: int, ignored: frozenset[str],
     return apply(text, edits)
 
 
+def own_id(text: str) -> object:
+    """The `id` that an entry of `annotations` gives itself; None without one."""
+    return next((m.value for m in reversed(members(text)) if m.key == "id"), None)
+
+
 def edit_panoptic(text: str, image: int, mark: str, ignored: frozenset[str]) -> str:
     """A panoptic entry of `annotations` with its image's number and the name of its own copy of the PNG."""
     edits = [*_numbered(text, "image_id", image), *_named(text, mark)]

@@ -1,4 +1,5 @@
-"""COCO: detection, instances, keypoints and panoptic. Annotations are in stored pixels, whatever the orientation tag.
+"""COCO: detection, instances, keypoints and panoptic. Annotations are in stored pixels, unless the declared size is
+that of the upright image.
 
 A scene's own record is its entry in `images`. Its extra files are records too, as `path#start:length:sha256`: first the
 file's `categories`, then each of the image's annotations, file by file; a panoptic PNG is named as it is.
@@ -7,7 +8,8 @@ file's `categories`, then each of the image's annotations, file by file; a panop
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -19,14 +21,15 @@ from s2st_aug.arrays import Box
 from s2st_aug.errors import DatasetError, LabelError
 from s2st_aug.formats.base import Card, LabelTree
 from s2st_aug.formats.geometry import mask_box, outline_box
-from s2st_aug.formats.json_stream import ARRAY, Element, parse_record, read_span, stream
+from s2st_aug.formats.json_stream import ARRAY, Element, parse_record, read_record, read_span, stream
 from s2st_aug.formats.label_images import read_label_image, within
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of, unique, unique_ids
+from s2st_aug.formats.pixels import NOWHERE, declared
 from s2st_aug.formats.references import join_reference, split_reference
 from s2st_aug.formats.run_lengths import decode
-from s2st_aug.formats.tree import files_of, tree_of
-from s2st_aug.formats.values import number
-from s2st_aug.records.scene import LabelKey, ObjectKind, Scene, SceneObject
+from s2st_aug.formats.tree import files_of, spelled_in, tree_of
+from s2st_aug.formats.values import number, plain_id, plain_name
+from s2st_aug.records.scene import UNKNOWN, LabelKey, ObjectKind, Scene, SceneObject
 
 
 def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
@@ -43,16 +46,16 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
         _Index.read(root, own, split, listing=True),
         *(_Index.read(root, tree, split, listing=False) for tree in others),
     ]
-    yield from _listed(card, split, own, indexes)
+    yield from _listed(card, split, spelled_in(root, own, split), own, indexes)
 
 
-def _listed(card: Card, split: str, own: LabelTree, indexes: list[_Index]) -> Iterator[Scene]:
+def _listed(card: Card, split: str, spelled: str, own: LabelTree, indexes: list[_Index]) -> Iterator[Scene]:
     file, seen = indexes[0].file, set[str]()
     folder = (own.images if own.kind != "panoptic" else None) or card.images
     for image, name, key in indexes[0].listed():
         scene_id = unique(f"{split}/{stem_of(name)}", seen, file)
         extras = tuple(reference for index in indexes for reference in index.references(image))
-        yield Scene(scene_id, card.name, split, f"{folder.format(split=split)}/{name}", file, key, {}, extras)
+        yield Scene(scene_id, card.name, split, f"{folder.format(split=spelled)}/{name}", file, key, {}, extras)
 
 
 @dataclass(slots=True)
@@ -68,6 +71,7 @@ class _Index:
     )  # id, file name, start, length, SHA-256
     rows: dict[int | str, list[tuple[int, int, bytes]]] = field(default_factory=dict)
     pngs: dict[int | str, str] = field(default_factory=dict)
+    orphans: int = 0  # annotations without an image id
 
     @classmethod
     def read(cls, root: Path, tree: LabelTree, split: str, *, listing: bool) -> _Index:
@@ -94,7 +98,10 @@ class _Index:
         value = element.value if isinstance(element.value, dict) else {}
         image = value.get("image_id")
         if type(image) is not int:  # millions are: no words for those
-            image = _image_id(image, self._where(element))
+            image = plain_id(image)
+            if image is None:
+                self.orphans += 1
+                return
         self.rows.setdefault(image, []).append((element.start, len(element.text), _digest(element)))
         if self.masks is not None:
             self.pngs[image] = safe_name(value.get("file_name"), self._where(element))
@@ -130,9 +137,10 @@ def _digest(element: Element) -> bytes:
 
 
 def _image_id(value: Any, where: str) -> int | str:
-    if isinstance(value, bool) or not isinstance(value, int | str):
+    found = plain_id(value)
+    if found is None:
         raise DatasetError(f"{where}: expected an image id, found {ascii(value)[:40]}")
-    return value
+    return found
 
 
 def _span_key(path: Path, bounds: list[int]) -> LabelKey | None:
@@ -149,9 +157,61 @@ def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...
     return unique_ids(within(_annotations(card, root, scene), scene.image))
 
 
+def declared_size(card: Card, root: Path, scene: Scene) -> tuple[int, int] | None:
+    """`width` and `height` of the scene's entry in `images`."""
+    if scene.label_file is None or scene.label_key is None:
+        return None
+    entry = read_record(root / scene.label_file, scene.label_key, scene.label_file)
+    return declared(entry.get("width"), entry.get("height")) if isinstance(entry, dict) else None
+
+
+def remarks(card: Card, root: Path, split: str, scenes: Sequence[Scene]) -> Iterator[str]:
+    """Annotations that belong to no image of their file; a category without a name, or listed twice."""
+    for tree in card.labels:
+        for file in files_of(root, tree, split):
+            images: set[int | str | None] = set()
+            owners: Counter[int | str | None] = Counter()
+            first: dict[int | str | None, Any] = {}
+            names: Counter[str] = Counter()
+            numbers: Counter[int | str | None] = Counter()
+            for element in stream(root / file, skim=True):
+                value = element.value if isinstance(element.value, dict) else None
+                if value is None:
+                    continue
+                if element.array == "images":
+                    images.add(plain_id(value.get("id")))
+                elif element.array == "annotations":
+                    owner = plain_id(value.get("image_id"))
+                    owners[owner] += 1
+                    first.setdefault(owner, value.get("id"))
+                elif element.array == "categories":
+                    names[plain_name(value.get("name")) or ""] += 1
+                    numbers[plain_id(value.get("id"))] += 1
+            yield from _amiss(file, {o: n for o, n in owners.items() if o not in images}, first, names, numbers)
+
+
+def _amiss(
+    file: str,
+    orphans: dict[int | str | None, int],
+    first: dict[int | str | None, Any],
+    names: Counter[str],
+    numbers: Counter[int | str | None],
+) -> Iterator[str]:
+    if orphans:
+        owner = next(iter(orphans))
+        told = f"the first is annotation {first[owner]!a} of image {owner!a}"
+        yield f"{file}: {sum(orphans.values())} annotations belong to no image that is listed, {told}"
+    if names[""]:
+        yield f"{file}: {names['']} categories have no name"
+    if twice := [name for name, count in names.items() if name and count > 1]:
+        yield f"{file}: {len(twice)} category names are listed twice, the first {twice[0]!r}"
+    if numbered := [number for number, count in numbers.items() if count > 1]:
+        yield f"{file}: {len(numbered)} category ids are listed twice, the first {numbered[0]!r}"
+
+
 def _annotations(card: Card, root: Path, scene: Scene) -> Iterator[SceneObject]:
     """In the order of the references; the first to a file is to its categories."""
-    categories: dict[int, dict[str, Any]] = {}
+    categories: Categories = {}
     file = ""
     for reference in scene.extra_files:
         path, key = split_reference(reference)
@@ -159,18 +219,18 @@ def _annotations(card: Card, root: Path, scene: Scene) -> Iterator[SceneObject]:
             continue
         where = f"{path} at byte {key.start}"
         if path != file:
-            file, categories = path, _categories(root / path, str(key), where)
+            file, categories = path, categories_of(root / path, str(key), where)
             continue
-        record = parse_record(read_span(root / path, key), where)
-        yield from _objects(
-            record, where, _Context(card, root, scene, categories, tree_of(path, scene.split, card.labels))
-        )
+        context = _Context(card, root, scene, categories, tree_of(path, scene.split, card.labels))
+        yield from _objects(parse_record(read_span(root / path, key), where), where, context)
 
 
 @lru_cache(maxsize=32)
-def _categories(path: Path, key: str, where: str) -> dict[int, dict[str, Any]]:
+def categories_of(path: Path, key: str, where: str) -> Categories:
+    """The categories of a file by their ids."""
     record = parse_record(b"[" + read_span(path, LabelKey.parse(key)) + b"]", where)
-    return {c["id"]: c for c in record if isinstance(c, dict) and isinstance(c.get("id"), int)}
+    numbered = ((plain_id(c.get("id")), c) for c in record if isinstance(c, dict))
+    return {number: category for number, category in numbered if number is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,58 +240,76 @@ class _Context:
     card: Card
     root: Path
     scene: Scene
-    categories: dict[int, dict[str, Any]]
+    categories: Categories
     tree: LabelTree | None
 
-    def name(self, category: Any) -> str:
-        known = self.categories.get(category, {}) if isinstance(category, int) else {}
-        return str(known.get("name", f"class {category!a}"))
+    def name(self, category: Any) -> tuple[str, str | None]:
+        """The category's name, or `unknown` and why."""
+        number = plain_id(category)
+        if number is None:
+            return UNKNOWN, f"its category_id is {category!a:.40}"
+        if number not in self.categories:
+            return UNKNOWN, f"category {category!a:.40} is not listed"
+        name = plain_name(self.categories[number].get("name"))
+        return (name, None) if name is not None else (UNKNOWN, f"category {category!a:.40} has no name")
 
     def is_stuff(self, category: Any) -> bool:
-        return isinstance(category, int) and self.categories.get(category, {}).get("isthing") == 0
+        number = plain_id(category)
+        return number is not None and self.categories.get(number, {}).get("isthing") == 0
 
 
 def _objects(record: Any, where: str, context: _Context) -> Iterable[SceneObject]:
     if not isinstance(record, dict):
-        raise LabelError(f"{where}: expected an annotation (an object), found {type(record).__name__}")
+        return [SceneObject(where, "box", UNKNOWN, NOWHERE, unsound=f"no object, but {type(record).__name__}")]
     if context.tree is not None and context.tree.kind == "panoptic":
         return _segments(record, where, context)
     prefix = f"{context.tree.name}/" if context.tree is not None and context.tree.kind == "keypoints" else ""
-    kind, box, outlines, mask = _geometry(record, where, context)
+    (kind, box, outlines, mask), broken = _geometry(record)
     crowd = record.get("iscrowd") in (1, True) or record.get("ignore") in (1, True)
-    category = context.name(record.get("category_id"))
-    return [SceneObject(f"{prefix}{record.get('id', where)}", kind, category, box, outlines, mask, crowd=crowd)]
+    category, unnamed = context.name(record.get("category_id"))
+    name = f"{prefix}{record.get('id', where)}"
+    return [SceneObject(name, kind, category, box, outlines, mask, crowd=crowd, unsound=unnamed or broken)]
 
 
 Geometry = tuple[ObjectKind, Box, tuple[np.ndarray, ...], np.ndarray | None]
+Categories = dict[int | str, dict[str, Any]]
 
 
-def _geometry(record: dict[str, Any], where: str, context: _Context) -> Geometry:
-    """The finest geometry that the annotation has."""
-    segmentation = record.get("segmentation")
-    box = _bbox(record["bbox"], where) if record.get("bbox") else None
-    if isinstance(segmentation, dict):
-        mask = decode(segmentation, where)
-        return "mask", box or mask_box(mask), (), mask
-    if segmentation:
-        outlines = _outlines(segmentation, where)
-        return "polygon", box or outline_box(outlines), outlines, None
-    return "box", box or (0.0, 0.0, 0.0, 0.0), (), None
+def _geometry(record: dict[str, Any]) -> tuple[Geometry, str | None]:
+    """The finest geometry that the annotation has, and what is broken of it; its box stands in for a broken outline."""
+    segmentation, box, broken = record.get("segmentation"), None, None
+    try:
+        box = _bbox(record["bbox"]) if record.get("bbox") else None
+    except LabelError as error:
+        broken = str(error)
+    try:
+        if isinstance(segmentation, dict):
+            mask = decode(segmentation, "segmentation")
+            return ("mask", box or mask_box(mask), (), mask), broken
+        if segmentation:
+            outlines = _outlines(segmentation)
+            return ("polygon", box or outline_box(outlines), outlines, None), broken
+    except LabelError as error:
+        broken = broken or str(error)
+    return ("box", box or NOWHERE, (), None), broken
 
 
-def _bbox(values: Any, where: str) -> Box:
+def _bbox(values: Any) -> Box:
+    """Two corners, whichever the box was drawn from."""
     if not isinstance(values, list) or len(values) != 4:
-        raise LabelError(f"{where}: expected bbox [x, y, width, height], found {ascii(values)[:40]}")
-    x, y, w, h = (number(value, where) for value in values)
-    return x, y, x + max(w, 0.0), y + max(h, 0.0)
+        raise LabelError(f"expected bbox [x, y, width, height], found {ascii(values)[:40]}")
+    x, y, w, h = (number(value, "bbox") for value in values)
+    return min(x, x + w), min(y, y + h), max(x, x + w), max(y, y + h)
 
 
-def _outlines(segmentation: Any, where: str) -> tuple[np.ndarray, ...]:
+def _outlines(segmentation: Any) -> tuple[np.ndarray, ...]:
     if not isinstance(segmentation, list) or not all(
         isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0 for p in segmentation
     ):
-        raise LabelError(f"{where}: expected segmentation as lists of x, y, ...")
-    return tuple(np.asarray([number(v, where) for v in part]).reshape(-1, 2) for part in segmentation)
+        raise LabelError(
+            f"expected segmentation as lists of x, y, ... of three points or more, found {ascii(segmentation)[:40]}"
+        )
+    return tuple(np.asarray([number(v, "segmentation") for v in part]).reshape(-1, 2) for part in segmentation)
 
 
 def _segments(record: dict[str, Any], where: str, context: _Context) -> Iterator[SceneObject]:
@@ -256,8 +334,7 @@ def _segments(record: dict[str, Any], where: str, context: _Context) -> Iterator
 
 
 def _segment(segment: dict[str, Any], mask: np.ndarray, context: _Context) -> SceneObject:
-    name, stuff = context.name(segment.get("category_id")), context.is_stuff(segment.get("category_id"))
-    crowd = segment.get("iscrowd") in (1, True)
-    return SceneObject(
-        f"panoptic/{segment['id']}", "stuff" if stuff else "mask", name, mask_box(mask), mask=mask, crowd=crowd
-    )
+    (name, unnamed), stuff = context.name(segment.get("category_id")), context.is_stuff(segment.get("category_id"))
+    kind: ObjectKind = "stuff" if stuff else "mask"
+    crowd, box = segment.get("iscrowd") in (1, True), mask_box(mask)
+    return SceneObject(f"panoptic/{segment['id']}", kind, name, box, mask=mask, crowd=crowd, unsound=unnamed)

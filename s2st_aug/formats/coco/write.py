@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from s2st_aug.formats.base import ConvertedImage, OutputFiles, VariantEdit, VariantNames, WriteContext
-from s2st_aug.formats.coco.edit import edit_annotation, edit_image, edit_panoptic, marked
+from s2st_aug.formats.coco.edit import edit_annotation, edit_image, edit_panoptic, marked, own_id
 from s2st_aug.formats.geometry import area
 from s2st_aug.formats.json_stream import ARRAY, read_span, stream
 from s2st_aug.formats.list_writer import ListWriter
@@ -18,8 +18,10 @@ from s2st_aug.formats.names import split_name
 from s2st_aug.formats.references import label_files, split_reference
 from s2st_aug.formats.run_lengths import encode
 from s2st_aug.formats.tree import tree_of
+from s2st_aug.formats.values import plain_id
 from s2st_aug.records.scene import Scene, SceneObject
 
+_KINDS = ("box", "polygon", "mask", "stuff")
 _LISTS = ("images", "annotations")
 
 
@@ -75,15 +77,23 @@ class AnnotationsWriter:
         mark, suffix = edit.names.mark, "." + edit.names.image.rpartition(".")[2]
         for file, entry in self._entries(scene, files):
             file.put("images", edit_image(entry, image, mark, suffix))
+        seen, index = set[str](), 0
         for path, text in self._annotations(scene):
             if text is None:
                 self.context.output.place(marked(path, mark), self.context.root / path)
             elif files[path].kind == "panoptic":
                 files[path].put("annotations", edit_panoptic(text, image, mark, edit.ignored))
+                index += len(json.loads(text.encode("latin-1")).get("segments_info") or ())
             else:
                 annotation += 1
                 prefix = "keypoints/" if files[path].kind == "keypoints" else ""
-                files[path].put("annotations", edit_annotation(text, annotation, image, edit.ignored, prefix))
+                name = own = f"{prefix}{own_id(text)}"
+                if own in seen:  # as the reader calls it: an id met again takes its place with it
+                    name = f"{own}#{index}"
+                seen.add(name)
+                index += 1
+                ignored = frozenset({own}) if name in edit.ignored else frozenset[str]()
+                files[path].put("annotations", edit_annotation(text, annotation, image, ignored, prefix))
         return annotation
 
     def _annotations(self, scene: Scene) -> Iterator[tuple[str, str | None]]:
@@ -148,7 +158,7 @@ class _AnnotationFile:
         return file
 
     def _known(self, array: str, value: Any, text: str) -> None:
-        number = value.get("id") if isinstance(value, dict) else None
+        number = plain_id(value.get("id")) if isinstance(value, dict) else None
         if isinstance(number, int):
             self.numbers[array] = max(self.numbers[array], number)
         if array == "images" and isinstance(value, dict):
@@ -191,30 +201,40 @@ class CocoWriter:
     png_only = False
 
     def __init__(self, context: WriteContext) -> None:
-        self.context, self.split = context, split_name(context.split)
-        self.categories = {c.name: i + 1 for i, c in enumerate(context.card.classes)}
+        self.context = context
+        self.categories = {name: i + 1 for i, name in enumerate(context.classes.of(_KINDS))}
         self.stuff: set[str] = set()
-        self.images: list[str] = []
-        name = f"annotations/instances_{self.split}2017.json"
-        self.annotations = ListWriter(context.output, name, b'{"annotations": [\n', b"")
+        self.images: dict[str, list[str]] = {}
+        self.annotations: dict[str, ListWriter] = {}
+        self._list(split_name(context.split))
         self.count = 0
+
+    def _list(self, split: str) -> ListWriter:
+        if split not in self.annotations:
+            name = f"annotations/instances_{split}2017.json"
+            self.annotations[split] = ListWriter(self.context.output, name, b'{"annotations": [\n', b"")
+            self.images[split] = []
+        return self.annotations[split]
 
     def image_name(self, image: ConvertedImage) -> str:
         """Where the image goes."""
-        return f"{self.split}2017/{image.stem}{image.mark}{image.suffix}"
+        return f"{image.split}2017/{image.stem}{image.mark}{image.suffix}"
 
     def add(self, image: ConvertedImage) -> None:
         """One image and its annotations."""
-        number, (width, height) = len(self.images) + 1, image.size
+        annotations, images, before = self._list(image.split), self.images[image.split], self.count
+        number, (width, height) = sum(map(len, self.images.values())) + 1, image.size
         name = f"{image.stem}{image.mark}{image.suffix}"
         attributes = image.attributes | ({"domain": image.domain} if image.domain else {})
         entry = {"id": number, "file_name": name, "width": width, "height": height, "attributes": attributes}
-        self.images.append(json.dumps(entry, ensure_ascii=False))
+        images.append(json.dumps(entry, ensure_ascii=False))
         for found in image.objects:
             if found.kind == "polyline":
                 self.context.losses.add("polyline", "COCO has no open lines", image.where)
             else:
-                self.annotations.append(json.dumps(self._annotation(image, number, found), ensure_ascii=False).encode())
+                annotations.append(json.dumps(self._annotation(image, number, found), ensure_ascii=False).encode())
+
+        self.context.labels[self.image_name(image)] = self.count - before
 
     def _annotation(self, image: ConvertedImage, number: int, found: SceneObject) -> dict[str, Any]:
         self.count += 1
@@ -234,9 +254,11 @@ class CocoWriter:
         for name, number in self.categories.items():
             kind = "stuff" if name in self.stuff else "thing"
             listed.append({"id": number, "name": name, "supercategory": kind, "isthing": int(kind == "thing")})
-        images, categories = ",\n".join(self.images), json.dumps(listed, ensure_ascii=False)
-        self.annotations.tail = f'\n],\n"images": [\n{images}\n],\n"categories": {categories}}}\n'.encode()
-        self.annotations.close()
+        categories = json.dumps(listed, ensure_ascii=False)
+        for split, written in self.annotations.items():
+            images = ",\n".join(self.images[split])
+            written.tail = f'\n],\n"images": [\n{images}\n],\n"categories": {categories}}}\n'.encode()
+            written.close()
 
 
 def _segmentation(found: SceneObject) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from s2st_aug.errors import DatasetError, LabelError
 from s2st_aug.formats.base import Card
 from s2st_aug.formats.json_stream import read_span
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of
+from s2st_aug.formats.pixels import NOWHERE
+from s2st_aug.formats.text_lines import TextLine, text_lines
 from s2st_aug.formats.tree import FilesByStem, file_key
-from s2st_aug.formats.values import coordinate, word_lines
-from s2st_aug.records.scene import Scene, SceneObject
+from s2st_aug.formats.values import coordinate
+from s2st_aug.records.scene import UNKNOWN, Scene, SceneObject
 
 _COLUMNS = (15, 16)
 
@@ -46,6 +48,12 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
             )
 
 
+def split_files(root: Path, split: str) -> list[str]:
+    """The list of a split's names, where it has one."""
+    name = f"ImageSets/{split}.txt"
+    return [name] if (root / name).is_file() else []
+
+
 def _listed(root: Path, split: str) -> frozenset[str] | None:
     """The names in ImageSets/<split>.txt; None for all of them."""
     path = root / "ImageSets" / f"{split}.txt"
@@ -54,30 +62,35 @@ def _listed(root: Path, split: str) -> frozenset[str] | None:
             raise DatasetError(f"{path} is not there; KITTI's val split is the list of names in that file")
         return None
     try:
-        return frozenset(path.read_text(encoding="utf-8-sig").split())
+        lines = text_lines(path.read_bytes())
+        return frozenset(name for line in lines if (name := line.text.decode("utf-8-sig").strip()))
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read: {error}") from None
 
 
 def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:
-    """One object a line; `DontCare` regions are crowds. Raises LabelError for a line that is no label."""
+    """One object a line; `DontCare` regions are crowds, and a line that is no label is an unsound object."""
     if scene.label_file is None or scene.label_key is None:
         return ()
-    lines = word_lines(read_span(root / scene.label_file, scene.label_key), scene.label_file)
-    return tuple(_object(index, words, f"{scene.label_file}, line {index + 1}") for index, words in lines)
+    lines = text_lines(read_span(root / scene.label_file, scene.label_key))
+    return tuple(_object(line) for line in lines if line.words)
 
 
-def _object(index: int, words: list[str], where: str) -> SceneObject:
-    if len(words) not in _COLUMNS:
-        raise LabelError(f"{where}: expected 15 or 16 columns, found {len(words)}")
-    x1, y1, x2, y2 = (coordinate(word, where) for word in words[4:8])
-    box = (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
-    occlusion, truncation = coordinate(words[2], where), coordinate(words[1], where)
+def _object(line: TextLine) -> SceneObject:
+    words, where = line.words, f"line {line.index + 1}"
+    try:
+        if line.broken:
+            raise LabelError(f"{where}: {line.broken}")
+        if len(words) not in _COLUMNS:
+            raise LabelError(f"{where}: expected 15 or 16 columns, found {len(words)}")
+        truncation, occlusion, _, x1, y1, x2, y2 = (coordinate(word, where) for word in words[1:8])
+    except LabelError as error:
+        return SceneObject(str(line.index), "box", words[0] if words else UNKNOWN, NOWHERE, unsound=str(error))
     return SceneObject(
-        str(index),
+        str(line.index),
         "box",
         words[0],
-        box,
+        (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)),
         crowd=words[0] == "DontCare",
         occluded=occlusion in (1, 2),
         truncated=truncation > 0,

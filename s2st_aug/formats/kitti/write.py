@@ -9,7 +9,6 @@ from s2st_aug.formats.classes import class_of
 from s2st_aug.formats.file_tree import FileTreeWriter
 from s2st_aug.formats.kitti.edit import DONT_CARE, edit_lines
 from s2st_aug.formats.kitti.read import split_folder
-from s2st_aug.formats.names import IMAGE_SUFFIXES
 from s2st_aug.formats.tree import tree_of
 from s2st_aug.records.scene import LINES, Scene, SceneObject
 
@@ -29,10 +28,10 @@ class KittiTreeWriter(FileTreeWriter):
 
     def finish(self) -> None:
         """ImageSets/<split>.txt with the names that went out, where the split is a list of names."""
-        names = [PurePosixPath(name) for name in self.context.output.sha256 if "/image_2/" in name]
-        stems = sorted(name.stem for name in names if name.suffix.lower() in IMAGE_SUFFIXES)
-        if self.context.split in ("train", "val"):
-            self.context.output.write(f"ImageSets/{self.context.split}.txt", ("\n".join(stems) + "\n").encode())
+        stems = sorted(PurePosixPath(name).stem for name in self.context.images)
+        if self.context.split in ("train", "val") or self.context.held_out:  # else the folder is the split
+            name = "train" if self.context.split == "training" else self.context.split
+            self.context.output.write(f"ImageSets/{name}.txt", ("\n".join(stems) + "\n").encode())
 
 
 class KittiWriter:
@@ -45,19 +44,24 @@ class KittiWriter:
 
     def __init__(self, context: WriteContext) -> None:
         self.context = context
+        self.sets: dict[str, list[str]] = {}
 
     def image_name(self, image: ConvertedImage) -> str:
         """Where the image goes."""
-        return f"training/image_2/{image.stem.replace('/', '_')}{image.mark}.png"
+        return f"training/image_2/{image.stem}{image.mark}.png"
 
     def add(self, image: ConvertedImage) -> None:
         """One label file."""
         name = self.image_name(image).replace("/image_2/", "/label_2/").removesuffix(".png")
-        lines = "".join(line for found in image.objects for line in self._lines(image, found))
-        self.context.output.write(f"{name}.txt", lines.encode())
+        lines = [line for found in image.objects for line in self._lines(image, found)]
+        self.context.output.write(f"{name}.txt", "".join(lines).encode())
+        self.context.labels[self.image_name(image)] = len(lines)
+        self.sets.setdefault(image.split, []).append(f"{image.stem}{image.mark}")
 
     def finish(self) -> None:
-        """Nothing belongs to the whole."""
+        """ImageSets with the names of each split: all of them lie in one folder."""
+        for split, names in self.sets.items():
+            self.context.output.write(f"ImageSets/{split}.txt", ("\n".join(sorted(names)) + "\n").encode())
 
     def _lines(self, image: ConvertedImage, found: SceneObject) -> list[str]:
         """The line of a label; none, and told in the report, where KITTI has no way to say it."""

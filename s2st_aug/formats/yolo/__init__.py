@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from s2st_aug.formats.base import DatasetFormat
-from s2st_aug.formats.yolo.read import read_objects, read_scenes
+from s2st_aug.formats.yolo.consumer import open_export
+from s2st_aug.formats.yolo.read import listed_classes, read_objects, read_scenes, remarks, split_files
 from s2st_aug.formats.yolo.write import YoloTreeWriter, YoloWriter
 
 FORMAT = DatasetFormat(
@@ -11,9 +12,14 @@ FORMAT = DatasetFormat(
     title="YOLO",
     read_scenes=read_scenes,
     read_objects=read_objects,
+    open_export=open_export,
     label_kinds=frozenset({"lines"}),
     orientation="apply",
     labels_need_image=True,
+    holds_ignored=False,
+    class_names=listed_classes,
+    split_files=split_files,
+    remarks=remarks,
     native_writer=YoloTreeWriter,
     conversion_writer=YoloWriter,
 )

@@ -1,23 +1,71 @@
-"""A YOLO label file as its variant's: lines of lost objects are left out, for YOLO has no region to ignore."""
+"""A YOLO label file as its variant's: lines of labels to ignore are left out, for YOLO has no region to ignore."""
 
 from __future__ import annotations
 
+import json
 import re
-from pathlib import Path
+from collections.abc import Container
 
-from s2st_aug.formats.yolo.read import data_yaml
+import yaml
 
-_PATH_LINE = re.compile(rb"(?m)^path:[^\r\n]*(?:\r?\n|\Z)")
+from s2st_aug.formats.text_lines import without_lines
+
+_SPLITS = ("train", "val", "valid", "test")
+_ALIKE = {"valid": "val"}
+_ODD = re.compile(r"[^0-9A-Za-z_./-]")
 
 
 def edit_lines(data: bytes, lost: frozenset[str]) -> bytes:
-    """The file without the lines (by their number, from 0) of lost objects; every line that stays keeps its bytes."""
-    lines = data.decode("latin-1").splitlines(keepends=True)
-    return "".join(line for index, line in enumerate(lines) if str(index) not in lost).encode("latin-1")
+    """The file without the lines (by their number, from 0) of labels to ignore; those that stay keep their bytes."""
+    return without_lines(data, lost)
 
 
-def edit_data_yaml(path: Path, root: Path) -> bytes:
-    """The source's data.yaml; a `path` that leads elsewhere is left out: the file's own folder holds then."""
-    base = str(data_yaml(root).get("path") or "")
-    keeps = bool(base) and not Path(base).is_absolute() and (root / base).is_dir()
-    return path.read_bytes() if keeps else _PATH_LINE.sub(b"", path.read_bytes())
+def edit_data_yaml(data: bytes, lead: dict[str, list[str]], drop: Container[str] = ()) -> bytes:
+    """The source's data.yaml with `path` left out (the file's own folder holds then) and its splits led to the export.
+
+    Every other byte is the source's; a split in `lead` that the file does not name is added at its end. A place that
+    is not in `lead` and names a folder in full is left out with its key: it would lead back to the source. So is a
+    split to `drop`.
+    """
+    text = data.decode("utf-8-sig")
+    root = yaml.compose(text, Loader=yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)
+    members = {key.value: (key, value) for key, value in root.value} if isinstance(root, yaml.MappingNode) else {}
+    spelled = {
+        ("valid" if split == "val" and "val" not in members and "valid" in members else split): places
+        for split, places in lead.items()
+    }
+    edits: list[tuple[int, int, str]] = []
+    for name, (key, value) in members.items():
+        if name in spelled:
+            edits.append((key.start_mark.index, value.end_mark.index, f"{name}: {_places(spelled[name])}"))
+        elif name == "path" or (name in _SPLITS and (_ALIKE.get(name, name) in drop or _leads_away(value))):
+            edits.append((key.start_mark.index, _line_end(text, value.end_mark.index), ""))
+    for start, end, new in sorted(edits, reverse=True):
+        tail = text[start:end]
+        keep = tail[len(tail.rstrip()) :] if new else ""
+        text = text[:start] + new + keep + text[end:]
+    more = [f"{name}: {_places(places)}\n" for name, places in spelled.items() if name not in members]
+    return (text + ("\n" if more and not text.endswith("\n") else "") + "".join(more)).encode()
+
+
+def _line_end(text: str, index: int) -> int:
+    end = text.find("\n", index)
+    return len(text) if end < 0 else end + 1
+
+
+def _leads_away(value: yaml.Node) -> bool:
+    """Whether a place is named in full, or from the folder above."""
+    nodes = value.value if isinstance(value, yaml.SequenceNode) else [value]
+    return any(str(node.value).startswith(("/", "~")) or str(node.value)[1:2] == ":" for node in nodes)
+
+
+def _places(places: list[str]) -> str:
+    quoted = [json.dumps(place, ensure_ascii=False) if _ODD.search(place) else place for place in places]
+    return quoted[0] if len(quoted) == 1 else f"[{', '.join(quoted)}]"
+
+
+def data_yaml_text(folders: dict[str, str], names: list[str]) -> bytes:
+    """A data.yaml without `path`: Ultralytics takes the file's own folder then, for a dot the working directory."""
+    lines = [f"{split}: {folder}" for split, folder in folders.items()]
+    listed = [f"  {number}: {json.dumps(name, ensure_ascii=False)}" for number, name in enumerate(names)]
+    return ("\n".join([*lines, "names:" if names else "names: []", *listed]) + "\n").encode()

@@ -2,37 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
+import posixpath
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
-import yaml
 
 from s2st_aug.errors import DatasetError, LabelError
 from s2st_aug.formats.base import Card
 from s2st_aug.formats.geometry import outline_box
 from s2st_aug.formats.json_stream import read_span
 from s2st_aug.formats.label_images import upright_size
-from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of, unique
+from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of
+from s2st_aug.formats.pixels import NOWHERE
+from s2st_aug.formats.text_lines import TextLine, text_lines
 from s2st_aug.formats.tree import file_key
-from s2st_aug.formats.values import coordinate, word_lines
-from s2st_aug.formats.yaml_text import parse_yaml
-from s2st_aug.records.scene import Scene, SceneObject
+from s2st_aug.formats.values import coordinate
+from s2st_aug.formats.yolo.names import ClassNames, class_names, data_yaml
+from s2st_aug.records.scene import UNKNOWN, ObjectKind, Scene, SceneObject
 
-DATA_FILES = ("data.yaml", "dataset.yaml", "data.yml")
-_LIMIT = 1 << 20
+_BOX, _SCORED = 4, 5
+REMARKED = 200  # scenes whose files are looked at for what is amiss with a split
+_SLACK = 0.01
+"""of a fraction beyond 0 or 1, as Ultralytics allows"""
 
 
 def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
     """The images of a split; an image without a label file is a background image, and a scene without objects."""
-    seen: set[str] = set()
-    for image, below in _images(card, root, split):
-        scene_id = unique(f"{split}/{stem_of(below)}", seen, "data.yaml")
+    named = bool(class_names(card, root).names)
+    for image, stem in _stems(list(_images(card, root, split))).items():
         own = label_of(image)
         found = own if (root / own).is_file() else None
-        yield Scene(scene_id, card.name, split, image, found, file_key(root / found) if found else None)
+        if found and not named:
+            raise DatasetError(
+                f"{root}: no file names the classes of {found}; put `names` into data.yaml, or a name a line into"
+                " classes.txt"
+            )
+        yield Scene(f"{split}/{stem}", card.name, split, image, found, file_key(root / found) if found else None)
+
+
+def _stems(images: list[tuple[str, str]]) -> dict[str, str]:
+    """Each image once, to its scene's name: that below its own folder, the whole path where two folders share it.
+
+    Raises DatasetError for two files that differ in their suffix alone: they would share one label file.
+    """
+    shared = Counter(stem_of(below) for below in dict(images).values())
+    found: dict[str, str] = {}
+    files: dict[str, str] = {}
+    for image, below in images:
+        stem = stem_of(below) if shared[stem_of(below)] == 1 else stem_of(image)
+        if files.setdefault(stem, image) != image:
+            raise DatasetError(
+                f"data.yaml: {files[stem]} and {image} differ in their suffix alone and share one label file;"
+                " rename one of them"
+            )
+        found[image] = stem
+    return found
 
 
 def label_of(image: str) -> str:
@@ -63,6 +89,16 @@ def places(root: Path, split: str) -> list[str]:
     return [_below(root, base, str(place)) for place in (found if isinstance(found, list) else [found])]
 
 
+def split_files(root: Path, split: str) -> list[str]:
+    """The lists of images that data.yaml names for a split."""
+    return [place for place in places(root, split) if place.endswith(".txt") and (root / place).is_file()]
+
+
+def listed_classes(card: Card, root: Path, scenes: list[Scene]) -> list[str]:
+    """The dataset's classes by their numbers; none where the tree names none, whatever the card says."""
+    return class_names(card, root).listed()
+
+
 def _below(root: Path, base: str, place: str) -> str:
     """A place of data.yaml below the root, which may be named in full; Roboflow's leading `../` means the root."""
     for name in (f"{base}/{place}" if base and not Path(base).is_absolute() else place, place):
@@ -77,59 +113,128 @@ def _below(root: Path, base: str, place: str) -> str:
 
 def _listed(root: Path, place: str) -> list[str]:
     try:
-        lines = (root / place).read_text(encoding="utf-8-sig").splitlines()
+        data = (root / place).read_bytes()
+        lines = [line.text.decode("utf-8-sig").strip() for line in text_lines(data)]
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{root / place}: cannot be read: {error}") from None
-    return [safe_name(line.strip().removeprefix("./"), place) for line in lines if line.strip()]
+    return [_listed_image(root, place, line) for line in lines if line]
 
 
-def data_yaml(root: Path) -> dict[str, Any]:
-    """The data.yaml at the root, or an empty dict; raises DatasetError for what is no YAML mapping."""
-    path = next((root / name for name in DATA_FILES if (root / name).is_file()), None)
-    return _parsed(path, path.stat().st_mtime_ns) if path else {}
-
-
-@lru_cache(maxsize=8)
-def _parsed(path: Path, changed: int) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _LIMIT:
-            raise DatasetError(f"{path}: larger than {_LIMIT} bytes")
-        data = parse_yaml(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: cannot be read: {' '.join(str(error).split())[:160]}") from None
-    if not isinstance(data, dict):
-        raise DatasetError(f"{path}: expected a mapping, found {type(data).__name__}")
-    return data
-
-
-def class_names(card: Card, root: Path) -> dict[int, str]:
-    """Class numbers and names: data.yaml's, else the card's."""
-    names = data_yaml(root).get("names")
-    if isinstance(names, list):
-        return {i: str(name) for i, name in enumerate(names)}
-    if isinstance(names, dict):
-        return {int(k): str(v) for k, v in names.items() if str(k).isdecimal() and len(str(k)) < 10}
-    return {c.id: c.name for c in card.classes if c.id is not None}
+def _listed_image(root: Path, place: str, line: str) -> str:
+    """An image of a list, below the root: a leading `./` means the list's folder, as Ultralytics has it."""
+    folder = place.rpartition("/")[0]
+    name = line.removeprefix(f"{root}/").removeprefix("./")
+    if folder and line.startswith("./"):
+        beside = posixpath.normpath(f"{folder}/{name}")
+        if not beside.startswith("..") and ((root / beside).is_file() or not (root / name).is_file()):
+            name = beside
+    return safe_name(name, place)
 
 
 def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:
-    """One object a line: a box of four fractions, or a polygon of more. Raises LabelError for another line."""
+    """One object a line: a box of four fractions, a pose by its box, or a polygon of more.
+
+    A line that is none of these is an unsound object. Raises LabelError where the image's size cannot be read.
+    """
     if scene.label_file is None or scene.label_key is None:
         return ()
-    lines = word_lines(read_span(root / scene.label_file, scene.label_key), scene.label_file)
+    lines = [line for line in text_lines(read_span(root / scene.label_file, scene.label_key)) if line.words]
     if not lines:
         return ()
-    size, names = upright_size(root / scene.image), class_names(card, root)
-    return tuple(_object(index, words, size, names, f"{scene.label_file}, line {index + 1}") for index, words in lines)
+    size, names, points = upright_size(root / scene.image), class_names(card, root), key_points(root)
+    return tuple(_object(line, size, names, points) for line in lines)
 
 
-def _object(index: int, words: list[str], size: tuple[int, int], names: dict[int, str], where: str) -> SceneObject:
-    values = np.asarray([coordinate(word, where) for word in words[1:]])
-    if not words[0].isdecimal() or len(words[0]) > 9 or len(values) < 4 or (len(values) > 5 and len(values) % 2):
-        raise LabelError(f"{where}: expected a class number and four fractions, or a polygon of fractions")
-    category = names.get(int(words[0]), f"class {int(words[0])}")
-    if len(values) <= 5:  # a fifth is a score
-        cx, cy, w, h = (float(v) for v in values[:4] * np.asarray([*size, *size]))
-        return SceneObject(str(index), "box", category, (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
+def key_points(root: Path) -> tuple[int, int] | None:
+    """`kpt_shape` of data.yaml, how many points of how many values a pose has; None where labels are no poses."""
+    shape = data_yaml(root).get("kpt_shape")
+    good = isinstance(shape, list) and len(shape) == 2 and all(type(n) is int and 0 < n < 10_000 for n in shape)
+    return (shape[0], shape[1]) if good else None  # type: ignore[index]
+
+
+def _object(line: TextLine, size: tuple[int, int], names: ClassNames, points: tuple[int, int] | None) -> SceneObject:
+    where = f"line {line.index + 1}"
+    values, wrong = _values(line, where)
+    category, unnamed = _category(line.words[0], names, where)
+    kind, shapeless = ("box", wrong) if wrong else _form(values, points, where)
+    unsound = (line.broken and f"{where}: {line.broken}") or shapeless or unnamed
+    if shapeless:
+        return SceneObject(str(line.index), "box", category, NOWHERE, unsound=unsound)
+    if kind == "box":
+        cx, cy, w, h = (float(v) for v in values[:_BOX] * np.asarray([*size, *size]))
+        box = (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
+        return SceneObject(str(line.index), "box", category, box, unsound=unsound)
     outline = values.reshape(-1, 2) * np.asarray(size, dtype=np.float64)
-    return SceneObject(str(index), "polygon", category, outline_box((outline,)), (outline,))
+    return SceneObject(str(line.index), "polygon", category, outline_box((outline,)), (outline,), unsound=unsound)
+
+
+def _values(line: TextLine, where: str) -> tuple[np.ndarray, str | None]:
+    """The numbers after the class, and what is wrong with them."""
+    try:
+        return np.asarray([coordinate(word, where) for word in line.words[1:]]), None
+    except LabelError as error:
+        return np.zeros(0), str(error)
+
+
+def _category(word: str, names: ClassNames, where: str) -> tuple[str, str | None]:
+    """The class's name from its number, `1.0` too, as numpy writes and Ultralytics reads it; or why it has none."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = -1.0
+    if not (0 <= value < 1e9 and value == int(value)):
+        return UNKNOWN, f"{where}: expected a class number, found {ascii(word)[:40]}"
+    name = names.of(int(value))
+    said = f"of the {len(names.names)} in {names.file or 'the card'}"
+    return (name, None) if name else (UNKNOWN, f"{where}: class {int(value)} is none {said}")
+
+
+def _form(values: np.ndarray, points: tuple[int, int] | None, where: str) -> tuple[ObjectKind, str | None]:
+    """What a line draws, `box` or `polygon`, and what is wrong with its numbers."""
+    count = len(values)
+    pose = points is not None or _looks_like_pose(values)
+    fractions = values[:_BOX] if pose or count <= _SCORED else values
+    if count < _BOX:
+        return "box", f"{where}: expected a class number and four fractions or more, found {count}"
+    if not (fractions.min() >= -_SLACK and fractions.max() <= 1 + _SLACK):
+        return "box", f"{where}: its numbers are no fractions of the image"
+    if points is not None:
+        fit = count in {_BOX, _SCORED} | {_BOX + points[0] * n for n in (points[1], 2, 3)}
+        told = f"{where}: {count} numbers, kpt_shape {list(points)} asks for {_BOX + points[0] * points[1]}"
+        return "box", None if fit else told
+    if count <= _SCORED or pose:
+        return "box", None
+    return (
+        "polygon",
+        None if count % 2 == 0 else f"{where}: {count} numbers are no polygon, and data.yaml has no kpt_shape",
+    )
+
+
+def _looks_like_pose(values: np.ndarray) -> bool:
+    """A box and then points of which every third value is a visibility (0, 1, 2), inside of it where they are seen."""
+    rest = values[_BOX:]
+    if len(values) <= _SCORED or len(rest) % 3 or len(rest) < 9:
+        return False
+    x, y, seen = rest[0::3], rest[1::3], rest[2::3]
+    if not np.isin(seen, (0, 1, 2)).all() or not (seen == 2).any():
+        return False
+    cx, cy, w, h = values[:_BOX]
+    near = (abs(x - cx) <= w) & (abs(y - cy) <= h)
+    return bool(near[seen > 0].all())
+
+
+def remarks(card: Card, root: Path, split: str, scenes: Sequence[Scene]) -> Iterator[str]:
+    """What is amiss with names, and files that hold boxes and outlines, which Ultralytics reads as outlines alone."""
+    if names := class_names(card, root).problem:
+        yield names
+    points, mixed = key_points(root), []
+    for scene in scenes[:REMARKED] if points is None else ():
+        if scene.label_file is not None and scene.label_key is not None:
+            lines = text_lines(read_span(root / scene.label_file, scene.label_key))
+            counts = {len(line.words) > 1 + _SCORED for line in lines if line.words}
+            mixed += [scene.label_file] if len(counts) == 2 else []
+    if mixed:
+        yield (
+            f"{len(mixed)} label files hold boxes and outlines, the first {mixed[0]}: Ultralytics takes a box there for"
+            " an outline of two points"
+        )

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import PurePosixPath
-
 import numpy as np
 
 from s2st_aug.formats.base import ConvertedImage, LabelTree, VariantEdit, VariantNames, WriteContext
 from s2st_aug.formats.file_tree import FileTreeWriter
 from s2st_aug.formats.geometry import area, box_outline, contours
-from s2st_aug.formats.names import IMAGE_SUFFIXES, split_name
-from s2st_aug.formats.yolo.edit import edit_data_yaml, edit_lines
-from s2st_aug.formats.yolo.read import DATA_FILES, label_of, places
+from s2st_aug.formats.names import split_name
+from s2st_aug.formats.yolo.edit import data_yaml_text, edit_data_yaml, edit_lines
+from s2st_aug.formats.yolo.names import class_names, data_file
+from s2st_aug.formats.yolo.read import label_of, places
 from s2st_aug.records.scene import Scene, SceneObject
 
+_HELD_OUT = ("val", "test")
 _THINGS = ("box", "polygon", "mask")
 
 
 class YoloTreeWriter(FileTreeWriter):
-    """YOLO to YOLO: the line of a lost object is left out, and told; an ignored one stays."""
+    """YOLO to YOLO: the line of a label to ignore is left out; the report tells what became of its pixels."""
 
     def tree_of(self, scene: Scene, path: str) -> LabelTree | None:
         """data.yaml may name any folder."""
@@ -33,21 +32,39 @@ class YoloTreeWriter(FileTreeWriter):
         """The lines that are left."""
         if not edit.ignored:
             return None
-        losses, kept = self.context.losses, len(edit.ignored - edit.lost)
-        losses.add("label", "YOLO has no region to ignore: the line of a lost object is left out", path, len(edit.lost))
-        losses.add("verdict ignore", "YOLO has no region to ignore: the line stays", path, kept)
-        return edit_lines((self.context.root / path).read_bytes(), edit.lost)
+        return edit_lines((self.context.root / path).read_bytes(), edit.ignored)
 
     def finish(self) -> None:
-        """data.yaml, and a split that is a list of images with those that went out."""
-        output, root = self.context.output, self.context.root
-        images = sorted(name for name in output.sha256 if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES)
-        for place in places(root, self.context.split):
-            if place.endswith(".txt"):
-                output.write(place, "".join(f"./{name}\n" for name in images).encode())
-        for name in DATA_FILES:
-            if (root / name).is_file():
-                output.write(name, edit_data_yaml(root / name, root))
+        """data.yaml that leads to the export, and a split that is a list of images with those that went out."""
+        context, found = self.context, places(self.context.root, self.context.split)
+        lead = {context.split: self._places(found)} if found else {}
+        for split in context.held_out:
+            lead[split] = [place for place in places(context.root, split) if (context.root / place).exists()]
+            if set(lead[split]) & set(found):
+                del lead[split]
+        file = data_file(context.root)
+        if file is not None:
+            shared = {s for s in _HELD_OUT if s != context.split and set(places(context.root, s)) & set(found)}
+            why = "its folder is the one that is trained on: data.yaml names it no more, variants would lie in it"
+            context.losses.add("held-out split", why, file.name, len(shared - lead.keys()))
+            context.output.write(file.name, edit_data_yaml(file.read_bytes(), lead, shared - lead.keys()))
+        else:
+            folders = {split: f"images/{split}" for split in (context.split, "val", *context.held_out)}
+            names = class_names(context.card, context.root).listed()
+            context.output.write("data.yaml", data_yaml_text(folders, names))
+
+    def _places(self, found: list[str]) -> list[str]:
+        """The folders that data.yaml names, and one list of the images that lie elsewhere, in a folder above them."""
+        folders, lists = [p for p in found if not p.endswith(".txt")], [p for p in found if p.endswith(".txt")]
+        if not lists:
+            return folders
+        images = sorted(n for n in self.context.images if not any(n.startswith(f"{folder}/") for folder in folders))
+        place = lists[0]
+        below = place.rpartition("/")[0] + "/" if "/" in place else ""
+        if not all(name.startswith(below) for name in images):  # Ultralytics replaces every `./`, in `../` too
+            below, place = "", place.rpartition("/")[2]
+        self.context.output.write(place, "".join(f"./{name[len(below) :]}\n" for name in images).encode())
+        return [*folders, place]
 
 
 class YoloWriter:
@@ -60,12 +77,13 @@ class YoloWriter:
 
     def __init__(self, context: WriteContext) -> None:
         self.output, self.losses, self.split = context.output, context.losses, split_name(context.split)
-        self.names = {c.name: i for i, c in enumerate(context.card.classes)}
+        self.context = context
+        self.names = {name: i for i, name in enumerate(context.classes.of(_THINGS))}
         self.segments: bool | None = None
 
     def image_name(self, image: ConvertedImage) -> str:
         """Where the image goes."""
-        return f"images/{self.split}/{flat(image.stem)}{image.mark}{image.suffix}"
+        return f"images/{image.split}/{image.stem}{image.mark}{image.suffix}"
 
     def add(self, image: ConvertedImage) -> None:
         """One label file; an image without things gets an empty one."""
@@ -75,18 +93,19 @@ class YoloWriter:
         lines = [line for found in things for line in self._line(image, found)]
         name = self.image_name(image).replace("images/", "labels/", 1).removesuffix(image.suffix)
         self.output.write(f"{name}.txt", "".join(lines).encode())
+        self.context.labels[self.image_name(image)] = len(lines)
 
     def finish(self) -> None:
         """data.yaml without `path`: Ultralytics takes the file's own folder then, for a dot the working directory."""
-        train = f"train: images/{self.split}"
-        val = "val: images/val  # nothing held out is exported: put real images there"
-        names = [f"  {number}: {json.dumps(name, ensure_ascii=False)}" for name, number in self.names.items()]
-        self.output.write("data.yaml", ("\n".join([train, val, "names:", *names]) + "\n").encode())
+        folders = {split: f"images/{split}" for split in (self.split, "val", *self.context.held_out)}
+        self.output.write("data.yaml", data_yaml_text(folders, list(self.names)))
 
     def _is_thing(self, image: ConvertedImage, found: SceneObject) -> bool:
         if found.kind not in _THINGS:
             self.losses.add(found.kind, "YOLO has boxes and closed outlines of things only", image.where)
             return False
+        if found.object_id in image.ignored:
+            return False  # the export tells what became of it
         if image.is_ignored(found):
             self.losses.add("ignored label", "YOLO has no region to ignore: it is left out", image.where)
             return False
@@ -124,16 +143,6 @@ class YoloWriter:
         more = len(outlines) - 1
         self.losses.add("outline", "YOLO has one outline a label: the largest is written", image.where, more)
         return max(outlines, key=area)
-
-
-def flat(stem: str) -> str:
-    """One folder for all images, as YOLO's loaders list them; a folder that the name repeats is left out.
-
-    >>> flat("bonn/bonn_000000_000001"), flat("a/1")
-    ('bonn_000000_000001', 'a_1')
-    """
-    folder, _, name = stem.rpartition("/")
-    return name if name.startswith(folder.rpartition("/")[2]) else stem.replace("/", "_")
 
 
 def _centre(found: SceneObject, size: tuple[int, int]) -> np.ndarray:

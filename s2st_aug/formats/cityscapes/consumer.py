@@ -1,0 +1,31 @@
+"""A Cityscapes folder as cityscapesscripts opens it: `leftImg8bit/<split>/<city>`, names of four parts split at `_`.
+
+https://github.com/mcordts/cityscapesScripts, helpers/csHelpers.py: the ground truth has the image's first three parts.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from s2st_aug.formats.base import Card, ConsumerView
+from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, split_name
+
+
+def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
+    """Images of the split and their polygons. Label images tell of the same things: classes are not counted whole."""
+    split = split_name(split)
+    root, view = card.images.format(split=split), ConsumerView(whole_labels=False)
+    classes: set[str] = set()
+    for name in list_files(folder / root, IMAGE_SUFFIXES):
+        parts = name.rpartition("/")[2].split("_")
+        base = name.rpartition("_leftImg8bit")[0]
+        if len(parts) != 4 or name.count("/") != 1 or not parts[3].startswith("leftImg8bit."):
+            view.complaints.append(("no name of <city>_<sequence>_<frame>_leftImg8bit in its city's folder", name))
+        path = folder / "gtFine" / split / f"{base}_gtFine_polygons.json"
+        objects = json.loads(path.read_bytes().decode("utf-8-sig")).get("objects") or [] if path.is_file() else []
+        labels = [str(item.get("label")) for item in objects]
+        view.add(f"{root}/{name}", labels, labels.count("unlabeled"))
+        classes |= set(labels)
+    view.classes = tuple(sorted(classes))
+    return view

@@ -1,0 +1,74 @@
+"""COCO files as torchvision's CocoDetection and Detectron2's load_coco_json open them.
+
+`file_name` lies below the image root, ids are unique, annotations name an image and a category of the file
+(https://pytorch.org/vision/stable/generated/torchvision.datasets.CocoDetection.html,
+https://detectron2.readthedocs.io/en/latest/tutorials/datasets.html).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from s2st_aug.formats.base import Card, ConsumerView, LabelTree
+from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, split_name
+from s2st_aug.formats.tree import files_of, spelled_in
+
+
+def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
+    """Images by the instances' file, labels of all files. Raises ValueError for what those loaders stop at."""
+    split = split_name(split) if split not in card.splits else split
+    trees = [tree for tree in card.labels if files_of(folder, tree, split)]
+    view = ConsumerView()
+    if not trees:  # no labels at all: the images of the folder
+        root = card.images.format(split=split)
+        for name in list_files(folder / root, IMAGE_SUFFIXES):
+            view.add(f"{root}/{name}", ())
+        return view
+    own = next((tree for tree in trees if tree.kind == "instances"), trees[0])
+    classes: dict[str, None] = {}
+    for tree in [own, *(t for t in trees if t.kind != "instances")]:
+        file = files_of(folder, tree, split)[0]
+        pictures = (own.images if own.kind != "panoptic" else None) or card.images
+        root = pictures.format(split=spelled_in(folder, tree, split))
+        classes |= dict.fromkeys(_open(view, folder, root, file, tree, listing=tree is own))
+    view.classes = tuple(classes)
+    return view
+
+
+def _open(view: ConsumerView, folder: Path, root: str, file: str, tree: LabelTree, *, listing: bool) -> list[str]:
+    data = json.loads((folder / file).read_bytes().decode("utf-8-sig"))
+    names = {c["id"]: str(c.get("name")) for c in data.get("categories", ())}
+    images: dict[Any, str] = {}
+    for entry in data["images"]:
+        name = f"{root}/{entry['file_name']}"
+        if entry["id"] in images:
+            raise ValueError(f"{file}: image id {entry['id']!r} twice")
+        if listing and not (folder / name).is_file():
+            raise ValueError(f"{file}: {name} is not there")
+        images[entry["id"]] = name
+        if listing:
+            view.add(name, ())
+    seen: set[Any] = set()
+    for item in data.get("annotations", ()):
+        image = images.get(item["image_id"])
+        if image is None:
+            raise ValueError(f"{file}: an annotation of image {item['image_id']!r}, which is not listed")
+        for label in item["segments_info"] if tree.kind == "panoptic" else [item]:
+            _count(view, image, label, names)
+        if tree.kind != "panoptic" and item.get("id") in seen:
+            view.complaints.append((f"annotation id {item.get('id')!r} twice", file))
+        seen.add(item.get("id"))
+    return list(names.values())
+
+
+def _count(view: ConsumerView, image: str, label: dict[str, Any], names: dict[Any, str]) -> None:
+    category, box = label.get("category_id"), label.get("bbox")
+    if category not in names:
+        view.complaints.append((f"category {category!r} is not listed", image))
+    if isinstance(box, list) and len(box) == 4 and not all(isinstance(v, int | float) and v > 0 for v in box[2:]):
+        view.complaints.append(("a box without width or height", image))
+    view.images.setdefault(image, Counter())[names.get(category, f"class {category}")] += 1
+    view.ignored[image] += label.get("iscrowd") in (1, True)
