@@ -172,6 +172,21 @@ def test_a_val_folder_that_is_trained_on_gets_no_variant(exported):
     assert summary.notes
 
 
+def test_of_a_val_that_is_trained_on_in_part_the_rest_goes_along(case, tmp_path):
+    root, _, _ = case("17")
+    for kind, suffix in (("images", "jpg"), ("labels", "txt")):
+        (root / "cam2" / kind).mkdir(parents=True)
+        shutil.copy(root / f"cam1/{kind}/0001.{suffix}", root / f"cam2/{kind}/0002.{suffix}")
+    text = (root / "data.yaml").read_text().replace("val: cam0/images", "val: [cam0/images, cam2/images]")
+    (root / "data.yaml").write_text(text)
+    write_run(tmp_path / "run", load_card("yolo"), root, "train")
+    summary = export_run(tmp_path / "run", "yolo", tmp_path / "out", with_val=True)
+    assert summary.held_out == 1
+    assert yaml.safe_load((tmp_path / "out/data.yaml").read_bytes())["val"] == "cam2/images"
+    held_out = find_format("yolo").open_export(load_card("yolo"), tmp_path / "out", "val")
+    assert set(held_out.images) == {"cam2/images/0002.jpg"}
+
+
 def test_a_list_leads_to_what_lies_beside_it(exported):
     out, _, view = exported("18")
     assert set(view.images) == {"splits/images/a.jpg", "splits/images/a__night.jpg"}

@@ -39,9 +39,9 @@ class YoloTreeWriter(FileTreeWriter):
         context, found = self.context, places(self.context.root, self.context.split)
         lead = {context.split: self._places(found)} if found else {}
         for split in context.held_out:
-            lead[split] = [place for place in places(context.root, split) if (context.root / place).exists()]
-            if set(lead[split]) & set(found):
-                del lead[split]
+            there = [place for place in places(context.root, split) if (context.root / place).exists()]
+            if kept := [place for place in there if place not in found]:
+                lead[split] = kept
         file = data_file(context.root)
         if file is not None:
             shared = {s for s in _HELD_OUT if s != context.split and set(places(context.root, s)) & set(found)}
