@@ -194,6 +194,18 @@ def test_a_list_leads_to_what_lies_beside_it(exported):
     assert all(counts.total() for counts in view.images.values())
 
 
+@pytest.mark.parametrize("text", [None, "val: images/val\n", "nc: 3"])
+def test_a_tree_without_train_or_names_gets_both(case, tmp_path, text):
+    root, _, split = case("19")
+    if text:
+        (root / "data.yaml").write_text(text)
+    write_run(tmp_path / "run", load_card("yolo"), root, split)
+    export_run(tmp_path / "run", "yolo", tmp_path / "out")
+    view = find_format("yolo").open_export(load_card("yolo"), tmp_path / "out", split)
+    assert len(view.images) == 2
+    assert view.classes == (("pothole", "cone", "car") if text != "nc: 3" else ("class_0", "class_1", "class_2"))
+
+
 def test_two_files_with_one_label_are_named(case):
     root, format, split = case("24")
     with pytest.raises(DatasetError, match=r"images/train/a.jpg and images/train/a.png"):
