@@ -9,7 +9,7 @@ from s2st_aug.formats.file_tree import FileTreeWriter
 from s2st_aug.formats.geometry import area, box_outline, contours
 from s2st_aug.formats.names import split_name
 from s2st_aug.formats.yolo.edit import data_yaml_text, edit_data_yaml, edit_lines, names_text
-from s2st_aug.formats.yolo.names import class_names, data_file, data_yaml
+from s2st_aug.formats.yolo.names import class_names, data_file
 from s2st_aug.formats.yolo.read import label_of, places
 from s2st_aug.records.scene import Scene, SceneObject
 
@@ -42,17 +42,16 @@ class YoloTreeWriter(FileTreeWriter):
             there = [place for place in places(context.root, split) if (context.root / place).exists()]
             if kept := [place for place in there if place not in found]:
                 lead[split] = kept
-        file, names = data_file(context.root), class_names(context.card, context.root).listed()
+        file, names = data_file(context.root), class_names(context.card, context.root)
         if file is not None:
             shared = {s for s in _HELD_OUT if s != context.split and set(places(context.root, s)) & set(found)}
             why = "its folder is the one that is trained on: data.yaml names it no more, variants would lie in it"
             context.losses.add("held-out split", why, file.name, len(shared - lead.keys()))
             edited = edit_data_yaml(file.read_bytes(), lead, shared - lead.keys())
-            named = data_yaml(context.root).keys() & {"names", "nc"}
-            context.output.write(file.name, edited if named else edited + names_text(names))
+            context.output.write(file.name, edited if names.file == file.name else edited + names_text(names.listed()))
         else:
             folders = {split: f"images/{split}" for split in (context.split, "val", *context.held_out)}
-            context.output.write("data.yaml", data_yaml_text(folders, names))
+            context.output.write("data.yaml", data_yaml_text(folders, names.listed()))
 
     def _places(self, found: list[str]) -> list[str]:
         """The folders that data.yaml names, and one list of the images that lie elsewhere, in a folder above them."""
