@@ -172,11 +172,38 @@ def test_a_val_folder_that_is_trained_on_gets_no_variant(exported):
     assert summary.notes
 
 
+def test_of_a_val_that_is_trained_on_in_part_the_rest_goes_along(case, tmp_path):
+    root, _, _ = case("17")
+    for kind, suffix in (("images", "jpg"), ("labels", "txt")):
+        (root / "cam2" / kind).mkdir(parents=True)
+        shutil.copy(root / f"cam1/{kind}/0001.{suffix}", root / f"cam2/{kind}/0002.{suffix}")
+    text = (root / "data.yaml").read_text().replace("val: cam0/images", "val: [cam0/images, cam2/images]")
+    (root / "data.yaml").write_text(text)
+    write_run(tmp_path / "run", load_card("yolo"), root, "train")
+    summary = export_run(tmp_path / "run", "yolo", tmp_path / "out", with_val=True)
+    assert summary.held_out == 1
+    assert yaml.safe_load((tmp_path / "out/data.yaml").read_bytes())["val"] == "cam2/images"
+    held_out = find_format("yolo").open_export(load_card("yolo"), tmp_path / "out", "val")
+    assert set(held_out.images) == {"cam2/images/0002.jpg"}
+
+
 def test_a_list_leads_to_what_lies_beside_it(exported):
     out, _, view = exported("18")
     assert set(view.images) == {"splits/images/a.jpg", "splits/images/a__night.jpg"}
     assert (out / "splits/train.txt").read_text() == "./images/a.jpg\n./images/a__night.jpg\n"
     assert all(counts.total() for counts in view.images.values())
+
+
+@pytest.mark.parametrize("text", [None, "val: images/val\n", "nc: 3"])
+def test_a_tree_without_train_or_names_gets_both(case, tmp_path, text):
+    root, _, split = case("19")
+    if text:
+        (root / "data.yaml").write_text(text)
+    write_run(tmp_path / "run", load_card("yolo"), root, split)
+    export_run(tmp_path / "run", "yolo", tmp_path / "out")
+    view = find_format("yolo").open_export(load_card("yolo"), tmp_path / "out", split)
+    assert len(view.images) == 2
+    assert view.classes == ("pothole", "cone", "car")
 
 
 def test_two_files_with_one_label_are_named(case):

@@ -81,7 +81,10 @@ _Plain.add_multi_constructor("tag:yaml.org,2002:python/", lambda loader, suffix,
 _Plain.add_multi_constructor("!", lambda loader, suffix, node: suffix)
 
 
-@pytest.mark.parametrize("path", files(".yaml", ".yml"), ids=lambda p: str(p.relative_to(ROOT)))
+SOUND = [path for path in files(".yaml", ".yml") if "cases" not in path.parts]  # users' inputs may be anything
+
+
+@pytest.mark.parametrize("path", SOUND, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_yaml_loads(path: Path, named_photos: None) -> None:
     assert load_yaml_of_its_kind(path)
 

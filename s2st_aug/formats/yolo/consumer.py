@@ -31,7 +31,9 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
     except yaml.YAMLError as error:
         raise ValueError(f"{file.name}: {error}") from None
     names = _names(data)
-    view = ConsumerView(classes=tuple(names.values()))
+    view, number = ConsumerView(classes=tuple(names.values())), data.get("nc")
+    if number is not None and number != len(names):
+        view.complaints.append((f"nc is {number}, names are {len(names)}: the file is refused", file.name))
     split = split_name(split)
     if split not in data:
         raise ValueError(f"{file.name} has no {split!r}")
@@ -53,8 +55,6 @@ def _names(data: dict[str, Any]) -> dict[int, str]:
         return {i: f"class_{i}" for i in range(int(str(number)))}
     pairs = enumerate(names) if isinstance(names, list) else names.items()
     found = {int(key): str(value) for key, value in pairs}
-    if number is not None and int(number) != len(found):
-        raise ValueError(f"data.yaml: nc is {number}, names are {len(found)}")
     return found
 
 

@@ -45,7 +45,7 @@ def edit_data_yaml(data: bytes, lead: dict[str, list[str]], drop: Container[str]
         keep = tail[len(tail.rstrip()) :] if new else ""
         text = text[:start] + new + keep + text[end:]
     more = [f"{name}: {_places(places)}\n" for name, places in spelled.items() if name not in members]
-    return (text + ("\n" if more and not text.endswith("\n") else "") + "".join(more)).encode()
+    return (text + ("\n" if not text.endswith("\n") else "") + "".join(more)).encode()
 
 
 def _line_end(text: str, index: int) -> int:
@@ -66,6 +66,10 @@ def _places(places: list[str]) -> str:
 
 def data_yaml_text(folders: dict[str, str], names: list[str]) -> bytes:
     """A data.yaml without `path`: Ultralytics takes the file's own folder then, for a dot the working directory."""
-    lines = [f"{split}: {folder}" for split, folder in folders.items()]
+    return "".join(f"{split}: {folder}\n" for split, folder in folders.items()).encode() + names_text(names)
+
+
+def names_text(names: list[str]) -> bytes:
+    """The member `names` of a data.yaml."""
     listed = [f"  {number}: {json.dumps(name, ensure_ascii=False)}" for number, name in enumerate(names)]
-    return ("\n".join([*lines, "names:" if names else "names: []", *listed]) + "\n").encode()
+    return ("\n".join(["names:" if names else "names: []", *listed]) + "\n").encode()
