@@ -5,6 +5,7 @@ faults, and what training with the variants brings.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import random
@@ -72,7 +73,6 @@ def mongod(folder: Path) -> Iterator[None]:
 
 def find_mongod() -> Path | None:
     """Where FiftyOne's own mongod lies, or None."""
-    import importlib.util
 
     spec = importlib.util.find_spec("fiftyone")
     program = Path(spec.origin).parent / "db" / "bin" / "mongod" if spec and spec.origin else None

@@ -18,6 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from benchmarks import exporters, lossless
 from benchmarks.exporters import Spent, spent
 from benchmarks.figure import Figure, measured, undecided
@@ -26,6 +28,7 @@ from benchmarks.processes import environment, module_command
 from s2st_aug.export import export_run
 from s2st_aug.formats import load_card
 from s2st_aug.formats.registry import FORMATS
+from s2st_aug.images import encode_png
 from s2st_aug.testing.runs import write_run
 
 OBJECTS = 20
@@ -136,9 +139,6 @@ def _label(rng: random.Random, index: int) -> str:
 
 def _write_images(folder: Path, frames: int) -> None:
     """Small PNG headers with a tail of noise: what a copy sees."""
-    import numpy as np
-
-    from s2st_aug.images import encode_png
 
     folder.mkdir(parents=True)
     head, rng = encode_png(np.zeros((36, 64, 3), np.uint8)), random.Random(1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import sys
@@ -238,7 +239,6 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
 
 def _token(data: bytes, at: int, rng: random.Random) -> bytes:
     """A token in place of a word, number or string, or at a place by chance."""
-    import re
 
     words = list(re.finditer(rb'"[^"]*"|[\w.+-]+', data))
     token = rng.choice(_TOKENS)

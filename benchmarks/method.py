@@ -23,6 +23,7 @@ from s2st_aug.diffusion.denoiser import with_context
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import Diverged, S2STError
+from s2st_aug.images import resize
 from s2st_aug.profiles import find_profile
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.testing.models import tiny_latent_model, unit_gaussian_denoiser
@@ -181,7 +182,6 @@ def overhead() -> Figure:
     """Work outside of networks and latent optimisation for one labelled 1280x720 variant, of two: CPU time of
     reduction, the labels' maps (half of what both share), detail step and held signals.
     """
-    from s2st_aug.images import resize
 
     photo = cv2.resize(streets(1)[0], (1280, 720), interpolation=cv2.INTER_CUBIC)
     size, latents = (288, 160), (72, 40)

@@ -50,7 +50,10 @@ def doctor(
     place: Annotated[Path, typer.Option("--place", help="Where runs will be written.")] = Path(),
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> int:
-    """What is installed, what is missing, and the command that fixes it; exit 3 where something needed is missing, 1 where labels cannot be trusted."""
+    """What is installed, what is missing, and the command that fixes it.
+
+    Exit 3 where something needed is missing, 1 where labels cannot be trusted.
+    """
     if dataset is not None and root is None:
         raise UsageError("doctor --dataset CARD needs the folder too: s2st-aug doctor --dataset CARD ROOT")
     if dataset is None and root is not None:

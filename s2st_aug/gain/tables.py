@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -67,7 +68,6 @@ def write_tables(config: GainConfig, results: Mapping[str, Sequence[Measures]]) 
 
 def machine() -> str:
     """Processor count and Python, as a table's caption needs them."""
-    import os
 
     return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, no GPU"
 

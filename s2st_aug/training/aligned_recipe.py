@@ -29,7 +29,7 @@ from s2st_aug.training import autoencoder as ae
 from s2st_aug.training import denoiser as dn
 from s2st_aug.training.aligned import AlignedSettings, PromptBank, StreetBank, train_aligned
 from s2st_aug.training.checkpoints import load_checkpoint, pack, save_checkpoint, unpack
-from s2st_aug.training.data import TrainingSample, Source, list_samples, load_images, to_pixels
+from s2st_aug.training.data import Source, TrainingSample, list_samples, load_images, to_pixels
 from s2st_aug.training.package import Networks, read_vocabulary, write_model
 from s2st_aug.training.parts import write_parts
 from s2st_aug.training.prompts import vocabulary_corpus

@@ -27,10 +27,7 @@ from s2st_aug.translation.targets import TargetDomains
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Embeddings of the source's prompt for each photo.
-
-    Of the target's and of the empty prompt for each (photo, domain).
-    """
+    """Embeddings: of the source's prompt for each photo; of the target's and of the empty prompt for each row."""
 
     source: Float[Tensor, "photos n d"]
     target: Float[Tensor, "rows n d"]
@@ -77,6 +74,7 @@ def s2st(
     `keys` (one a photo) draw the seeds' fresh noise.
     """
     s, count = settings, len(domains.profiles)
+    # inversion, once for all domains of a photo
     path = ddim.invert(
         with_context(denoise, prompts.source), clean, schedule, s.steps, refine=s.inversion_refinements, solver=s.solver
     )
@@ -86,6 +84,7 @@ def s2st(
         offsets = source_offsets(denoise, schedule, path, prompts.source, solver=s.solver)
         offsets, shared = [o.repeat_interleave(count, 0) for o in offsets], shared + s.steps
 
+    # seed translation (ST)
     seed = with_fresh_noise(path[-1], keys, s.seed_noise).repeat_interleave(count, 0)
     adam = AdamSettings(s.st_iterations, s.st_rate, s.st_tolerance)
     if s.st_space == "seed":
@@ -99,6 +98,7 @@ def s2st(
         )
         st_evaluations = st_used
 
+    # sampling, with trajectory optimisation (TO) at every step
     target = domains.clean_target(clean, s.to_structure, s.to_appearance)
     done = sample(denoise, schedule, seed, prompts, target, s, offsets)
     forward, backward = done.forward + st_evaluations, done.backward + st_evaluations
