@@ -10,7 +10,6 @@ import logging
 import math
 import os
 import platform
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,7 +116,7 @@ def run_suite(suite: str, *, quick: bool) -> list[Figure]:
     measured: dict[str, Figure] = {}
     why = "the suite did not measure it"
     try:
-        for figure in _figures(suite, quick=quick):
+        for figure in importlib.import_module(f"benchmarks.{suite}").run(quick=quick):
             log.info("%s = %s", figure.name, figure.value)
             measured[figure.name] = figure
     except Exception as error:
@@ -161,7 +160,3 @@ def _plain(figure: Figure) -> dict[str, Any]:
     """JSON knows no NaN: an interval with an end that is not finite is no interval."""
     finite = figure.interval is not None and all(math.isfinite(v) for v in figure.interval)
     return {**asdict(figure), "interval": list(figure.interval) if finite and figure.interval else None}
-
-
-def _figures(suite: str, *, quick: bool) -> Iterator[Figure]:
-    yield from importlib.import_module(f"benchmarks.{suite}").run(quick=quick)

@@ -10,14 +10,14 @@ source's true answer.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image as Pillow
 
-from benchmarks.ablation import Cell, Measures, measured_variant, measured_variants
+from benchmarks.ablation import Cell, measured_variant, measured_variants
 from benchmarks.controls import CONTROLS, colours
 from s2st_aug.arrays import AnyImage, Image
 from s2st_aug.config.hashes import hash_of
@@ -76,7 +76,13 @@ def stain_profile(model: LatentModel, references: Sequence[AnyImage], folder: Pa
             Pillow.fromarray(change(crop)).save(folder / name / f"{i:03d}.png")
     source = measure(model, [ReferencePhotos(folder / SOURCE)], SOURCE, PROMPT)
     return build_profile(
-        model, TARGET, PROMPT, [ReferencePhotos(folder / TARGET)], {SOURCE: source}, source_prompt=PROMPT, fitted_on="slide"
+        model,
+        TARGET,
+        PROMPT,
+        [ReferencePhotos(folder / TARGET)],
+        {SOURCE: source},
+        source_prompt=PROMPT,
+        fitted_on="slide",
     )
 
 
@@ -102,15 +108,8 @@ def beyond(preset: str = "standard", model: str = "street-mini", known: Sequence
         yield Cell(QUESTION, name, loaded.name, preset, identity, rows)
     target = colours([restained(crop) for crop in references])
     for name in ("histogram", "reinhard"):
-        yield Cell(
-            QUESTION,
-            name,
-            loaded.name,
-            preset,
-            "",
-            [_controlled(v, CONTROLS[name](v["day"], target), profile) for v in views],
-        )
-
-
-def _controlled(views: Mapping[str, Image], variant: Image, profile: DomainProfile) -> Measures:
-    return measured_variant(views["day"], variant, views[TARGET], profile.discriminant, 0)
+        rows = [
+            measured_variant(v["day"], CONTROLS[name](v["day"], target), v[TARGET], profile.discriminant, 0)
+            for v in views
+        ]
+        yield Cell(QUESTION, name, loaded.name, preset, "", rows)

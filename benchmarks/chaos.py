@@ -108,7 +108,7 @@ def shoot(order: Shooting, targets: list[Target], dice: random.Random) -> Tally:
     waiting = list(targets)
     for _ in range(len(targets) + SPARE_STARTS):
         tally.starts += 1
-        with Driver(order) as driver:
+        with DriverProcess(order) as driver:
             while waiting and _committed_more(order, driver, dice):
                 if _kill(waiting[0], driver, order, dice):
                     tally.hits[waiting.pop(0)] += 1
@@ -121,7 +121,7 @@ def shoot(order: Shooting, targets: list[Target], dice: random.Random) -> Tally:
     raise CheckFailed(f"{order.run}: did not end in {tally.starts} starts; its log is {order.run.with_suffix('.log')}")
 
 
-class Driver:
+class DriverProcess:
     """The driver process and everything below it; ends with all of it."""
 
     def __init__(self, order: Shooting) -> None:
@@ -144,7 +144,7 @@ class Driver:
         log.close()
         self.expected: set[int] = set()  # exit codes that a shot asks for
 
-    def __enter__(self) -> Driver:
+    def __enter__(self) -> DriverProcess:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -177,7 +177,7 @@ class Driver:
         return found
 
 
-def _committed_more(order: Shooting, driver: Driver, dice: random.Random) -> bool:
+def _committed_more(order: Shooting, driver: DriverProcess, dice: random.Random) -> bool:
     """Waits until at least one batch more is committed and a random pause is over.
 
     False where the driver has ended or hangs.
@@ -196,10 +196,12 @@ def _commits(order: Shooting) -> int:
     return sum(1 for _ in list_shards(run.store))
 
 
-def _kill(target: Target, driver: Driver, order: Shooting, dice: random.Random) -> bool:
+def _kill(target: Target, driver: DriverProcess, order: Shooting, dice: random.Random) -> bool:
     """One shot; False where nothing of that kind is alive."""
     if target in ("driver", "drain"):
-        return _end_driver(driver, drain=target == "drain")
+        driver.expected = {4} if target == "drain" else {-signal.SIGKILL}
+        driver.process.send_signal(signal.SIGTERM if target == "drain" else signal.SIGKILL)
+        return driver.wait() in driver.expected
     try:
         victims = _raylets(order) if target == "raylet" else driver.below(ACTOR if target == "actor" else WORKER)
         if victims:
@@ -207,12 +209,6 @@ def _kill(target: Target, driver: Driver, order: Shooting, dice: random.Random) 
         return bool(victims)
     except (psutil.Error, OSError, ValueError):
         return False
-
-
-def _end_driver(driver: Driver, *, drain: bool) -> bool:
-    driver.expected = {4} if drain else {-signal.SIGKILL}
-    driver.process.send_signal(signal.SIGTERM if drain else signal.SIGKILL)
-    return driver.wait() in driver.expected
 
 
 def _raylets(order: Shooting) -> list[psutil.Process]:

@@ -177,14 +177,13 @@ def _speed(folder: Path, rounds: int, turns: int) -> Result:
     try:
         with _quiet_ray(ClusterConfig(actors=(8, 8)), num_gpus=8):
             alone = _rate(folder / "one", 1, 4 * rounds)
-            pairs = [_turn(folder / f"turn-{turn}", 4 * rounds) for turn in range(turns)]
+            eight, bare = [], []
+            for turn in range(turns):
+                eight.append(_rate(folder / f"turn-{turn}", 8, 4 * rounds))
+                bare.append(_bare_rate(folder / f"turn-{turn}/data", 8, 8 * 4 * rounds))
     finally:
         os.environ.pop("S2ST_FAKE_SLEEP")
-    return {"alone": alone, "eight": [p[0] for p in pairs], "bare": [p[1] for p in pairs], "rounds": rounds}
-
-
-def _turn(folder: Path, batches: int) -> tuple[float, float]:
-    return _rate(folder, 8, batches), _bare_rate(folder / "data", 8, 8 * batches)
+    return {"alone": alone, "eight": eight, "bare": bare, "rounds": rounds}
 
 
 def _speed_figures(result: Result) -> Iterator[Figure]:

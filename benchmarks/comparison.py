@@ -51,7 +51,7 @@ class Given:
     own: Translator
     profile: DomainProfile
     colours: Colours
-    street: Street
+    street: HeldOutStreet
 
     @property
     def photo(self) -> Image:
@@ -60,7 +60,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Street:
+class HeldOutStreet:
     """A held-out street under each condition, with those of its labels that
     can be judged: an unchanged image keeps them all.
     """
@@ -70,14 +70,14 @@ class Street:
     labels: list[SceneObject]
 
 
-def street(number: int) -> Street:
+def street(number: int) -> HeldOutStreet:
     """The comparison's street of this number."""
     drawn = draw_street(sample_street(HELD_OUT, FIRST + number, SIZE))
     surface = surfaces(drawn)
     views: dict[ConditionName, Image] = {c: render_drawn(drawn, surface, c) for c in ("day", *TARGETS)}
     day, labels = views["day"], boxes(drawn)
     unchanged = judge(day, day, day, labels, None, ValidationSettings()).objects
-    return Street(number, views, [o for o, v in zip(labels, unchanged, strict=True) if v.verdict == "keep"])
+    return HeldOutStreet(number, views, [o for o, v in zip(labels, unchanged, strict=True) if v.verdict == "keep"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,14 @@ def compare(own: Translator, streets: Iterable[int], *, methods: Sequence[str] =
     for shown in map(street, streets):
         givens = [Given(own, own.profiles[d], known[d], shown) for d in TARGETS]
         cells = [(name, METHODS[name][0], knob) for name in methods for knob in METHODS[name][1]]
-        yield [_row(name, knob, given, partial(make, given, knob)) for given in givens for name, make, knob in cells]
+        rows = []
+        for given in givens:
+            for name, make, knob in cells:
+                start = time.process_time()
+                made = make(given, knob)
+                seconds = time.process_time() - start
+                rows.append(measured(name, knob, given.street, given.profile, made, seconds))
+        yield rows
 
 
 def compare_null_text(
@@ -186,13 +193,7 @@ def compare_null_text(
         ]
 
 
-def _row(name: str, knob: float, given: Given, make: Callable[[], Made]) -> Row:
-    start = time.process_time()
-    made = make()
-    return measured(name, knob, given.street, given.profile, made, time.process_time() - start)
-
-
-def measured(method: str, knob: float, shown: Street, profile: DomainProfile, made: Made, seconds: float) -> Row:
+def measured(method: str, knob: float, shown: HeldOutStreet, profile: DomainProfile, made: Made, seconds: float) -> Row:
     """A variant's measures; raises ValueError where the street is too flat to measure (no held-out street is)."""
     day, truth = shown.views["day"], shown.views[profile.name]  # type: ignore[index]
     true, far = structure(day, truth), render_distance(day, made.image, truth)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from benchmarks.planted_faults import Pair, objects_of_masks
-from s2st_aug.arrays import Box, Mask
+from s2st_aug.arrays import Mask
 from s2st_aug.errors import DatasetError
 from s2st_aug.images import read_image
 from s2st_aug.procedural.categories import CATEGORIES
@@ -21,7 +21,7 @@ from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import Surfaces, surfaces
 from s2st_aug.real_data import real_data
 from s2st_aug.records.domains import ConditionName
-from s2st_aug.records.scene import SceneObject, SignalState
+from s2st_aug.records.scene import SceneObject
 from s2st_aug.validation.calibration import retouched
 from s2st_aug.validation.signals import STATES
 
@@ -65,20 +65,13 @@ def street_cases(key: int, index: int) -> Iterator[Case]:
     """One street by day against its night, rain and dusk."""
     drawn = draw_street(sample_street(key, index, SIZE))
     surface, labels = surfaces(drawn), read_labels(drawn)
-    names = [(CATEGORIES[o.instance.category].det or "", o) for o in labels.objects]
-    objects = [
-        SceneObject(
-            str(o.instance.number),
-            "mask",
-            name,
-            _box(o.box),
-            (),
-            labels.owner == o.instance.number,
-            _state(o.instance.signal),
-        )
-        for name, o in names
-        if name
-    ]
+    objects = []
+    for o in labels.objects:
+        if name := CATEGORIES[o.instance.category].det:
+            x1, y1, x2, y2 = map(float, o.box)
+            signal = next((state for state in STATES if state == o.instance.signal), None)
+            number = o.instance.number
+            objects.append(SceneObject(str(number), "mask", name, (x1, y1, x2, y2), (), labels.owner == number, signal))
     day, seen_by_day = render_drawn(drawn, surface, "day"), _visible(drawn, surface, "day", objects)
     boxes = tuple(replace(o, kind="box", mask=None) for o in objects)
     for condition in CONDITIONS:
@@ -87,15 +80,6 @@ def street_cases(key: int, index: int) -> Iterator[Case]:
         strikable = tuple(o for o in visible if _side(o) >= LEAST_SIDE)
         small = tuple(o for o in visible if SMALL_SIDE <= _side(o) < LEAST_SIDE)
         yield Case(Pair(day, variant, boxes), boxes, strikable, small, condition, f"{key}-{index}-{condition}")
-
-
-def _box(corners: Sequence[int]) -> Box:
-    x1, y1, x2, y2 = corners
-    return float(x1), float(y1), float(x2), float(y2)
-
-
-def _state(signal: str | None) -> SignalState | None:
-    return next((state for state in STATES if state == signal), None)
 
 
 def photo_cases(photos: int, video: str, start: int = 0, stop: int | None = None) -> Iterator[Case]:

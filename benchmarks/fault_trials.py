@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -202,10 +201,9 @@ def write_trials(path: Path, trials: Iterable[Trial]) -> None:
 
 def read_trials(path: Path) -> list[Trial]:
     """What `write_trials` wrote."""
-    return [_trial(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _trial(raw: dict[str, Any]) -> Trial:
-    item = raw.pop("item")
-    judged = ObjectVerdict(**{**item, "bbox": tuple(item["bbox"])}) if item else None
-    return Trial(**{**raw, "reasons": tuple(raw["reasons"]), "item": judged})
+    trials = []
+    for raw in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+        item = raw["item"]
+        judged = ObjectVerdict(**{**item, "bbox": tuple(item["bbox"])}) if item else None
+        trials.append(Trial(**{**raw, "reasons": tuple(raw["reasons"]), "item": judged}))
+    return trials

@@ -5,6 +5,7 @@ faults, and what training with the variants brings.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import random
@@ -15,12 +16,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from benchmarks.figure import Figure, measured, undecided
 from s2st_aug.errors import CheckFailed, MissingDependency
 from s2st_aug.feed import FeedIndex, FeedReceipt, Mix, open_feed
-from s2st_aug.gain.statistics import Estimate, compare
+from s2st_aug.gain.statistics import compare
 from s2st_aug.gain.tables import best_control
 from s2st_aug.storage.decisions import Decision, from_table
 from s2st_aug.testing.reviewed_runs import FakeRun, make_run
@@ -71,7 +73,6 @@ def mongod(folder: Path) -> Iterator[None]:
 
 def find_mongod() -> Path | None:
     """Where FiftyOne's own mongod lies, or None."""
-    import importlib.util
 
     spec = importlib.util.find_spec("fiftyone")
     program = Path(spec.origin).parent / "db" / "bin" / "mongod" if spec and spec.origin else None
@@ -223,8 +224,8 @@ def planted_feeds(index: FeedIndex, other: FeedIndex) -> list[Feed]:
         "drawn five times too often": rng.choices(real + fake * 5, k=900),
         "one domain drawn for another": rng.choices(real + night * 2, k=900),
     }
-    feeds: list[Feed] = [lambda ids=chosen: FeedReceipt(batches(ids), mix) for chosen in exact.values()]
-    feeds += [lambda ids=chosen: FeedReceipt(batches(ids), mix, mode="sampled") for chosen in sampled.values()]
+    feeds: list[Feed] = [partial(FeedReceipt, batches(chosen), mix) for chosen in exact.values()]
+    feeds += [partial(FeedReceipt, batches(chosen), mix, mode="sampled") for chosen in sampled.values()]
     feeds += [lambda: FeedReceipt(batches(ids), Mix.of(index, split="val"))]  # synthetic images of train in val
     return feeds
 
@@ -259,11 +260,10 @@ def _against(values: Mapping[str, list[float]], baseline: str, name: str, goal: 
             goal,
             f"{path.name} holds no s2st_gated arm beside {baseline or 'a control'}; run `s2st-aug gain`",
         )
-    difference = compare(values["s2st_gated"], values[baseline]).difference
+    e = compare(values["s2st_gated"], values[baseline]).difference
+    interval = None if e.low is None or e.high is None else (e.low, e.high)
     why = f"s2st_gated against {baseline}, read from the committed {path.name}, not run here"
-    return measured(
-        name, difference.mean, "points", goal, "at_least", n=difference.n, interval=_interval(difference), why=why
-    )
+    return measured(name, e.mean, "points", goal, "at_least", n=e.n, interval=interval, why=why)
 
 
 def _lights(path: Path) -> Figure:
@@ -276,7 +276,3 @@ def _lights(path: Path) -> Figure:
     return measured(
         name, ours / base if base else float("nan"), unit, 1, "at_least", n=len(values["s2st_gated"]), why=why
     )
-
-
-def _interval(e: Estimate) -> tuple[float, float] | None:
-    return None if e.low is None or e.high is None else (e.low, e.high)

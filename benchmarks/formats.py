@@ -14,8 +14,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from benchmarks import exporters, lossless
 from benchmarks.exporters import Spent, spent
@@ -25,6 +28,7 @@ from benchmarks.processes import environment, module_command
 from s2st_aug.export import export_run
 from s2st_aug.formats import load_card
 from s2st_aug.formats.registry import FORMATS
+from s2st_aug.images import encode_png
 from s2st_aug.testing.runs import write_run
 
 OBJECTS = 20
@@ -57,30 +61,29 @@ def medians(figures: Iterable[Figure]) -> Iterator[Figure]:
 
 def piece(name: str, folder: Path, *, quick: bool = False) -> list[Figure]:
     """A piece's figures: those that are kept, or made now and kept."""
-    return [
-        Figure(**raw) for raw in kept(folder, _kept_as(name, quick=quick), lambda: _made(pieces(quick=quick)[name]))
-    ]
+
+    def make() -> list[dict[str, Any]]:
+        with tempfile.TemporaryDirectory(prefix="s2st_aug-formats-") as work:
+            return [asdict(figure) for figure in pieces(quick=quick)[name](Path(work) / "piece")]
+
+    return [Figure(**raw) for raw in kept(folder, _kept_as(name, quick=quick), make)]
 
 
 def _kept_as(name: str, *, quick: bool) -> str:
     return f"{name}-quick" if quick else name
 
 
-def _made(work: Callable[[Path], Iterator[Figure]]) -> list[dict[str, Any]]:
-    with tempfile.TemporaryDirectory(prefix="s2st_aug-formats-") as folder:
-        return [asdict(figure) for figure in work(Path(folder) / "piece")]
-
-
 def pieces(*, quick: bool) -> dict[str, Callable[[Path], Iterator[Figure]]]:
     """The suite in pieces of a few minutes, each in its own folder, for a machine that is shared."""
+
+    def lossless(name: str, folder: Path) -> Iterator[Figure]:
+        yield lossless_figure(name, folder, records=100 if quick else 1000)
+
     found: dict[str, Callable[[Path], Iterator[Figure]]] = {
-        f"lossless-{name}": lambda folder, name=name: iter(
-            [lossless_figure(name, folder, records=100 if quick else 1000)]
-        )
-        for name in FORMATS
+        f"lossless-{name}": partial(lossless, name) for name in FORMATS
     }
     for name in (name for name, index in _INDEXED.items() if not (quick and index.mark)):
-        found[f"index-{name}"] = lambda folder, name=name: index_figures(folder, name, frames=100_000)
+        found[f"index-{name}"] = partial(index_figures, name=name, frames=100_000)
     for turn in range(TURNS):
         found[f"export-{turn}"] = lambda folder: iter([export_figure(folder, frames=1500 if quick else 100_000)])
     found["others"] = lambda folder: against_others(folder, frames=500 if quick else 5000)
@@ -115,7 +118,10 @@ def write_frames(root: Path, frames: int, *, images: bool) -> Path:
     with open(path, "w") as file:
         file.write("[\n")
         for index in range(frames):
-            file.write(("" if index == 0 else ",\n") + _frame(index, blocks[index % 64]))
+            name = f"{index:08x}-{index * 7919 % 65536:08x}.png"
+            head = f'{{"name": "{name}", "attributes": {{"weather": "clear", "timeofday": "daytime"}}'
+            frame = f'{head}, "timestamp": 10000, "labels": [{blocks[index % 64]}]}}'
+            file.write(("" if index == 0 else ",\n") + frame)
         file.write("\n]\n")
     if images:
         _write_images(root / "images/100k/train", frames)
@@ -131,17 +137,8 @@ def _label(rng: random.Random, index: int) -> str:
     )
 
 
-def _frame(index: int, labels: str) -> str:
-    attributes = '{"weather": "clear", "timeofday": "daytime"}'
-    head = f'{{"name": "{index:08x}-{index * 7919 % 65536:08x}.png", "attributes": {attributes}'
-    return f'{head}, "timestamp": 10000, "labels": [{labels}]}}'
-
-
 def _write_images(folder: Path, frames: int) -> None:
     """Small PNG headers with a tail of noise: what a copy sees."""
-    import numpy as np
-
-    from s2st_aug.images import encode_png
 
     folder.mkdir(parents=True)
     head, rng = encode_png(np.zeros((36, 64, 3), np.uint8)), random.Random(1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import sys
@@ -23,7 +24,6 @@ from s2st_aug.errors import S2STError
 from s2st_aug.formats import Card, format_of, load_card, read_objects, read_scenes
 from s2st_aug.formats.registry import FORMATS
 from s2st_aug.formats.tree import files_of
-from s2st_aug.records.scene import Scene
 from s2st_aug.testing.trees import VARIETIES
 
 MEMORY_LIMIT = 1 << 30
@@ -169,22 +169,15 @@ def _try(seed: _Seed, found: Found, label: str, *, export: bool) -> None:
 
 def _read(seed: _Seed, found: Found, label: str) -> None:
     for scene in read_scenes(seed.card, seed.root, seed.split):
-        for path in _paths(scene):
-            if not _inside(seed.root, path):
+        files = (part.partition("#")[0] for part in (scene.label_file or "", *scene.extra_files))
+        for path in (scene.image, *files):
+            inside = Path(os.path.normpath(seed.root / path)).is_relative_to(seed.root)
+            if "\x00" in path or path.startswith("/") or not inside:
                 found.escapes.append(f"{label}: {path!r}")
         try:
             read_objects(seed.card, seed.root, scene)
         except S2STError:
             found.refused += 1
-
-
-def _paths(scene: Scene) -> Iterator[str]:
-    yield scene.image
-    yield from (part.partition("#")[0] for part in (scene.label_file or "", *scene.extra_files))
-
-
-def _inside(root: Path, path: str) -> bool:
-    return "\x00" not in path and not path.startswith("/") and os.path.normpath(root / path).startswith(str(root))
 
 
 def _export(seed: _Seed, found: Found, label: str) -> None:
@@ -214,21 +207,15 @@ def _damage(seed: _Seed, rng: random.Random) -> Iterator[None]:
     path, link = seed.root / victim, None
     path.write_bytes(damaged(seed.files[victim], rng))
     if rng.random() < 0.03:
-        link = _link(seed.root, rng)
+        folders = sorted(p for p in seed.root.rglob("*") if p.is_dir())
+        link = rng.choice(folders) / "loop"
+        link.symlink_to(rng.choice([seed.root, *folders]), target_is_directory=True)
     try:
         yield
     finally:
         path.write_bytes(seed.files[victim])
         if link is not None:
             link.unlink()
-
-
-def _link(root: Path, rng: random.Random) -> Path:
-    """A loop of links somewhere in the tree."""
-    folders = sorted(p for p in root.rglob("*") if p.is_dir())
-    link = rng.choice(folders) / "loop"
-    link.symlink_to(rng.choice([root, *folders]), target_is_directory=True)
-    return link
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:
@@ -252,7 +239,6 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
 
 def _token(data: bytes, at: int, rng: random.Random) -> bytes:
     """A token in place of a word, number or string, or at a place by chance."""
-    import re
 
     words = list(re.finditer(rb'"[^"]*"|[\w.+-]+', data))
     token = rng.choice(_TOKENS)

@@ -126,13 +126,12 @@ def _kept(photo: Image, variant: Translated, labels: Sequence[SceneObject], own:
 
 def _gained(scenes: Sequence[Scene]) -> float:
     """Kept with labels less kept without, at the strength with labels, the mean over the domains."""
-    return float(np.mean([_curves(scenes, domain)[0][0] - _at(scenes, domain) for domain in scenes[0]]))
-
-
-def _at(scenes: Sequence[Scene], domain: str) -> float:
-    (_, *kept), (wanted, *strength) = _curves(scenes, domain)
-    order = np.argsort(strength)
-    return float(np.interp(wanted, np.array(strength)[order], np.array(kept)[order]))
+    gained = []
+    for domain in scenes[0]:
+        (labelled, *kept), (wanted, *strength) = _curves(scenes, domain)
+        order = np.argsort(strength)
+        gained.append(labelled - np.interp(wanted, np.array(strength)[order], np.array(kept)[order]))
+    return float(np.mean(gained))
 
 
 def _curves(scenes: Sequence[Scene], domain: str) -> tuple[list[float], list[float]]:

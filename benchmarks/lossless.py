@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from s2st_aug.export import export_run
 from s2st_aug.formats import load_card
 from s2st_aug.testing.runs import write_run
@@ -43,7 +45,6 @@ def measure(name: str, folder: Path, records: int) -> tuple[int, int]:
 
 
 def _image(path: Path) -> None:
-    from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", _SIZE).save(path)

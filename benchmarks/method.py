@@ -19,13 +19,14 @@ from benchmarks.figure import Figure, measured, undecided
 from benchmarks.scenes import HELD_OUT, bootstrap, rendered
 from s2st_aug.arrays import AnyImage, Image
 from s2st_aug.diffusion import ddim
-from s2st_aug.diffusion.denoiser import unit_gaussian_denoiser, with_context
+from s2st_aug.diffusion.denoiser import with_context
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import Diverged, S2STError
+from s2st_aug.images import resize
 from s2st_aug.profiles import find_profile
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.testing.models import tiny_latent_model
+from s2st_aug.testing.models import tiny_latent_model, unit_gaussian_denoiser
 from s2st_aug.translation.cost import estimate
 from s2st_aug.translation.detail import restore_detail
 from s2st_aug.translation.label_maps import label_maps
@@ -181,7 +182,6 @@ def overhead() -> Figure:
     """Work outside of networks and latent optimisation for one labelled 1280x720 variant, of two: CPU time of
     reduction, the labels' maps (half of what both share), detail step and held signals.
     """
-    from s2st_aug.images import resize
 
     photo = cv2.resize(streets(1)[0], (1280, 720), interpolation=cv2.INTER_CUBIC)
     size, latents = (288, 160), (72, 40)

@@ -163,15 +163,12 @@ def _step(step: str, root: Path, run_folder: Path) -> None:
     folder = RunFolder(run_folder)
     start, cpu = time.perf_counter(), time.process_time()
     seen = STEPS[step](config, folder) or {}
-    spent = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu, "gib": _peak_gib()}
+    spent = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
+    spent["gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     sys.stdout.write(json.dumps(spent | seen) + "\n")
     sys.stdout.flush()
     if step == "plan":
         _finish_all(folder)
-
-
-def _peak_gib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def _plan(config: AugmentConfig, folder: RunFolder) -> None:
@@ -180,11 +177,6 @@ def _plan(config: AugmentConfig, folder: RunFolder) -> None:
     from s2st_aug.engine.prepare import prepare
 
     prepare(config, folder, Options(), identify(config))
-
-
-def _resume(config: AugmentConfig, folder: RunFolder) -> None:
-    """Everything that comes before the first batch: the plan, the manifest's scan, the work list."""
-    _plan(config, folder)
 
 
 def _status(config: AugmentConfig, folder: RunFolder) -> None:
@@ -238,7 +230,7 @@ CURVES = {
 """step and what of it -> label and marker in the plot"""
 STEPS: dict[str, Callable[[AugmentConfig, RunFolder], Result | None]] = {
     "plan": _plan,
-    "resume": _resume,
+    "resume": _plan,  # all that comes before the first batch: the plan, the manifest's scan, the work list
     "status": _status,
     "stream": _stream,
 }

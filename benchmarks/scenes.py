@@ -22,6 +22,7 @@ from benchmarks.processes import environment
 from benchmarks.render_distance import render_distance
 from s2st_aug.arrays import AnyImage, Image
 from s2st_aug.diffusion.model import LatentModel
+from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import Diverged, S2STError
 from s2st_aug.images import read_image, resize
 from s2st_aug.procedural.categories import CATEGORIES
@@ -31,10 +32,14 @@ from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
 from s2st_aug.procedural.write import write_scenes
+from s2st_aug.profiles import find_profile
 from s2st_aug.real_data import real_data
 from s2st_aug.records.domains import CONDITIONS, ConditionName
 from s2st_aug.records.profile import Discriminant, DomainProfile
 from s2st_aug.records.scene import SceneObject
+from s2st_aug.training.measure import autoencoder_psnr, generate, round_trip_psnr
+from s2st_aug.training.prompts import canonical_prompt
+from s2st_aug.translation.settings import method_settings
 from s2st_aug.translation.translator import Translator
 from s2st_aug.validation.strength import features, strength
 from s2st_aug.validation.structure import structure
@@ -162,14 +167,12 @@ def boxes(drawn: Drawn) -> list[SceneObject]:
 
 @lru_cache(maxsize=2)
 def _model(name: str) -> LatentModel:
-    from s2st_aug.diffusion.stable_diffusion import load_model
 
     return load_model(name)
 
 
 def ae_psnr_scenes(count: int) -> Figure:
     """street-mini's autoencoder on held-out scenes of all six conditions, at the working size."""
-    from s2st_aug.training.measure import autoencoder_psnr
 
     model = _model("street-mini")
     by_condition: dict[str, list[float]] = {c: [] for c in CONDITIONS}
@@ -196,7 +199,6 @@ def camvid(domain: str, count: int) -> list[AnyImage]:
 
 def ae_psnr_photos(count: int) -> Figure:
     """street-photo's autoencoder on held-out CamVid day and dusk."""
-    from s2st_aug.training.measure import autoencoder_psnr
 
     model = _model("street-photo")
     by_domain = {
@@ -211,8 +213,6 @@ def ae_psnr_photos(count: int) -> Figure:
 
 def round_trip_loss(count: int) -> Figure:
     """What 50 steps of DDIM there and back at guidance 1 cost against the autoencoder alone."""
-    from s2st_aug.training.measure import autoencoder_psnr, round_trip_psnr
-    from s2st_aug.training.prompts import canonical_prompt
 
     model, lost = _model("street-mini"), []
     for index in range(count):
@@ -268,8 +268,6 @@ def prompt_agreement(*, photos: int, steps: int) -> Figure:
     """Does a classifier fitted on real photos see what the prompt asked
     for? rng_keys 0 to 5 for each of four prompts.
     """
-    from s2st_aug.training.measure import generate
-    from s2st_aug.training.prompts import canonical_prompt
 
     model = _model("street-mini")
     judge = fit_classifier({
@@ -314,8 +312,6 @@ def prompt_agreement(*, photos: int, steps: int) -> Figure:
 
 @lru_cache(maxsize=4)
 def _translator(model: str, preset: str, domains: tuple[str, ...]) -> Translator:
-    from s2st_aug.profiles import find_profile
-    from s2st_aug.translation.settings import method_settings
 
     loaded = _model(model)
     return Translator(loaded, {d: find_profile(d, loaded) for d in domains}, method_settings(preset))

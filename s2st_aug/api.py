@@ -41,7 +41,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedMethod:
-    """Any method of the registry, ready: its translator, the checks of what it makes, and its domains by the names they go by."""
+    """Any method of the registry, ready.
+
+    Its translator, the checks of what it makes, and its domains by the names they go by.
+    """
 
     translator: TranslatorLike
     judge: Judge
@@ -78,7 +81,10 @@ def load_translator(
     overrides: Mapping[str, Any] | None = None,
     device: str = "cpu",
 ) -> Translator:
-    """S2ST for these domains (shipped names or profile files) of different names; raises ModelError, ProfileError, ConfigError."""
+    """S2ST for these domains (shipped names or profile files) of different names.
+
+    Raises ModelError, ProfileError, ConfigError.
+    """
     settings = method_settings(preset, overrides)
     loaded = load_model(model, device=device)
     return Translator(loaded, find_profiles(dict.fromkeys(domains), loaded), settings)

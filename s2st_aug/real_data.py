@@ -1,7 +1,7 @@
-"""Real driving photos lie where the environment variable S2ST_AUG_DATA says (docs/training.md#real-photos); nothing else names them.
+"""Real driving photos lie where the environment variable S2ST_AUG_DATA says (docs/training.md#real-photos).
 
-They are not in the repository: most may not be passed on. Where the variable is unset, tests that need photos are skipped,
-figures that need them are undecided, and a config that names them is refused.
+Nothing else names them. They are not in the repository: most may not be passed on. Where the variable is unset, tests
+that need photos are skipped, figures that need them are undecided, and a config that names them is refused.
 """
 
 from __future__ import annotations

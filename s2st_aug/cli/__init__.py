@@ -54,7 +54,7 @@ class Stub(TyperCommand):
 class LazyGroup(TyperGroup):
     """Holds stubs, and swaps a stub for the real command when that command is called or completed."""
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # the classes are private to typer
         """As typer's (with its suggestions), then the real command."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(command) if isinstance(command, Stub) else command, rest

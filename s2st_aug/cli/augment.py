@@ -38,7 +38,10 @@ def augment(
     method: MethodName = None,
     kit: KitName = None,
 ) -> int:
-    """The main job: a labelled dataset in, a run folder of checked variants out. The same command resumes a stopped run."""
+    """The main job: a labelled dataset in, a run folder of checked variants out.
+
+    The same command resumes a stopped run.
+    """
     from s2st_aug.config import load_config
 
     loaded = load_config(config, set_ or [], method=method or kit)
@@ -76,7 +79,10 @@ def show_dry_run(config: AugmentConfig, place: str, *, full: bool) -> int:
 
 @contextmanager
 def progress_bar(gpus: float) -> Iterator[Callable[[Snapshot], None]]:
-    """A rich bar with rate, time left, counts and the hours of GPUs held (`gpus` an actor); nothing at all where stderr is no terminal."""
+    """A rich bar with rate, time left, counts and the hours of GPUs held (`gpus` an actor).
+
+    Nothing at all where stderr is no terminal.
+    """
     if not err.is_terminal:
         yield lambda snapshot: None
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,8 @@ from s2st_aug.cli.terminal import out
 from s2st_aug.errors import UnreadableImage, UsageError
 
 if TYPE_CHECKING:
+    from s2st_aug.arrays import Image
+    from s2st_aug.diffusion.model import LatentModel
     from s2st_aug.validation.calibration import TrueChange
 
 
@@ -52,7 +54,7 @@ def calibrate(
     _tell(given, file)
 
 
-def _changes(paths: list[Path], model: Any) -> Iterator[TrueChange]:
+def _changes(paths: list[Path], model: LatentModel) -> Iterator[TrueChange]:
     from s2st_aug.images import read_image
     from s2st_aug.validation.calibration import TrueChange, retouched
 
@@ -66,7 +68,7 @@ def _changes(paths: list[Path], model: Any) -> Iterator[TrueChange]:
         yield TrueChange(photo, variant, _round_trip(model, variant))
 
 
-def _round_trip(model: Any, photo: Any) -> Any:
+def _round_trip(model: LatentModel, photo: Image) -> Image:
     """Through the model's autoencoder at its native size and back to the photo's own."""
     import cv2
     import torch
@@ -79,7 +81,7 @@ def _round_trip(model: Any, photo: Any) -> Any:
     return cv2.resize(image, photo.shape[1::-1], interpolation=cv2.INTER_CUBIC)
 
 
-def _tell(given: dict[str, Any], file: Path | None) -> None:
+def _tell(given: dict[str, object], file: Path | None) -> None:
     import yaml
 
     text = yaml.safe_dump({"validation": given}, sort_keys=False)

@@ -22,7 +22,10 @@ Seed = Annotated[
 
 
 def one_seed(given: list[int] | None) -> int:
-    """The random integer; 0 where none is given. Raises UsageError for two different ones: --rng-key is the same option."""
+    """The random integer; 0 where none is given.
+
+    Raises UsageError for two different ones: --rng-key is the same option.
+    """
     if given and len(set(given)) > 1:
         raise UsageError(f"--seed (also --rng-key) was given as {' and as '.join(map(str, given))}; give it once")
     return given[0] if given else 0

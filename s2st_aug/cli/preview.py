@@ -79,8 +79,14 @@ def expand_sweep(
     """Setting's name to config, one for each combination of swept values; raises ConfigError or UsageError."""
     from s2st_aug.config import load_config
 
+    axes = []
+    for text in sweep:
+        key, equals, values = text.partition("=")
+        if not equals or not key or not all(values.split(",")):
+            raise ConfigError(f"--sweep {text}: expected key=a,b,c, for example method.guidance=1.5,2,3")
+        axes.append([f"{key}={value}" for value in values.split(",")])
     found = {}
-    for combination in itertools.product(*[_axis(text) for text in sweep]):
+    for combination in itertools.product(*axes):
         names = (c.rpartition(".")[2] if "." in c.partition("=")[0] else c for c in combination)
         found[" ".join(names)] = load_config(config, [*changes, *combination], method=method)
     columns = sum(len(c.domains) for c in found.values())
@@ -89,13 +95,6 @@ def expand_sweep(
             f"this sweep has {columns} columns, at most {MOST_COLUMNS} are legible; sweep fewer values or domains"
         )
     return found
-
-
-def _axis(text: str) -> list[str]:
-    key, equals, values = text.partition("=")
-    if not equals or not key or not all(values.split(",")):
-        raise ConfigError(f"--sweep {text}: expected key=a,b,c, for example method.guidance=1.5,2,3")
-    return [f"{key}={value}" for value in values.split(",")]
 
 
 def _write_sheet(

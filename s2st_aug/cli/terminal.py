@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
+from typer.core import TyperGroup
 from typer.exceptions import Abort, TyperException
 
 from s2st_aug.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_STOPPED, EXIT_USAGE, S2STError, did_you_mean
@@ -22,7 +23,7 @@ USER_OS_ERRORS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADir
 log = logging.getLogger("s2st_aug")
 
 
-def run_group(group: Any, argv: list[str] | None) -> int:
+def run_group(group: TyperGroup, argv: list[str] | None) -> int:
     """Run the command line; gives the exit code back, and every error as one line on stderr."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:

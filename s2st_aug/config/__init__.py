@@ -1,4 +1,7 @@
-"""The run's config: YAML in, one frozen record out, every problem at once; and the hashes that decide what may be mixed."""
+"""The run's config: YAML in, one frozen record out, every problem at once.
+
+And the hashes that decide what may be mixed.
+"""
 
 from __future__ import annotations
 

@@ -31,7 +31,10 @@ class Record(BaseModel):
 
 
 class DatasetConfig(Record):
-    """Which scenes. `select` keeps those whose image attribute is one of the values; `limit` the first so many of them."""
+    """Which scenes.
+
+    `select` keeps those whose image attribute is one of the values; `limit` the first so many of them.
+    """
 
     format: str
     """a dataset card: its name (bdd100k, cityscapes, coco, yolo, kitti, ...) or a YAML file"""
@@ -44,7 +47,8 @@ class DatasetConfig(Record):
     limit: Annotated[int, Field(ge=1)] | None = None
     """the first so many scenes; null: all"""
     darkest_day: Annotated[float, Field(ge=0, le=255)] = DARK
-    """mean luma (0..255) under which an image that is selected as `timeofday: daytime` is listed and skipped; 0 takes all"""
+    """mean luma (0..255) under which an image that is selected as `timeofday: daytime` is listed and skipped; 0 takes
+    all"""
 
     @property
     def checks_daylight(self) -> bool:
@@ -75,14 +79,18 @@ class RunConfig(Record):
 
 
 class ClusterConfig(Record):
-    """How the work is spread. Nothing here changes a pixel, but for `batch_size` (50 dB), which keeps the run's first value."""
+    """How the work is spread.
+
+    Nothing here changes a pixel, but for `batch_size` (50 dB), which keeps the run's first value.
+    """
 
     actors: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (1, 2)
     """at least and at most so many actors, each with its own copy of the model"""
     gpus_per_actor: Annotated[float, Field(ge=0)] = 0
     """0: CPU; a share below 1 lets actors share a GPU"""
     spread_model: bool = False
-    """true: the GPUs of an actor hold one model together, for a model that does not fit on one; else each holds its own"""
+    """true: the GPUs of an actor hold one model together, for a model that does not fit on one; else each holds its
+    own"""
     batch_size: Annotated[int, Field(ge=1, le=256)] = 4
     """scenes translated at once; a resumed run keeps its first value"""
     threads_per_actor: Annotated[int, Field(ge=1)] = 1

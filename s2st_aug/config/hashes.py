@@ -16,13 +16,14 @@ from s2st_aug.validation.identity import validation_identity
 from s2st_aug.validation.settings import ValidationSettings
 
 ALGORITHM_VERSION = "2"
-"""Counts up whenever the same settings would give other pixels, or are hashed in another way; part of every variant_id and plan hash."""
+"""Counts up whenever the same settings would give other pixels, or are hashed in another way; part of every variant_id
+and plan hash."""
 
 
 def plan_hash(config: AugmentConfig, identity: MethodIdentity, algorithm: str = ALGORITHM_VERSION) -> str:
-    """Over dataset selection, domains (by their profiles' bytes), model (by its weights), method, random integer and image format.
+    """Over dataset selection, domains and model (by their bytes), method, random integer and image format.
 
-    `algorithm` is the version that a run began with. Version 1 knew the method's settings alone, not its name and version.
+    `algorithm` is the version that a run began with: version 1 knew the method's settings alone, not its name.
     """
     dataset = config.dataset.model_dump(mode="json", exclude={"root"})
     dataset["format"] = Path(config.dataset.format).name  # a card's own file is the same card wherever it lies

@@ -77,8 +77,10 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> AugmentConfig
         config = AugmentConfig.model_validate(filled)
     except ValidationError as error:
         problems += [_problem(e, AugmentConfig) for e in error.errors()]
-    else:
-        problems += _unknown_domains(config.domains)
+    else:  # names that are neither a known domain nor look like a path to a built profile
+        names = [d for d in config.domains if "/" not in d and not d.endswith(".safetensors")]
+        targets = [c for c in CONDITIONS if c != "day"]
+        problems += [f"domains: unknown {n!r}{did_you_mean(n, targets)}" for n in names if n not in targets]
     if problems:
         raise ConfigError(f"{where}: {'; '.join(problems)}")
     return config
@@ -92,9 +94,8 @@ def _with_one_seed(given: Mapping[str, Any], problems: list[str]) -> dict[str, A
     if "seed" not in given or "rng_key" not in given:
         return dict(given)
     if given["seed"] != given["rng_key"]:
-        problems.append(
-            f"run.seed is {given['seed']!r} and run.rng_key is {given['rng_key']!r}: they are one value; give seed alone"
-        )
+        seed, rng_key = given["seed"], given["rng_key"]
+        problems.append(f"run.seed is {seed!r} and run.rng_key is {rng_key!r}: they are one value; give seed alone")
     return {key: value for key, value in given.items() if key != "rng_key"}
 
 
@@ -146,10 +147,3 @@ def _known_at(record: type[BaseModel], place: Iterable[int | str]) -> list[str]:
         record = found[0]
     aliases = {name: info.validation_alias for name, info in record.model_fields.items()}
     return [str(c) for name, a in aliases.items() for c in (a.choices if isinstance(a, AliasChoices) else [name])]
-
-
-def _unknown_domains(domains: Sequence[str]) -> list[str]:
-    """Names that are neither a known domain nor look like a path to a built profile."""
-    names = [d for d in domains if "/" not in d and not d.endswith(".safetensors")]
-    targets = [c for c in CONDITIONS if c != "day"]
-    return [f"domains: unknown {name!r}{did_you_mean(name, targets)}" for name in names if name not in targets]

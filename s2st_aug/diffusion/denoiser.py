@@ -79,15 +79,6 @@ class CountedDenoiser:
         return self.denoise(latents, t, context)
 
 
-def unit_gaussian_denoiser(schedule: NoiseSchedule) -> Denoiser:
-    """The exact denoiser of unit-Gaussian data: eps = sqrt(1-abar) z . A public fake: needs no weights."""
-
-    def denoise(latents: Latent, t: int, _context: Context) -> Latent:
-        return (1 - schedule.abar(t)) ** 0.5 * latents
-
-    return denoise
-
-
 def with_context(denoise: Denoiser, context: Context) -> Predict:
     """The denoiser with its prompt filled in."""
     return lambda latents, t: denoise(latents, t, context)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -13,7 +12,7 @@ ROOM = 0.5  # share of a GPU's free memory that weights may take; the rest is fo
 Device = int | str
 
 
-def spread(network: Any, room: Mapping[Device, int]) -> dict[str, Device]:
+def spread(network: torch.nn.Module, room: Mapping[Device, int]) -> dict[str, Device]:
     """Places the network's blocks on devices in their order, at most `room` bytes on each, and lets activations travel.
 
     Results and gradients are those of one device. Returns accelerate's map (module -> device). Raises ModelError where
@@ -26,7 +25,7 @@ def spread(network: Any, room: Mapping[Device, int]) -> dict[str, Device]:
     return placed
 
 
-def device_map(network: Any, room: Mapping[Device, int]) -> dict[str, Device]:
+def device_map(network: torch.nn.Module, room: Mapping[Device, int]) -> dict[str, Device]:
     """Module -> device, no residual or attention block cut in two.
 
     Raises ModelError where the devices are too small together.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,6 +22,10 @@ from s2st_aug.diffusion.spread import free_room, spread
 from s2st_aug.errors import ModelError, did_you_mean
 
 log = logging.getLogger(__name__)
+UNet: TypeAlias = Any  # diffusers and transformers are lazy modules that a type checker does not see through
+Autoencoder: TypeAlias = Any
+TextEncoder: TypeAlias = Any
+Tokenizer: TypeAlias = Any
 PREDICTIONS = ("epsilon", "v_prediction")
 AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
 
@@ -64,10 +68,10 @@ def load_model(
 
 
 def build_model(
-    unet: Any,
-    vae: Any,
-    text_encoder: Any,
-    tokenizer: Any,
+    unet: UNet,
+    vae: Autoencoder,
+    text_encoder: TextEncoder,
+    tokenizer: Tokenizer,
     *,
     schedule: NoiseSchedule | None = None,
 ) -> LatentModel:
@@ -110,13 +114,13 @@ def read_schedule(folder: Path) -> tuple[str, NoiseSchedule]:
     return prediction, NoiseSchedule.from_config(config)
 
 
-def _predict(unet: Any, latents: Latent, t: int, context: Context) -> Latent:
+def _predict(unet: UNet, latents: Latent, t: int, context: Context) -> Latent:
     steps = torch.full((len(latents),), t, device=latents.device)
     shown = latents.to(unet.dtype, memory_format=torch.channels_last)
     return unet(shown, steps, encoder_hidden_states=context.to(unet.dtype)).sample.to(latents.dtype)
 
 
-def _encoder(vae: Any) -> Callable[[Tensor], Latent]:
+def _encoder(vae: Autoencoder) -> Callable[[Tensor], Latent]:
     scale, shift = _scale_and_shift(vae)
 
     def encode(pixels: Tensor) -> Latent:
@@ -127,7 +131,7 @@ def _encoder(vae: Any) -> Callable[[Tensor], Latent]:
     return encode
 
 
-def _decoder(vae: Any) -> Callable[[Latent], Tensor]:
+def _decoder(vae: Autoencoder) -> Callable[[Latent], Tensor]:
     scale, shift = _scale_and_shift(vae)
 
     def decode(latents: Latent) -> Tensor:
@@ -136,20 +140,22 @@ def _decoder(vae: Any) -> Callable[[Latent], Tensor]:
     return decode
 
 
-def _scale_and_shift(vae: Any) -> tuple[float, float]:
+def _scale_and_shift(vae: Autoencoder) -> tuple[float, float]:
     """AutoencoderTiny has no shift of its own: its `latent_shift` only serves storing latents as images."""
     return float(vae.config.scaling_factor), float(vae.config.get("shift_factor") or 0.0)
 
 
 @torch.no_grad()
-def _embed(tokenizer: Any, text_encoder: Any, prompts: list[str]) -> Context:
+def _embed(tokenizer: Tokenizer, text_encoder: TextEncoder, prompts: list[str]) -> Context:
     tokens = tokenizer(
         prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
     )
     return text_encoder(tokens.input_ids.to(text_encoder.device))[0].float()
 
 
-def _load_networks(folder: Path, device: torch.device, dtype: torch.dtype, gpus: int = 1) -> tuple[Any, Any, Any, Any]:
+def _load_networks(
+    folder: Path, device: torch.device, dtype: torch.dtype, gpus: int = 1
+) -> tuple[UNet, Autoencoder, TextEncoder, Tokenizer]:
     import diffusers
     import transformers
 
@@ -198,7 +204,7 @@ def _load(folder: Path, component: str, kind: Any, dtype: torch.dtype) -> Any:
     return network.eval().requires_grad_(False)
 
 
-def _load_tokenizer(folder: Path) -> Any:
+def _load_tokenizer(folder: Path) -> Tokenizer:
     from transformers import CLIPTokenizer
 
     if not (folder / "tokenizer").is_dir():

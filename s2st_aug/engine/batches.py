@@ -1,4 +1,4 @@
-"""What passes between the stages through the object store: one Arrow row per batch, pixels as bytes, the rest as JSON."""
+"""What passes between the stages through the object store: one Arrow row per batch, pixels as bytes, the rest JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ PIXELS = pa.list_(pa.large_binary())
 
 @dataclass(frozen=True, slots=True)
 class VariantResult:
-    """One (scene, domain) on its way: which, what it cost, or why it failed. `image_index` points into the batch's images."""
+    """One (scene, domain) on its way: which, what it cost, or why it failed.
+
+    `image_index` points into the batch's images.
+    """
 
     scene: int
     domain: str
@@ -36,7 +39,10 @@ class VariantResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TranslatedBatch:
-    """A planned batch with its translated pixels; `given_back` means that nothing was computed, because the run drains."""
+    """A planned batch with its translated pixels.
+
+    `given_back` means that nothing was computed, because the run drains.
+    """
 
     batch: PlannedBatch
     actor: str

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-
-import pyarrow as pa
+from dataclasses import dataclass, replace
 
 from s2st_aug.engine.context import RunContext
 from s2st_aug.engine.validate import ValidatedBatch
@@ -32,51 +30,45 @@ class CommitResult:
 
 
 class CommitStage:
-    """Writes one batch. Two workers may run one batch after a failure: the second finds the mark and leaves things as they are."""
+    """Writes one batch.
+
+    Two workers may run one batch after a failure: the second finds the mark and leaves things as they are.
+    """
 
     def __init__(self, context: RunContext) -> None:
         self._run = RunFolder(context.run)
 
     def __call__(self, validated: ValidatedBatch) -> CommitResult:
         """A full disk is reported, not raised: the driver ends the run in order."""
-        translated = validated.translated
+        translated, rows = validated.translated, validated.rows
+        nothing = CommitResult(translated.batch.key, translated.actor, [], [], [], 0.0)
         if translated.given_back:
-            return CommitResult(translated.batch.key, translated.actor, [], [], [], 0.0, given_back=True)
+            return replace(nothing, given_back=True)
         try:
             self._write(validated)
         except Stopped as error:
-            return CommitResult(translated.batch.key, translated.actor, [], [], [], 0.0, stop=str(error))
+            return replace(nothing, stop=str(error))
         except OSError as error:
-            return CommitResult(
-                translated.batch.key, translated.actor, [], [], [], 0.0, stop=f"storage fails for good: {error}"
-            )
-        return _result(validated)
+            return replace(nothing, stop=f"storage fails for good: {error}")
+        return replace(
+            nothing,
+            statuses=[r.status for r in rows],
+            causes=[[r.failure] if r.failure else list(r.rejected_by) for r in rows],
+            scenes=sorted({r.scene_id for r in rows}),
+            seconds=translated.seconds,
+        )
 
     def _write(self, validated: ValidatedBatch) -> None:
         shard = Shard(validated.translated.batch.key, validated.translated.batch.attempt)
         rows = rows_to_table(validated.rows)
         self._run.store.write_many(validated.files)
-        if not commit_shard(self._run.store, shard, rows) and not self._agrees(shard, rows):
+        if commit_shard(self._run.store, shard, rows):
+            return
+        named = ["variant_id", "image_sha256"]
+        stands = read_part(self._run.store, shard.name, named)
+        if not stands.equals(rows.select(named)):  # the images in place are this worker's: so must the rows be
             log.warning(
                 "batch %s was committed by another worker with other bytes; this one's images stand, so do its rows",
                 shard.key,
             )
             replace_shard(self._run.store, shard, rows)
-
-    def _agrees(self, shard: Shard, rows: pa.Table) -> bool:
-        """Whether the rows that stand speak of the very images that this worker has just put in place."""
-        stands = read_part(self._run.store, shard.name, ["variant_id", "image_sha256"])
-        return stands.equals(rows.select(["variant_id", "image_sha256"]))
-
-
-def _result(validated: ValidatedBatch) -> CommitResult:
-    translated, rows = validated.translated, validated.rows
-    scenes = sorted({r.scene_id for r in rows})
-    return CommitResult(
-        translated.batch.key,
-        translated.actor,
-        [r.status for r in rows],
-        [[r.failure] if r.failure else list(r.rejected_by) for r in rows],
-        scenes,
-        translated.seconds,
-    )

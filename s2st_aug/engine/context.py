@@ -58,7 +58,10 @@ class RunContext:
         return sample_key(self.config.run.rng_key, scene_id)
 
     def variant_id(self, scene_id: str, domain: str, source_sha256: str | None, label_sha256: str | None) -> str:
-        """The variant's hash (docs/reference/promises.md#same-result); its label record counts where the method reads it."""
+        """The variant's hash (docs/reference/promises.md#same-result).
+
+        Its label's record counts where the method reads it.
+        """
         return variant_id(
             scene_id,
             domain,

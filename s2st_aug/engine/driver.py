@@ -1,4 +1,7 @@
-"""One start of a run on Ray: results are counted and logged, and a signal drains it."""
+"""One start of a run on Ray: results are counted and logged, and a signal drains it.
+
+Ray is slow to start, and imported when a start computes: one that is refused, or has nothing left to do, does without.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,7 +26,7 @@ from s2st_aug.errors import Stopped
 from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.progress import Progress
 from s2st_aug.storage.run_folder import LOGS, RunFolder
-from s2st_aug.storage.store import DISK_FULL, LocalStore
+from s2st_aug.storage.store import DISK_FULL, LocalStore, RemoteStore
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +66,7 @@ class Drain:
 
 
 class Driver:
-    """Feeds what is pending to Ray and keeps the books until the end, a drain, or a full disk."""
+    """Feeds what is pending to Ray and counts what comes back until the end, a drain, or a full disk."""
 
     def __init__(
         self, context: RunContext, options: Options, folder: RunFolder, progress: Progress, lock: RunLock
@@ -97,8 +101,10 @@ class Driver:
     def _stream(self, pending: list[str], tracker: Any, drain: Drain, watcher: _Watcher) -> None:
         from s2st_aug.engine.engine import stream_results
 
-        places = [self._place(name) for name in pending]
-        with closing(stream_results(self._context, places, tracker, _filesystem(self._folder))) as results:
+        store = self._folder.store
+        remote = store if isinstance(store, RemoteStore) else None
+        places = [f"{remote.base}/{name}" if remote else str(self._folder.path / name) for name in pending]
+        with closing(stream_results(self._context, places, tracker, remote.fs if remote else None)) as results:
             for result in results:
                 if result.stop:
                     raise Stopped(result.stop)
@@ -114,10 +120,6 @@ class Driver:
         self._log({"time": time.time(), **asdict(result)})
         _metrics().count(result)
         self._options.watch(self._progress.tick())
-
-    def _place(self, name: str) -> str:
-        store = self._folder.store
-        return str(store.path / name) if isinstance(store, LocalStore) else f"{store.base}/{name}"  # type: ignore[attr-defined]
 
 
 class _Watcher:
@@ -174,13 +176,10 @@ class _Metrics:
         self._seconds.observe(result.seconds)
 
 
-_METRICS: list[_Metrics] = []
-
-
+@cache
 def _metrics() -> _Metrics:
-    if not _METRICS:
-        _METRICS.append(_Metrics())
-    return _METRICS[0]
+    """One a process: Ray refuses a second counter of one name."""
+    return _Metrics()
 
 
 def _batch_log(folder: RunFolder) -> Callable[[dict[str, Any]], None]:
@@ -195,7 +194,3 @@ def _batch_log(folder: RunFolder) -> Callable[[dict[str, Any]], None]:
             file.write(json.dumps(line) + "\n")
 
     return append
-
-
-def _filesystem(folder: RunFolder) -> Any:
-    return None if isinstance(folder.store, LocalStore) else folder.store.fs  # type: ignore[attr-defined]

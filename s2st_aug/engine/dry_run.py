@@ -1,12 +1,13 @@
-"""What a run would be: counts, cost, disk, label errors; from the driver alone, nothing is started and nothing written."""
+"""What a run would be: counts, cost, disk, label errors. The driver does it alone; nothing is started or written."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -24,9 +25,8 @@ from s2st_aug.records.scene import Scene
 from s2st_aug.storage.store import is_remote
 from s2st_aug.translation.cost import Cost
 
-SECONDS_ASSUMED = (
-    0.05  # an evaluation of an SD-sized network at 512 x 512 on a present-day GPU; said so where it is used
-)
+# an evaluation of an SD-sized network at 512 x 512 on a present-day GPU; said so where it is used
+SECONDS_ASSUMED = 0.05
 BYTES_PER_PIXEL = {"png": 1.7, "jpeg": 0.35}  # measured on translated scenes; noise-free photos need less
 SAMPLED = 16
 
@@ -72,42 +72,51 @@ class DryRun:
 
 
 def dry_run(config: AugmentConfig, *, full: bool, run: str = ".") -> DryRun:
-    """Reads label files and file sizes; with `full` parses every label. Raises UsageError for what could not be started."""
+    """Reads label files and file sizes; with `full` parses every label.
+
+    Raises UsageError for what could not be started.
+    """
     identity = identify(config)
+    digest = plan_hash(config, identity)
     place, config = config.dataset.root, with_local_root(config)
     card, root = load_card(config.dataset.format), Path(config.dataset.root)
-    scenes = absent = 0
-    objects: int | None = 0 if full else None
+    scenes = absent = objects = 0
     problems: list[str] = []
     sample: list[Scene] = []
     dark: list[DarkScene] = []
-    for chunk in _chunks(selected_scenes(config.dataset, dark.append if full else None), 1000):
+    selected = selected_scenes(config.dataset, dark.append if full else None)
+    while chunk := list(islice(selected, 1000)):
         scenes += len(chunk)
         sample = sample or chunk[:SAMPLED]
         missing = [s for s in chunk if not (root / s.image).is_file()]
         absent += len(missing)
         problems += [f"{s.scene_id}: its image {s.image} is absent" for s in missing]
         if full:
-            found, wrong = _parse_all(card, place, chunk)
-            objects, problems = (objects or 0) + found, problems + wrong
-    domains = len(identity.profiles)
+            with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+                parsed = list(pool.map(partial(_parse, card, place), chunk))
+            objects += sum(number for number, _ in parsed)
+            problems += [why for _, why in parsed if why]
     forward, backward = (value * scenes for value in identity.evals_per_scene)
-    needed = int(_pixels(place, sample) * BYTES_PER_PIXEL[config.run.image_format] * scenes * domains)
-    batches = -(-scenes // config.cluster.batch_size)
-    digest = plan_hash(config, identity)
-    free, darkened = _free(run), len(dark) if full and config.dataset.checks_daylight else None
+    sizes = [size for size in (_size(place, s) for s in sample) if size]
+    bytes_each = sum(sizes) / max(len(sizes), 1) * BYTES_PER_PIXEL[config.run.image_format]
     return DryRun(
-        scenes, domains, batches, absent, digest, forward, backward, needed, free, objects, darkened, problems
+        scenes=scenes,
+        domains=len(identity.profiles),
+        batches=-(-scenes // config.cluster.batch_size),
+        absent=absent,
+        plan_sha256=digest,
+        forward=forward,
+        backward=backward,
+        bytes_needed=int(bytes_each * scenes * len(identity.profiles)),
+        bytes_free=_free(run),
+        labels=objects if full else None,
+        dark=len(dark) if full and config.dataset.checks_daylight else None,
+        problems=problems,
     )
 
 
-def _parse_all(card: Card, root: str, scenes: list[Scene]) -> tuple[int, list[str]]:
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        results = list(pool.map(lambda s: _parse(card, root, s), scenes))
-    return sum(n for n, _ in results), [why for _, why in results if why]
-
-
 def _parse(card: Card, root: str, scene: Scene) -> tuple[int, str]:
+    """How many labels a scene has, or what is wrong with them."""
     try:
         if not format_of(card).labels_need_image:
             return len(read_objects(card, dataset_folder(root), scene)), ""
@@ -117,13 +126,8 @@ def _parse(card: Card, root: str, scene: Scene) -> tuple[int, str]:
         return 0, f"{scene.scene_id}: {reason_of(error)}"
 
 
-def _pixels(root: str, scenes: list[Scene]) -> float:
-    """Mean number of pixels of some images, from their headers alone."""
-    sizes = [size for size in (_size(root, s) for s in scenes) if size]
-    return sum(sizes) / len(sizes) if sizes else 0.0
-
-
 def _size(root: str, scene: Scene) -> int:
+    """Pixels of a scene's image, from its header alone; 0 where it cannot be read."""
     try:
         with fetched(root, scene) as folder:
             width, height = stored_size(folder / scene.image)
@@ -132,18 +136,13 @@ def _size(root: str, scene: Scene) -> int:
         return 0
 
 
-def _chunks(scenes: Iterable[Scene], size: int) -> Iterator[list[Scene]]:
-    stream = iter(scenes)
-    while chunk := list(islice(stream, size)):
-        yield chunk
-
-
 def _free(run: str) -> int | None:
-    """Bytes free where the run folder will lie; None on an object store."""
+    """Bytes free where the run folder will lie, or where its nearest folder is; None on an object store."""
     if is_remote(run):
         return None
     place = Path(run).absolute()
-    return shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free
+    existing = next(p for p in (place, *place.parents) if p.exists())
+    return shutil.disk_usage(existing).free
 
 
 def _gib(value: int | None) -> str:

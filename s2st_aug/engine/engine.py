@@ -3,7 +3,7 @@
 What we rely on: Ray Data's streaming execution and back-pressure, its actor pool, and the re-execution of what was
 lost with a worker or a node. What we add: one row per batch as unit of commit, our own commit marks (its
 checkpointing counts a failed row as done and knows nothing of images written beside the sink), a tracker that
-counts begins, and the drain.
+counts what is begun, and the drain.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import os
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from typing import Any
 
+import cv2
 import pyarrow as pa
 import ray
 import ray.data
+from pyarrow.fs import FileSystem
+from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy, DataContext
 
 from s2st_aug.config.augment import ClusterConfig
@@ -52,13 +54,16 @@ COMMIT_RESULT = pa.schema(
 class TranslateActor:
     """One TranslateStage per GPU of the actor (one on the CPU); as many planned batches at once."""
 
-    def __init__(self, context: RunContext, tracker: Any) -> None:
+    def __init__(self, context: RunContext, tracker: ActorHandle) -> None:
         name = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
-        devices = _devices(context.config.cluster)
+        devices = devices_of(context.config.cluster)
         self._stages = [TranslateStage(context, RemoteAttemptTracker(tracker), device=d, name=name) for d in devices]
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """PLAN_SCHEMA rows in, translated batches out. A process that is to be retired ends here, before anything is begun: Ray starts another one for the task."""
+        """PLAN_SCHEMA rows in, translated batches out.
+
+        A process that is to be retired ends here, before anything is begun: Ray starts another one for the task.
+        """
         for stage in self._stages:
             if stage.retire_reason:
                 log.warning("recycling this actor: %s", stage.retire_reason)
@@ -75,8 +80,6 @@ class FinishActor:
     """Judges and commits: pixels end here. A pool that grows with what the translation actors deliver."""
 
     def __init__(self, context: RunContext) -> None:
-        import cv2
-
         cv2.setNumThreads(1)
         self._validate, self._commit = ValidateStage(context), CommitStage(context)
 
@@ -87,27 +90,25 @@ class FinishActor:
         )
 
 
-def _devices(cluster: ClusterConfig) -> list[str]:
+def devices_of(cluster: ClusterConfig) -> list[str]:
     """One per replica of the model. Ray's logical GPUs may have no CUDA behind them, then it is the CPU."""
-    if cluster.spread_model:
-        return ["cuda:0" if _has_cuda() else "cpu"]
-    number = max(int(cluster.gpus_per_actor), 1)
-    return [f"cuda:{i}" for i in range(number)] if cluster.gpus_per_actor and _has_cuda() else ["cpu"] * number
+    replicas = 1 if cluster.spread_model else max(int(cluster.gpus_per_actor), 1)
+    if cluster.gpus_per_actor:
+        import torch  # slow to start: workers without GPUs may do without
 
-
-def _has_cuda() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
+        if torch.cuda.is_available():
+            return [f"cuda:{i}" for i in range(replicas)]
+    return ["cpu"] * replicas
 
 
 def stream_results(
-    context: RunContext, pending: list[str], tracker: Any, filesystem: Any = None
+    context: RunContext, pending: list[str], tracker: ActorHandle, filesystem: FileSystem | None = None
 ) -> Generator[CommitResult, None, None]:
     """Runs every pending batch; results come in the order of commits. Leaving the iterator ends the execution."""
     _settle_context()
     cluster = context.config.cluster
-    at_once = 1 if cluster.spread_model else max(int(cluster.gpus_per_actor), 1)
+    gpus = cluster.gpus_per_actor
+    at_once = 1 if cluster.spread_model else max(int(gpus), 1)
     dataset = (
         ray.data.read_parquet(pending, filesystem=filesystem, num_cpus=LIGHT_CPUS)
         .repartition(target_num_rows_per_block=at_once)
@@ -119,7 +120,8 @@ def stream_results(
                 min_size=cluster.actors[0], max_size=cluster.actors[1], max_tasks_in_flight_per_actor=2
             ),
             fn_constructor_kwargs={"context": context, "tracker": tracker},
-            **_actor_resources(cluster),
+            num_gpus=gpus or None,
+            num_cpus=None if gpus else ACTOR_CPUS,
         )
         .map_batches(
             FinishActor,
@@ -133,10 +135,6 @@ def stream_results(
     for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         assert isinstance(table, pa.Table)
         yield from (CommitResult(**row) for row in table.to_pylist())
-
-
-def _actor_resources(cluster: ClusterConfig) -> dict[str, Any]:
-    return {"num_gpus": cluster.gpus_per_actor} if cluster.gpus_per_actor else {"num_cpus": ACTOR_CPUS}
 
 
 def _settle_context() -> None:

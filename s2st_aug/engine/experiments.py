@@ -1,4 +1,4 @@
-"""Many independent trainings on Ray: results come back as they are done."""
+"""Many independent trainings on Ray, which is imported when they start: results come back as they are done."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run_tasks(
 
 
 def _start(joined: str | None) -> None:
-    """Ray at an address, or one of our own: without any, it would join whatever it finds on this machine, somebody else's too."""
+    """Ray at an address, or one of our own: without any, it would join what it finds here, somebody else's too."""
     import ray
 
     from s2st_aug.engine.ray_session import LEAN

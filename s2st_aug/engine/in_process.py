@@ -28,7 +28,10 @@ LOOKED_AT = 5000
 def translate_and_validate(
     context: RunContext, batches: Iterable[PlannedBatch], *, device: str = "cpu"
 ) -> Iterator[ValidatedBatch]:
-    """What a run's workers do with planned batches. Raises UsageError where the method cannot be loaded, and for no sample."""
+    """What a run's workers do with planned batches.
+
+    Raises UsageError where the method cannot be loaded, and nothing for a bad sample.
+    """
     translate, validate = TranslateStage(context, AttemptTracker(), device=device), ValidateStage(context)
     translate.load()
     for batch in batches:

@@ -1,4 +1,4 @@
-"""Does a worker's memory creep? Its level after the first batches is what it needs; what comes on top of it later is a leak."""
+"""Does a worker's memory creep? Its level after the first batches is what it needs; what comes on top later leaks."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from s2st_aug.storage.shards import row_keys
 
 @dataclass(frozen=True, slots=True)
 class CompletedRows:
-    """What stands in the manifest: keys (`scene_id TAB domain`) that need nothing more, and attempts of those that failed."""
+    """What stands in the manifest: keys (`scene_id TAB domain`) that need nothing more, and attempts of failed ones."""
 
     finished: pa.Array
     attempts: dict[str, int]
@@ -29,7 +29,11 @@ def completed_rows(run: RunFolder, attempts_cap: int) -> CompletedRows:
     """Reads ids and states of the whole manifest in one scan. Failed rows below the cap count as not done."""
     rows = run.read_manifest(["scene_id", "domain", "status"])
     good = rows.filter(pc.not_equal(rows["status"], "failed"))
-    attempts = _attempts(run)
+    attempts: dict[str, int] = {}
+    if run.store.size(FAILED_PART) is not None:
+        failed = read_part(run.store, FAILED_PART, ["scene_id", "domain", "attempts"])
+        tried = pc.fill_null(failed["attempts"], 1).to_pylist()
+        attempts = dict(zip(row_keys(failed).to_pylist(), tried, strict=True))
     spent = [key for key, number in attempts.items() if number >= attempts_cap]
     finished = pa.concat_arrays([row_keys(good), pa.array(spent, pa.string())])
     ok = pc.sum(pc.equal(good["status"], "ok")).as_py() or 0
@@ -45,44 +49,24 @@ def pending_tables(run: RunFolder, domains: Sequence[str], done: CompletedRows) 
 def _pending(table: pa.Table, domains: tuple[str, ...], done: CompletedRows) -> pa.Table:
     scenes = table["scenes"].combine_chunks()
     ids = scenes.flatten().field("scene_id")
-    is_done = np.stack([_is_done(ids, domain, done.finished) for domain in domains], axis=1)  # scenes x domains
+    keys = [pc.binary_join_element_wise(ids, pa.scalar(domain), "\t") for domain in domains]
+    by_domain = [pc.is_in(k, value_set=done.finished).to_numpy(zero_copy_only=False) for k in keys]
+    is_done = np.stack(by_domain, axis=1)  # scenes x domains
     counts = pc.list_value_length(scenes).to_numpy(zero_copy_only=False)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     left = np.add.reduceat((~is_done).sum(axis=1), starts) if len(starts) else np.zeros(0, int)
     rows = np.flatnonzero(left > 0)
+    unfinished = table.take(pa.array(rows))
     if not done.attempts and (left[rows] == counts[rows] * len(domains)).all():
-        return table.take(pa.array(rows))
-    return _with_partial(table, rows, starts, is_done, domains, done)
+        return unfinished
+    batches = zip(table_to_batches(unfinished), rows, strict=True)
+    return batches_to_table(_what_is_left(batch, is_done[starts[row] :], domains, done) for batch, row in batches)
 
 
-def _with_partial(
-    table: pa.Table,
-    rows: np.ndarray,
-    starts: np.ndarray,
-    is_done: np.ndarray,
-    domains: tuple[str, ...],
-    done: CompletedRows,
-) -> pa.Table:
-    batches = table_to_batches(table.take(pa.array(rows)))
-    return batches_to_table(
-        _left_of(b, is_done[starts[r] :], domains, done) for b, r in zip(batches, rows, strict=True)
-    )
-
-
-def _left_of(batch: PlannedBatch, is_done: np.ndarray, domains: tuple[str, ...], done: CompletedRows) -> PlannedBatch:
+def _what_is_left(
+    batch: PlannedBatch, is_done: np.ndarray, domains: tuple[str, ...], done: CompletedRows
+) -> PlannedBatch:
+    """The batch with the domains that each scene still needs, and the number of the attempt that this will be."""
     todo = tuple(tuple(d for j, d in enumerate(domains) if not is_done[i, j]) for i in range(len(batch.scenes)))
     keys = [f"{s.scene.scene_id}\t{d}" for s, ds in zip(batch.scenes, todo, strict=True) for d in ds]
     return replace(batch, todo=todo, attempt=1 + max(done.attempts.get(k, 0) for k in keys))
-
-
-def _is_done(ids: pa.Array, domain: str, finished: pa.Array) -> np.ndarray:
-    keys = pc.binary_join_element_wise(ids, pa.scalar(domain), "\t")
-    return pc.is_in(keys, value_set=finished).to_numpy(zero_copy_only=False)
-
-
-def _attempts(run: RunFolder) -> dict[str, int]:
-    """How many starts have tried each failed row."""
-    if run.store.size(FAILED_PART) is None:
-        return {}
-    rows = read_part(run.store, FAILED_PART, ["scene_id", "domain", "attempts"])
-    return dict(zip(row_keys(rows).to_pylist(), pc.fill_null(rows["attempts"], 1).to_pylist(), strict=True))

@@ -26,16 +26,16 @@ OnSkip = Callable[[DarkScene], None]
 def selected_scenes(
     dataset: DatasetConfig, on_skip: OnSkip | None = None, *, trusted: Collection[str] = ()
 ) -> Iterator[Scene]:
-    """The scenes that the config asks for, in the adapter's order; raises DatasetError where there is none.
+    """The scenes that the config asks for, in the format's order; raises DatasetError where there is none.
 
-    With `on_skip`, a selection of daytime leaves out what is tagged so and dark, and tells of each; `trusted` ids are not looked at again.
-    Without it nothing is decoded.
+    With `on_skip`, a selection of daytime leaves out what is tagged so and dark, and tells of each; `trusted` ids are
+    not looked at again. Without it nothing is decoded.
     """
     root, found, labelled = Path(dataset.root), False, False
-    card = load_card(dataset.format)
+    card, select = load_card(dataset.format), dataset.select
     _refuse_without_images(card, root, dataset.split)
     scenes = read_scenes(card, root, dataset.split)
-    asked: Iterator[Scene] = (s for s in scenes if _is_asked_for(s, dataset.select))
+    asked: Iterator[Scene] = (s for s in scenes if all(s.attributes.get(k) in v for k, v in select.items()))
     if on_skip is not None and dataset.checks_daylight:
         asked = without_dark_scenes(root, asked, on_skip, dark=dataset.darkest_day, trusted=trusted)
     for scene in islice(asked, dataset.limit):
@@ -49,7 +49,10 @@ def selected_scenes(
             dataset.format,
         )
     if not found:
-        raise DatasetError(f"{dataset.root}: no scene of split {dataset.split!r} has {_asked(dataset, on_skip)}")
+        wanted = " and ".join(f"{key} in {list(values)}" for key, values in select.items()) or "an image"
+        if on_skip is not None and dataset.checks_daylight:
+            wanted += f" and an image that is bright by day (mean luma {dataset.darkest_day:g} and more)"
+        raise DatasetError(f"{dataset.root}: no scene of split {dataset.split!r} has {wanted}")
 
 
 def _refuse_without_images(card: Card, root: Path, split: str) -> None:
@@ -60,10 +63,6 @@ def _refuse_without_images(card: Card, root: Path, split: str) -> None:
         raise DatasetError(
             f"{folder}: the images of split {split!r} are not there; expected the tree of the card {card.name}"
         )
-
-
-def _is_asked_for(scene: Scene, select: dict[str, tuple[str, ...]]) -> bool:
-    return all(scene.attributes.get(key) in values for key, values in select.items())
 
 
 def plan_batches(
@@ -136,10 +135,3 @@ def _groups(scenes: Iterable[Scene], size: int) -> Iterator[list[Scene]]:
             group = []
     if group:
         yield group
-
-
-def _asked(dataset: DatasetConfig, on_skip: OnSkip | None) -> str:
-    asked = " and ".join(f"{key} in {list(values)}" for key, values in dataset.select.items()) or "an image"
-    if on_skip is None or not dataset.checks_daylight:
-        return asked
-    return f"{asked} and an image that is bright by day (mean luma {dataset.darkest_day:g} and more)"

@@ -43,7 +43,7 @@ DARK_SOURCES = "logs/dark_sources.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A start that is ready to compute: what the workers are told, the names of the work lists, and the progress so far."""
+    """A start that is ready to compute: what the workers are told, names of the work lists, and the progress so far."""
 
     context: RunContext
     pending: list[str]
@@ -61,7 +61,7 @@ def with_absolute_root(config: AugmentConfig) -> AugmentConfig:
 def prepare(
     config: AugmentConfig, folder: RunFolder, options: Options, identity: MethodIdentity, *, place: str = ""
 ) -> Prepared:
-    """Takes no lock; needs the caller to hold it. `place` is the folder's address with its credentials, where it has any."""
+    """The caller holds the run's lock. `place` is the folder's address with its credentials, where it has any."""
     _sweep(folder)
     if folder.exists():
         finish_replacement(folder)
@@ -129,7 +129,10 @@ def _plan(folder: RunFolder, config: AugmentConfig, info: RunInfo, known: set[st
 
 
 def _list_dark(folder: RunFolder, dark: list[DarkScene]) -> None:
-    """Sources that are tagged daytime and dark: a line each in the run's logs, and one warning; they are not planned."""
+    """Sources that are tagged daytime and dark: a line each in the run's logs, and one warning.
+
+    They are not planned.
+    """
     lines = "".join(
         json.dumps({"scene_id": s.scene.scene_id, "image": s.scene.image, "mean_luma": round(s.luma, 1)}) + "\n"
         for s in dark

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import ray
+from ray.actor import ActorHandle
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from s2st_aug.config.augment import ClusterConfig
 from s2st_aug.engine.attempts import AttemptTracker
@@ -28,7 +30,7 @@ LEAN = {
     "enable_worker_prestart": False,
     "worker_maximum_startup_concurrency": 16,
     "worker_niceness": 0,
-    "health_check_timeout_ms": 60_000,  # slow is not dead: the driver of a raylet that counts as dead ends without a word
+    "health_check_timeout_ms": 60_000,  # slow is not dead: a raylet that counts as dead ends its driver without a word
 }
 QUIET = ("ray", "ray.data", "ray.util.state", "ray._private")
 
@@ -37,7 +39,8 @@ QUIET = ("ray", "ray.data", "ray.util.state", "ray._private")
 def ray_session(cluster: ClusterConfig, address: str | None, *, num_gpus: int | None = None) -> Iterator[None]:
     """Joins the Ray that runs here already or at `address`, else starts one on this machine and ends it.
 
-    `num_gpus` are logical ones (None: those that are found). Raises UsageError where Ray or the GPUs asked for are not there.
+    `num_gpus` are logical ones (None: those that are found). Raises UsageError where Ray, or the GPUs asked for, are
+    missing.
     """
     if ray.is_initialized():
         yield
@@ -55,32 +58,56 @@ def _start(cluster: ClusterConfig, address: str | None, num_gpus: int | None) ->
     joined = address or os.environ.get("RAY_ADDRESS")
     try:
         with _silent_stderr():
-            _init(cluster, joined, num_gpus)
+            if joined:
+                _join(joined)
+            else:
+                _start_here(cluster, num_gpus)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         first = " ".join(str(error).split())[:300]
-        raise UsageError(f"Ray cannot be reached at {joined or 'this machine'}: {first}{_auth_hint(first)}") from None
+        hint = ""
+        if "auth" in first.lower() or "token" in first.lower():
+            hint = "; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the head's token file (docs/cluster.md)"
+        raise UsageError(f"Ray cannot be reached at {joined or 'this machine'}: {first}{hint}") from None
 
 
-def _init(cluster: ClusterConfig, joined: str | None, num_gpus: int | None) -> None:
-    if joined:
-        _refuse_deaf(joined)
-        ray.init(address=joined, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_shipped())
-        return
+def _join(address: str) -> None:
+    """Ships the package, never the data; nothing where a submitted job has shipped it already."""
+    refuse_deaf(address)
+    shipped: dict[str, Any] | None = None
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
+        package = str(Path(__file__).parents[1])
+        shipped = {"py_modules": [package], "excludes": ["__pycache__", "weights/street-photo"]}
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=shipped)
+
+
+def refuse_deaf(address: str) -> None:
+    """Raises OSError where nobody listens at `host:port` or `ray://host:port`.
+
+    Ray itself would try for minutes, and in silence.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+
+
+def _start_here(cluster: ClusterConfig, num_gpus: int | None) -> None:
     for again in range(STARTS):
         try:
-            ray.init(**_local(cluster), num_gpus=num_gpus)
+            ray.init(
+                address="local",
+                num_cpus=max(os.cpu_count() or 1, cluster.actors[1]) + SPARE_CPUS,
+                num_gpus=num_gpus,
+                object_store_memory=min(OBJECT_STORE_BYTES, int(psutil.virtual_memory().total * 0.3)),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _system_config=LEAN,
+            )
             return
         except Exception as error:  # Ray raises a bare Exception where a busy machine starts it too slowly
             ray.shutdown()
             if "timed out" not in str(error) or again == STARTS - 1:
                 raise RuntimeError(str(error)) from None
-
-
-def _refuse_deaf(address: str) -> None:
-    """Raises OSError where nobody listens at `host:port` or `ray://host:port`: Ray itself would try for minutes, and in silence."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _need_gpus(cluster: ClusterConfig, address: str | None) -> None:
@@ -109,26 +136,6 @@ def _silent_stderr() -> Iterator[None]:
         os.close(sink)
 
 
-def _local(cluster: ClusterConfig) -> dict[str, Any]:
-    memory = min(OBJECT_STORE_BYTES, int(psutil.virtual_memory().total * 0.3))
-    cpus = max(os.cpu_count() or 1, cluster.actors[1]) + SPARE_CPUS
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
-    return {"address": "local", "num_cpus": cpus, "object_store_memory": memory, "_system_config": LEAN, **quiet}
-
-
-def _shipped() -> dict[str, Any] | None:
-    """The package, never the data; nothing where a submitted job has shipped it already."""
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
-        return None
-    return {"py_modules": [str(Path(__file__).parents[1])], "excludes": ["__pycache__", "weights/street-photo"]}
-
-
-def _auth_hint(message: str) -> str:
-    if "auth" not in message.lower() and "token" not in message.lower():
-        return ""
-    return "; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the head's token file (docs/cluster.md)"
-
-
 def _be_quiet() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
@@ -140,25 +147,23 @@ def _be_quiet() -> None:
 class RemoteAttemptTracker:
     """The tracker as a worker sees it."""
 
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, handle: ActorHandle) -> None:
         self._handle = handle
 
     def begin(self, what: str) -> int:
         """As AttemptTracker.begin, over Ray."""
-        return ray.get(self._handle.begin.remote(what))
+        return cast(int, ray.get(self._handle.begin.remote(what)))
 
     def end(self, whats: list[str]) -> None:
         """As AttemptTracker.end, without waiting."""
         self._handle.end.remote(whats)
 
 
-def open_tracker() -> Any:
-    """A tracker on the driver's own node: it lives and dies with the run. Killed, it starts anew with empty books."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+def open_tracker() -> ActorHandle:
+    """A tracker on the driver's own node: it lives and dies with the run.
 
+    Killed, it starts anew and knows of nothing.
+    """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return (
-        ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(AttemptTracker)
-        .options(scheduling_strategy=here)
-        .remote()
-    )
+    actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(AttemptTracker)
+    return cast(ActorHandle, actor.options(scheduling_strategy=here).remote())

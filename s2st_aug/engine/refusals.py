@@ -15,7 +15,7 @@ from s2st_aug.storage.store import LocalStore, is_remote
 
 
 def refuse(folder: RunFolder, config: AugmentConfig, identity: MethodIdentity, options: Options) -> None:
-    """Raises UsageError for a run folder that cannot be one, another plan than the run's, or a run inside of the dataset."""
+    """Raises UsageError for a place that cannot be a run folder, another plan than the run's, a run in its dataset."""
     if isinstance(folder.store, LocalStore) and (
         there := next((p for p in (folder.path, *folder.path.parents) if p.exists()), None)
     ):
@@ -37,7 +37,10 @@ def refuse(folder: RunFolder, config: AugmentConfig, identity: MethodIdentity, o
 
 
 def _refuse_other_plan(info: RunInfo, config: AugmentConfig, identity: MethodIdentity, options: Options) -> None:
-    """A changed plan is never mixed in silently: it is refused with both hashes shown (docs/reference/promises.md#plan)."""
+    """A changed plan is never mixed in silently.
+
+    It is refused with both hashes shown (docs/reference/promises.md#plan).
+    """
     wanted = plan_hash(config, identity, info.algorithm_version)
     if (info.method, info.method_version) == (identity.name, identity.version):
         if wanted in (info.plan_sha256, *info.same_plans):

@@ -1,8 +1,9 @@
 """A dataset on an object store, as adapters can read it: a folder of this machine that stands for it.
 
-The driver copies what is no source image (labels are small) and lets each source image be a hole of the right size and time, so that
-planning sees the tree without moving pixels. A worker fetches the files of a scene when it reads it and drops the image afterwards.
-Credentials stay in the address that workers are told; they are in no file's name and in no record.
+The driver copies what is no source image (labels are small) and lets each source image be a hole of the right size and
+time, so that planning sees the tree without moving pixels. A worker fetches the files of a scene when it reads it and
+drops the image afterwards. Credentials stay in the address that workers are told; they are in no file's name and in no
+record.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import pyarrow.fs as pafs
 
@@ -54,25 +54,40 @@ class RemoteDataset:
         self._has_shared = False
 
     def make_placeholders(self, card: Card) -> Path:
-        """The whole tree: labels as they are, source images as holes. What stands and has not changed is kept. Raises DatasetError."""
-        there = self._list("", deep=True)
+        """The whole tree: labels as they are, source images as holes. What stands and has not changed is kept.
+
+        Raises DatasetError where there is no file.
+        """
+        there = self._list(deep=True)
         if not there:
             raise DatasetError(f"{self._uri}: no file is there")
+
+        def place(file: RemoteFile) -> None:
+            if not is_source(card, file.name):
+                self._copy(file)
+            elif not _is_same(self._path(file.name), file):  # a whole one is left alone: another run may be reading it
+                self._place(file, None)
+
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(lambda e: self._placeholder(e) if is_source(card, e.name) else self._copy(e), there))
-        self._drop_others({e.name for e in there})
+            list(pool.map(place, there))
+        known = {file.name for file in there}
+        for path in self.root.rglob("*"):
+            if path.is_file() and str(path.relative_to(self.root)) not in known and not path.name.startswith("."):
+                path.unlink()
         return self.root
 
     def fetch(self, scene: Scene) -> None:
-        """The scene's own files, whole; what is not in the store is left absent. Raises OSError where the store fails for good."""
+        """The scene's own files, whole; what is not in the store is left absent.
+
+        Raises OSError where the store fails for good.
+        """
         if not self._has_shared:  # small files that hold for all: class names, lists
-            for file in self._list("", deep=False):
+            for file in self._list(deep=False):
                 self._copy(file)
             self._has_shared = True
-        for name in sorted(
-            {n.partition("#")[0] for n in (scene.image, scene.label_file or "", *scene.extra_files)} - {""}
-        ):
-            info = retry(lambda name=name: self._fs.get_file_info(f"{self._base}/{name}"))
+        named = (scene.image, scene.label_file or "", *scene.extra_files)
+        for name in sorted({n.partition("#")[0] for n in named} - {""}):
+            info = retry(partial(self._fs.get_file_info, f"{self._base}/{name}"))
             if info.type == pafs.FileType.File:
                 self._copy(self._remote_file(info))
 
@@ -83,15 +98,12 @@ class RemoteDataset:
             stat = path.stat()
             self._place(RemoteFile(scene.image, stat.st_size, stat.st_mtime_ns), None)
 
-    def _list(self, folder: str, *, deep: bool) -> list[RemoteFile]:
-        selector = pafs.FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True, recursive=deep)
-        return [
-            self._remote_file(i)
-            for i in retry(lambda: self._fs.get_file_info(selector))
-            if i.type == pafs.FileType.File
-        ]
+    def _list(self, *, deep: bool) -> list[RemoteFile]:
+        selector = pafs.FileSelector(self._base.rstrip("/"), allow_not_found=True, recursive=deep)
+        there = retry(lambda: self._fs.get_file_info(selector))
+        return [self._remote_file(info) for info in there if info.type == pafs.FileType.File]
 
-    def _remote_file(self, info: Any) -> RemoteFile:
+    def _remote_file(self, info: pafs.FileInfo) -> RemoteFile:
         return RemoteFile(info.path[len(self._base) + 1 :], info.size, info.mtime_ns or 0)
 
     def _path(self, name: str) -> Path:
@@ -100,16 +112,16 @@ class RemoteDataset:
         return self.root / name
 
     def _copy(self, file: RemoteFile) -> None:
-        if _is_whole(self._path(file.name), file):
-            return
-        data = retry(lambda: self._read(file.name))
-        self._place(file, data)
-
-    def _placeholder(self, file: RemoteFile) -> None:
-        """An image that is whole at this moment is left alone: another run may be reading it."""
+        """The file with its bytes, unless it is whole already: a hole has no blocks."""
         path = self._path(file.name)
-        if not path.is_file() or not _is_same(path, file):
-            self._place(file, None)
+        if _is_same(path, file) and (not file.size or path.stat().st_blocks > 0):
+            return
+
+        def read() -> bytes:
+            with self._fs.open_input_stream(f"{self._base}/{file.name}") as stream:
+                return stream.read()
+
+        self._place(file, retry(read))
 
     def _place(self, file: RemoteFile, data: bytes | None) -> None:
         """The file in one step; without data a hole of its size."""
@@ -120,15 +132,6 @@ class RemoteDataset:
             opened.truncate(file.size) if data is None else opened.write(data)
         os.utime(temp, ns=(file.mtime_ns, file.mtime_ns))
         temp.replace(path)
-
-    def _read(self, name: str) -> bytes:
-        with self._fs.open_input_stream(f"{self._base}/{name}") as stream:
-            return stream.read()
-
-    def _drop_others(self, names: set[str]) -> None:
-        for path in _files(self.root):
-            if str(path.relative_to(self.root)) not in names and not path.name.startswith("."):
-                path.unlink()
 
 
 @contextmanager
@@ -146,7 +149,7 @@ def fetched(root: str, scene: Scene) -> Iterator[Path]:
 
 
 def with_local_root(config: AugmentConfig) -> AugmentConfig:
-    """The config with a dataset's folder on this machine: its own, or one that stands for what lies on an object store."""
+    """The config with a dataset's folder on this machine: its own, or one that stands for an object store's."""
     dataset = config.dataset
     if not is_remote(dataset.root):
         return config
@@ -192,14 +195,8 @@ def _fixed(pattern: str) -> str:
 
 
 def _is_same(path: Path, file: RemoteFile) -> bool:
+    """Whether a file of this size and time stands there, whole or a hole."""
+    if not path.is_file():
+        return False
     stat = path.stat()
     return (stat.st_size, stat.st_mtime_ns) == (file.size, file.mtime_ns)
-
-
-def _is_whole(path: Path, file: RemoteFile) -> bool:
-    """Holes have no blocks; an empty file is whole."""
-    return path.is_file() and _is_same(path, file) and (not file.size or path.stat().st_blocks > 0)
-
-
-def _files(root: Path) -> Iterator[Path]:
-    return (path for path in root.rglob("*") if path.is_file())

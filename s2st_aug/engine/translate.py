@@ -1,6 +1,9 @@
-"""The translation stage: a batch of planned scenes in, translated pixels out. Every class of failure has its own answer here.
+"""The translation stage: a batch of planned scenes in, translated pixels out.
 
-out of memory         the batch is split, its rows are flagged `oom_split`; the model is loaded anew, and after the batch the actor is
+Every class of failure has its own answer here:
+
+out of memory         the batch is split, its rows are flagged `oom_split`; the model is loaded anew, and after the
+                      batch the actor is
 memory that creeps    the actor is ended before its next batch, and Ray starts another
 bad photo or label    a blank slot: the batch keeps its shape, so that the others keep their bytes
 exception, NaN        the culprits are found one by one, then the batch runs once more with them blank
@@ -74,7 +77,11 @@ class TranslateStage:
             return TranslatedBatch(batch, self._name, given_back=True)
         start = time.monotonic()
         sources = [self._read(planned) for planned in batch.scenes]
-        results = self._careful(batch, sources) if times >= CAREFUL_FROM else self._guarded(batch, sources)
+        if times < CAREFUL_FROM:
+            results = self._guarded(batch, sources)
+        else:  # a scene that was begun twice alone and never ended is the culprit
+            log.warning("batch %s lost its worker more than once; its scenes are tried one by one", batch.key)
+            results = self._without_culprits(batch, sources, announce=True)
         if grown := self._memory.after_batch():
             self.retire_reason = f"its memory has crept {grown / 2**30:.1f} GiB above what is allowed"
         return _translated(batch, sources, results, self._name, time.monotonic() - start)
@@ -98,14 +105,10 @@ class TranslateStage:
             log.warning("batch %s: %s; looking for the culprit", batch.key, reason_of(error))
         return self._without_culprits(batch, sources)
 
-    def _careful(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[SceneResult]:
-        """After lost workers: a scene that was begun twice alone and never ended is the culprit."""
-        log.warning("batch %s lost its worker more than once; its scenes are tried one by one", batch.key)
-        return self._without_culprits(batch, sources, announce=True)
-
     def _without_culprits(
         self, batch: PlannedBatch, sources: list[SourceScene], *, announce: bool = False
     ) -> list[SceneResult]:
+        """Each scene is tried alone; then the batch runs once more, blank where one failed."""
         for index, source in enumerate(sources):
             failure = None if source.failure else self._alone(batch, sources, index, announce=announce)
             if failure:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from s2st_aug.arrays import Image
 from s2st_aug.engine.batches import TranslatedBatch, VariantResult
 from s2st_aug.engine.context import RunContext
 from s2st_aug.engine.sources import SourceReader, SourceScene, failure_of
@@ -65,14 +64,14 @@ class ValidateStage:
     ) -> tuple[ManifestRow, bytes]:
         """A variant's row and the bytes of its image; none of a failed one."""
         failure = variant.failure or (source.failure if source else None)
-        if failure or source is None:
-            return self._failed(
-                translated, variant, failure or Failure("error", "it has neither pixels nor a reason")
-            ), b""
+        if failure or source is None or source.photo is None:
+            failure = failure or Failure("error", "it has neither pixels nor a reason")
+            return self._failed(translated, variant, failure), b""
+        file_type = self._context.config.run.image_format
+        image, raw = (translated.pixels(variant, raw=raw) for raw in (False, True))
         try:
-            image = translated.pixels(variant, raw=False)
-            judgement = self._judged(source, image, translated, variant)
-            data = self._encode(image, source)
+            judgement = self._load()(source.rgb, image, raw, source.objects, variant.domain)
+            data = encode_jpeg(image) if file_type == "jpeg" else encode_png(image, source.photo.form)
         except Exception as error:
             return self._failed(translated, variant, failure_of(error)), b""
         split = ("oom_split",) if variant.oom_split else ()
@@ -82,7 +81,7 @@ class ValidateStage:
             status=judgement.status,
             reasons=(*split, *judgement.reasons),
             oom_split=variant.oom_split,
-            image=image_name(variant.domain, scene.scene_id, self._context.config.run.image_format),
+            image=image_name(variant.domain, scene.scene_id, file_type),
             image_sha256=sha256_bytes(data),
             width=variant.shape[1],
             height=variant.shape[0],
@@ -90,19 +89,12 @@ class ValidateStage:
             **{name: getattr(judgement, name) for name in MEASURES},
         ), data
 
-    def _judged(
-        self, source: SourceScene, image: Image, translated: TranslatedBatch, variant: VariantResult
-    ) -> Judgement:
+    def _load(self) -> Judge:
+        """The method's checks; the first variant loads them."""
         if self._judge is None:
             config = self._context.config
             self._judge = find_method(config.method.name).judge(config.for_method())
-        return self._judge(source.rgb, image, translated.pixels(variant, raw=True), source.objects, variant.domain)
-
-    def _encode(self, image: Image, source: SourceScene) -> bytes:
-        if self._context.config.run.image_format == "jpeg":
-            return encode_jpeg(image)
-        assert source.photo is not None
-        return encode_png(image, source.photo.form)
+        return self._judge
 
     def _failed(self, translated: TranslatedBatch, variant: VariantResult, failure: Failure) -> ManifestRow:
         """A row without a variant; `attempt n` in its reasons is for people, `attempts` for programs."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from s2st_aug.arrays import Image
 from s2st_aug.errors import DatasetError, SourceChanged, UsageError, did_you_mean
-from s2st_aug.export.selection import COLUMNS, Selection, UnjudgedPolicy, Variant, select, unjudged_policy
+from s2st_aug.export.selection import COLUMNS, Selection, UnjudgedPolicy, select, unjudged_policy
 from s2st_aug.feed.arguments import wrong
 from s2st_aug.formats import format_of, load_card, read_objects, read_scenes
 from s2st_aug.images import read_photo, sha256_bytes
@@ -136,8 +136,9 @@ def _entries(run: RunFolder, root: Path, selection: Selection, scenes: dict[str,
     if gone:
         raise DatasetError(f"{root}: {len(gone)} scenes of the run are no longer in the dataset, the first {gone[0]!r}")
     real = [Entry(s, scenes[s], REAL, root / scenes[s].image, sha) for s, sha in sorted(selection.sources.items())]
-    return real + [_variant(run, v, scenes[s]) for s in sorted(selection.variants) for v in selection.variants[s]]
-
-
-def _variant(run: RunFolder, v: Variant, scene: Scene) -> Entry:
-    return Entry(v.variant_id, scene, v.domain, run.image_file(v.image), v.image_sha256, v.ignored)
+    made = [
+        Entry(v.variant_id, scenes[s], v.domain, run.image_file(v.image), v.image_sha256, v.ignored)
+        for s in sorted(selection.variants)
+        for v in selection.variants[s]
+    ]
+    return real + made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from s2st_aug.engine.feed import rows_to_dataset
@@ -23,7 +24,6 @@ class _Reader:
         self.index = index
 
     def __call__(self, position: int) -> dict[str, Any]:
-        import json
 
         sample = self.index.read(self.index.entries[position])
         return {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from s2st_aug.feed.arguments import refuse_below_one, refuse_other
-from s2st_aug.feed.entries import Entry, FeedIndex, Sample
+from s2st_aug.feed.entries import FeedIndex, Sample
 
 TIME = 0  # every file's time stamp: two writings give the same bytes
 
@@ -27,17 +27,13 @@ def write_shards(index: FeedIndex, folder: Path, *, per_shard: int = 1000) -> li
         temporary = path.with_suffix(".tmp")
         with tarfile.open(temporary, "w") as tar:
             for entry in index.entries[start : start + per_shard]:
-                _add_entry(tar, index, entry)
+                labels = json.dumps(record(index.read(entry)), sort_keys=True)
+                key = entry.sample_id.replace("/", "__").replace(".", "_")  # webdataset ends a key at the first dot
+                _add(tar, f"{key}{entry.image.suffix.lower()}", entry.image.read_bytes())
+                _add(tar, f"{key}.json", labels.encode())
         temporary.replace(path)
         paths.append(path)
     return paths
-
-
-def _add_entry(tar: tarfile.TarFile, index: FeedIndex, entry: Entry) -> None:
-    sample = index.read(entry)
-    key = entry.sample_id.replace("/", "__").replace(".", "_")  # webdataset ends a key at the first dot
-    _add(tar, f"{key}{entry.image.suffix.lower()}", entry.image.read_bytes())
-    _add(tar, f"{key}.json", json.dumps(record(sample), sort_keys=True).encode())
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

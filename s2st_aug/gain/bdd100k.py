@@ -11,7 +11,7 @@ from typing import Any
 
 from s2st_aug.errors import DatasetError, UsageError
 from s2st_aug.formats import load_card, read_objects, read_scenes
-from s2st_aug.records.scene import Scene, SceneObject
+from s2st_aug.records.scene import SceneObject
 
 SIZE = (1280, 720)  # of every image of BDD100K
 
@@ -29,7 +29,8 @@ def write_night_val(root: Path, trained: Path, out: Path) -> int:
     if not scenes:
         raise DatasetError(f"{root}: no image of val has timeofday night")
     annotations = list(_annotations(((n, read_objects(card, root, s)) for n, s in enumerate(scenes, 1)), categories))
-    images = [_image(number, scene) for number, scene in enumerate(scenes, 1)]
+    sides = {"width": SIZE[0], "height": SIZE[1]}
+    images = [{"id": number, "file_name": scene.image, **sides} for number, scene in enumerate(scenes, 1)]
     listed = [{"id": i, "name": name} for name, i in categories.items()]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"images": images, "annotations": annotations, "categories": listed}))
@@ -41,10 +42,6 @@ def _categories(trained: Path) -> dict[str, int]:
         return {c["name"]: int(c["id"]) for c in json.loads(trained.read_text())["categories"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{trained}: expected a COCO file with categories ({type(error).__name__})") from None
-
-
-def _image(number: int, scene: Scene) -> dict[str, Any]:
-    return {"id": number, "file_name": scene.image, "width": SIZE[0], "height": SIZE[1]}
 
 
 def _annotations(

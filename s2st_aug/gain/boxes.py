@@ -125,14 +125,11 @@ def average_precision(
         evaluation.accumulate()
         evaluation.summarize()
     measures = {name: 100 * float(value) for name, value in zip(NAMES, evaluation.stats, strict=False) if value >= 0}
-    precision = evaluation.eval["precision"][:, :, :, 0, 2]  # iou, recall, class; all sizes, 100 detections
-    return measures | {
-        f"ap_{name}": _mean(precision[:, :, i]) for i, name in enumerate(classes) if (precision[:, :, i] >= 0).any()
-    }
-
-
-def _mean(precision: np.ndarray) -> float:
-    return 100 * float(precision[precision >= 0].mean())
+    for i, name in enumerate(classes):
+        precision = evaluation.eval["precision"][:, :, i, 0, 2]  # iou, recall; all sizes, 100 detections
+        if (precision >= 0).any():
+            measures[f"ap_{name}"] = 100 * float(precision[precision >= 0].mean())
+    return measures
 
 
 def _ground_truth(truths: Sequence[Boxes], classes: Sequence[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from s2st_aug.formats import format_of, load_card, read_objects, read_scenes
 from s2st_aug.gain.arms import changed, changes
 from s2st_aug.gain.boxes import Boxes, average_precision, decode, loss, targets
 from s2st_aug.gain.config import DetectionData, GainConfig, Training
-from s2st_aug.gain.networks import Detector
+from s2st_aug.gain.networks import CenterNet
 from s2st_aug.gain.segmentation import list_photos
 from s2st_aug.gain.training import fit, to_batch
 from s2st_aug.gain.variants import TrainVariant, stem_of, variants_of
@@ -71,10 +71,13 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
     counterpart = _counterpart(config, data, train, arm)
 
     def build() -> nn.Module:
-        return Detector(settings.widths, len(data.classes), settings.cell)
+        return CenterNet(settings.widths, len(data.classes), settings.cell)
 
     def loss_of(network: nn.Module, indices: np.ndarray, replaced: np.ndarray, rng: np.random.Generator) -> Tensor:
-        pairs = [_pair(train, counterpart, int(i), rng, real=not r) for i, r in zip(indices, replaced, strict=True)]
+        pairs: list[tuple[Image, Boxes]] = [
+            (counterpart(i, rng) if r else None) or (train.images[i], train.boxes[i])
+            for i, r in zip(indices.tolist(), replaced, strict=True)
+        ]
         drawn = [_augment(*pair, settings.crop, rng) for pair in pairs]
         made = [targets(boxes, settings.crop or settings.size, len(data.classes), settings.cell) for _, boxes in drawn]
         heat, geometry, weight = (torch.from_numpy(np.stack(part)) for part in zip(*made, strict=True))
@@ -99,7 +102,10 @@ def _test(network: nn.Module, data: DetectionData, settings: Training) -> dict[s
 @torch.no_grad()
 def evaluate(network: nn.Module, scenes: BoxedScenes, classes: tuple[str, ...], cell: int = 2) -> dict[str, float]:
     """AP on one test set, at the training size."""
-    found = [decode(*network(to_batch([image])), cell=cell) for image in scenes.images]
+    found = []
+    for image in scenes.images:
+        logits, geometry = network(to_batch([image]))
+        found.append(decode(logits, geometry, cell=cell))
     return average_precision(scenes.boxes, found, classes)
 
 
@@ -135,12 +141,6 @@ def _among(boxes: np.ndarray, ignored: np.ndarray) -> np.ndarray:
     if not len(boxes) or not len(ignored):
         return np.zeros(len(boxes), bool)
     return (np.abs(boxes[:, None] - ignored[None]).max(-1) < 0.01).any(1)
-
-
-def _pair(
-    train: BoxedScenes, counterpart: Draw, i: int, rng: np.random.Generator, *, real: bool
-) -> tuple[Image, Boxes]:
-    return (None if real else counterpart(i, rng)) or (train.images[i], train.boxes[i])
 
 
 def _augment(

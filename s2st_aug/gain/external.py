@@ -21,8 +21,10 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
     if not dataset.exists():
         raise DatasetError(f"{dataset}: the training set of {arm} is not there")
     folder.mkdir(parents=True, exist_ok=True)
+    command = list(external.command)
     filled = {"dataset": dataset, "arm": arm, "rng_key": rng_key, "out": folder}
-    command = [_fill(part, filled) for part in external.command]
+    for name, value in filled.items():  # our own names in braces alone: a command may hold others
+        command = [part.replace(f"{{{name}}}", str(value)) for part in command]
     with (folder / "log.txt").open("wb") as log:
         code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
     if code:
@@ -30,13 +32,6 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
             f"{arm}, rng_key {rng_key}: {command[0]} ended with code {code}; its output is in {folder / 'log.txt'}"
         )
     return _measures(folder / "measures.json")
-
-
-def _fill(part: str, filled: dict[str, object]) -> str:
-    """Only our own names in braces: a command may hold others."""
-    for name, value in filled.items():
-        part = part.replace(f"{{{name}}}", str(value))
-    return part
 
 
 def _measures(path: Path) -> dict[str, float]:

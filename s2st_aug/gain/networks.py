@@ -54,7 +54,7 @@ class Segmenter(nn.Module):
         return scores
 
 
-class Detector(nn.Module):
+class CenterNet(nn.Module):
     """CenterNet heads (arXiv 1904.07850) on the cells: centre heatmap per class, size and offset in cells."""
 
     def __init__(self, widths: Sequence[int], classes: int, cell: int = 2):

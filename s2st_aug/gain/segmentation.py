@@ -72,7 +72,10 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
         return Segmenter(config.training.widths, len(data.classes))
 
     def loss_of(network: nn.Module, indices: np.ndarray, replaced: np.ndarray, rng: np.random.Generator) -> Tensor:
-        drawn = [_draw(train, counterpart, int(i), rng, real=not r) for i, r in zip(indices, replaced, strict=True)]
+        drawn = []
+        for i, r in zip(indices.tolist(), replaced, strict=True):
+            image, mask = (counterpart(i, rng) if r else None) or (train.images[i], train.masks[i])
+            drawn.append(_augment(image, mask, rng))
         target = torch.from_numpy(np.stack([mask[::2, ::2] for _, mask in drawn])).long()  # the network's own size
         return functional.cross_entropy(
             network(to_batch([image for image, _ in drawn])), target, weights, ignore_index=data.void
@@ -114,13 +117,6 @@ def _from_run(
     chosen = variants[stem][int(rng.integers(len(variants[stem])))]
     mask = train.masks[train.stems.index(stem)]
     return chosen.image, mask if chosen.ignored is None else np.where(chosen.ignored, np.uint8(void), mask)
-
-
-def _draw(
-    train: Labelled, counterpart: Draw, i: int, rng: np.random.Generator, *, real: bool
-) -> tuple[Image, np.ndarray]:
-    pair = (None if real else counterpart(i, rng)) or (train.images[i], train.masks[i])
-    return _augment(*pair, rng)
 
 
 def _augment(image: Image, mask: np.ndarray, rng: np.random.Generator) -> tuple[Image, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -67,7 +68,6 @@ def write_tables(config: GainConfig, results: Mapping[str, Sequence[Measures]]) 
 
 def machine() -> str:
     """Processor count and Python, as a table's caption needs them."""
-    import os
 
     return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, no GPU"
 
@@ -109,12 +109,9 @@ def _estimate(e: Estimate) -> str:
 def _comparison(c: Comparison | None) -> str:
     if c is None:
         return "-"
-    p = "" if c.p is None else f", p {c.p:.3f}"
-    return f"{c.difference.mean:+.1f}{_interval(c.difference)}{p}: {c.statement}"
-
-
-def _interval(e: Estimate) -> str:
-    return "" if e.low is None or e.high is None else f" ({e.low:+.1f} to {e.high:+.1f})"
+    e, p = c.difference, "" if c.p is None else f", p {c.p:.3f}"
+    interval = "" if e.low is None or e.high is None else f" ({e.low:+.1f} to {e.high:+.1f})"
+    return f"{e.mean:+.1f}{interval}{p}: {c.statement}"
 
 
 def _plot(config: GainConfig, rows: Sequence[ArmResult]) -> None:

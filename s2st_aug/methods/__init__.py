@@ -1,7 +1,7 @@
-"""The registry of translators: `s2st`, `histogram`, and whatever a package or a user adds. One module and one line each.
+"""The registry of translators: `s2st`, `histogram`, and whatever a package or a user adds; a module and a line each.
 
-A method of one's own is a class: `Method` says what it has, `method: {name: "my_package.my_module:MyMethod"}` in a config uses it, and
-the entry point group `s2st_aug.methods` gives it a short name.
+A method of one's own is a class: `Method` says what it has, `method: {name: "my_package.my_module:MyMethod"}` in a
+config uses it, and the entry point group `s2st_aug.methods` gives it a short name.
 """
 
 from __future__ import annotations

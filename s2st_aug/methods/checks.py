@@ -1,4 +1,7 @@
-"""A model by its files alone, its domain profiles, and the validity checks against them: what the driver and the judging workers need."""
+"""A model by its files alone, its domain profiles, and the validity checks against them.
+
+What the driver and the judging workers need.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from s2st_aug.arrays import AnyImage, Image
-from s2st_aug.errors import ConfigError, ProfileError
+from s2st_aug.errors import ConfigError, Diverged, ProfileError
 from s2st_aug.formats.names import IMAGE_SUFFIXES
 from s2st_aug.images import from_lab, read_image, resize, sha256_file, to_lab
 from s2st_aug.methods.protocol import Method, MethodConfig, MethodIdentity
@@ -30,15 +30,18 @@ class HistogramSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     references: str | None = None
-    """a folder with a folder of target photos for each domain (`references/night/*.jpg`); null: the colours that the domain's profile
-    keeps of its held-out photos, five quantiles a band and channel"""
+    """a folder with a folder of target photos for each domain (`references/night/*.jpg`); null: the colours that the
+    domain's profile keeps of its held-out photos, five quantiles a band and channel"""
     share: float = Field(1.0, gt=0, le=1)
     """how much of the change is made; 1: all of it"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Colours:
-    """What is known of a domain's colours: mean CIELAB quantile functions by horizontal band, `bands 3 levels`, at these levels of [0, 1]."""
+    """What is known of a domain's colours.
+
+    Mean CIELAB quantile functions by horizontal band, `bands 3 levels`, at these levels of [0, 1].
+    """
 
     quantiles: np.ndarray
     levels: np.ndarray
@@ -50,7 +53,10 @@ def colours(photos: Sequence[AnyImage]) -> Colours:
 
 
 def profile_colours(profile: DomainProfile) -> Colours:
-    """The target's colours as its profile's features have them; both ends go on as the nearest quarter does. Raises ProfileError without any."""
+    """The target's colours as its profile's features have them; both ends go on as the nearest quarter does.
+
+    Raises ProfileError without any.
+    """
     if profile.features is None:
         raise ProfileError(
             f"the profile {profile.name!r} holds no colours of its photos; give histogram some: method.references=DIR"
@@ -62,13 +68,21 @@ def profile_colours(profile: DomainProfile) -> Colours:
 
 
 def match_histograms(image: Image, target: Colours) -> Image:
-    """Each horizontal band's CIELAB histograms are those of the target; bands overlap linearly, so that no seam shows."""
+    """Each horizontal band's CIELAB histograms are those of the target.
+
+    Bands overlap linearly, so that no seam shows.
+    """
     lab = to_lab(image)
     own = _band_quantiles(to_lab(resize(image, THUMB)), target.levels)
-    mapped = [_mapped(lab, own[band], target.quantiles[band]) for band in range(BANDS)]
+    steps = np.arange(own.shape[-1]) * 1e-6  # strictly rising, as interpolation wants
+    mapped = [
+        np.stack([np.interp(lab[..., c], own[b, c] + steps, target.quantiles[b, c]) for c in range(3)], -1)
+        for b in range(BANDS)
+    ]
     place = np.clip((np.arange(len(lab)) + 0.5) / len(lab) * BANDS - 0.5, 0, BANDS - 1)
     weight = np.clip(1 - np.abs(place[None] - np.arange(BANDS)[:, None]), 0, 1)
-    return from_lab(sum(w[:, None, None] * m for w, m in zip(weight.astype(np.float32), mapped, strict=True)))
+    bands = zip(weight.astype(np.float32), mapped, strict=True)
+    return from_lab(sum(w[:, None, None] * m.astype(np.float32) for w, m in bands))
 
 
 def faded(image: Image, changed: Image, share: float) -> Image:
@@ -78,12 +92,6 @@ def faded(image: Image, changed: Image, share: float) -> Image:
 
 def _band_quantiles(lab: np.ndarray, levels: np.ndarray) -> np.ndarray:
     return np.stack([np.quantile(band.reshape(-1, 3), levels, axis=0).T for band in np.array_split(lab, BANDS)])
-
-
-def _mapped(lab: np.ndarray, own: np.ndarray, target: np.ndarray) -> np.ndarray:
-    steps = np.arange(own.shape[-1]) * 1e-6  # strictly rising, as interpolation wants
-    channels = [np.interp(lab[..., c], own[c] + steps, target[c]) for c in range(3)]
-    return np.stack(channels, -1).astype(np.float32)
 
 
 class HistogramTranslator:
@@ -98,24 +106,32 @@ class HistogramTranslator:
         domains: Sequence[str],
         objects: Sequence[Sequence[SceneObject]] | None = None,
         keys: Sequence[int] | None = None,
-    ) -> list[dict[str, Translated]]:
+    ) -> list[dict[str, Translated | Diverged]]:
         """Every photo in every domain; labels and keys have no part in it."""
-        return [{domain: self._one(photo, domain) for domain in domains} for photo in photos]
-
-    def _one(self, photo: Image, domain: str) -> Translated:
-        image = match_histograms(photo, self.targets[domain])
-        image = image if self.share == 1 else faded(photo, image, self.share)
-        return Translated(image, image)
+        results: list[dict[str, Translated | Diverged]] = [{} for _ in photos]
+        for photo, result in zip(photos, results, strict=True):
+            for domain in domains:
+                image = match_histograms(photo, self.targets[domain])
+                if self.share < 1:
+                    image = faded(photo, image, self.share)
+                result[domain] = Translated(image, image)
+        return results
 
 
 class Histogram(Method[HistogramSettings]):
-    """Matches each band's CIELAB histograms to the domain's. The model is not loaded: it only says where the domain profiles lie."""
+    """Matches each band's CIELAB histograms to the domain's.
+
+    The model is not loaded: it only says where the domain profiles lie.
+    """
 
     settings = HistogramSettings
     version = "1"
 
     def identify(self, config: MethodConfig[HistogramSettings]) -> MethodIdentity:
-        """Hashes of the references, or of the profiles that stand for them; raises ConfigError, ModelError or ProfileError."""
+        """Hashes of the references, or of the profiles that stand for them.
+
+        Raises ConfigError, ModelError or ProfileError.
+        """
         from s2st_aug.methods.checks import hash_model, profiles_by_name  # torch: a config is read without
 
         model = hash_model(config.model)

@@ -57,7 +57,10 @@ class MethodConfig(Generic[Settings]):
 
 @dataclass(frozen=True, slots=True)
 class MethodIdentity:
-    """What the driver knows before a worker exists. Whatever decides a pixel is in here: the plan hash is made of it."""
+    """What the driver knows before a worker exists.
+
+    Whatever decides a pixel is in here: the plan hash is made of it.
+    """
 
     name: str
     version: str
@@ -88,9 +91,10 @@ class TranslatorLike(Protocol):
     ) -> Sequence[Mapping[str, Translated | Diverged]]:
         """A batch: for each photo (`h w 3` uint8, any size) every domain's image at the photo's exact size.
 
-        `objects` are each photo's labels (None: not label-aware); `keys` the samples' random keys: draw from them and from nothing else. The
-        result must not depend on the worker, on earlier batches, or on time. A sample that did not work out comes back as a Diverged in its
-        place; what is raised fails the whole batch, which is then tried photo by photo.
+        `objects` are each photo's labels (None: not label-aware); `keys` the samples' random keys: draw from them and
+        from nothing else. The result must not depend on the worker, on earlier batches, or on time. A sample that did
+        not work out comes back as a Diverged in its place; what is raised fails the whole batch, which is then tried
+        photo by photo.
         """
         ...
 
@@ -103,7 +107,8 @@ class Method(ABC, Generic[Settings]):
     version: ClassVar[str]
     """part of the plan hash: another one whenever the same settings give other pixels"""
     presets: ClassVar[Mapping[str, BaseModel]] = {}
-    """records that `preset: NAME` starts from; the settings then have a field `preset`, whose default is the default preset"""
+    """records that `preset: NAME` starts from; the settings then have a field `preset`, whose default is the default
+    preset"""
 
     @abstractmethod
     def identify(self, config: MethodConfig[Settings]) -> MethodIdentity:

@@ -17,7 +17,10 @@ ENTRY_POINTS = "s2st_aug.methods"
 
 
 def find_method(name: str) -> Method[Any]:
-    """The method of that name; only its own module is imported. Raises ConfigError, one line, for an unknown or unusable one."""
+    """The method of that name; only its own module is imported.
+
+    Raises ConfigError, one line, for an unknown or unusable one.
+    """
     place = METHODS.get(name) or (name if ":" in name else _offered().get(name))
     if place is None:
         raise ConfigError(f"unknown method {name!r}{did_you_mean(name, method_names())}")

@@ -10,14 +10,20 @@ DECIDES_NOTHING = {"preset", "compile", "checkpointing"}
 
 
 class S2ST(Method[MethodSettings]):
-    """Seed-to-seed translation, as `s2st_aug.translation` computes it. Imports of torch wait until they are needed: a config is read without."""
+    """Seed-to-seed translation, as `s2st_aug.translation` computes it.
+
+    Imports of torch wait until they are needed: a config is read without.
+    """
 
     settings = MethodSettings
     version = "1"
     presets = PRESETS
 
     def identify(self, config: MethodConfig[MethodSettings]) -> MethodIdentity:
-        """Hashes of the weights and of each domain's profile; raises ModelError, ProfileError, MissingDependency or ConfigError."""
+        """Hashes of the weights and of each domain's profile.
+
+        Raises ModelError, ProfileError, MissingDependency or ConfigError.
+        """
         from s2st_aug.methods.checks import hash_model, profiles_by_name
         from s2st_aug.translation.cost import estimate
         from s2st_aug.translation.targets import eta_of

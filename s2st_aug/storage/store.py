@@ -13,6 +13,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -101,9 +102,9 @@ class LocalStore:
         temps: dict[str, Path] = {}
         try:
             for name, data in files.items():
-                temps[name] = retry(lambda data=data: self._temp(data))
+                temps[name] = retry(partial(self._temp, data))
             for name, temp in temps.items():
-                retry(lambda name=name, temp=temp: self._put(temp, name))
+                retry(partial(self._put, temp, name))
             for folder in {(self.path / name).parent for name in files}:
                 _flush_folder(folder)
         except OSError as error:
@@ -227,7 +228,7 @@ class RemoteStore:
     def write_many(self, files: Mapping[str, bytes]) -> None:
         """One put per object, each tried again with growing pauses."""
         for name, data in files.items():
-            retry(lambda name=name, data=data: self._put(name, data))
+            retry(partial(self._put, name, data))
 
     def write_new(self, name: str, data: bytes) -> bool:
         """Asks first, then puts: two writers at the same instant are not told apart."""

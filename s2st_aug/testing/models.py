@@ -7,11 +7,20 @@ import hashlib
 import torch
 import torch.nn.functional as F
 
-from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent, unit_gaussian_denoiser
+from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.schedule import NoiseSchedule
 
 CONTEXT_LENGTH, CONTEXT_DIM = 4, 8
+
+
+def unit_gaussian_denoiser(schedule: NoiseSchedule) -> Denoiser:
+    """The exact denoiser of unit-Gaussian data: eps = sqrt(1-abar) z ."""
+
+    def denoise(latents: Latent, t: int, _context: Context) -> Latent:
+        return (1 - schedule.abar(t)) ** 0.5 * latents
+
+    return denoise
 
 
 def tiny_latent_model(*, rng_key: int = 0, latent_channels: int = 4, factor: int = 4) -> LatentModel:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict
 
 from s2st_aug.training.checkpoints import adam_tensors, load_checkpoint, pack, restore_adam, save_checkpoint, unpack
-from s2st_aug.training.data import Sample, balanced_indices, to_pixels
+from s2st_aug.training.data import TrainingSample, balanced_indices, to_pixels
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,10 @@ def cosine(step: int, steps: int, floor: float, spent: float = 0.0) -> float:
 
 
 def draw_crops(
-    images: Sequence[torch.Tensor], samples: Sequence[Sample], settings: AutoencoderSettings, rng: np.random.Generator
+    images: Sequence[torch.Tensor],
+    samples: Sequence[TrainingSample],
+    settings: AutoencoderSettings,
+    rng: np.random.Generator,
 ) -> torch.Tensor:
     """A balanced batch of random crops, mirrored at times, from the images at one of several sizes."""
     pool = images[int(rng.integers(len(images)))]
@@ -81,7 +84,7 @@ def draw_crops(
 def train_autoencoder(
     network: Any,
     images: Sequence[torch.Tensor],
-    samples: Sequence[Sample],
+    samples: Sequence[TrainingSample],
     settings: AutoencoderSettings,
     checkpoint: Path,
     *,

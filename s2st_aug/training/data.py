@@ -40,7 +40,7 @@ class Source(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class TrainingSample:
     """Where one training image lies, and what it shows."""
 
     path: Path
@@ -48,7 +48,7 @@ class Sample:
     medium: Medium
 
 
-def list_samples(sources: Sequence[Source], domains: Sequence[str]) -> list[Sample]:
+def list_samples(sources: Sequence[Source], domains: Sequence[str]) -> list[TrainingSample]:
     """Every image of the sources whose domain is one of `domains`, in the order of their paths; raises DatasetError."""
     samples = [sample for source in sources for sample in _list_source(source) if sample.domain in domains]
     if not samples:
@@ -56,7 +56,7 @@ def list_samples(sources: Sequence[Source], domains: Sequence[str]) -> list[Samp
     return samples
 
 
-def _list_source(source: Source) -> Iterator[Sample]:
+def _list_source(source: Source) -> Iterator[TrainingSample]:
     if not source.root.is_dir():
         if source.optional:
             return
@@ -64,7 +64,7 @@ def _list_source(source: Source) -> Iterator[Sample]:
     for path in sorted(p for p in source.root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES):
         name = path.relative_to(source.root).as_posix()
         if re.search(source.match, name) and not re.search(source.exclude, name):
-            yield Sample(path, source.domain or name.split("/")[0], source.medium)
+            yield TrainingSample(path, source.domain or name.split("/")[0], source.medium)
 
 
 def load_sample(path: Path, size: tuple[int, int], *, quality: int, rng: np.random.Generator) -> np.ndarray:
@@ -82,14 +82,14 @@ def load_sample(path: Path, size: tuple[int, int], *, quality: int, rng: np.rand
 
 
 def load_images(
-    samples: Sequence[Sample], size: tuple[int, int], *, quality: int, rng: np.random.Generator
+    samples: Sequence[TrainingSample], size: tuple[int, int], *, quality: int, rng: np.random.Generator
 ) -> torch.Tensor:
     """All samples at one size: uint8 `n 3 h w`."""
     arrays = [load_sample(s.path, size, quality=quality, rng=rng) for s in samples]
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
 
 
-def groups(samples: Sequence[Sample]) -> dict[tuple[str, Medium], list[int]]:
+def groups(samples: Sequence[TrainingSample]) -> dict[tuple[str, Medium], list[int]]:
     """Indices by (domain, medium): what a balanced batch draws from."""
     found: dict[tuple[str, Medium], list[int]] = {}
     for index, sample in enumerate(samples):
@@ -98,7 +98,7 @@ def groups(samples: Sequence[Sample]) -> dict[tuple[str, Medium], list[int]]:
 
 
 def balanced_indices(
-    samples: Sequence[Sample], count: int, rng: np.random.Generator, *, photo_share: float = 0.5
+    samples: Sequence[TrainingSample], count: int, rng: np.random.Generator, *, photo_share: float = 0.5
 ) -> np.ndarray:
     """Indices of a batch: domains evenly; within a domain photos with `photo_share` where it has both media."""
     by_group = groups(samples)

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.training.autoencoder import cosine
 from s2st_aug.training.checkpoints import adam_tensors, load_checkpoint, pack, restore_adam, save_checkpoint, unpack
-from s2st_aug.training.data import Sample, balanced_indices, to_pixels
+from s2st_aug.training.data import TrainingSample, balanced_indices, to_pixels
 from s2st_aug.training.prompts import write_prompt
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def train_denoiser(
     training: DenoiserTraining,
     tokenize: Callable[[list[str]], torch.Tensor],
     latents: Sequence[torch.Tensor],
-    samples: Sequence[Sample],
+    samples: Sequence[TrainingSample],
     settings: DenoiserSettings,
     checkpoint: Path,
     *,
@@ -134,7 +134,10 @@ def train_denoiser(
 
 
 def _draw(
-    latents: Sequence[torch.Tensor], samples: Sequence[Sample], settings: DenoiserSettings, rng: np.random.Generator
+    latents: Sequence[torch.Tensor],
+    samples: Sequence[TrainingSample],
+    settings: DenoiserSettings,
+    rng: np.random.Generator,
 ) -> tuple[torch.Tensor, list[str]]:
     pool = latents[int(rng.integers(len(latents)))]
     indices = balanced_indices(samples, settings.batch, rng, photo_share=settings.photo_share)

@@ -102,12 +102,12 @@ def with_pasted(example: Example, cuts: Sequence[Cut], rng: np.random.Generator)
             small, inside = small[:, ::-1], inside[:, ::-1]
         image[y : y + size[1], x : x + size[0]][inside] = small[inside]
         box = np.array([x, y, x + size[0], y + size[1]], np.float32)
-        sure = [s and _covered(b, box) < HIDDEN for s, b in zip(sure, boxes, strict=True)]
+        sure = [s and _covered_share(b, box) < HIDDEN for s, b in zip(sure, boxes, strict=True)]
         boxes, classes, sure = [*boxes, box], [*classes, number], [*sure, True]
     return Example(image, np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, np.int64), np.array(sure, bool))
 
 
-def _covered(box: np.ndarray, by: np.ndarray) -> float:
+def _covered_share(box: np.ndarray, by: np.ndarray) -> float:
     w, h = min(box[2], by[2]) - max(box[0], by[0]), min(box[3], by[3]) - max(box[1], by[1])
     return float(max(w, 0) * max(h, 0) / max((box[2] - box[0]) * (box[3] - box[1]), 1))
 

@@ -115,18 +115,15 @@ def fit_lights(blobs: Blobs, *, steps: int = STEPS) -> dict[str, np.ndarray]:
         for group in optimizer.param_groups:
             group["lr"] = RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
         chosen = rng.choice(len(pixels), BATCH)
-        loss = F.binary_cross_entropy_with_logits(net(_worn(pixels[chosen], rng)), wanted[chosen])
+        # mirrored, moved by up to two pixels, brighter or darker: all of a batch alike
+        batch = pixels[chosen].flip(-1) if rng.random() < 0.5 else pixels[chosen]
+        batch = torch.roll(batch, tuple(rng.integers(-2, 3, 2).tolist()), (2, 3))
+        batch = batch.float() / 128 * float(rng.uniform(0.85, 1.15)) - 1
+        loss = F.binary_cross_entropy_with_logits(net(batch), wanted[chosen])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     return _named(net)
-
-
-def _worn(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Mirrored, moved by up to two pixels, brighter or darker: all of a batch alike."""
-    pixels = pixels.flip(-1) if rng.random() < 0.5 else pixels
-    moved = torch.roll(pixels, tuple(rng.integers(-2, 3, 2).tolist()), (2, 3))
-    return moved.float() / 128 * float(rng.uniform(0.85, 1.15)) - 1
 
 
 def _named(net: LightNet) -> dict[str, np.ndarray]:

@@ -52,15 +52,6 @@ def round_trip_psnr(
     return psnr(to_images(model.decode(ddim.sample(predict, seed, model.schedule, steps)))[0], to_images(pixels)[0])
 
 
-def light_peak_error(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean absolute difference, in grey levels, where the source is bright
-    and saturated: max above 220, chroma above 60.
-    """
-    source = one.astype(np.int16)
-    lit = (source.max(-1) > 220) & (source.max(-1) - source.min(-1) > 60)
-    return float(np.abs(source - other)[lit].mean()) if lit.sum() >= 4 else math.nan
-
-
 @torch.no_grad()
 def generate(
     model: LatentModel, prompt: str, rng_keys: Sequence[int], *, guidance: float = 3.0, steps: int = 30

@@ -27,7 +27,7 @@ from s2st_aug.training import autoencoder as ae
 from s2st_aug.training import denoiser as dn
 from s2st_aug.training.card import CardFacts, write_card
 from s2st_aug.training.checkpoints import load_checkpoint, save_checkpoint, unpack
-from s2st_aug.training.data import Sample, Source, list_samples, load_images, to_pixels
+from s2st_aug.training.data import Source, TrainingSample, list_samples, load_images, to_pixels
 from s2st_aug.training.package import Networks, read_vocabulary, write_model
 from s2st_aug.training.prompts import vocabulary_corpus
 from s2st_aug.training.scenes import render_training_scenes
@@ -62,9 +62,8 @@ class TrainingConfig(BaseModel):
     autoencoder: ae.AutoencoderSettings = ae.AutoencoderSettings()
     denoiser: dn.DenoiserSettings = dn.DenoiserSettings()
     init_from: Path | None = None  # a folder of weights to begin from; its encoder is kept, so that its latents stay
-    autoencoder_from: Path | None = (
-        None  # a folder whose autoencoder and vocabulary are taken as they are; UNet and text encoder begin anew
-    )
+    # a folder whose autoencoder and vocabulary are taken as they are; UNet and text encoder begin anew
+    autoencoder_from: Path | None = None
     rng_key: int = 0
     device: str = "auto"
     threads: int = 1
@@ -117,7 +116,7 @@ class Recipe:
         return self.config.init_from or self.config.autoencoder_from
 
     @cached_property
-    def samples(self) -> list[Sample]:
+    def samples(self) -> list[TrainingSample]:
         """The training images."""
         return list_samples(self.config.data, self.config.domains)
 
@@ -208,21 +207,18 @@ class Recipe:
         """
         figures = self.folder / "figures.json"
         rows = json.loads(figures.read_text()) if figures.is_file() else []
-        data = [(_source_name(s), len(list_samples([s], self.config.domains)), s.terms) for s in self.config.data]
-        facts = CardFacts(
-            self.config.name,
-            self.config.licence,
-            data,
-            self._curves(),
-            [tuple(row) for row in rows],
-            self.config.history,
-        )
-        write_card(self.config.out, facts)
-
-    def _curves(self) -> dict[str, list[tuple[int, float]]]:
+        data = []
+        for source in self.config.data:  # folder and selection, as a card's reader needs them
+            rules = [f"only `{source.match}`"] * bool(source.match)
+            rules += [f"without `{source.exclude}`"] * (source.exclude != r"(?!)")
+            name = ", ".join([f"`{name_of(source.root)}`", *rules])
+            data.append((name, len(list_samples([source], self.config.domains)), source.terms))
         files = {"autoencoder": "autoencoder", "UNet and text encoder": "denoiser", "decoder": "decoder"}
         paths = {name: self.folder / f"{file}.safetensors" for name, file in files.items()}
-        return {name: load_checkpoint(path)[1]["curve"] for name, path in paths.items() if path.is_file()}
+        curves = {name: load_checkpoint(path)[1]["curve"] for name, path in paths.items() if path.is_file()}
+        config = self.config
+        facts = CardFacts(config.name, config.licence, data, curves, [tuple(row) for row in rows], config.history)
+        write_card(config.out, facts)
 
     def folded_autoencoder(self, *, final: bool = False) -> Any:
         """The autoencoder whose latents the UNet is trained on; `final`: with the decoder as far as it is trained."""
@@ -287,14 +283,6 @@ class Recipe:
                 {},
             )
         return [value for _, value in sorted(load_checkpoint(path)[0].items())]
-
-
-def _source_name(source: Source) -> str:
-    """Folder and selection, as a card's reader needs them."""
-    rules = [f"only `{source.match}`"] * bool(source.match) + [f"without `{source.exclude}`"] * (
-        source.exclude != r"(?!)"
-    )
-    return ", ".join([f"`{name_of(source.root)}`", *rules])
 
 
 def _weights(path: Path) -> dict[str, torch.Tensor]:

@@ -71,6 +71,9 @@ def adam_minimise(
         with torch.enable_grad():
             free = x[rows].requires_grad_()
             found = losses(free, rows)
+            if not found.requires_grad:  # losses that weigh nothing pull nowhere
+                used[rows] += int(network)
+                break
             (gradient,) = torch.autograd.grad(found.sum(), free)
         moving = found.detach() > adam.tolerance
         moved, state = adam_step(free.detach(), gradient, state, adam.rate)

@@ -89,8 +89,8 @@ class MethodSettings(BaseModel):
         return self.guidance if self.guidance_from <= step / self.steps < self.guidance_until else 1.0
 
 
-_UNTUNED: dict[str, Any] = {"st_structure": 0.3, "to_structure": 0.3, "detail": 0.6}  # of the presets but standard
-_FROZEN: dict[str, Any] = {"label_weight": 3.0, "label_appearance": 3.0, "label_detail": 0.6}
+_UNTUNED: dict[str, float] = {"st_structure": 0.3, "to_structure": 0.3, "detail": 0.6}  # of the presets but standard
+_FROZEN: dict[str, float] = {"label_weight": 3.0, "label_appearance": 3.0, "label_detail": 0.6}
 PRESETS: dict[str, MethodSettings] = {
     "draft": MethodSettings(preset="draft", steps=10, to_iterations=8, **_UNTUNED),
     "standard": MethodSettings(preset="standard"),

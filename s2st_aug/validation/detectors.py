@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -17,6 +17,9 @@ from s2st_aug.arrays import Box, Image
 from s2st_aug.errors import MissingDependency, ModelError
 from s2st_aug.records.scene import LINES, SceneObject
 from s2st_aug.records.verdicts import Hallucination
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 Layout = Literal["yolox", "yolov5", "yolov8"]
 STRIDES = (8, 16, 32)
@@ -57,7 +60,7 @@ class Detector(Protocol):
 class OnnxDetector:
     """A YOLO- or YOLOX-style ONNX file through onnxruntime; `names` maps class numbers, others are dropped."""
 
-    session: Any
+    session: InferenceSession
     size: tuple[int, int]  # w, h
     names: dict[int, str]
     least: float

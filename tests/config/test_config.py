@@ -1,4 +1,7 @@
-"""The config: what is wrong is said at once, what may change on resume changes no hash, every YAML of the repository loads."""
+"""The config.
+
+What is wrong is said at once, what may change on resume changes no hash, every YAML of the repository loads.
+"""
 
 from __future__ import annotations
 

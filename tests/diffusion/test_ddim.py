@@ -15,13 +15,13 @@ from s2st_aug.diffusion.denoiser import (
     CountedDenoiser,
     from_v_prediction,
     guided,
-    unit_gaussian_denoiser,
     v_from_eps,
     with_context,
 )
 from s2st_aug.diffusion.networks import SCHEDULER_CONFIG
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.errors import ModelError
+from s2st_aug.testing.models import unit_gaussian_denoiser
 
 SCHEDULE = NoiseSchedule.stable_diffusion()
 EPSILON_CONFIG = SCHEDULER_CONFIG | {

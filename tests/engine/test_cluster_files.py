@@ -1,4 +1,7 @@
-"""The cluster launcher's files by Ray's own schema, the RayJob by KubeRay's; none holds a secret or opens a dashboard to the world."""
+"""The cluster launcher's files by Ray's own schema, the RayJob by KubeRay's.
+
+None holds a secret or opens a dashboard to the world.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ def rayjob_schema(shared_data: Path) -> dict:
     path = shared_data.parent / "schemas/ray.io_rayjobs.yaml"
     if not path.is_file():
         pytest.skip(f"KubeRay's definition is not at {path}, beside the real photos")
-    versions = {v["name"]: v for v in yaml.safe_load(path.read_text())["spec"]["versions"]}
+    versions = {v["name"]: v for v in yaml.load(path.read_text(), yaml.CSafeLoader)["spec"]["versions"]}
     return strict(versions["v1"]["schema"]["openAPIV3Schema"])
 
 

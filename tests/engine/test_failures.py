@@ -80,7 +80,10 @@ def ended(config, place: Path) -> str:
 
 
 def poisoned(tmp_path: Path, count: int, kinds: tuple) -> tuple[Path, list[str]]:
-    """A dataset with every twentieth image poisoned, the kinds in turn (None: a file cut off); and those scenes' ids."""
+    """A dataset with every twentieth image poisoned, the kinds in turn (None: a file cut off).
+
+    And those scenes' ids.
+    """
     bad = list(range(7, count, 20))
     magic = {i: kinds[n % len(kinds)] for n, i in enumerate(bad)}
     root = make_dataset(tmp_path / "data", count, magic={i: m for i, m in magic.items() if m})

@@ -1,4 +1,7 @@
-"""What Ray Data's own checkpointing does with a failed row and with a plan that is no file: why the commit marks are ours."""
+"""What Ray Data's own checkpointing does with a failed row and with a plan that is no file.
+
+Why the commit marks are ours.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ class Works:
 
 @pytest.fixture
 def checkpointed(ray_here, tmp_path):
-    """`run(dataset)`: through the stage to a Parquet sink under Ray's checkpointing; how often each row was worked on."""
+    """`run(dataset)`: through the stage to a Parquet sink under Ray's checkpointing.
+
+    How often each row was worked on.
+    """
     from ray.data import DataContext
     from ray.data.checkpoint import CheckpointConfig
 

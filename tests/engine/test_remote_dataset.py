@@ -1,4 +1,7 @@
-"""Datasets and run folders on an object store that throttles and drops connections: the same rows, and no secret on any disk."""
+"""Datasets and run folders on an object store that throttles and drops connections.
+
+The same rows, and no secret on any disk.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,10 @@ def test_a_run_over_a_store_gives_the_rows_of_a_local_one(any_address, tmp_path)
 
 @pytest.mark.slow
 def test_ray_reads_and_writes_a_store(ray_here, mirrors, tmp_path):
-    """Plan, images, rows, lock and books on a store that is in trouble; `ray_here` began before the mirrors' folder was set."""
+    """Plan, images, rows, lock and books on a store that is in trouble.
+
+    `ray_here` began before the mirrors' folder was set.
+    """
     with s3_server(9) as address:
         root = make_dataset(tmp_path / "data", 4)
         uri = upload(root, address)
@@ -113,6 +119,14 @@ def test_a_dry_run_sees_a_store(address, tmp_path):
     estimate = dry_run(make_config(uri, dataset={"format": "bdd100k", "root": uri}), full=True)
     assert (estimate.scenes, estimate.absent, estimate.labels, estimate.problems) == (3, 0, 3, [])
     assert estimate.bytes_needed > 0
+
+
+def test_a_dry_run_over_a_store_tells_the_plan_that_augment_makes(address, tmp_path):
+    uri = upload(make_dataset(tmp_path / "data", 1), address)
+    day = {"format": "bdd100k", "root": uri, "select": {"timeofday": ["daytime"]}}
+    config = make_config(uri, dataset=day)
+    run = run_here(config, tmp_path / "run")
+    assert dry_run(config, full=False).plan_sha256 == run.run_json().plan_sha256
 
 
 def test_a_preview_of_a_store_is_that_of_the_local_tree(any_address, tmp_path, capsys):

@@ -194,7 +194,7 @@ def test_what_cannot_be_started_leaves_no_run_folder(tmp_path):
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_a_cluster_that_does_not_answer_is_said_at_once(address):
     with pytest.raises(OSError, match="refused"):
-        ray_session._refuse_deaf(address)
+        ray_session.refuse_deaf(address)
 
 
 def test_the_script_refuses_in_one_line(tmp_path, repo):

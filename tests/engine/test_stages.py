@@ -14,7 +14,7 @@ from s2st_aug.engine.attempts import AttemptTracker
 from s2st_aug.engine.batches import pack, unpack
 from s2st_aug.engine.commit import CommitStage
 from s2st_aug.engine.context import RunContext, identify
-from s2st_aug.engine.engine import _devices
+from s2st_aug.engine.engine import devices_of
 from s2st_aug.engine.planning import plan_batches
 from s2st_aug.engine.prepare import with_absolute_root
 from s2st_aug.engine.sources import SourceReader
@@ -210,8 +210,8 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, monkeypatch):
 def test_a_variant_id_follows_the_source_and_the_label(tmp_path):
     ids = {k: r["variant_id"] for k, r in Line(tmp_path).through().items()}
     assert len(set(ids.values())) == 8
-    aware = {k: r["variant_id"] for k, r in Line(tmp_path / "b", method={"label_aware": False}).through().items()}
-    assert not set(ids.values()) & set(aware.values())
+    unaware = Line(tmp_path / "b", method={"name": fakes.FAKE, "label_aware": False}).through()
+    assert not set(ids.values()) & {r["variant_id"] for r in unaware.values()}
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_variant_id_follows_the_source_and_the_label(tmp_path):
 )
 def test_an_actor_holds_a_replica_per_gpu_or_one_model_on_all(cluster, devices):
     """Logical GPUs without CUDA behind them: what counts here is how many replicas there are."""
-    assert _devices(ClusterConfig(**cluster)) == devices
+    assert devices_of(ClusterConfig(**cluster)) == devices
 
 
 def test_one_gpu_cannot_hold_a_spread_model(tmp_path):

@@ -76,7 +76,10 @@ def submit(repo: Path, environment: dict[str, str], address: str, *words: object
 
 
 def clean_clone(repo: Path, place: Path) -> Path:
-    """What a client has after cloning: the files under version control, as they stand; Ray ships no more than 500 MiB."""
+    """What a client has after cloning: the files under version control, as they stand.
+
+    Ray ships no more than 500 MiB.
+    """
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=repo, capture_output=True, text=True, check=True).stdout
     files = [name for name in listed.split("\0") if name and (repo / name).is_file()]
     for name in files:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,7 +138,10 @@ def exported(run, tmp_path_factory):
 
 
 def test_ultralytics_finds_images_and_labels_from_any_working_directory(exported, index, tmp_path, monkeypatch):
-    """As `ultralytics.data.utils.check_det_dataset` documents: the folder is `path`, or the file's own where there is none."""
+    """As `ultralytics.data.utils.check_det_dataset` documents.
+
+    The folder is `path`, or the file's own where there is none.
+    """
     monkeypatch.chdir(tmp_path)
     data = yaml.safe_load((exported / "yolo/data.yaml").read_text())
     assert {"train", "val", "names"} <= set(data) and not data.get("path"), (
@@ -162,7 +166,10 @@ def test_ultralytics_finds_images_and_labels_from_any_working_directory(exported
 
 
 def test_mmdetection_s_coco_dataset_finds_annotations_classes_and_images(exported, index):
-    """CocoDataset opens `data_root / ann_file` with pycocotools and each image below `data_prefix.img`; classes by `metainfo`."""
+    """CocoDataset opens `data_root / ann_file` with pycocotools and each image below `data_prefix.img`.
+
+    Classes by `metainfo`.
+    """
     from pycocotools.coco import COCO
 
     made = mmdetection_dataset(exported / "coco")
@@ -171,7 +178,6 @@ def test_mmdetection_s_coco_dataset_finds_annotations_classes_and_images(exporte
     assert [c["name"] for c in coco.loadCats(coco.getCatIds(catNms=list(made["metainfo"]["classes"])))] == list(
         made["metainfo"]["classes"]
     )
-    files = [
-        os.path.join(made["data_root"], made["data_prefix"]["img"], i["file_name"]) for i in coco.dataset["images"]
-    ]
-    assert len(files) == len(index.entries) and all(os.path.isfile(f) for f in files)  # noqa: PTH113
+    folder = os.path.join(made["data_root"], made["data_prefix"]["img"])  # noqa: PTH118
+    files = [Path(folder, i["file_name"]) for i in coco.dataset["images"]]
+    assert len(files) == len(index.entries) and all(f.is_file() for f in files)

@@ -1,4 +1,7 @@
-"""The experiment's machinery on tiny data: equal updates, paired orders, honest statements, AP that a perfect detector reaches."""
+"""The experiment's machinery on tiny data.
+
+Equal updates, paired orders, honest statements, AP that a perfect detector reaches.
+"""
 
 from __future__ import annotations
 
@@ -274,7 +277,8 @@ def test_an_external_trainer_is_run_per_arm_and_key_and_its_failure_is_one_line(
     from s2st_aug.errors import CheckFailed, DatasetError
     from s2st_aug.gain.external import train_and_test
 
-    program = "import json,sys; d,a,k,o=sys.argv[1:]; json.dump({'ap': int(k)+(a!='real_only')}, open(o+'/measures.json','w'))"
+    program = "import json, sys; d, a, k, o = sys.argv[1:]; measures = {'ap': int(k) + (a != 'real_only')}\n"
+    program += "json.dump(measures, open(o + '/measures.json', 'w'))"
     made = {"task": "external", "domains": ["night"], "arms": ["real_only", "s2st_gated"], "out": str(tmp_path)}
     command = [sys.executable, "-c", program, "{dataset}", "{arm}", "{rng_key}", "{out}"]
     (tmp_path / "gain.yaml").write_text(

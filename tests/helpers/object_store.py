@@ -13,7 +13,10 @@ from pathlib import Path
 
 @contextmanager
 def s3_server(every: int) -> Iterator[str]:
-    """An address with a secret in it, `{}` for the path; with `every` > 0 each such request is throttled and the next one dropped."""
+    """An address with a secret in it, `{}` for the path.
+
+    With `every` > 0 each such request is throttled and the next one dropped.
+    """
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]

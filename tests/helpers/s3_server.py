@@ -95,7 +95,8 @@ class Handler(BaseHTTPRequestHandler):
                 pieces = UPLOADS.pop(query["uploadId"], None)
                 if pieces is not None:
                     OBJECTS[key] = b"".join(pieces[n] for n in sorted(pieces))
-                text = f"<CompleteMultipartUploadResult><Key>{escape(key)}</Key><ETag>x</ETag></CompleteMultipartUploadResult>"
+                inner = f"<Key>{escape(key)}</Key><ETag>x</ETag>"
+                text = f"<CompleteMultipartUploadResult>{inner}</CompleteMultipartUploadResult>"
         self.answer(200, text.encode(), Content_Type="application/xml")
 
     def do_HEAD(self) -> None:
@@ -138,7 +139,8 @@ class Handler(BaseHTTPRequestHandler):
         rows = "".join(_listed(n, OBJECTS[f"{bucket}/{n}"]) for n in plain)
         rows += "".join(f"<CommonPrefixes><Prefix>{escape(c)}</Prefix></CommonPrefixes>" for c in sorted(common))
         count = len(plain) + len(common)
-        head = f"<Name>{bucket}</Name><Prefix>{escape(prefix)}</Prefix><KeyCount>{count}</KeyCount><IsTruncated>false</IsTruncated>"
+        head = f"<Name>{bucket}</Name><Prefix>{escape(prefix)}</Prefix><KeyCount>{count}</KeyCount>"
+        head += "<IsTruncated>false</IsTruncated>"
         self.answer(200, f"<ListBucketResult>{head}{rows}</ListBucketResult>".encode(), Content_Type="application/xml")
 
     def do_DELETE(self) -> None:
@@ -152,7 +154,8 @@ class Handler(BaseHTTPRequestHandler):
 
 def _listed(name: str, data: bytes) -> str:
     stamp = "2026-11-22T12:00:00.000Z"
-    return f"<Contents><Key>{escape(name)}</Key><LastModified>{stamp}</LastModified><ETag>x</ETag><Size>{len(data)}</Size></Contents>"
+    inner = f"<Key>{escape(name)}</Key><LastModified>{stamp}</LastModified><ETag>x</ETag><Size>{len(data)}</Size>"
+    return f"<Contents>{inner}</Contents>"
 
 
 def _tag(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The type checker behind the shape hook: beartype, for the functions that name an array's shape; mypy checks the others.
+"""The type checker behind the shape hook: beartype, for functions that name an array's shape; mypy checks the others.
 
 An annotation imported under TYPE_CHECKING, or a protocol that is not for run time, cannot be checked when the tests
 run: such a function is left as it is.

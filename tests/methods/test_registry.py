@@ -1,4 +1,7 @@
-"""The registry: built-in names, classes of one's own, what installed packages offer; what is wrong is one line, and nothing heavy is imported."""
+"""The registry: built-in names, classes of one's own, what installed packages offer.
+
+What is wrong is one line, and nothing heavy is imported.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,8 @@ class Invert(Method[InvertSettings]):
     settings, version = InvertSettings, "3"
 
     def identify(self, config):
-        return MethodIdentity(config.name, self.version, config.settings.model_dump(), "none", dict.fromkeys(config.domains, "none"))
+        profiles = dict.fromkeys(config.domains, "none")
+        return MethodIdentity(config.name, self.version, config.settings.model_dump(), "none", profiles)
 
     def load(self, config, device):
         return InvertTranslator(config.settings.level)

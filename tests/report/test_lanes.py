@@ -1,4 +1,7 @@
-"""Labels that lie in a second file of the dataset are drawn too: the plan knows where they are, a manifest row does not."""
+"""Labels that lie in a second file of the dataset are drawn too.
+
+The plan knows where they are, a manifest row does not.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The real App in headless Chromium: slices and boxes are seen, variants are rejected by form and by key, export leaves them out."""
+"""The real App in headless Chromium.
+
+Slices and boxes are seen, variants are rejected by form and by key, export leaves them out.
+"""
 
 from __future__ import annotations
 

@@ -128,7 +128,8 @@ def test_a_taken_port_and_a_missing_mongod_are_clear_lines(monkeypatch):
         one.listen()
         with pytest.raises(UsageError, match="is taken"):
             check_port("127.0.0.1", one.getsockname()[1])
-    code = "import fiftyone.constants as c; c.FIFTYONE_DB_BIN_DIR = '/nowhere'\nfrom s2st_aug.review.fiftyone_session import connect\nconnect()"
+    code = "import fiftyone.constants as c; c.FIFTYONE_DB_BIN_DIR = '/nowhere'\n"
+    code += "from s2st_aug.review.fiftyone_session import connect\nconnect()"
     clean = {k: v for k, v in os.environ.items() if not k.startswith("FIFTYONE_")}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=clean | {"FIFTYONE_DO_NOT_TRACK": "1"}

@@ -15,7 +15,7 @@ from s2st_aug.errors import ConfigError, DatasetError
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.training import autoencoder as ae
 from s2st_aug.training.checkpoints import load_checkpoint, save_checkpoint
-from s2st_aug.training.data import Sample, Source, balanced_indices, list_samples, load_images, to_pixels
+from s2st_aug.training.data import Source, TrainingSample, balanced_indices, list_samples, load_images, to_pixels
 from s2st_aug.training.denoiser import DenoiserSettings, stratified_steps
 from s2st_aug.training.prompts import canonical_prompt, vocabulary_corpus, write_prompt
 from s2st_aug.training.recipe import Recipe, TrainingConfig, read_training_config
@@ -56,7 +56,11 @@ def test_every_image_gets_the_same_size(photos):
 
 
 def test_batches_are_even_over_domains_and_media():
-    samples = [Sample(None, "day", "photo")] * 90 + [Sample(None, "day", "scene")] * 9 + [Sample(None, "rain", "scene")]
+    samples = (
+        [TrainingSample(None, "day", "photo")] * 90
+        + [TrainingSample(None, "day", "scene")] * 9
+        + [TrainingSample(None, "rain", "scene")]
+    )
     rng = np.random.default_rng(0)
     drawn = [samples[i] for _ in range(50) for i in balanced_indices(samples, 8, rng, photo_share=0.75)]
     assert sum(s.domain == "rain" for s in drawn) == 200

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from s2st_aug.diffusion import ddim
-from s2st_aug.diffusion.denoiser import CountedDenoiser, unit_gaussian_denoiser, with_context
+from s2st_aug.diffusion.denoiser import CountedDenoiser, with_context
 from s2st_aug.diffusion.schedule import NoiseSchedule
+from s2st_aug.testing.models import unit_gaussian_denoiser
 from s2st_aug.translation.adam import AdamSettings, AdamState, adam_minimise, adam_step
 from s2st_aug.translation.cost import estimate
 from s2st_aug.translation.losses import LossTarget, band_windows, normalised_gradients, weighted_quantiles

@@ -182,6 +182,19 @@ def test_nan_in_float32_is_a_diverged_sample_and_no_image():
     assert done[1]["night"].image.shape == (96, 160, 3)
 
 
+@pytest.mark.parametrize("changes", [{}, {"st_space": "x0"}, {"to_method": "null_text"}])
+def test_losses_that_weigh_nothing_pull_nowhere(changes):
+    weights = dict.fromkeys(("st_structure", "st_appearance", "to_structure", "to_appearance"), 0.0)
+    network, model = counted()
+    settings = FAST.model_copy(update=weights | changes)
+    done = Translator(model, PROFILES, settings).translate([photo(160, 96)], ["night"])[0]["night"]
+    none = FAST.model_copy(update={"st_iterations": 0, "to_method": "none"})
+    assert (
+        done.image == Translator(MODEL, PROFILES, none).translate([photo(160, 96)], ["night"])[0]["night"].image
+    ).all()
+    assert done.forward_evals == network.evaluations
+
+
 def test_another_models_profile_and_an_unknown_domain_are_refused():
     with pytest.raises(ProfileError, match="another model"):
         Translator(tiny_latent_model(rng_key=1), PROFILES, FAST)
