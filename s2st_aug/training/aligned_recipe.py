@@ -29,7 +29,7 @@ from s2st_aug.training import autoencoder as ae
 from s2st_aug.training import denoiser as dn
 from s2st_aug.training.aligned import AlignedSettings, PromptBank, StreetBank, train_aligned
 from s2st_aug.training.checkpoints import load_checkpoint, pack, save_checkpoint, unpack
-from s2st_aug.training.data import Sample, Source, list_samples, load_images, to_pixels
+from s2st_aug.training.data import Source, TrainingSample, list_samples, load_images, to_pixels
 from s2st_aug.training.package import Networks, read_vocabulary, write_model
 from s2st_aug.training.parts import write_parts
 from s2st_aug.training.prompts import vocabulary_corpus
@@ -152,13 +152,13 @@ class AlignedRecipe:
         decibels = ae.autoencoder_psnr(vae, images[torch.from_numpy(chosen[:24])])
         log.info("autoencoder: %.2f dB on 24 of its own pictures", float(np.mean(decibels)))
 
-    def _pictures(self, seconds: float) -> tuple[torch.Tensor, list[Sample]]:
+    def _pictures(self, seconds: float) -> tuple[torch.Tensor, list[TrainingSample]]:
         """The first streets under all conditions and the photos: uint8 `n 3 h w`, and what each shows."""
         count = self.config.autoencoder_streets
         if self.waits:
             count = wait_for(self.streets, count, seconds)
         parts = [self.streets.render(index) for index in range(count)]
-        samples = [Sample(self.streets.path(i), c, "scene") for i in range(count) for c in CONDITIONS]
+        samples = [TrainingSample(self.streets.path(i), c, "scene") for i in range(count) for c in CONDITIONS]
         photos, images = self._photos()
         parts += [images] if photos else []
         if not parts:
@@ -167,7 +167,7 @@ class AlignedRecipe:
             )
         return torch.cat(parts), samples + photos
 
-    def _photos(self) -> tuple[list[Sample], torch.Tensor]:
+    def _photos(self) -> tuple[list[TrainingSample], torch.Tensor]:
         if self.config.photos is None:
             return [], torch.empty(0)
         samples = list_samples([self.config.photos], ("day", "night"))
