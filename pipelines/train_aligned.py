@@ -36,9 +36,7 @@ def main() -> int:
         "--set", nargs="*", default=[], metavar="KEY=VALUE", help="over the config; dotted keys, YAML values"
     )
     parser.add_argument("--checkpoints", type=Path, help="default: checkpoints/<name>")
-    parser.add_argument(
-        "--parts", type=Path, help="lay the weights there in parts of at most 16 MiB whenever they are saved"
-    )
+    parser.add_argument("--parts", type=Path, help="lay the weights there in parts of at most 16 MiB at every save")
     parser.add_argument("--render", metavar="K/N", help="only render the K-th of N shares of the streets")
     parser.add_argument("--join", type=Path, metavar="PARTS", help="no training: join the parts of a folder")
     parser.add_argument("--package", type=Path, metavar="DIR", help="write the weights as a model folder")
