@@ -14,6 +14,8 @@ from typing import Any
 from benchmarks.figure import Figure
 from benchmarks.processes import environment
 from s2st_aug.config import AugmentConfig
+from s2st_aug.engine.context import RunContext
+from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.testing.datasets import make_config
 from s2st_aug.testing.methods import JUDGED
@@ -31,7 +33,7 @@ def all_on(folder: Path, batches: int) -> Result:
     validate, commit = ValidateStage(context), CommitStage(context)
     spent = {"translate": 0.0, "judge": 0.0, "commit": 0.0}
     variants = 0
-    for number, batch in enumerate(plan_batches(config, "plan", tuple(context.profiles))):
+    for number, batch in enumerate(plan_batches(config, "plan", tuple(context.domains))):
         times = [time.process_time()]
         translated = translate(batch)
         times.append(time.process_time())
@@ -46,13 +48,12 @@ def all_on(folder: Path, batches: int) -> Result:
     return {"variants": variants, **{name: seconds / variants * 1000 for name, seconds in spent.items()}}
 
 
-def _all_on_line(folder: Path, batches: int) -> tuple[AugmentConfig, Any, Any]:
+def _all_on_line(folder: Path, batches: int) -> tuple[AugmentConfig, RunContext, TranslateStage]:
     """The real checks behind a translator that only darkens."""
     from s2st_aug.engine.attempts import AttemptTracker
-    from s2st_aug.engine.context import RunContext, identify
+    from s2st_aug.engine.context import identify
     from s2st_aug.engine.options import Options
     from s2st_aug.engine.prepare import prepare, with_absolute_root
-    from s2st_aug.engine.translate import TranslateStage
 
     words = [
         "scenes",

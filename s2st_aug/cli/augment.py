@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -127,7 +127,7 @@ def print_summary(summary: RunSummary) -> None:
     out.print(f"      s2st-aug export {summary.run} --format bdd100k --out {summary.run}-export", markup=False)
 
 
-def summary_table(s: Snapshot) -> Any:
+def summary_table(s: Snapshot) -> Table:
     """Counts and rate of a run."""
     table = Table(*("state", "planned", "accepted", "rejected", "failed", "left", "seconds", "per variant"))
     each = f"{s.busy_seconds / s.done:.2f} s" if s.done else "-"

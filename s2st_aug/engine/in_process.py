@@ -37,8 +37,8 @@ def translate_and_validate(
     Raises UsageError where the method cannot be loaded, and nothing for a bad sample.
     """
     translate, validate = TranslateStage(context, AttemptTracker(), device=device), ValidateStage(context)
-    translate.load()
     for batch in batches:
+        translate.load()  # else a method that cannot be loaded would fail every sample
         yield validate(translate(batch))
 
 

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from s2st_aug.engine.attempts import AttemptTracker
 from s2st_aug.engine.commit import CommitStage
 from s2st_aug.engine.context import identify
+from s2st_aug.engine.in_process import translate_and_validate
 from s2st_aug.engine.options import PLAIN_START, Options
 from s2st_aug.engine.prepare import prepare, with_absolute_root
-from s2st_aug.engine.translate import TranslateStage
-from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.errors import Stopped
 from s2st_aug.storage.plan import table_to_batches
 from s2st_aug.storage.run_folder import RunFolder
@@ -23,14 +21,10 @@ def run_here(config, place: Path | str, options: Options = PLAIN_START, batches:
     """Plans or resumes, and does some of the batches that are left; raises what a full disk raises."""
     config, folder = with_absolute_root(config), RunFolder(place)
     ready = prepare(config, folder, options, identify(config), place=str(place))
-    translate, validate, commit = (
-        TranslateStage(ready.context, AttemptTracker()),
-        ValidateStage(ready.context),
-        CommitStage(ready.context),
-    )
     left = [b for name in ready.pending for b in table_to_batches(pq.read_table(_source(folder, name)))]
-    for batch in left[batches]:
-        result = commit(validate(translate(batch)))
+    commit = CommitStage(ready.context)
+    for validated in translate_and_validate(ready.context, left[batches]):
+        result = commit(validated)
         if result.stop:
             raise Stopped(result.stop)
         ready.progress.add(result.statuses, result.causes, result.actor)
