@@ -126,7 +126,7 @@ def test_real_label_images_survive_byte_for_byte(tmp_path, shared_data, name, sp
     root = tmp_path / "data"
     shutil.copytree(shared_data / card.adapter, root, copy_function=lambda a, b: shutil.copyfile(a, b))
     for path in (root / "leftImg8bit").rglob("*.png") if card.adapter == "cityscapes" else ():
-        Image.new("RGB", (64, 32)).save(path)  # the labels are what is looked at; 2048x1024 photos only cost time
+        Image.new("RGB", (2048, 1024)).save(path)  # the labels are what is looked at; real photos only cost time
     write_run(tmp_path / "run", card, root, split)
     export_run(tmp_path / "run", card.adapter, tmp_path / "out")
     for scene in read_scenes(card, root, split):
@@ -229,7 +229,8 @@ def test_mask_samples_survive_byte_for_byte(tmp_path, shared_data, sample):
     for path in (label, photo):
         path.parent.mkdir(parents=True)
     shutil.copyfile(shared_data / "bdd100k_label_samples" / sample, label)
-    Image.new("L", (8, 8)).save(photo)
+    with Image.open(label) as mask:
+        Image.new("L", mask.size).save(photo)
     (scene,) = read_scenes(card, root, "train")
     assert read_objects(card, root, scene)
     write_run(tmp_path / "run", card, root)
@@ -253,7 +254,7 @@ def test_the_coco_panoptic_sample_survives(tmp_path, shared_data):
     shutil.copyfile(samples / "panseg_mask.png", folder / own["file_name"])
     (tmp_path / "data/annotations/panoptic_train2017.json").write_text(json.dumps(whole))
     (tmp_path / "data/train2017").mkdir()
-    Image.new("RGB", (8, 8)).save(tmp_path / "data/train2017/panseg_mask.jpg")
+    Image.new("RGB", (1280, 720)).save(tmp_path / "data/train2017/panseg_mask.jpg")
     card = load_card("coco")
     (scene,) = read_scenes(card, tmp_path / "data", "train")
     source = read_objects(card, tmp_path / "data", scene)
