@@ -11,7 +11,9 @@ import pytest
 
 import s2st_aug
 from s2st_aug import open_run
+from s2st_aug.api import load_method, translate_files
 from s2st_aug.errors import ConfigError, ModelError, RunFolderError, S2STError, UnreadableImage, UsageError
+from s2st_aug.images import encode_png
 from s2st_aug.storage.decisions import Decision, to_table
 from s2st_aug.testing.reviewed_runs import FakeRun, make_run
 
@@ -60,9 +62,6 @@ def test_wrong_use_of_translate_is_an_error_of_ours(arguments, error):
 
 
 def test_a_photo_is_translated_at_its_own_size_and_a_broken_file_comes_back_with_its_error(tmp_path):
-    from s2st_aug.api import translate_files
-    from s2st_aug.images import encode_png
-
     photo = np.random.default_rng(0).integers(0, 255, (70, 130, 3), np.uint8)
     (tmp_path / "photo.png").write_bytes(encode_png(photo))
     one = s2st_aug.translate(tmp_path / "photo.png", "night", preset="draft", rng_key=7)
@@ -70,6 +69,34 @@ def test_a_photo_is_translated_at_its_own_size_and_a_broken_file_comes_back_with
     (tmp_path / "broken.png").write_bytes(b"no picture")
     (found,) = translate_files(None, [tmp_path / "broken.png"], ["night"])
     assert isinstance(found.error, UnreadableImage) and found.variants == {}
+
+
+def test_any_method_translates_files_and_says_what_the_checks_say(tmp_path):
+    photo = np.random.default_rng(0).integers(0, 255, (70, 130, 3), np.uint8)
+    (tmp_path / "photo.png").write_bytes(encode_png(photo))
+    loaded = load_method(["night", "rain", "night"], method="histogram", settings={"share": 0.5})
+    assert loaded.domains == ("night", "rain")
+    files = [tmp_path / "photo.png", tmp_path / "gone.png"]
+    found, gone = translate_files(loaded.translator, files, loaded.domains, judge=loaded.judge)
+    assert found.judgements.keys() == found.variants.keys() == {"night", "rain"}
+    assert all(j.strength is not None and j.structure is not None for j in found.judgements.values())
+    assert gone.photo is None and not gone.judgements
+    (bare,) = translate_files(loaded.translator, files[:1], ["rain"])
+    assert np.array_equal(bare.variants["rain"].image, found.variants["rain"].image) and not bare.judgements
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "histogramm"}, "did you mean 'histogram'"),
+        ({"method": "histogram", "settings": {"preset": "draft"}}, "method.preset: unknown key"),
+        ({"settings": {"preset": "fast"}}, "unknown preset 'fast'"),
+    ],
+)
+def test_wrong_use_of_a_method_is_one_line(arguments, message):
+    with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:
+        load_method(["night"], **arguments)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize("name", [n for n in dir(s2st_aug) if not n.startswith("__")])
