@@ -37,6 +37,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).par
 
 from image_path import Box, image_path  # noqa: E402
 
+from benchmarks.ablation import as_table, by_question, from_json  # noqa: E402 - here: mkdocs puts its own path back
+from benchmarks.comparison import OURS, Row, summarise  # noqa: E402
+
 MARKER = re.compile(r"<!-- (\w+)(?: ([\w .-]+?))? -->")
 MEASURED = Path(__file__).parent / "measured"
 WORDS = {True: "holds", False: "**falls short**", None: "undecided"}
@@ -277,8 +280,6 @@ def measured(name: str | None) -> str:
 
 def ablation(question: str | None) -> str:
     """One question's table, from the cells that pipelines/ablate.py keeps."""
-    from benchmarks.ablation import as_table, by_question, from_json
-
     path = MEASURED / "ablations.json"
     cells = by_question(from_json(path.read_text())).get(question or "", []) if path.is_file() else []
     return as_table(cells) if cells else f"Not measured yet: `python pipelines/ablate.py --question '{question}'`."
@@ -310,7 +311,6 @@ def readme_table() -> str:
 
 def alternatives() -> str:
     """S2ST as it ships beside each peer at its best knob, from the rows that pipelines/compare.py keeps."""
-    from benchmarks.comparison import OURS, Row, summarise
     from s2st_aug.translation.settings import PRESETS
 
     path = MEASURED / "comparison.json"
