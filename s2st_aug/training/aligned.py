@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict
 
 from s2st_aug.diffusion.ddim import invert
@@ -33,6 +34,8 @@ from s2st_aug.training.prompts import canonical_prompt, write_prompt
 from s2st_aug.training.streets import DAY, StreetLoader
 
 log = logging.getLogger(__name__)
+GLOW = 110  # of 255: luma of a light, as the figures on lights have it
+DARK = ("dusk", "night", "night_rain")  # conditions in which what is bright is a light
 SMOOTH = 0.98  # of the losses in the log, per sample
 FRESH, PHOTO = len(CONDITIONS), len(CONDITIONS) + 1
 KINDS = (*CONDITIONS, "fresh", "photo")  # of samples: an aligned one by its condition
@@ -47,15 +50,15 @@ class AlignedSettings(BaseModel):
     batch: int = 8
     lr: float = 3e-4
     warm_up: int = 200
-    decay_from: float = (
-        0.0  # share of `steps` or of the seconds given from which the rate falls as a cosine; 0: constant
-    )
+    decay_from: float = 0.0  # share of `steps` or of the seconds given from which a cosine lowers the rate; 0: none
     steps: int = 1_000_000
     ema: float = 0.9995
     aligned_share: float = 0.75
     weights: tuple[float, ...] = (0.18, 0.11, 0.26, 0.21, 0.10, 0.14)  # how often each of CONDITIONS is the target
     photo_share: float = 0.15  # of the samples with fresh noise
     prompt_dropout: float = 0.12  # of the samples with fresh noise
+    aligned_prompt_dropout: float = 0.0  # of the aligned samples: without it guidance knows no day's seed
+    light_weight: float = 0.0  # more weight in the loss for cells of lights, which are a hundredth of a night
     canonical_share: float = 0.3  # of the prompts that are the profile's own words
     prompts: int = 512  # written for each condition before the training, to draw from
     offset_noise: float = 0.1  # of a random constant per channel in fresh noise
@@ -76,6 +79,7 @@ class StreetBank:
     seeds: torch.Tensor  # capacity c h w, float16
     ends: torch.Tensor  # capacity, float32: abar of the level that a seed lies at
     made_at: np.ndarray  # capacity: training step of the seed; -1 where there is none
+    lights: torch.Tensor  # capacity 6 h w, bool: cells with a light, in the dark conditions
     count: int = 0
 
     @classmethod
@@ -84,13 +88,15 @@ class StreetBank:
         shape = model.latent_channels, size[1] // model.latent_factor, size[0] // model.latent_factor
         half: dict[str, Any] = {"dtype": torch.float16, "device": model.device}
         latents, seeds = torch.zeros(capacity, len(CONDITIONS), *shape, **half), torch.zeros(capacity, *shape, **half)
-        return cls(model, latents, seeds, torch.zeros(capacity, device=model.device), np.full(capacity, -1))
+        lights = torch.zeros(capacity, len(CONDITIONS), *shape[1:], dtype=torch.bool, device=model.device)
+        return cls(model, latents, seeds, torch.zeros(capacity, device=model.device), np.full(capacity, -1), lights)
 
     @torch.no_grad()
     def add(self, street: torch.Tensor) -> None:
         """Encode one street, uint8 `6 3 h w`."""
         with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.model.device.type == "cuda"):
             self.latents[self.count] = self.model.encode(to_pixels(street.to(self.model.device))).half()
+        self.lights[self.count] = cells_of_lights(street.to(self.model.device), self.model.latent_factor)
         self.count += 1
 
     @property
@@ -128,6 +134,15 @@ class StreetBank:
         if n:
             self.seeds[:n], self.ends[:n] = tensors["seeds"][:n].to(self.seeds), tensors["ends"][:n].to(self.ends)
             self.made_at[:n] = state["made_at"][:n]
+
+
+def cells_of_lights(street: torch.Tensor, factor: int) -> torch.Tensor:
+    """Latent cells of one street, uint8 `6 3 h w`, that touch a light or lie beside one: bool `6 h w`; none by day."""
+    luma = (street.float() * street.new_tensor([0.299, 0.587, 0.114], dtype=torch.float32).view(3, 1, 1)).sum(1)
+    cells = F.max_pool2d((luma > GLOW).float()[:, None], factor)
+    near = F.max_pool2d(cells, 3, stride=1, padding=1)[:, 0] > 0
+    near[[i for i, condition in enumerate(CONDITIONS) if condition not in DARK]] = False
+    return near
 
 
 def coupled_noise(seed: torch.Tensor, clean: torch.Tensor, abar_end: torch.Tensor) -> torch.Tensor:
@@ -179,6 +194,7 @@ class Batch:
     noise: torch.Tensor
     tokens: torch.Tensor
     kinds: torch.Tensor
+    lights: torch.Tensor  # b h w, bool
 
 
 def draw_batch(
@@ -195,26 +211,30 @@ def draw_batch(
     is_photo = (rng.random(fresh) < settings.photo_share) & bool(photos)
     conditions = rng.choice(len(CONDITIONS), settings.batch, p=settings.weights)
     streets = np.concatenate([rng.choice(bank.usable, aligned), rng.integers(bank.count, size=fresh)])
-    clean = bank.latents[streets, conditions].float()
+    clean, lights = bank.latents[streets, conditions].float(), bank.lights[streets, conditions]
     rows = [prompts.draw(CONDITIONS[c], "scene", settings.canonical_share, rng) for c in conditions]
     for k in aligned + np.flatnonzero(is_photo):
         domain, latents = photos[int(rng.integers(len(photos)))]
         clean[k] = latents[int(rng.integers(len(latents)))].float()
-        rows[k] = prompts.draw(domain, "photo", 0, rng)
-    for k in aligned + np.flatnonzero(rng.random(fresh) < settings.prompt_dropout):
+        rows[k], lights[k] = prompts.draw(domain, "photo", 0, rng), False
+    dropout = np.where(np.arange(settings.batch) < aligned, settings.aligned_prompt_dropout, settings.prompt_dropout)
+    for k in np.flatnonzero(rng.random(settings.batch) < dropout):
         rows[k] = 0
     noise = torch.randn_like(clean) + settings.offset_noise * torch.randn_like(clean[:, :, :1, :1])
     coupled = torch.from_numpy(streets[:aligned]).to(device)
     ends = bank.ends[coupled].view(-1, 1, 1, 1)
     noise[:aligned] = coupled_noise(bank.seeds[coupled].float(), clean[:aligned], ends)
     kinds = np.concatenate([conditions[:aligned], np.where(is_photo, PHOTO, FRESH)])
-    return Batch(clean, noise, prompts.tokens[rows], torch.from_numpy(kinds).to(device))
+    return Batch(clean, noise, prompts.tokens[rows], torch.from_numpy(kinds).to(device), lights)
 
 
 def train_step(
     training: DenoiserTraining, batch: Batch, alphas: torch.Tensor, settings: AlignedSettings, rate: float
 ) -> torch.Tensor:
-    """One step of v-prediction (arXiv 2202.00512, appendix D); gives each sample's plain loss, ` b`, on the device."""
+    """One step of v-prediction (arXiv 2202.00512, appendix D); gives each sample's plain loss, ` b`, on the device.
+
+    Cells of lights weigh `1 + light_weight`: the mean that a cell learns stays what it was, it is only learnt sooner.
+    """
     for group in training.optimizer.param_groups:
         group["lr"] = rate
     steps = stratified_steps(len(batch.clean), len(alphas)).to(alphas.device)
@@ -225,7 +245,8 @@ def train_step(
         predicted = training.networks["unet"](noisy, steps, encoder_hidden_states=context).sample
     square = (predicted.float() - (abar.sqrt() * batch.noise - (1 - abar).sqrt() * batch.clean)).square()
     training.optimizer.zero_grad()
-    square.mean().backward()
+    weight = 1 + settings.light_weight * batch.lights[:, None]
+    (weight * square).mean().backward()
     torch.nn.utils.clip_grad_norm_(training.networks.parameters(), 1.0)
     training.optimizer.step()
     update_average(training.average, training.networks, min(settings.ema, (training.step + 1) / (training.step + 10)))

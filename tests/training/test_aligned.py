@@ -27,10 +27,12 @@ from s2st_aug.training.aligned import (
     AlignedSettings,
     PromptBank,
     StreetBank,
+    cells_of_lights,
     coupled_noise,
     draw_batch,
     learning_rate,
     train_aligned,
+    train_step,
 )
 from s2st_aug.training.aligned_recipe import AlignedRecipe, package_weights, read_aligned_config, renderer_command
 from s2st_aug.training.checkpoints import load_checkpoint
@@ -314,3 +316,37 @@ def test_renderers_are_processes_of_the_script(repo: Path) -> None:
     command = renderer_command(Path("c.yaml"), "--set", "a=1")
     assert Path(command[1]) == repo / "pipelines" / "train_aligned.py"
     assert command[2:] == ["c.yaml", "--set", "a=1", "--render"]
+
+
+def test_cells_of_lights_are_those_of_dark_conditions() -> None:
+    street = torch.zeros(len(CONDITIONS), 3, 32, 48, dtype=torch.uint8)
+    street[:, :, 17, 21] = 255  # one bright pixel under every condition
+    cells = cells_of_lights(street, 4)
+    assert cells.shape == (len(CONDITIONS), 8, 12)
+    for condition, found in zip(CONDITIONS, cells, strict=True):
+        if condition in ("dusk", "night", "night_rain"):
+            assert set(map(tuple, found.nonzero().tolist())) == {(y, x) for y in (3, 4, 5) for x in (4, 5, 6)}
+        else:
+            assert not found.any()
+
+
+def test_lights_weigh_more_and_the_reported_loss_stays_plain(bank: StreetBank, prompts: PromptBank) -> None:
+    losses, weights = [], []
+    for light_weight in (0.0, 50.0):
+        training = new_training()
+        settings = SMALL.model_copy(update={"light_weight": light_weight, "aligned_share": 1.0})
+        torch.manual_seed(0)
+        batch = draw_batch(bank, [], prompts, settings, np.random.default_rng(0))
+        batch.lights[:] = False
+        batch.lights[:, 2, 3] = True
+        losses.append(train_step(training, batch, torch.linspace(0.999, 0.1, 100), settings, 1e-3))
+        weights.append(training.networks["unet"].conv.weight.detach().clone())
+    assert torch.equal(losses[0], losses[1]) and not torch.equal(weights[0], weights[1])
+
+
+def test_aligned_samples_lose_their_prompt_as_often_as_asked(bank: StreetBank, prompts: PromptBank) -> None:
+    settings = SMALL.model_copy(update={"batch": 400, "aligned_share": 1.0, "aligned_prompt_dropout": 0.25})
+    prompts = PromptBank.write(tokenize, 8, np.random.default_rng(0))
+    batch = draw_batch(bank, [], prompts, settings, np.random.default_rng(0))
+    empty = (batch.tokens == prompts.tokens[0]).all(1).float().mean()
+    assert 0.18 < float(empty) < 0.32
