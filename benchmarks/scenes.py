@@ -39,6 +39,7 @@ from s2st_aug.records.profile import Discriminant, DomainProfile
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.training.measure import autoencoder_psnr, generate, round_trip_psnr
 from s2st_aug.training.prompts import canonical_prompt
+from s2st_aug.translation.presets import presets_of
 from s2st_aug.translation.settings import method_settings
 from s2st_aug.translation.translator import Translator
 from s2st_aug.validation.strength import features, strength
@@ -314,7 +315,9 @@ def prompt_agreement(*, photos: int, steps: int) -> Figure:
 def _translator(model: str, preset: str, domains: tuple[str, ...]) -> Translator:
 
     loaded = _model(model)
-    return Translator(loaded, {d: find_profile(d, loaded) for d in domains}, method_settings(preset))
+    return Translator(
+        loaded, {d: find_profile(d, loaded) for d in domains}, method_settings(preset, presets=presets_of(model))
+    )
 
 
 def _discriminant(profile: DomainProfile) -> Discriminant:

@@ -20,6 +20,7 @@ from s2st_aug.randomness import sample_key
 from s2st_aug.records.translated import Translated
 from s2st_aug.records.verdicts import Judgement
 from s2st_aug.storage.view import Run, open_run
+from s2st_aug.translation.presets import presets_of
 from s2st_aug.translation.settings import MethodSettings, method_settings
 from s2st_aug.translation.translator import Translator
 
@@ -64,7 +65,7 @@ def load_method(
     Raises ConfigError, ModelError or ProfileError.
     """
     problems: list[str] = []
-    choice = choose_method({"name": method, **(settings or {})}, problems)
+    choice = choose_method({"name": method, **(settings or {})}, model, problems)
     if problems:
         raise ConfigError("; ".join(problems))
     found = find_method(choice.name)
@@ -85,7 +86,7 @@ def load_translator(
 
     Raises ModelError, ProfileError, ConfigError.
     """
-    settings = method_settings(preset, overrides)
+    settings = method_settings(preset, overrides, presets_of(model))
     loaded = load_model(model, device=device)
     return Translator(loaded, find_profiles(dict.fromkeys(domains), loaded), settings)
 

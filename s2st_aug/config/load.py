@@ -11,7 +11,7 @@ from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from s2st_aug.config.augment import AugmentConfig, MethodChoice
-from s2st_aug.errors import ConfigError, did_you_mean
+from s2st_aug.errors import ConfigError, ModelError, did_you_mean
 from s2st_aug.methods.registry import find_method
 from s2st_aug.records.domains import CONDITIONS
 
@@ -71,8 +71,9 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> AugmentConfig
     problems: list[str] = []
     if isinstance(filled.get("run"), Mapping):
         filled["run"] = _with_one_seed(filled["run"], problems)
-    if isinstance(filled.get("method"), Mapping):
-        filled["method"] = choose_method(filled["method"], problems)
+    if isinstance(filled.get("method", {}), Mapping):
+        default = AugmentConfig.model_fields["model"].default
+        filled["method"] = choose_method(filled.get("method", {}), str(filled.get("model", default)), problems)
     try:
         config = AugmentConfig.model_validate(filled)
     except ValidationError as error:
@@ -99,8 +100,10 @@ def _with_one_seed(given: Mapping[str, Any], problems: list[str]) -> dict[str, A
     return {key: value for key, value in given.items() if key != "rng_key"}
 
 
-def choose_method(given: Mapping[str, Any], problems: list[str]) -> MethodChoice:
+def choose_method(given: Mapping[str, Any], model: str, problems: list[str]) -> MethodChoice:
     """The method of that `name` with its preset's settings under those given, so that one setting can be overridden.
+
+    The preset is that on `model`.
 
     What is wrong is added to `problems`, one line each; the default method then stands in.
     """
@@ -117,7 +120,12 @@ def choose_method(given: Mapping[str, Any], problems: list[str]) -> MethodChoice
         if preset not in method.presets:
             problems.append(f"method.preset: unknown preset {preset!r}{did_you_mean(str(preset), method.presets)}")
             return fallback
-        settings = {**method.presets[preset].model_dump(), **settings, "preset": preset}
+        try:
+            presets = method.presets_on(model)
+        except ModelError as error:
+            problems.append(f"model: {error}")
+            return fallback
+        settings = {**presets[preset].model_dump(), **settings, "preset": preset}
     try:
         return MethodChoice(name=str(name), settings=method.settings.model_validate(settings))
     except ValidationError as error:

@@ -110,6 +110,10 @@ class Method(ABC, Generic[Settings]):
     """records that `preset: NAME` starts from; the settings then have a field `preset`, whose default is the default
     preset"""
 
+    def presets_on(self, model: str) -> Mapping[str, BaseModel]:
+        """`presets` as that model (as the config names it) wants them. Raises ModelError."""
+        return self.presets
+
     @abstractmethod
     def identify(self, config: MethodConfig[Settings]) -> MethodIdentity:
         """In the driver, before anything is started. Raises a UsageError for what could not run, and loads nothing."""

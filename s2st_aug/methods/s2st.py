@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from s2st_aug.methods.protocol import Method, MethodConfig, MethodIdentity, TranslatorLike
+from s2st_aug.translation.presets import presets_of
 from s2st_aug.translation.settings import PRESETS, MethodSettings
 
 DECIDES_NOTHING = {"preset", "compile", "checkpointing"}
@@ -18,6 +21,10 @@ class S2ST(Method[MethodSettings]):
     settings = MethodSettings
     version = "1"
     presets = PRESETS
+
+    def presets_on(self, model: str) -> Mapping[str, MethodSettings]:
+        """With what the model's folder says of `draft` and `standard`."""
+        return presets_of(model)
 
     def identify(self, config: MethodConfig[MethodSettings]) -> MethodIdentity:
         """Hashes of the weights and of each domain's profile.

@@ -27,7 +27,8 @@ class LossTarget:
     in which latents are measured. `quantiles` is the target's quantile function on an even grid over [0, 1].
 
     `tail` is the share of the target's quantiles at either end that is not asked for: rank matching would make the
-    brightest cells of the source (clouds, lane paint) as bright as the target's lamps.
+    brightest cells of the source (clouds, lane paint) as bright as the target's lamps. `one_sided`: structure that is
+    missing costs, new structure is free.
     """
 
     gradients: Float[Tensor, "b c2 h w"]  # of the source
@@ -39,6 +40,7 @@ class LossTarget:
     structure: float
     appearance: float
     tail: float = 0.0
+    one_sided: bool = False
 
     def losses(self, z: Latent, transported: Float[Tensor, "b k v h w"] | None = None) -> Float[Tensor, " b"]:
         """Weighted sum of both losses, one per sample.
@@ -47,7 +49,8 @@ class LossTarget:
         """
         total = z.new_zeros(len(z))
         if self.structure:
-            total = total + self.structure * structure_loss(normalised_gradients(z), self.gradients, self.structure_map)
+            distance = missing_structure if self.one_sided else structure_loss
+            total = total + self.structure * distance(normalised_gradients(z), self.gradients, self.structure_map)
         if self.appearance:
             wanted = self.transported(z) if transported is None else transported
             total = total + self.appearance * appearance_loss(self.in_views(z), self.windows, wanted, self.eta)
@@ -89,7 +92,21 @@ def structure_loss(
 ) -> Float[Tensor, " b"]:
     """L_str = weighted mean of |S(z) - S(z_source)|."""
     distance = (gradients - source).abs().mean(1, keepdim=True)
-    return (distance * weights).sum((1, 2, 3)) / weights.sum((1, 2, 3))
+    return (distance * weights).sum((1, 2, 3)) / weights.sum((1, 2, 3)).clamp_min(1e-12)
+
+
+def missing_structure(
+    gradients: Float[Tensor, "b c2 h w"], source: Float[Tensor, "b c2 h w"], weights: Float[Tensor, "b 1 h w"]
+) -> Float[Tensor, " b"]:
+    """Weighted mean of relu(|g_s| - |<g, g_s>| / |g_s|): how much of the source's edges is missing.
+
+    A light where the source has none is free, and so is an edge whose sides swap their brightness (a lit window).
+    """
+    own, wanted = (g.unflatten(1, (-1, 2)) for g in (gradients, source))
+    length = wanted.square().sum(2).add(1e-12).sqrt()
+    kept = (own * wanted).sum(2).abs() / length
+    distance = (length - kept).relu().mean(1, keepdim=True)
+    return (distance * weights).sum((1, 2, 3)) / weights.sum((1, 2, 3)).clamp_min(1e-12)
 
 
 def appearance_loss(

@@ -63,12 +63,18 @@ class MethodSettings(BaseModel):
         "channels",
         description="histograms of the latent channels (the paper's), of their principal directions, or both",
     )
+    structure_sides: Literal["one", "both"] = Field(
+        "both", description="one: missing source edges cost, new ones (a headlight) are free; both: the paper's"
+    )
     tail: float = Field(
         0.01, ge=0, lt=0.5, description="outer share of the target's quantiles that is not asked for, at either end"
     )
     label_aware: bool = Field(True, description="use the labels where there are any")
     label_weight: float = Field(
         10.0, ge=0, le=50, description="how much more structure counts inside of labelled objects"
+    )
+    structure_elsewhere: float = Field(
+        1.0, ge=0, le=1, description="how much structure counts outside of labelled objects; 0: the model is free there"
     )
     label_appearance: float = Field(
         0.2, ge=0, le=50, description="how much less appearance counts inside of labelled objects"
@@ -111,10 +117,17 @@ PRESETS: dict[str, MethodSettings] = {
 }
 
 
-def method_settings(preset: str = "standard", overrides: Mapping[str, Any] | None = None) -> MethodSettings:
-    """A preset with single settings overridden; raises ConfigError naming every unknown key and wrong value at once."""
-    if preset not in PRESETS:
-        raise ConfigError(f"unknown preset {preset!r}{did_you_mean(preset, PRESETS)}")
+def method_settings(
+    preset: str = "standard",
+    overrides: Mapping[str, Any] | None = None,
+    presets: Mapping[str, MethodSettings] = PRESETS,
+) -> MethodSettings:
+    """A preset (a model's own: `presets_of`) with single settings overridden.
+
+    Raises ConfigError naming every unknown key and wrong value at once.
+    """
+    if preset not in presets:
+        raise ConfigError(f"unknown preset {preset!r}{did_you_mean(preset, presets)}")
     given = {**(overrides or {})}
     unknown = [
         f"method.{k}: unknown{did_you_mean(k, MethodSettings.model_fields)}"
@@ -123,7 +136,7 @@ def method_settings(preset: str = "standard", overrides: Mapping[str, Any] | Non
     ]
     known = {k: v for k, v in given.items() if k in MethodSettings.model_fields}
     try:
-        settings = MethodSettings.model_validate({**PRESETS[preset].model_dump(), **known})
+        settings = MethodSettings.model_validate({**presets[preset].model_dump(), **known})
     except pydantic.ValidationError as error:
         wrong = [f"method.{'.'.join(map(str, e['loc']))}: {e['msg']} (came {e['input']!r})" for e in error.errors()]
         raise ConfigError("; ".join(unknown + wrong)) from None

@@ -76,9 +76,10 @@ class TargetDomains:
         quantiles = tensor([d.quantiles for d in domains]).repeat(photos, 1, 1, 1)
         bands = band_windows(source.shape[2], source.shape[3], quantiles.shape[1] - 1).to(source)
         by_labels = tensor([m.appearance for m in self.maps])
+        by_structure = tensor([m.structure for m in self.maps])[:, None] - (1 - self.settings.structure_elsewhere)
         return LossTarget(
             gradients=normalised_gradients(source).repeat_interleave(count, 0),
-            structure_map=tensor([m.structure for m in self.maps])[:, None].repeat_interleave(count, 0),
+            structure_map=by_structure.repeat_interleave(count, 0),
             windows=(bands * by_labels[:, None]).repeat_interleave(count, 0),
             views=tensor([d.views for d in domains]).repeat(photos, 1, 1),
             quantiles=quantiles,
@@ -86,6 +87,7 @@ class TargetDomains:
             structure=structure,
             appearance=appearance,
             tail=self.settings.tail,
+            one_sided=self.settings.structure_sides == "one",
         )
 
 

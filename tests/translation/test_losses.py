@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -12,6 +13,7 @@ from s2st_aug.translation.losses import (
     LossTarget,
     appearance_loss,
     band_windows,
+    missing_structure,
     normalised_gradients,
     quantile_at,
     structure_loss,
@@ -83,6 +85,38 @@ def test_structure_weights_say_where_it_counts():
     left[..., :5] = 1
     a, b = normalised_gradients(z), normalised_gradients(other)
     assert structure_loss(a, b, left).item() < 1e-9 < structure_loss(a, b, 1 - left).item()
+
+
+def test_new_structure_is_free_where_only_missing_structure_costs():
+    source = torch.zeros(1, 1, 16, 16)
+    source[..., :8, :] = latents(1, 1, 8, 16)  # an upper half with edges over a flat lower one
+    lit = source.clone()
+    lit[..., 12:14, 6:9] = 4.0  # a headlight
+    flat = source.clone()
+    flat[..., :4, :] = 0.0
+    ones = torch.ones(1, 1, 16, 16)
+
+    def cost(z: torch.Tensor, loss=missing_structure) -> float:
+        return loss(normalised_gradients(z), normalised_gradients(source), ones).item()
+
+    assert cost(source) < 1e-9 and cost(-source) < 1e-9  # blind to sign
+    assert cost(lit) < 1e-9 < 0.01 < cost(lit, structure_loss)
+    assert cost(flat) > 0.05
+
+
+def test_one_sided_targets_count_missing_structure_alone():
+    z, other = latents(1, 2, 12, 12), latents(1, 2, 12, 12, key=1)
+    both = a_target(z, 1.0, 0.0)
+    one = replace(both, one_sided=True)
+    a, b = normalised_gradients(other), normalised_gradients(z)
+    assert one.losses(other).item() == pytest.approx(missing_structure(a, b, both.structure_map).item())
+    assert both.losses(other).item() == pytest.approx(structure_loss(a, b, both.structure_map).item())
+
+
+@pytest.mark.parametrize("loss", [structure_loss, missing_structure])
+def test_structure_that_counts_nowhere_costs_nothing(loss):
+    a, b = normalised_gradients(latents(1, 2, 8, 8)), normalised_gradients(latents(1, 2, 8, 8, key=1))
+    assert loss(a, b, torch.zeros(1, 1, 8, 8)).item() == 0.0
 
 
 @pytest.mark.parametrize("shift", [-2.0, 0.5, 7.0])
