@@ -15,7 +15,6 @@ from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -103,7 +102,7 @@ class Driver:
 
         store = self._folder.store
         remote = store if isinstance(store, RemoteStore) else None
-        places = [f"{remote.base}/{name}" if remote else str(self._folder.path / name) for name in pending]
+        places = [f"{remote.base}/{name}" if remote else str(self._folder.local_store().file(name)) for name in pending]
         with closing(stream_results(self._context, places, tracker, remote.fs if remote else None)) as results:
             for result in results:
                 if result.stop:
@@ -186,7 +185,7 @@ def _batch_log(folder: RunFolder) -> Callable[[dict[str, Any]], None]:
     """Appends one JSON line per batch to logs/; object stores cannot append, so there the lines go to the logger."""
     if not isinstance(folder.store, LocalStore):
         return lambda line: log.info("batch %s", json.dumps(line))
-    path: Path = folder.store.path / LOGS / f"batches-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.jsonl"
+    path = folder.store.file(LOGS) / f"batches-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def append(line: dict[str, Any]) -> None:

@@ -90,6 +90,9 @@ def export_run(
         whole_only=lost == "drop-image" and not target.holds_ignored,
         unreadable=unreadable_sources(table, root, losses),
     )
+    for variants in selection.variants.values():
+        for variant in variants:
+            folder.image_file(variant.image)  # one that leads outside is refused before anything is written
     why = "the format has no region to ignore: the whole variant is left out"
     losses.add("variant", why, "--lost drop-image", selection.left_out)
     settings: dict[str, Any] = {"format": target.name, "accepted_only": accepted_only, "mix": mix, "balance": balance}
@@ -102,7 +105,7 @@ def export_run(
             context = ExportContext(
                 card=card,
                 root=root,
-                run=folder.path,
+                run=folder,
                 split=split,
                 selection=selection,
                 output=output,

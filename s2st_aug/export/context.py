@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 from s2st_aug.errors import CheckFailed
@@ -16,6 +15,7 @@ from s2st_aug.export.selection import Selection, Variant
 from s2st_aug.formats import orientation_of, read_scenes
 from s2st_aug.formats.base import DatasetFormat, Placed, WriteContext
 from s2st_aug.records.scene import LINES, Scene, SceneObject
+from s2st_aug.storage.run_folder import RunFolder
 
 LostPolicy = Literal["paint", "drop-image", "drop-label"]
 """What becomes of a label that training should ignore where the format has no way to say so."""
@@ -25,7 +25,7 @@ LostPolicy = Literal["paint", "drop-image", "drop-label"]
 class ExportContext(WriteContext):
     """One export: what a format's writer is given, and what the export alone needs."""
 
-    run: Path
+    run: RunFolder
     selection: Selection
     output: OutputFolder
     image_format: ImageFormat | None
@@ -98,7 +98,7 @@ class ExportContext(WriteContext):
         that both open alike, and labels fit both or none.
         """
         self.images[name] = Placed(scene.scene_id, variant.domain)
-        path, sha256, source = self.run / variant.image, variant.image_sha256, self.root / scene.image
+        path, sha256, source = self.run.image_file(variant.image), variant.image_sha256, self.root / scene.image
         hidden = tuple(o.bbox for o in objects if o.object_id in variant.ignored and not o.crowd)
         tag = orientation_tag(source) if as_source else 1
         tag = tag if tag != 1 and orientation_of(self.card, self.root, scene) == "ignore" else 1
