@@ -53,6 +53,11 @@ class RunContext:
         """As the manifest names them."""
         return list(self.identity.profiles)
 
+    @property
+    def model(self) -> str:
+        """As the config names it; empty for a method without one."""
+        return self.config.model if self.identity.model_sha256 else ""
+
     def key(self, scene_id: str) -> int:
         """The random key of a scene, the same on any worker."""
         return sample_key(self.config.run.rng_key, scene_id)

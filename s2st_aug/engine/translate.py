@@ -26,7 +26,7 @@ from s2st_aug.engine.batches import TranslatedBatch, VariantResult
 from s2st_aug.engine.context import RunContext
 from s2st_aug.engine.memory_watch import MemoryWatch
 from s2st_aug.engine.sources import SourceReader, SourceScene, failure_of, photos_of, reason_of
-from s2st_aug.errors import Diverged, LostWorker, OutOfMemory
+from s2st_aug.errors import LostWorker, OutOfMemory, SampleError
 from s2st_aug.methods import Translated, TranslatorLike, find_method
 from s2st_aug.records.verdicts import Failure
 from s2st_aug.storage.plan import PlannedBatch
@@ -40,7 +40,7 @@ CAREFUL_FROM = 3  # the begin of a batch that is suspected of killing its worker
 class SceneResult:
     """What became of one scene: by domain a variant or the error in its place; or why it has none at all."""
 
-    variants: Mapping[str, Translated | Diverged]
+    variants: Mapping[str, Translated | SampleError]
     failure: Failure | None = None
     oom_split: bool = False
 
@@ -203,9 +203,9 @@ def _translated(
     return done
 
 
-def _failure_in(made: Translated | Diverged | None, source: SourceScene, domain: str) -> Failure | None:
+def _failure_in(made: Translated | SampleError | None, source: SourceScene, domain: str) -> Failure | None:
     """Whatever a method of somebody else's may give; None for an image of the source's size."""
-    if isinstance(made, Diverged):
+    if isinstance(made, SampleError):
         return failure_of(made)
     if not isinstance(made, Translated):
         return Failure("error", f"BadResult: the method gave {type(made).__name__} for {domain}, not Translated")

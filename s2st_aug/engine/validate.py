@@ -127,7 +127,7 @@ class ValidateStage:
             "method": context.identity.name,
             "method_version": context.identity.version,
             "method_sha256": context.method_sha256,
-            "model": context.config.model,
+            "model": context.model,
             "model_sha256": context.identity.model_sha256,
             "profile_sha256": context.identity.profiles[variant.domain],
             "plan_sha256": context.plan_sha256,

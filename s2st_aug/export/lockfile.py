@@ -84,6 +84,8 @@ def counts_of(context: ExportContext, view: ConsumerView | None) -> dict[str, An
 
 def model_terms(model: str) -> dict[str, str]:
     """Licence and terms of a model by its name or folder; unknown models say that their own card counts."""
+    if not model:
+        return {"name": "", "licence": "none", "terms": "no model of ours: what made the images says their terms"}
     for part, licence, terms in TERMS:
         if part in model:
             return {"name": model, "licence": licence, "terms": terms}

@@ -47,15 +47,9 @@ class S2ST(Method[MethodSettings]):
 
     def load(self, config: MethodConfig[MethodSettings], device: str) -> TranslatorLike:
         """The loaded model with its profiles, computing the same way on any actor."""
-        import torch
-
-        from s2st_aug.diffusion.stable_diffusion import load_model
+        from s2st_aug.diffusion.stable_diffusion import load_for_worker
         from s2st_aug.methods.checks import profiles_by_name
         from s2st_aug.translation.translator import Translator
 
-        if config.threads:
-            torch.set_num_threads(config.threads)
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
-        model = load_model(config.model, device=device, gpus=config.gpus if device.startswith("cuda") else 1)
+        model = load_for_worker(config.model, device, threads=config.threads, gpus=config.gpus)
         return Translator(model, profiles_by_name(config.domains, model), config.settings)
