@@ -19,6 +19,7 @@ from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.translated import Translated
 
 if TYPE_CHECKING:
+    from s2st_aug.lights.layer import LightLayer
     from s2st_aug.profiles.colours import Colours
 
 
@@ -32,6 +33,10 @@ class PhotometricSettings(BaseModel):
     domain's profile keeps of its references"""
     share: float = Field(1.0, gt=0, le=1)
     """how much of the change is made; 1: all of it"""
+    lights: float = Field(0.0, ge=0, le=1)
+    """how strongly lamps, headlights and windows shine at night; 0: none are added"""
+    light_map: str | None = None
+    """weights of the light map; null: the shipped ones"""
 
 
 def faded(image: Image, changed: Image, share: float) -> Image:
@@ -55,11 +60,12 @@ class Photometric(Method[PhotometricSettings]):
 
     def identify(self, config: MethodConfig[PhotometricSettings]) -> MethodIdentity:
         """Hashes of the references, or of the colours that profiles keep. Raises ConfigError or ProfileError."""
+        from s2st_aug.lights.weights import hash_lights
         from s2st_aug.profiles import find_image_profiles  # torch: a config is read without
 
         folder = config.settings.references
         profiles = find_image_profiles(config.domains, config.model, required=folder is None)
-        settings = config.settings.model_dump(mode="json", exclude={"references"})
+        settings = hash_lights(config.settings.model_dump(mode="json", exclude={"references"}))
         if folder is None:
             targets = _targets(config)
             settings["colours"] = {name: sha256_bytes(c.quantiles.tobytes()) for name, c in targets.items()}
@@ -67,18 +73,24 @@ class Photometric(Method[PhotometricSettings]):
             files = {name: _references(folder, name) for name in profiles}
             settings["references"] = {name: [sha256_file(path) for path in paths] for name, paths in files.items()}
         hashes = {name: profile.sha256 if profile else "" for name, profile in profiles.items()}
-        return MethodIdentity(config.name, self.version, settings, "", hashes)
+        labels = config.settings.lights > 0  # nothing else asks for them
+        return MethodIdentity(config.name, self.version, settings, "", hashes, label_aware=labels)
 
     def load(self, config: MethodConfig[PhotometricSettings], device: str) -> PhotometricTranslator:
-        """The colours of each domain; `device` has no part in it."""
-        return PhotometricTranslator(self, _targets(config), config.settings.share)
+        """The colours of each domain, and the network of lights where they are asked for."""
+        from s2st_aug.lights.layer import light_layer
+
+        s = config.settings
+        return PhotometricTranslator(self, _targets(config), s.share, light_layer(s.lights, s.light_map, device))
 
 
 class PhotometricTranslator:
     """Colours by domain, ready to be given to photos."""
 
-    def __init__(self, method: Photometric, targets: Mapping[str, Colours], share: float = 1.0) -> None:
-        self.method, self.targets, self.share = method, dict(targets), share
+    def __init__(
+        self, method: Photometric, targets: Mapping[str, Colours], share: float = 1.0, lights: LightLayer | None = None
+    ) -> None:
+        self.method, self.targets, self.share, self.lights = method, dict(targets), share, lights
 
     def translate(
         self,
@@ -87,12 +99,13 @@ class PhotometricTranslator:
         objects: Sequence[Sequence[SceneObject]] | None = None,
         keys: Sequence[int] | None = None,
     ) -> list[dict[str, Translated]]:
-        """Every photo in every domain; labels and keys have no part in it."""
+        """Every photo in every domain; keys have no part in it, labels only in what shines."""
         results: list[dict[str, Translated]] = [{} for _ in photos]
-        for photo, result in zip(photos, results, strict=True):
+        for i, (photo, result) in enumerate(zip(photos, results, strict=True)):
+            lit = self.lights.over(photo, domains, objects[i] if objects else ()) if self.lights else None
             for domain in domains:
                 image = faded(photo, self.method.change(photo, self.targets[domain]), self.share)
-                result[domain] = Translated(image, image)
+                result[domain] = Translated(lit.on(domain, image) if lit else image, image)
         return results
 
 

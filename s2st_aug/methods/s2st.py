@@ -24,6 +24,7 @@ class S2ST(Method[MethodSettings]):
 
         Raises ModelError, ProfileError, MissingDependency or ConfigError.
         """
+        from s2st_aug.lights.weights import hash_lights
         from s2st_aug.methods.checks import hash_model, profiles_by_name
         from s2st_aug.translation.cost import estimate
         from s2st_aug.translation.targets import eta_of
@@ -36,7 +37,7 @@ class S2ST(Method[MethodSettings]):
         return MethodIdentity(
             name=config.name,
             version=self.version,
-            settings=config.settings.model_dump(mode="json", exclude=DECIDES_NOTHING),
+            settings=hash_lights(config.settings.model_dump(mode="json", exclude=DECIDES_NOTHING)),
             model_sha256=model.shell.sha256,
             profiles={name: profile.sha256 for name, profile in profiles.items()},
             label_aware=config.settings.label_aware,
