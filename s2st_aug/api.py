@@ -10,6 +10,7 @@ from typing import Any
 from s2st_aug.arrays import Image
 from s2st_aug.config.load import choose_method
 from s2st_aug.diffusion.stable_diffusion import load_model
+from s2st_aug.engine.adopt import adopt
 from s2st_aug.engine.sources import SourceScene
 from s2st_aug.engine.translate import translate_scenes
 from s2st_aug.errors import ConfigError, Diverged, SampleError, UnreadableImage
@@ -30,6 +31,7 @@ __all__ = [
     "Run",
     "Translated",
     "Translator",
+    "adopt",
     "load_method",
     "load_translator",
     "method_settings",

@@ -18,6 +18,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from s2st_aug.engine.memory_watch import MemoryWatch
 from s2st_aug.engine.sources import SourceReader, SourceScene, failure_of, photos_of, reason_of
 from s2st_aug.errors import LostWorker, OutOfMemory, SampleError
 from s2st_aug.methods import Translated, TranslatorLike, find_method
+from s2st_aug.records.scene import Scene
 from s2st_aug.records.verdicts import Failure
 from s2st_aug.storage.plan import PlannedBatch
 
@@ -52,10 +54,17 @@ def translate_scenes(
     keys: Sequence[int],
     *,
     labels: bool,
+    scenes: Sequence[Scene] | None = None,
 ) -> list[SceneResult]:
-    """A whole batch at once; scenes that cannot be read are blank in it. `labels`: the method is given them."""
+    """A whole batch at once; scenes that cannot be read are blank in it.
+
+    `labels`: the method is given them; `scenes`: a method that asks which scenes they are is told.
+    """
     objects = [s.objects for s in sources] if labels else None
-    results = translator.translate(photos_of(sources), domains, objects, keys)
+    told: dict[str, Any] = (
+        {} if scenes is None else {"scenes": scenes, "orientations": [s.orientation for s in sources]}
+    )
+    results = translator.translate(photos_of(sources), domains, objects, keys, **told)
     return [SceneResult(r, s.failure) for s, r in zip(sources, results, strict=True)]
 
 
@@ -137,7 +146,15 @@ class TranslateStage:
         """The whole batch, always in its planned shape."""
         context = self._context
         keys = [context.key(p.scene.scene_id) for p in batch.scenes]
-        return translate_scenes(self.load(), sources, context.domains, keys, labels=context.identity.label_aware)
+        identity, scenes = context.identity, [p.scene for p in batch.scenes]
+        return translate_scenes(
+            self.load(),
+            sources,
+            context.domains,
+            keys,
+            labels=identity.label_aware,
+            scenes=scenes if identity.by_scene else None,
+        )
 
     def _split(self, batch: PlannedBatch, sources: list[SourceScene], error: Exception) -> list[SceneResult]:
         """Halves, down to single scenes; what does not even fit alone fails."""
@@ -196,6 +213,7 @@ def _translated(
                     backward_evals=float(made.backward_evals),
                     seconds=each,
                     oom_split=result.oom_split,
+                    notes=made.notes,
                 )
             )
             done.images.append(made.image.tobytes())

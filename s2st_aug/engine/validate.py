@@ -79,7 +79,7 @@ class ValidateStage:
         return ManifestRow(
             **self._known(translated, variant),
             status=judgement.status,
-            reasons=(*split, *judgement.reasons),
+            reasons=(*split, *variant.notes, *judgement.reasons),
             oom_split=variant.oom_split,
             image=image_name(variant.domain, scene.scene_id, file_type),
             image_sha256=sha256_bytes(data),

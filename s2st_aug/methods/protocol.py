@@ -70,6 +70,9 @@ class MethodIdentity:
     """empty: the method has no model"""
     profiles: Mapping[str, str]
     """domain -> sha256 of its profile (empty: it has none); the domains are called so in the manifest, in this order"""
+    by_scene: bool = False
+    """whether `translate` is also told which scenes the photos are: keywords `scenes` and `orientations` (`apply` or
+    `ignore`: whether their pixels lie upright or as stored)"""
     label_aware: bool = False
     """whether `translate` is given the labels, which then count in every variant_id"""
     evals_per_scene: tuple[float, float] = (0.0, 0.0)

@@ -16,6 +16,7 @@ METHODS: dict[str, str] = {
     "gamma": "s2st_aug.methods.gamma:Gamma",
     "ddib": "s2st_aug.methods.ddib:Ddib",
     "sdedit": "s2st_aug.methods.sdedit:SDEdit",
+    "external": "s2st_aug.methods.external:External",
     "ledits": "s2st_aug.methods.ledits:Ledits",
 }
 ENTRY_POINTS = "s2st_aug.methods"
