@@ -80,7 +80,8 @@ class Driver:
         from s2st_aug.engine.ray_session import open_tracker, ray_session
 
         self._options.watch(self._progress.write("running"))
-        with ray_session(self._context.config.cluster, self._options.address), Drain() as drain:
+        config = self._context.config
+        with ray_session(config.cluster, self._options.address, model=config.model), Drain() as drain:
             tracker = open_tracker()
             watcher = _Watcher(drain, tracker, self._lock, self._context.config.cluster.drain_seconds)
             try:

@@ -13,7 +13,7 @@ from s2st_aug.arrays import Image
 from s2st_aug.config.augment import DatasetConfig
 from s2st_aug.engine.remote_dataset import dataset_folder, open_remote_dataset
 from s2st_aug.errors import AbsentImage, LabelError, SampleError, SourceChanged, UnreadableImage
-from s2st_aug.formats import Card, dataset_card, orientation_of, read_objects
+from s2st_aug.formats import Card, orientation_of, read_objects
 from s2st_aug.formats.pixels import Orientation
 from s2st_aug.images import PLAIN, Photo, file_bytes, read_photo, sha256_bytes
 from s2st_aug.records.scene import SceneObject
@@ -50,8 +50,8 @@ class SourceScene:
 class SourceReader:
     """Reads the scenes of one dataset, from this machine's folder or through the local copy of an object store."""
 
-    def __init__(self, dataset: DatasetConfig) -> None:
-        self._card = dataset_card(dataset.model_dump())
+    def __init__(self, dataset: DatasetConfig, card: Card) -> None:
+        self._card = card
         self._remote = open_remote_dataset(dataset.root) if is_remote(dataset.root) else None
         self._root = dataset_folder(dataset.root)
 

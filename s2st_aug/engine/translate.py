@@ -74,7 +74,7 @@ class TranslateStage:
     def __init__(self, context: RunContext, tracker: Tracker, *, device: str = "cpu", name: str = "") -> None:
         self._context, self._tracker, self._device = context, tracker, device
         self._name = name or f"pid-{os.getpid()}"
-        self._read = SourceReader(context.config.dataset)
+        self._read = SourceReader(context.config.dataset, context.card)
         self._translator: TranslatorLike | None = None
         self._memory = MemoryWatch(device, int(context.config.cluster.creep_gib * 2**30))
         self.retire_reason = ""  # why the process that holds this stage should be ended before its next batch
@@ -98,8 +98,8 @@ class TranslateStage:
     def load(self) -> TranslatorLike:
         """The method, ready; the first batch loads it where nobody has asked before."""
         if self._translator is None:
-            config = self._context.config
-            self._translator = find_method(config.method.name).load(config.for_method(), self._device)
+            method = self._context.method
+            self._translator = find_method(method.name).load(method, self._device)
         return self._translator
 
     def _guarded(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[SceneResult]:

@@ -33,7 +33,7 @@ class ValidateStage:
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
-        self._read = SourceReader(context.config.dataset)
+        self._read = SourceReader(context.config.dataset, context.card)
         self._judge: Judge | None = None
 
     def __call__(self, translated: TranslatedBatch) -> ValidatedBatch:
@@ -92,8 +92,8 @@ class ValidateStage:
     def _load(self) -> Judge:
         """The method's checks; the first variant loads them."""
         if self._judge is None:
-            config = self._context.config
-            self._judge = find_method(config.method.name).judge(config.for_method())
+            method = self._context.method
+            self._judge = find_method(method.name).judge(method)
         return self._judge
 
     def _failed(self, translated: TranslatedBatch, variant: VariantResult, failure: Failure) -> ManifestRow:

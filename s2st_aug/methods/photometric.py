@@ -51,6 +51,7 @@ class Photometric(Method[PhotometricSettings]):
     """
 
     settings = PhotometricSettings
+    files = ("references",)
     needs_model = False
     any_domain = True
 

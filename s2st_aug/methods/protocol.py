@@ -112,6 +112,8 @@ class Method(ABC, Generic[Settings]):
     """True: `domains` may have names without a profile (`identify` says which it takes); their strength is null"""
     settings: ClassVar[type[BaseModel]]
     """the method's own settings: a frozen pydantic record that forbids unknown keys"""
+    files: ClassVar[tuple[str, ...]] = ()
+    """settings that name files or folders, which workers are told by absolute paths"""
     version: ClassVar[str]
     """part of the plan hash: another one whenever the same settings give other pixels"""
     presets: ClassVar[Mapping[str, BaseModel]] = {}

@@ -21,6 +21,7 @@ from s2st_aug.engine.sources import SourceReader
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.errors import ConfigError
+from s2st_aug.formats import dataset_card
 from s2st_aug.records.manifest import SCHEMA_VERSION
 from s2st_aug.storage.run_folder import RunFolder, RunInfo
 from s2st_aug.storage.shards import gather
@@ -122,7 +123,7 @@ def test_pipes_devices_and_absurdly_large_files_are_not_read(tmp_path, monkeypat
     third.write_bytes(bytes(40_000))
     config = make_config(root, domains=["night"])
     (batch,) = plan_batches(config, "plan", ("night",), check_sources=True)
-    reader = SourceReader(config.dataset)
+    reader = SourceReader(config.dataset, dataset_card(config.dataset.model_dump()))
     failures = [reader(planned).failure for planned in batch.scenes]
     assert [f and f.kind for f in failures] == ["unreadable_image"] * 3 + [None]
     assert [f.reason.rpartition(": ")[2] if f else f for f in failures] == [
