@@ -64,10 +64,10 @@ def lock_of(
 def counts_of(context: ExportContext, view: ConsumerView | None) -> dict[str, Any]:
     """Images and labels by domain and class; `source` stands for the real images.
 
-    They are counted in the written files. Where those hold one label in several forms (`whole_labels` is False), the
-    classes are those of the run's records.
+    They are counted in the written files. Where a dataset goes out as what it is and holds one label in several forms
+    (`whole_labels` is False), the classes are those of the run's records.
     """
-    if view is not None and view.whole_labels:
+    if view is not None and (view.whole_labels or context.labels):
         return counts_on_disk(context, view)
     selection = context.selection
     images = Counter("source" if p.source == "real" else p.source for p in context.images.values())
