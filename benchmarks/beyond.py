@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from benchmarks.ablation import Cell, measured_variant, measured_variants
-from benchmarks.controls import CONTROLS, colours
+from benchmarks.controls import CONTROLS
 from s2st_aug.arrays import AnyImage, Image
 from s2st_aug.config.hashes import hash_of
 from s2st_aug.diffusion.model import LatentModel
@@ -26,6 +26,7 @@ from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.images import resize
 from s2st_aug.profiles.build import build_profile, measure
 from s2st_aug.profiles.cleaning import ReferencePhotos
+from s2st_aug.profiles.colours import colours_of
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.translation.settings import method_settings
 from s2st_aug.translation.translator import Translator
@@ -106,7 +107,7 @@ def beyond(preset: str = "standard", model: str = "street-mini", known: Sequence
             else [r for v in views for r in measured_variants(own, v, [TARGET])]
         )
         yield Cell(QUESTION, name, loaded.name, preset, identity, rows)
-    target = colours([restained(crop) for crop in references])
+    target = colours_of([restained(crop) for crop in references])
     for name in ("histogram", "reinhard"):
         rows = [
             measured_variant(v["day"], CONTROLS[name](v["day"], target), v[TARGET], profile.discriminant, 0)

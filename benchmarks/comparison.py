@@ -10,22 +10,29 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from benchmarks import baselines
 from benchmarks.baselines import Made
-from benchmarks.controls import CONTROLS, Colours, colours, faded
+from benchmarks.controls import CONTROLS
 from benchmarks.render_distance import render_distance
 from benchmarks.scenes import HELD_OUT, SIZE, TARGET_COLOURS, bootstrap, boxes, rendered
 from benchmarks.svg import svg
 from s2st_aug.arrays import Image
 from s2st_aug.config.hashes import hash_of
 from s2st_aug.errors import Diverged
+from s2st_aug.methods.ddib import Ddib
+from s2st_aug.methods.editing import Editing, EditingTranslator
+from s2st_aug.methods.ledits import Ledits
+from s2st_aug.methods.photometric import faded
+from s2st_aug.methods.sdedit import SDEdit
 from s2st_aug.procedural.drawing import draw_street
 from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
+from s2st_aug.profiles.colours import Colours, colours_of
 from s2st_aug.records.domains import ConditionName
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.records.scene import SceneObject
@@ -123,6 +130,16 @@ def _control(name: str, given: Given, share: float) -> Made:
     return Made(faded(given.photo, CONTROLS[name](given.photo, given.colours), share), 0)
 
 
+def _edited(method: Editing[Any], knob: str, given: Given, value: float) -> Made:
+    """One of the product's editing methods, as it ships but for its own knob."""
+    settings = method.settings.model_validate({knob: value})
+    translator = EditingTranslator(method, given.own.model, {given.profile.name: given.profile}, settings)
+    done = translator.translate([given.photo], [given.profile.name])[0][given.profile.name]
+    if isinstance(done, Diverged):
+        raise done
+    return Made(done.image, done.forward_evals)
+
+
 def _weather(given: Given, share: float) -> Made:
     """albumentations' rain; for night its darkening, by `share`."""
     import albumentations as A
@@ -134,9 +151,9 @@ def _weather(given: Given, share: float) -> Made:
 
 METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
     OURS: (_s2st, tuple(DETAIL)),
-    "SDEdit": (lambda g, k: baselines.sdedit(g.own.model, g.photo, g.profile, strength=k), (0.3, 0.5, 0.8)),
-    "DDIB": (lambda g, k: baselines.ddib(g.own.model, g.photo, g.profile, guidance=k), (1.0, 3.0, 6.0)),
-    "LEDITS++": (lambda g, k: baselines.ledits(g.own.model, g.photo, g.profile, guidance=k), (2.0, 5.0, 10.0)),
+    "SDEdit": (partial(_edited, SDEdit(), "strength"), (0.3, 0.5, 0.8)),
+    "DDIB": (partial(_edited, Ddib(), "guidance"), (1.0, 3.0, 6.0)),
+    "LEDITS++": (partial(_edited, Ledits(), "guidance"), (2.0, 5.0, 10.0)),
     "histogram": (partial(_control, "histogram"), (0.5, 0.75, 1.0)),
     "gamma": (partial(_control, "gamma"), (0.5, 0.75, 1.0)),
     "Reinhard": (partial(_control, "reinhard"), (0.5, 0.75, 1.0)),
@@ -164,7 +181,7 @@ def identity(own: Translator) -> str:
 
 def compare(own: Translator, streets: Iterable[int], *, methods: Sequence[str] = tuple(METHODS)) -> Iterator[list[Row]]:
     """Every method at every knob on each of these held-out streets in both domains, street by street."""
-    known = {d: colours([rendered(TARGET_COLOURS, i, (d,))[d] for i in range(12)]) for d in TARGETS}
+    known = {d: colours_of([rendered(TARGET_COLOURS, i, (d,))[d] for i in range(12)]) for d in TARGETS}
     for shown in map(street, streets):
         givens = [Given(own, own.profiles[d], known[d], shown) for d in TARGETS]
         cells = [(name, METHODS[name][0], knob) for name in methods for knob in METHODS[name][1]]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.controls import CONTROLS, Colours, colours
+from benchmarks.controls import CONTROLS
 from benchmarks.figure import Figure, Goal, measured, undecided
 from benchmarks.lights import LightCounts, count_lights, sum_counts, wet_road
 from benchmarks.processes import environment
@@ -33,6 +33,7 @@ from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
 from s2st_aug.procedural.write import write_scenes
 from s2st_aug.profiles import find_profile
+from s2st_aug.profiles.colours import Colours, colours_of
 from s2st_aug.real_data import real_data
 from s2st_aug.records.domains import CONDITIONS, ConditionName
 from s2st_aug.records.profile import Discriminant, DomainProfile
@@ -341,7 +342,7 @@ class _Translation:
 def translated_scenes(count: int) -> list[Figure]:
     """S2ST at `standard` on held-out day scenes, beside the true render and the controls."""
     translator = _translator("street-mini", "standard", TARGETS)
-    targets = {d: colours([rendered(TARGET_COLOURS, i, (d,))[d] for i in range(12)]) for d in TARGETS}
+    targets = {d: colours_of([rendered(TARGET_COLOURS, i, (d,))[d] for i in range(12)]) for d in TARGETS}
     rows = [row for index in range(count) for row in _one_street(translator, index, targets)]
     strengths = [r.strength for r in rows if r.strength is not None]
     ratios = [r.ratio for r in rows if r.ratio is not None]

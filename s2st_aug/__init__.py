@@ -6,10 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from s2st_aug.api import Run, Translator, load_translator, open_run, translate
+    from s2st_aug.api import Run, Translator, adopt, load_translator, open_run, translate
 
 __version__ = "0.1.0"
-__all__ = ["Run", "Translator", "__version__", "load_translator", "open_run", "translate"]
+__all__ = ["Run", "Translator", "__version__", "adopt", "load_translator", "open_run", "translate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,9 +10,10 @@ from typing import Any
 from s2st_aug.arrays import Image
 from s2st_aug.config.load import choose_method
 from s2st_aug.diffusion.stable_diffusion import load_model
+from s2st_aug.engine.adopt import adopt
 from s2st_aug.engine.sources import SourceScene
 from s2st_aug.engine.translate import translate_scenes
-from s2st_aug.errors import ConfigError, Diverged, UnreadableImage
+from s2st_aug.errors import ConfigError, Diverged, SampleError, UnreadableImage
 from s2st_aug.images import Photo, read_photo
 from s2st_aug.methods import Judge, MethodConfig, TranslatorLike, find_method
 from s2st_aug.profiles import find_profiles
@@ -31,6 +32,7 @@ __all__ = [
     "Run",
     "Translated",
     "Translator",
+    "adopt",
     "load_method",
     "load_translator",
     "method_settings",
@@ -109,7 +111,7 @@ class FileResult:
 
     path: Path
     photo: Photo | None
-    variants: Mapping[str, Translated | Diverged]
+    variants: Mapping[str, Translated | SampleError]
     error: UnreadableImage | None = None
     judgements: Mapping[str, Judgement] = field(default_factory=dict)
 

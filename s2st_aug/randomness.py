@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,3 +32,12 @@ def torch_generator(rng_key: int, *parts: str) -> torch.Generator:
     import torch
 
     return torch.Generator("cpu").manual_seed(sample_key(rng_key, *parts))
+
+
+def drawn_noise(like: torch.Tensor, draws: Sequence[tuple[int, str]], *, levels: int = 0) -> torch.Tensor:
+    """Unit-Gaussian noise in the shape of `b c h w`, each row from its own key and name; `levels` of it first."""
+    import torch
+
+    shape = (levels, *like.shape[1:]) if levels else tuple(like.shape[1:])
+    rows = [torch.randn(shape, generator=torch_generator(key, name)) for key, name in draws]
+    return torch.stack(rows, 1 if levels else 0).to(like)

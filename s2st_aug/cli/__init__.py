@@ -16,6 +16,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "s2st_aug.cli.augment:augment",
         "The main job: a labelled dataset in, a run folder of checked variants out.",
     ),
+    "adopt": (
+        "s2st_aug.cli.adopt:adopt",
+        "Images that another generator made for your scenes, judged as a run folder.",
+    ),
     "preview": ("s2st_aug.cli.preview:preview", "Draw a contact sheet before a long run."),
     "status": ("s2st_aug.cli.status:status", "Progress, rate, time left and failures of a run folder."),
     "verify": ("s2st_aug.cli.verify:verify", "Check every promise of a run folder against its files."),

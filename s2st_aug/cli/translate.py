@@ -11,7 +11,7 @@ import typer
 
 from s2st_aug.cli.method_options import MethodName, Seed, one_seed
 from s2st_aug.cli.terminal import err, out, print_json
-from s2st_aug.errors import EXIT_SOME_FAILED, Diverged, UsageError
+from s2st_aug.errors import EXIT_SOME_FAILED, SampleError, UsageError
 
 if TYPE_CHECKING:
     from s2st_aug.api import FileResult
@@ -82,7 +82,7 @@ def _written(result: FileResult, folder: Path) -> Iterator[VariantReport]:
         yield {"source": str(result.path), "domain": None, "error": str(result.error)}
         return
     for domain, done in result.variants.items():
-        if isinstance(done, Diverged):
+        if isinstance(done, SampleError):
             yield {"source": str(result.path), "domain": domain, "error": f"{result.path}: {done}"}
             continue
         target = folder / f"{result.path.stem}__{domain}.png"

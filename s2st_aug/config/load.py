@@ -80,6 +80,8 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> AugmentConfig
         problems += [_problem(e, AugmentConfig) for e in error.errors()]
     else:  # names that are neither a known domain nor look like a path to a built profile
         names = [d for d in config.domains if "/" not in d and not d.endswith(".safetensors")]
+        if find_method(config.method.name).any_domain:
+            names = []  # the method says which it takes
         targets = [c for c in CONDITIONS if c != "day"]
         problems += [f"domains: unknown {n!r}{did_you_mean(n, targets)}" for n in names if n not in targets]
     if problems:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -77,6 +77,18 @@ class CountedDenoiser:
         self.calls += 1
         self.evaluations += len(latents)
         return self.denoise(latents, t, context)
+
+
+def in_dtype(denoise: Denoiser, device: torch.device, dtype: Literal["float32", "bfloat16", "float16"]) -> Denoiser:
+    """The network under autocast where half precision is asked for; latents stay in float32."""
+    if dtype == "float32":
+        return denoise
+
+    def half(latents: Latent, t: int, context: Context) -> Latent:
+        with torch.autocast(device.type, getattr(torch, dtype)):
+            return denoise(latents, t, context).float()
+
+    return half
 
 
 def with_context(denoise: Denoiser, context: Context) -> Predict:

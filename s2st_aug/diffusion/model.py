@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from jaxtyping import Float
 
+from s2st_aug.arrays import AnyImage
 from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent
 from s2st_aug.diffusion.schedule import NoiseSchedule
+from s2st_aug.images import resize
 
 Pixels: TypeAlias = Float[torch.Tensor, "b 3 H W"]  # RGB in [-1, 1] at a working size
 AREA_SLACK = 0.12  # of the native area, by which a working size may differ
@@ -49,6 +52,11 @@ class LatentModel:
     def working_size(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) at which a photo of this size is diffused."""
         return working_size(width, height, self.native_size, self.stride)
+
+    def encode_photos(self, photos: Sequence[AnyImage], size: tuple[int, int]) -> Latent:
+        """Latents of photos (`h w 3` uint8, any size) at a working size (width, height)."""
+        small = torch.from_numpy(np.stack([resize(photo, size) for photo in photos])).to(self.device)
+        return self.encode(small.permute(0, 3, 1, 2).float() / 127.5 - 1).float()
 
 
 def working_size(width: int, height: int, native: tuple[int, int], stride: int) -> tuple[int, int]:

@@ -58,6 +58,15 @@ def find_model(name_or_path: str | Path, revision: str | None = None) -> Path:
     )
 
 
+def profiles_beside(name: str) -> Path:
+    """The folder of the domain profiles that lie beside an embedded model or a model's folder; else street-mini's.
+
+    What images alone say is the same for every model. Nothing is downloaded or hashed, and no weights need be there.
+    """
+    folder = EMBEDDED.get(name, Path(name).expanduser()) / "profiles"
+    return folder if folder.is_dir() else EMBEDDED["street-mini"] / "profiles"
+
+
 def commit_of(folder: Path) -> str:
     """The hub commit that a model's folder is, by its place in the hub's cache; empty for any other folder."""
     return folder.name if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name) else ""

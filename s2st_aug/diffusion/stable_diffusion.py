@@ -67,6 +67,15 @@ def load_model(
     return model
 
 
+def load_for_worker(name: str, device: str, *, threads: int | None, gpus: int) -> LatentModel:
+    """`load_model` for a worker of a run, whose results must not depend on which worker it is."""
+    if threads:
+        torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    return load_model(name, device=device, gpus=gpus if device.startswith("cuda") else 1)
+
+
 def build_model(
     unet: UNet,
     vae: Autoencoder,

@@ -35,6 +35,7 @@ class VariantResult:
     seconds: float | None = None
     failure: Failure | None = None
     oom_split: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +87,14 @@ def unpack(table: pa.Table) -> list[TranslatedBatch]:
     for batch, text, images, raws in zip(table_to_batches(table), *columns, strict=True):
         told = json.loads(text)
         variants = [
-            VariantResult(**{**v, "shape": tuple(v["shape"]), "failure": v["failure"] and Failure(**v["failure"])})
+            VariantResult(
+                **{
+                    **v,
+                    "shape": tuple(v["shape"]),
+                    "notes": tuple(v["notes"]),
+                    "failure": v["failure"] and Failure(**v["failure"]),
+                }
+            )
             for v in told.pop("variants")
         ]
         found.append(TranslatedBatch(batch, variants=variants, images=images, raws=raws, **told))

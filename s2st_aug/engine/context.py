@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import validation_hash
-from s2st_aug.methods import MethodIdentity, find_method
+from s2st_aug.diffusion.model_files import EMBEDDED
+from s2st_aug.formats import Card, dataset_card
+from s2st_aug.methods import MethodConfig, MethodIdentity, find_method
+from s2st_aug.profiles.store import SUFFIX
 from s2st_aug.randomness import sample_key
 from s2st_aug.storage.naming import variant_id
 from s2st_aug.storage.run_folder import RunInfo
+from s2st_aug.validation.detectors import SHIPPED
 
 
 def identify(config: AugmentConfig) -> MethodIdentity:
@@ -21,12 +27,39 @@ def identify(config: AugmentConfig) -> MethodIdentity:
     return find_method(config.method.name).identify(config.for_method())
 
 
+def method_for_workers(config: AugmentConfig) -> MethodConfig[Any]:
+    """What the method is told, with absolute paths: workers start in other folders than the driver."""
+    method, validation = config.for_method(), config.validation
+    given = {name: getattr(method.settings, name) for name in find_method(config.method.name).files}
+    own = {name: _absolute(place) for name, place in given.items() if place is not None}
+    if validation.detector and validation.detector not in SHIPPED:
+        validation = validation.model_copy(update={"detector": _absolute(validation.detector)})
+    is_folder = config.model not in EMBEDDED and Path(config.model).expanduser().is_dir()
+    return replace(
+        method,
+        model=_absolute(config.model) if is_folder else config.model,
+        domains=tuple(_absolute(d) if "/" in d or d.endswith(SUFFIX) else d for d in config.domains),
+        settings=method.settings.model_copy(update=own),
+        validation=validation,
+    )
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """A run's place, config and identity. `method_sha256` and `algorithm_version` are those that the run began with."""
+    """A run's place, config and identity. `method_sha256` and `algorithm_version` are those that the run began with.
+
+    The card travels whole, the files that the method reads by absolute paths: a worker may run in another folder, as
+    another user, from a package that was shipped without the checkout around it.
+    """
 
     run: str  # path or URI of the run folder; empty where nothing is committed
     config: AugmentConfig
+    card: Card
+    method: MethodConfig[Any]
     identity: MethodIdentity
     plan_sha256: str
     method_sha256: str
@@ -40,6 +73,8 @@ class RunContext:
         return cls(
             run=place,
             config=config,
+            card=dataset_card(config.dataset.model_dump()),
+            method=method_for_workers(config),
             identity=identity,
             plan_sha256=info.plan_sha256,
             method_sha256=info.method_sha256,
@@ -52,6 +87,11 @@ class RunContext:
     def domains(self) -> list[str]:
         """As the manifest names them."""
         return list(self.identity.profiles)
+
+    @property
+    def model(self) -> str:
+        """As the config names it; empty for a method without one."""
+        return self.config.model if self.identity.model_sha256 else ""
 
     def key(self, scene_id: str) -> int:
         """The random key of a scene, the same on any worker."""

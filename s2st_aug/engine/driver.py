@@ -15,7 +15,6 @@ from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -81,7 +80,8 @@ class Driver:
         from s2st_aug.engine.ray_session import open_tracker, ray_session
 
         self._options.watch(self._progress.write("running"))
-        with ray_session(self._context.config.cluster, self._options.address), Drain() as drain:
+        config = self._context.config
+        with ray_session(config.cluster, self._options.address, model=config.model), Drain() as drain:
             tracker = open_tracker()
             watcher = _Watcher(drain, tracker, self._lock, self._context.config.cluster.drain_seconds)
             try:
@@ -103,7 +103,7 @@ class Driver:
 
         store = self._folder.store
         remote = store if isinstance(store, RemoteStore) else None
-        places = [f"{remote.base}/{name}" if remote else str(self._folder.path / name) for name in pending]
+        places = [f"{remote.base}/{name}" if remote else str(self._folder.local_store().file(name)) for name in pending]
         with closing(stream_results(self._context, places, tracker, remote.fs if remote else None)) as results:
             for result in results:
                 if result.stop:
@@ -186,7 +186,7 @@ def _batch_log(folder: RunFolder) -> Callable[[dict[str, Any]], None]:
     """Appends one JSON line per batch to logs/; object stores cannot append, so there the lines go to the logger."""
     if not isinstance(folder.store, LocalStore):
         return lambda line: log.info("batch %s", json.dumps(line))
-    path: Path = folder.store.path / LOGS / f"batches-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.jsonl"
+    path = folder.store.file(LOGS) / f"batches-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def append(line: dict[str, Any]) -> None:

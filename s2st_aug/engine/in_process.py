@@ -12,12 +12,13 @@ from s2st_aug.arrays import Image
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import ALGORITHM_VERSION, method_hash, plan_hash, validation_hash
 from s2st_aug.engine.attempts import AttemptTracker
-from s2st_aug.engine.context import RunContext, identify
+from s2st_aug.engine.context import RunContext, identify, method_for_workers
 from s2st_aug.engine.planning import selected_scenes
 from s2st_aug.engine.remote_dataset import with_local_root
 from s2st_aug.engine.sources import SourceReader, SourceScene
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidatedBatch, ValidateStage
+from s2st_aug.formats import dataset_card
 from s2st_aug.records.manifest import ManifestRow
 from s2st_aug.records.scene import Scene
 from s2st_aug.report.contact_sheet import spread
@@ -61,7 +62,7 @@ def spread_scenes(config: AugmentConfig, count: int) -> tuple[list[PlannedScene]
 
 def read_sources(config: AugmentConfig, scenes: Sequence[PlannedScene]) -> dict[str, SourceScene]:
     """Pixels and labels by scene id; what cannot be read has a `failure`."""
-    read = SourceReader(config.dataset)
+    read = SourceReader(config.dataset, dataset_card(config.dataset.model_dump()))
     found = {}
     for planned in scenes:
         found[planned.scene.scene_id] = read(planned)
@@ -75,6 +76,8 @@ def preview_variants(config: AugmentConfig, scenes: Sequence[PlannedScene], *, d
     context = RunContext(
         run="",
         config=config,
+        card=dataset_card(config.dataset.model_dump()),
+        method=method_for_workers(config),
         identity=identity,
         plan_sha256=plan_hash(config, identity),
         method_sha256=method_hash(identity),

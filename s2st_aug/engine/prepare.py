@@ -182,7 +182,7 @@ def _first_info(config: AugmentConfig, identity: MethodIdentity) -> RunInfo:
         package_version=s2st_aug.__version__,
         plan_sha256=plan_hash(config, identity),
         validation_sha256=validation_hash(config.validation),
-        model=config.model,
+        model=config.model if identity.model_sha256 else "",
         model_sha256=identity.model_sha256,
         model_files=dict(identity.model_files),
         model_commit=identity.model_commit,

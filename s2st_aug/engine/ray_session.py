@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from s2st_aug.config.augment import ClusterConfig
+from s2st_aug.diffusion.model_files import EMBEDDED
 from s2st_aug.engine.attempts import AttemptTracker
 from s2st_aug.errors import UsageError
 
@@ -32,34 +34,56 @@ LEAN = {
     "worker_niceness": 0,
     "health_check_timeout_ms": 60_000,  # slow is not dead: a raylet that counts as dead ends its driver without a word
 }
+TOKEN = secrets.token_hex(32)  # of the Ray that this process starts for itself
 QUIET = ("ray", "ray.data", "ray.util.state", "ray._private")
 
 
 @contextmanager
-def ray_session(cluster: ClusterConfig, address: str | None, *, num_gpus: int | None = None) -> Iterator[None]:
+def ray_session(
+    cluster: ClusterConfig, address: str | None, *, num_gpus: int | None = None, model: str = ""
+) -> Iterator[None]:
     """Joins the Ray that runs here already or at `address`, else starts one on this machine and ends it.
 
-    `num_gpus` are logical ones (None: those that are found). Raises UsageError where Ray, or the GPUs asked for, are
-    missing.
+    `num_gpus` are logical ones (None: those that are found); the weights of the embedded `model` are shipped with the
+    package. Raises UsageError where Ray, or the GPUs asked for, are missing.
     """
     if ray.is_initialized():
         yield
         return
     _be_quiet()
-    _start(cluster, address, num_gpus)
+    joined = address or os.environ.get("RAY_ADDRESS")
+    with nullcontext() if joined else _own_token():
+        _start(cluster, joined, num_gpus, model)
+        try:
+            _need_gpus(cluster, address)
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _own_token() -> Iterator[None]:
+    """A token in the environment for the Ray that is started here, where the user has none of their own.
+
+    Without one Ray writes ~/.ray/auth_token, and from then on every head that the user starts asks its clients for it.
+    """
+    mine = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    if any(name in os.environ for name in mine) or Path("~/.ray/auth_token").expanduser().exists():
+        yield
+        return
+    os.environ["RAY_AUTH_TOKEN"] = TOKEN
     try:
-        _need_gpus(cluster, address)
         yield
     finally:
-        ray.shutdown()
+        for name in mine:
+            os.environ.pop(name, None)
 
 
-def _start(cluster: ClusterConfig, address: str | None, num_gpus: int | None) -> None:
-    joined = address or os.environ.get("RAY_ADDRESS")
+def _start(cluster: ClusterConfig, joined: str | None, num_gpus: int | None, model: str) -> None:
     try:
         with _silent_stderr():
             if joined:
-                _join(joined)
+                _join(joined, model)
             else:
                 _start_here(cluster, num_gpus)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -70,13 +94,14 @@ def _start(cluster: ClusterConfig, address: str | None, num_gpus: int | None) ->
         raise UsageError(f"Ray cannot be reached at {joined or 'this machine'}: {first}{hint}") from None
 
 
-def _join(address: str) -> None:
+def _join(address: str, model: str) -> None:
     """Ships the package, never the data; nothing where a submitted job has shipped it already."""
     refuse_deaf(address)
     shipped: dict[str, Any] | None = None
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
         package = str(Path(__file__).parents[1])
-        shipped = {"py_modules": [package], "excludes": ["__pycache__", "weights/street-photo"]}
+        others = [f"weights/{name}" for name in EMBEDDED if name != model and name != "street-mini"]
+        shipped = {"py_modules": [package], "excludes": ["__pycache__", *others]}
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=shipped)
 
 

@@ -23,6 +23,7 @@ def refuse(folder: RunFolder, config: AugmentConfig, identity: MethodIdentity, o
             raise UsageError(f"--run {folder.place}: expected a folder, found the file {there}")
         if not os.access(there, os.W_OK):
             raise UsageError(f"--run {folder.place}: {there} cannot be written to")
+    folder.refuse_links_out()
     if folder.exists():
         _refuse_other_plan(folder.run_json(), config, identity, options)
     if not is_remote(config.dataset.root):

@@ -24,6 +24,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow.fs as pafs
 
 from s2st_aug.config import AugmentConfig
+from s2st_aug.containment import stays_below
 from s2st_aug.errors import DatasetError
 from s2st_aug.formats import Card, load_card
 from s2st_aug.formats.names import IMAGE_SUFFIXES
@@ -107,7 +108,7 @@ class RemoteDataset:
         return RemoteFile(info.path[len(self._base) + 1 :], info.size, info.mtime_ns or 0)
 
     def _path(self, name: str) -> Path:
-        if name.startswith("/") or ".." in PurePosixPath(name).parts:
+        if not stays_below(name):
             raise DatasetError(f"{self._uri}: {name!r} is not a name below the dataset's root")
         return self.root / name
 

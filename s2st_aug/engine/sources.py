@@ -13,7 +13,8 @@ from s2st_aug.arrays import Image
 from s2st_aug.config.augment import DatasetConfig
 from s2st_aug.engine.remote_dataset import dataset_folder, open_remote_dataset
 from s2st_aug.errors import AbsentImage, LabelError, SampleError, SourceChanged, UnreadableImage
-from s2st_aug.formats import Card, dataset_card, orientation_of, read_objects
+from s2st_aug.formats import Card, orientation_of, read_objects
+from s2st_aug.formats.pixels import Orientation
 from s2st_aug.images import PLAIN, Photo, file_bytes, read_photo, sha256_bytes
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Failure
@@ -31,6 +32,8 @@ class SourceScene:
     sha256: str | None
     objects: tuple[SceneObject, ...] = ()
     failure: Failure | None = None
+    orientation: Orientation = "ignore"
+    """how the pixels of the photo, and of pictures made from it, lie: upright, or as they are stored"""
 
     @property
     def rgb(self) -> Image:
@@ -41,14 +44,14 @@ class SourceScene:
     def blanked(self, failure: Failure | None) -> SourceScene:
         """The same slot with black pixels of the same shape."""
         photo = None if self.photo is None else Photo(np.zeros_like(self.photo.rgb), PLAIN)
-        return SourceScene(photo, self.sha256, (), failure)
+        return SourceScene(photo, self.sha256, (), failure, self.orientation)
 
 
 class SourceReader:
     """Reads the scenes of one dataset, from this machine's folder or through the local copy of an object store."""
 
-    def __init__(self, dataset: DatasetConfig) -> None:
-        self._card = dataset_card(dataset.model_dump())
+    def __init__(self, dataset: DatasetConfig, card: Card) -> None:
+        self._card = card
         self._remote = open_remote_dataset(dataset.root) if is_remote(dataset.root) else None
         self._root = dataset_folder(dataset.root)
 
@@ -83,9 +86,10 @@ def read_source(root: Path, card: Card, planned: PlannedScene) -> SourceScene:
         digest = sha256_bytes(data)
         if planned.sha256 not in (None, digest):
             raise SourceChanged(f"{planned.scene.image}: its bytes are not the ones that were planned")
-        photo = read_photo(data, name=planned.scene.image, orientation=orientation_of(card, root, planned.scene))
+        orientation = orientation_of(card, root, planned.scene)
+        photo = read_photo(data, name=planned.scene.image, orientation=orientation)
         check_label(root, planned)
-        return SourceScene(photo, digest, read_objects(card, root, planned.scene))
+        return SourceScene(photo, digest, read_objects(card, root, planned.scene), orientation=orientation)
     except (SampleError, MemoryError) as error:
         return SourceScene(None, digest, (), failure_of(error))
     except OSError as error:

@@ -18,6 +18,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -26,8 +27,9 @@ from s2st_aug.engine.batches import TranslatedBatch, VariantResult
 from s2st_aug.engine.context import RunContext
 from s2st_aug.engine.memory_watch import MemoryWatch
 from s2st_aug.engine.sources import SourceReader, SourceScene, failure_of, photos_of, reason_of
-from s2st_aug.errors import Diverged, LostWorker, OutOfMemory
+from s2st_aug.errors import LostWorker, OutOfMemory, SampleError
 from s2st_aug.methods import Translated, TranslatorLike, find_method
+from s2st_aug.records.scene import Scene
 from s2st_aug.records.verdicts import Failure
 from s2st_aug.storage.plan import PlannedBatch
 
@@ -40,7 +42,7 @@ CAREFUL_FROM = 3  # the begin of a batch that is suspected of killing its worker
 class SceneResult:
     """What became of one scene: by domain a variant or the error in its place; or why it has none at all."""
 
-    variants: Mapping[str, Translated | Diverged]
+    variants: Mapping[str, Translated | SampleError]
     failure: Failure | None = None
     oom_split: bool = False
 
@@ -52,10 +54,17 @@ def translate_scenes(
     keys: Sequence[int],
     *,
     labels: bool,
+    scenes: Sequence[Scene] | None = None,
 ) -> list[SceneResult]:
-    """A whole batch at once; scenes that cannot be read are blank in it. `labels`: the method is given them."""
+    """A whole batch at once; scenes that cannot be read are blank in it.
+
+    `labels`: the method is given them; `scenes`: a method that asks which scenes they are is told.
+    """
     objects = [s.objects for s in sources] if labels else None
-    results = translator.translate(photos_of(sources), domains, objects, keys)
+    told: dict[str, Any] = (
+        {} if scenes is None else {"scenes": scenes, "orientations": [s.orientation for s in sources]}
+    )
+    results = translator.translate(photos_of(sources), domains, objects, keys, **told)
     return [SceneResult(r, s.failure) for s, r in zip(sources, results, strict=True)]
 
 
@@ -65,7 +74,7 @@ class TranslateStage:
     def __init__(self, context: RunContext, tracker: Tracker, *, device: str = "cpu", name: str = "") -> None:
         self._context, self._tracker, self._device = context, tracker, device
         self._name = name or f"pid-{os.getpid()}"
-        self._read = SourceReader(context.config.dataset)
+        self._read = SourceReader(context.config.dataset, context.card)
         self._translator: TranslatorLike | None = None
         self._memory = MemoryWatch(device, int(context.config.cluster.creep_gib * 2**30))
         self.retire_reason = ""  # why the process that holds this stage should be ended before its next batch
@@ -89,8 +98,8 @@ class TranslateStage:
     def load(self) -> TranslatorLike:
         """The method, ready; the first batch loads it where nobody has asked before."""
         if self._translator is None:
-            config = self._context.config
-            self._translator = find_method(config.method.name).load(config.for_method(), self._device)
+            method = self._context.method
+            self._translator = find_method(method.name).load(method, self._device)
         return self._translator
 
     def _guarded(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[SceneResult]:
@@ -137,7 +146,15 @@ class TranslateStage:
         """The whole batch, always in its planned shape."""
         context = self._context
         keys = [context.key(p.scene.scene_id) for p in batch.scenes]
-        return translate_scenes(self.load(), sources, context.domains, keys, labels=context.identity.label_aware)
+        identity, scenes = context.identity, [p.scene for p in batch.scenes]
+        return translate_scenes(
+            self.load(),
+            sources,
+            context.domains,
+            keys,
+            labels=identity.label_aware,
+            scenes=scenes if identity.by_scene else None,
+        )
 
     def _split(self, batch: PlannedBatch, sources: list[SourceScene], error: Exception) -> list[SceneResult]:
         """Halves, down to single scenes; what does not even fit alone fails."""
@@ -196,6 +213,7 @@ def _translated(
                     backward_evals=float(made.backward_evals),
                     seconds=each,
                     oom_split=result.oom_split,
+                    notes=made.notes,
                 )
             )
             done.images.append(made.image.tobytes())
@@ -203,9 +221,9 @@ def _translated(
     return done
 
 
-def _failure_in(made: Translated | Diverged | None, source: SourceScene, domain: str) -> Failure | None:
+def _failure_in(made: Translated | SampleError | None, source: SourceScene, domain: str) -> Failure | None:
     """Whatever a method of somebody else's may give; None for an image of the source's size."""
-    if isinstance(made, Diverged):
+    if isinstance(made, SampleError):
         return failure_of(made)
     if not isinstance(made, Translated):
         return Failure("error", f"BadResult: the method gave {type(made).__name__} for {domain}, not Translated")

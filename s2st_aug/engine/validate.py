@@ -33,7 +33,7 @@ class ValidateStage:
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
-        self._read = SourceReader(context.config.dataset)
+        self._read = SourceReader(context.config.dataset, context.card)
         self._judge: Judge | None = None
 
     def __call__(self, translated: TranslatedBatch) -> ValidatedBatch:
@@ -79,7 +79,7 @@ class ValidateStage:
         return ManifestRow(
             **self._known(translated, variant),
             status=judgement.status,
-            reasons=(*split, *judgement.reasons),
+            reasons=(*split, *variant.notes, *judgement.reasons),
             oom_split=variant.oom_split,
             image=image_name(variant.domain, scene.scene_id, file_type),
             image_sha256=sha256_bytes(data),
@@ -92,8 +92,8 @@ class ValidateStage:
     def _load(self) -> Judge:
         """The method's checks; the first variant loads them."""
         if self._judge is None:
-            config = self._context.config
-            self._judge = find_method(config.method.name).judge(config.for_method())
+            method = self._context.method
+            self._judge = find_method(method.name).judge(method)
         return self._judge
 
     def _failed(self, translated: TranslatedBatch, variant: VariantResult, failure: Failure) -> ManifestRow:
@@ -127,7 +127,7 @@ class ValidateStage:
             "method": context.identity.name,
             "method_version": context.identity.version,
             "method_sha256": context.method_sha256,
-            "model": context.config.model,
+            "model": context.model,
             "model_sha256": context.identity.model_sha256,
             "profile_sha256": context.identity.profiles[variant.domain],
             "plan_sha256": context.plan_sha256,

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Unpack
 
 from s2st_aug.errors import Stopped, UsageError
 from s2st_aug.export.consumers import open_as_consumer, unreadable_sources, write_lists
-from s2st_aug.export.context import ExportContext, LostPolicy
+from s2st_aug.export.context import ExportContext
 from s2st_aug.export.convert import export_converted
-from s2st_aug.export.images import ImageFormat
 from s2st_aug.export.lockfile import lock_of
 from s2st_aug.export.native import export_native
-from s2st_aug.export.output import LOCK, Link, OutputFolder
-from s2st_aug.export.selection import COLUMNS, HELD_OUT, UNREAD, UnjudgedPolicy, select, unjudged_policy
-from s2st_aug.formats import DatasetFormat, dataset_card, find_format, format_of, load_card
+from s2st_aug.export.options import Choices, ExportOptions, UnjudgedPolicy
+from s2st_aug.export.output import LOCK, OutputFolder
+from s2st_aug.export.selection import COLUMNS, HELD_OUT, Selection, select
+from s2st_aug.formats import Card, DatasetFormat, dataset_card, find_format, format_of, load_card
 from s2st_aug.formats.base import ConsumerView
 from s2st_aug.formats.loss_report import LossReport
 from s2st_aug.storage.decisions import from_table, resolve
 from s2st_aug.storage.run_folder import RunFolder
 
-__all__ = ["LOCK", "ExportSummary", "UnjudgedPolicy", "export_run"]
+__all__ = ["LOCK", "ExportOptions", "ExportSummary", "UnjudgedPolicy", "export_run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,76 +41,36 @@ class ExportSummary:
 
 
 def export_run(
-    run: Path,
-    format: str,
-    out: Path,
-    *,
-    accepted_only: bool = False,
-    mix: float | None = None,
-    image_format: ImageFormat | None = None,
-    link: Link = "copy",
-    balance: bool = False,
-    by_class: bool = False,
-    unjudged: UnjudgedPolicy | None = None,
-    unread: str | None = None,
-    lost: LostPolicy = "paint",
-    with_val: bool = False,
+    run: Path, format: str, out: Path, options: ExportOptions | None = None, **more: Unpack[Choices]
 ) -> ExportSummary:
     """Write a training set with a lock file to `out`: the run's real scenes and its variants.
 
-    `format` is a dataset format by name or as `package.module:OBJECT`. `mix` is the fraction of the exported images
-    that are synthetic (None: all of both); `unjudged="train"` leaves labels that the measure could not judge as they
-    are, where the default, `"ignore"`, takes them out of training (`unread="void"` and `"train"` are the older
-    spelling). `lost` says what becomes of such labels in a format that has no region to ignore (YOLO): the box is
-    filled grey in the variant's copy, the image is left out, or the label alone is. `with_val` copies the dataset's
-    held-out splits untouched.
+    `format` is a dataset format by name or as `package.module:OBJECT`. The options are those of `s2st-aug export`, as a
+    record, by keyword (`mix=0.5`), or both.
 
     Raises UsageError before anything is written, CheckFailed where a file is not the one that the run recorded. Two
     exports of one run are the same bytes.
     """
-    target, policy = find_format(format), unjudged_policy(unjudged, unread)
+    options, target = replace(options or ExportOptions(), **more), find_format(format)
     folder = RunFolder(run)
     info = folder.run_json()
     split, root = str(info.config["dataset"].get("split", "train")), Path(info.dataset_root)
     _refuse_source(split, info.dataset_root)
-    card = dataset_card(info.config["dataset"])
+    card, losses = dataset_card(info.config["dataset"]), LossReport()
     _refuse_inside(out, folder.path, root)
-    decisions = resolve(from_table(folder.read_decisions()))
-    table = folder.read_manifest(COLUMNS)
-    if lost not in get_args(LostPolicy):
-        raise UsageError(f"--lost: expected one of {', '.join(get_args(LostPolicy))}, came {lost!r}")
-    losses = LossReport()
-    selection = select(
-        table,
-        decisions,
-        accepted_only=accepted_only,
-        mix=mix,
-        balance=balance,
-        by_class=by_class,
-        unjudged=policy,
-        whole_only=lost == "drop-image" and not target.holds_ignored,
-        unreadable=unreadable_sources(table, root, losses),
-    )
-    why = "the format has no region to ignore: the whole variant is left out"
-    losses.add("variant", why, "--lost drop-image", selection.left_out)
-    settings: dict[str, Any] = {"format": target.name, "accepted_only": accepted_only, "mix": mix, "balance": balance}
-    settings |= {"image_format": image_format, "unjudged": policy, "unread": UNREAD[policy]}
-    settings |= {"balance_classes": True} if by_class else {}
-    settings |= {} if target.holds_ignored else {"lost": lost}
-    settings |= {"with_val": True} if with_val else {}
+    selection = _selected(folder, root, card, target, options, losses)
+    settings = options.recorded(target.name, holds_ignored=target.holds_ignored)
     try:
-        with OutputFolder(out, link) as output:
+        with OutputFolder(out, options.link) as output:
             context = ExportContext(
                 card=card,
                 root=root,
-                run=folder.path,
+                run=folder,
                 split=split,
                 selection=selection,
                 output=output,
-                image_format=image_format,
                 losses=losses,
-                lost=lost,
-                with_val=with_val,
+                options=options,
             )
             view = write_export(context, target)
             output.finish(lock_of(info, context, settings, view))
@@ -118,17 +79,55 @@ def export_run(
             f"--out {out}: cannot be written ({error.strerror or error}); nothing was left there, the same command"
             " starts anew"
         ) from None
-    shown = Counter(place.source == "real" for place in context.images.values())
+    return _summary(context, target, view)
+
+
+def _selected(
+    folder: RunFolder, root: Path, card: Card, target: DatasetFormat, options: ExportOptions, losses: LossReport
+) -> Selection:
+    """What goes out of the run; what is left out before anything is written is told."""
+    table = folder.read_manifest(COLUMNS)
+    selection = select(
+        table,
+        resolve(from_table(folder.read_decisions())),
+        options,
+        carries_unsound=target is format_of(card),
+        whole_only=options.lost == "drop-image" and not target.holds_ignored,
+        unreadable=unreadable_sources(table, root, losses),
+    )
+    for variants in selection.variants.values():
+        for variant in variants:
+            folder.image_file(variant.image)  # one that leads outside is refused before anything is written
+    why = "the format has no region to ignore: the whole variant is left out"
+    losses.add("variant", why, "--lost drop-image", selection.left_out)
+    return selection
+
+
+def _summary(context: ExportContext, target: DatasetFormat, view: ConsumerView | None) -> ExportSummary:
+    shown, output = Counter(place.source == "real" for place in context.images.values()), context.output
     return ExportSummary(
-        out,
+        output.out,
         target.name,
         real=shown[True],
         synthetic=shown[False],
         files=len(output.sha256),
-        losses=len(losses),
+        losses=len(context.losses),
         held_out=sum(context.held_out.values()),
-        notes=tuple(view.notes if view else ()),
+        notes=(*(view.notes if view else ()), *_notes(context, target, view)),
     )
+
+
+def _notes(context: ExportContext, target: DatasetFormat, view: ConsumerView | None) -> Iterator[str]:
+    """What a trainer would stumble over, in a line each."""
+    if view is not None and view.complaints:
+        (why, where), more = view.complaints[0], len(view.complaints) - 1
+        told = f"{where}: {why}" + (f", and {more} more" if more else "")
+        yield f"{target.title}'s loaders would drop or misread labels of the source's own ({told}); loss_report.json"
+    if scaled := context.losses.count("declared size"):
+        told = "are carried as they are; an export to another format scales them"
+        yield f"labels of {scaled} images declare another size and {told}"
+    if context.options.link != "copy" and context.output.copied:
+        yield f"--link {context.options.link}: {context.output.copied} files are copies, the disk made no link of them"
 
 
 def write_export(context: ExportContext, target: DatasetFormat) -> ConsumerView | None:

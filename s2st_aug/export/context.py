@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Literal
 
+from s2st_aug.arrays import Box
 from s2st_aug.errors import CheckFailed
-from s2st_aug.export.images import ImageFormat, is_as_stored, orientation_tag, painted, transcoded, variant_suffix
+from s2st_aug.export.images import is_as_stored, orientation_tag, painted, transcoded, variant_suffix
+from s2st_aug.export.options import ExportOptions
 from s2st_aug.export.output import OutputFolder
 from s2st_aug.export.selection import Selection, Variant
 from s2st_aug.formats import orientation_of, read_scenes
 from s2st_aug.formats.base import DatasetFormat, Placed, WriteContext
 from s2st_aug.records.scene import LINES, Scene, SceneObject
-
-LostPolicy = Literal["paint", "drop-image", "drop-label"]
-"""What becomes of a label that training should ignore where the format has no way to say so."""
+from s2st_aug.storage.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportContext(WriteContext):
     """One export: what a format's writer is given, and what the export alone needs."""
 
-    run: Path
+    run: RunFolder
     selection: Selection
     output: OutputFolder
-    image_format: ImageFormat | None
-    lost: LostPolicy = "paint"
-    with_val: bool = False
+    options: ExportOptions
     names: dict[str, str] = field(default_factory=dict)  # scene -> its name in an export to another format
     transcoding: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
 
@@ -57,17 +53,23 @@ class ExportContext(WriteContext):
 
     def variant_suffix(self, scene: Scene) -> str:
         """The suffix of the scene's variants, with its dot."""
-        return variant_suffix(scene.image, self.image_format)
+        return variant_suffix(scene.image, self.options.image_format)
 
-    def paints(self, variant: Variant, target: DatasetFormat) -> bool:
-        """Whether labels to ignore are painted over; told in the report, where the target has no way to ignore them."""
+    def hidden(self, variant: Variant, target: DatasetFormat, objects: Iterable[SceneObject]) -> tuple[Box, ...]:
+        """The boxes to paint over, of labels that the target has no way to ignore; told in the report.
+
+        Crowds of the source are left out of real images too, and not painted in either: their writers tell of them.
+        """
         if target.holds_ignored or not variant.ignored:
-            return False
-        hides = self.lost == "paint"
+            return ()
+        boxes = tuple(
+            o.bbox for o in objects if o.object_id in variant.ignored and not o.crowd and o.bbox[2] > o.bbox[0]
+        )
+        hides = self.options.lost == "paint"
         done = "its box is grey in the variant's copy" if hides else "what shows of it becomes background"
         why = f"{target.title} has no region to ignore: the line is left out, {done}"
-        self.losses.add("label to ignore", why, variant.scene_id, len(variant.ignored))
-        return hides
+        self.losses.add("label to ignore", why, variant.scene_id, len(boxes))
+        return boxes if hides else ()
 
     def place_source(self, scene: Scene, name: str, suffix: str | None = None) -> None:
         """The real image under a name of the export, in the file type of a suffix (None: its own), without loss."""
@@ -88,18 +90,18 @@ class ExportContext(WriteContext):
         name: str,
         suffix: str,
         objects: tuple[SceneObject, ...] = (),
+        hidden: tuple[Box, ...] = (),
         *,
         as_source: bool = True,
     ) -> None:
         """The synthetic image under a name of the export, in the file type of a suffix and its source's quality.
 
-        `objects` are the scene's, where those to ignore are to be painted over. Where labels are in stored pixels that
-        the source's orientation tag turns, the variant carries the same tag (`as_source`: if the real image does), so
-        that both open alike, and labels fit both or none.
+        `hidden` are boxes to paint over, but for what the scene's `objects` that hold cover. Where labels are in stored
+        pixels that the source's orientation tag turns, the variant carries the same tag (`as_source`: if the real image
+        does), so that both open alike, and labels fit both or none.
         """
         self.images[name] = Placed(scene.scene_id, variant.domain)
-        path, sha256, source = self.run / variant.image, variant.image_sha256, self.root / scene.image
-        hidden = tuple(o.bbox for o in objects if o.object_id in variant.ignored and not o.crowd)
+        path, sha256, source = self.run.image_file(variant.image), variant.image_sha256, self.root / scene.image
         tag = orientation_tag(source) if as_source else 1
         tag = tag if tag != 1 and orientation_of(self.card, self.root, scene) == "ignore" else 1
         if is_as_stored(variant.image, suffix) and not hidden and tag == 1:

@@ -24,7 +24,8 @@ def export_converted(context: ExportContext, target: DatasetFormat) -> None:
     if target.conversion_writer is None:
         raise UsageError(f"other formats cannot be exported to {target.title}: it has no conversion_writer")
     scenes = list(context.scenes())
-    held_out = list(held_out_scenes(context, {scene.image for scene in scenes})) if context.with_val else []
+    _report_dataset(context, scenes)
+    held_out = list(held_out_scenes(context, {scene.image for scene in scenes})) if context.options.with_val else []
     context = replace(context, classes=_class_list(context, scenes))
     context.held_out.update(Counter(split_name(scene.split) for scene in held_out))
     writer, names = target.conversion_writer(context), _names(context, held_out)
@@ -44,11 +45,18 @@ def export_converted(context: ExportContext, target: DatasetFormat) -> None:
                 ignored=variant.ignored,
                 lost=variant.lost,
             )
-            hidden = real.objects if context.paints(variant, target) else ()
-            kept = is_as_stored(scene.image, real.suffix)  # the real image, and so its orientation tag
-            context.place_variant(scene, variant, writer.image_name(image), image.suffix, hidden, as_source=kept)
+            hidden = context.hidden(variant, target, real.objects)
+            kept, name = is_as_stored(scene.image, real.suffix), writer.image_name(image)  # and so its orientation tag
+            context.place_variant(scene, variant, name, image.suffix, real.objects, hidden, as_source=kept)
             writer.add(image)
     writer.finish()
+
+
+def _report_dataset(context: ExportContext, scenes: list[Scene]) -> None:
+    """What belongs to no scene, and so is given to no writer."""
+    remarks = format_of(context.card).remarks
+    for text in remarks(context.card, context.root, context.split, scenes) if remarks else ():
+        context.losses.add("dataset", text, context.split)
 
 
 def _converted(

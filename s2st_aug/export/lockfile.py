@@ -64,10 +64,10 @@ def lock_of(
 def counts_of(context: ExportContext, view: ConsumerView | None) -> dict[str, Any]:
     """Images and labels by domain and class; `source` stands for the real images.
 
-    They are counted in the written files. Where those hold one label in several forms (`whole_labels` is False), the
-    classes are those of the run's records.
+    They are counted in the written files. Where a dataset goes out as what it is and holds one label in several forms
+    (`whole_labels` is False), the classes are those of the run's records.
     """
-    if view is not None and view.whole_labels:
+    if view is not None and (view.whole_labels or context.labels):
         return counts_on_disk(context, view)
     selection = context.selection
     images = Counter("source" if p.source == "real" else p.source for p in context.images.values())
@@ -84,6 +84,8 @@ def counts_of(context: ExportContext, view: ConsumerView | None) -> dict[str, An
 
 def model_terms(model: str) -> dict[str, str]:
     """Licence and terms of a model by its name or folder; unknown models say that their own card counts."""
+    if not model:
+        return {"name": "", "licence": "none", "terms": "no model of ours: what made the images says their terms"}
     for part, licence, terms in TERMS:
         if part in model:
             return {"name": model, "licence": licence, "terms": terms}

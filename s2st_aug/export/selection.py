@@ -7,25 +7,22 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from numbers import Real
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from s2st_aug.errors import UsageError
+from s2st_aug.export.options import ExportOptions
 from s2st_aug.storage.decisions import Decision, Target
 
 COLUMNS = [
     *("variant_id", "scene_id", "dataset", "split", "domain", "status", "source_image", "source_sha256"),
     *("image", "image_sha256", "label_file", "label_sha256", "label_key", "objects"),
 ]
-UnjudgedPolicy = Literal["ignore", "train"]
-"""What becomes of labels that the measure could not judge: ignored in training, or left as they are."""
-UNREAD: dict[UnjudgedPolicy, str] = {"ignore": "void", "train": "train"}
-"""The policy's older spelling (`--unread`)."""
 HELD_OUT = frozenset({"val", "valid", "validation", "test", "testing"})
+_KEEP, _IGNORE, _LOST, _UNSOUND = range(4)
+"""verdicts from best to worst; whether the last is ignored is no matter of `unjudged`"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +51,7 @@ class Selection:
     kinds: dict[str, frozenset[str]] = field(default_factory=dict)  # class -> kinds of its labels, in the whole run
     domains: tuple[str, ...] = ()  # of the whole run
     left_out: int = 0  # variants that hold a label to ignore, where that costs them their place
+    failed: frozenset[str] = frozenset()  # scenes of which the run has no variant at all
 
     def scenes(self) -> set[str]:
         """Every scene of which anything goes out."""
@@ -65,60 +63,38 @@ class Selection:
         return sum(map(len, self.variants.values()))
 
 
-def unjudged_policy(unjudged: str | None, unread: str | None = None) -> UnjudgedPolicy:
-    """The policy from its word or its older spelling, `ignore` without either.
-
-    Raises UsageError for another word, or for two that differ.
-    """
-    if unjudged is not None and unjudged not in UNREAD:
-        raise UsageError(f"--unjudged: expected {' or '.join(UNREAD)}, came {unjudged!r}")
-    if unread is not None and unread not in UNREAD.values():
-        raise UsageError(f"--unread: expected {' or '.join(UNREAD.values())}, came {unread!r}")
-    asked = {policy for policy, old in UNREAD.items() if unjudged == policy or unread == old}
-    if len(asked) > 1:
-        raise UsageError(f"--unjudged {unjudged} and --unread {unread} contradict one another; give --unjudged alone")
-    return asked.pop() if asked else "ignore"
-
-
 def select(
     table: pa.Table,
     decisions: dict[Target, Decision],
+    options: ExportOptions,
     *,
-    accepted_only: bool,
-    mix: float | None,
-    balance: bool,
-    by_class: bool = False,
-    unjudged: UnjudgedPolicy = "ignore",
+    carries_unsound: bool = True,
     whole_only: bool = False,
     unreadable: frozenset[str] = frozenset(),
 ) -> Selection:
-    """Rows of the manifest to what goes out; `by_class` prefers variants with rare classes where `mix` leaves a choice.
+    """Rows of the manifest to what goes out.
 
-    `unjudged`: labels that the measure could not judge (verdict *ignore*, no word of a person) are ignored, or stay in
-    training. `whole_only` leaves out variants that hold a label to ignore, `unreadable` are scenes whose own image
-    nobody can open. Raises UsageError where nothing goes out, or the run is of a held-out split or of more than one
-    dataset.
+    Labels that were unsound in the source are never judged: `carries_unsound` leaves them to the writer as they are, in
+    variants as in the real images, else they are to be ignored in variants. `whole_only` leaves out variants that hold
+    a label to ignore, `unreadable` are scenes whose own image nobody can open. Raises UsageError where nothing goes
+    out, or the run is of a held-out split or of more than one dataset.
     """
-    _refuse_wrong_options(mix, accepted_only=accepted_only, balance=balance, by_class=by_class)
     _refuse_held_out(table)
     _refuse_mixed_datasets(table)
-    if by_class and mix is None:
-        raise UsageError("--balance-classes chooses among the variants and needs --mix, which says how many")
-    objects = _Objects.of(table)
-    rows = table.drop_columns(["objects"]).to_pylist()
-    said, least = _on_labels(decisions), 2 if unjudged == "train" else 1
-    going = [(i, row) for i, row in enumerate(rows) if _goes_out(row, decisions, accepted_only=accepted_only)]
+    objects, rows = _Objects.of(table, carries_unsound=carries_unsound), table.drop_columns(["objects"]).to_pylist()
+    said, least = _on_labels(decisions), _LOST if options.policy == "train" else _IGNORE
+    going = [(i, row) for i, row in enumerate(rows) if _goes_out(row, decisions, accepted_only=options.accepted_only)]
     variants = [_variant(row, i, dict(objects.judged(i, least)), said) for i, row in going]
     judged = len(variants)
     variants = [v for v in variants if not (whole_only and v.ignored)]
     left_out = judged - len(variants)
-    if balance:
+    if options.balance:
         variants = _balanced(variants)
     sources = {row["scene_id"]: row["source_sha256"] for row in rows if row["source_sha256"]}
     sources = {scene: sha256 for scene, sha256 in sources.items() if scene not in unreadable}
-    weights = class_weights(variants, objects) if by_class else {}
+    weights, mix = class_weights(variants, objects) if options.by_class else {}, options.mix
     if not variants and mix != 0:
-        raise UsageError(_nothing(rows, accepted_only=accepted_only, left_out=left_out))
+        raise UsageError(_nothing(rows, accepted_only=options.accepted_only, left_out=left_out))
     variants, sources = _mixed(variants, sources, mix, weights)
     if not variants and mix:
         raise UsageError(
@@ -127,15 +103,8 @@ def select(
         )
     counted = _counted(variants, sources, rows, objects)
     domains = tuple(sorted({str(row["domain"]) for row in rows}))
-    return replace(counted, kinds=objects.kinds(), domains=domains, left_out=left_out)
-
-
-def _refuse_wrong_options(mix: object, **switches: object) -> None:
-    for name, value in switches.items():
-        if not isinstance(value, bool):
-            raise UsageError(f"{name}: expected True or False, came {value!r}")
-    if mix is not None and (isinstance(mix, bool) or not isinstance(mix, Real) or not 0 <= float(mix) <= 1):
-        raise UsageError(f"--mix: expected a fraction from 0 to 1, came {mix!r}")
+    failed = frozenset(str(row["scene_id"]) for row in rows) - {str(r["scene_id"]) for r in rows if r["image"]}
+    return replace(counted, kinds=objects.kinds(), domains=domains, left_out=left_out, failed=failed)
 
 
 def _refuse_held_out(table: pa.Table) -> None:
@@ -180,25 +149,25 @@ class _Objects:
     ids: pa.Array
     categories: np.ndarray
     names: list[str]
-    verdicts: np.ndarray  # 0 keep, 1 ignore, 2 lost
+    verdicts: np.ndarray
     shapes: pa.Array
 
     @classmethod
-    def of(cls, table: pa.Table) -> _Objects:
+    def of(cls, table: pa.Table, *, carries_unsound: bool) -> _Objects:
         column = table["objects"].combine_chunks()
         lists = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
         values = lists.values
         categories = values.field("category").fill_null("").dictionary_encode()
-        verdicts = pc.index_in(values.field("verdict"), pa.array(["keep", "ignore", "lost"])).fill_null(0)
+        verdicts = pc.index_in(values.field("verdict"), pa.array(["keep", "ignore", "lost"])).fill_null(_KEEP)
         names = categories.dictionary.to_pylist()
         ids, numbers = values.field("object_id"), categories.indices.to_numpy()
-        if (at := values.type.get_field_index("cause")) >= 0:  # unsound labels are carried as they are
+        if (at := values.type.get_field_index("cause")) >= 0:
             unsound = pc.equal(values.field(at), "unsound").fill_null(False)
-            verdicts = pc.if_else(unsound, pa.scalar(0, verdicts.type), verdicts)
+            verdicts = pc.if_else(unsound, pa.scalar(_KEEP if carries_unsound else _UNSOUND, verdicts.type), verdicts)
         return cls(lists.offsets.to_numpy(), ids, numbers, names, verdicts.to_numpy(), values.field("kind"))
 
-    def judged(self, row: int, least: int = 1) -> Iterator[tuple[str, int]]:
-        """Object id and verdict of the row's labels whose verdict is `least` or worse: 1 ignore, 2 lost."""
+    def judged(self, row: int, least: int) -> Iterator[tuple[str, int]]:
+        """Object id and verdict of the row's labels whose verdict is `least` or worse."""
         start, end = int(self.offsets[row]), int(self.offsets[row + 1])
         for index in np.flatnonzero(self.verdicts[start:end] >= least) + start:
             yield self.ids[int(index)].as_py(), int(self.verdicts[index])
@@ -224,7 +193,7 @@ def _variant(row: dict[str, object], index: int, judged: dict[str, int], said: d
     name = str(row["variant_id"])
     verdicts = judged | said.get(name, {})
     ignored = frozenset(k for k, v in verdicts.items() if v)
-    lost = frozenset(k for k, v in verdicts.items() if v == 2)
+    lost = frozenset(k for k, v in verdicts.items() if v == _LOST)
     scene_id, domain, image, sha256 = (str(row[key]) for key in ("scene_id", "domain", "image", "image_sha256"))
     return Variant(name, scene_id, domain, image, sha256, ignored, lost, index)
 
@@ -234,7 +203,9 @@ def _on_labels(decisions: dict[Target, Decision]) -> dict[str, dict[str, int]]:
     said: dict[str, dict[str, int]] = {}
     for (variant_id, object_id), decision in decisions.items():
         if object_id is not None:
-            said.setdefault(variant_id, {})[object_id] = {"accept": 0, "ignore": 1, "reject": 2}[decision.decision]
+            said.setdefault(variant_id, {})[object_id] = {"accept": _KEEP, "ignore": _IGNORE, "reject": _LOST}[
+                decision.decision
+            ]
     return said
 
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from s2st_aug.arrays import Image
 from s2st_aug.errors import DatasetError, SourceChanged, UsageError, did_you_mean
-from s2st_aug.export.selection import COLUMNS, Selection, UnjudgedPolicy, select, unjudged_policy
+from s2st_aug.export.options import ExportOptions, UnjudgedPolicy
+from s2st_aug.export.selection import COLUMNS, Selection, select
 from s2st_aug.feed.arguments import wrong
 from s2st_aug.formats import Card, dataset_card, load_card, orientation_of, read_objects, read_scenes
 from s2st_aug.images import read_photo, sha256_bytes
@@ -107,15 +108,15 @@ def open_feed(
     training, where the default, `"ignore"`, takes them out (`unread="void"` and `"train"` are the older spelling); all
     as in `s2st-aug export`. Raises UsageError for a wrong argument, for a run of val or test, or where nothing is left.
     """
-    run, policy = _folder(run), unjudged_policy(unjudged, unread)
+    run = _folder(run)
+    options = ExportOptions(
+        accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class, unjudged=unjudged, unread=unread
+    )
     info = run.run_json()
     table = run.read_manifest(COLUMNS)
     if domains is not None:
         table = _of_domains(run, table, domains)
-    decisions = resolve(from_table(run.read_decisions()))
-    selection = select(
-        table, decisions, accepted_only=accepted_only, mix=mix, balance=balance, by_class=by_class, unjudged=policy
-    )
+    selection = select(table, resolve(from_table(run.read_decisions())), options)
     card_name, root = info.config["dataset"]["format"], Path(info.dataset_root)
     splits = sorted(set(table["split"].to_pylist()))
     scenes = {s.scene_id: s for split in splits for s in read_scenes(load_card(card_name), root, split)}

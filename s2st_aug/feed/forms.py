@@ -12,6 +12,8 @@ import torch
 from s2st_aug.errors import UsageError
 from s2st_aug.feed.entries import FeedIndex, Sample
 from s2st_aug.feed.shards import record
+from s2st_aug.formats import load_card
+from s2st_aug.formats.tree import files_of, spelled_in
 from s2st_aug.records.scene import SceneObject
 
 XYXY_ABS = 0  # detectron2.structures.BoxMode.XYXY_ABS
@@ -55,26 +57,29 @@ def _detectron2(sample: Sample, class_ids: Mapping[str, int]) -> dict[str, Any]:
     return own | {"annotations": annotations}
 
 
-def mmdetection_dataset(export: Path) -> dict[str, Any]:
+def mmdetection_dataset(export: Path, split: str = "train", card: str = "coco") -> dict[str, Any]:
     """The `dataset` of an MMDetection 3 dataloader config, for a folder of `s2st-aug export --format coco`.
 
-    Ignored labels are iscrowd there, which CocoDataset hands on as `ignore_flag`. Raises UsageError for another folder.
+    Annotations and images of the split are where the dataset's card says: a COCO dataset goes out as it came, with
+    Roboflow's `train/_annotations.coco.json`. Ignored labels are iscrowd, which CocoDataset hands on as `ignore_flag`.
+    Raises UsageError for another folder.
     """
-    found = sorted(export.glob("annotations/instances_*.json"))
-    if len(found) != 1:
+    known = load_card(card)
+    trees = [tree for tree in known.labels if tree.kind == "instances"]
+    own = next((tree for tree in trees if files_of(export, tree, split)), None)
+    if own is None:
+        expected = ", ".join(tree.path.format(split=split) for tree in trees)
         raise UsageError(
-            f"{export}: expected one annotations/instances_*.json, found {len(found)}; is it a COCO export?"
+            f"{export}: expected annotations of split {split!r} at one of {expected}; is it a COCO export?"
         )
-    classes = [c["name"] for c in json.loads(found[0].read_text())["categories"]]
-    images = found[0].stem.removeprefix("instances_")
-    own = {
-        "data_root": str(export),
-        "ann_file": str(found[0].relative_to(export)),
-        "data_prefix": {"img": f"{images}/"},
-    }
+    file = files_of(export, own, split)[0]
+    classes = [c["name"] for c in json.loads((export / file).read_bytes().decode("utf-8-sig"))["categories"]]
+    images = (own.images or known.images).format(split=spelled_in(export, own, split))
     return {
         "type": "CocoDataset",
-        **own,
+        "data_root": str(export),
+        "ann_file": file,
+        "data_prefix": {"img": f"{images}/"},
         "metainfo": {"classes": tuple(classes)},
         "filter_cfg": {"filter_empty_gt": True, "min_size": 1},
     }

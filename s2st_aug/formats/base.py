@@ -125,7 +125,7 @@ class ConvertedImage:
 
     def is_ignored(self, item: SceneObject) -> bool:
         """Whether training should leave this label alone: by a verdict, or a crowd from the start."""
-        return item.object_id in self.ignored or item.crowd or (self.domain is not None and item.unsound is not None)
+        return item.object_id in self.ignored or item.crowd
 
 
 @dataclass(frozen=True, slots=True)

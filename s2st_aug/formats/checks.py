@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from s2st_aug.errors import DatasetError, LabelError, NoImages
 from s2st_aug.formats import format_of, read_objects, read_scenes
 from s2st_aug.formats.base import Card
-from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files
+from s2st_aug.formats.names import IMAGE_SUFFIXES, LookAlikes, list_files
 from s2st_aug.records.scene import Scene, SceneObject
 
 SAMPLE = 200
@@ -35,12 +35,22 @@ def check_card(card: Card, root: Path, *, sample: int = SAMPLE) -> list[CardFind
     """
     if not root.is_dir():
         return [CardFinding("error", "", f"dataset folder {root} is not there; get it from {card.where}")]
-    findings = [finding for split in card.splits for finding in _split(card, root, split, sample)]
-    if not any(finding.level == "ok" for finding in findings):
+    findings = _once_a_card(finding for split in card.splits for finding in _split(card, root, split, sample))
+    if not any(finding.level in ("ok", "error") for finding in findings):
         findings.append(
             CardFinding("error", "", f"no split of {card.name} can be read; expected images at {card.images}")
         )
     return findings
+
+
+def _once_a_card(findings: Iterable[CardFinding]) -> list[CardFinding]:
+    """What is said of several splits in the same words is one finding (a broken data.yaml); a count stays a split's."""
+    said: dict[tuple[str, str], CardFinding] = {}
+    for one in findings:
+        key = (one.text, one.split if one.level in ("ok", "warning") else "")
+        split = f"{said[key].split}, {one.split}" if key in said else one.split
+        said[key] = replace(one, split=split)
+    return list(said.values())
 
 
 def _split(card: Card, root: Path, split: str, sample: int) -> Iterator[CardFinding]:
@@ -76,15 +86,22 @@ def _images(card: Card, root: Path, split: str, scenes: list[Scene]) -> Iterator
     there = {f"{folder}/{name}" for folder in folders for name in list_files(root / folder, IMAGE_SUFFIXES)}
     absent, unlisted = sorted(named - there), sorted(there - named)
     if absent:
-        yield CardFinding(
-            "warning",
-            split,
-            f"{len(absent)} of {len(scenes)} images are absent, the first {absent[0]}: they are left out of a run",
-        )
+        told = f"{len(absent)} of {len(scenes)} images are absent, the first {absent[0]}: they are left out of a run"
+        yield CardFinding("warning", split, told + _elsewhere(root, absent, unlisted))
     if unlisted:
         yield CardFinding(
             "warning", split, f"{len(unlisted)} images have no label record, the first {unlisted[0]}: they are not used"
         )
+
+
+def _elsewhere(root: Path, absent: list[str], unlisted: list[str]) -> str:
+    """Where files lie that may be meant: of another case or Unicode form, or in a folder below; empty: nowhere."""
+    alike, below = LookAlikes(root), {PurePosixPath(name).name: name for name in unlisted}
+    spelled = [found for name in absent if (found := alike.of(name))]
+    moved = [below[last] for name in absent if (last := PurePosixPath(name).name) in below]
+    if spelled:
+        return f"; {len(spelled)} are there in other case or Unicode form, the first {spelled[0]}"
+    return f"; {len(moved)} of their names lie in other folders, the first {moved[0]}" if moved else ""
 
 
 def _labels(card: Card, root: Path, split: str, scenes: list[Scene]) -> Iterator[CardFinding]:

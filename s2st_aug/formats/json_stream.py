@@ -86,6 +86,8 @@ class _Window:
         self._fill(CHUNK)
         if self.text.startswith("\xef\xbb\xbf"):
             self.pos = 3
+        if self.text.startswith(("\xff\xfe", "\xfe\xff")):
+            raise DatasetError(f"{path}: the file is UTF-16, expected UTF-8")
 
     def _fill(self, size: int) -> bool:
         """Drop what was consumed and read on; False at the end of the file."""

@@ -19,6 +19,10 @@ class LossReport:
             self._counts[what, why] += count
             self._first.setdefault((what, why), where)
 
+    def count(self, what: str) -> int:
+        """How many things of one kind are listed, whatever the reason."""
+        return sum(count for (kind, _), count in self._counts.items() if kind == what)
+
     def __len__(self) -> int:
         return len(self._counts)
 

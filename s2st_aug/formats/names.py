@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -24,6 +25,8 @@ def safe_name(name: object, where: str) -> str:
     """A relative POSIX path without `..`, NUL, backslash, drive or device names; raises DatasetError otherwise."""
     if not isinstance(name, str) or not name:
         raise DatasetError(f"{where}: expected a file name, found {_short(name)}")
+    if "\\" in name:
+        raise DatasetError(f"{where}: {_short(name)} has back-slashes, as Windows writes paths; expected `/`")
     if _PLAIN.fullmatch(name) and _DEVICES.isdisjoint(name.partition(".")[0].lower().split("/")):
         return name  # the common case, many times faster than the full check
     parts = PurePosixPath(name).parts
@@ -31,7 +34,6 @@ def safe_name(name: object, where: str) -> str:
         not parts
         or name.startswith("/")
         or ".." in parts
-        or "\\" in name
         or parts[0][1:2] == ":"
         or any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in name)
     ):
@@ -95,7 +97,31 @@ def flat_names(stems: Iterable[str], domains: Iterable[str] = (), taken: Iterabl
 
 
 def _folded(name: str) -> str:
-    return re.sub(r"[_.-]", "-", unicodedata.normalize("NFC", name)).casefold()
+    return re.sub(r"[_.-]", "-", _plain(name))
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+class LookAlikes:
+    """Files below a root whose names differ from one that is asked for in case or Unicode form alone.
+
+    Disks and archives of other systems change both: `É.txt` out of a Mac's zip is not the `É.txt` of a label list.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._folders: dict[str, dict[str, str]] = {}
+
+    def of(self, name: str) -> str | None:
+        """The name below the root of such a file, or None; a folder is listed once."""
+        folder, _, last = name.rpartition("/")
+        if folder not in self._folders:
+            with contextlib.suppress(OSError):
+                self._folders[folder] = {_plain(f.name): f.name for f in os.scandir(self._root / folder)}
+        found = self._folders.setdefault(folder, {}).get(_plain(last))
+        return f"{folder}/{found}" if found not in (None, last) else None
 
 
 def list_files(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:

@@ -17,6 +17,7 @@ import numpy as np
 from s2st_aug.arrays import Box
 from s2st_aug.errors import LabelError
 from s2st_aug.formats.geometry import is_inside, outline_box
+from s2st_aug.formats.values import plain_id
 from s2st_aug.records.scene import LINES, SceneObject
 
 Size = tuple[int, int]
@@ -69,8 +70,12 @@ def is_rescaled(declared: Size, size: Size) -> bool:
 
 
 def declared(width: object, height: object) -> Size | None:
-    """A size out of a label file; None where it is no size: absent, null, zero (as some tools fill in)."""
-    sides = [int(v) if isinstance(v, float) and v.is_integer() else v for v in (width, height)]
+    """A size out of a label file, `"512"` and `512.0` too; None where it is no size: absent, null, zero.
+
+    >>> declared("512", 320.0), declared(512, None), declared(0, 0)
+    ((512, 320), None, None)
+    """
+    sides = [plain_id(width), plain_id(height)]
     return (sides[0], sides[1]) if all(type(v) is int and 0 < v < 10**7 for v in sides) else None  # type: ignore[return-value]
 
 

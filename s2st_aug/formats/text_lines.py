@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r|\Z)")
 _MARK = b"\xef\xbb\xbf"
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
+"""how a file in UTF-16 begins, as PowerShell writes it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ def text_lines(data: bytes) -> Iterator[TextLine]:
     >>> [(line.index, line.words, line.end) for line in text_lines(b"Car 1\r\n\nVan 2")]
     [(0, ('Car', '1'), b'\r\n'), (1, (), b'\n'), (2, ('Van', '2'), b'')]
     """
+    wide = "the file is UTF-16, expected UTF-8" if data.startswith(_WIDE) else None
     for index, found in enumerate(_LINE.finditer(data)):
         text, end = found.groups()
         if not text and not end:
@@ -42,9 +45,9 @@ def text_lines(data: bytes) -> Iterator[TextLine]:
         words = tuple(word.decode("utf-8", "backslashreplace") for word in plain.split())
         try:
             plain.decode("utf-8")
-            broken = None
+            broken = wide
         except UnicodeDecodeError as error:
-            broken = f"not UTF-8 at byte {error.start} of the line"
+            broken = wide or f"not UTF-8 at byte {error.start} of the line"
         yield TextLine(index, text, end, words, broken)
 
 

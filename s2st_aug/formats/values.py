@@ -8,7 +8,7 @@ from typing import Any
 from s2st_aug.errors import LabelError
 
 _COORDINATE_LIMIT = 1e7
-_WHOLE = re.compile(r"(0|-?[1-9][0-9]{0,17})(?:\.0+)?")
+_WHOLE = re.compile(r"(0|-?[1-9][0-9]{0,39})(?:\.0+)?")
 
 
 def number(value: Any, where: str) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 
 from s2st_aug.arrays import Box, Image
 from s2st_aug.errors import RunFolderError
-from s2st_aug.export.selection import UnjudgedPolicy
+from s2st_aug.export.options import UnjudgedPolicy
 from s2st_aug.feed import open_feed
 from s2st_aug.feed.entries import Sample
 from s2st_aug.gain.config import GainConfig

@@ -5,7 +5,7 @@ What the driver and the judging workers need.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,12 +17,14 @@ from s2st_aug.arrays import Image
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.model_files import combined_hash, commit_of, find_model, hash_files
 from s2st_aug.diffusion.schedule import NoiseSchedule
-from s2st_aug.profiles.store import find_profiles
+from s2st_aug.profiles.store import find_image_profiles, find_profiles
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Judge, Judgement
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.settings import ValidationSettings
+
+__all__ = ["ModelFiles", "find_image_profiles", "hash_model", "profiles_by_name", "validity_checks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,8 @@ def profiles_by_name(domains: Sequence[str], model: LatentModel) -> dict[str, Do
     return {profile.name: profile for profile in find_profiles(domains, model).values()}
 
 
-def validity_checks(model: str, domains: Sequence[str], settings: ValidationSettings) -> Judge:
-    """The checks under these thresholds, each domain against its own profile."""
-    profiles = profiles_by_name(domains, hash_model(model).shell)
+def validity_checks(profiles: Mapping[str, DomainProfile | None], settings: ValidationSettings) -> Judge:
+    """The checks under these thresholds, each domain against its own profile; without one strength is null."""
 
     def judged(source: Image, variant: Image, raw: Image, objects: Sequence[SceneObject], domain: str) -> Judgement:
         return judge(source, variant, raw, objects, profiles[domain], settings)

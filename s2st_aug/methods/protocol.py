@@ -25,8 +25,8 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from s2st_aug.arrays import Image
-from s2st_aug.errors import Diverged
+from s2st_aug.arrays import AnyImage
+from s2st_aug.errors import SampleError
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.translated import Translated
 from s2st_aug.records.verdicts import Judge
@@ -67,8 +67,12 @@ class MethodIdentity:
     settings: Mapping[str, Any]
     """JSON values: the settings that decide pixels, and hashes of the files they name"""
     model_sha256: str
+    """empty: the method has no model"""
     profiles: Mapping[str, str]
-    """domain -> sha256 of its profile; the domains are called so in the manifest, in this order"""
+    """domain -> sha256 of its profile (empty: it has none); the domains are called so in the manifest, in this order"""
+    by_scene: bool = False
+    """whether `translate` is also told which scenes the photos are: keywords `scenes` and `orientations` (`apply` or
+    `ignore`: whether their pixels lie upright or as stored)"""
     label_aware: bool = False
     """whether `translate` is given the labels, which then count in every variant_id"""
     evals_per_scene: tuple[float, float] = (0.0, 0.0)
@@ -84,17 +88,17 @@ class TranslatorLike(Protocol):
 
     def translate(
         self,
-        photos: Sequence[Image],
+        photos: Sequence[AnyImage],
         domains: Sequence[str],
         objects: Sequence[Sequence[SceneObject]] | None = None,
         keys: Sequence[int] | None = None,
-    ) -> Sequence[Mapping[str, Translated | Diverged]]:
+    ) -> Sequence[Mapping[str, Translated | SampleError]]:
         """A batch: for each photo (`h w 3` uint8, any size) every domain's image at the photo's exact size.
 
         `objects` are each photo's labels (None: not label-aware); `keys` the samples' random keys: draw from them and
         from nothing else. The result must not depend on the worker, on earlier batches, or on time. A sample that did
-        not work out comes back as a Diverged in its place; what is raised fails the whole batch, which is then tried
-        photo by photo.
+        not work out comes back as a SampleError (such as Diverged) in its place; what is raised fails the whole batch,
+        which is then tried photo by photo.
         """
         ...
 
@@ -102,8 +106,14 @@ class TranslatorLike(Protocol):
 class Method(ABC, Generic[Settings]):
     """A translator in the registry. One object of it lives in each process; it holds no state."""
 
+    needs_model: ClassVar[bool] = True
+    """False: the config's `model` is neither loaded, hashed nor downloaded, and rows name none"""
+    any_domain: ClassVar[bool] = False
+    """True: `domains` may have names without a profile (`identify` says which it takes); their strength is null"""
     settings: ClassVar[type[BaseModel]]
     """the method's own settings: a frozen pydantic record that forbids unknown keys"""
+    files: ClassVar[tuple[str, ...]] = ()
+    """settings that name files or folders, which workers are told by absolute paths"""
     version: ClassVar[str]
     """part of the plan hash: another one whenever the same settings give other pixels"""
     presets: ClassVar[Mapping[str, BaseModel]] = {}
@@ -123,7 +133,11 @@ class Method(ABC, Generic[Settings]):
         """In a worker, once: ready to translate on a torch device (`cpu`, `cuda:0`)."""
 
     def judge(self, config: MethodConfig[Settings]) -> Judge:
-        """The validity checks against the model's domain profiles. Only fakes have a reason to change this."""
-        from s2st_aug.methods.checks import validity_checks  # torch: the driver and the CLI do without
+        """The validity checks against the domain profiles. Only fakes have a reason to change this."""
+        from s2st_aug.methods import checks  # torch: the driver and the CLI do without
 
-        return validity_checks(config.model, config.domains, config.validation)
+        if self.needs_model:
+            profiles = checks.profiles_by_name(config.domains, checks.hash_model(config.model).shell)
+            return checks.validity_checks(profiles, config.validation)
+        found = checks.find_image_profiles(config.domains, config.model, required=not self.any_domain)
+        return checks.validity_checks(found, config.validation)

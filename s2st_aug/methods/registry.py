@@ -12,6 +12,12 @@ from s2st_aug.methods.protocol import Method
 METHODS: dict[str, str] = {
     "s2st": "s2st_aug.methods.s2st:S2ST",
     "histogram": "s2st_aug.methods.histogram:Histogram",
+    "reinhard": "s2st_aug.methods.reinhard:Reinhard",
+    "gamma": "s2st_aug.methods.gamma:Gamma",
+    "ddib": "s2st_aug.methods.ddib:Ddib",
+    "sdedit": "s2st_aug.methods.sdedit:SDEdit",
+    "external": "s2st_aug.methods.external:External",
+    "ledits": "s2st_aug.methods.ledits:Ledits",
 }
 ENTRY_POINTS = "s2st_aug.methods"
 

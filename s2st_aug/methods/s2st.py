@@ -31,6 +31,7 @@ class S2ST(Method[MethodSettings]):
 
         Raises ModelError, ProfileError, MissingDependency or ConfigError.
         """
+        from s2st_aug.lights.weights import hash_lights
         from s2st_aug.methods.checks import hash_model, profiles_by_name
         from s2st_aug.translation.cost import estimate
         from s2st_aug.translation.targets import eta_of
@@ -43,7 +44,7 @@ class S2ST(Method[MethodSettings]):
         return MethodIdentity(
             name=config.name,
             version=self.version,
-            settings=config.settings.model_dump(mode="json", exclude=DECIDES_NOTHING),
+            settings=hash_lights(config.settings.model_dump(mode="json", exclude=DECIDES_NOTHING)),
             model_sha256=model.shell.sha256,
             profiles={name: profile.sha256 for name, profile in profiles.items()},
             label_aware=config.settings.label_aware,
@@ -54,15 +55,9 @@ class S2ST(Method[MethodSettings]):
 
     def load(self, config: MethodConfig[MethodSettings], device: str) -> TranslatorLike:
         """The loaded model with its profiles, computing the same way on any actor."""
-        import torch
-
-        from s2st_aug.diffusion.stable_diffusion import load_model
+        from s2st_aug.diffusion.stable_diffusion import load_for_worker
         from s2st_aug.methods.checks import profiles_by_name
         from s2st_aug.translation.translator import Translator
 
-        if config.threads:
-            torch.set_num_threads(config.threads)
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
-        model = load_model(config.model, device=device, gpus=config.gpus if device.startswith("cuda") else 1)
+        model = load_for_worker(config.model, device, threads=config.threads, gpus=config.gpus)
         return Translator(model, profiles_by_name(config.domains, model), config.settings)

@@ -220,26 +220,40 @@ def _gloss(drawn: Drawn, surface: Surfaces, condition: Condition, out: np.ndarra
     out[rows, columns] = out[rows, columns] * (1 - 0.5 * share) + ambient * share
 
 
-def _glow(drawn: Drawn, surface: Surfaces, condition: Condition, out: np.ndarray) -> None:
-    """Add what gives light: lamps, lenses, lit windows."""
+def shining(drawn: Drawn, surface: Surfaces, condition: Condition) -> np.ndarray:
+    """What gives light of its own under a condition: the number of its `Glow` for each pixel, 0 elsewhere, uint8."""
+    kinds = np.where(_emission(drawn, condition).max(1) > 0, drawn.table.glow, 0).astype(np.uint8)
+    out = np.take(kinds, surface.face)
+    windows = _lit_windows(drawn, surface, condition)
+    out[windows] = np.take(drawn.table.glow, surface.face[windows])
+    return out
+
+
+def _emission(drawn: Drawn, condition: Condition) -> np.ndarray:
+    """Radiance `faces 3` of lamps and lenses; vehicles parked at the kerb have their lights off."""
     table = drawn.table
     strength = {"always": 1.0, "heads": condition.heads, "tails": condition.tails, "lamps": condition.lamps}
     emission = np.zeros((len(table.glow), 3), F)
     for kind, (colour, source) in GLOWS.items():
         emission[table.glow == kind] = np.array(colour, F) * F(strength[source])
-    parked = [t.uid * 8 for t in drawn.street.things if t.parked]  # vehicles at the kerb have their lights off
-    emission[np.isin(table.owner, parked)] = 0
-    shining = np.take(emission.max(1) > 0, surface.face)
-    out[shining] += emission[surface.face[shining]]
+    emission[np.isin(table.owner, [t.uid * 8 for t in drawn.street.things if t.parked])] = 0
+    return emission
+
+
+def _glow(drawn: Drawn, surface: Surfaces, condition: Condition, out: np.ndarray) -> None:
+    """Add what gives light: lamps, lenses, lit windows."""
+    emission = _emission(drawn, condition)
+    lenses = np.take(emission.max(1) > 0, surface.face)
+    out[lenses] += emission[surface.face[lenses]]
     if condition.windows > 0:
-        _light_windows(drawn, surface, condition, out)
+        lit = _lit_windows(drawn, surface, condition)
+        number = surface.window[lit]
+        room = ROOMS[number & 7] * (0.35 + 0.65 * (number[:, None] % 11) * F(1 / 10))
+        out[lit] += room * (surface.glass[lit] * F(0.34 + 0.5 * (condition.lamps > 0.5)))[:, None]
 
 
-def _light_windows(drawn: Drawn, surface: Surfaces, condition: Condition, out: np.ndarray) -> None:
+def _lit_windows(drawn: Drawn, surface: Surfaces, condition: Condition) -> np.ndarray:
     glow = np.take(drawn.table.glow, surface.face)
     chance = np.where(glow == Glow.SHOP, 0.25 + 0.6 * condition.windows, condition.windows) * 256
     lit = (surface.glass > 0) & ((glow == Glow.INTERIOR) | (glow == Glow.SHOP)) & (surface.window < chance)
-    lit &= np.take(drawn.table.owner == 0, surface.face) | (surface.window >= 0)
-    number = surface.window[lit]
-    room = ROOMS[number & 7] * (0.35 + 0.65 * (number[:, None] % 11) * F(1 / 10))
-    out[lit] += room * (surface.glass[lit] * F(0.34 + 0.5 * (condition.lamps > 0.5)))[:, None]
+    return lit & (np.take(drawn.table.owner == 0, surface.face) | (surface.window >= 0))

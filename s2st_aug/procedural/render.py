@@ -9,7 +9,7 @@ import numpy as np
 from s2st_aug.arrays import Image
 from s2st_aug.errors import UsageError, did_you_mean
 from s2st_aug.procedural import lighting, weather
-from s2st_aug.procedural.conditions import BY_NAME, condition_of
+from s2st_aug.procedural.conditions import BY_NAME, Condition, condition_of
 from s2st_aug.procedural.drawing import Drawn, draw_street
 from s2st_aug.procedural.street import Street
 from s2st_aug.procedural.surfaces import Surfaces, surfaces
@@ -22,16 +22,19 @@ def render_scene(street: Street, name: ConditionName) -> Image:
     return render_drawn(drawn, surfaces(drawn), name)
 
 
-def render_drawn(drawn: Drawn, surface: Surfaces, name: ConditionName, *, noise: float = 1.0) -> Image:
+def render_drawn(
+    drawn: Drawn, surface: Surfaces, name: ConditionName, *, noise: float = 1.0, lights: float = 1.0
+) -> Image:
     """As `render_scene`, for a street that is drawn already.
 
-    Sensor noise times `noise` (0: what is truly to be seen).
+    Sensor noise times `noise` (0: what is truly to be seen); the strength of lamps, head and tail lights and the share
+    of lit windows times `lights` (0: only signals and brake lights shine).
     """
     if name not in BY_NAME:
         raise UsageError(f"unknown condition {name!r}{did_you_mean(name, BY_NAME)}")
     street = drawn.street
     condition, sun = condition_of(street, name)
-    condition = replace(condition, noise=condition.noise * noise)
+    condition = _dimmed(replace(condition, noise=condition.noise * noise), lights)
     kind = 1 + sorted(BY_NAME).index(name)
     lens = np.random.default_rng([street.key, kind])
     rng = np.random.default_rng([street.key, kind, round(street.moment * 1000)])
@@ -46,3 +49,10 @@ def render_drawn(drawn: Drawn, surface: Surfaces, name: ConditionName, *, noise:
     if condition.drops > 0:
         weather.drops(condition, image, lens)
     return weather.develop(condition, image, lens, rng)
+
+
+def _dimmed(condition: Condition, lights: float) -> Condition:
+    c = condition
+    return replace(
+        c, lamps=c.lamps * lights, heads=c.heads * lights, tails=c.tails * lights, windows=c.windows * lights
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.errors import ProfileError
 from s2st_aug.images import read_image, resize
 from s2st_aug.profiles.cleaning import Reference, ReferencePhotos, clean_references
-from s2st_aug.records.profile import Discriminant, DomainProfile
+from s2st_aug.profiles.colours import Colours, colours_of
+from s2st_aug.records.profile import NO_LATENTS, Discriminant, DomainProfile
 from s2st_aug.translation.losses import band_windows, weighted_quantiles
 from s2st_aug.validation.strength import features as photo_features
 from s2st_aug.validation.strength import fit_features
@@ -50,28 +51,32 @@ class Coded:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One domain's photos, measured: codes of the used ones, features of those held out."""
+    """One domain's photos, measured: codes (without a model none) and colours of the used ones, features of those held
+    out.
+    """
 
     codes: tuple[Coded, ...]
     features: np.ndarray | None
     references: tuple[Reference, ...]
+    colours: Colours
 
 
 def measure(
-    model: LatentModel, photos: Sequence[ReferencePhotos], name: str, prompt: str, *, most: int = MOST
+    model: LatentModel | None, photos: Sequence[ReferencePhotos], name: str, prompt: str, *, most: int = MOST
 ) -> Measured:
     """Clean, split, encode and invert a domain's photos: at most `most` of each folder, evenly taken.
 
-    Raises ProfileError.
+    Without a model only what the images themselves say is measured. Raises ProfileError.
     """
     split = split_references(photos, name, most)
-    codes = tuple(_coded(model, read_image(r.path), prompt, r.overlay) for r in split.used)
+    codes = tuple(_coded(model, read_image(r.path), prompt, r.overlay) for r in split.used) if model else ()
     held = [photo_features(read_image(r.path)) for r in split.held]
-    return Measured(codes, np.stack(held).astype(np.float32) if held else None, tuple(split.used))
+    colours = colours_of(read_image(r.path) for r in split.used)
+    return Measured(codes, np.stack(held).astype(np.float32) if held else None, tuple(split.used), colours)
 
 
 def build_profile(
-    model: LatentModel,
+    model: LatentModel | None,
     name: str,
     prompt: str,
     references: Sequence[ReferencePhotos],
@@ -85,31 +90,45 @@ def build_profile(
     """A profile of `references` against each of `sources` (by name: measured photos, or the profile of that domain).
 
     A fifth of each folder (its last part by name: videos stay whole) is kept out of the statistics and fits the
-    discriminant, unless one is given. What cleaning took away is logged. Raises ProfileError.
+    discriminant, unless one is given. What cleaning took away is logged. Without a model the profile has what images
+    alone say (colours, discriminant): enough to judge any picture, and for the photometric methods.
+
+    Raises ProfileError.
     """
     if not sources:
         raise ProfileError("a profile needs at least one source domain: --source NAME=DIR")
     own = measure(model, references, name, prompt, most=most)
-    views = _views(own, next(iter(sources.values())))
-    stats = statistics(own, views)
-    theirs = {source: _source_statistics(found, views) for source, found in sources.items()}
     fitted = discriminant or _discriminant(next(iter(sources.values())).features, own.features, fitted_on)
-    return DomainProfile(
+    images_alone = DomainProfile(
         name=name,
         prompt=prompt,
         source_prompt=source_prompt,
+        model_sha256="",
+        latents=NO_LATENTS,
+        seeds=NO_LATENTS,
+        eta={},
+        eta_seeds={},
+        references=tuple(r.name for r in own.references),
+        references_sha256=tuple(r.sha256 for r in own.references),
+        discriminant=fitted,
+        sha256="",
+        features=own.features,
+        colours=own.colours.quantiles.astype(np.float32),
+    )
+    if model is None:
+        return images_alone
+    views = _views(own, next(iter(sources.values())))
+    stats = statistics(own, views)
+    theirs = {source: _source_statistics(found, views) for source, found in sources.items()}
+    return replace(
+        images_alone,
         model_sha256=model.sha256,
         latents=stats.latents.mean(0).astype(np.float32),
         seeds=stats.seeds.mean(0).astype(np.float32),
         eta={source: eta(other.latents, stats.latents) for source, other in theirs.items()},
         eta_seeds={source: eta(other.seeds, stats.seeds) for source, other in theirs.items()},
-        references=tuple(r.name for r in own.references),
-        references_sha256=tuple(r.sha256 for r in own.references),
-        discriminant=fitted,
-        sha256="",
         views=views,
         seed_abar=model.schedule.abar(model.schedule.timesteps(INVERSION_STEPS)[0]),
-        features=own.features,
     )
 
 

@@ -18,8 +18,10 @@ import safetensors
 import safetensors.numpy
 
 from s2st_aug.diffusion.model import LatentModel
+from s2st_aug.diffusion.model_files import profiles_beside
 from s2st_aug.errors import ConfigError, ProfileError, did_you_mean
 from s2st_aug.images import sha256_bytes
+from s2st_aug.profiles.colours import LEVELS, stored_colours
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.records.profile import Discriminant, DomainProfile, is_name
 
@@ -30,17 +32,7 @@ SUMS = "SHA256SUMS"
 
 def find_profile(domain: str, model: LatentModel) -> DomainProfile:
     """A shipped profile of the model by name, or one from a path; raises ProfileError, naming what there is."""
-    shipped = shipped_profiles(model)
-    if domain in shipped:
-        return load_profile(shipped[domain], model)
-    if domain.endswith(SUFFIX) or "/" in domain:
-        return load_profile(Path(domain), model)
-    if domain in CONDITIONS:
-        raise ProfileError(
-            f"model {model.name} ships no profile for {domain!r} "
-            f"(it has: {', '.join(sorted(shipped)) or 'none'}); {_REMEDY}"
-        )
-    raise ProfileError(f"unknown domain {domain!r}{did_you_mean(domain, shipped or CONDITIONS)}")
+    return _find(domain, shipped_profiles(model), model.name, model)
 
 
 def find_profiles(domains: Iterable[str], model: LatentModel) -> dict[str, DomainProfile]:
@@ -51,12 +43,53 @@ def find_profiles(domains: Iterable[str], model: LatentModel) -> dict[str, Domai
     found: dict[str, DomainProfile] = {}
     for domain in domains:
         profile = find_profile(domain, model)
-        if profile.name in {p.name for p in found.values()}:
-            raise ConfigError(
-                f"domains: {domain} is a second profile named {profile.name!r}; build it under another name"
-            )
+        _refuse_second(domain, profile.name, (p.name for p in found.values()))
         found[domain] = profile
     return found
+
+
+def find_image_profiles(
+    domains: Iterable[str], model: str, *, required: bool = True
+) -> dict[str, DomainProfile | None]:
+    """Profiles by their own names for what images alone say, in order: colours and discriminant; no model is touched.
+
+    Shipped ones are those beside the `model` where that is an embedded name or a folder, else street-mini's. A domain
+    without one is None where none is `required`. Raises ProfileError and ConfigError.
+    """
+    shipped = profile_files(profiles_beside(model))
+    found: dict[str, DomainProfile | None] = {}
+    for domain in domains:
+        if not required and domain not in shipped and not _is_path(domain):
+            profile = None
+        else:
+            profile = _find(domain, shipped, model, None)
+        name = domain if profile is None else profile.name
+        if not is_name(name):
+            raise ConfigError(f"domains: {name!r} cannot be part of a file's name")
+        _refuse_second(domain, name, found)
+        found[name] = profile
+    return found
+
+
+def _refuse_second(domain: str, name: str, known: Iterable[str]) -> None:
+    if name in set(known):
+        raise ConfigError(f"domains: {domain} is a second profile named {name!r}; build it under another name")
+
+
+def _is_path(domain: str) -> bool:
+    return domain.endswith(SUFFIX) or "/" in domain
+
+
+def _find(domain: str, shipped: Mapping[str, Path], name: str, model: LatentModel | None) -> DomainProfile:
+    if domain in shipped:
+        return load_profile(shipped[domain], model)
+    if _is_path(domain):
+        return load_profile(Path(domain), model)
+    if domain in CONDITIONS:
+        raise ProfileError(
+            f"model {name} ships no profile for {domain!r} (it has: {', '.join(sorted(shipped)) or 'none'}); {_REMEDY}"
+        )
+    raise ProfileError(f"unknown domain {domain!r}{did_you_mean(domain, shipped or CONDITIONS)}")
 
 
 _REMEDY = "build one: s2st-aug domain build NAME --references DIR --source day=DIR --prompt TEXT --model M --out FILE"
@@ -64,7 +97,11 @@ _REMEDY = "build one: s2st-aug domain build NAME --references DIR --source day=D
 
 def shipped_profiles(model: LatentModel) -> dict[str, Path]:
     """The profiles that lie beside the model's weights, by name."""
-    folder = model.profiles
+    return profile_files(model.profiles)
+
+
+def profile_files(folder: Path | None) -> dict[str, Path]:
+    """A folder's profiles by name; none where there is no such folder."""
     return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))} if folder and folder.is_dir() else {}
 
 
@@ -78,6 +115,10 @@ def load_profile(path: Path, model: LatentModel | None = None) -> DomainProfile:
     except OSError as error:
         raise ProfileError(f"{path}: profile cannot be read ({error.strerror or type(error).__name__})") from None
     profile = _parse(data, path)
+    if profile.colours is None:
+        profile = dataclasses.replace(profile, colours=stored_colours(path, profile.sha256))
+    if model is not None and not profile.model_sha256:
+        raise ProfileError(f"{path}: profile was built without a model, for images alone; {_REMEDY}")
     if model is not None and profile.model_sha256 != model.sha256:
         came, wanted = profile.model_sha256[:12], model.sha256[:12]
         raise ProfileError(f"{path}: profile was built for model {came}, not for {model.name} ({wanted}); {_REMEDY}")
@@ -107,6 +148,8 @@ def _arrays(profile: DomainProfile) -> dict[str, np.ndarray]:
         arrays["features"] = profile.features
     if profile.views is not None:
         arrays["views"] = profile.views
+    if profile.colours is not None:
+        arrays["colours"] = profile.colours
     arrays |= {f"eta_seeds.{source}": eta for source, eta in profile.eta_seeds.items()}
     if profile.discriminant:
         arrays |= {f"discriminant.{name}": getattr(profile.discriminant, name) for name in ("weights", "mean", "scale")}
@@ -167,7 +210,7 @@ def _header(data: bytes) -> dict[str, Any]:
 
 
 def _profile(arrays: dict[str, np.ndarray], plain: dict[str, Any], sha256: str) -> DomainProfile:
-    _check(arrays)
+    _check(arrays, for_model=bool(plain["model_sha256"]))
     parts = {
         kind: {k.split(".", 1)[1]: a for k, a in arrays.items() if k.startswith(kind + ".")}
         for kind in ("eta", "eta_seeds")
@@ -189,15 +232,28 @@ def _profile(arrays: dict[str, np.ndarray], plain: dict[str, Any], sha256: str) 
         sha256=sha256,
         views=arrays.get("views"),
         features=arrays.get("features"),
+        colours=arrays.get("colours"),
     )
 
 
-def _check(arrays: dict[str, np.ndarray]) -> None:
+def _check(arrays: dict[str, np.ndarray], *, for_model: bool) -> None:
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError("values that are not finite")
+    if for_model:
+        _check_latents(arrays)
+    if "colours" in arrays and arrays["colours"].shape[1:] != (3, len(LEVELS)):
+        raise ValueError(f"colours {arrays['colours'].shape} should be bands x 3 x {len(LEVELS)}")
+    # one weight, mean and scale for each feature of the photos held out
+    found = {k: a.shape for k, a in arrays.items() if k.startswith("discriminant.")}
+    found |= {"features": arrays["features"].shape[1:]} if "features" in arrays else {}
+    if len(set(found.values())) > 1 or any(len(shape) != 1 for shape in found.values()):
+        raise ValueError(f"{', '.join(f'{k} {shape}' for k, shape in found.items())} should be of one length")
+
+
+def _check_latents(arrays: dict[str, np.ndarray]) -> None:
     shape = arrays["latents"].shape
     if len(shape) != 3 or arrays["seeds"].shape != shape:
         raise ValueError(f"latents {shape} and seeds {arrays['seeds'].shape} should both be bands x views x quantiles")
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise ValueError("values that are not finite")
     if any((np.diff(arrays[name]) < -1e-3).any() for name in ("latents", "seeds")):
         raise ValueError("quantiles that fall")
     if any(a.shape != shape[:2] for k, a in arrays.items() if k.startswith("eta")) or not any(
@@ -214,8 +270,3 @@ def _check(arrays: dict[str, np.ndarray]) -> None:
         views.ndim != 2 or len(views) != rows or rows not in (views.shape[1], 2 * views.shape[1])
     ):
         raise ValueError(f"views {views.shape} should be {rows} rows over {rows} latent channels or half as many")
-    # one weight, mean and scale for each feature of the photos held out
-    found = {k: a.shape for k, a in arrays.items() if k.startswith("discriminant.")}
-    found |= {"features": arrays["features"].shape[1:]} if "features" in arrays else {}
-    if len(set(found.values())) > 1 or any(len(shape) != 1 for shape in found.values()):
-        raise ValueError(f"{', '.join(f'{k} {shape}' for k, shape in found.items())} should be of one length")

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+NO_LATENTS = np.zeros((0, 0, 0), np.float32)
+"""latents and seeds of a profile that was built without a model"""
+
 
 def is_name(text: str) -> bool:
     """True for what can name a domain, as a part of file names: no separators, control characters or leading dot."""
@@ -41,6 +44,9 @@ class DomainProfile:
     quantile functions): shape `band view quantile`, at the model's own scale; band 0 is the whole
     image, then the horizontal bands from the top. The views are the latent channels and, behind them,
     their principal directions. `eta` maps a source domain to weights `band view` of mean 1.
+
+    A profile built without a model (`model_sha256` is empty) has no latents, seeds and eta: the images' own statistics
+    are all that it holds.
     """
 
     name: str
@@ -62,3 +68,4 @@ class DomainProfile:
     features: np.ndarray | None = (
         None  # "photos n": of the held-out photos, what a discriminant against this domain is fitted on
     )
+    colours: np.ndarray | None = None  # "bands 3 levels": the references' mean CIELAB quantile functions, by band

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from s2st_aug.arrays import Image
 
+RESAMPLED = "resampled: "
+"""how a note begins that says a picture had another size than its source"""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Translated:
@@ -22,3 +25,5 @@ class Translated:
     forward_evals: float = 0.0
     backward_evals: float = 0.0
     inversion_steps: int | None = None
+    notes: tuple[str, ...] = ()
+    """what the row's reasons should say of how it came about, such as `resampled: 512x288 to 1280x720`"""

@@ -48,7 +48,7 @@ def contact_sheet(folder: RunFolder, *, limit: int = 12) -> Image:
     domains = in_order({row["domain"] for rows in by_scene.values() for row in rows}, info.config.get("domains", ()))
     planned = planned_scenes(folder, by_scene)
     sheet = [_scene_cells(folder, info, rows, domains, planned.get(name)) for name, rows in by_scene.items()]
-    model = f"{info.model} {(info.config.get('method') or {}).get('preset', '')}"
+    model = f"{info.model or info.method} {(info.config.get('method') or {}).get('preset', '')}"
     title = f"{Path(folder.place).name} · {model} · {len(by_scene)} scenes · plan {info.plan_sha256[:8]}"
     return draw_sheet(f"{title} · synthetic images", ["source", *domains], sheet, legend=VERDICT_LEGEND)
 

@@ -237,7 +237,9 @@ class _Builder:
         fields |= {"decision": whole, JOURNAL: [entry_of(d) for d in decisions]}
         fields |= {"hallucinations": documents.hallucinations(row["hallucinations"], _size(row))}
         fields |= {
-            "overlay_path": str(self.run.path / overlay_name(row["image"])) if row["status"] == "rejected" else None
+            "overlay_path": str(self.run.local_store().file(overlay_name(row["image"])))
+            if row["status"] == "rejected"
+            else None
         }
         fields |= {"source_path": str(scene.source), "fingerprint": self.fingerprints[row["variant_id"]]}
         tags = [TAGS[whole]] if whole in TAGS else []

@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,7 +31,7 @@ def merge(runs: list[RunFolder], out: RunFolder) -> int:
     rows, owners = _union([run.read_manifest() for run in runs])
     for number, run in enumerate(runs):
         mine = rows.filter(pa.array([o == number for o in owners]))
-        _link_images(run.path, out.path, (i for i in mine["image"].to_pylist() if i))
+        _link_images(run, out, (i for i in mine["image"].to_pylist() if i))
         out.append_decisions(run.read_decisions())
     failed = pc.equal(rows["status"], "failed")
     write_part(out, rows.filter(pc.invert(failed)))
@@ -88,14 +87,15 @@ def _union_of_plans(runs: list[RunFolder], plan_sha256: str) -> Iterable[Planned
                     yield batch
 
 
-def _link_images(source: Path, target: Path, names: Iterable[str]) -> None:
-    """Hard links where both lie on one file system, else copies."""
+def _link_images(source: RunFolder, target: RunFolder, names: Iterable[str]) -> None:
+    """Hard links where both lie on one file system, else copies; raises RunFolderError for an image outside."""
     for name in names:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        image, to = source.image_file(name), target.image_file(name)
+        to.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(source / name, target / name)
+            os.link(image, to)
         except OSError:
-            shutil.copyfile(source / name, target / name)
+            shutil.copyfile(image, to)
 
 
 def _snapshot(runs: list[RunFolder], rows: pa.Table, total: int) -> Snapshot:

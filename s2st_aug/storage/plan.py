@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from s2st_aug.containment import first_outside, stays_below
+from s2st_aug.errors import RunFolderError
 from s2st_aug.images import sha256_bytes
 from s2st_aug.records.scene import LabelKey, Scene
 from s2st_aug.storage.run_folder import PLAN, RunFolder, parquet_bytes, read_part
@@ -84,7 +86,7 @@ def batches_to_table(batches: Iterable[PlannedBatch]) -> pa.Table:
 
 
 def table_to_batches(table: pa.Table) -> list[PlannedBatch]:
-    """The inverse of `batches_to_table`."""
+    """The inverse of `batches_to_table`; raises RunFolderError for a path outside of the dataset."""
     return [
         PlannedBatch(row["key"], tuple(map(_scene, row["scenes"])), tuple(map(tuple, row["todo"])), row["attempt"])
         for row in table.select(PLAN_SCHEMA.names).to_pylist()
@@ -107,9 +109,12 @@ def plan_files(run: RunFolder) -> list[str]:
 
 
 def read_plan(run: RunFolder, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """The plan, one table per file."""
+    """The plan, one table per file; raises RunFolderError for a path outside of the dataset."""
     for name in plan_files(run):
-        yield read_part(run.store, name, columns)
+        table = read_part(run.store, name, columns)
+        if "scenes" in table.column_names:
+            _refuse_outside(table["scenes"].combine_chunks().flatten(), f"{run.place}/{name}")
+        yield table
 
 
 def planned_scene_ids(run: RunFolder) -> pa.ChunkedArray:
@@ -127,6 +132,13 @@ def planned_scenes(run: RunFolder, wanted: Collection[str]) -> dict[str, Scene]:
         hits = scenes.filter(pc.is_in(scenes.field("scene_id"), value_set=ids))
         found |= {s.scene.scene_id: s.scene for s in map(_scene, hits.to_pylist())}
     return found
+
+
+def _refuse_outside(scenes: pa.StructArray, where: str) -> None:
+    extra = scenes.field("extra_files").flatten()
+    for names in (scenes.field("image"), scenes.field("label_file"), extra):
+        if (name := first_outside(names)) is not None:
+            raise RunFolderError(f"{where}: the plan names {name!r}, outside of the dataset")
 
 
 def _scene_row(planned: PlannedScene) -> dict[str, object]:
@@ -155,6 +167,9 @@ def _as_json(attributes: tuple[tuple[str, str], ...]) -> str:
 def _scene(row: dict[str, Any]) -> PlannedScene:
     key = LabelKey.parse(row["label_key"]) if row["label_key"] else None
     attributes = json.loads(row["attributes"]) if row["attributes"] else {}
+    for name in (row["image"], row["label_file"] or row["image"], *(row["extra_files"] or ())):
+        if not stays_below(name):
+            raise RunFolderError(f"{row['scene_id']}: the plan names {name!r}, outside of the dataset")
     scene = Scene(
         row["scene_id"],
         row["dataset"],

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Collection
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from s2st_aug.storage.run_folder import FAILED_PART, QUARANTINE, RunFolder, parquet_bytes, read_part
+from s2st_aug.containment import stays_below
+from s2st_aug.errors import RunFolderError
+from s2st_aug.storage.run_folder import FAILED_PART, IMAGES, QUARANTINE, RunFolder, parquet_bytes, read_part
 from s2st_aug.storage.shards import TAKEN, row_keys
 from s2st_aug.storage.verify import VerifyReport
 
@@ -45,7 +48,7 @@ def set_rows_aside(run: RunFolder, keys: Collection[str], files: Collection[str]
     """
     where = _new_place()
     images = _drop_rows(run, keys, where) if keys else set()
-    for name in sorted({*files, *images}):
+    for name in sorted({*files, *(i for i in images if stays_below(i) and i.startswith(f"{IMAGES}/"))}):
         _set_aside(run, name, where)
 
 
@@ -87,5 +90,7 @@ def _rewrite(run: RunFolder, part: str, rows: pa.Table) -> None:
 
 
 def _set_aside(run: RunFolder, name: str, where: str) -> None:
-    if run.store.size(name) is not None:
-        run.store.move(name, f"{where}/{name}")
+    """What lies behind a link out of the folder is not the run's: it stays, a link in the last place moves itself."""
+    with suppress(RunFolderError):
+        if run.store.size(name) is not None:
+            run.store.move(name, f"{where}/{name}")

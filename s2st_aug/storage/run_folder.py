@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from s2st_aug.containment import first_outside, stays_below
 from s2st_aug.errors import RunFolderError
 from s2st_aug.records.manifest import MANIFEST_SCHEMA, SCHEMA_VERSION
 from s2st_aug.storage.decisions import DECISION_SCHEMA
@@ -28,6 +29,9 @@ STATE, PLAN, ROWS, PROGRESS, LOCK, QUARANTINE, LOGS = (
     "logs",
 )
 FAILED_PART = f"{MANIFEST}/failed.parquet"
+PARTS = (RUN_JSON, MANIFEST, DECISIONS, IMAGES, PLAN, ROWS, PROGRESS, LOCK, QUARANTINE, LOGS)
+PATHS = {"image": "the run folder", "source_image": "its dataset", "label_file": "its dataset"}
+"""columns of the manifest that are paths, and what they must stay in"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +75,7 @@ class RunFolder:
     @property
     def path(self) -> Path:
         """The local folder; raises RunFolderError for an object store."""
-        if isinstance(self.store, LocalStore):
-            return self.store.path
-        raise RunFolderError(f"{self.place}: this needs a run folder on a local disk; copy it here first")
+        return self.local_store().path
 
     def exists(self) -> bool:
         """True where a run.json is."""
@@ -107,10 +109,12 @@ class RunFolder:
     def read_manifest(self, columns: list[str] | None = None) -> pa.Table:
         """The current generation as one table of `MANIFEST_SCHEMA` (or the columns asked for), sorted by nothing.
 
-        Raises RunFolderError for another schema version or a torn part.
+        Raises RunFolderError for another schema version, a torn part, or a row whose path leads outside.
         """
         self.run_json()
         tables = [read_part(self.store, name, columns) for name in sorted(self.manifest_parts())]
+        for table in tables:
+            self._refuse_outside(table)
         schema = MANIFEST_SCHEMA if columns is None else pa.schema([MANIFEST_SCHEMA.field(c) for c in columns])
         return pa.concat_tables(tables).cast(schema) if tables else schema.empty_table()
 
@@ -132,11 +136,30 @@ class RunFolder:
         self.store.write_new(f"{DECISIONS}/{uuid.uuid4().hex}.parquet", parquet_bytes(decisions.cast(DECISION_SCHEMA)))
 
     def image_file(self, image: str) -> Path:
-        """The local file of a row's `image`; raises RunFolderError for a name that leaves the folder."""
-        path = self.path / image
-        if not image.startswith(f"{IMAGES}/") or ".." in Path(image).parts:
-            raise RunFolderError(f"{self.place}: the manifest names {image!r}, which is not inside {IMAGES}/")
-        return path
+        """The local file of a row's `image`; raises RunFolderError for a name that leaves the folder, by a link too."""
+        if not image.startswith(f"{IMAGES}/") or not stays_below(image):
+            raise RunFolderError(f"{self.place}: the manifest names {image!r}, outside of {IMAGES}/")
+        return self.local_store().file(image)
+
+    def local_store(self) -> LocalStore:
+        """The store of a local folder; raises RunFolderError for an object store."""
+        if isinstance(self.store, LocalStore):
+            return self.store
+        raise RunFolderError(f"{self.place}: this needs a run folder on a local disk; copy it here first")
+
+    def refuse_links_out(self) -> None:
+        """Raises RunFolderError where a part of the run folder is a link to another place."""
+        if isinstance(self.store, LocalStore):
+            for name in PARTS:
+                self.store.file(name)
+
+    def _refuse_outside(self, rows: pa.Table) -> None:
+        for column in set(PATHS) & set(rows.column_names):
+            if (name := first_outside(rows[column])) is not None:
+                raise RunFolderError(
+                    f"{self.place}: the manifest's {column} names {name!r}, outside of {PATHS[column]}; "
+                    f"`s2st-aug verify {self.place} --repair` sets the row aside"
+                )
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -150,7 +173,7 @@ def read_part(store: Store, name: str, columns: list[str] | None) -> pa.Table:
     """One Parquet file of a run; raises RunFolderError where it is torn or lacks a column."""
     try:
         if isinstance(store, LocalStore):
-            return pq.read_table(store.path / name, columns=columns, partitioning=None, memory_map=False)
+            return pq.read_table(store.file(name), columns=columns, partitioning=None, memory_map=False)
         return pq.read_table(pa.BufferReader(store.read(name)), columns=columns)
     except (pa.ArrowException, OSError) as error:
         repairable = name.startswith((MANIFEST, DECISIONS))

@@ -136,7 +136,7 @@ def taken_shards(run: RunFolder) -> set[str]:
     names: set[str] = set()
     for part in run.manifest_parts():
         store = run.store
-        source = store.path / part if isinstance(store, LocalStore) else pa.BufferReader(store.read(part))
+        source = store.file(part) if isinstance(store, LocalStore) else pa.BufferReader(store.read(part))
         taken = (pq.read_schema(source).metadata or {}).get(TAKEN, b"")
         names.update(n for n in taken.decode().split(",") if n)
     return names

@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from s2st_aug.containment import lies_inside, stays_below
 from s2st_aug.errors import RunFolderError, Stopped
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,10 @@ _TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.
 
 
 class Store(Protocol):
-    """Files under one root, by POSIX names relative to it."""
+    """Files under one root, by POSIX names relative to it.
+
+    Names come out of files too: one that leads outside of the root, by its words or by a link, raises RunFolderError.
+    """
 
     root: str
 
@@ -92,7 +96,7 @@ class LocalStore:
     def read(self, name: str) -> bytes:
         """Whole file; raises FileNotFoundError."""
         try:
-            return retry(lambda: (self.path / name).read_bytes())
+            return retry(lambda: self.file(name).read_bytes())
         except FileNotFoundError:
             # a kill between `_put`'s two steps left its spare; FileNotFoundError where there is none
             return self._spare(name).read_bytes()
@@ -105,7 +109,7 @@ class LocalStore:
                 temps[name] = retry(partial(self._temp, data))
             for name, temp in temps.items():
                 retry(partial(self._put, temp, name))
-            for folder in {(self.path / name).parent for name in files}:
+            for folder in {self._entry(name).parent for name in files}:
                 _flush_folder(folder)
         except OSError as error:
             _discard(temps.values())
@@ -128,6 +132,8 @@ class LocalStore:
 
     def names(self, folder: str, *, deep: bool = True) -> Iterator[str]:
         """Files under a folder; symbolic links are not followed."""
+        if folder:
+            self.file(folder)
         stack = [folder]
         while stack:
             current = stack.pop()
@@ -140,7 +146,7 @@ class LocalStore:
 
     def size(self, name: str) -> int | None:
         """Bytes, or None where there is no such file."""
-        for path in (self.path / name, self._spare(name)):
+        for path in (self._entry(name), self._spare(name)):
             try:
                 return path.stat().st_size
             except (FileNotFoundError, NotADirectoryError):
@@ -154,15 +160,19 @@ class LocalStore:
             if target.is_file():
                 self.delete(name)
             else:
-                (self.path / name).rename(target)
+                self._entry(name).rename(target)
+
+    def file(self, name: str) -> Path:
+        """The path of a file, for reading; raises RunFolderError where it leads outside."""
+        return self._inside(name, entry=False)
 
     def delete(self, name: str) -> None:
         """No error where it is absent."""
-        (self.path / name).unlink(missing_ok=True)
+        self._entry(name).unlink(missing_ok=True)
 
     def move(self, name: str, to: str) -> None:
         """Rename within the folder, replacing."""
-        (self.path / name).replace(self._parent(to))
+        self._entry(name).replace(self._parent(to))
 
     def _put(self, temp: Path, name: str) -> None:
         """Onto its name. Where a file system refuses to rename over a file, a spare copy stands in meanwhile."""
@@ -184,13 +194,21 @@ class LocalStore:
             spare.unlink()
 
     def _spare(self, name: str) -> Path:
-        return self.path / SPARE / name
+        return self._entry(f"{SPARE}/{name}")
+
+    def _entry(self, name: str) -> Path:
+        """The path of a name, for what replaces, moves or deletes it: a link there is itself meant."""
+        return self._inside(name, entry=True)
+
+    def _inside(self, name: str, *, entry: bool) -> Path:
+        if not lies_inside(self.path, name, entry=entry):
+            raise RunFolderError(f"{self.root}: {name!r} leads outside of the folder")
+        return self.path / name
 
     def _temp(self, data: bytes) -> Path:
-        folder = self.path / TMP
-        temp = folder / uuid.uuid4().hex
+        temp = self._entry(f"{TMP}/{uuid.uuid4().hex}")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            temp.parent.mkdir(parents=True, exist_ok=True)
             with temp.open("xb") as file:
                 file.write(data)
                 file.flush()
@@ -201,7 +219,7 @@ class LocalStore:
         return temp
 
     def _parent(self, name: str) -> Path:
-        path = self.path / name
+        path = self._entry(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -220,7 +238,7 @@ class RemoteStore:
         """Whole object; raises FileNotFoundError."""
 
         def read_once() -> bytes:
-            with self.fs.open_input_stream(f"{self.base}/{name}") as stream:
+            with self.fs.open_input_stream(self._key(name)) as stream:
                 return bytes(stream.read())
 
         return retry(read_once)
@@ -239,20 +257,20 @@ class RemoteStore:
 
     def names(self, folder: str, *, deep: bool = True) -> Iterator[str]:
         """Objects under a prefix."""
-        selector = pafs.FileSelector(f"{self.base}/{folder}".rstrip("/"), allow_not_found=True, recursive=deep)
+        selector = pafs.FileSelector(self._key(folder) if folder else self.base, allow_not_found=True, recursive=deep)
         for info in retry(lambda: self.fs.get_file_info(selector)):
             if info.type == pafs.FileType.File:
                 yield info.path[len(self.base) + 1 :]
 
     def size(self, name: str) -> int | None:
         """Bytes, or None where there is no such object."""
-        info = retry(lambda: self.fs.get_file_info(f"{self.base}/{name}"))
+        info = retry(lambda: self.fs.get_file_info(self._key(name)))
         return info.size if info.type == pafs.FileType.File else None
 
     def delete(self, name: str) -> None:
         """No error where it is absent."""
         if self.size(name) is not None:
-            retry(lambda: self.fs.delete_file(f"{self.base}/{name}"))
+            retry(lambda: self.fs.delete_file(self._key(name)))
 
     def move(self, name: str, to: str) -> None:
         """Copy, then delete: object stores have no rename."""
@@ -260,8 +278,13 @@ class RemoteStore:
         self.delete(name)
 
     def _put(self, name: str, data: bytes) -> None:
-        with self.fs.open_output_stream(f"{self.base}/{name}") as stream:
+        with self.fs.open_output_stream(self._key(name)) as stream:
             stream.write(data)
+
+    def _key(self, name: str) -> str:
+        if not stays_below(name):
+            raise RunFolderError(f"{self.root}: {name!r} leads outside of the folder")
+        return f"{self.base}/{name}"
 
 
 def open_remote(uri: str) -> tuple[pafs.FileSystem, str]:

@@ -24,6 +24,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from s2st_aug.containment import stays_below
 from s2st_aug.errors import RunFolderError
 from s2st_aug.images import sha256_bytes, sha256_file
 from s2st_aug.records.manifest import MANIFEST_SCHEMA
@@ -225,10 +226,13 @@ def _images(run: RunFolder, rows: pa.Table) -> Iterator[VerifyFinding]:
 
 
 def _image(store: Store, name: str, sha256: str, key: str) -> VerifyFinding | None:
-    if not name.startswith(f"{IMAGES}/") or ".." in name.split("/"):
-        return VerifyFinding("foreign", f"{_spell(key)}: names {name!r}, outside of {IMAGES}/", key=key)
+    outside = VerifyFinding("foreign", f"{_spell(key)}: its image {name!r} leads outside of {IMAGES}/", key=key)
+    if not name.startswith(f"{IMAGES}/"):
+        return outside
     try:
-        found = sha256_file(store.path / name) if isinstance(store, LocalStore) else sha256_bytes(store.read(name))
+        found = sha256_file(store.file(name)) if isinstance(store, LocalStore) else sha256_bytes(store.read(name))
+    except RunFolderError:
+        return outside
     except FileNotFoundError:
         return VerifyFinding("missing", f"{name}: the image of {_spell(key)} is absent", key=key)
     if found != sha256:
@@ -241,12 +245,15 @@ def _reachable(info: RunInfo) -> bool:
 
 
 def _sources(info: RunInfo, rows: pa.Table) -> Iterator[VerifyFinding]:
-    """Source images that changed since; none are looked at where the dataset is not on this machine."""
+    """Sources outside of the dataset, and those that changed since where the dataset is on this machine."""
+    keys, names = row_keys(rows).to_pylist(), rows["source_image"].to_pylist()
+    for key, name in zip(keys, names, strict=True):
+        if not stays_below(name):
+            yield VerifyFinding("foreign", f"{_spell(key)}: its source {name!r} leads outside of the dataset", key=key)
     if not _reachable(info):
         return
-    claims = sorted(
-        {(i, s) for i, s in zip(rows["source_image"].to_pylist(), rows["source_sha256"].to_pylist(), strict=True) if s}
-    )
+    pairs = zip(names, rows["source_sha256"].to_pylist(), strict=True)
+    claims = sorted({(name, sha256) for name, sha256 in pairs if sha256 and stays_below(name)})
     root = Path(info.dataset_root)
     with ThreadPoolExecutor(THREADS) as pool:
         for (name, sha256), found in zip(claims, pool.map(lambda c: _hash(root / c[0]), claims), strict=True):

@@ -18,7 +18,7 @@ from s2st_aug.formats.label_images import stored_size
 from s2st_aug.images import encode_png, read_photo
 from s2st_aug.records.manifest import SCHEMA_VERSION, ManifestRow, rows_to_table
 from s2st_aug.records.scene import Scene, SceneObject
-from s2st_aug.records.verdicts import ObjectVerdict, VerdictKind
+from s2st_aug.records.verdicts import FailureKind, ObjectVerdict, VerdictKind
 from s2st_aug.storage.naming import image_name, variant_id
 from s2st_aug.storage.run_folder import RunFolder, RunInfo
 
@@ -40,7 +40,10 @@ def write_run(
     domains: tuple[str, ...] = ("night",),
     verdicts: Verdicts = keep_all,
 ) -> RunFolder:
-    """A run folder with one `ok` row and one small dark PNG a scene and domain, `failed` where a scene has no image."""
+    """A run folder with one `ok` row and one small dark PNG a scene and domain.
+
+    A scene without an image, or whose labels cannot be read, has a `failed` row.
+    """
     folder = RunFolder(run)
     (run / "manifest").mkdir(parents=True)
     folder.write_run_json(_info(card, root, split, domains))
@@ -50,9 +53,8 @@ def write_run(
 
 
 def _info(card: Card, root: Path, split: str, domains: tuple[str, ...]) -> RunInfo:
-    config: dict[str, Any] = {
-        "dataset": {"format": card.name, "root": str(root), "split": split, "select": {}, "limit": None}
-    }
+    dataset: dict[str, Any] = {"format": card.name, "root": str(root), "split": split, "select": {}, "limit": None}
+    config: dict[str, Any] = {"dataset": dataset | ({"rescale_labels": True} if card.rescale_labels else {})}
     config |= {"domains": list(domains), "model": "street-mini"}
     return RunInfo(
         SCHEMA_VERSION, s2st_aug.__version__, "f" * 64, "e" * 64, "street-mini", "d" * 64, str(root.resolve()), config
@@ -63,16 +65,24 @@ def _rows(
     run: Path, card: Card, root: Path, scene: Scene, domains: tuple[str, ...], verdicts: Verdicts
 ) -> Iterator[ManifestRow]:
     data = _readable(root / scene.image)
-    objects = read_objects(card, root, scene) if data is not None else ()
+    failure: FailureKind | None = None if data is not None and _opens(data) else "unreadable_image"
+    objects: tuple[SceneObject, ...] = ()
+    size = (0, 0)
+    if data is not None:
+        try:
+            objects = read_objects(card, root, scene)
+            size = frame_of(card, root, scene, objects).size
+        except LabelError as error:
+            objects, failure = (), error.failure
     judged = tuple(
         ObjectVerdict(o.object_id, o.kind, o.category, o.bbox, verdicts(scene, o))
         if o.unsound is None
         else ObjectVerdict(o.object_id, o.kind, o.category, o.bbox, "ignore", o.unsound, cause="unsound")
         for o in objects
     )
-    size = frame_of(card, root, scene, objects).size if data is not None else (0, 0)
     for domain in domains:
-        yield _row(run, scene, domain, data, judged, size)
+        image = None if failure else _image(run, scene, domain, size)
+        yield _row(scene, domain, data, judged, size, image or failure)
 
 
 def _readable(path: Path) -> bytes | None:
@@ -92,15 +102,15 @@ def _opens(data: bytes) -> bool:
 
 
 def _row(
-    run: Path,
     scene: Scene,
     domain: str,
     data: bytes | None,
     judged: tuple[ObjectVerdict, ...],
     size: tuple[int, int],
+    made: tuple[str, str] | FailureKind | None,
 ) -> ManifestRow:
-    made = data is not None and _opens(data)
-    name, sha256 = _image(run, scene, domain, size) if made else (None, None)
+    """`made` is the image's name and hash, or why there is none."""
+    name, sha256 = made if isinstance(made, tuple) else (None, None)
     return ManifestRow(
         variant_id=variant_id(scene.scene_id, domain),
         scene_id=scene.scene_id,
@@ -108,8 +118,8 @@ def _row(
         split=scene.split,
         domain=domain,
         status="ok" if name else "failed",
-        reasons=() if name else ("UnreadableImage",),
-        failure=None if name else "unreadable_image",
+        reasons=() if name else (str(made),),
+        failure=None if isinstance(made, tuple) else made,
         attempts=1,
         source_image=scene.image,
         source_sha256=None if data is None else hashlib.sha256(data).hexdigest(),

@@ -85,6 +85,11 @@ class MethodSettings(BaseModel):
     detail_floor: float = Field(
         4.0, gt=0, le=64, description="noise floor in grey levels: contrast below it is not put back"
     )
+    # lights, laid over variants of night, dusk and night_rain
+    lights: float = Field(
+        0.0, ge=0, le=1, description="how strongly lamps, headlights and windows shine at night; 0: none are added"
+    )
+    light_map: str | None = Field(None, description="weights of the light map; null: the shipped ones")
     # arithmetic
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = Field(False, description="torch.compile the network; for CUDA")

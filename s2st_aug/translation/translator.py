@@ -17,6 +17,7 @@ from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent
 from s2st_aug.diffusion.model import LatentModel, Pixels
 from s2st_aug.errors import Diverged, ProfileError, did_you_mean
 from s2st_aug.images import resize
+from s2st_aug.lights.layer import LitPhoto, light_layer
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.translated import Translated
@@ -47,6 +48,7 @@ class Translator:
                 )
             eta_of(profile, settings, profile.eta)
         self.model, self.profiles, self.settings = model, dict(profiles), settings
+        self._lights = light_layer(settings.lights, settings.light_map, str(model.device))
         self._embedded: dict[str, Context] = {}
         if settings.checkpointing and model.checkpointing:
             model.checkpointing()
@@ -99,7 +101,10 @@ class Translator:
         for i in range(len(group.photos)):
             keep_mask = group.label_maps(i, group.size).keep_mask if group.objects[i] else None
             first = i * len(domains)
-            results.append({d: self._finish(group, decoded, i, first + n, d, keep_mask) for n, d in enumerate(domains)})
+            lit = self._lights.over(group.photos[i], domains, group.objects[i]) if self._lights else None
+            results.append(
+                {d: self._finish(group, decoded, i, first + n, d, keep_mask, lit) for n, d in enumerate(domains)}
+            )
         return results
 
     @torch.no_grad()
@@ -127,9 +132,16 @@ class Translator:
         return _Decoded(images[:photos], images[photos:], broken, costs)
 
     def _finish(
-        self, group: _SizeGroup, decoded: _Decoded, photo: int, row: int, domain: str, keep_mask: np.ndarray | None
+        self,
+        group: _SizeGroup,
+        decoded: _Decoded,
+        photo: int,
+        row: int,
+        domain: str,
+        keep_mask: np.ndarray | None,
+        lit: LitPhoto | None,
     ) -> Translated | Diverged:
-        """The variant at its source's own size, with the source's detail and the colours of its signals."""
+        """The variant at its source's own size, with the source's detail, its lights and the colours of its signals."""
         if decoded.broken[row]:
             return Diverged(f"domain {domain}: the translation {decoded.broken[row]}, in float32 too")
         s, source = self.settings, group.photos[photo]
@@ -142,7 +154,8 @@ class Translator:
             keep_mask=keep_mask,
             keep_amount=s.label_detail,
         )
-        image = hold_signals(source, done.image, group.objects[photo])
+        image = lit.on(domain, done.image) if lit else done.image
+        image = hold_signals(source, image, group.objects[photo])
         st, to, forward, backward = decoded.costs[row].tolist()
         return Translated(image, done.raw, int(st), int(to), forward, backward, s.steps)
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from s2st_aug.records.classes import canonical_category
 from s2st_aug.records.manifest import judgement_of
 from s2st_aug.records.scene import LINES
+from s2st_aug.records.translated import RESAMPLED
 from s2st_aug.records.verdicts import Cause, Gate, Hallucination, Judgement, ObjectVerdict, VerdictKind
 from s2st_aug.validation.appearance import SMALLEST
 from s2st_aug.validation.patches import STRIP
@@ -176,6 +177,7 @@ def rescore_rows(table: pa.Table, settings: ValidationSettings, validation_sha25
             continue
         found = gated(judgement_of(row), settings, row["width"] or 1)
         split = ("oom_split",) if row["oom_split"] else ()
+        split += tuple(reason for reason in row["reasons"] if reason.startswith(RESAMPLED))
         row |= {"status": found.status, "rejected_by": found.rejected_by, "reasons": (*split, *found.reasons)}
         row["objects"] = [asdict(item) for item in found.objects]
         if validation_sha256 is not None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from cases import case_files
 
 from s2st_aug.cli import build_group, doctor
 from s2st_aug.cli.terminal import run_group
@@ -122,3 +123,17 @@ def test_a_check_that_breaks_is_a_finding_and_the_rest_is_told(monkeypatch: pyte
     monkeypatch.setattr(doctor, "check_ray", broken)
     found = list(doctor.look("street-mini", Path()))
     assert any("ZeroDivisionError" in f.text and f.fix for f in found) and any(f.name == "disk speed" for f in found)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(3, 0), (6, 1), (12, 1), (22, 1), (29, 1), (1, 1), (24, 3)],
+)
+def test_labels_that_cannot_be_trusted_are_exit_1_and_a_tree_that_cannot_be_read_is_3(
+    number: int, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = case_files(number)
+    assert run_group(build_group(), ["doctor", "--dataset", files.card, str(files.root)]) == code
+    said = capsys.readouterr().out
+    assert ("WRONG" in said) == (code == 1)
+    assert ("MISSING" in said) == (code == 3)

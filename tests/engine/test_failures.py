@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -155,3 +156,27 @@ with ray_session(ClusterConfig(actors=(1, 1)), None):
 def test_a_machine_that_stalls_for_a_minute_does_not_end_its_driver():
     done = subprocess.run([sys.executable, "-c", STALLED], capture_output=True, text=True, check=False, timeout=400)
     assert (done.returncode, done.stdout.split()[-1:]) == (0, ["42"]), done.stderr[-500:]
+
+
+LOCAL = """
+import os, ray
+from s2st_aug.config.augment import ClusterConfig
+from s2st_aug.engine.ray_session import ray_session
+for _ in range(2):
+    with ray_session(ClusterConfig(actors=(1, 1)), None):
+        from ray._raylet import AuthenticationMode, get_authentication_mode
+        assert get_authentication_mode() == AuthenticationMode.TOKEN
+        print(ray.get(ray.remote(lambda: 42).remote()))
+    print(sorted(name for name in os.environ if name.startswith("RAY_AUTH")))
+"""
+
+
+@pytest.mark.slow
+def test_a_local_run_leaves_no_token_behind(tmp_path):
+    """Ray writes ~/.ray/auth_token where there is none, and then every head of the user's asks its clients for it."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_AUTH")} | {"HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", LOCAL], env=environment, capture_output=True, text=True, check=False, timeout=200
+    )
+    assert (done.returncode, done.stdout.split("\n")) == (0, ["42", "[]", "42", "[]", ""]), done.stderr[-500:]
+    assert not list(tmp_path.rglob("auth_token"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from s2st_aug.config.augment import ClusterConfig
 from s2st_aug.engine.attempts import AttemptTracker
 from s2st_aug.engine.batches import pack, unpack
 from s2st_aug.engine.commit import CommitStage
-from s2st_aug.engine.context import RunContext, identify
+from s2st_aug.engine.context import RunContext, identify, method_for_workers
 from s2st_aug.engine.engine import devices_of
 from s2st_aug.engine.planning import plan_batches
 from s2st_aug.engine.prepare import with_absolute_root
@@ -21,6 +23,7 @@ from s2st_aug.engine.sources import SourceReader
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.errors import ConfigError
+from s2st_aug.formats import dataset_card
 from s2st_aug.records.manifest import SCHEMA_VERSION
 from s2st_aug.storage.run_folder import RunFolder, RunInfo
 from s2st_aug.storage.shards import gather
@@ -122,7 +125,7 @@ def test_pipes_devices_and_absurdly_large_files_are_not_read(tmp_path, monkeypat
     third.write_bytes(bytes(40_000))
     config = make_config(root, domains=["night"])
     (batch,) = plan_batches(config, "plan", ("night",), check_sources=True)
-    reader = SourceReader(config.dataset)
+    reader = SourceReader(config.dataset, dataset_card(config.dataset.model_dump()))
     failures = [reader(planned).failure for planned in batch.scenes]
     assert [f and f.kind for f in failures] == ["unreadable_image"] * 3 + [None]
     assert [f.reason.rpartition(": ")[2] if f else f for f in failures] == [
@@ -240,3 +243,19 @@ def test_parcels_survive_the_object_store(tmp_path):
     assert asdict(again) == asdict(translated)
     variant = again.variants[0]
     assert np.array_equal(again.pixels(variant, raw=False).shape, (32, 48, 3))
+
+
+def test_workers_are_told_absolute_paths(repo, tmp_path, monkeypatch):
+    """They start in other folders, and a shipped package has no checkout around it."""
+    root = make_dataset(tmp_path / "data", 1)
+    profile = repo / "s2st_aug/weights/street-mini/profiles/night.safetensors"
+    monkeypatch.chdir(tmp_path)
+    Path("own").mkdir()
+    shutil.copyfile(profile, "own/dark.safetensors")
+    method = {"name": "histogram", "references": "photos"}
+    config = make_config(root, domains=["own/dark.safetensors"], method=method, validation={"detector": "own/d.onnx"})
+    told = method_for_workers(config)
+    assert told.domains == (str(tmp_path / "own/dark.safetensors"),)
+    assert (told.model, told.settings.references) == ("street-mini", str(tmp_path / "photos"))
+    assert told.validation.detector == str(tmp_path / "own/d.onnx")
+    assert method_for_workers(make_config(root, model="own")).model == str(tmp_path / "own")

@@ -1,73 +1,35 @@
-"""`ray job submit` from a clean client against a local head with token authentication, end to end."""
+"""Clean clients against a local head with token authentication, end to end: `ray job submit`, and `--address`."""
 
 from __future__ import annotations
 
-import os
-import secrets
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 
 import pytest
 import yaml
+from ray_head import RAY, clean_clone, ray_head
 
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.verify import verify
 from s2st_aug.testing.datasets import make_config, make_dataset
 
-RAY = [sys.executable, "-m", "ray.scripts.scripts"]
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
 
 @pytest.fixture
 def head(tmp_path):
-    """A head of our own with a token; (environment of its clients, dashboard's address, Ray's own address)."""
-    token = tmp_path / "token"
-    token.write_text(secrets.token_hex(32))
-    token.chmod(0o600)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    environment |= {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_worker_niceness": "0",
-    }
-    port, dashboard = free_port(), free_port()
-    folder = Path("/tmp") / f"s2st-head-{os.getpid()}"  # socket paths must stay short
-    command = ["start", "--head", "--block", f"--temp-dir={folder}", "--num-cpus=3", "--num-gpus=2", f"--port={port}"]
-    with (tmp_path / "head.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*RAY, *command, "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"],
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        wait_for(dashboard, process)
-        yield environment, f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-        subprocess.run(["rm", "-rf", folder], check=False)
+    with ray_head(tmp_path, gpus=2) as started:
+        yield started
 
 
-def wait_for(port: int, process: subprocess.Popen) -> None:
-    for _ in range(600):
-        assert process.poll() is None, "the head died"
-        with socket.socket() as s:
-            if s.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    pytest.fail("the dashboard did not come up")
+@pytest.fixture
+def share():
+    """A folder that every user can write to, as a share of a cluster is mounted."""
+    place = Path(tempfile.mkdtemp(prefix="s2st-share-", dir="/tmp"))
+    place.chmod(0o777)
+    yield place
+    shutil.rmtree(place)
 
 
 def submit(repo: Path, environment: dict[str, str], address: str, *words: object) -> subprocess.CompletedProcess:
@@ -75,23 +37,9 @@ def submit(repo: Path, environment: dict[str, str], address: str, *words: object
     return subprocess.run(command, env=environment, cwd=repo, capture_output=True, text=True, timeout=400, check=False)
 
 
-def clean_clone(repo: Path, place: Path) -> Path:
-    """What a client has after cloning: the files under version control, as they stand.
-
-    Ray ships no more than 500 MiB.
-    """
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=repo, capture_output=True, text=True, check=True).stdout
-    files = [name for name in listed.split("\0") if name and (repo / name).is_file()]
-    for name in files:
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(repo / name, place / name)
-    assert sum((place / name).stat().st_size for name in files) < 200 << 20
-    return place
-
-
 @pytest.mark.slow
 def test_a_submitted_job_runs_and_a_client_without_the_token_is_told(repo, head, tmp_path):
-    environment, address, ray_address = head
+    environment, address, ray_address = head.environment, head.dashboard, head.address
     root = make_dataset(tmp_path / "data", 6)
     config = tmp_path / "run.yaml"
     config.write_text(yaml.safe_dump(make_config(root).model_dump(mode="json")))
@@ -127,7 +75,36 @@ def test_a_submitted_job_runs_and_a_client_without_the_token_is_told(repo, head,
     )
     assert joined.returncode == 0, joined.stdout[-2000:] + joined.stderr[-2000:]
     assert verify(RunFolder(tmp_path / "joined")).holds
-    secret = Path(environment["RAY_AUTH_TOKEN_PATH"]).read_bytes().strip()
+    secret = environment["RAY_AUTH_TOKEN"].encode()
     assert not [
         p for run in ("run", "joined") for p in (tmp_path / run).rglob("*") if p.is_file() and secret in p.read_bytes()
     ]
+
+
+@pytest.mark.slow
+def test_a_checkout_joins_a_strangers_head_with_relative_paths(repo, share):
+    """Another folder, user and environment: cards, profiles and references come from where the client stands."""
+    client = clean_clone(repo, share / "checkout")
+    make_dataset(client / "data", 4)
+    (client / "own").mkdir()
+    shutil.copytree(client / "s2st_aug/weights/street-mini", client / "own/mini")
+    shutil.copyfile(client / "s2st_aug/weights/street-mini/profiles/night.safetensors", client / "own/dark.safetensors")
+    shutil.copyfile(client / "datasets/bdd100k.yaml", client / "own/card.yaml")
+    written = {"domains": ["own/dark.safetensors"], "method": {"name": "histogram"}, "cluster": {"actors": [1, 1]}}
+    shipped = {"dataset": {"format": "bdd100k", "root": "data"}, "model": "street-mini"}
+    own = {"dataset": {"format": "own/card.yaml", "root": "data"}, "model": "own/mini"}
+    with ray_head(share, stranger=True) as head:
+        for name, config in (("shipped", shipped), ("own", own)):
+            (client / f"{name}.yaml").write_text(yaml.safe_dump(written | config))
+            words = ["pipelines/augment.py", f"{name}.yaml", "--run", f"runs/{name}", "--address", head.address]
+            done = subprocess.run(
+                [sys.executable, *words],
+                **{"env": head.environment, "cwd": client, "umask": 0},
+                capture_output=True,
+                text=True,
+                timeout=400,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+            report = verify(RunFolder(client / "runs" / name))
+            assert (report.holds, report.failed, report.rows) == (True, 0, 4)

@@ -12,16 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from cases import case_files
 from PIL import Image
 
-from s2st_aug.errors import DatasetError
+from s2st_aug.errors import DatasetError, UsageError
 from s2st_aug.export import ExportSummary, export_run
+from s2st_aug.feed.forms import mmdetection_dataset
 from s2st_aug.formats import load_card, read_scenes
 from s2st_aug.formats.base import ConsumerView
 from s2st_aug.formats.registry import FORMATS, find_format
 from s2st_aug.testing.runs import write_run
 
-CASES = Path(__file__).parent / "cases"
 Exported = Callable[..., tuple[Path, ExportSummary, ConsumerView]]
 
 
@@ -29,16 +30,7 @@ Exported = Callable[..., tuple[Path, ExportSummary, ConsumerView]]
 def case(tmp_path: Path) -> Callable[[str], tuple[Path, str, str]]:
     """A copy of a case by its number: its root, format and split."""
 
-    def make(number: str) -> tuple[Path, str, str]:
-        (folder,) = CASES.glob(f"{number}-*")
-        format, split = (folder / "CARD").read_text().split()
-        root = tmp_path / "data"
-        shutil.copytree(folder / "data", root)
-        for path in root.glob("data.yaml"):
-            path.write_text(path.read_text().replace("{ROOT}", str(root)))
-        return root, format, split
-
-    return make
+    return lambda number: case_files(int(number), tmp_path / "data")
 
 
 @pytest.fixture
@@ -290,3 +282,87 @@ def test_bdd100k_frames_say_their_size(exported):
     for frame in frames:
         with Image.open(out / "images/100k/train" / frame["name"]) as image:
             assert frame["size"] == {"width": image.width, "height": image.height}
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_mmdetections_helper_finds_roboflows_annotations_and_images(exported, split):
+    out, _, _ = exported("08", with_val=True)
+    made = mmdetection_dataset(out, split)
+    assert made["metainfo"] == {"classes": ("road-things", "car", "walker")}
+    found = json.loads((out / made["ann_file"]).read_bytes())
+    assert len(found["images"]) == (2 if split == "train" else 1)
+    assert all((out / made["data_prefix"]["img"] / entry["file_name"]).is_file() for entry in found["images"])
+
+
+def test_mmdetections_helper_names_where_it_looked(tmp_path):
+    with pytest.raises(UsageError, match=r"_annotations\.coco\.json"):
+        mmdetection_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("target", ["coco", "yolo", "kitti", "bdd100k", "cityscapes"])
+def test_what_was_unsound_in_the_source_is_ignored_in_variants_of_every_format(exported, target):
+    """Five labels of an image have a good box and a broken outline: only their own format carries them as they are."""
+    out, _, view = exported("06", target)
+    real, variant = (
+        next(n for n, p in lock(out)["names"].items() if tuple(p) == ("train/a", s)) for s in ("real", "night")
+    )
+    if target == "coco":
+        assert (view.images[real].total(), view.images[variant].total(), view.ignored[variant]) == (5, 5, 0)
+    elif target == "yolo":
+        assert (view.images[real].total(), view.images[variant].total()) == (5, 0)
+        pixels = np.asarray(Image.open(out / variant).convert("RGB")).astype(int)[92:128, 42:98]
+        assert (np.abs(pixels - 114) < 8).mean() > 0.99
+        assert losses(out)["label to ignore"] == 5
+    elif target == "cityscapes":
+        assert view.images[variant].total() == 0
+    else:
+        assert (view.images[real].total(), view.ignored[real], view.ignored[variant]) == (5, 0, 5)
+
+
+@pytest.mark.parametrize("target", ["cityscapes", "bdd100k", "kitti"])
+def test_the_lock_counts_what_was_written_not_what_the_run_had(exported, target):
+    out, _, view = exported("03", target)
+    counts = lock(out)["counts"]["train"]["coco"]
+    for domain, place in (("source", "real"), ("night", "night")):
+        written = Counter()
+        for name, (_, shown) in lock(out)["names"].items():
+            written.update(view.images[name] if shown == place else ())
+        assert counts[domain]["classes"] == dict(sorted(written.items()))
+    assert (sum(counts["source"]["classes"].values()) == 0) == (target == "cityscapes")
+
+
+def test_an_image_whose_labels_do_not_fit_is_left_out_natively_too_and_told(case, tmp_path):
+    root, card, split = case("03")
+    path = root / "annotations/instances_train2017.json"
+    data = json.loads(path.read_bytes())
+    data["images"][1] |= {"width": 512, "height": 320}
+    path.write_text(json.dumps(data))
+    write_run(tmp_path / "run", load_card(card), root, split)
+    for target in ("coco", "yolo"):
+        summary = export_run(tmp_path / "run", target, tmp_path / target)
+        assert (summary.real, summary.synthetic) == (1, 1)
+        assert losses(tmp_path / target)["scene"] == 1
+
+
+@pytest.mark.parametrize("target", ["coco", "yolo"])
+def test_scaled_labels_are_told_where_they_are_carried_as_they_were(case, tmp_path, target):
+    root, card, split = case("01")
+    write_run(tmp_path / "run", load_card(card).model_copy(update={"rescale_labels": True}), root, split)
+    summary = export_run(tmp_path / "run", target, tmp_path / "out")
+    said = losses(tmp_path / "out").get("declared size", 0)
+    assert (said, len([n for n in summary.notes if "another size" in n])) == ((1, 1) if target == "coco" else (0, 0))
+    if target == "yolo":
+        values = [float(v) for v in (tmp_path / "out/labels/train/000001.txt").read_text().split("\n")[0].split()[1:]]
+        assert np.multiply(values, [256, 160, 256, 160]).round().tolist() == [70, 110, 60, 40]
+
+
+def test_a_reflink_is_a_file_of_its_own_and_a_disk_that_has_none_is_told(exported, tmp_path):
+    out, summary, view = exported("38", link="reflink")
+    source = tmp_path / "data/images/train/a.jpg"
+    assert (out / "images/train/a.jpg").read_bytes() == source.read_bytes()
+    assert not (out / "images/train/a.jpg").samefile(source)
+    before = source.read_bytes()
+    for name in view.images:
+        (out / name).write_bytes(b"restored")
+    assert source.read_bytes() == before
+    assert all("--link reflink" in note for note in summary.notes if "--link" in note)

@@ -445,6 +445,7 @@ def test_rows_of_another_dataset_are_refused(tmp_path):
     import pyarrow as pa
 
     from s2st_aug.errors import UsageError
+    from s2st_aug.export.options import ExportOptions
     from s2st_aug.export.selection import select
 
     bdd(tmp_path)
@@ -453,7 +454,7 @@ def test_rows_of_another_dataset_are_refused(tmp_path):
         table.schema.get_field_index("dataset"), table.schema.field("dataset"), pa.array(["kitti"] * len(table))
     )
     with pytest.raises(UsageError, match=r"rows of 2 datasets \(bdd100k, kitti\)"):
-        select(pa.concat_tables([table, other]), {}, accepted_only=False, mix=None, balance=False)
+        select(pa.concat_tables([table, other]), {}, ExportOptions())
 
 
 def test_a_full_disk_stops_with_one_line_and_leaves_nothing(tmp_path, monkeypatch):

@@ -1,13 +1,13 @@
-"""Small inputs that users reported, in `cases/`: what is right stands in each one's README, and is asserted here."""
+"""Small inputs that users reported, in `tests/cases`: what is right stands in each one's README."""
 
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from cases import case_files
 from PIL import Image, ImageOps
 
 from s2st_aug.engine.sources import read_source
@@ -21,17 +21,15 @@ from s2st_aug.testing.runs import write_run
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.settings import ValidationSettings
 
-CASES = Path(__file__).parent / "cases"
 CAR, PERSON = (40, 90, 100, 130), (120, 80, 132, 125)
 
 
 class Case:
-    """One folder of `cases/`."""
+    """One folder of `tests/cases`."""
 
     def __init__(self, number: int, **card) -> None:
-        (self.path,) = CASES.glob(f"{number:02d}-*")
-        name, self.split = (self.path / "CARD").read_text().split()
-        self.card, self.root = load_card(name).model_copy(update=card), self.path / "data"
+        self.root, name, self.split = case_files(number)
+        self.card = load_card(name).model_copy(update=card)
 
     def scenes(self):
         return list(read_scenes(self.card, self.root, self.split))

@@ -15,8 +15,10 @@ from s2st_aug.engine.context import identify
 from s2st_aug.errors import ConfigError, PlanMismatch, ProfileError
 from s2st_aug.images import encode_png, to_lab
 from s2st_aug.methods import find_method
-from s2st_aug.methods.histogram import colours, match_histograms, profile_colours
+from s2st_aug.methods.histogram import match_histograms
 from s2st_aug.profiles import load_profile
+from s2st_aug.profiles.colours import colours_of, profile_colours
+from s2st_aug.storage.verify import verify
 from s2st_aug.testing.datasets import make_config, make_dataset
 
 NIGHT = EMBEDDED["street-mini"] / "profiles" / "night.safetensors"
@@ -38,7 +40,7 @@ def references(tmp_path):
 
 def test_a_match_has_the_targets_histogram_in_each_band():
     source, target = photo(1), photo(2, 0, 90)
-    found = to_lab(match_histograms(source, colours([target])))
+    found = to_lab(match_histograms(source, colours_of([target])))
     wanted = to_lab(target)
     for band in range(3):
         a, b = (np.sort(np.array_split(x, 3)[band][..., 0].ravel()) for x in (found, wanted))
@@ -48,10 +50,18 @@ def test_a_match_has_the_targets_histogram_in_each_band():
 def test_a_profiles_own_colours_serve_where_there_are_no_references():
     profile = load_profile(NIGHT)
     found = profile_colours(profile)
-    assert found.quantiles.shape == (3, 3, 7) and (np.diff(found.quantiles, axis=-1) >= 0).all()
+    assert found.quantiles.shape == (3, 3, 256) and (np.diff(found.quantiles, axis=-1) >= 0).all()
+    assert found.quantiles[1, 0, -1] > 60 > 30 > found.quantiles[1, 0, 128], "lamps in the dark"
     dark = to_lab(match_histograms(photo(1), found))
     middle = np.median(dark[12:24, :, 0])
-    assert abs(middle - found.quantiles[1, 0, 3]) < 6
+    assert abs(middle - found.quantiles[1, 0, 128]) < 6
+
+
+def test_a_profile_of_before_its_colours_were_kept_has_five_quantiles_of_them(tmp_path):
+    (tmp_path / NIGHT.name).write_bytes(NIGHT.read_bytes())
+    profile = load_profile(tmp_path / NIGHT.name)
+    found = profile_colours(profile)
+    assert found.quantiles.shape == (3, 3, 7) and (np.diff(found.quantiles, axis=-1) >= 0).all()
     with pytest.raises(ProfileError, match=r"method\.references"):
         profile_colours(dataclasses.replace(profile, features=None))
 
@@ -98,6 +108,34 @@ def test_a_share_of_the_change(share):
     whole = match_histograms(source, profile_colours(load_profile(NIGHT)))
     moved = (made.image.astype(float) - source).mean() / (whole.astype(float) - source).mean()
     assert made.image.shape == source.shape and moved == pytest.approx(share, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["histogram", "reinhard", "gamma"])
+def test_no_model_is_needed_loaded_or_hashed(tmp_path, name):
+    root = make_dataset(tmp_path / "data", 2)
+    run = run_here(make_config(root, model="nobody/nowhere", method={"name": name}), tmp_path / "run")
+    rows = rows_of(run)
+    assert len(rows) == 4 and {r["status"] for r in rows.values()} <= {"ok", "rejected"}
+    assert {(r["method"], r["model"], r["model_sha256"]) for r in rows.values()} == {(name, "", "")}
+    assert all(r["strength"] is not None for r in rows.values())
+    assert (run.run_json().model, verify(run).findings) == ("", ())
+
+
+def test_a_domain_without_a_profile_is_matched_to_references_and_its_strength_is_null(tmp_path, references):
+    (references / "rain").rename(references / "snow")
+    root = make_dataset(tmp_path / "data", 1)
+    config = make_config(root, domains=["snow"], method={"name": "histogram", "references": str(references)})
+    (row,) = rows_of(run_here(config, tmp_path / "run")).values()
+    assert (row["domain"], row["profile_sha256"], row["strength_null"]) == ("snow", "", "no_discriminant")
+    with pytest.raises(ProfileError, match="unknown domain 'nigth'; did you mean 'night'"):
+        identify(make_config(root, domains=["nigth"], method={"name": "histogram"}))
+
+
+@pytest.mark.parametrize("name", ["reinhard", "gamma"])
+def test_simple_changes_reach_the_targets_mean_lightness(name):
+    target = colours_of([photo(2, 0, 90)])
+    found = to_lab(find_method(name).change(photo(1), target))
+    assert abs(found[..., 0].mean() - target.quantiles[:, 0].mean()) < 2
 
 
 def test_a_domain_without_references_is_one_line(tmp_path, references):

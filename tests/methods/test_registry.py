@@ -15,7 +15,8 @@ from engine_here import rows_of, run_here
 
 from s2st_aug.config.load import parse_config
 from s2st_aug.engine.augment import augment
-from s2st_aug.errors import ConfigError, PlanMismatch
+from s2st_aug.errors import ConfigError, ModelError, PlanMismatch
+from s2st_aug.lights.weights import hash_lights
 from s2st_aug.methods import METHODS, Method, Translated, find_method, method_names
 from s2st_aug.storage.verify import verify
 from s2st_aug.testing.datasets import make_config, make_dataset
@@ -197,3 +198,21 @@ def test_wrong_pixels_of_a_method_fail_their_rows_alone(package, tmp_path, monke
         "night": "BadResult: the method gave 8x8x3 uint8 for night, its source is 32x48x3 uint8",
         "rain": "BadResult: the method gave NoneType for rain, not Translated",
     }
+
+
+@pytest.mark.parametrize("name", ["s2st", "histogram"])
+def test_lights_count_in_the_plan_by_the_bytes_of_their_map_and_not_at_all_where_they_are_off(name, tmp_path):
+    path = tmp_path / "map.safetensors"
+    path.write_bytes(b"one")
+    settings = find_method(name).settings
+
+    def hashed(**given):
+        return hash_lights(settings(**given).model_dump(mode="json"))
+
+    assert "lights" not in hashed() and "light_map" not in hashed(light_map=str(path))
+    one = hashed(lights=0.5, light_map=str(path))
+    path.write_bytes(b"other")
+    assert hashed(lights=0.5, light_map=str(path)) != one
+    assert one["lights"] == 0.5
+    with pytest.raises(ModelError, match=r"no light map at .*absent"):
+        hashed(lights=1.0, light_map=str(tmp_path / "absent"))

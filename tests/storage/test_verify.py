@@ -130,7 +130,7 @@ def test_a_row_cannot_point_outside(finished):
     pq.write_table(rows.set_column(index, rows.schema.field(index), pa.array(names)), part)
     report = verify(finished.run)
     assert any("outside" in f.what for f in report.findings)
-    with pytest.raises(RunFolderError, match="not inside"):
+    with pytest.raises(RunFolderError, match="outside"):
         finished.run.image_file("../../etc/passwd")
 
 

@@ -12,6 +12,8 @@ from typing import Any
 from s2st_aug.formats.base import Card, ConsumerView
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, split_name
 from s2st_aug.formats.tree import files_of
+from s2st_aug.formats.values import plain_name
+from s2st_aug.records.scene import UNKNOWN
 
 
 def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
@@ -32,7 +34,10 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
                 if index == 0:
                     told = [label.get("attributes") for label in labels]
                     marks = [isinstance(said, dict) and said.get("ignored") is True for said in told]
-                    view.add(name, (str(label.get("category")) for label in labels), sum(marks))
+                    categories = [plain_name(label.get("category")) for label in labels]
+                    if None in categories:
+                        view.complaints.append(("a label without category", name))
+                    view.add(name, (category or UNKNOWN for category in categories), sum(marks))
                 elif name not in view.images:
                     view.add(name, ())
     if not trees:
@@ -41,7 +46,7 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
     whole = len(card.labels) == 1 or not any(files_of(folder, t, split) for t in card.labels if t not in trees[:1])
     view.whole_labels = whole and bool(trees)
     found = {name for counts in view.images.values() for name in counts}
-    view.classes = tuple(sorted(found))
+    view.classes = tuple(sorted(found - {UNKNOWN}))
     return view
 
 

@@ -10,7 +10,7 @@ from s2st_aug.arrays import Box
 from s2st_aug.errors import LabelError
 from s2st_aug.formats.geometry import mask_box, outline_box
 from s2st_aug.formats.label_images import within
-from s2st_aug.formats.pixels import NOWHERE
+from s2st_aug.formats.pixels import NO_GEOMETRY, NOWHERE
 from s2st_aug.formats.run_lengths import decode
 from s2st_aug.formats.values import number, plain_name, vertex
 from s2st_aug.records.scene import UNKNOWN, SceneObject, SignalState
@@ -87,6 +87,9 @@ def _shape(label: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
             return {"kind": kind, "bbox": box or outline_box(outlines), "outlines": outlines}, broken
     except LabelError as error:
         broken = broken or str(error)
+    if box is None and broken is None:
+        other = [name for name in ("box3d", "graph") if label.get(name) is not None]
+        broken = f"it has {' and '.join(other)} alone, which is not read" if other else NO_GEOMETRY
     return {"kind": "box", "bbox": box or NOWHERE}, broken
 
 

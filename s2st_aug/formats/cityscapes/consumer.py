@@ -9,13 +9,16 @@ import json
 from pathlib import Path
 
 from s2st_aug.formats.base import Card, ConsumerView
+from s2st_aug.formats.classes import known
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, split_name
+from s2st_aug.formats.values import plain_name
+from s2st_aug.records.scene import UNKNOWN
 
 
 def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
-    """Images of the split and their polygons. Label images tell of the same things: classes are not counted whole."""
+    """Images of the split and their fine polygons; where an image has none, classes are not counted whole."""
     split = split_name(split)
-    root, view = card.images.format(split=split), ConsumerView(whole_labels=False)
+    root, view = card.images.format(split=split), ConsumerView()
     classes: set[str] = set()
     for name in list_files(folder / root, IMAGE_SUFFIXES):
         parts = name.rpartition("/")[2].split("_")
@@ -23,9 +26,13 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
         if len(parts) != 4 or name.count("/") != 1 or not parts[3].startswith("leftImg8bit."):
             view.complaints.append(("no name of <city>_<sequence>_<frame>_leftImg8bit in its city's folder", name))
         path = folder / "gtFine" / split / f"{base}_gtFine_polygons.json"
+        view.whole_labels = view.whole_labels and path.is_file()
         objects = json.loads(path.read_bytes().decode("utf-8-sig")).get("objects") or [] if path.is_file() else []
-        labels = [str(item.get("label")) for item in objects]
+        shown = [item for item in objects if isinstance(item, dict) and not item.get("deleted")]
+        labels = [plain_name(item.get("label")) or UNKNOWN for item in shown]
+        if strange := sorted({label for label in labels if known(label) is None}):
+            view.complaints.append((f"their scripts draw no label image: {strange[0]!r} is no class of theirs", name))
         view.add(f"{root}/{name}", labels, labels.count("unlabeled"))
         classes |= set(labels)
-    view.classes = tuple(sorted(classes))
+    view.classes = tuple(sorted(classes - {UNKNOWN}))
     return view

@@ -15,6 +15,7 @@ from typing import Any
 from s2st_aug.formats.base import Card, ConsumerView, LabelTree
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, split_name
 from s2st_aug.formats.tree import files_of, spelled_in
+from s2st_aug.formats.values import plain_id
 
 
 def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
@@ -40,7 +41,7 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
 
 def _open(view: ConsumerView, folder: Path, root: str, file: str, tree: LabelTree, *, listing: bool) -> list[str]:
     data = json.loads((folder / file).read_bytes().decode("utf-8-sig"))
-    names = {c["id"]: str(c.get("name")) for c in data.get("categories", ())}
+    names = {c["id"]: str(c.get("name")) for c in _listed(data, "categories", file)}
     images: dict[Any, str] = {}
     for entry in data["images"]:
         name = f"{root}/{entry['file_name']}"
@@ -51,17 +52,28 @@ def _open(view: ConsumerView, folder: Path, root: str, file: str, tree: LabelTre
         images[entry["id"]] = name
         if listing:
             view.add(name, ())
-    seen: set[Any] = set()
-    for item in data.get("annotations", ()):
-        image = images.get(item["image_id"])
+    meant, seen = {plain_id(number) for number in images}, set[Any]()
+    for item in _listed(data, "annotations", file):
+        image = images.get(item.get("image_id"))
+        if image is None and plain_id(item.get("image_id")) in meant:
+            said = f"an annotation says image {item['image_id']!r}, `images` spells it otherwise"
+            raise ValueError(f"{file}: {said}; write both as numbers, or export to another format")
         if image is None:
-            raise ValueError(f"{file}: an annotation of image {item['image_id']!r}, which is not listed")
-        for label in item["segments_info"] if tree.kind == "panoptic" else [item]:
-            _count(view, image, label, names)
-        if tree.kind != "panoptic" and item.get("id") in seen:
-            view.complaints.append((f"annotation id {item.get('id')!r} twice", file))
+            view.complaints.append(("an annotation of an image that is not listed", file))
+        else:
+            for label in item["segments_info"] if tree.kind == "panoptic" else [item]:
+                _count(view, image, label, names)
+        if tree.kind != "panoptic" and (item.get("id") is None or item["id"] in seen):
+            view.complaints.append(("an annotation without an id of its own: they stop", file))
         seen.add(item.get("id"))
     return list(names.values())
+
+
+def _listed(data: dict[str, Any], array: str, file: str) -> list[dict[str, Any]]:
+    found = data.get(array, [])
+    if not isinstance(found, list):
+        raise ValueError(f"{file}: `{array}` is {type(found).__name__}, expected a list")
+    return found
 
 
 def _count(view: ConsumerView, image: str, label: dict[str, Any], names: dict[Any, str]) -> None:

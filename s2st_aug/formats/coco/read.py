@@ -31,6 +31,9 @@ from s2st_aug.formats.tree import files_of, spelled_in, tree_of
 from s2st_aug.formats.values import number, plain_id, plain_name
 from s2st_aug.records.scene import UNKNOWN, LabelKey, ObjectKind, Scene, SceneObject
 
+NOTHING = LabelKey(0, 0, hashlib.sha256(b"").hexdigest())
+"""where the categories of a file are that lists none"""
+
 
 def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
     """The entries of `images` in file order; raises DatasetError for what cannot be read at all."""
@@ -53,7 +56,8 @@ def _listed(card: Card, split: str, spelled: str, own: LabelTree, indexes: list[
     file, seen = indexes[0].file, set[str]()
     folder = (own.images if own.kind != "panoptic" else None) or card.images
     for image, name, key in indexes[0].listed():
-        scene_id = unique(f"{split}/{stem_of(name)}", seen, file)
+        stem = f"{split}/{stem_of(name)}"  # a.jpg and a.png are two images: the later one keeps its suffix
+        scene_id = unique(f"{split}/{name}" if stem in seen else stem, seen, file)
         extras = tuple(reference for index in indexes for reference in index.references(image))
         yield Scene(scene_id, card.name, split, f"{folder.format(split=spelled)}/{name}", file, key, {}, extras)
 
@@ -65,13 +69,12 @@ class _Index:
     file: str
     path: Path
     masks: str | None  # folder of panoptic PNGs
-    categories: LabelKey | None = None
+    categories: LabelKey = NOTHING
     images: list[tuple[int | str, str, int, int, bytes]] = field(
         default_factory=list
     )  # id, file name, start, length, SHA-256
     rows: dict[int | str, list[tuple[int, int, bytes]]] = field(default_factory=dict)
     pngs: dict[int | str, str] = field(default_factory=dict)
-    orphans: int = 0  # annotations without an image id
 
     @classmethod
     def read(cls, root: Path, tree: LabelTree, split: str, *, listing: bool) -> _Index:
@@ -100,8 +103,7 @@ class _Index:
         if type(image) is not int:  # millions are: no words for those
             image = plain_id(image)
             if image is None:
-                self.orphans += 1
-                return
+                return  # told by `remarks`
         self.rows.setdefault(image, []).append((element.start, len(element.text), _digest(element)))
         if self.masks is not None:
             self.pngs[image] = safe_name(value.get("file_name"), self._where(element))
@@ -118,13 +120,20 @@ class _Index:
         )
 
     def listed(self) -> Iterator[tuple[int | str, str, LabelKey]]:
-        """Every entry of `images`: its id, its file name, where it is."""
+        """Every entry of `images`: its id, its file name, where it is.
+
+        Raises DatasetError where two have one id: the annotations of one would be the other's too.
+        """
+        seen: set[int | str] = set()
         for image, name, start, length, digest in self.images:
+            if image in seen:
+                raise DatasetError(f"{self.file}: image id {image!a:.40} is listed twice, the second time for {name!a}")
+            seen.add(image)
             yield image, name, LabelKey(start, length, digest.hex())
 
     def references(self, image: int | str) -> Iterator[str]:
         """What belongs to one image: the categories, its annotations, its panoptic PNG."""
-        if self.categories and image in self.rows:
+        if image in self.rows:
             yield join_reference(self.file, self.categories)
         for start, length, digest in self.rows.get(image, ()):
             yield join_reference(self.file, LabelKey(start, length, digest.hex()))
@@ -143,9 +152,9 @@ def _image_id(value: Any, where: str) -> int | str:
     return found
 
 
-def _span_key(path: Path, bounds: list[int]) -> LabelKey | None:
+def _span_key(path: Path, bounds: list[int]) -> LabelKey:
     if not bounds:
-        return None
+        return NOTHING
     with open(path, "rb") as file:
         file.seek(bounds[0])
         data = file.read(bounds[-1] - bounds[0])
@@ -166,47 +175,63 @@ def declared_size(card: Card, root: Path, scene: Scene) -> tuple[int, int] | Non
 
 
 def remarks(card: Card, root: Path, split: str, scenes: Sequence[Scene]) -> Iterator[str]:
-    """Annotations that belong to no image of their file; a category without a name, or listed twice."""
+    """Annotations that belong to no image of their file or share an id; categories without a name, or listed twice."""
     for tree in card.labels:
         for file in files_of(root, tree, split):
-            images: set[int | str | None] = set()
-            owners: Counter[int | str | None] = Counter()
-            first: dict[int | str | None, Any] = {}
-            names: Counter[str] = Counter()
-            numbers: Counter[int | str | None] = Counter()
-            for element in stream(root / file, skim=True):
-                value = element.value if isinstance(element.value, dict) else None
-                if value is None:
-                    continue
-                if element.array == "images":
-                    images.add(plain_id(value.get("id")))
-                elif element.array == "annotations":
-                    owner = plain_id(value.get("image_id"))
-                    owners[owner] += 1
-                    first.setdefault(owner, value.get("id"))
-                elif element.array == "categories":
-                    names[plain_name(value.get("name")) or ""] += 1
-                    numbers[plain_id(value.get("id"))] += 1
-            yield from _amiss(file, {o: n for o, n in owners.items() if o not in images}, first, names, numbers)
+            yield from _Whole.of(root / file, panoptic=tree.kind == "panoptic").amiss(file)
 
 
-def _amiss(
-    file: str,
-    orphans: dict[int | str | None, int],
-    first: dict[int | str | None, Any],
-    names: Counter[str],
-    numbers: Counter[int | str | None],
-) -> Iterator[str]:
-    if orphans:
-        owner = next(iter(orphans))
-        told = f"the first is annotation {first[owner]!a} of image {owner!a}"
-        yield f"{file}: {sum(orphans.values())} annotations belong to no image that is listed, {told}"
-    if names[""]:
-        yield f"{file}: {names['']} categories have no name"
-    if twice := [name for name, count in names.items() if name and count > 1]:
-        yield f"{file}: {len(twice)} category names are listed twice, the first {twice[0]!r}"
-    if numbered := [number for number, count in numbers.items() if count > 1]:
-        yield f"{file}: {len(numbered)} category ids are listed twice, the first {numbered[0]!r}"
+@dataclass(slots=True)
+class _Whole:
+    """What one annotation file says as a whole."""
+
+    images: set[int | str | None] = field(default_factory=set)
+    owners: Counter[int | str | None] = field(default_factory=Counter)
+    first: dict[int | str | None, Any] = field(default_factory=dict)  # of each owner, the id of an annotation
+    ids: set[int | str | None] = field(default_factory=set)
+    repeated: list[Any] = field(default_factory=list)  # ids of annotations that were met again, or are none
+    names: Counter[str] = field(default_factory=Counter)
+    numbers: Counter[int | str | None] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, path: Path, *, panoptic: bool) -> _Whole:
+        whole = cls()
+        for element in stream(path, skim=True):
+            value = element.value if isinstance(element.value, dict) else None
+            if value is None:
+                continue
+            if element.array == "images":
+                whole.images.add(plain_id(value.get("id")))
+            elif element.array == "annotations":
+                whole._annotation(value, numbered=not panoptic)
+            elif element.array == "categories":
+                whole.names[plain_name(value.get("name")) or ""] += 1
+                whole.numbers[plain_id(value.get("id"))] += 1
+        return whole
+
+    def _annotation(self, value: dict[str, Any], *, numbered: bool) -> None:
+        owner, own = plain_id(value.get("image_id")), plain_id(value.get("id"))
+        self.owners[owner] += 1
+        self.first.setdefault(owner, value.get("id"))
+        if numbered and (own is None or own in self.ids):
+            self.repeated.append(value.get("id"))
+        self.ids.add(own)
+
+    def amiss(self, file: str) -> Iterator[str]:
+        """One sentence a cause."""
+        if orphans := {owner: count for owner, count in self.owners.items() if owner not in self.images}:
+            owner = next(iter(orphans))
+            told = f"the first is annotation {self.first[owner]!a} of image {owner!a}"
+            yield f"{file}: {sum(orphans.values())} annotations belong to no image that is listed, {told}"
+        if self.repeated:
+            told = f"the first {self.repeated[0]!a}: COCO's loaders need a number of its own for each"
+            yield f"{file}: {len(self.repeated)} annotations have the id of another one or none, {told}"
+        if self.names[""]:
+            yield f"{file}: {self.names['']} categories have no name"
+        if twice := [name for name, count in self.names.items() if name and count > 1]:
+            yield f"{file}: {len(twice)} category names are listed twice, the first {twice[0]!r}"
+        if numbered := [number for number, count in self.numbers.items() if count > 1]:
+            yield f"{file}: {len(numbered)} category ids are listed twice, the first {numbered[0]!r}"
 
 
 def _annotations(card: Card, root: Path, scene: Scene) -> Iterator[SceneObject]:
@@ -267,8 +292,16 @@ def _objects(record: Any, where: str, context: _Context) -> Iterable[SceneObject
     (kind, box, outlines, mask), broken = _geometry(record)
     crowd = record.get("iscrowd") in (1, True) or record.get("ignore") in (1, True)
     category, unnamed = context.name(record.get("category_id"))
-    name = f"{prefix}{record.get('id', where)}"
+    name = annotation_name(record, prefix, where)
     return [SceneObject(name, kind, category, box, outlines, mask, crowd=crowd, unsound=unnamed or broken)]
+
+
+def annotation_name(record: dict[str, Any], prefix: str, where: str) -> str:
+    """What an annotation's object is called before it is made unique: by its id, by its place where it has none.
+
+    `prefix` tells the files apart, `where` is its place in its own.
+    """
+    return f"{prefix}{record.get('id', where)}"
 
 
 Geometry = tuple[ObjectKind, Box, tuple[np.ndarray, ...], np.ndarray | None]

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from s2st_aug.formats.base import ConvertedImage, OutputFiles, VariantEdit, VariantNames, WriteContext
-from s2st_aug.formats.coco.edit import edit_annotation, edit_image, edit_panoptic, marked, own_id
+from s2st_aug.formats.base import ConvertedImage, VariantEdit, VariantNames, WriteContext
+from s2st_aug.formats.coco.edit import edit_annotation, edit_image, edit_panoptic, marked, record_of
+from s2st_aug.formats.coco.read import annotation_name
 from s2st_aug.formats.geometry import area
 from s2st_aug.formats.json_stream import ARRAY, read_span, stream
 from s2st_aug.formats.list_writer import ListWriter
@@ -23,12 +24,18 @@ from s2st_aug.records.scene import Scene, SceneObject
 
 _KINDS = ("box", "polygon", "mask", "stuff")
 _LISTS = ("images", "annotations")
+_EXACT = 1 << 52
+"""ids below it stay whole numbers in consumers that keep them as floats, with room for the variants'"""
 
 
 def variant_names(scene: Scene, mark: str, suffix: str) -> VariantNames:
-    """COCO's names may hold anything: the mark goes in front of the last dot, as in the entries of `images`."""
+    """COCO's names may hold anything: the mark follows the scene's name, which holds a suffix where two images differ
+    in that alone.
+    """
     source = scene.scene_id.removeprefix(f"{scene.split}/")
-    return VariantNames(source, source + mark, mark, marked(scene.image, mark, suffix), source + mark + suffix)
+    name = source if scene.image.endswith(f"/{source}") else f"{source}.{scene.image.rpartition('.')[2]}"
+    below = source + mark + suffix
+    return VariantNames(source, source + mark, mark, scene.image.removesuffix(name) + below, below)
 
 
 class AnnotationsWriter:
@@ -54,6 +61,8 @@ class AnnotationsWriter:
         files = {name: _AnnotationFile.open(self.context, name) for name in names}
         for scene in self._sources:
             self._source(scene, files)
+        for file in files.values():
+            file.carry_orphans()
         image, annotation = (max((file.numbers[array] for file in files.values()), default=0) for array in _LISTS)
         for scene, edit in self._variants:
             image += 1
@@ -64,7 +73,7 @@ class AnnotationsWriter:
     def _source(self, scene: Scene, files: dict[str, _AnnotationFile]) -> None:
         for file, entry in self._entries(scene, files):
             file.put("images", entry)
-        for path, text in self._annotations(scene):
+        for path, _, text in self._annotations(scene):
             if text is not None:
                 files[path].put("annotations", text)
             else:
@@ -74,11 +83,11 @@ class AnnotationsWriter:
         self, scene: Scene, edit: VariantEdit, files: dict[str, _AnnotationFile], image: int, annotation: int
     ) -> int:
         """The entries of one variant; gives the last number of an annotation in use."""
-        mark, suffix = edit.names.mark, "." + edit.names.image.rpartition(".")[2]
+        mark = edit.names.mark
         for file, entry in self._entries(scene, files):
-            file.put("images", edit_image(entry, image, mark, suffix))
+            file.put("images", edit_image(entry, image, edit.names.below))
         seen, index = set[str](), 0
-        for path, text in self._annotations(scene):
+        for path, where, text in self._annotations(scene):
             if text is None:
                 self.context.output.place(marked(path, mark), self.context.root / path)
             elif files[path].kind == "panoptic":
@@ -87,26 +96,27 @@ class AnnotationsWriter:
             else:
                 annotation += 1
                 prefix = "keypoints/" if files[path].kind == "keypoints" else ""
-                name = own = f"{prefix}{own_id(text)}"
-                if own in seen:  # as the reader calls it: an id met again takes its place with it
-                    name = f"{own}#{index}"
+                name = annotation_name(record_of(text), prefix, where)
+                if name in seen:  # as the reader calls it: an id met again takes its place with it
+                    name = f"{name}#{index}"
                 seen.add(name)
                 index += 1
-                ignored = frozenset({own}) if name in edit.ignored else frozenset[str]()
-                files[path].put("annotations", edit_annotation(text, annotation, image, ignored, prefix))
+                edited = edit_annotation(text, annotation, image, ignored=name in edit.ignored)
+                files[path].put("annotations", edited)
         return annotation
 
-    def _annotations(self, scene: Scene) -> Iterator[tuple[str, str | None]]:
-        """Path and text (None: a panoptic image) of each annotation, in the reader's order.
+    def _annotations(self, scene: Scene) -> Iterator[tuple[str, str, str | None]]:
+        """Path, place and text (None: a panoptic image) of each annotation, in the reader's order.
 
         A file's first record is its categories.
         """
         started: set[str] = set()
         for path, key in map(split_reference, scene.extra_files):
             if key is None:
-                yield path, None
+                yield path, path, None
             elif path in started:
-                yield path, read_span(self.context.root / path, key).decode("latin-1")
+                text = read_span(self.context.root / path, key).decode("latin-1")
+                yield path, f"{path} at byte {key.start}", text
             started.add(path)
 
     def _entries(self, scene: Scene, files: dict[str, _AnnotationFile]) -> Iterator[tuple[_AnnotationFile, str]]:
@@ -130,11 +140,13 @@ def _annotation_files(scene: Scene) -> list[str]:
 class _AnnotationFile:
     """One annotation file: what the source says of it, and the lists of the export gathered beside it."""
 
-    output: OutputFiles
+    context: WriteContext
     name: str
     kind: str
     numbers: dict[str, int]  # list -> greatest id in use
     images: dict[str, str]  # file name -> entry
+    listed: set[int | str | None]  # ids in `images`
+    owners: dict[int | str | None, int]  # image ids that annotations name -> how many
     members: list[tuple[str, list[str] | str]]
     parts: dict[str, BinaryIO]
 
@@ -145,7 +157,7 @@ class _AnnotationFile:
         partial = context.output.partial
         parts: dict[str, BinaryIO] = {a: open(partial / f".{slug}-{a}", "w+b") for a in _LISTS}  # noqa: SIM115 - in `close`
         kind = tree.kind if tree else "instances"
-        file = cls(context.output, name, kind, dict.fromkeys(_LISTS, 0), {}, [], parts)
+        file = cls(context, name, kind, dict.fromkeys(_LISTS, 0), {}, set(), {}, [], parts)
         for element in stream(context.root / name, skim=True):
             if element.value is ARRAY:
                 file.members.append((element.array, []))
@@ -158,11 +170,33 @@ class _AnnotationFile:
         return file
 
     def _known(self, array: str, value: Any, text: str) -> None:
-        number = plain_id(value.get("id")) if isinstance(value, dict) else None
-        if isinstance(number, int):
-            self.numbers[array] = max(self.numbers[array], number)
-        if array == "images" and isinstance(value, dict):
+        if not isinstance(value, dict):
+            return
+        self._taken(array, plain_id(value.get("id")))
+        if array == "images":
             self.images[str(value.get("file_name"))] = text
+            self.listed.add(plain_id(value.get("id")))
+        else:
+            owner = plain_id(value.get("image_id"))
+            self.owners[owner] = self.owners.get(owner, 0) + 1
+            self._taken("images", owner)
+
+    def _taken(self, array: str, number: int | str | None) -> None:
+        """Numbers of variants follow the greatest in use below `_EXACT`; those above are hashes or times."""
+        if isinstance(number, int) and number < _EXACT:
+            self.numbers[array] = max(self.numbers[array], number)
+
+    def carry_orphans(self) -> None:
+        """Annotations of images that the file does not list go on as they are, and are told."""
+        orphans = {owner: count for owner, count in self.owners.items() if owner not in self.listed}
+        if not orphans:
+            return
+        why = "it belongs to no image that is listed: carried as it is"
+        self.context.losses.add("annotation", why, self.name, sum(orphans.values()))
+        for element in stream(self.context.root / self.name, skim=True):
+            value = element.value if isinstance(element.value, dict) else {}
+            if element.array == "annotations" and value and plain_id(value.get("image_id")) in orphans:
+                self.put("annotations", element.text)
 
     def put(self, array: str, text: str) -> None:
         """One more entry."""
@@ -171,14 +205,14 @@ class _AnnotationFile:
 
     def close(self) -> None:
         """Write the file member by member, in the source's order."""
-        target = self.output.path(self.name)
+        target = self.context.output.path(self.name)
         with open(target, "wb") as out:
             for index, (key, pieces) in enumerate(self.members):
                 out.write((b"," if index else b"{") + b"\n" + json.dumps(key).encode() + b": ")
                 self._member(out, key, pieces)
             out.write(b"\n}\n")
         with open(target, "rb") as written:
-            self.output.sha256[self.name] = hashlib.file_digest(written, "sha256").hexdigest()
+            self.context.output.sha256[self.name] = hashlib.file_digest(written, "sha256").hexdigest()
 
     def _member(self, out: BinaryIO, key: str, pieces: list[str] | str) -> None:
         if isinstance(pieces, str):

@@ -19,7 +19,7 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
     images = list(list_files(folder / place / "image_2", IMAGE_SUFFIXES))
     listed = folder / "ImageSets" / f"{'train' if split == 'training' else split}.txt"
     if listed.is_file():
-        wanted = set(listed.read_text(encoding="utf-8").split())
+        wanted = {line.strip() for line in listed.read_text(encoding="utf-8").split("\n")} - {""}
         absent = wanted - {stem_of(name) for name in images}
         if absent:
             raise ValueError(f"{listed.name} names {min(absent)}, which is not there")

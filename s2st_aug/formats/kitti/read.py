@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from s2st_aug.errors import DatasetError, LabelError
+from s2st_aug.errors import DatasetError, LabelError, NoImages
 from s2st_aug.formats.base import Card
 from s2st_aug.formats.json_stream import read_span
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of
@@ -59,7 +59,7 @@ def _listed(root: Path, split: str) -> frozenset[str] | None:
     path = root / "ImageSets" / f"{split}.txt"
     if not path.is_file():
         if split == "val":
-            raise DatasetError(f"{path} is not there; KITTI's val split is the list of names in that file")
+            raise NoImages(f"{path} is not there; KITTI's val split is the list of names in that file")
         return None
     try:
         lines = text_lines(path.read_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,7 +38,11 @@ class ClassNames:
         return self.names.get(number) or None
 
     def listed(self) -> list[str]:
-        """The names in the order of their numbers; a number without a name between them is `class_3`."""
+        """The names in the order of their numbers."""
+        return [self.names[number] for number in sorted(self.names)]
+
+    def by_number(self) -> list[str]:
+        """A name for each number from 0; one that has none is `class_3`, as Ultralytics has it."""
         return [self.names.get(number, f"class_{number}") for number in range(max(self.names, default=-1) + 1)]
 
 
@@ -90,12 +95,10 @@ def class_names(card: Card, root: Path) -> ClassNames:
     listed, count = _listed(data.get("names")), _count(data.get("nc"))
     if path is not None and listed:
         other = count is not None and count != len(listed)
-        said = f"{path.name} says nc: {count} and gives {len(listed)} names" if other else ""
+        said = f"{path.name} says nc: {count} and gives {len(listed)} names" if other else _amiss(listed, path.name)
         return ClassNames(listed, path.name, said)
-    for name in _name_files(root):
-        lines = (line for line in text_lines(_bytes(root / name)))
-        listed = {line.index: line.text.decode("utf-8-sig", "backslashreplace").strip() for line in lines}
-        listed = {number: found for number, found in listed.items() if found}
+    for name in (*_named_file(root, data.get("names")), *_name_files(root)):
+        listed = _names_of(root / name)
         if listed:
             other = count is not None and count != len(listed)
             said = f"{path.name} says nc: {count}, {name} gives {len(listed)} names" if other and path else ""
@@ -104,6 +107,30 @@ def class_names(card: Card, root: Path) -> ClassNames:
         said = f"{path.name} gives no names for its {count} classes: they are called class_0, class_1, ..."
         return ClassNames({number: f"class_{number}" for number in range(count)}, path.name, said)
     return ClassNames({c.id: c.name for c in card.classes if c.id is not None}, "")
+
+
+def _names_of(path: Path) -> dict[int, str]:
+    """A name a line; raises DatasetError for text that is not UTF-8, whose names nobody would recognise."""
+    named: dict[int, str] = {}
+    for line in text_lines(_bytes(path)):
+        if line.broken:
+            raise DatasetError(f"{path}: line {line.index + 1}: {line.broken}; save the file as UTF-8")
+        if found := line.text.decode("utf-8-sig").strip():
+            named[line.index] = found
+    return named
+
+
+def _named_file(root: Path, names: Any) -> list[str]:
+    """The file that `names: data/my.names` means."""
+    return [names] if isinstance(names, str) and names and (root / safe_name(names, "data.yaml")).is_file() else []
+
+
+def _amiss(listed: dict[int, str], file: str) -> str:
+    """What is wrong with names that are there; empty where nothing is."""
+    if max(listed) >= len(listed):
+        return f"{file} names classes up to {max(listed)}, {len(listed)} of them: Ultralytics asks for every number"
+    twice = [name for name, count in Counter(listed.values()).items() if count > 1]
+    return f"{file} gives {len(twice)} names to more than one class, the first {twice[0]!r}" if twice else ""
 
 
 def _listed(names: Any) -> dict[int, str]:

@@ -14,10 +14,10 @@ from s2st_aug.formats.base import Card
 from s2st_aug.formats.geometry import outline_box
 from s2st_aug.formats.json_stream import read_span
 from s2st_aug.formats.label_images import upright_size
-from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, safe_name, stem_of
+from s2st_aug.formats.names import IMAGE_SUFFIXES, LookAlikes, list_files, safe_name, stem_of
 from s2st_aug.formats.pixels import NOWHERE
 from s2st_aug.formats.text_lines import TextLine, text_lines
-from s2st_aug.formats.tree import file_key
+from s2st_aug.formats.tree import SPELLINGS, file_key
 from s2st_aug.formats.values import coordinate
 from s2st_aug.formats.yolo.names import ClassNames, class_names, data_yaml
 from s2st_aug.records.scene import UNKNOWN, ObjectKind, Scene, SceneObject
@@ -30,10 +30,16 @@ _SLACK = 0.01
 
 def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
     """The images of a split; an image without a label file is a background image, and a scene without objects."""
-    named = bool(class_names(card, root).names)
-    for image, stem in _stems(list(_images(card, root, split))).items():
+    named, stems = bool(class_names(card, root).names), _stems(list(_images(card, root, split)))
+    labels, alike = {label_of(image) for image in stems}, LookAlikes(root)
+    for image, stem in stems.items():
         own = label_of(image)
         found = own if (root / own).is_file() else None
+        other = alike.of(own) if found is None else None
+        if other is not None and other not in labels:
+            raise DatasetError(
+                f"{root / other}: differs from {own}, the label of {image}, in case or Unicode form alone; rename one"
+            )
         if found and not named:
             raise DatasetError(
                 f"{root}: no file names the classes of {found}; put `names` into data.yaml, or a name a line into"
@@ -72,11 +78,18 @@ def label_of(image: str) -> str:
 
 def _images(card: Card, root: Path, split: str) -> Iterator[tuple[str, str]]:
     """Every image below the root, and its name below its own folder."""
-    for place in places(root, split) or [card.images.format(split=split)]:
+    for place in places(root, split) or [usual_place(card, root, split)]:
         if place.endswith(".txt"):
             yield from ((name, name) for name in _listed(root, place))
         else:
             yield from ((f"{place}/{name}", name) for name in list_files(root / place, IMAGE_SUFFIXES))
+
+
+def usual_place(card: Card, root: Path, split: str) -> str:
+    """Where a split's images lie that data.yaml does not name: `images/train`, or Roboflow's `train/images`."""
+    spelled = SPELLINGS.get(split, (split,))
+    folders = [f"{card.images.format(split=name)}" for name in spelled] + [f"{name}/images" for name in spelled]
+    return next((folder for folder in folders if (root / folder).is_dir()), folders[0])
 
 
 def places(root: Path, split: str) -> list[str]:

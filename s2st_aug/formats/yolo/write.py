@@ -8,9 +8,9 @@ from s2st_aug.formats.base import ConvertedImage, LabelTree, VariantEdit, Varian
 from s2st_aug.formats.file_tree import FileTreeWriter
 from s2st_aug.formats.geometry import area, box_outline, contours
 from s2st_aug.formats.names import split_name
-from s2st_aug.formats.yolo.edit import data_yaml_text, edit_data_yaml, edit_lines, names_text
+from s2st_aug.formats.yolo.edit import data_yaml_text, edit_data_yaml, edit_lines
 from s2st_aug.formats.yolo.names import class_names, data_file
-from s2st_aug.formats.yolo.read import label_of, places
+from s2st_aug.formats.yolo.read import label_of, places, usual_place
 from s2st_aug.records.scene import Scene, SceneObject
 
 _HELD_OUT = ("val", "test")
@@ -37,7 +37,7 @@ class YoloTreeWriter(FileTreeWriter):
     def finish(self) -> None:
         """data.yaml that leads to the export, and a split that is a list of images with those that went out."""
         context, found = self.context, places(self.context.root, self.context.split)
-        lead = {context.split: self._places(found) or [context.card.images.format(split=context.split)]}
+        lead = {context.split: self._places(found) or [usual_place(context.card, context.root, context.split)]}
         for split in context.held_out:
             there = [place for place in places(context.root, split) if (context.root / place).exists()]
             if kept := [place for place in there if place not in found]:
@@ -47,11 +47,12 @@ class YoloTreeWriter(FileTreeWriter):
             shared = {s for s in _HELD_OUT if s != context.split and set(places(context.root, s)) & set(found)}
             why = "its folder is the one that is trained on: data.yaml names it no more, variants would lie in it"
             context.losses.add("held-out split", why, file.name, len(shared - lead.keys()))
-            edited = edit_data_yaml(file.read_bytes(), lead, shared - lead.keys())
-            context.output.write(file.name, edited if names.file == file.name else edited + names_text(names.listed()))
+            missing = None if names.file == file.name else names.by_number()
+            context.output.write(file.name, edit_data_yaml(file.read_bytes(), lead, shared - lead.keys(), missing))
         else:
-            folders = {split: f"images/{split}" for split in (context.split, "val", *context.held_out)}
-            context.output.write("data.yaml", data_yaml_text(folders, names.listed()))
+            splits = dict.fromkeys((context.split, "val", *context.held_out))
+            folders = {split: usual_place(context.card, context.root, split) for split in splits}
+            context.output.write("data.yaml", data_yaml_text(folders, names.by_number()))
 
     def _places(self, found: list[str]) -> list[str]:
         """The folders that data.yaml names, and one list of the images that lie elsewhere, in a folder above them."""

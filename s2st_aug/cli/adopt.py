@@ -1,0 +1,57 @@
+"""`s2st-aug adopt CONFIG --variants DIR`: a run folder from images that any other generator made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from s2st_aug.cli.augment import print_summary, progress_bar, show_dry_run
+from s2st_aug.cli.terminal import out
+from s2st_aug.errors import UsageError
+
+
+def adopt(
+    config: Annotated[Path, typer.Argument(help="YAML file, as for augment: dataset, domains, validation, cluster.")],
+    variants: Annotated[Path, typer.Option(help="Folder of the pictures, searched with its subfolders.")],
+    pattern: Annotated[
+        str,
+        typer.Option(help="Their names: {scene} is the scene's id or the image's own name; `.*` is any image type."),
+    ] = "{scene}__{domain}.png",
+    run: Annotated[str | None, typer.Option(help="Run folder, or s3://... [default: runs/<config stem>]")] = None,
+    made_by: Annotated[str, typer.Option(help="What made them, with its version; kept in every row.")] = "",
+    note: Annotated[str, typer.Option(help="Anything else to keep in run.json: prompts, settings, weights.")] = "",
+    address: Annotated[str | None, typer.Option(help="A running Ray; default: one on this machine.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value over the config.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List missing and surplus pictures and plan only.")
+    ] = False,
+    check_sources: Annotated[
+        bool, typer.Option("--check-sources", help="Hash every source image against the plan.")
+    ] = False,
+) -> int:
+    """Judge pictures made elsewhere as if they were a run's own: the same rows, checks, review, report and export.
+
+    Nothing is translated. The same command resumes a stopped run.
+    """
+    if not variants.is_dir():
+        raise UsageError(f"--variants: no such folder: {variants}")
+    from s2st_aug.engine.adopt import adopt_listed, adopted_config, list_pictures, warn
+    from s2st_aug.engine.options import Options
+
+    loaded = adopted_config(config, variants, pattern=pattern, made_by=made_by, note=note, changes=set_ or [])
+    place = run or f"runs/{config.stem}"
+    listed = list_pictures(loaded)
+    warn(listed)
+    out.print(
+        f"{listed.found} pictures taken, {len(listed.missing)} missing, {len(listed.surplus)} left over", markup=False
+    )
+    if dry_run:
+        return show_dry_run(loaded, place, full=False)
+    options = Options(address=address, check_sources=check_sources)
+    with progress_bar(0) as watch:
+        summary = adopt_listed(loaded, listed, place, replace(options, watch=watch))
+    print_summary(summary)
+    return summary.exit_code

@@ -1,0 +1,91 @@
+"""The light map of a day image: where something will shine at night, how bright, and what its light falls on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from s2st_aug.arrays import Image
+from s2st_aug.images import resize
+from s2st_aug.lights.network import GROUPS, KINDS, POOLS, STRIDE, LightNetwork
+from s2st_aug.lights.radiance import DARKEST, decoded
+from s2st_aug.records.classes import canonical_category
+from s2st_aug.records.scene import SceneObject
+
+WIDTH = 640  # pixels at which the network looks at an image, whatever its own width
+GROUP_OF = {
+    "car": "vehicle", "truck": "vehicle", "bus": "vehicle", "train": "vehicle", "motorcycle": "vehicle",
+    "traffic light": "signal", "person": "person", "rider": "person",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LightMap:
+    """What the network says of one image, at WIDTH pixels across.
+
+    `masks`: probability of each of KINDS. `radiance`: linear light 0..1 of what shines, were it night. `dry` and `wet`:
+    the lamps' light on every surface as a multiple of what the day image shows there, at a quarter of the size.
+    """
+
+    masks: Float32[np.ndarray, "kinds h w"]
+    radiance: Float32[np.ndarray, "h w 3"]
+    dry: Float32[np.ndarray, "y x 3"]
+    wet: Float32[np.ndarray, "y x 3"]
+
+    def mask(self, kind: str) -> Float32[np.ndarray, "h w"]:
+        """The probability of one of KINDS."""
+        return self.masks[KINDS.index(kind)]
+
+
+@torch.no_grad()
+def light_map(network: LightNetwork, day: Image, objects: Sequence[SceneObject] = ()) -> LightMap:
+    """The map of a day image of any size; labels help where there are any."""
+    height = max(round(WIDTH * day.shape[0] / day.shape[1]), 1)
+    small = resize(day, (WIDTH, height))
+    given = np.concatenate([small.transpose(2, 0, 1) / np.float32(127.5) - 1, _labels(objects, day.shape, small.shape)])
+    missing = -height % STRIDE
+    given = np.pad(given, ((0, 0), (0, missing), (0, 0)), mode="edge")
+    device = next(network.parameters()).device
+    fine, coarse = (part[0].float().cpu() for part in network(torch.from_numpy(given)[None].to(device)))
+    n, rows = len(KINDS), -(-height // POOLS)
+    out = fine[:, :height]
+    radiance = (out[n:].exp() - DARKEST).clamp(0, 1).permute(1, 2, 0)
+    pools = decoded(coarse[:, :rows].permute(1, 2, 0).numpy())
+    return LightMap(out[:n].sigmoid().numpy(), radiance.contiguous().numpy(), pools[..., :3], pools[..., 3:])
+
+
+def _labels(objects: Sequence[SceneObject], source: tuple[int, ...], small: tuple[int, ...]) -> np.ndarray:
+    """A channel of filled boxes for each of GROUPS, `3 h w`."""
+    out = np.zeros((len(GROUPS), *small[:2]), np.float32)
+    scale = np.array([small[1] / source[1], small[0] / source[0]] * 2)
+    for item in objects:
+        group = group_of(item.category)
+        if group is not None and item.kind not in ("stuff", "polyline") and not item.crowd:
+            x1, y1, x2, y2 = np.rint(np.array(item.bbox) * scale).astype(int).clip(0)
+            out[GROUPS.index(group), y1:y2, x1:x2] = 1
+    return out
+
+
+def group_of(category: str) -> str | None:
+    """Which of GROUPS a category belongs to, in any spelling; None for the rest."""
+    return GROUP_OF.get(canonical_category(category))
+
+
+def guided(values: np.ndarray, guide: np.ndarray, size: tuple[int, int], radius: int = 3) -> np.ndarray:
+    """`values` (`h w`) enlarged to `size` (w, h) along the edges of `guide`, a grey image 0..1 of that size.
+
+    A guided filter (He et al. 2010) whose coefficients are worked out at the size of `values`.
+    """
+    small = resize(guide, (values.shape[1], values.shape[0]))
+    side = (2 * radius + 1,) * 2
+    mean_g, mean_v = cv2.blur(small, side), cv2.blur(values, side)
+    covariance = cv2.blur(small * values, side) - mean_g * mean_v
+    slope = covariance / (cv2.blur(small * small, side) - mean_g * mean_g + np.float32(1e-3))
+    offset = cv2.blur(mean_v - slope * mean_g, side)
+    slope = cv2.blur(slope, side)
+    return cv2.resize(slope, size) * guide + cv2.resize(offset, size)

@@ -1,0 +1,79 @@
+"""Lights laid over a variant: where the map says so, nowhere else, and never in a signal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from s2st_aug.images import luma
+from s2st_aug.lights.emission import NIGHTS, add_lights
+from s2st_aug.lights.light_map import LightMap, guided
+from s2st_aug.lights.network import KINDS
+
+H, W = 90, 160
+DAY = np.full((H, W, 3), 120, np.uint8)
+DARK = np.full((H, W, 3), 20, np.uint8)
+PLACE = (slice(40, 46), slice(60, 68))
+
+
+def a_map(kind: str | None = None, *, dry: float = 0.0, **more: float) -> LightMap:
+    masks = np.full((len(KINDS), H, W), 0.01, np.float32)
+    for name, p in ({kind: 0.95} if kind else {}).items() | more.items():
+        masks[KINDS.index(name)][PLACE] = p
+    radiance = np.full((H, W, 3), (0.9, 0.8, 0.6), np.float32)
+    surfaces = np.full((H // 4 + 1, W // 4, 3), dry, np.float32)
+    return LightMap(masks, radiance, surfaces, surfaces)
+
+
+@pytest.mark.parametrize("kind", ["head", "tail", "lamp", "pane"])
+def test_what_shines_is_bright_and_the_rest_stays_dark(kind):
+    lit = luma(add_lights(DAY, DARK, a_map(kind, light=0.9), NIGHTS["night"]))
+    assert lit[42:44, 62:66].min() > 150
+    assert abs(float(lit[:20].mean()) - 20) < 2
+
+
+def test_a_window_that_is_not_likely_lit_stays_dark():
+    assert luma(add_lights(DAY, DARK, a_map("pane", light=0.02), NIGHTS["night"])).max() < 40
+
+
+@pytest.mark.parametrize("kind", ["head", "tail", "lamp"])
+def test_a_signal_is_left_as_it_is(kind):
+    variant = DARK.copy()
+    variant[PLACE] = (20, 200, 120)
+    done = add_lights(DAY, variant, a_map(kind, light=0.9, signal=0.9), NIGHTS["night"])
+    np.testing.assert_allclose(done[PLACE].astype(int), variant[PLACE].astype(int), atol=3)
+
+
+def test_what_is_bright_without_being_a_light_is_pressed_down():
+    variant = DARK.copy()
+    variant[:20, :] = 190  # a cloud
+    done = luma(add_lights(DAY, variant, a_map("lamp"), NIGHTS["night"]))
+    assert done[:18].max() < 110
+    assert luma(add_lights(DAY, variant, a_map("lamp"), NIGHTS["dusk"]))[:18].min() > 180  # a sky at dusk is bright
+
+
+def test_without_any_light_a_dark_variant_is_returned_as_it_is():
+    np.testing.assert_array_equal(add_lights(DAY, DARK, a_map(), NIGHTS["night"]), DARK)
+
+
+def test_strength_zero_adds_nothing():
+    np.testing.assert_array_equal(add_lights(DAY, DARK, a_map("lamp", dry=0.2), NIGHTS["night"], 0.0), DARK)
+
+
+@pytest.mark.parametrize("size", [(90, 160), (360, 640), (721, 1283)])
+def test_any_size_of_image(size):
+    day, dark = np.full((*size, 3), 120, np.uint8), np.full((*size, 3), 20, np.uint8)
+    done = add_lights(day, dark, a_map("head"), NIGHTS["night"])
+    assert done.shape == dark.shape
+    y, x = round(43 * size[0] / H), round(64 * size[1] / W)
+    assert luma(done)[y, x] > 150
+
+
+def test_enlarging_follows_the_edges_of_the_guide():
+    guide = np.zeros((40, 80), np.float32)
+    guide[:, 41:] = 1
+    coarse = np.zeros((10, 20), np.float32)
+    coarse[:, 10:] = 1
+    fine = guided(coarse, guide, (80, 40))
+    assert fine[20, 44] > 0.85
+    assert fine[20, 36] < 0.15
