@@ -99,8 +99,8 @@ def test_new_structure_is_free_where_only_missing_structure_costs():
     def cost(z: torch.Tensor, loss=missing_structure) -> float:
         return loss(normalised_gradients(z), normalised_gradients(source), ones).item()
 
-    assert cost(source) < 1e-9 and cost(-source) < 1e-9  # blind to sign
-    assert cost(lit) < 1e-9 < 0.01 < cost(lit, structure_loss)
+    assert cost(source) < 1e-5 and cost(-source) < 1e-5  # blind to sign
+    assert cost(lit) < 1e-5 < 0.005 < cost(lit, structure_loss)
     assert cost(flat) > 0.05
 
 
