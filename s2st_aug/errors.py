@@ -19,7 +19,9 @@ S2STError                        one clear line: what was expected, what came, w
 │   └── LostWorker               the process dies whenever it translates this image
 ├── CheckFailed        (exit 3)  a promise does not hold
 ├── MissingDependency  (exit 2)  an optional package or program is absent; names the remedy
+├── WorkerFault        (exit 4)  a worker that cannot work, whatever it is given: its batch goes to another worker
 └── Stopped            (exit 4)  signal, drain or full disk; the same command resumes
+    └── LockLost                 another run took the folder's lock; nothing more is written
 """
 
 from __future__ import annotations
@@ -140,10 +142,20 @@ class CheckFailed(S2STError):
     exit_code = EXIT_CHECK
 
 
+class WorkerFault(S2STError):
+    """A worker that cannot work, whatever it is given: its device, its model, its mounts. No sample is to blame."""
+
+    exit_code = EXIT_STOPPED
+
+
 class Stopped(S2STError):
     """Stopped before the end by a signal, a drain or a full disk; the same command resumes."""
 
     exit_code = EXIT_STOPPED
+
+
+class LockLost(Stopped):
+    """Another run took the lock of the run folder: whoever held it before writes nothing more."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -9,11 +9,12 @@ from s2st_aug.config import AugmentConfig
 from s2st_aug.engine.context import identify
 from s2st_aug.engine.driver import Driver
 from s2st_aug.engine.options import PLAIN_START, Options, RunSummary
-from s2st_aug.engine.prepare import PENDING, prepare, with_absolute_root
+from s2st_aug.engine.prepare import Prepared, prepare, with_absolute_root
 from s2st_aug.engine.refusals import refuse
+from s2st_aug.errors import LockLost
 from s2st_aug.report.contact_sheet import write_contact_sheet
 from s2st_aug.storage.lock import RunLock
-from s2st_aug.storage.progress import Progress
+from s2st_aug.storage.reconcile import Books, count_books, reconcile
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.shards import gather
 from s2st_aug.storage.store import TMP, LocalStore
@@ -30,22 +31,47 @@ def augment(config: AugmentConfig, run: Path | str, options: Options = PLAIN_STA
     identity = identify(config)
     refuse(folder, config, identity, options)
     with RunLock(folder) as lock:
-        ready = prepare(config, folder, options, identity, place=str(run))
+        ready = prepare(config, folder, options, identity, place=str(run), lock=lock)
         stopped = ""
-        if ready.pending:
-            stopped = Driver(ready.context, options, folder, ready.progress, lock).run(ready.pending)
-        return _finish(folder, ready.progress, stopped)
+        try:
+            if ready.pending:
+                stopped = Driver(ready.context, options, folder, ready.progress, lock).run(ready.pending)
+            return _finish(folder, ready, stopped)
+        except LockLost as lost:
+            return RunSummary(folder.place, ready.progress.snapshot("stopped", str(lost)), str(lost))
 
 
-def _finish(folder: RunFolder, progress: Progress, stopped: str) -> RunSummary:
-    """The manifest from the shards, then the sheet; the run is finished when progress.json says so."""
+def _finish(folder: RunFolder, ready: Prepared, stopped: str) -> RunSummary:
+    """The manifest from the shards, what it holds against what was planned, then the sheet.
+
+    The run is finished when the folder says so; receipts of workers whose folder was another one count for nothing.
+    """
     gather(folder)
     torn = () if stopped else folder.store.names(TMP)  # of a worker that was killed while it wrote; now nobody writes
-    for name in [*folder.store.names(PENDING), *torn]:
+    for name in [*ready.pending, *torn]:
         folder.store.delete(name)
+    books = count_books(folder) if stopped else reconcile(folder)
+    if not stopped:
+        stopped = _shortfall(folder, books)
+    ready.progress.settle(books.ok, books.rejected, books.failed, retried=bool(stopped))
     sheet = "" if stopped else _draw_sheet(folder)
-    snapshot = progress.write("stopped" if stopped else "finished", stopped)
+    snapshot = ready.progress.write("stopped" if stopped else "finished", stopped)
     return RunSummary(folder.place, snapshot, stopped, sheet)
+
+
+def _shortfall(folder: RunFolder, books: Books) -> str:
+    """Why a run whose batches have all come back is not finished; empty where it is."""
+    if books.swept:
+        log.warning("%d images that no row names were moved to quarantine/", books.swept)
+    if books.doubled:
+        return f"{folder.place}: {books.doubled} rows too many; `s2st-aug verify --repair` sets them aside"
+    if books.absent:
+        images = f", {books.without_image} for want of their image" if books.without_image else ""
+        return (
+            f"{folder.place}: {books.absent} of {books.planned} variants are not in the run folder although workers "
+            f"wrote them{images}; does every node see the same folder there?"
+        )
+    return ""
 
 
 def _draw_sheet(folder: RunFolder) -> str:

@@ -9,8 +9,9 @@ from s2st_aug.engine.context import RunContext
 from s2st_aug.engine.validate import ValidatedBatch
 from s2st_aug.errors import Stopped
 from s2st_aug.records.manifest import rows_to_table
-from s2st_aug.storage.run_folder import RunFolder, read_part
-from s2st_aug.storage.shards import Shard, commit_shard, replace_shard
+from s2st_aug.storage.placing import place_images
+from s2st_aug.storage.run_folder import RunFolder
+from s2st_aug.storage.shards import Shard, commit_shard
 
 log = logging.getLogger(__name__)
 
@@ -59,16 +60,9 @@ class CommitStage:
         )
 
     def _write(self, validated: ValidatedBatch) -> None:
+        store = self._run.store
         shard = Shard(validated.translated.batch.key, validated.translated.batch.attempt)
-        rows = rows_to_table(validated.rows)
-        self._run.store.write_many(validated.files)
-        if commit_shard(self._run.store, shard, rows):
-            return
-        named = ["variant_id", "image_sha256"]
-        stands = read_part(self._run.store, shard.name, named)
-        if not stands.equals(rows.select(named)):  # the images in place are this worker's: so must the rows be
-            log.warning(
-                "batch %s was committed by another worker with other bytes; this one's images stand, so do its rows",
-                shard.key,
-            )
-            replace_shard(self._run.store, shard, rows)
+        placed = place_images(store, validated.files)
+        rows = [r if r.image is None else replace(r, image=placed[r.image]) for r in validated.rows]
+        if not commit_shard(store, shard, rows_to_table(rows)):
+            log.warning("batch %s was committed by another worker: its rows stand, and its images", shard.key)

@@ -29,6 +29,7 @@ from s2st_aug.methods import MethodIdentity
 from s2st_aug.records.manifest import SCHEMA_VERSION
 from s2st_aug.records.scene import Scene
 from s2st_aug.storage.generations import finish_replacement
+from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.plan import plan_files, planned_scene_ids, write_plan
 from s2st_aug.storage.progress import Progress, Snapshot, read_snapshot
 from s2st_aug.storage.run_folder import PROGRESS, STATE, RunFolder, RunInfo, parquet_bytes
@@ -62,9 +63,18 @@ def with_absolute_root(config: AugmentConfig) -> AugmentConfig:
 
 
 def prepare(
-    config: AugmentConfig, folder: RunFolder, options: Options, identity: MethodIdentity, *, place: str = ""
+    config: AugmentConfig,
+    folder: RunFolder,
+    options: Options,
+    identity: MethodIdentity,
+    *,
+    place: str = "",
+    lock: RunLock | None = None,
 ) -> Prepared:
-    """The caller holds the run's lock. `place` is the folder's address with its credentials, where it has any."""
+    """The caller holds the run's `lock` (None: it works alone, and its workers look for none).
+
+    `place` is the folder's address with its credentials, where it has any.
+    """
     _sweep(folder)
     if folder.exists():
         finish_replacement(folder)
@@ -79,7 +89,7 @@ def prepare(
     pending = []
     for number, table in enumerate(pending_tables(folder, context.domains, done)):
         if table.num_rows:
-            pending.append(f"{PENDING}/{number:05d}.parquet")
+            pending.append(f"{PENDING}/{lock.epoch if lock else 0:08d}-{number:05d}.parquet")
             folder.store.write_many({pending[-1]: parquet_bytes(table)})
     return Prepared(context, pending, Progress(folder, _first_snapshot(folder, info, len(context.domains), done)))
 

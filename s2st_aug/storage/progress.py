@@ -69,6 +69,14 @@ class Progress:
             (self._failures if status == "failed" else self._reasons).update(why)
         self._commits.append((time.monotonic(), sum(self._counts.values())))
 
+    def settle(self, ok: int, rejected: int, failed: int, *, retried: bool) -> None:
+        """The counts that the folder shows, in place of those that were heard.
+
+        With `retried` failed rows that this start did not reach are not counted: they are still to be tried.
+        """
+        heard = self._counts["failed"]
+        self._counts = Counter(ok=ok, rejected=rejected, failed=min(heard, failed) if retried else failed)
+
     def snapshot(self, state: State, message: str = "") -> Snapshot:
         """The present state."""
         (t0, n0), (t1, n1) = self._commits[0], self._commits[-1]

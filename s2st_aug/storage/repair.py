@@ -52,6 +52,13 @@ def set_rows_aside(run: RunFolder, keys: Collection[str], files: Collection[str]
         _set_aside(run, name, where)
 
 
+def set_files_aside(run: RunFolder, files: Collection[str]) -> None:
+    """Files that no row names, to a new quarantine folder."""
+    where = _new_place()
+    for name in sorted(files):
+        _set_aside(run, name, where)
+
+
 def _new_place() -> str:
     return f"{QUARANTINE}/{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
 

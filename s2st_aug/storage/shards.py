@@ -1,31 +1,41 @@
 """Committed batches and how they become the manifest.
 
 A batch is committed when its row shard `.state/rows/<batch key>.<attempt>.parquet` exists; its images
-were flushed before. Shards are gathered into `manifest/part-*.parquet`, whose metadata names the shards
-it took, so that a kill between writing the part and deleting the shards counts nothing twice. Failed
-rows wait in `manifest/failed.parquet`, the only part that is ever rewritten.
+were flushed before. Shards are gathered into `manifest/part-<number>.parquet`, whose metadata names the shards
+it took, so that a kill between writing the part and deleting the shards counts nothing twice. Parts are numbered, and
+a number can be written once: of two gathers at one time the second finds the first one's part and leaves its shards
+out. Failed rows wait in `manifest/failed.parquet`, the only part that is ever rewritten.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
-import uuid
-from collections.abc import Iterator
+import re
+import time
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from s2st_aug.errors import RunFolderError
 from s2st_aug.records.manifest import MANIFEST_SCHEMA
-from s2st_aug.storage.run_folder import FAILED_PART, MANIFEST, ROWS, RunFolder, parquet_bytes, read_part
+from s2st_aug.storage.run_folder import FAILED_PART, MANIFEST, ROWS, STATE, RunFolder, parquet_bytes, read_part
 from s2st_aug.storage.store import LocalStore, Store
 
 log = logging.getLogger(__name__)
 
 TAKEN = b"s2st_aug.shards"
 PART_ROWS = 50_000
+NUMBERED = re.compile(r"/part-(\d{8})\.parquet$")
+FAILED_LOCK = f"{STATE}/failed.lock"
+FAILED_SECONDS = 10.0
+MOST_LOST = 1000  # parts that other gathers may have written first
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +56,6 @@ def commit_shard(store: Store, shard: Shard, rows: pa.Table) -> bool:
     return store.write_new(shard.name, parquet_bytes(rows))
 
 
-def replace_shard(store: Store, shard: Shard, rows: pa.Table) -> None:
-    """Overwrite a commit whose images this worker has just replaced (two workers ran one batch, bytes differed)."""
-    store.write_many({shard.name: parquet_bytes(rows)})
-
-
 def list_shards(store: Store) -> Iterator[Shard]:
     """Every committed batch that no manifest part has taken yet, from one scan of names."""
     for name in store.names(ROWS):
@@ -62,63 +67,154 @@ def list_shards(store: Store) -> Iterator[Shard]:
 def gather(run: RunFolder, *, least: int = 1) -> int:
     """Move committed shards into the manifest where there are `least` or more; the number moved."""
     store = run.store
-    _drop_taken(run)
+    parts = _Parts(run)
+    parts.drop_taken()
     shards = sorted(list_shards(store), key=lambda s: (s.attempt, s.key))
     if len(shards) < least:
         return 0
-    for group in _groups(store, shards):
-        _gather_group(run, group)
-    return len(shards)
+    return sum(_gather_group(run, parts, group) for group in _groups(store, shards))
 
 
-def _groups(store: Store, shards: list[Shard]) -> Iterator[list[tuple[Shard, pa.Table]]]:
-    """Shards with their tables, in groups of about PART_ROWS rows: memory does not grow with the run."""
+def _groups(store: Store, shards: list[Shard]) -> Iterator[dict[str, pa.Table]]:
+    """Shards' tables by name, in groups of about PART_ROWS rows: memory does not grow with the run."""
+    group: dict[str, pa.Table] = {}
+    rows = 0
     with ThreadPoolExecutor(4) as pool:
         for start in range(0, len(shards), 2000):
-            chunk = shards[start : start + 2000]
-            tables = pool.map(lambda s: read_part(store, s.name, None), chunk)
-            yield from _split_rows(list(zip(chunk, tables, strict=True)))
-
-
-def _split_rows(pairs: list[tuple[Shard, pa.Table]]) -> Iterator[list[tuple[Shard, pa.Table]]]:
-    group: list[tuple[Shard, pa.Table]] = []
-    rows = 0
-    for pair in pairs:
-        group.append(pair)
-        rows += pair[1].num_rows
-        if rows >= PART_ROWS:
-            yield group
-            group, rows = [], 0
+            names = [shard.name for shard in shards[start : start + 2000]]
+            for name, table in zip(names, pool.map(partial(_read_shard, store), names), strict=True):
+                if table is None:
+                    continue
+                group[name] = table
+                rows += table.num_rows
+                if rows >= PART_ROWS:
+                    yield group
+                    group, rows = {}, 0
     if group:
         yield group
 
 
-def _gather_group(run: RunFolder, group: list[tuple[Shard, pa.Table]]) -> None:
-    rows = pa.concat_tables([t for _, t in group]).cast(MANIFEST_SCHEMA)
-    failed = pc.equal(rows["status"], "failed")
-    merge_failed(run, rows.filter(failed), rows.filter(pc.invert(failed)))
-    names = ",".join(s.name for s, _ in group)
-    write_part(run, rows.filter(pc.invert(failed)), names)
-    for shard, _ in group:
-        run.store.delete(shard.name)
+def _read_shard(store: Store, name: str) -> pa.Table | None:
+    """None where another gather has just taken it."""
+    try:
+        return read_part(store, name, None)
+    except RunFolderError:
+        if store.size(name) is None:
+            return None
+        raise
 
 
-def write_part(run: RunFolder, rows: pa.Table, taken: str = "") -> None:
-    """One new manifest part; `taken` names the shards it holds."""
-    meta = {**(MANIFEST_SCHEMA.metadata or {}), TAKEN: taken.encode()}
-    table = rows.cast(MANIFEST_SCHEMA).replace_schema_metadata(meta)
-    run.store.write_many({f"{MANIFEST}/part-{uuid.uuid4().hex}.parquet": parquet_bytes(table)})
+def _gather_group(run: RunFolder, parts: _Parts, group: dict[str, pa.Table]) -> int:
+    """One part of these shards, less those that another part takes first; the number taken."""
+    while group:
+        rows = pa.concat_tables(group.values()).cast(MANIFEST_SCHEMA)
+        failed = pc.equal(rows["status"], "failed")
+        finished = rows.filter(pc.invert(failed))
+        if parts.write_next(finished, group):
+            merge_failed(run, rows.filter(failed), finished)
+            for name in group:
+                run.store.delete(name)
+            return len(group)
+        group = {name: table for name, table in group.items() if name not in parts.taken}
+    return 0
+
+
+class _Parts:
+    """The manifest's parts as they are known: which shards they took, and the next one's number."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._read: set[str] = set()
+        self._number = self._lost = 0
+        self.taken: set[str] = set()
+
+    def look(self) -> None:
+        """Reads the metadata of the parts that are new, and counts those of earlier generations."""
+        names = list(self._run.store.names(MANIFEST))
+        self._number = max((int(found[1]) for name in names if (found := NUMBERED.search(name))), default=0)
+        for name in (n for n in names if n.count("/") == 1 and n.endswith(".parquet") and n not in self._read):
+            self.taken |= _taken_by(self._run.store, name)
+            self._read.add(name)
+
+    def write_next(self, rows: pa.Table, taken: Collection[str] = ()) -> bool:
+        """One new part; False, and nothing written, where one of the shards is taken or another part came first."""
+        self.look()
+        if not self.taken.isdisjoint(taken):
+            return False
+        meta = {**(MANIFEST_SCHEMA.metadata or {}), TAKEN: ",".join(taken).encode()}
+        table = rows.cast(MANIFEST_SCHEMA).replace_schema_metadata(meta)
+        name = f"{MANIFEST}/part-{self._number + 1:08d}.parquet"
+        if self._run.store.write_new(name, parquet_bytes(table)):
+            return True
+        self._lost += 1
+        if self._lost > MOST_LOST:
+            raise RunFolderError(f"{self._run.place}/{name}: exists and is not listed; does another run write here?")
+        time.sleep(0.05)  # until the other gather's part is listed here too
+        return False
+
+    def drop_taken(self) -> None:
+        """Shards that a kill left behind although a part holds their rows; failed ones that it does not hold come over.
+
+        A worker that was thought dead may commit a batch once more: that is dropped too.
+        """
+        run = self._run
+        left = {shard.name for shard in list_shards(run.store)}
+        if not left:
+            return
+        self.look()
+        for name in sorted(left & self.taken):
+            log.info("dropping %s: the manifest holds it", name)
+            rows = _read_shard(run.store, name)
+            if rows is not None and pc.any(failed := pc.equal(rows["status"], "failed")).as_py():
+                known = run.read_manifest(["scene_id", "domain"])
+                merge_failed(
+                    run, _without(rows.filter(failed).cast(MANIFEST_SCHEMA), row_keys(known)), known.slice(0, 0)
+                )
+            run.store.delete(name)
+
+
+def write_part(run: RunFolder, rows: pa.Table) -> None:
+    """One new manifest part."""
+    parts = _Parts(run)
+    while not parts.write_next(rows):
+        pass
 
 
 def merge_failed(run: RunFolder, failed: pa.Table, finished: pa.Table) -> None:
     """The failed rows of the manifest: the new ones, and the old ones that neither failed again nor were finished."""
-    has = run.store.size(FAILED_PART) is not None
-    if not has and not failed.num_rows:
+    with _alone(run.store):
+        has = run.store.size(FAILED_PART) is not None
+        if not failed.num_rows and not has:
+            return
+        old = read_part(run.store, FAILED_PART, None).cast(MANIFEST_SCHEMA) if has else MANIFEST_SCHEMA.empty_table()
+        failed = _without(failed, row_keys(finished))
+        kept = _without(_without(old, row_keys(finished)), row_keys(failed))
+        if failed.num_rows or kept.num_rows < old.num_rows:
+            run.store.write_many({FAILED_PART: parquet_bytes(pa.concat_tables([kept, failed]))})
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """While failed rows are read and written back no other process of this machine does; it waits for FAILED_SECONDS.
+
+    Across machines, and on object stores, the run's lock is what keeps a second gather away.
+    """
+    if not isinstance(store, LocalStore):
+        yield
         return
-    old = read_part(run.store, FAILED_PART, None).cast(MANIFEST_SCHEMA) if has else MANIFEST_SCHEMA.empty_table()
-    failed = _without(failed, row_keys(finished))
-    kept = _without(_without(old, row_keys(finished)), row_keys(failed))
-    run.store.write_many({FAILED_PART: parquet_bytes(pa.concat_tables([kept, failed]))})
+    place = store.file(FAILED_LOCK)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("ab") as file:
+        until = time.monotonic() + FAILED_SECONDS
+        while time.monotonic() < until:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.02)
+            except OSError:  # a file system without locks
+                break
+        yield
 
 
 def _without(rows: pa.Table, keys: pa.Array) -> pa.Table:
@@ -131,21 +227,11 @@ def row_keys(rows: pa.Table) -> pa.Array:
     return keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys
 
 
-def taken_shards(run: RunFolder) -> set[str]:
-    """Names of the shards that manifest parts have taken."""
-    names: set[str] = set()
-    for part in run.manifest_parts():
-        store = run.store
+def _taken_by(store: Store, part: str) -> set[str]:
+    """Names of the shards that a part has taken; none of one that has just been moved away."""
+    try:
         source = store.file(part) if isinstance(store, LocalStore) else pa.BufferReader(store.read(part))
         taken = (pq.read_schema(source).metadata or {}).get(TAKEN, b"")
-        names.update(n for n in taken.decode().split(",") if n)
-    return names
-
-
-def _drop_taken(run: RunFolder) -> None:
-    """Shards that a kill left behind although a part holds their rows."""
-    left = {shard.name for shard in list_shards(run.store)}
-    if left:
-        for name in left & taken_shards(run):
-            log.info("dropping %s: the manifest holds it", name)
-            run.store.delete(name)
+    except FileNotFoundError:
+        return set()
+    return {name for name in taken.decode().split(",") if name}

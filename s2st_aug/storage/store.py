@@ -13,7 +13,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -23,6 +23,7 @@ import pyarrow.fs as pafs
 
 from s2st_aug.containment import lies_inside, stays_below
 from s2st_aug.errors import RunFolderError, Stopped
+from s2st_aug.storage.conditional import conditional_put
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,6 +49,13 @@ class Store(Protocol):
     """
 
     root: str
+    guard: Callable[[], None] | None
+    """called before each change; raises where the folder is no longer this process's to write"""
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether `write_new` refuses a second writer in one step, even at the same instant."""
+        ...
 
     def read(self, name: str) -> bytes:
         """Whole file; raises FileNotFoundError."""
@@ -58,7 +66,11 @@ class Store(Protocol):
         ...
 
     def write_new(self, name: str, data: bytes) -> bool:
-        """False, and nothing written, where the name exists. Best effort on object stores."""
+        """False, and nothing written, where the name exists. Best effort where the store is not `exclusive`."""
+        ...
+
+    def write_many_new(self, files: Mapping[str, bytes]) -> set[str]:
+        """Names of those that were absent and are written now; what exists is left as it is."""
         ...
 
     def names(self, folder: str, *, deep: bool = True) -> Iterator[str]:
@@ -89,9 +101,12 @@ def open_store(place: str | Path) -> Store:
 class LocalStore:
     """A folder on this machine or on NFS."""
 
+    exclusive = True  # by hard links; a file system without them is checked and renamed onto
+
     def __init__(self, root: Path) -> None:
         self.path = root
         self.root = str(root)
+        self.guard: Callable[[], None] | None = None
 
     def read(self, name: str) -> bytes:
         """Whole file; raises FileNotFoundError."""
@@ -104,6 +119,7 @@ class LocalStore:
     def write_many(self, files: Mapping[str, bytes]) -> None:
         """Temp files, flushed; then the renames; then the folders flushed once each."""
         temps: dict[str, Path] = {}
+        _may_write(self)
         try:
             for name, data in files.items():
                 temps[name] = retry(partial(self._temp, data))
@@ -117,18 +133,26 @@ class LocalStore:
 
     def write_new(self, name: str, data: bytes) -> bool:
         """A hard link onto the name: the file system itself refuses a second writer."""
-        temp = retry(lambda: self._temp(data))
+        return bool(self.write_many_new({name: data}))
+
+    def write_many_new(self, files: Mapping[str, bytes]) -> set[str]:
+        """Temp files, flushed; a hard link each; then the folders flushed once each."""
+        temps: dict[str, Path] = {}
+        written: set[str] = set()
+        _may_write(self)
         try:
-            target = self._parent(name)
-            _link_or_rename(temp, target)
-            _flush_folder(target.parent)
-        except FileExistsError:
-            return False
+            for name, data in files.items():
+                temps[name] = retry(partial(self._temp, data))
+            for name, temp in temps.items():
+                if _link_or_rename(temp, self._parent(name)):
+                    written.add(name)
+            for folder in {self._entry(name).parent for name in written}:
+                _flush_folder(folder)
         except OSError as error:
             raise _full_or_same(error, self.root) from None
         finally:
-            temp.unlink(missing_ok=True)
-        return True
+            _discard(temps.values())
+        return written
 
     def names(self, folder: str, *, deep: bool = True) -> Iterator[str]:
         """Files under a folder; symbolic links are not followed."""
@@ -168,10 +192,12 @@ class LocalStore:
 
     def delete(self, name: str) -> None:
         """No error where it is absent."""
+        _may_write(self)
         self._entry(name).unlink(missing_ok=True)
 
     def move(self, name: str, to: str) -> None:
         """Rename within the folder, replacing."""
+        _may_write(self)
         self._entry(name).replace(self._parent(to))
 
     def _put(self, temp: Path, name: str) -> None:
@@ -225,14 +251,24 @@ class LocalStore:
 
 
 class RemoteStore:
-    """An object store: a put is whole or absent, so there are no temporaries; `write_new` is best effort."""
+    """An object store: a put is whole or absent, so there are no temporaries.
+
+    `write_new` is a conditional put where the store and an installed client have one (`storage.conditional`).
+    """
 
     def __init__(self, uri: str) -> None:
         self.root = mask_uri(uri)
         self.fs, self.base = open_remote(uri)
+        self.guard: Callable[[], None] | None = None
+        self._find_create = partial(conditional_put, uri)
 
     def __reduce__(self) -> tuple[Callable[[str], RemoteStore], tuple[str]]:
         raise TypeError("a RemoteStore is opened where it is used: ship its URI")
+
+    def __copy__(self) -> RemoteStore:
+        other = object.__new__(RemoteStore)
+        other.__dict__.update(self.__dict__)
+        return other
 
     def read(self, name: str) -> bytes:
         """Whole object; raises FileNotFoundError."""
@@ -243,17 +279,37 @@ class RemoteStore:
 
         return retry(read_once)
 
+    @cached_property
+    def _create(self) -> Callable[[str, bytes], bool] | None:
+        return self._find_create()  # a client is slow to start, and reading needs none
+
+    @cached_property
+    def exclusive(self) -> bool:
+        """Whether the store refuses a second put of one name: it is tried once, since some ignore the condition."""
+        name = f"{self.base}/{TMP}/{uuid.uuid4().hex}"
+        create = self._create
+        if create is None:
+            return False
+        try:
+            retry(lambda: create(name, b"1"))
+            return not retry(lambda: create(name, b"2"))
+        finally:
+            retry(lambda: self.fs.delete_file(name))
+
     def write_many(self, files: Mapping[str, bytes]) -> None:
         """One put per object, each tried again with growing pauses."""
+        _may_write(self)
         for name, data in files.items():
             retry(partial(self._put, name, data))
 
     def write_new(self, name: str, data: bytes) -> bool:
-        """Asks first, then puts: two writers at the same instant are not told apart."""
-        if self.size(name) is not None:
-            return False
-        self.write_many({name: data})
-        return True
+        """Asks first, then puts, on condition that the name is still free where the store knows conditions."""
+        return bool(self.write_many_new({name: data}))
+
+    def write_many_new(self, files: Mapping[str, bytes]) -> set[str]:
+        """One conditional put per object."""
+        _may_write(self)
+        return {name for name, data in files.items() if self.size(name) is None and self._put_new(name, data)}
 
     def names(self, folder: str, *, deep: bool = True) -> Iterator[str]:
         """Objects under a prefix."""
@@ -269,6 +325,7 @@ class RemoteStore:
 
     def delete(self, name: str) -> None:
         """No error where it is absent."""
+        _may_write(self)
         if self.size(name) is not None:
             retry(lambda: self.fs.delete_file(self._key(name)))
 
@@ -276,6 +333,14 @@ class RemoteStore:
         """Copy, then delete: object stores have no rename."""
         self.write_many({to: self.read(name)})
         self.delete(name)
+
+    def _put_new(self, name: str, data: bytes) -> bool:
+        """A put whose answer was lost is tried again and then refused: what stands there decides whose it is."""
+        create = self._create
+        if create is None:
+            retry(partial(self._put, name, data))
+            return True
+        return retry(lambda: create(self._key(name), data)) or self.read(name) == data
 
     def _put(self, name: str, data: bytes) -> None:
         with self.fs.open_output_stream(self._key(name)) as stream:
@@ -319,18 +384,24 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _link_or_rename(temp: Path, target: Path) -> None:
-    """A hard link where the file system has them, else a check and a rename."""
+def _link_or_rename(temp: Path, target: Path) -> bool:
+    """A hard link where the file system has them, else a check and a rename; False where the name exists."""
     try:
         os.link(temp, target)
     except FileExistsError:
-        raise
+        return temp.stat().st_nlink > 1  # NFS may answer so for a link that it made: the first answer was lost
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
             raise
         if target.exists():
-            raise FileExistsError(str(target)) from None
+            return False
         temp.replace(target)
+    return True
+
+
+def _may_write(store: LocalStore | RemoteStore) -> None:
+    if store.guard is not None:
+        store.guard()
 
 
 def _flush_folder(folder: Path) -> None:

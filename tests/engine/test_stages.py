@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -27,6 +30,7 @@ from s2st_aug.formats import dataset_card
 from s2st_aug.records.manifest import SCHEMA_VERSION
 from s2st_aug.storage.run_folder import RunFolder, RunInfo
 from s2st_aug.storage.shards import gather
+from s2st_aug.storage.store import LocalStore
 from s2st_aug.testing import methods as fakes
 from s2st_aug.testing.datasets import make_config, make_dataset
 
@@ -179,7 +183,7 @@ def test_a_draining_desk_gives_batches_back(tmp_path):
 
 
 def test_two_workers_on_one_batch_leave_rows_that_fit_the_images(tmp_path):
-    """A zombie with other bytes: whoever wrote the images last also owns the rows."""
+    """A zombie with other bytes: the first commit stands, with its images."""
     line = Line(tmp_path, count=2)
     batch = line.batches()[0]
     first = line.validate(line.translate(batch))
@@ -190,7 +194,46 @@ def test_two_workers_on_one_batch_leave_rows_that_fit_the_images(tmp_path):
     gather(line.run)
     for row in line.run.read_manifest().to_pylist():
         data = (line.run.path / row["image"]).read_bytes()
-        assert __import__("hashlib").sha256(data).hexdigest() == row["image_sha256"]
+        assert hashlib.sha256(data).hexdigest() == row["image_sha256"]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_two_workers_that_write_one_batch_by_turns_tear_no_image(tmp_path, first):
+    """Each has written its images before either commits; whoever commits first, rows and images fit in the end."""
+    line = Line(tmp_path, count=2)
+    batch = line.batches()[0]
+    translated = line.translate(batch)
+    others = [bytes(255 - value for value in image) for image in translated.images]
+    made = [line.validate(t) for t in (translated, replace(translated, images=others))]
+    turn = [threading.Event(), threading.Event()]
+
+    class Slow(LocalStore):
+        """Commits when its turn has come."""
+
+        def __init__(self, number):
+            super().__init__(line.run.path)
+            self.number = number
+
+        def write_new(self, name, data):
+            wrote[self.number].set()
+            assert turn[self.number].wait(20)
+            return super().write_new(name, data)
+
+    wrote = [threading.Event(), threading.Event()]
+    stages = [CommitStage(line.context) for _ in made]
+    for number, stage in enumerate(stages):
+        stage._run.store = Slow(number)
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(stage, validated) for stage, validated in zip(stages, made, strict=True)]
+        assert all(w.wait(20) for w in wrote)
+        for number in (first, 1 - first):
+            turn[number].set()
+            jobs[number].result(20)
+    gather(line.run)
+    rows = line.run.read_manifest().to_pylist()
+    assert len(rows) == 4
+    for row in rows:
+        assert hashlib.sha256((line.run.path / row["image"]).read_bytes()).hexdigest() == row["image_sha256"]
 
 
 def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, monkeypatch):

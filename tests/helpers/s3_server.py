@@ -75,11 +75,15 @@ class Handler(BaseHTTPRequestHandler):
         key, query = self.parts()
         data = self.body()
         with LOCK:
+            taken = self.headers.get("If-None-Match") == "*" and key in OBJECTS
             if "uploadId" in query:
                 UPLOADS[query["uploadId"]][int(query["partNumber"])] = data
-            else:
+            elif not taken:
                 OBJECTS[key] = data
-        self.answer(200, ETag=_tag(data))
+        if taken:
+            self.answer(412, b"<Error><Code>PreconditionFailed</Code><Message>it exists</Message></Error>")
+        else:
+            self.answer(200, ETag=_tag(data))
 
     def do_POST(self) -> None:
         if self.trouble():
