@@ -22,6 +22,7 @@ from s2st_aug.engine.commit import CommitResult
 from s2st_aug.engine.context import RunContext
 from s2st_aug.engine.options import Options
 from s2st_aug.errors import Stopped
+from s2st_aug.methods.registry import method_source
 from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.progress import Progress
 from s2st_aug.storage.run_folder import LOGS, RunFolder
@@ -80,8 +81,9 @@ class Driver:
         from s2st_aug.engine.ray_session import open_tracker, ray_session
 
         self._options.watch(self._progress.write("running"))
-        config = self._context.config
-        with ray_session(config.cluster, self._options.address, model=config.model), Drain() as drain:
+        config, own = self._context.config, method_source(self._context.config.method.name)
+        shipped: dict[str, Any] = {"model": config.model, "ship": [own] if own else []}
+        with ray_session(config.cluster, self._options.address, **shipped), Drain() as drain:
             tracker = open_tracker()
             watcher = _Watcher(drain, tracker, self._lock, self._context.config.cluster.drain_seconds)
             try:

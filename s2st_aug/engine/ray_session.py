@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -40,12 +40,17 @@ QUIET = ("ray", "ray.data", "ray.util.state", "ray._private")
 
 @contextmanager
 def ray_session(
-    cluster: ClusterConfig, address: str | None, *, num_gpus: int | None = None, model: str = ""
+    cluster: ClusterConfig,
+    address: str | None,
+    *,
+    num_gpus: int | None = None,
+    model: str = "",
+    ship: Sequence[Path] = (),
 ) -> Iterator[None]:
     """Joins the Ray that runs here already or at `address`, else starts one on this machine and ends it.
 
     `num_gpus` are logical ones (None: those that are found); the weights of the embedded `model` are shipped with the
-    package. Raises UsageError where Ray, or the GPUs asked for, are missing.
+    package to a Ray that is joined, and so are the packages and modules of `ship`. Raises UsageError where Ray, or the GPUs asked for, are missing.
     """
     if ray.is_initialized():
         yield
@@ -53,7 +58,7 @@ def ray_session(
     _be_quiet()
     joined = address or os.environ.get("RAY_ADDRESS")
     with nullcontext() if joined else _own_token():
-        _start(cluster, joined, num_gpus, model)
+        _start(cluster, joined, num_gpus, model, ship)
         try:
             _need_gpus(cluster, address)
             yield
@@ -79,11 +84,11 @@ def _own_token() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _start(cluster: ClusterConfig, joined: str | None, num_gpus: int | None, model: str) -> None:
+def _start(cluster: ClusterConfig, joined: str | None, num_gpus: int | None, model: str, ship: Sequence[Path]) -> None:
     try:
         with _silent_stderr():
             if joined:
-                _join(joined, model)
+                _join(joined, model, ship)
             else:
                 _start_here(cluster, num_gpus)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -94,14 +99,14 @@ def _start(cluster: ClusterConfig, joined: str | None, num_gpus: int | None, mod
         raise UsageError(f"Ray cannot be reached at {joined or 'this machine'}: {first}{hint}") from None
 
 
-def _join(address: str, model: str) -> None:
-    """Ships the package, never the data; nothing where a submitted job has shipped it already."""
+def _join(address: str, model: str, ship: Sequence[Path]) -> None:
+    """Ships the packages, never the data; nothing where a submitted job has shipped them already."""
     refuse_deaf(address)
     shipped: dict[str, Any] | None = None
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
-        package = str(Path(__file__).parents[1])
+        packages = [str(path) for path in (Path(__file__).parents[1], *ship)]
         others = [f"weights/{name}" for name in EMBEDDED if name != model and name != "street-mini"]
-        shipped = {"py_modules": [package], "excludes": ["__pycache__", *others]}
+        shipped = {"py_modules": packages, "excludes": ["__pycache__", *others]}
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=shipped)
 
 

@@ -57,11 +57,8 @@ class External(Method[ExternalSettings]):
 
         Raises ConfigError, and ProfileError for a damaged profile.
         """
-        from s2st_aug.profiles import find_image_profiles  # torch: a config is read without
-
         told = config.settings
-        pictures = pictures_of(told)
-        profiles = find_image_profiles(config.domains, config.model, required=False)
+        pictures, profiles = pictures_of(told), self.profile_hashes(config)
         if "{domain}" not in told.pattern and len(profiles) > 1:
             raise ConfigError(
                 f"method.pattern: {told.pattern!r} lacks {{domain}}, and there are {len(profiles)} domains"
@@ -77,7 +74,7 @@ class External(Method[ExternalSettings]):
             version=told.made_by,
             settings=settings,
             model_sha256="",
-            profiles={name: profile.sha256 if profile else "" for name, profile in profiles.items()},
+            profiles=profiles,
             by_scene=True,
         )
 

@@ -1,19 +1,20 @@
 """What a method is: how it is identified before a run, loaded in a worker, and asked for a batch.
 
-A whole one, which darkens::
+A whole one, which darkens and needs no model::
 
     class Darken(Method[DarkenSettings]):
         settings = DarkenSettings                       # a pydantic record; its keys stand beside `name` in the config
         version = "1"                                   # another one whenever the same settings give other pixels
+        needs_model, any_domain = False, True
 
         def identify(self, config):
-            model = checks.hash_model(config.model)
-            profiles = checks.profiles_by_name(config.domains, model.shell)
-            hashes = {name: profile.sha256 for name, profile in profiles.items()}
-            return MethodIdentity(config.name, self.version, config.settings.model_dump(), model.shell.sha256, hashes)
+            hashes = self.profile_hashes(config)
+            return MethodIdentity(config.name, self.version, config.settings.model_dump(), "", hashes)
 
         def load(self, config, device):
             return DarkenTranslator(config.settings)    # anything with TranslatorLike.translate
+
+One around a network of one's own is in docs/own_method.md.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pydantic import BaseModel
 
 from s2st_aug.arrays import AnyImage
 from s2st_aug.errors import SampleError
+from s2st_aug.records.profile import DomainProfile
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.translated import Translated
 from s2st_aug.records.verdicts import Judge
@@ -132,12 +134,22 @@ class Method(ABC, Generic[Settings]):
     def load(self, config: MethodConfig[Settings], device: str) -> TranslatorLike:
         """In a worker, once: ready to translate on a torch device (`cpu`, `cuda:0`)."""
 
+    def profile_hashes(self, config: MethodConfig[Settings]) -> dict[str, str]:
+        """What `MethodIdentity.profiles` wants: the domains by their own names, with the hashes of their profiles.
+
+        Raises ModelError, ProfileError or ConfigError.
+        """
+        return {name: profile.sha256 if profile else "" for name, profile in self._profiles(config).items()}
+
     def judge(self, config: MethodConfig[Settings]) -> Judge:
         """The validity checks against the domain profiles. Only fakes have a reason to change this."""
-        from s2st_aug.methods import checks  # torch: the driver and the CLI do without
+        from s2st_aug.methods.checks import validity_checks  # torch: the driver and the CLI do without
+
+        return validity_checks(self._profiles(config), config.validation)
+
+    def _profiles(self, config: MethodConfig[Settings]) -> Mapping[str, DomainProfile | None]:
+        from s2st_aug.methods import checks
 
         if self.needs_model:
-            profiles = checks.profiles_by_name(config.domains, checks.hash_model(config.model).shell)
-            return checks.validity_checks(profiles, config.validation)
-        found = checks.find_image_profiles(config.domains, config.model, required=not self.any_domain)
-        return checks.validity_checks(found, config.validation)
+            return checks.profiles_by_name(config.domains, checks.hash_model(config.model).shell)
+        return checks.find_image_profiles(config.domains, config.model, required=not self.any_domain)
