@@ -9,6 +9,7 @@ import logging
 import sys
 from pathlib import Path
 
+from s2st_aug.diffusion.device import resolve_device
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import S2STError
 from s2st_aug.profiles.recipe import build_all, read_recipe
@@ -23,12 +24,14 @@ def main() -> int:
     parser.add_argument(
         "--only", action="append", default=[], metavar="NAME", help="this domain alone (may be repeated)"
     )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         given = {key: value for key, value in (("model", arguments.model), ("out", arguments.out)) if value}
         recipe = read_recipe(arguments.config).model_copy(update=given)
-        for profile in build_all(recipe, load_model(recipe.model), only=arguments.only):
+        model = load_model(recipe.model, device=resolve_device(arguments.device))
+        for profile in build_all(recipe, model, only=arguments.only):
             found = profile.discriminant
             strength = (
                 f"strength fitted on {found.fitted_on}, elsewhere right in {found.accuracy}" if found else "no strength"

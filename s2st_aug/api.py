@@ -9,6 +9,7 @@ from typing import Any
 
 from s2st_aug.arrays import Image
 from s2st_aug.config.load import choose_method
+from s2st_aug.diffusion.device import resolve_device
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.engine.adopt import adopt
 from s2st_aug.engine.sources import SourceScene
@@ -60,11 +61,13 @@ def load_method(
     method: str = "s2st",
     model: str = "street-mini",
     settings: Mapping[str, Any] | None = None,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> LoadedMethod:
     """A method by name with its own settings, for domains (shipped names or profile files) of different names.
 
-    Raises ConfigError, ModelError or ProfileError.
+    `device` is auto (CUDA where there is any), cpu, cuda, cuda:N or mps.
+
+    Raises UsageError, ConfigError, ModelError or ProfileError.
     """
     problems: list[str] = []
     choice = choose_method({"name": method, **(settings or {})}, model, problems)
@@ -73,7 +76,7 @@ def load_method(
     found = find_method(choice.name)
     config = MethodConfig(choice.name, choice.settings, model, tuple(dict.fromkeys(domains)))
     identity = found.identify(config)
-    return LoadedMethod(found.load(config, device), found.judge(config), tuple(identity.profiles))
+    return LoadedMethod(found.load(config, resolve_device(device)), found.judge(config), tuple(identity.profiles))
 
 
 def load_translator(
@@ -82,23 +85,29 @@ def load_translator(
     model: str = "street-mini",
     preset: str = "standard",
     overrides: Mapping[str, Any] | None = None,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> Translator:
     """S2ST for these domains (shipped names or profile files) of different names.
 
     Raises ModelError, ProfileError, ConfigError.
     """
     settings = method_settings(preset, overrides, presets_of(model))
-    loaded = load_model(model, device=device)
+    loaded = load_model(model, device=resolve_device(device))
     return Translator(loaded, find_profiles(dict.fromkeys(domains), loaded), settings)
 
 
 def translate(
-    photo: Image | str | Path, to: str, *, model: str = "street-mini", preset: str = "standard", rng_key: int = 0
+    photo: Image | str | Path,
+    to: str,
+    *,
+    model: str = "street-mini",
+    preset: str = "standard",
+    rng_key: int = 0,
+    device: str = "auto",
 ) -> Image:
     """One photo (RGB uint8, or a path) in one domain, at its own size; for many use `load_translator` once."""
     rgb = read_photo(photo).rgb if isinstance(photo, str | Path) else photo
-    translator = load_translator([to], model=model, preset=preset)
+    translator = load_translator([to], model=model, preset=preset, device=device)
     done = translator.translate([rgb], [to], keys=[sample_key(rng_key, to)])[0][to]
     if isinstance(done, Diverged):
         raise done

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from s2st_aug.cli.method_options import KitName, MethodName
+from s2st_aug.cli.method_options import ClusterDevice, KitName, MethodName, with_device
 from s2st_aug.cli.terminal import err, out
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def augment(
     extend: Annotated[bool, typer.Option("--extend", help="Add the dataset's new scenes to the same plan.")] = False,
     method: MethodName = None,
     kit: KitName = None,
+    device: ClusterDevice = None,
 ) -> int:
     """The main job: a labelled dataset in, a run folder of checked variants out.
 
@@ -44,7 +45,7 @@ def augment(
     """
     from s2st_aug.config import load_config
 
-    loaded = load_config(config, set_ or [], method=method or kit)
+    loaded = load_config(config, with_device(set_, device), method=method or kit)
     place = run or f"runs/{config.stem}"
     if dry_run or dry_run_full:
         return show_dry_run(loaded, place, full=dry_run_full)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from s2st_aug.cli.method_options import Device
 from s2st_aug.cli.terminal import out
 from s2st_aug.errors import UnreadableImage, UsageError
 
@@ -25,6 +26,7 @@ def calibrate(
     file: Annotated[
         Path | None, typer.Option("--out", help="Write the thresholds as the `validation:` part of a config (YAML).")
     ] = None,
+    device: Device = "auto",
     limit: Annotated[int, typer.Option(min=8, help="At most so many photos, evenly chosen.")] = 40,
 ) -> None:
     """Choose thresholds on half of the photos and print how often they doubt a true label on the other half."""
@@ -41,12 +43,12 @@ def calibrate(
 
     if len(chosen) < LEAST_PHOTOS:
         raise UsageError(f"--photos: calibrating needs at least {LEAST_PHOTOS} photos; {photos} has {len(chosen)}")
+    from s2st_aug.diffusion.device import resolve_device
     from s2st_aug.diffusion.stable_diffusion import load_model
     from s2st_aug.validation.settings import ValidationSettings
 
-    found = measure(
-        _changes(chosen, load_model(model)), ValidationSettings(), f"{len(chosen)} photos of {photos.name}, {model}"
-    )
+    loaded, about = load_model(model, device=resolve_device(device)), f"{len(chosen)} photos of {photos.name}, {model}"
+    found = measure(_changes(chosen, loaded), ValidationSettings(), about)
     given = {k: v for k, v in found.settings.model_dump().items() if v != getattr(ValidationSettings(), k)}
     out.print(f"{found.photos} photos, {found.objects} places held out: true labels doubted")
     out.print(f"  shipped thresholds (not calibrated): {found.before:.1%}")

@@ -8,25 +8,33 @@ from typing import Annotated
 
 import typer
 
+from s2st_aug.cli.method_options import Device
 from s2st_aug.cli.terminal import out
 from s2st_aug.errors import UsageError
 from s2st_aug.records.profile import DomainProfile, is_name
+
+NO_MODEL = "none"
 
 
 def build(
     name: Annotated[str, typer.Argument(help="The domain's name.")],
     references: Annotated[Path, typer.Option(help="Folder of photos of the target domain.")],
-    prompt: Annotated[str, typer.Option(help="What the model is told of the target.")],
     file: Annotated[Path, typer.Option("--out", help="The profile to write (.safetensors).")],
     source: Annotated[
         list[str] | None, typer.Option(help="NAME=DIR of a source domain; may be repeated. Default: the shipped day.")
     ] = None,
+    prompt: Annotated[str | None, typer.Option(help="What the model is told of the target; needed with one.")] = None,
     model: Annotated[
-        str, typer.Option(help="street-mini, street-photo, a Stable Diffusion folder, or a hub id.")
+        str,
+        typer.Option(
+            help="street-mini, street-photo, a Stable Diffusion folder, or a hub id; none: what images alone say, "
+            "enough to judge pictures made elsewhere and for the photometric methods."
+        ),
     ] = "street-mini",
+    device: Device = "auto",
     source_prompt: Annotated[str | None, typer.Option(help="What the model is told of the source.")] = None,
 ) -> None:
-    """Build a domain profile for one model and report what cleaning took away."""
+    """Build a domain profile for one model, or for none, and report what cleaning took away."""
     sources: dict[str, Path] = {}
     for text in source or []:
         key, _, folder = text.partition("=")
@@ -40,21 +48,28 @@ def build(
     for place in (references, *sources.values()):
         if not place.is_dir():
             raise UsageError(f"no such folder of photos: {place}")
+    if prompt is None and model != NO_MODEL:
+        raise UsageError("--prompt: missing; the model is told it of the target, such as 'a street at night'")
+    from s2st_aug.diffusion.device import resolve_device
     from s2st_aug.diffusion.stable_diffusion import load_model
-    from s2st_aug.profiles import build_profile, find_profile, save_profile
+    from s2st_aug.profiles import build_profile, find_image_profiles, find_profile, save_profile
     from s2st_aug.profiles.build import DAY_PROMPT, Measured, measure
     from s2st_aug.profiles.cleaning import ReferencePhotos
 
     logging.getLogger("s2st_aug.profiles").setLevel(logging.INFO)
-    loaded, day = load_model(model), source_prompt or DAY_PROMPT
+    loaded = None if model == NO_MODEL else load_model(model, device=resolve_device(device))
+    day = source_prompt or DAY_PROMPT
     given: dict[str, Measured | DomainProfile] = {
         key: measure(loaded, [ReferencePhotos(place)], key, day) for key, place in sources.items()
     }
-    given = given or {"day": find_profile("day", loaded)}
-    profile = build_profile(loaded, name, prompt, [ReferencePhotos(references)], given, source_prompt=day)
+    if not given:
+        shipped = find_profile("day", loaded) if loaded else find_image_profiles(["day"], model)["day"]
+        assert shipped is not None  # it is required
+        given = {"day": shipped}
+    profile = build_profile(loaded, name, prompt or "", [ReferencePhotos(references)], given, source_prompt=day)
     saved = save_profile(profile, file)
     own = profile.discriminant
-    said = f"{len(profile.references)} references, sources {', '.join(profile.eta)}, sha256 {saved.sha256[:12]}"
+    said = f"{len(profile.references)} references, sources {', '.join(given)}, sha256 {saved.sha256[:12]}"
     out.print(f"{file}: {said}")
     fitted = f"strength is measured by a discriminant fitted on {own.fitted_on}" if own else ""
     out.print(fitted or "no discriminant: strength will be null")

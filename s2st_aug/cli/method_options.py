@@ -11,14 +11,25 @@ from s2st_aug.errors import UsageError
 MethodName = Annotated[
     str | None,
     typer.Option(
-        "--method", help="s2st, histogram, an installed one, or package.module:Class; its settings start anew."
+        "--method",
+        help="s2st, histogram, reinhard, gamma, ddib, sdedit, ledits, an installed one, or package.module:Class;"
+        " its settings start anew.",
     ),
 ]
 KitName = Annotated[str | None, typer.Option("--kit", hidden=True, help="Former spelling of --method.")]
+Device = Annotated[str, typer.Option("--device", help="auto (CUDA where there is any), cpu, cuda, cuda:N or mps.")]
+ClusterDevice = Annotated[
+    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps [default: the config's cluster.device].")
+]
 Seed = Annotated[
     list[int] | None,
     typer.Option("--seed", "--rng-key", metavar="N", help="The random integer: the same one gives the same bytes."),
 ]
+
+
+def with_device(changes: list[str] | None, device: str | None) -> list[str]:
+    """The changes to a config, with the device last: what is named on the command line goes before the file."""
+    return [*(changes or []), *([f"cluster.device={device}"] if device else [])]
 
 
 def one_seed(given: list[int] | None) -> int:

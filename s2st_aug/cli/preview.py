@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from s2st_aug.cli.method_options import KitName, MethodName
+from s2st_aug.cli.method_options import ClusterDevice, KitName, MethodName, with_device
 from s2st_aug.cli.terminal import err, out, print_json
 from s2st_aug.errors import EXIT_OK, EXIT_SOME_FAILED, ConfigError, UsageError
 
@@ -40,25 +40,25 @@ def preview(
     json: Annotated[bool, typer.Option("--json", help="The table as JSON on stdout.")] = False,
     method: MethodName = None,
     kit: KitName = None,
+    device: ClusterDevice = None,
 ) -> int:
     """A contact sheet and a table of a few scenes under one or more settings; no run folder is made."""
-    settings = expand_sweep(config, set_ or [], sweep or [], method or kit)
+    settings = expand_sweep(config, with_device(set_, device), sweep or [], method or kit)
     place = out_file or Path("runs") / f"{config.stem}-preview.png"
     if out_file is not None and not out_file.absolute().parent.is_dir():
         raise UsageError(f"{out_file.parent} is not a folder, so {out_file.name} cannot be written there")
-    import torch  # slow to start: after everything that can be wrong with the command
-
+    from s2st_aug.diffusion.device import resolve_device  # slow to start: after everything that can be wrong
     from s2st_aug.engine.in_process import preview_variants, read_sources, spread_scenes
 
     first = next(iter(settings.values()))
+    place_of_models = resolve_device(first.cluster.device)
     scenes, total = spread_scenes(first, count)
     sources = read_sources(first, scenes)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     tried: dict[str, list[PreviewVariant]] = {}
     for name, loaded in settings.items():
         if err.is_terminal:
             err.print(f"{name or 'as configured'}: {len(sources)} scenes to {', '.join(loaded.domains)}", markup=False)
-        tried[name] = list(preview_variants(loaded, scenes, device=device))
+        tried[name] = list(preview_variants(loaded, scenes, device=place_of_models))
     _write_sheet(place, config.stem, sources, tried)
     columns = [
         summarise(domain, name, [v for v in variants if v.row.domain == domain])

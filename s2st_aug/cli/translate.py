@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from s2st_aug.cli.method_options import MethodName, Seed, one_seed
+from s2st_aug.cli.method_options import Device, MethodName, Seed, one_seed
 from s2st_aug.cli.terminal import err, out, print_json
 from s2st_aug.errors import EXIT_SOME_FAILED, SampleError, UsageError
 
@@ -34,6 +34,7 @@ def translate(
         str | None, typer.Option(help="Of s2st: draft, standard, paper or reference.", show_default="standard")
     ] = None,
     seed: Seed = None,
+    device: Device = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Photos translated at once.")] = 4,
     json: Annotated[bool, typer.Option("--json", help="What was made and measured as JSON on stdout.")] = False,
 ) -> None:
@@ -44,7 +45,7 @@ def translate(
     from s2st_aug.translation.cost import cost_line
 
     settings = {} if preset is None else {"preset": preset}
-    loaded = api.load_method(to, method=method or "s2st", model=model, settings=settings)
+    loaded = api.load_method(to, method=method or "s2st", model=model, settings=settings, device=device)
     folder.mkdir(parents=True, exist_ok=True)
     if not json and isinstance(loaded.translator, api.Translator):
         out.print(cost_line(loaded.translator, images=len(images), domains=len(loaded.domains)))

@@ -93,6 +93,9 @@ class ClusterConfig(Record):
     """at least and at most so many actors, each with its own copy of the model"""
     gpus_per_actor: Annotated[float, Field(ge=0)] = 0
     """0: CPU; a share below 1 lets actors share a GPU"""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    """auto: the GPUs that gpus_per_actor gives an actor, else the CPU; cpu, cuda, cuda:N or mps: that one, also where
+    gpus_per_actor is 0 (mps has not been run by us)"""
     spread_model: bool = False
     """true: the GPUs of an actor hold one model together, for a model that does not fit on one; else each holds its
     own"""

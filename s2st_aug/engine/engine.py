@@ -91,9 +91,16 @@ class FinishActor:
 
 
 def devices_of(cluster: ClusterConfig) -> list[str]:
-    """One per replica of the model. Ray's logical GPUs may have no CUDA behind them, then it is the CPU."""
+    """One per replica of the model, `cluster.device` of them all where it names one.
+
+    Ray's logical GPUs may have no CUDA behind them, then it is the CPU. Raises UsageError for a device that is missing.
+    """
     replicas = 1 if cluster.spread_model else max(int(cluster.gpus_per_actor), 1)
-    if cluster.gpus_per_actor:
+    if cluster.device not in ("auto", "cuda"):
+        from s2st_aug.diffusion.device import resolve_device
+
+        return [resolve_device(cluster.device)] * replicas
+    if cluster.gpus_per_actor or cluster.device == "cuda":
         import torch  # slow to start: workers without GPUs may do without
 
         if torch.cuda.is_available():

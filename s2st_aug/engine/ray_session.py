@@ -50,7 +50,9 @@ def ray_session(
     """Joins the Ray that runs here already or at `address`, else starts one on this machine and ends it.
 
     `num_gpus` are logical ones (None: those that are found); the weights of the embedded `model` are shipped with the
-    package to a Ray that is joined, and so are the packages and modules of `ship`. Raises UsageError where Ray, or the GPUs asked for, are missing.
+    package to a Ray that is joined, and so are the packages and modules of `ship`.
+
+    Raises UsageError where Ray, or the GPUs asked for, are missing.
     """
     if ray.is_initialized():
         yield

@@ -24,6 +24,10 @@ def refuse(folder: RunFolder, config: AugmentConfig, identity: MethodIdentity, o
         if not os.access(there, os.W_OK):
             raise UsageError(f"--run {folder.place}: {there} cannot be written to")
     folder.refuse_links_out()
+    if config.cluster.device not in ("auto", "cpu") and options.address is None and "RAY_ADDRESS" not in os.environ:
+        from s2st_aug.diffusion.device import resolve_device  # torch: most starts do without
+
+        resolve_device(config.cluster.device)  # a cluster's nodes may have what this machine lacks
     if folder.exists():
         _refuse_other_plan(folder.run_json(), config, identity, options)
     if not is_remote(config.dataset.root):

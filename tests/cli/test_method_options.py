@@ -71,7 +71,7 @@ def test_photos_are_translated_by_any_method(photo, tmp_path, capsys):
 def test_a_preset_of_a_method_without_any_is_one_line(photo, tmp_path, capsys):
     words = ("translate", photo, "--to", "night", "--method", "histogram", "--preset", "draft", "--out", tmp_path)
     assert call(*words) == 2
-    assert "method.preset: unknown key; known: references, share" in capsys.readouterr().err
+    assert "method.preset: unknown key; known: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--seed", "--rng-key"])

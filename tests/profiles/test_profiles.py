@@ -10,13 +10,18 @@ import pytest
 import torch
 import yaml
 
+from s2st_aug.cli import build_group
+from s2st_aug.cli.terminal import run_group
+from s2st_aug.diffusion.model_files import EMBEDDED
 from s2st_aug.errors import ConfigError, ProfileError
 from s2st_aug.images import encode_png, read_image
-from s2st_aug.profiles import build_profile, find_profile, load_profile, save_profile
+from s2st_aug.profiles import build_profile, find_image_profiles, find_profile, load_profile, save_profile
 from s2st_aug.profiles import recipe as recipes
 from s2st_aug.profiles.build import eta, measure
 from s2st_aug.profiles.cleaning import ReferencePhotos, clean_references
+from s2st_aug.profiles.colours import profile_colours
 from s2st_aug.profiles.recipe import ProfileRecipe, build_all, read_recipe
+from s2st_aug.profiles.store import profile_files
 from s2st_aug.testing.models import tiny_latent_model
 from s2st_aug.translation.targets import seeds_at
 from s2st_aug.validation.strength import fit_discriminant, position, strength
@@ -300,3 +305,27 @@ def test_the_shipped_dusk_tells_later_frames_of_its_video_from_another_day_and_d
     assert min(position(i, d) for i in dusk) > middle + 0.25 * (d.target_median - d.source_median)
     assert max(position(i, d) for i in day) < middle
     assert max(strength(i, (i * share).astype(np.uint8), d) for i in day for share in (0.5, 0.25)) < 0.25
+
+
+def test_a_profile_without_a_model_has_what_images_alone_say(tmp_path, capsys):
+    write_photos(tmp_path / "day", 22, 90, 250)
+    write_photos(tmp_path / "snow", 22, 180, 255)
+    words = ["domain", "build", "snow", "--references", str(tmp_path / "snow"), "--source", f"day={tmp_path / 'day'}"]
+    file = tmp_path / "snow.safetensors"
+    assert run_group(build_group(), [*words, "--model", "none", "--out", str(file)]) == 0, capsys.readouterr().err
+    profile = load_profile(file)
+    assert (profile.model_sha256, profile.latents.size, profile.eta, profile.colours.shape) == ("", 0, {}, (3, 3, 256))
+    assert profile.discriminant is not None and profile_colours(profile).quantiles[:, 0].mean() > 60
+    assert list(find_image_profiles([str(file), "night"], "nobody/nowhere")) == ["snow", "night"]
+    with pytest.raises(ProfileError, match="was built without a model, for images alone; build one"):
+        find_profile(str(file), MODEL)
+    assert run_group(build_group(), [*words, "--out", str(file)]) == 2
+    assert "--prompt: missing" in capsys.readouterr().err
+
+
+def test_shipped_profiles_have_all_the_quantiles_of_their_references():
+    for name in EMBEDDED:
+        for path in profile_files(EMBEDDED[name] / "profiles").values():
+            profile = load_profile(path)
+            assert profile.colours is not None and profile.colours.shape == (3, 3, 256), path
+            assert (np.diff(profile.colours, axis=-1) >= 0).all()
