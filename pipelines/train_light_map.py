@@ -15,14 +15,13 @@ import cv2
 import torch
 import yaml
 
-from s2st_aug.images import read_image, resize
+from s2st_aug.images import read_image
 from s2st_aug.lights.weights import write_light_map
 from s2st_aug.training.data import list_samples
 from s2st_aug.training.light_map import LightMapSettings, LightTraining
 from s2st_aug.training.light_streets import LightStreets, render_light_streets
 
 log = logging.getLogger(__name__)
-THUMB = (160, 90)  # of a photo of which only the colours count
 
 
 def main() -> None:
@@ -44,12 +43,12 @@ def main() -> None:
     folder = arguments.folder / "streets"
     render_light_streets(folder, settings.streets.rng_key, range(settings.streets.count))
     samples = list_samples([settings.photos], ["day"]) if settings.photos else []
-    photos = [resize(read_image(sample.path), THUMB) for sample in samples]
+    photos = [read_image(sample.path) for sample in samples]
     training = LightTraining(settings, arguments.folder)
     streets = LightStreets(folder, settings.streets, photos, rng_key=training.step)
     training.run(streets.batches(settings.batch), lambda: bool(asked))
     about = f"{training.step} steps of {settings.batch} crops of {settings.streets.count} streets of rng_key "
-    about += f"{settings.streets.rng_key}, in the colours of {len(photos)} photos"
+    about += f"{settings.streets.rng_key}, in the colours of and beside {len(photos)} photos"
     if arguments.out:
         write_light_map(training.average.state_dict(), arguments.out, about)
         log.info("%s: %s", arguments.out, about)

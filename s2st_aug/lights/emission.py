@@ -27,6 +27,7 @@ class Lighting:
     windows: float = 1.0
     lit: float = 1.0  # times the chance that a window is lit
     surfaces: float = 1.0  # light on the road, walls and things
+    even: float = 0.5  # share of the variant's own, even light that is left beside the lamps'
     wet: bool = False
     ceiling: float | None = 80.0  # luma 0..255 that nothing else rises above
 
@@ -34,23 +35,29 @@ class Lighting:
 NIGHTS: dict[str, Lighting] = {
     "night": Lighting(),
     "night_rain": Lighting(wet=True),
-    "dusk": Lighting(heads=0.8, tails=0.6, lamps=0.35, windows=0.4, lit=0.7, surfaces=0.3, ceiling=None),
+    "dusk": Lighting(heads=0.8, tails=0.6, lamps=0.35, windows=0.4, lit=0.7, surfaces=0.3, even=1.0, ceiling=None),
 }
 """Domains, by name, in which lights are on."""
 SURE = {"head": 0.4, "tail": 0.4, "lamp": 0.4}
 """Probability that one pixel of a light must have; what is connected to it at half of that shines too."""
-PANE, LIT = 0.4, 0.3  # probability of glass; mean probability over a window from which it is lit
+PANE = 0.5  # probability of glass from which it is a window's
+LIT, CHANCE = 0.33, 0.2  # mean probability of light over a window from which it is lit; by how much chance moves that
+VARIETY = 0.8  # how far apart, as a factor's logarithm, the darkest and the brightest room are
 LEAST = 3  # pixels of a light, at the map's size
-HALO = {"head": 1.6, "tail": 0.25, "lamp": 1.4}
-"""How much of a light's own brightness is spread around it: lenses are many times brighter than white."""
+HALO = {"head": ((1.0, 0.95, 0.84), 14.0), "tail": ((1.0, 0.03, 0.02), 1.0), "lamp": ((1.0, 0.66, 0.31), 14.0)}
+"""Colour and excess over white of what spreads around a light, in the unit in which a white wall by day is 1."""
+NEAR, FAR = 300, 60  # parts of the image's height: widths of the lens's own spread
+SPREAD = 0.30, 0.09  # how much of the excess goes near, and far
+EXPOSURE = 1.9  # of a night over that of a day
 KNEE = 0.6  # share of the ceiling from which on brightness is pressed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shining:
-    """What shines, at the map's size: 0..1 for each kind but `signal`, and where a signal is."""
+    """What shines, at the map's size: 0..1 for each kind but `signal`, how bright it is, and where a signal is."""
 
     alpha: dict[str, Map]
+    tint: Colour
     signal: Bool[np.ndarray, "h w"]
 
 
@@ -59,20 +66,21 @@ def shining(found: LightMap, how: Lighting) -> Shining:
     signal = cv2.dilate((found.mask("signal") > 0.3).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     alpha = {}
     for kind, sure in SURE.items():
-        p = np.where(signal, 0, found.mask(kind))
-        alpha[kind] = _ramped(p, sure / 2) * _parts(p > sure / 2, p, sure, np.maximum)
-    p = np.where(signal, 0, found.mask("pane"))
-    alpha["pane"] = _ramped(p, PANE) * _lit_windows(p > PANE, found.mask("light"), LIT / max(how.lit, 1e-6))
-    return Shining(alpha, signal)
+        p = np.where(signal, 0, found.mask(kind)).astype(np.float32)
+        alpha[kind] = _ramped(p, sure) * _sure_parts(p, sure)
+    p = np.where(signal, 0, found.mask("pane")).astype(np.float32)
+    lit, tint = _lit_windows(p > PANE, found.mask("light"), how.lit)
+    alpha["pane"] = _ramped(p, PANE) * lit
+    return Shining(alpha, tint, signal)
 
 
-def _ramped(p: Map, least: float) -> Map:
-    return np.clip((p - least) / max(0.5 - least, 0.15) + 0.5, 0, 1).astype(np.float32)
+def _ramped(p: Map, middle: float) -> Map:
+    return np.clip((p - middle) / np.float32(0.3) + np.float32(0.5), 0, 1)
 
 
-def _parts(mask: np.ndarray, p: Map, sure: float, _how: object) -> np.ndarray:
-    """The connected parts of `mask` that have LEAST pixels and one above `sure`."""
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+def _sure_parts(p: Map, sure: float) -> np.ndarray:
+    """The connected parts above half of `sure` that have LEAST pixels and one above it."""
+    count, parts, stats, _ = cv2.connectedComponentsWithStats((p > sure / 2).astype(np.uint8), connectivity=8)
     kept = np.zeros(count, bool)
     kept[parts[p > sure]] = True
     kept &= stats[:, cv2.CC_STAT_AREA] >= LEAST
@@ -80,63 +88,79 @@ def _parts(mask: np.ndarray, p: Map, sure: float, _how: object) -> np.ndarray:
     return kept[parts]
 
 
-def _lit_windows(mask: np.ndarray, light: Map, least: float) -> np.ndarray:
-    """The connected parts of `mask` over which `light` has a mean above `least`."""
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    mean = np.bincount(parts.ravel(), light.ravel(), count) / np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
-    kept = (mean > least) & (stats[:, cv2.CC_STAT_AREA] >= LEAST)
+def _lit_windows(mask: np.ndarray, light: Map, lit: float) -> tuple[np.ndarray, Colour]:
+    """The windows (connected parts of `mask`) behind which a room is lit, and each one's own brightness and tint.
+
+    By how likely it is, with a chance that hangs on nothing but the place: the same photo has the same rooms lit.
+    """
+    count, parts, stats, middles = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    area = np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
+    likely = np.bincount(parts.ravel(), light.ravel(), count) / area
+    chance, bright, warm = _chances(middles)
+    kept = (likely * lit > LIT + CHANCE * (chance - 0.5)) & (area >= LEAST)
     kept[0] = False
-    return kept[parts]
+    tint = np.exp(VARIETY * (bright[:, None] - 0.5) + np.outer(warm - 0.5, (0.0, -0.1, -0.35))).astype(np.float32)
+    return kept[parts], np.where(kept[:, None], tint, 1).astype(np.float32)[parts]
 
 
-def emission(found: LightMap, lit: Shining, how: Lighting) -> tuple[Colour, Map]:
-    """Light that leaves lenses, lamps and windows, linear, at the map's size; and where, 0..1."""
-    strengths = {"head": how.heads, "tail": how.tails, "lamp": how.lamps, "pane": how.windows}
-    share = np.max([lit.alpha[k] * min(strengths[k], 1) for k in strengths], axis=0).astype(np.float32)
-    return found.radiance, share
+def _chances(middles: np.ndarray) -> np.ndarray:
+    """Three numbers 0..1 for each place (x, y in pixels), the same wherever the place is the same to 8 pixels."""
+    x, y = np.floor(middles / 8).T
+    return np.modf(np.abs(np.sin(np.outer((12.99, 39.35, 73.16), x) + np.outer((78.23, 11.14, 52.24), y))) * 43758.5)[0]
 
 
 def add_lights(day: Image, variant: Image, found: LightMap, how: Lighting, strength: float = 1.0) -> Image:
-    """The variant with its lights on; `day` is its source, at the same pixels."""
+    """The variant with its lights on; `day` is its source, at the same pixels.
+
+    At strength 0 it is returned as it is.
+    """
+    if not strength:
+        return variant
     size = (variant.shape[1], variant.shape[0])
     lit = shining(found, how)
-    radiance, share = emission(found, lit, how)
-    own = cv2.resize(share, size, interpolation=cv2.INTER_LINEAR)[..., None]
-    colour = cv2.resize(_filled(radiance, share), size, interpolation=cv2.INTER_LINEAR)
-    day_light = linear(day)
-    surfaces = cv2.resize(found.wet if how.wet else found.dry, size, interpolation=cv2.INTER_LINEAR) * (
-        day_light + 0.02
-    )
-    out = linear(variant) if how.ceiling is None else linear(_pressed(variant, how.ceiling, lit, own[..., 0], surfaces))
-    out = out + np.float32(how.surfaces * strength) * surfaces * (1 - own)
-    out += np.float32(strength) * cv2.resize(_halo(lit, radiance, how), size, interpolation=cv2.INTER_LINEAR)
-    out += np.float32(strength) * own * np.maximum(colour - out, 0)
-    return to_uint8(shown(out))
+    own, colour = (cv2.resize(part, size, interpolation=cv2.INTER_LINEAR) for part in _emission(found, lit, how))
+    falls = cv2.resize(found.wet if how.wet else found.dry, size, interpolation=cv2.INTER_LINEAR)
+    falls = falls * (linear(day) + np.float32(0.02)) * np.float32(how.surfaces)
+    signal = cv2.dilate(lit.signal.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.float32)
+    free = cv2.resize(signal, size, interpolation=cv2.INTER_LINEAR)  # whatever it shows is held by other code
+    base = variant if how.ceiling is None else _pressed(variant, how.ceiling, np.maximum(own, free))
+    even, falls = how.even + (1 - how.even) * free, falls * (1 - np.maximum(own, free))[..., None]
+    out = linear(base) * even[..., None].astype(np.float32) + falls
+    out += cv2.resize(_halo(lit, how), size, interpolation=cv2.INTER_LINEAR)
+    out += own[..., None] * np.maximum(colour - out, 0)
+    done = shown(out)
+    return to_uint8(done if strength == 1 else variant + np.float32(strength) * (done - variant))
 
 
-def _filled(radiance: Colour, share: Map) -> Colour:
-    """The lights' colours spread a little beyond their borders, so that enlarging brings no dark rim in."""
+def _emission(found: LightMap, lit: Shining, how: Lighting) -> tuple[Map, Colour]:
+    """Where lenses, lamps and windows are, 0..1, and their light, spread a little: enlarging brings no rim in."""
+    strengths = {"head": how.heads, "tail": how.tails, "lamp": how.lamps, "pane": how.windows}
+    share = np.max([lit.alpha[k] for k in strengths], axis=0)
+    dimmed = np.max([lit.alpha[k] * np.float32(min(strengths[k], 1)) for k in strengths], axis=0)
+    colour = found.radiance * lit.tint * (dimmed / np.maximum(share, 1e-3))[..., None]
     weight = share + np.float32(1e-3)
-    wide = cv2.blur(radiance * weight[..., None], (5, 5)) / cv2.blur(weight, (5, 5))[..., None]
-    return np.where(share[..., None] > 0.5, radiance, wide)
+    wide = cv2.blur(colour * weight[..., None], (5, 5)) / cv2.blur(weight, (5, 5))[..., None]
+    return share, np.where(share[..., None] > 0.5, colour, wide)
 
 
-def _halo(lit: Shining, radiance: Colour, how: Lighting) -> Colour:
+def _halo(lit: Shining, how: Lighting) -> Colour:
+    """The spread of what is many times brighter than white, by the tone curve of a camera."""
     strengths = {"head": how.heads, "tail": how.tails, "lamp": how.lamps}
-    bright = sum(lit.alpha[k][..., None] * np.float32(HALO[k] * strengths[k]) for k in strengths) * radiance
-    height = radiance.shape[0]
-    near = cv2.GaussianBlur(bright, (0, 0), height / 300)
-    far = cv2.GaussianBlur(bright, (0, 0), height / 60)
-    return near * np.float32(0.3) + far * np.float32(0.3)
+    excess = np.zeros_like(lit.tint)
+    height = len(excess)
+    for kind, strength in strengths.items():
+        colour, most = HALO[kind]
+        excess += lit.alpha[kind][..., None] * np.array(colour, np.float32) * np.float32(most * strength)
+    near, far = (cv2.GaussianBlur(excess, (0, 0), max(height / parts, 0.5)) for parts in (NEAR, FAR))
+    halo = (near * np.float32(SPREAD[0]) + far * np.float32(SPREAD[1])) * np.float32(EXPOSURE)
+    return halo / (1 + np.float32(0.6) * halo)
 
 
-def _pressed(variant: Image, ceiling: float, lit: Shining, own: Map, surfaces: Colour) -> np.ndarray:
-    """The variant with what is not a light pressed below the ceiling, softly; sRGB 0..255, float32."""
+def _pressed(variant: Image, ceiling: float, free: Map) -> np.ndarray:
+    """The variant with what is not `free` pressed below the ceiling, softly; sRGB 0..255, float32."""
     y = luma(variant)
     knee = np.float32(KNEE * ceiling)
     room = np.float32(ceiling) - knee
     pressed = np.where(y > knee, knee + room * (1 - np.exp((knee - y) / room)), y)
-    signal = cv2.dilate(lit.signal.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.float32)
-    free = np.maximum(own, cv2.resize(signal, (y.shape[1], y.shape[0]), interpolation=cv2.INTER_LINEAR))
     gain = (pressed + free * (y - pressed)) / np.maximum(y, 1)
     return variant * gain[..., None]

@@ -44,10 +44,11 @@ class LightMap:
 
 @torch.no_grad()
 def light_map(network: LightNetwork, day: Image, objects: Sequence[SceneObject] = ()) -> LightMap:
-    """The map of a day image of any size; labels help where there are any."""
+    """The map of a day image of any size; labels help where there are any, and a labelled signal is all signal."""
     height = max(round(WIDTH * day.shape[0] / day.shape[1]), 1)
     small = resize(day, (WIDTH, height))
-    given = np.concatenate([small.transpose(2, 0, 1) / np.float32(127.5) - 1, _labels(objects, day.shape, small.shape)])
+    labels = _labels(objects, day.shape, small.shape)
+    given = np.concatenate([small.transpose(2, 0, 1) / np.float32(127.5) - 1, labels])
     missing = -height % STRIDE
     given = np.pad(given, ((0, 0), (0, missing), (0, 0)), mode="edge")
     device = next(network.parameters()).device
@@ -56,7 +57,9 @@ def light_map(network: LightNetwork, day: Image, objects: Sequence[SceneObject] 
     out = fine[:, :height]
     radiance = (out[n:].exp() - DARKEST).clamp(0, 1).permute(1, 2, 0)
     pools = decoded(coarse[:, :rows].permute(1, 2, 0).numpy())
-    return LightMap(out[:n].sigmoid().numpy(), radiance.contiguous().numpy(), pools[..., :3], pools[..., 3:])
+    masks = out[:n].sigmoid().numpy()
+    masks[KINDS.index("signal")] = np.maximum(masks[KINDS.index("signal")], labels[GROUPS.index("signal")])
+    return LightMap(masks, radiance.contiguous().numpy(), pools[..., :3], pools[..., 3:])
 
 
 def _labels(objects: Sequence[SceneObject], source: tuple[int, ...], small: tuple[int, ...]) -> np.ndarray:

@@ -33,11 +33,19 @@ class LightMapSettings(BaseModel):
     average: float = 0.998  # of the weights that are kept
 
 
+WEIGHTS = {
+    "head": 12.0, "tail": 12.0, "lamp": 12.0, "pane": 2.0, "signal": 6.0, "light": 2.0,
+    "radiance": 0.03, "surfaces": 1.0,
+}  # fmt: skip
+SMALL = [0.0 if kind in ("pane", "light") else 3.0 for kind in KINDS]
+"""By how much a pixel counts more where there is a light of a few pixels; windows keep a probability that is one."""
+
+
 def light_losses(network: LightNetwork, batch: dict[str, Tensor]) -> dict[str, Float[Tensor, ""]]:
     """Cross entropy of the masks by kind, and absolute errors of radiance and of light on surfaces."""
     fine, coarse = network(batch["given"].contiguous(memory_format=torch.channels_last))
     n = len(KINDS)
-    weight = 1 + 3 * batch["masks"]
+    weight = batch["told"][:, :, None, None] * (1 + fine.new_tensor(SMALL)[:, None, None] * batch["masks"])
     entropy = F.binary_cross_entropy_with_logits(fine[:, :n], batch["masks"], weight=weight, reduction="none")
     losses = {k: entropy[:, i].mean() for i, k in enumerate(KINDS)}
     counts = batch["counts"][:, None]
@@ -45,18 +53,6 @@ def light_losses(network: LightNetwork, batch: dict[str, Tensor]) -> dict[str, F
     known = batch["known"][:, None]
     losses["surfaces"] = (known * F.smooth_l1_loss(coarse, batch["pools"], beta=0.05, reduction="none")).mean()
     return losses
-
-
-WEIGHTS = {
-    "head": 12.0,
-    "tail": 12.0,
-    "lamp": 12.0,
-    "pane": 2.0,
-    "signal": 6.0,
-    "light": 2.0,
-    "radiance": 0.03,
-    "surfaces": 1.0,
-}
 
 
 class LightTraining:

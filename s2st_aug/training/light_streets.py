@@ -14,7 +14,7 @@ from torch import Tensor
 
 from s2st_aug.arrays import Image
 from s2st_aug.errors import DatasetError
-from s2st_aug.images import luma
+from s2st_aug.images import luma, resize, to_lab
 from s2st_aug.lights.light_map import group_of
 from s2st_aug.lights.network import GROUPS, KINDS, POOLS
 from s2st_aug.lights.radiance import DARKEST, encoded, linear
@@ -54,6 +54,7 @@ class LightStreetSettings(BaseModel):
     labels: float = 0.5  # share of samples that are told of labels
     rainy: float = 0.12  # share of samples whose source is the street in rain
     transfer: float = 0.35  # share of samples that take a photo's colours
+    photos: float = 0.15  # share of samples that are a photo, where nothing but a window is to be found
 
 
 def light_street(key: int, index: int) -> dict[str, np.ndarray]:
@@ -91,7 +92,8 @@ def render_light_streets(folder: Path, key: int, indices: range) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LightSample:
-    """One crop: network input `6 h w`; masks `6 h w`; log radiance `3 h w` and where it counts `h w`; pools `6 y x`."""
+    """One crop: network input `6 h w`; masks `6 h w` and which of them are true `6`; log radiance `3 h w` and where it
+    counts `h w`; light on surfaces `6 y x` and how much of each cell is known `y x`."""
 
     given: np.ndarray
     masks: np.ndarray
@@ -99,6 +101,7 @@ class LightSample:
     counts: np.ndarray
     pools: np.ndarray
     known: np.ndarray
+    told: np.ndarray
 
 
 def lights_of(night: Image) -> np.ndarray:
@@ -116,7 +119,7 @@ class LightStreets:
     """Random crops of streets on disk (`npz`, as `render_light_streets` writes them)."""
 
     def __init__(self, folder: Path, settings: LightStreetSettings, photos: Sequence[Image], rng_key: int = 0) -> None:
-        self.folder, self.settings = folder, settings
+        self.folder, self.settings, self.photos = folder, settings, photos
         self.rng = np.random.default_rng(rng_key)
         self.colours = [_colour_moments(photo) for photo in photos]
 
@@ -134,7 +137,12 @@ class LightStreets:
                 )
             order = self.rng.permutation(len(files))
             for first in range(0, len(files) - size + 1, size):
-                samples = [self.sample(files[n]) for n in order[first : first + size]]
+                samples = [
+                    self.negative()
+                    if self.photos and self.rng.random() < self.settings.photos
+                    else self.sample(files[n])
+                    for n in order[first : first + size]
+                ]
                 yield {
                     name: torch.from_numpy(np.stack([getattr(s, name) for s in samples]))
                     for name in LightSample.__slots__
@@ -169,6 +177,25 @@ class LightStreets:
             own.astype(np.float32),
             np.concatenate([p for p, _ in pools]).astype(np.float32),
             pools[0][1].astype(np.float32),
+            np.ones(len(KINDS), np.float32),
+        )
+
+    def negative(self) -> LightSample:
+        """A crop of a photo without near traffic: leaves against the sky are no lamps, red roofs no tail lights."""
+        photo = self.photos[int(self.rng.integers(len(self.photos)))]
+        w, h = self.settings.crop
+        take = _Taker(_window(self.rng, photo.shape[:2], self.settings), (w, h))
+        day = disguised(take(photo), self.rng, None)
+        given = np.concatenate([day.transpose(2, 0, 1) / np.float32(127.5) - 1, np.zeros((len(GROUPS), h, w))])
+        nothing, cells = np.zeros((h, w), np.float32), np.zeros((h // POOLS, w // POOLS), np.float32)
+        return LightSample(
+            given.astype(np.float32),
+            np.repeat(nothing[None], len(KINDS), 0),
+            np.repeat(nothing[None], 3, 0),
+            nothing,
+            np.repeat(cells[None], 6, 0),
+            cells,
+            np.array([k in KIND_OF for k in KINDS], np.float32),
         )
 
 
@@ -222,7 +249,7 @@ def _on_surfaces(day: np.ndarray, lit: np.ndarray, dark: Image, shining: np.ndar
 
 
 def _colour_moments(photo: Image) -> tuple[np.ndarray, np.ndarray]:
-    lab = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2Lab).reshape(-1, 3)
+    lab = to_lab(resize(photo, (160, 90))).reshape(-1, 3)
     return lab.mean(0), lab.std(0) + 1
 
 

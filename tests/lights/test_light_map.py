@@ -13,7 +13,9 @@ from s2st_aug.lights.light_map import WIDTH, light_map
 from s2st_aug.lights.network import KINDS, LightNetwork
 from s2st_aug.lights.radiance import decoded, encoded, linear, shown
 from s2st_aug.lights.weights import light_map_sha256, load_light_network, write_light_map
+from s2st_aug.procedural.mesh import Glow
 from s2st_aug.records.scene import SceneObject
+from s2st_aug.training.light_streets import light_street
 
 CAR = SceneObject("1", "box", "car", (20.0, 20.0, 60.0, 50.0))
 
@@ -78,3 +80,18 @@ def test_linear_light_and_back():
     np.testing.assert_allclose(shown(linear(levels)), levels, atol=0.01)
     ratio = np.array([0.0, 0.1, 2.0], np.float32)
     np.testing.assert_allclose(decoded(encoded(ratio)), ratio, atol=1e-5)
+
+
+def test_a_labelled_signal_is_all_signal(network):
+    light = SceneObject("1", "box", "traffic light", (40.0, 20.0, 80.0, 60.0))
+    found = light_map(network, photo(90, 160), [light])
+    assert found.mask("signal")[81:239, 161:319].min() == 1.0
+
+
+def test_the_shipped_map_finds_lights_of_a_street_it_never_saw():
+    street = light_street(820_017, 3)
+    found = light_map(load_light_network(), street["day"])
+    for kind, glow in (("head", Glow.HEAD), ("pane", None)):
+        true = street["panes"] > 0 if glow is None else street["kinds"] == glow
+        p = found.mask(kind)
+        assert p[true].mean() > max(0.3, 4 * float(p[~true].mean()))
