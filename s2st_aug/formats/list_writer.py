@@ -29,6 +29,11 @@ class ListWriter:
         self._put(record if self._first else b",\n" + record)
         self._first = False
 
+    def part(self, between: bytes) -> None:
+        """End this list and begin another one of the file."""
+        self._put(between)
+        self._first = True
+
     def close(self) -> None:
         """End the list."""
         self._put(self.tail)

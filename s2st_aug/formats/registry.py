@@ -18,18 +18,25 @@ FORMATS = {
     "yolo": "s2st_aug.formats.yolo:FORMAT",
     "kitti": "s2st_aug.formats.kitti:FORMAT",
 }
-"""The built-in formats, each imported when it is asked for."""
+"""The built-in formats that any dataset can be exported to, each imported when it is asked for."""
+NATIVE = {
+    "zod": "s2st_aug.formats.zod:FORMAT",
+    "nuimages": "s2st_aug.formats.nuimages:FORMAT",
+    "comma10k": "s2st_aug.formats.comma10k:FORMAT",
+}
+"""The built-in forms of single datasets: read, exported as what they are and to the formats above."""
+BUILT_IN = FORMATS | NATIVE
 
 
 def format_names() -> list[str]:
     """The formats that can be named: built-in ones, then those of installed packages."""
-    return list(dict.fromkeys([*FORMATS, *sorted(entry_points(group=GROUP).names)]))
+    return list(dict.fromkeys([*BUILT_IN, *sorted(entry_points(group=GROUP).names)]))
 
 
 @lru_cache(maxsize=64)
 def find_format(name: str) -> DatasetFormat:
     """The format of that name, or the object at `package.module:OBJECT`; raises DatasetError for what is none."""
-    place = FORMATS.get(name) or (name if ":" in name else _registered(name))
+    place = BUILT_IN.get(name) or (name if ":" in name else _registered(name))
     module, _, attribute = place.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)

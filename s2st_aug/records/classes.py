@@ -23,6 +23,7 @@ _SPELLINGS = {
     ),
 }  # fmt: skip
 _MEANS = {name: meaning for meaning, names in _SPELLINGS.items() for name in (meaning, *names)}
+_LEVELS = r"--|(?<=\w)\.(?=\w)"  # what parts the levels of a taxonomy's names
 _OURSELVES = "ego vehicle"  # the camera's own bonnet, which Cityscapes labels
 
 
@@ -31,8 +32,13 @@ def canonical_category(category: str) -> str:
     """One name for a category in whatever spelling: `traffic light`, `person`, `car` and the other keys of the table.
 
     A category that is none of them comes back in lower-case words. Camel case, `_`, `-` and `/` part words. The whole
-    name decides, then its head (`lane/...`, `traffic light red`), then its last word (`other vehicle`, `stop sign`).
+    name decides, then its head (`lane/...`, `traffic light red`), then its last word (`other vehicle`, `stop sign`);
+    of a taxonomy's name (`human.pedestrian.adult`, `object--traffic-light--front`), the last part that is known.
     """
+    levels = re.split(_LEVELS, category)
+    if len(levels) > 1:
+        known = (canonical_category(level) for level in reversed(levels))
+        return next((meaning for meaning in known if meaning in _SPELLINGS), canonical_category(" ".join(levels)))
     name = " ".join(re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", category).lower()))
     words = name.removesuffix(" group").split()
     if not words or name == _OURSELVES or words[0] in ("area", "drivable"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -300,6 +301,74 @@ def _kitti_halves(root: Path) -> None:
     _put(root, "ImageSets/val.txt", "000001\n")
 
 
+def _zod(root: Path) -> None:
+    """Two frames, of which one is held out."""
+    for frame in ("000001", "000002"):
+        place = f"single_frames/{frame}"
+        said = {"annotation_uuid": f"{frame}-1", "class": "Vehicle", "type": "Car", "unclear": False}
+        car = {"geometry": {"type": "MultiPoint", "coordinates": [[4, 9], [12, 5], [20, 9], [12, 25]]}}
+        sign = {"geometry": {"type": "MultiPoint", "coordinates": [[30, 1], [34, 1], [34, 9], [30, 9]]}}
+        cloud = {"annotation_uuid": f"{frame}-2", "class": "Inconclusive"}
+        features = [car | {"properties": said | {"occlusion_ratio": "Heavy"}}, sign | {"properties": cloud}]
+        _put(root, f"{place}/annotations/object_detection.json", json.dumps(features))
+        _put(root, f"{place}/annotations/lane_markings.json", "[]")
+        _put(root, f"{place}/metadata.json", '{"frame_id": 1.0}')
+        _image(root, f"{place}/camera_front_blur/{frame}_golf.jpg")
+    _put(
+        root,
+        "trainval-frames-mini.json",
+        json.dumps({s: [_zod_record(f)] for f, s in (("000001", "train"), ("000002", "val"))}),
+    )
+
+
+def _zod_record(frame: str) -> dict[str, Any]:
+    place = f"single_frames/{frame}"
+    shot = {"filepath": f"{place}/camera_front_blur/{frame}_golf.jpg", "height": 32, "width": 48}
+    objects = {"project": "object_detection", "filepath": f"{place}/annotations/object_detection.json"}
+    scan = {"filepath": f"{place}/lidar_velodyne/{frame}.npy"}
+    return {
+        "id": frame,
+        "annotations": {"object_detection": objects},
+        "cameraFrames": {"front_blur": [shot]},
+        "lidarFrames": {"velodyne": [scan]},
+        "metadataPath": f"{place}/metadata.json",
+    }
+
+
+def _nuimages(root: Path) -> None:
+    """A key frame with an object and a surface, a sweep, and the tables around them."""
+    name, sweep = "samples/CAM_FRONT/n1__1.jpg", "sweeps/CAM_FRONT/n1__2.jpg"
+    size = {"width": SIZE[0], "height": SIZE[1], "fileformat": "jpg"}
+    key = {"token": "d1", "sample_token": "s1", "filename": name, "is_key_frame": True, "prev": "", "next": "d2"}
+    other = {"token": "d2", "sample_token": "s1", "filename": sweep, "is_key_frame": False, "prev": "d1", "next": ""}
+    masks = [_rle(slice(4, 20)), _rle(slice(0, 48))]
+    for mask in masks:
+        mask["counts"] = base64.b64encode(mask["counts"].encode()).decode()
+    car = {"token": "o1", "sample_data_token": "d1", "category_token": "c1", "attribute_tokens": []}
+    tables: dict[str, list[dict[str, Any]]] = {
+        "sample_data": [key | size, other | size],
+        "sample": [{"token": "s1", "timestamp": 1, "log_token": "l1", "key_camera_token": "d1", "key_lidar_token": ""}],
+        "object_ann": [car | {"bbox": [4, 0, 20, 32], "mask": masks[0]}],
+        "surface_ann": [{"token": "u1", "sample_data_token": "d1", "category_token": "c2", "mask": masks[1]}],
+        "category": [{"token": "c1", "name": "vehicle.car"}, {"token": "c2", "name": "flat.driveable_surface"}],
+        **{table: [] for table in ("attribute", "calibrated_sensor", "ego_pose", "log", "sensor")},
+    }
+    for table, rows in tables.items():
+        _put(root, f"v1.0-train/{table}.json", json.dumps(rows))
+    _image(root, name)
+
+
+def _comma10k(root: Path) -> None:
+    road, movable, own = (0x40, 0x20, 0x20), (0, 0xFF, 0x66), (0xCC, 0, 0xFF)
+    for name in ("0000_a_1", "0001_a_9"):
+        _image(root, f"imgs/{name}.png")
+        _mask(
+            root,
+            f"masks/{name}.png",
+            _canvas((0x80, 0x80, 0x60), (road, slice(0, 30)), (movable, slice(30, 36)), (own, slice(40, 48))),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Variety:
     """One form that labels come in."""
@@ -327,6 +396,9 @@ VARIETIES: dict[str, Variety] = {
     "yolo-lists": Variety("yolo", "train", _yolo_lists),
     "kitti": Variety("kitti", "training", _kitti),
     "kitti-halves": Variety("kitti", "train", _kitti_halves),
+    "zod": Variety("zod", "train", _zod),
+    "nuimages": Variety("nuimages", "train", _nuimages),
+    "comma10k": Variety("comma10k", "train", _comma10k),
 }
 
 

@@ -40,12 +40,13 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
             raise DatasetError(
                 f"{root / other}: differs from {own}, the label of {image}, in case or Unicode form alone; rename one"
             )
-        if found and not named:
+        key = file_key(root / found) if found else None
+        if key is not None and key.length and not named:
             raise DatasetError(
                 f"{root}: no file names the classes of {found}; put `names` into data.yaml, or a name a line into"
                 " classes.txt"
             )
-        yield Scene(f"{split}/{stem}", card.name, split, image, found, file_key(root / found) if found else None)
+        yield Scene(f"{split}/{stem}", card.name, split, image, found, key)
 
 
 def _stems(images: list[tuple[str, str]]) -> dict[str, str]:
