@@ -8,6 +8,10 @@ ARG TORCH=cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1 \
     OMP_NUM_THREADS=1 FIFTYONE_DO_NOT_TRACK=1 FIFTYONE_DATABASE_VALIDATION=false RAY_USAGE_STATS_ENABLED=0
 
+# KubeRay's probes call wget, the hooks of configs/cluster/kuberay_rayjob.yaml pgrep and pkill.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends procps wget && rm -rf /var/lib/apt/lists/*
+
 WORKDIR /opt/s2st-aug
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 COPY s2st_aug ./s2st_aug

@@ -18,7 +18,12 @@ ROOT = Path(__file__).parents[1]
 ON_MONGOD = ("tests/review/", "tests/export/test_clients.py")
 ON_RAY = {
     *(f"tests/engine/test_{name}.py" for name in ("kills", "runs", "failures", "remote_dataset", "ray_checkpointing")),
-    *("tests/engine/test_demo.py", "tests/engine/test_submission.py", "tests/gain/test_on_ray.py"),
+    *(
+        "tests/engine/test_demo.py",
+        "tests/engine/test_submission.py",
+        "tests/engine/test_launchers.py",
+        "tests/gain/test_on_ray.py",
+    ),
 }
 
 
