@@ -1,7 +1,7 @@
 """Launchers as they run, on machines that are none: network namespaces of this one, with homes of their own.
 
-`python launcher_lab.py NAME FOLDER REPO` runs inside of namespaces that `run_lab` makes (mounts, processes, network), so
-that `ray stop`, ports and mounts concern nothing else and all ends with it. Needs root, unshare and ip.
+`python launcher_lab.py NAME FOLDER REPO` runs inside of namespaces that `run_lab` makes (mounts, processes, network),
+so that `ray stop`, ports and mounts concern nothing else and all ends with it. Needs root, unshare and ip.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def sh(command: str) -> None:
 def build_network(folder: Path) -> None:
     """A bridge where hosts are plugged in; /tmp/ray, /run and /root/.ray are this lab's own."""
     sh(
-        "mount --make-rprivate / && mount -t tmpfs lab /run && mkdir -p /run/netns /tmp/ray && mount -t tmpfs lab /tmp/ray"
+        "mount --make-rprivate / && mount -t tmpfs lab /run && mkdir -p /run/netns /tmp/ray"
+        " && mount -t tmpfs lab /tmp/ray"
     )
     venv = Path(PACKAGES).parents[2]
     sh(f"mount --bind {venv} {venv} && mount -o remount,ro,bind {venv}")
