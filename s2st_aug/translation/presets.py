@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from s2st_aug.diffusion.model_files import EMBEDDED
+from s2st_aug.diffusion import model_files
 from s2st_aug.errors import ModelError, did_you_mean
 from s2st_aug.translation.settings import PRESETS, MethodSettings
 
@@ -25,7 +25,7 @@ def presets_of(model: str | Path) -> dict[str, MethodSettings]:
 
     Raises ModelError where the folder's own settings cannot be read.
     """
-    folder = EMBEDDED.get(str(model), Path(model).expanduser())
+    folder = model_files.EMBEDDED.get(str(model), Path(model).expanduser())
     path = folder / TUNED
     if not path.is_file():
         return dict(PRESETS)
