@@ -175,8 +175,6 @@ def _load_networks(
     import transformers
 
     vae_class = _class_of(folder, "vae", AUTOENCODERS)
-    _class_of(folder, "unet", ("UNet2DConditionModel",))
-    _refuse_unknown_parts(folder)
     unet = _load(folder, "unet", diffusers.UNet2DConditionModel, dtype)
     vae = _load(folder, "vae", getattr(diffusers, vae_class), dtype)
     text_encoder = _load(folder, "text_encoder", transformers.CLIPTextModel, dtype)
@@ -188,18 +186,6 @@ def _load_networks(
         spread(unet, free_room(gpus))
         vae.to(device)
     return unet, vae, text_encoder.to(device), _load_tokenizer(folder)
-
-
-def _refuse_unknown_parts(folder: Path) -> None:
-    if (folder / "text_encoder_2").is_dir():
-        raise ModelError(f"{folder}: two text encoders (SDXL) are not supported; use a Stable Diffusion 1 or 2 folder")
-    channels = read_config(folder, "unet").get("in_channels", 4)
-    latent = read_config(folder, "vae").get("latent_channels", 4)
-    if channels != latent:
-        raise ModelError(
-            f"{folder}: the UNet takes {channels} channels and the autoencoder gives {latent} "
-            "(an inpainting or depth model?)"
-        )
 
 
 def _class_of(folder: Path, component: str, known: tuple[str, ...]) -> str:
