@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent, from_v_prediction
+from s2st_aug.diffusion.half_weights import HalfWeights
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.model_files import EMBEDDED, find_model, hash_configs, hash_weights, read_config, weight_files
 from s2st_aug.diffusion.schedule import NoiseSchedule
@@ -73,7 +74,9 @@ def load_for_worker(name: str, device: str, *, threads: int | None, gpus: int) -
         torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    return load_model(name, device=device, gpus=gpus if device.startswith("cuda") else 1)
+    gpus = gpus if device.startswith("cuda") else 1
+    model = load_model(name, device=device, gpus=gpus)
+    return model if gpus == 1 else replace(model, halving=None)  # a spread network's hooks move weights themselves
 
 
 def build_model(
@@ -104,6 +107,7 @@ def build_model(
         dtype=unet.dtype,
         checkpointing=unet.enable_gradient_checkpointing,
         compiling=unet.compile,
+        halving=partial(HalfWeights, unet),
     )
 
 
@@ -125,8 +129,10 @@ def read_schedule(folder: Path) -> tuple[str, NoiseSchedule]:
 
 def _predict(unet: UNet, latents: Latent, t: int, context: Context) -> Latent:
     steps = torch.full((len(latents),), t, device=latents.device)
-    shown = latents.to(unet.dtype, memory_format=torch.channels_last)
-    return unet(shown, steps, encoder_hidden_states=context.to(unet.dtype)).sample.to(latents.dtype)
+    # autocast casts what it runs in half precision itself, and norms of the context are none of that
+    dtype = latents.dtype if torch.is_autocast_enabled(latents.device.type) else unet.dtype
+    shown = latents.to(dtype, memory_format=torch.channels_last)
+    return unet(shown, steps, encoder_hidden_states=context.to(dtype)).sample.to(latents.dtype)
 
 
 def _encoder(vae: Autoencoder) -> Callable[[Tensor], Latent]:
@@ -169,29 +175,17 @@ def _load_networks(
     import transformers
 
     vae_class = _class_of(folder, "vae", AUTOENCODERS)
-    _class_of(folder, "unet", ("UNet2DConditionModel",))
-    _refuse_unknown_parts(folder)
     unet = _load(folder, "unet", diffusers.UNet2DConditionModel, dtype)
     vae = _load(folder, "vae", getattr(diffusers, vae_class), dtype)
     text_encoder = _load(folder, "text_encoder", transformers.CLIPTextModel, dtype)
+    if device.type == "cuda" and hasattr(vae, "enable_slicing"):
+        vae.enable_slicing()  # its activations at full size are the most that a batch asks of memory at once
     for network in (unet, vae):
         network.to(device="cpu" if gpus > 1 else device, memory_format=torch.channels_last)
     if gpus > 1:
         spread(unet, free_room(gpus))
         vae.to(device)
     return unet, vae, text_encoder.to(device), _load_tokenizer(folder)
-
-
-def _refuse_unknown_parts(folder: Path) -> None:
-    if (folder / "text_encoder_2").is_dir():
-        raise ModelError(f"{folder}: two text encoders (SDXL) are not supported; use a Stable Diffusion 1 or 2 folder")
-    channels = read_config(folder, "unet").get("in_channels", 4)
-    latent = read_config(folder, "vae").get("latent_channels", 4)
-    if channels != latent:
-        raise ModelError(
-            f"{folder}: the UNet takes {channels} channels and the autoencoder gives {latent} "
-            "(an inpainting or depth model?)"
-        )
 
 
 def _class_of(folder: Path, component: str, known: tuple[str, ...]) -> str:

@@ -93,19 +93,17 @@ class FinishActor:
 def devices_of(cluster: ClusterConfig) -> list[str]:
     """One per replica of the model, `cluster.device` of them all where it names one.
 
-    Ray's logical GPUs may have no CUDA behind them, then it is the CPU. Raises UsageError for a device that is missing.
+    `auto` falls back to the CPU: Ray's logical GPUs may have no CUDA behind them. Raises UsageError for a device that
+    is asked for and missing.
     """
     replicas = 1 if cluster.spread_model else max(int(cluster.gpus_per_actor), 1)
-    if cluster.device not in ("auto", "cuda"):
-        from s2st_aug.diffusion.device import resolve_device
+    if cluster.device == "auto" and not cluster.gpus_per_actor:
+        return ["cpu"] * replicas
+    from s2st_aug.diffusion.device import resolve_device  # torch is slow to start: workers without GPUs do without
 
-        return [resolve_device(cluster.device)] * replicas
-    if cluster.gpus_per_actor or cluster.device == "cuda":
-        import torch  # slow to start: workers without GPUs may do without
-
-        if torch.cuda.is_available():
-            return [f"cuda:{i}" for i in range(replicas)]
-    return ["cpu"] * replicas
+    if (first := resolve_device(cluster.device)) == "cuda:0" and cluster.device in ("auto", "cuda"):
+        return [resolve_device(f"cuda:{i}") for i in range(replicas)]
+    return [first] * replicas
 
 
 def stream_results(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import psutil
 
@@ -10,28 +10,29 @@ WARM_UP = 3  # batches that may still raise the level: caches, kernels, the larg
 
 
 class MemoryWatch:
-    """Watches one worker's memory, batch by batch."""
+    """Watches one worker's memory, batch by batch: the host's, and on a GPU that one's too."""
 
-    def __init__(self, device: str, allowed: int, level: Callable[[str], int] | None = None) -> None:
+    def __init__(self, device: str, allowed: int, levels: Callable[[str], Sequence[int]] | None = None) -> None:
         self._device, self._allowed = device, allowed
-        self._level = level or memory_level
-        self._base = 0
+        self._levels = levels or memory_levels
+        self._base: Sequence[int] = ()
         self._batches = 0
 
     def after_batch(self) -> int:
-        """Bytes above what is allowed; 0 while all is well."""
-        now = self._level(self._device)
+        """Bytes above what is allowed, of the memory that is furthest above; 0 while all is well."""
+        now = self._levels(self._device)
         self._batches += 1
         if self._batches <= WARM_UP:
-            self._base = max(self._base, now)
+            self._base = [max(pair) for pair in zip(self._base or now, now, strict=True)]
             return 0
-        return max(now - self._base - self._allowed, 0)
+        return max(0, *(level - base - self._allowed for level, base in zip(now, self._base, strict=True)))
 
 
-def memory_level(device: str) -> int:
-    """Bytes that this process holds: of the GPU's memory as torch has reserved it, else its resident set."""
+def memory_levels(device: str) -> Sequence[int]:
+    """Bytes that this process holds: its resident set, and of a GPU what torch has reserved."""
+    host = int(psutil.Process().memory_info().rss)
     if device.startswith("cuda"):
         import torch
 
-        return int(torch.cuda.memory_reserved(device))
-    return int(psutil.Process().memory_info().rss)
+        return host, int(torch.cuda.memory_reserved(device))
+    return (host,)

@@ -2,8 +2,8 @@
 
 Every class of failure has its own answer here:
 
-out of memory         the batch is split, its rows are flagged `oom_split`; the model is loaded anew, and after the
-                      batch the actor is
+out of memory         the model is loaded anew and the batch split, as are later ones of its size without a try; their
+                      rows are flagged `oom_split`. An image that fits not even alone fails, and the actor is replaced
 memory that creeps    the actor is ended before its next batch, and Ray starts another
 bad photo or label    a blank slot: the batch keeps its shape, so that the others keep their bytes
 exception, NaN        the culprits are found one by one, then the batch runs once more with them blank
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -77,6 +78,7 @@ class TranslateStage:
         self._read = SourceReader(context.config.dataset, context.card)
         self._translator: TranslatorLike | None = None
         self._memory = MemoryWatch(device, int(context.config.cluster.creep_gib * 2**30))
+        self._too_much: float = math.inf  # the least load (scenes times pixels of the largest) that did not fit
         self.retire_reason = ""  # why the process that holds this stage should be ended before its next batch
 
     def __call__(self, batch: PlannedBatch) -> TranslatedBatch:
@@ -106,12 +108,16 @@ class TranslateStage:
         """A result per scene, whatever happens to its neighbours."""
         if all(s.failure for s in sources):
             return [SceneResult({}, s.failure) for s in sources]
+        if len(sources) > 1 and _load(sources) >= self._too_much:
+            return self._halves(batch, sources)
         try:
             return self._run(batch, sources)
         except Exception as error:
-            if is_out_of_memory(error):
-                return self._split(batch, sources, error)
-            log.warning("batch %s: %s; looking for the culprit", batch.key, reason_of(error))
+            out_of_memory, reason = is_out_of_memory(error), reason_of(error)
+        # from here on the exception is gone, and with it the frames that held the model and its activations
+        if out_of_memory:
+            return self._split(batch, sources, reason)
+        log.warning("batch %s: %s; looking for the culprit", batch.key, reason)
         return self._without_culprits(batch, sources)
 
     def _without_culprits(
@@ -156,13 +162,19 @@ class TranslateStage:
             scenes=scenes if identity.by_scene else None,
         )
 
-    def _split(self, batch: PlannedBatch, sources: list[SourceScene], error: Exception) -> list[SceneResult]:
-        """Halves, down to single scenes; what does not even fit alone fails."""
-        log.warning("batch %s of %d: %s; splitting it", batch.key, len(sources), reason_of(error))
+    def _split(self, batch: PlannedBatch, sources: list[SourceScene], reason: str) -> list[SceneResult]:
+        """After memory ran out: halves, down to single scenes; what does not even fit alone fails."""
+        log.warning(
+            "batch %s of %d: %s; splitting it, and all of its size from now on", batch.key, len(sources), reason
+        )
         self._recycle()
-        self.retire_reason = "it ran out of memory"
+        self._too_much = min(self._too_much, _load(sources))
         if len(sources) == 1:
-            return [SceneResult({}, failure_of(OutOfMemory(reason_of(error))))]
+            self.retire_reason = "it ran out of memory"
+            return [SceneResult({}, failure_of(OutOfMemory(reason)))]
+        return self._halves(batch, sources)
+
+    def _halves(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[SceneResult]:
         middle = len(sources) // 2
         parts = ((slice(None, middle)), slice(middle, None))
         halves = [(replace(batch, scenes=batch.scenes[p], todo=batch.todo[p]), sources[p]) for p in parts]
@@ -176,6 +188,11 @@ class TranslateStage:
             import torch  # slow to start: a worker of a method without a network does without
 
             torch.cuda.empty_cache()
+
+
+def _load(sources: Sequence[SourceScene]) -> int:
+    """What a batch asks of memory: it grows with its scenes and with the pixels of the largest."""
+    return len(sources) * max(photo.shape[0] * photo.shape[1] for photo in photos_of(sources))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from weakref import WeakSet
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -27,6 +28,7 @@ from s2st_aug.translation.settings import MethodSettings
 
 FAKE, JUDGED = "s2st_aug.testing.methods:FakeMethod", "s2st_aug.testing.methods:JudgedMethod"
 """`method.name` of the fakes below"""
+HUNGRY = "s2st_aug.testing.methods:HungryMethod"
 RAISES, OUT_OF_MEMORY, DIVERGES, DIES, LEAKS = (255, 0, 1), (255, 0, 2), (255, 0, 3), (255, 0, 4), (255, 0, 5)
 MAGIC = (RAISES, OUT_OF_MEMORY, DIVERGES, DIES, LEAKS)
 LEAK_BYTES = 200 << 20
@@ -124,6 +126,53 @@ class FakeMethod(Method[FakeSettings]):
     def judge(self, config: MethodConfig[FakeSettings]) -> Judge:
         """Brightness alone."""
         return _judge
+
+
+class _Weights:
+    """Stands for a network's memory."""
+
+
+class HungryTranslator:
+    """Takes ROOM photos at once; with more it runs out of memory while its activations are alive."""
+
+    ROOM = 2
+    alive: WeakSet[_Weights] = WeakSet()
+    """what holds memory in this process: weights and activations of all translators"""
+    loads: list[int] = []
+    """how much of that was there when each translator was loaded"""
+    sizes: list[int] = []
+    """of the batches that were tried"""
+
+    def __init__(self) -> None:
+        self.loads.append(len(self.alive))
+        self._weights = self._held()
+
+    def translate(
+        self,
+        photos: Sequence[Image],
+        domains: Sequence[str],
+        objects: Sequence[Sequence[SceneObject]] | None = None,
+        keys: Sequence[int] | None = None,
+    ) -> list[dict[str, Translated | Diverged]]:
+        """As the fake, where there is room."""
+        activations = self._held()
+        self.sizes.append(len(photos))
+        if len(photos) > self.ROOM:
+            raise MemoryError(f"out of memory: {len(photos)} photos, {activations}")
+        return FakeTranslator().translate(photos, domains, objects, keys)
+
+    def _held(self) -> _Weights:
+        made = _Weights()
+        self.alive.add(made)
+        return made
+
+
+class HungryMethod(FakeMethod):
+    """The fake with too little memory for batches above HungryTranslator.ROOM."""
+
+    def load(self, config: MethodConfig[FakeSettings], device: str) -> TranslatorLike:
+        """Weights of its own."""
+        return HungryTranslator()
 
 
 class JudgedMethod(S2ST):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,10 +37,18 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class Translator:
     """A model, domain profiles and settings, ready to translate.
 
-    Raises ProfileError for another model's profile, and for one without eta against the settings' source.
+    `full_weights` gives the network its float32 weights back, where they are kept in half precision. Raises
+    ProfileError for another model's profile, and for one without eta against the settings' source.
     """
 
-    def __init__(self, model: LatentModel, profiles: Mapping[str, DomainProfile], settings: MethodSettings):
+    def __init__(
+        self,
+        model: LatentModel,
+        profiles: Mapping[str, DomainProfile],
+        settings: MethodSettings,
+        *,
+        full_weights: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ):
         for name, profile in profiles.items():
             if profile.model_sha256 != model.sha256:
                 raise ProfileError(
@@ -48,6 +57,7 @@ class Translator:
                 )
             eta_of(profile, settings, profile.eta)
         self.model, self.profiles, self.settings = model, dict(profiles), settings
+        self._full_weights = full_weights
         self._lights = light_layer(settings.lights, settings.light_map, str(model.device))
         self._embedded: dict[str, Context] = {}
         if settings.checkpointing and model.checkpointing:
@@ -93,7 +103,8 @@ class Translator:
                 *(len(broken), len(decoded.variants), self.settings.dtype),
             )
             photos = sorted({row // len(domains) for row in broken})
-            second = self._diffuse(group.some(photos), domains, torch.float32)
+            with self._full_weights():
+                second = self._diffuse(group.some(photos), domains, torch.float32)
             decoded = decoded.replace_failed(
                 second, [i * len(domains) + d for i in photos for d in range(len(domains))]
             )

@@ -59,6 +59,13 @@ def test_a_runs_actors_take_the_device_that_is_named():
         devices_of(ClusterConfig(device="cuda:99"))
 
 
+@pytest.mark.skipif(HERE != "cpu", reason="there is a GPU")
+def test_a_gpu_that_is_asked_for_and_not_there_is_an_error_and_auto_falls_back():
+    with pytest.raises(UsageError, match="cuda"):
+        devices_of(ClusterConfig(device="cuda", gpus_per_actor=1))
+    assert devices_of(ClusterConfig(device="auto", gpus_per_actor=2)) == ["cpu", "cpu"]
+
+
 @pytest.mark.parametrize("words", ["augment {0} --device cuda:99 --run {1}", "preview {0} --device cuda:99"])
 def test_commands_refuse_it_before_anything_is_started(words, tmp_path, capsys):
     config = tmp_path / "c.yaml"

@@ -123,8 +123,14 @@ def test_poison_that_kills_its_worker_costs_its_own_rows_only(ray_here, tmp_path
 
 def test_what_comes_on_top_of_the_first_batches_is_creep():
     levels = iter([100, 300, 200, 290, 399, 400, 401, 450])
-    watch = MemoryWatch("cpu", 100, lambda device: next(levels))
+    watch = MemoryWatch("cpu", 100, lambda device: [next(levels)])
     assert [watch.after_batch() for _ in range(8)] == [0] * WARM_UP + [0, 0, 0, 1, 50]
+
+
+def test_creep_counts_the_host_of_a_worker_with_a_gpu_too():
+    levels = iter([(100, 50), (100, 60), (100, 60), (230, 60), (100, 200)])
+    watch = MemoryWatch("cuda", 100, lambda device: next(levels))
+    assert [watch.after_batch() for _ in range(5)] == [0] * WARM_UP + [30, 40]
 
 
 @pytest.mark.slow

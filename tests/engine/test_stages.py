@@ -302,3 +302,39 @@ def test_workers_are_told_absolute_paths(repo, tmp_path, monkeypatch):
     assert (told.model, told.settings.references) == ("street-mini", str(tmp_path / "photos"))
     assert told.validation.detector == str(tmp_path / "own/d.onnx")
     assert method_for_workers(make_config(root, model="own")).model == str(tmp_path / "own")
+
+
+@pytest.fixture
+def hungry():
+    fake = fakes.HungryTranslator
+    fake.loads.clear()
+    fake.sizes.clear()
+    return fake
+
+
+def test_memory_of_the_failed_attempt_is_free_before_the_next_and_what_fitted_is_kept(tmp_path, hungry):
+    """A traceback holds the frames of what raised, and they the model and its activations."""
+    line = Line(tmp_path, count=16, method={"name": fakes.HUNGRY}, cluster={"batch_size": 8})
+    rows = line.through()
+    assert {r["status"] for r in rows.values()} == {"ok"} and all(r["oom_split"] for r in rows.values())
+    assert hungry.loads == [0, 0, 0]  # at first, and after 8 and 4 did not fit: nothing old is alive
+    assert hungry.sizes == [8, 4, 2, 2, 2, 2, *[2] * 4]  # the second batch is not tried in full again
+    assert line.translate.retire_reason == ""
+
+
+def test_larger_photos_are_another_load(tmp_path, hungry):
+    line = Line(tmp_path, count=4, method={"name": fakes.HUNGRY}, cluster={"batch_size": 4})
+    line.through()
+    assert hungry.sizes == [4, 2, 2]
+    make_dataset(line.root, 4, size=(24, 16))
+    (_, small) = line.batches()
+    line.translate(small)
+    assert hungry.sizes[3:] == [4, 2, 2]  # a quarter of the pixels: worth a try
+
+
+def test_an_image_that_fits_at_no_size_fails_and_its_actor_is_replaced(tmp_path, hungry, monkeypatch):
+    monkeypatch.setattr(hungry, "ROOM", 0)
+    line = Line(tmp_path, count=1, method={"name": fakes.HUNGRY})
+    rows = line.through()
+    assert {r["failure"] for r in rows.values()} == {"out_of_memory"}
+    assert line.translate.retire_reason == "it ran out of memory"

@@ -22,6 +22,7 @@ import yaml
 PACKAGES = sysconfig.get_paths()["purelib"]
 PYTHON = Path(sys.base_prefix) / "bin"
 BRIDGE = "10.77.0.254"
+HEAD = "10.77.0.1"  # what the service of the head is called by
 USER = 1000
 QUICK = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "RAY_health_check_timeout_ms": "60000"}
 
@@ -316,8 +317,8 @@ def image(folder: Path, repo: Path) -> None:
 
 def of_operator(folder: Path, cluster: dict, head: bool) -> dict[str, str]:
     """What KubeRay adds to every container's environment."""
-    given = {"PATH": f"{folder}/image/bin:/usr/bin:/bin", "FQ_RAY_IP": "head", "RAY_IP": "head"}
-    given["RAY_ADDRESS"] = "127.0.0.1:6379" if head else "head:6379"
+    given = {"PATH": f"{folder}/image/bin:/usr/bin:/bin", "FQ_RAY_IP": HEAD, "RAY_IP": HEAD}
+    given["RAY_ADDRESS"] = "127.0.0.1:6379" if head else f"{HEAD}:6379"
     if cluster.get("authOptions", {}).get("mode") == "token":
         given |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "5" * 64}
     return given
@@ -331,21 +332,21 @@ def start_pod(pod: Host, group: dict, *, head: bool) -> subprocess.Popen:
     if head:
         given |= {"port": "6379", "dashboard-host": "0.0.0.0"}
     else:
-        given |= {"address": "head:6379"}
+        given |= {"address": f"{HEAD}:6379"}
     words = shlex.join(f"--{k}={v}" for k, v in {**given, **group["rayStartParams"]}.items())
-    wait = "" if head else "until ray health-check --address head:6379 > /dev/null 2>&1; do sleep 2; done; "
+    wait = "" if head else f"until ray health-check --address {HEAD}:6379 > /dev/null 2>&1; do sleep 2; done; "
     command = f"ulimit -n 65536; {wait}ray start {'--head ' if head else ''}--block {words}"
     return pod.popen("/bin/bash", "-c", "--", command, user=spec["securityContext"]["runAsUser"])
 
 
 def health(pod: Host) -> int:
-    words = pod.words("ray", "health-check", "--address", "head:6379", user=USER)
+    words = pod.words("ray", "health-check", "--address", f"{HEAD}:6379", user=USER)
     return subprocess.run(words, capture_output=True, check=False).returncode
 
 
 def submit(pod: Host, entrypoint: str, name: str) -> subprocess.Popen:
     """The submitter's pod: it reaches the dashboard over the network alone."""
-    at = "--address http://head:8265"
+    at = f"--address http://{HEAD}:8265"
     command = f"until ray job submit {at} --no-wait --submission-id {name} -- {entrypoint}; do sleep 3; done; "
     command += f"ray job logs {at} --follow {name}; ray job status {at} {name} | grep -q SUCCEEDED"
     return pod.popen("/bin/bash", "-c", "--", command, user=USER)
