@@ -16,9 +16,9 @@ from s2st_aug.records.scene import UNKNOWN
 
 
 def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
-    """Images of the split and their fine polygons; where an image has none, classes are not counted whole."""
+    """Images of the split and their fine polygons. Label images tell of the same things: they are not counted whole."""
     split = split_name(split)
-    root, view = card.images.format(split=split), ConsumerView()
+    root, view = card.images.format(split=split), ConsumerView(whole_labels=False)
     classes: set[str] = set()
     fine = next(tree for tree in card.labels if tree.kind == "polygons")
     for name in list_files(folder / root, IMAGE_SUFFIXES):
@@ -27,7 +27,6 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
         if len(parts) != 4 or name.count("/") != 1 or not parts[3].startswith("leftImg8bit."):
             view.complaints.append(("no name of <city>_<sequence>_<frame>_leftImg8bit in its city's folder", name))
         path = folder / fine.path.format(split=split, stem=base)
-        view.whole_labels = view.whole_labels and path.is_file()
         objects = json.loads(path.read_bytes().decode("utf-8-sig")).get("objects") or [] if path.is_file() else []
         shown = [item for item in objects if isinstance(item, dict) and not item.get("deleted")]
         labels = [plain_name(item.get("label")) or UNKNOWN for item in shown]
