@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from s2st_aug.diffusion.model_choice import EMBEDDED, read_choice
 from s2st_aug.diffusion.supported import PIPELINES, refuse_configs
 from s2st_aug.errors import ModelError
 from s2st_aug.images import sha256_bytes, sha256_file
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
-EMBEDDED = {"street-mini": WEIGHTS / "street-mini", "street-photo": WEIGHTS / "street-photo"}
 COMPONENTS = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
     "text_encoder": "model",
 }  # stem of the weight files
+VAE_PATTERNS = ("config.json", "diffusion_pytorch_model*.safetensors", "vae/config.json", "vae/*.safetensors")
 HUB_CONFIGS = ["model_index.json", "*/*.json", "*/*.txt"]
 CONFIGS = {
     "model_index": "model_index.json",
@@ -44,10 +44,10 @@ def find_model(name_or_path: str | Path, revision: str | None = None) -> Path:
 
     A hub id may pin its revision itself: `owner/name@revision`. A folder may hold an @.
     """
-    name = str(name_or_path)
+    name = read_choice(str(name_or_path)).base
     if name in EMBEDDED:
         return _embedded(name)
-    folder = Path(name_or_path).expanduser()
+    folder = Path(name).expanduser()
     if folder.is_dir():
         refuse_layout(folder)
         return folder
@@ -96,7 +96,8 @@ def profiles_beside(name: str) -> Path:
 
     What images alone say is the same for every model. Nothing is downloaded or hashed, and no weights need be there.
     """
-    folder = EMBEDDED.get(name, Path(name).expanduser()) / "profiles"
+    base = read_choice(name).base
+    folder = EMBEDDED.get(base, Path(base).expanduser()) / "profiles"
     return folder if folder.is_dir() else EMBEDDED["street-mini"] / "profiles"
 
 
@@ -112,7 +113,8 @@ def _embedded(name: str) -> Path:
     return EMBEDDED[name]
 
 
-def _download(repository: str, revision: str | None) -> Path:
+def _download(repository: str, revision: str | None, patterns: Sequence[str] = ()) -> Path:
+    """The repository's folder in the cache: these `patterns` of it, or what a Stable Diffusion model needs."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -125,6 +127,8 @@ def _download(repository: str, revision: str | None) -> Path:
 
     mirror = f"; it moved to {MIRRORS[repository]}" if repository in MIRRORS else ""
     try:
+        if patterns:
+            return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
         configs = Path(snapshot_download(repository, revision=revision, allow_patterns=HUB_CONFIGS))
         refuse_layout(configs)
         wanted = _wanted_weights(repository, revision)
@@ -225,6 +229,39 @@ def _refuse_incomplete(where: str, component: str, shards: Mapping[int, int], na
         raise ModelError(f"{where}: {component} lacks {len(missing)} of {count} shards: {', '.join(missing)}")
     if not any(name.endswith(".index.json") or ".index." in name for name in names):
         raise ModelError(f"{where}: {component} has {count} shards and no index file (*.safetensors.index.json)")
+
+
+def hash_choice(name: str, folder: Path) -> dict[str, str]:
+    """`hash_files` of a model as it is named: with its adapters, and its own autoencoder in the place of the base's."""
+    choice, files = read_choice(name), hash_files(folder)
+    if choice.vae is not None:
+        other = find_vae(choice.vae)
+        files = {file: digest for file, digest in files.items() if not file.startswith("vae/")}
+        names = choose_weights(choice.vae, "vae", [p.name for p in other.iterdir()])[0]
+        files |= {f"other vae/{file}": sha256_file(other / file) for file in ("config.json", *names)}
+    for number, lora in enumerate(choice.loras):
+        path = Path(lora.path).expanduser()
+        if not path.is_file():
+            raise ModelError(f"LoRA {path}: no such file")
+        files[f"lora {number} x {lora.weight:g}/{path.name}"] = sha256_file(path)
+    return files
+
+
+def find_vae(name: str) -> Path:
+    """The folder of an autoencoder that is named by itself: its own, a whole model's, or a hub id.
+
+    Raises ModelError.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        hub = _HUB_ID.fullmatch(name)
+        if not hub:
+            raise ModelError(f"vae {name}: no such folder, nor a hub id like madebyollin/taesd")
+        folder = _download(hub[1], hub[2], VAE_PATTERNS)
+    place = folder / "vae" if (folder / "vae").is_dir() else folder
+    if not (place / "config.json").is_file():
+        raise ModelError(f"vae {name}: no autoencoder in {folder}: config.json is missing")
+    return place
 
 
 def hash_configs(folder: Path) -> str:

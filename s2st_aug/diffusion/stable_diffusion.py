@@ -15,8 +15,20 @@ from torch import Tensor
 
 from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent, from_v_prediction
 from s2st_aug.diffusion.half_weights import HalfWeights
+from s2st_aug.diffusion.lora import fuse_lora, read_lora
 from s2st_aug.diffusion.model import LatentModel
-from s2st_aug.diffusion.model_files import EMBEDDED, find_model, hash_configs, hash_weights, read_config, weight_files
+from s2st_aug.diffusion.model_choice import ModelChoice, read_choice
+from s2st_aug.diffusion.model_files import (
+    EMBEDDED,
+    choose_weights,
+    combined_hash,
+    find_model,
+    find_vae,
+    hash_choice,
+    hash_configs,
+    read_config,
+    weight_files,
+)
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.selftest import check_model
 from s2st_aug.diffusion.spread import free_room, spread
@@ -49,8 +61,9 @@ def load_model(
     """
     folder = find_model(name_or_path, revision)
     prediction, schedule = read_schedule(folder)
-    sha256 = hash_weights(folder)
-    unet, vae, text_encoder, tokenizer = _load_networks(folder, torch.device(device), dtype, gpus)
+    choice = read_choice(str(name_or_path))
+    sha256 = combined_hash(hash_choice(str(name_or_path), folder))
+    unet, vae, text_encoder, tokenizer = _load_networks(folder, choice, torch.device(device), dtype, gpus)
     denoise: Denoiser = partial(_predict, unet)
     model = build_model(unet, vae, text_encoder, tokenizer, schedule=schedule)
     name = str(name_or_path)
@@ -169,15 +182,22 @@ def _embed(tokenizer: Tokenizer, text_encoder: TextEncoder, prompts: list[str]) 
 
 
 def _load_networks(
-    folder: Path, device: torch.device, dtype: torch.dtype, gpus: int = 1
+    folder: Path, choice: ModelChoice, device: torch.device, dtype: torch.dtype, gpus: int = 1
 ) -> tuple[UNet, Autoencoder, TextEncoder, Tokenizer]:
     import diffusers
     import transformers
 
-    vae_class = _class_of(folder, "vae", AUTOENCODERS)
+    vae_folder = folder / "vae" if choice.vae is None else find_vae(choice.vae)
+    vae_class = _class_of(vae_folder, AUTOENCODERS)
     unet = _load(folder, "unet", diffusers.UNet2DConditionModel, dtype)
-    vae = _load(folder, "vae", getattr(diffusers, vae_class), dtype)
+    vae = _load(folder, "vae", getattr(diffusers, vae_class), dtype, place=vae_folder)
+    if (own := vae.config.latent_channels) != unet.config.in_channels:
+        raise ModelError(f"vae {choice.vae}: it gives {own} channels, the UNet takes {unet.config.in_channels}")
     text_encoder = _load(folder, "text_encoder", transformers.CLIPTextModel, dtype)
+    for lora in choice.loras:
+        file = read_lora(Path(lora.path).expanduser())
+        changed = fuse_lora({"unet": unet, "text_encoder": text_encoder}, file, lora.weight)
+        log.info("LoRA %s at %g: fused into %d layers", lora.path, lora.weight, changed)
     if device.type == "cuda" and hasattr(vae, "enable_slicing"):
         vae.enable_slicing()  # its activations at full size are the most that a batch asks of memory at once
     for network in (unet, vae):
@@ -188,19 +208,23 @@ def _load_networks(
     return unet, vae, text_encoder.to(device), _load_tokenizer(folder)
 
 
-def _class_of(folder: Path, component: str, known: tuple[str, ...]) -> str:
-    name = str(read_config(folder, component).get("_class_name"))
+def _class_of(place: Path, known: tuple[str, ...]) -> str:
+    name = str(read_config(place.parent, place.name).get("_class_name"))
     if name not in known:
-        raise ModelError(f"{folder}: {component} is a {name}{did_you_mean(name, known)}")
+        raise ModelError(f"{place}: expected one of {', '.join(known)}, found a {name}")
     return name
 
 
-def _load(folder: Path, component: str, kind: Any, dtype: torch.dtype) -> Any:
-    variant = weight_files(folder, component)[1]
+def _load(folder: Path, component: str, kind: Any, dtype: torch.dtype, *, place: Path | None = None) -> Any:
+    """A component's network from its folder, or from another `place`; raises ModelError."""
+    if place is None:
+        place, variant = folder / component, weight_files(folder, component)[1]
+    else:
+        variant = choose_weights(str(place), component, [p.name for p in place.iterdir()])[1]
     key = "torch_dtype" if component != "text_encoder" else "dtype"
     try:
         network = kind.from_pretrained(
-            folder / component, use_safetensors=True, variant=variant, local_files_only=True, **{key: dtype}
+            place, use_safetensors=True, variant=variant, local_files_only=True, **{key: dtype}
         )
     except Exception as error:  # a truncated or foreign file fails in many ways, all meaning the same to the user
         raise ModelError(f"{folder}: {component} cannot be loaded ({_first_line(error)})") from None
