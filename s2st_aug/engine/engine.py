@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+import time
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
 import cv2
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 ACTOR_CPUS, LIGHT_CPUS = 0.8, 0.1  # so that the light stages run beside actors on as many cores as there are actors
 NO_PROGRESS_SECONDS = 24 * 3600
+AHEAD = 3  # calls for each device: one computes, one is read before it, one is finished after it
+SETTLE_SECONDS = 1.0
 RECYCLED = 75  # exit code of an actor that ends itself
 
 COMMIT_RESULT = pa.schema(
@@ -52,28 +55,41 @@ COMMIT_RESULT = pa.schema(
 
 
 class TranslateActor:
-    """One TranslateStage per GPU of the actor (one on the CPU); as many planned batches at once."""
+    """One TranslateStage per GPU of the actor (one on the CPU), and AHEAD calls under way for each.
+
+    One call has the device while the others read their batch or finish it; a GPU never waits for another's batch.
+    """
 
     def __init__(self, context: RunContext, tracker: ActorHandle) -> None:
         name = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
         devices = devices_of(context.config.cluster)
         self._stages = [TranslateStage(context, RemoteAttemptTracker(tracker), device=d, name=name) for d in devices]
+        self._door = threading.Condition()
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """PLAN_SCHEMA rows in, translated batches out.
 
-        A process that is to be retired ends here, before anything is begun: Ray starts another one for the task.
+        A process that is to be retired ends here, before anything is begun and after all that was: Ray starts another
+        one for the task.
         """
-        for stage in self._stages:
-            if stage.retire_reason:
-                log.warning("recycling this actor: %s", stage.retire_reason)
+        with self._door:
+            while reason := next((s.retire_reason for s in self._stages if s.retire_reason), ""):
+                if not self._door.wait_for(self._is_empty, timeout=SETTLE_SECONDS):
+                    continue
+                time.sleep(SETTLE_SECONDS)  # what the last call gave back is on its way
+                log.warning("recycling this actor: %s", reason)
                 os._exit(RECYCLED)
-        batches = table_to_batches(table)
-        if len(self._stages) == 1:
-            return pack([self._stages[0](b) for b in batches])
-        with ThreadPoolExecutor(len(self._stages)) as pool:
-            jobs = [pool.submit(self._stages[i % len(self._stages)], b) for i, b in enumerate(batches)]
-            return pack([job.result() for job in jobs])
+            stage = min(self._stages, key=lambda s: s.inside)
+            stage.inside += 1
+        try:
+            return pack([stage(batch) for batch in table_to_batches(table)])
+        finally:
+            with self._door:
+                stage.inside -= 1
+                self._door.notify_all()
+
+    def _is_empty(self) -> bool:
+        return not any(stage.inside for stage in self._stages)
 
 
 class FinishActor:
@@ -90,13 +106,23 @@ class FinishActor:
         )
 
 
+def replicas_of(cluster: ClusterConfig) -> int:
+    """Of the model, in each actor."""
+    return 1 if cluster.spread_model else max(int(cluster.gpus_per_actor), 1)
+
+
+def most_finishers(cluster: ClusterConfig) -> int:
+    """How many processes may judge and write at once: what keeps up with a GPU, times GPUs."""
+    return max(cluster.actors[1] * replicas_of(cluster), 2)
+
+
 def devices_of(cluster: ClusterConfig) -> list[str]:
     """One per replica of the model, `cluster.device` of them all where it names one.
 
     `auto` falls back to the CPU: Ray's logical GPUs may have no CUDA behind them. Raises UsageError for a device that
     is asked for and missing.
     """
-    replicas = 1 if cluster.spread_model else max(int(cluster.gpus_per_actor), 1)
+    replicas = replicas_of(cluster)
     if cluster.device == "auto" and not cluster.gpus_per_actor:
         return ["cpu"] * replicas
     from s2st_aug.diffusion.device import resolve_device  # torch is slow to start: workers without GPUs do without
@@ -112,18 +138,21 @@ def stream_results(
     """Runs every pending batch; results come in the order of commits. Leaving the iterator ends the execution."""
     _settle_context()
     cluster = context.config.cluster
-    gpus = cluster.gpus_per_actor
-    at_once = 1 if cluster.spread_model else max(int(gpus), 1)
+    gpus, calls = cluster.gpus_per_actor, AHEAD * replicas_of(cluster)
     dataset = (
         ray.data.read_parquet(pending, filesystem=filesystem, num_cpus=LIGHT_CPUS)
-        .repartition(target_num_rows_per_block=at_once)
+        .repartition(target_num_rows_per_block=1)
         .map_batches(
             TranslateActor,
-            batch_size=at_once,
+            batch_size=1,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(
-                min_size=cluster.actors[0], max_size=cluster.actors[1], max_tasks_in_flight_per_actor=2
+                min_size=cluster.actors[0],
+                max_size=cluster.actors[1],
+                max_tasks_in_flight_per_actor=calls,
+                enable_true_multi_threading=True,
             ),
+            max_concurrency=calls,
             fn_constructor_kwargs={"context": context, "tracker": tracker},
             num_gpus=gpus or None,
             num_cpus=None if gpus else ACTOR_CPUS,
@@ -132,7 +161,7 @@ def stream_results(
             FinishActor,
             batch_size=1,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(min_size=1, max_size=max(cluster.actors[1], 2), max_tasks_in_flight_per_actor=2),
+            compute=ActorPoolStrategy(min_size=1, max_size=most_finishers(cluster), max_tasks_in_flight_per_actor=2),
             fn_constructor_kwargs={"context": context},
             num_cpus=LIGHT_CPUS,
         )

@@ -16,10 +16,11 @@ import gc
 import logging
 import math
 import os
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -29,13 +30,14 @@ from s2st_aug.engine.context import RunContext
 from s2st_aug.engine.memory_watch import MemoryWatch
 from s2st_aug.engine.sources import SourceReader, SourceScene, failure_of, photos_of, reason_of
 from s2st_aug.errors import LostWorker, OutOfMemory, SampleError
-from s2st_aug.methods import Translated, TranslatorLike, find_method
+from s2st_aug.methods import InTwoParts, Translated, TranslatorLike, find_method
 from s2st_aug.records.scene import Scene
 from s2st_aug.records.verdicts import Failure
 from s2st_aug.storage.plan import PlannedBatch
 
 log = logging.getLogger(__name__)
 
+DRAIN_ASK_SECONDS = 1.0  # a batch that has waited longer for the device asks whether the run drains by now
 CAREFUL_FROM = 3  # the begin of a batch that is suspected of killing its workers
 
 
@@ -48,6 +50,10 @@ class SceneResult:
     oom_split: bool = False
 
 
+Finish: TypeAlias = Callable[[], list[SceneResult]]
+"""what a batch still needs once the device has done its part: a result per scene"""
+
+
 def translate_scenes(
     translator: TranslatorLike,
     sources: Sequence[SourceScene],
@@ -56,8 +62,8 @@ def translate_scenes(
     *,
     labels: bool,
     scenes: Sequence[Scene] | None = None,
-) -> list[SceneResult]:
-    """A whole batch at once; scenes that cannot be read are blank in it.
+) -> Finish:
+    """A whole batch at once; scenes that cannot be read are blank in it. What is given back needs no device.
 
     `labels`: the method is given them; `scenes`: a method that asks which scenes they are is told.
     """
@@ -65,18 +71,27 @@ def translate_scenes(
     told: dict[str, Any] = (
         {} if scenes is None else {"scenes": scenes, "orientations": [s.orientation for s in sources]}
     )
+    failures = [s.failure for s in sources]
+    if isinstance(translator, InTwoParts):
+        finish = translator.start(photos_of(sources), domains, objects, keys, **told)
+        return lambda: [SceneResult(r, f) for f, r in zip(failures, finish(), strict=True)]
     results = translator.translate(photos_of(sources), domains, objects, keys, **told)
-    return [SceneResult(r, s.failure) for s, r in zip(sources, results, strict=True)]
+    return lambda: [SceneResult(r, f) for f, r in zip(failures, results, strict=True)]
 
 
 class TranslateStage:
-    """Holds the model; one call is one batch."""
+    """Holds the model; one call is one batch.
+
+    Several threads may call it: one of them has the device, while others read the next batches or finish the last.
+    """
 
     def __init__(self, context: RunContext, tracker: Tracker, *, device: str = "cpu", name: str = "") -> None:
         self._context, self._tracker, self._device = context, tracker, device
         self._name = name or f"pid-{os.getpid()}"
         self._read = SourceReader(context.config.dataset, context.card)
         self._translator: TranslatorLike | None = None
+        self._device_turn = threading.Lock()
+        self.inside = 0  # calls under way, as its actor counts them
         self._memory = MemoryWatch(device, int(context.config.cluster.creep_gib * 2**30))
         self._too_much: float = math.inf  # the least load (scenes times pixels of the largest) that did not fit
         self.retire_reason = ""  # why the process that holds this stage should be ended before its next batch
@@ -88,14 +103,27 @@ class TranslateStage:
             return TranslatedBatch(batch, self._name, given_back=True)
         start = time.monotonic()
         sources = [self._read(planned) for planned in batch.scenes]
-        if times < CAREFUL_FROM:
-            results = self._guarded(batch, sources)
-        else:  # a scene that was begun twice alone and never ended is the culprit
-            log.warning("batch %s lost its worker more than once; its scenes are tried one by one", batch.key)
-            results = self._without_culprits(batch, sources, announce=True)
-        if grown := self._memory.after_batch():
-            self.retire_reason = f"its memory has crept {grown / 2**30:.1f} GiB above what is allowed"
-        return _translated(batch, sources, results, self._name, time.monotonic() - start)
+        asked = time.monotonic()
+        with self._device_turn:
+            waited = time.monotonic() - asked
+            if waited > DRAIN_ASK_SECONDS and not self._tracker.begin(f"{batch.key}/turn"):
+                return TranslatedBatch(batch, self._name, given_back=True)
+            if times < CAREFUL_FROM:
+                finish = self._guarded(batch, sources)
+            else:  # a scene that was begun twice alone and never ended is the culprit
+                log.warning("batch %s lost its worker more than once; its scenes are tried one by one", batch.key)
+                finish = self._without_culprits(batch, sources, announce=True)
+            if grown := self._memory.after_batch():
+                self.retire_reason = f"its memory has crept {grown / 2**30:.1f} GiB above what is allowed"
+        if waited > DRAIN_ASK_SECONDS:
+            self._tracker.end([f"{batch.key}/turn"])
+        try:
+            results = finish()
+        except Exception as error:
+            log.warning("batch %s: %s; looking for the culprit", batch.key, reason_of(error))
+            with self._device_turn:
+                results = self._without_culprits(batch, sources)()
+        return _translated(batch, sources, results, self._name, time.monotonic() - start - waited)
 
     def load(self) -> TranslatorLike:
         """The method, ready; the first batch loads it where nobody has asked before."""
@@ -104,10 +132,10 @@ class TranslateStage:
             self._translator = find_method(method.name).load(method, self._device)
         return self._translator
 
-    def _guarded(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[SceneResult]:
+    def _guarded(self, batch: PlannedBatch, sources: list[SourceScene]) -> Finish:
         """A result per scene, whatever happens to its neighbours."""
         if all(s.failure for s in sources):
-            return [SceneResult({}, s.failure) for s in sources]
+            return _failed([s.failure for s in sources])
         if len(sources) > 1 and _load(sources) >= self._too_much:
             return self._halves(batch, sources)
         try:
@@ -120,20 +148,19 @@ class TranslateStage:
         log.warning("batch %s: %s; looking for the culprit", batch.key, reason)
         return self._without_culprits(batch, sources)
 
-    def _without_culprits(
-        self, batch: PlannedBatch, sources: list[SourceScene], *, announce: bool = False
-    ) -> list[SceneResult]:
-        """Each scene is tried alone; then the batch runs once more, blank where one failed."""
+    def _without_culprits(self, batch: PlannedBatch, sources: list[SourceScene], *, announce: bool = False) -> Finish:
+        """Each scene is tried alone; then the batch runs once more, blank where one failed. All of it is done here."""
         for index, source in enumerate(sources):
             failure = None if source.failure else self._alone(batch, sources, index, announce=announce)
             if failure:
                 sources[index] = source.blanked(failure)
         if all(s.failure for s in sources):
-            return [SceneResult({}, s.failure) for s in sources]
+            return _failed([s.failure for s in sources])
         try:
-            return self._run(batch, sources)
+            results = self._run(batch, sources)()
         except Exception as error:
-            return [SceneResult({}, s.failure or failure_of(error)) for s in sources]
+            return _failed([s.failure or failure_of(error) for s in sources])
+        return lambda: results
 
     def _alone(self, batch: PlannedBatch, sources: list[SourceScene], index: int, *, announce: bool) -> Failure | None:
         """Why this scene cannot be translated, with every other slot blank; None where it can."""
@@ -141,15 +168,15 @@ class TranslateStage:
             return failure_of(LostWorker("the process died each time this image was translated"))
         alone = [s if i == index else s.blanked(s.failure) for i, s in enumerate(sources)]
         try:
-            self._run(batch, alone)
+            self._run(batch, alone)()
         except Exception as error:
             return failure_of(error)
         if announce:
             self._tracker.end([f"{batch.key}/{index}"])
         return None
 
-    def _run(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> list[SceneResult]:
-        """The whole batch, always in its planned shape."""
+    def _run(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> Finish:
+        """The whole batch, always in its planned shape: what the device does of it."""
         context = self._context
         keys = [context.key(p.scene.scene_id) for p in batch.scenes]
         identity, scenes = context.identity, [p.scene for p in batch.scenes]
@@ -162,7 +189,7 @@ class TranslateStage:
             scenes=scenes if identity.by_scene else None,
         )
 
-    def _split(self, batch: PlannedBatch, sources: list[SourceScene], reason: str) -> list[SceneResult]:
+    def _split(self, batch: PlannedBatch, sources: list[SourceScene], reason: str) -> Finish:
         """After memory ran out: halves, down to single scenes; what does not even fit alone fails."""
         log.warning(
             "batch %s of %d: %s; splitting it, and all of its size from now on", batch.key, len(sources), reason
@@ -171,14 +198,15 @@ class TranslateStage:
         self._too_much = min(self._too_much, _load(sources))
         if len(sources) == 1:
             self.retire_reason = "it ran out of memory"
-            return [SceneResult({}, failure_of(OutOfMemory(reason)))]
+            return _failed([failure_of(OutOfMemory(reason))])
         return self._halves(batch, sources)
 
-    def _halves(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[SceneResult]:
+    def _halves(self, batch: PlannedBatch, sources: list[SourceScene]) -> Finish:
         middle = len(sources) // 2
         parts = ((slice(None, middle)), slice(middle, None))
         halves = [(replace(batch, scenes=batch.scenes[p], todo=batch.todo[p]), sources[p]) for p in parts]
-        return [replace(r, oom_split=True) for half, part in halves for r in self._guarded(half, part)]
+        both = [self._guarded(half, part) for half, part in halves]
+        return lambda: [replace(result, oom_split=True) for finish in both for result in finish()]
 
     def _recycle(self) -> None:
         """Drop the model and everything it held; it is loaded anew for the next batch."""
@@ -188,6 +216,10 @@ class TranslateStage:
             import torch  # slow to start: a worker of a method without a network does without
 
             torch.cuda.empty_cache()
+
+
+def _failed(failures: Sequence[Failure | None]) -> Finish:
+    return lambda: [SceneResult({}, failure) for failure in failures]
 
 
 def _load(sources: Sequence[SourceScene]) -> int:
