@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import cv2
 import pyarrow as pa
@@ -23,12 +23,16 @@ from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy, DataContext
 
 from s2st_aug.config.augment import ClusterConfig
-from s2st_aug.engine.batches import pack, unpack
-from s2st_aug.engine.commit import CommitResult, CommitStage
-from s2st_aug.engine.context import RunContext
+from s2st_aug.engine.attempts import Seat
+from s2st_aug.engine.batches import TranslatedBatch, pack, unpack
+from s2st_aug.engine.commit import CommitResult, CommitStage, nothing_done
+from s2st_aug.engine.context import RunContext, Sealed
+from s2st_aug.engine.proof import Proof
 from s2st_aug.engine.ray_session import RemoteAttemptTracker
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidateStage
+from s2st_aug.engine.worker_log import log_to_run
+from s2st_aug.errors import WorkerFault
 from s2st_aug.storage.plan import table_to_batches
 
 log = logging.getLogger(__name__)
@@ -47,6 +51,9 @@ COMMIT_RESULT = pa.schema(
         ("seconds", pa.float64()),
         ("given_back", pa.bool_()),
         ("stop", pa.string()),
+        ("place", pa.string()),
+        ("fault", pa.string()),
+        ("certain", pa.bool_()),
     ]
 )
 
@@ -54,10 +61,12 @@ COMMIT_RESULT = pa.schema(
 class TranslateActor:
     """One TranslateStage per GPU of the actor (one on the CPU); as many planned batches at once."""
 
-    def __init__(self, context: RunContext, tracker: ActorHandle) -> None:
-        name = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
-        devices = devices_of(context.config.cluster)
-        self._stages = [TranslateStage(context, RemoteAttemptTracker(tracker), device=d, name=name) for d in devices]
+    def __init__(self, sealed: Sealed, tracker: ActorHandle) -> None:
+        context, seat, remote = sealed.context, seat_here(), RemoteAttemptTracker(tracker)
+        remote.enter(seat)
+        devices, proof = devices_of(context.config.cluster), Proof(context)
+        self._log = log_to_run(context, seat, proof)
+        self._stages = [TranslateStage(context, remote, device=d, seat=seat, proof=proof) for d in devices]
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """PLAN_SCHEMA rows in, translated batches out.
@@ -66,28 +75,60 @@ class TranslateActor:
         """
         for stage in self._stages:
             if stage.retire_reason:
-                log.warning("recycling this actor: %s", stage.retire_reason)
+                log.warning("this worker is replaced: %s", stage.retire_reason)
+                self._log.flush()
                 os._exit(RECYCLED)
         batches = table_to_batches(table)
         if len(self._stages) == 1:
-            return pack([self._stages[0](b) for b in batches])
-        with ThreadPoolExecutor(len(self._stages)) as pool:
-            jobs = [pool.submit(self._stages[i % len(self._stages)], b) for i, b in enumerate(batches)]
-            return pack([job.result() for job in jobs])
+            done = [self._stages[0](b) for b in batches]
+        else:
+            with ThreadPoolExecutor(len(self._stages)) as pool:
+                jobs = [pool.submit(self._stages[i % len(self._stages)], b) for i, b in enumerate(batches)]
+                done = [job.result() for job in jobs]
+        self._log.flush()
+        return pack(done)
 
 
 class FinishActor:
     """Judges and commits: pixels end here. A pool that grows with what the translation actors deliver."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, sealed: Sealed, tracker: ActorHandle) -> None:
         cv2.setNumThreads(1)
-        self._validate, self._commit = ValidateStage(context), CommitStage(context)
+        context, self._seat, self._tracker = sealed.context, seat_here(), RemoteAttemptTracker(tracker)
+        self._tracker.enter(Seat(self._seat.name))  # where no batch is begun there is no place to avoid
+        self._proof = Proof(context)
+        self._log = log_to_run(context, self._seat, self._proof)
+        self._validate, self._commit = ValidateStage(context, self._proof), CommitStage(context, self._proof)
+        self._retire_reason = ""
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Translated batches in, commit results out."""
-        return pa.Table.from_pylist(
-            [asdict(self._commit(self._validate(b))) for b in unpack(table)], schema=COMMIT_RESULT
-        )
+        """Translated batches in, commit results out. A worker that cannot gives its batch back and is replaced."""
+        if self._retire_reason:
+            os._exit(RECYCLED)
+        results = pa.Table.from_pylist([asdict(self._finish(b)) for b in unpack(table)], schema=COMMIT_RESULT)
+        self._log.flush()
+        return results
+
+    def _finish(self, translated: TranslatedBatch) -> CommitResult:
+        if translated.given_back:
+            return nothing_done(translated)
+        self._tracker.passed(translated.batch.key, self._seat)
+        try:
+            self._proof.show()
+            return self._commit(self._validate(translated))
+        except WorkerFault as fault:
+            log.warning("batch %s is given back: %s", translated.batch.key, fault)
+            self._retire_reason = str(fault)
+            back = replace(translated, given_back=True, place=self._seat.place, fault=str(fault))
+            return nothing_done(back)
+
+
+def seat_here() -> Seat:
+    """This process as the driver names it: node, GPUs and process."""
+    here = ray.get_runtime_context()
+    node = f"{ray.util.get_node_ip_address()}/{here.get_node_id()[:8]}"
+    gpus = ",".join(str(g) for g in here.get_accelerator_ids().get("GPU", []))
+    return Seat(f"{ray.util.get_node_ip_address()}:{os.getpid()}", f"{node} GPU {gpus}" if gpus else node)
 
 
 def devices_of(cluster: ClusterConfig) -> list[str]:
@@ -124,7 +165,7 @@ def stream_results(
             compute=ActorPoolStrategy(
                 min_size=cluster.actors[0], max_size=cluster.actors[1], max_tasks_in_flight_per_actor=2
             ),
-            fn_constructor_kwargs={"context": context, "tracker": tracker},
+            fn_constructor_kwargs={"sealed": Sealed(context), "tracker": tracker},
             num_gpus=gpus or None,
             num_cpus=None if gpus else ACTOR_CPUS,
         )
@@ -133,7 +174,7 @@ def stream_results(
             batch_size=1,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(min_size=1, max_size=max(cluster.actors[1], 2), max_tasks_in_flight_per_actor=2),
-            fn_constructor_kwargs={"context": context},
+            fn_constructor_kwargs={"sealed": Sealed(context), "tracker": tracker},
             num_cpus=LIGHT_CPUS,
         )
     )

@@ -8,6 +8,8 @@ memory that creeps    the actor is ended before its next batch, and Ray starts a
 bad photo or label    a blank slot: the batch keeps its shape, so that the others keep their bytes
 exception, NaN        the culprits are found one by one, then the batch runs once more with them blank
 a batch that kills    after two lost workers the culprits are found one by one, each announced before it runs
+a sick worker         what fails outside of one sample (the mounts, the model, the device, a blank batch too) is the
+                      worker's: its batch is given back uncounted, and the process ends before its next one
 """
 
 from __future__ import annotations
@@ -23,12 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from s2st_aug.engine.attempts import Tracker
+from s2st_aug.engine.attempts import AVOIDED, DRAINING, Seat, Tracker
 from s2st_aug.engine.batches import TranslatedBatch, VariantResult
 from s2st_aug.engine.context import RunContext
 from s2st_aug.engine.memory_watch import MemoryWatch
+from s2st_aug.engine.proof import Proof
 from s2st_aug.engine.sources import SourceReader, SourceScene, failure_of, photos_of, reason_of
-from s2st_aug.errors import LostWorker, OutOfMemory, SampleError
+from s2st_aug.errors import LostWorker, OutOfMemory, SampleError, WorkerFault
 from s2st_aug.methods import Translated, TranslatorLike, find_method
 from s2st_aug.records.scene import Scene
 from s2st_aug.records.verdicts import Failure
@@ -36,6 +39,11 @@ from s2st_aug.storage.plan import PlannedBatch
 
 log = logging.getLogger(__name__)
 
+AVOIDED_SECONDS = 5.0  # between two batches that a worker at a place to avoid gives back
+DEVICE_ERRORS = (
+    *("CUDA error", "CUDA driver", "CUDA-capable device", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS"),
+    *("device-side assert", "NVML", "NCCL error", "uncorrectable ECC", "HIP error", "MPS backend"),
+)
 CAREFUL_FROM = 3  # the begin of a batch that is suspected of killing its workers
 
 
@@ -72,9 +80,18 @@ def translate_scenes(
 class TranslateStage:
     """Holds the model; one call is one batch."""
 
-    def __init__(self, context: RunContext, tracker: Tracker, *, device: str = "cpu", name: str = "") -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        tracker: Tracker,
+        *,
+        device: str = "cpu",
+        seat: Seat | None = None,
+        proof: Proof | None = None,
+    ) -> None:
         self._context, self._tracker, self._device = context, tracker, device
-        self._name = name or f"pid-{os.getpid()}"
+        self._seat = seat or Seat(f"pid-{os.getpid()}")
+        self._proof = proof or Proof(context)
         self._read = SourceReader(context.config.dataset, context.card)
         self._translator: TranslatorLike | None = None
         self._memory = MemoryWatch(device, int(context.config.cluster.creep_gib * 2**30))
@@ -82,20 +99,27 @@ class TranslateStage:
         self.retire_reason = ""  # why the process that holds this stage should be ended before its next batch
 
     def __call__(self, batch: PlannedBatch) -> TranslatedBatch:
-        """Never raises for a sample; raises for what is wrong with the worker itself."""
-        times = self._tracker.begin(batch.key)
-        if not times:
-            return TranslatedBatch(batch, self._name, given_back=True)
+        """Never raises: what is wrong with the worker itself gives the batch back, with its `fault`."""
+        begun = self._tracker.begin(batch.key, self._seat)
+        back = TranslatedBatch(batch, self._seat.name, given_back=True, place=self._seat.place)
+        if begun == AVOIDED:
+            time.sleep(AVOIDED_SECONDS)
+            return replace(back, fault="this place is avoided")
+        if begun == DRAINING:
+            return back
         start = time.monotonic()
-        sources = [self._read(planned) for planned in batch.scenes]
-        if times < CAREFUL_FROM:
-            results = self._guarded(batch, sources)
-        else:  # a scene that was begun twice alone and never ended is the culprit
-            log.warning("batch %s lost its worker more than once; its scenes are tried one by one", batch.key)
-            results = self._without_culprits(batch, sources, announce=True)
+        try:
+            self._proof.show()
+            sources = self._sources(batch)
+            results = self._results(batch, sources, begun)
+        except WorkerFault as fault:
+            log.warning("batch %s is given back: %s", batch.key, fault)
+            self.retire_reason = str(fault)
+            return replace(back, fault=str(fault), certain=fault.certain)
         if grown := self._memory.after_batch():
             self.retire_reason = f"its memory has crept {grown / 2**30:.1f} GiB above what is allowed"
-        return _translated(batch, sources, results, self._name, time.monotonic() - start)
+        done = _translated(batch, sources, results, self._seat.name, time.monotonic() - start)
+        return replace(done, place=self._seat.place)
 
     def load(self) -> TranslatorLike:
         """The method, ready; the first batch loads it where nobody has asked before."""
@@ -103,6 +127,21 @@ class TranslateStage:
             method = self._context.method
             self._translator = find_method(method.name).load(method, self._device)
         return self._translator
+
+    def _sources(self, batch: PlannedBatch) -> list[SourceScene]:
+        """The batch's scenes; raises WorkerFault where the whole dataset is gone, not this photo or that."""
+        sources = [self._read(planned) for planned in batch.scenes]
+        failed = next((s.failure for s in sources if s.failure), None)
+        if failed and not self._proof.sees_dataset():
+            raise WorkerFault(f"the dataset is gone here: {failed.reason}")
+        return sources
+
+    def _results(self, batch: PlannedBatch, sources: list[SourceScene], begun: int) -> list[SceneResult]:
+        if begun < CAREFUL_FROM:
+            return self._guarded(batch, sources)
+        # a scene that was begun twice alone and never ended is the culprit
+        log.warning("batch %s lost its worker more than once; its scenes are tried one by one", batch.key)
+        return self._without_culprits(batch, sources, announce=True)
 
     def _guarded(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[SceneResult]:
         """A result per scene, whatever happens to its neighbours."""
@@ -112,6 +151,8 @@ class TranslateStage:
             return self._halves(batch, sources)
         try:
             return self._run(batch, sources)
+        except WorkerFault:
+            raise
         except Exception as error:
             out_of_memory, reason = is_out_of_memory(error), reason_of(error)
         # from here on the exception is gone, and with it the frames that held the model and its activations
@@ -123,33 +164,68 @@ class TranslateStage:
     def _without_culprits(
         self, batch: PlannedBatch, sources: list[SourceScene], *, announce: bool = False
     ) -> list[SceneResult]:
-        """Each scene is tried alone; then the batch runs once more, blank where one failed."""
+        """Each scene is tried alone; then the batch runs once more, blank where one failed.
+
+        Raises WorkerFault where a batch without any photo fails too.
+        """
+        tried = [not s.failure for s in sources]
         for index, source in enumerate(sources):
             failure = None if source.failure else self._alone(batch, sources, index, announce=announce)
             if failure:
                 sources[index] = source.blanked(failure)
         if all(s.failure for s in sources):
+            if any(tried):
+                self._run_blank(batch, sources)
             return [SceneResult({}, s.failure) for s in sources]
         try:
             return self._run(batch, sources)
+        except WorkerFault:
+            raise
         except Exception as error:
             return [SceneResult({}, s.failure or failure_of(error)) for s in sources]
 
     def _alone(self, batch: PlannedBatch, sources: list[SourceScene], index: int, *, announce: bool) -> Failure | None:
         """Why this scene cannot be translated, with every other slot blank; None where it can."""
-        if announce and self._tracker.begin(f"{batch.key}/{index}") > 2:
+        if announce and self._tracker.begin(f"{batch.key}/{index}", self._seat) > 2:
             return failure_of(LostWorker("the process died each time this image was translated"))
         alone = [s if i == index else s.blanked(s.failure) for i, s in enumerate(sources)]
         try:
             self._run(batch, alone)
+        except WorkerFault:
+            raise
         except Exception as error:
             return failure_of(error)
         if announce:
             self._tracker.end([f"{batch.key}/{index}"])
         return None
 
+    def _run_blank(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> None:
+        """A batch without any photo: where it fails as its scenes did, they are not to blame."""
+        if self._context.identity.by_scene:
+            return  # a method that goes by the scene and not by its pixels has no blank one
+        failure = next(s.failure for s in sources if s.failure)
+        try:
+            self._run(batch, sources)
+        except WorkerFault:
+            raise
+        except Exception as error:
+            why = f"it fails without any photo too: {reason_of(error)}; at first {failure.reason}"
+            raise WorkerFault(why) from error
+
     def _run(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> list[SceneResult]:
-        """The whole batch, always in its planned shape."""
+        """The whole batch, always in its planned shape; raises WorkerFault for the model and the device."""
+        try:
+            self.load()
+        except Exception as error:
+            raise WorkerFault(f"the model cannot be loaded: {reason_of(error)}") from error
+        try:
+            return self._translate(batch, sources)
+        except Exception as error:
+            if is_device_error(error):
+                raise WorkerFault(reason_of(error), certain=False) from error
+            raise
+
+    def _translate(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> list[SceneResult]:
         context = self._context
         keys = [context.key(p.scene.scene_id) for p in batch.scenes]
         identity, scenes = context.identity, [p.scene for p in batch.scenes]
@@ -202,6 +278,14 @@ def is_out_of_memory(error: BaseException) -> bool:
         or type(error).__name__ == "OutOfMemoryError"
         or "out of memory" in str(error).lower()
     )
+
+
+def is_device_error(error: BaseException) -> bool:
+    """After which a process's device is of no more use, by type and by what drivers write; memory is no such matter."""
+    if is_out_of_memory(error):
+        return False
+    text = str(error)
+    return type(error).__name__ == "AcceleratorError" or any(word in text for word in DEVICE_ERRORS)
 
 
 def _translated(
