@@ -59,7 +59,7 @@ def run_and_report(config: AugmentConfig, place: str, options: Options) -> int:
     from s2st_aug.engine.augment import augment as start
 
     with progress_bar(config.cluster.gpus_per_actor) as watch:
-        summary = start(config, place, replace(options, watch=watch))
+        summary = start(config, place, replace(options, watch=watch, waiting=watch))
     print_summary(summary)
     return summary.exit_code
 

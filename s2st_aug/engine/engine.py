@@ -156,7 +156,7 @@ def stream_results(
     gpus = cluster.gpus_per_actor
     at_once = 1 if cluster.spread_model else max(int(gpus), 1)
     dataset = (
-        ray.data.read_parquet(pending, filesystem=filesystem, num_cpus=LIGHT_CPUS)
+        ray.data.read_parquet(pending, filesystem=filesystem, num_cpus=0, label_selector=_here())
         .repartition(target_num_rows_per_block=at_once)
         .map_batches(
             TranslateActor,
@@ -181,6 +181,11 @@ def stream_results(
     for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         assert isinstance(table, pa.Table)
         yield from (CommitResult(**row) for row in table.to_pylist())
+
+
+def _here() -> dict[str, str]:
+    """The driver's own node, which sees the work lists; another one may lack the run's share."""
+    return {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
 
 
 def _settle_context() -> None:

@@ -80,7 +80,7 @@ class Overseer:
         if not snapshot.stalled:
             self._said = False
             return
-        self._options.watch(snapshot)
+        self._options.waiting(snapshot)
         if not self._said:
             log.warning(
                 "nothing has been committed for %.0f s; the longest under way: %s", snapshot.silent_seconds, note

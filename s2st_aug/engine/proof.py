@@ -19,7 +19,6 @@ from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.store import is_remote, mask_uri
 
 WITNESSES = 5
-SEES_SECONDS = 60.0  # network file systems show what another machine wrote only after a while
 TRUST_SECONDS = 10.0  # how long a worker writes on after it has seen that its driver holds the run folder
 
 
@@ -32,8 +31,8 @@ def witness_of(root: str, scenes: Sequence[PlannedScene], driver: str) -> Witnes
 class Proof:
     """One worker's: `show` before it works, `sees_dataset` where it cannot read, `may_write` before it commits."""
 
-    def __init__(self, context: RunContext, *, patience: float = SEES_SECONDS) -> None:
-        self._context, self._patience = context, patience
+    def __init__(self, context: RunContext) -> None:
+        self._context, self._patience = context, context.config.cluster.share_seconds
         self._shown = context.witness is None
         self._fence: Fence | None = None
         if context.run and context.witness is not None:

@@ -20,6 +20,7 @@ State = Literal["running", "finished", "stopped", "failed"]
 RATE_WINDOW = 64  # commits
 LOOK_SECONDS = 5.0  # between two versions of progress.json while nothing is committed
 STALL_SECONDS, STALL_TIMES = 20.0, 3.0  # without a commit, and as many times the usual pause: nothing moves
+START_SECONDS = 180.0  # the same before the first two commits of a start: models are loaded
 WRITE_SECONDS = 0.25  # between two versions of progress.json: each is flushed to disk
 
 
@@ -47,9 +48,8 @@ class Snapshot:
     @property
     def stalled(self) -> bool:
         """Whether a run under way has committed nothing for much longer than usual."""
-        return self.state == "running" and self.silent_seconds > max(
-            STALL_SECONDS, STALL_TIMES * (self.usual_seconds or 0.0)
-        )
+        usual = START_SECONDS if self.usual_seconds is None else max(STALL_SECONDS, STALL_TIMES * self.usual_seconds)
+        return self.state == "running" and self.silent_seconds > usual
 
     @property
     def done(self) -> int:
@@ -102,8 +102,8 @@ class Progress:
         with self._lock:
             (t0, n0), (t1, n1) = self._commits[0], self._commits[-1]
             silent = time.monotonic() - t1
-            usual = (t1 - t0) / (len(self._commits) - 1) if t1 > t0 else None
-            rate = (n1 - n0) / (t1 - t0 + max(silent - usual, 0.0)) if usual is not None else None
+            usual = (t1 - t0) / (len(self._commits) - 1) if len(self._commits) > 2 else None
+            rate = (n1 - n0) / (t1 - t0 + max(silent - (usual or silent), 0.0)) if t1 > t0 else None
             busy = self._first.busy_seconds + time.monotonic() - self._start
             return Snapshot(
                 state,

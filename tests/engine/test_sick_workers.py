@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from s2st_aug.cli.augment import note_of
-from s2st_aug.engine import proof, translate
+from s2st_aug.engine import translate
 from s2st_aug.engine.attempts import AVOIDED, DRAINING, AttemptTracker, Seat
 from s2st_aug.engine.commit import CommitStage
 from s2st_aug.engine.context import Sealed, Witness, identify
@@ -41,7 +41,7 @@ class Started:
 
     def __init__(self, tmp_path, lock, folder, magic=None, batch_size=2):
         root = make_dataset(tmp_path / "data", 6, magic=magic)
-        config = with_absolute_root(make_config(root, cluster={"batch_size": batch_size}))
+        config = with_absolute_root(make_config(root, cluster={"batch_size": batch_size, "share_seconds": 0.1}))
         self.folder, self.root = folder, root
         ready = prepare(config, folder, PLAIN_START, identify(config), place=str(folder.path), lock=lock)
         self.context, self.tracker = ready.context, AttemptTracker()
@@ -50,8 +50,7 @@ class Started:
     def worker(self, place="a", context=None):
         context = context or self.context
         seat = Seat(f"{place}:1", place)
-        shown = proof.Proof(context, patience=0.1)
-        return TranslateStage(context, self.tracker, seat=seat, proof=shown)
+        return TranslateStage(context, self.tracker, seat=seat)
 
     def finish(self, translated):
         result = CommitStage(self.context)(ValidateStage(self.context)(translated))
@@ -204,7 +203,7 @@ def overseen(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path)
     progress = Progress(folder, Snapshot("running", 100, 0, 0, 0, time.time(), time.time(), 0.0))
     tracker, drain, health = AttemptTracker(), Drain(), Health()
-    overseer = Overseer(Reference(tracker), drain, progress, Options(watch=shown.append), health, 0.05)
+    overseer = Overseer(Reference(tracker), drain, progress, Options(waiting=shown.append), health, 0.05)
     return SimpleNamespace(**locals())
 
 

@@ -6,9 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -31,14 +29,12 @@ def head(monkeypatch):
 
     from s2st_aug.engine.ray_session import LEAN
 
-    node = {"num_cpus": 1, "object_store_memory": 100 << 20}
-    cluster = Cluster(
-        initialize_head=True, head_node_args={**node, "_system_config": LEAN, "include_dashboard": False}
-    )
+    node = {"num_cpus": 2, "object_store_memory": 100 << 20}
+    cluster = Cluster(initialize_head=True, head_node_args={**node, "_system_config": LEAN, "include_dashboard": False})
     started = []
 
     def add(before: str = "true", **environment: str) -> None:
-        start = [*RAY, "start", f"--address={cluster.address}", "--num-cpus=1", "--object-store-memory=100000000"]
+        start = [*RAY, "start", f"--address={cluster.address}", "--num-cpus=2", "--object-store-memory=100000000"]
         command = ["unshare", "--mount", "sh", "-c", f'{before} && exec "$@"', "sh", *start, "--block"]
         started.append(
             subprocess.Popen(
@@ -65,9 +61,9 @@ def head(monkeypatch):
 
 
 def test_ill_nodes_cost_no_row(head, tmp_path, caplog):
-    """One node's device is broken, another lacks the run's share: all is done by the third, each row at its first try."""
+    """One node's device is broken, another lacks the run's share: the third does all, each row at its first try."""
     config = make_config(
-        make_dataset(tmp_path / "data", 12), cluster={"actors": [3, 3], "batch_size": 1, "drain_seconds": 30}
+        make_dataset(tmp_path / "data", 12), cluster={"actors": [3, 3], "batch_size": 1, "share_seconds": 2}
     )
     run_here(config, tmp_path / "calm")
     share = tmp_path / "share"
