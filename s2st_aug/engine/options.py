@@ -11,7 +11,7 @@ from s2st_aug.storage.progress import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`address` of a running Ray (None: one on this machine); `watch` hears of every commit, `waiting` while none comes."""
+    """`address` of a running Ray (None: one on this machine); `watch` hears of commits, `waiting` while none comes."""
 
     address: str | None = None
     extend: bool = False
