@@ -39,6 +39,7 @@ from image_path import Box, image_path  # noqa: E402
 
 from benchmarks.ablation import as_table, by_question, from_json  # noqa: E402 - here: mkdocs puts its own path back
 from benchmarks.comparison import OURS, Row, summarise  # noqa: E402
+from benchmarks.same_street import as_markdown, read_board  # noqa: E402
 
 MARKER = re.compile(r"<!-- (\w+)(?: ([\w .-]+?))? -->")
 MEASURED = Path(__file__).parent / "measured"
@@ -432,8 +433,15 @@ def table(head: tuple[str, ...], rows: Any) -> str:
     return "\n".join(lines)
 
 
+def same_street(_: str | None) -> str:
+    """The leaderboard, from the entries that pipelines/leaderboard.py keeps."""
+    board = read_board(MEASURED / "same_street.json")
+    return as_markdown(board) if board else "No entry is stored yet: `python pipelines/leaderboard.py`."
+
+
 MAKERS = (
     root, commands, exit_codes, config, method, validation, path, columns, words, run_json, measured, ablation,
+    same_street,
 )  # fmt: skip
 TABLES = {maker.__name__: maker for maker in MAKERS}
 

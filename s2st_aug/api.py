@@ -140,7 +140,7 @@ def translate_files(
         good = [r for r in read if r.photo]
         keys = [sample_key(rng_key, r.path.name) for r in good]
         sources = [SourceScene(r.photo, None) for r in good]
-        done = iter(translate_scenes(translator, sources, domains, keys, labels=False) if good else [])
+        done = iter(translate_scenes(translator, sources, domains, keys, labels=False)() if good else [])
         for r in read:
             if r.photo is None:
                 yield r

@@ -5,6 +5,7 @@ YAML only fills it; each method's and the gates' settings live beside their code
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -13,11 +14,13 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializationInfo,
+    ValidationError,
     field_validator,
     model_serializer,
     model_validator,
 )
 
+from s2st_aug.diffusion.model_choice import ModelChoice, spell_choice
 from s2st_aug.formats.daylight import DARK, DAYTIME
 from s2st_aug.methods.protocol import MethodConfig
 from s2st_aug.methods.registry import find_method
@@ -111,7 +114,7 @@ class ClusterConfig(Record):
     """a batch that has been at a worker for so long, and for ten times as long as the slowest so far, has hung: its
     worker is ended, and the batch goes to another"""
     share_seconds: Annotated[float, Field(gt=0)] = 60.0
-    """how long a worker waits at its start until it sees the driver's lock in the run folder: shares may show it late"""
+    """how long a worker waits at its start to see the driver's lock in the run folder: shares may show it late"""
     drain_seconds: Annotated[float, Field(gt=0)] = 300.0
     """how long Ctrl-C or TERM waits for batches under way"""
 
@@ -133,11 +136,24 @@ class AugmentConfig(Record):
     domains: Annotated[tuple[str, ...], Field(min_length=1)]
     """shipped profiles by name (night, rain, dusk, fog, night_rain), or paths of built ones"""
     model: str = "street-mini"
-    """street-mini, street-photo, a folder in Stable Diffusion format, or a hub id (`owner/name@revision`)"""
+    """street-mini, street-photo, a folder in Stable Diffusion format, or a hub id (`owner/name@revision`); or a group:
+    `{base: NAME, loras: [{path: FILE, weight: 1}], vae: NAME}`"""
     method: MethodChoice = Field(default_factory=lambda: MethodChoice(settings=find_method("s2st").settings()))
     validation: ValidationSettings = ValidationSettings()
     run: RunConfig = RunConfig()
     cluster: ClusterConfig = ClusterConfig()
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _one_string(cls, model: object) -> object:
+        """A group becomes the string that models are named by everywhere; what is wrong in it is one line."""
+        if not isinstance(model, Mapping):
+            return model
+        try:
+            return spell_choice(ModelChoice.model_validate(model))
+        except ValidationError as error:
+            wrong = (f"{'.'.join(map(str, e['loc']))}: {e['msg'][:1].lower()}{e['msg'][1:]}" for e in error.errors())
+            raise ValueError("; ".join(wrong)) from None
 
     @field_validator("domains")
     @classmethod

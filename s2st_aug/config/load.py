@@ -73,7 +73,9 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> AugmentConfig
         filled["run"] = _with_one_seed(filled["run"], problems)
     if isinstance(filled.get("method", {}), Mapping):
         default = AugmentConfig.model_fields["model"].default
-        filled["method"] = choose_method(filled.get("method", {}), str(filled.get("model", default)), problems)
+        model = filled.get("model", default)
+        base = str(model.get("base", default) if isinstance(model, Mapping) else model)
+        filled["method"] = choose_method(filled.get("method", {}), base, problems)
     try:
         config = AugmentConfig.model_validate(filled)
     except ValidationError as error:

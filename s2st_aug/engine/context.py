@@ -8,7 +8,7 @@ from typing import Any
 
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import validation_hash
-from s2st_aug.diffusion.model_files import EMBEDDED
+from s2st_aug.diffusion.model_choice import with_absolute_paths
 from s2st_aug.formats import Card, dataset_card
 from s2st_aug.methods import MethodConfig, MethodIdentity, find_method
 from s2st_aug.profiles.store import SUFFIX
@@ -35,10 +35,9 @@ def method_for_workers(config: AugmentConfig) -> MethodConfig[Any]:
     own = {name: _absolute(place) for name, place in given.items() if place is not None}
     if validation.detector and validation.detector not in SHIPPED:
         validation = validation.model_copy(update={"detector": _absolute(validation.detector)})
-    is_folder = config.model not in EMBEDDED and Path(config.model).expanduser().is_dir()
     return replace(
         method,
-        model=_absolute(config.model) if is_folder else config.model,
+        model=with_absolute_paths(config.model),
         domains=tuple(_absolute(d) if "/" in d or d.endswith(SUFFIX) else d for d in config.domains),
         settings=method.settings.model_copy(update=own),
         validation=validation,

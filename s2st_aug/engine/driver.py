@@ -137,7 +137,7 @@ class Driver:
         """The batch is no worse for it; the place may be."""
         tracker.give_back.remote(result.key)
         self._returned[result.key] = result.fault
-        if result.place in self._health.avoided:
+        if not result.place or result.place in self._health.avoided:
             return
         log.warning("%s cannot work and is replaced: %s", f"{result.actor} at {result.place}", result.fault)
         if self._health.fault(result.place, result.key, result.fault, certain=result.certain):

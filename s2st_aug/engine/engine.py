@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import time
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
 
 import cv2
 import pyarrow as pa
+import pyarrow.parquet as pq
 import ray
 import ray.data
 from pyarrow.fs import FileSystem
@@ -38,7 +42,10 @@ from s2st_aug.storage.plan import table_to_batches
 log = logging.getLogger(__name__)
 
 ACTOR_CPUS, LIGHT_CPUS = 0.8, 0.1  # so that the light stages run beside actors on as many cores as there are actors
+LISTED_AT_ONCE = 1000  # batches of a work list in one block
 NO_PROGRESS_SECONDS = 24 * 3600
+AHEAD = 3  # calls for each device: one computes, one is read before it, one is finished after it
+SETTLE_SECONDS = 1.0
 RECYCLED = 75  # exit code of an actor that ends itself
 
 COMMIT_RESULT = pa.schema(
@@ -59,7 +66,10 @@ COMMIT_RESULT = pa.schema(
 
 
 class TranslateActor:
-    """One TranslateStage per GPU of the actor (one on the CPU); as many planned batches at once."""
+    """One TranslateStage per GPU of the actor (one on the CPU), and AHEAD calls under way for each.
+
+    One call has the device while the others read their batch or finish it; a GPU never waits for another's batch.
+    """
 
     def __init__(self, sealed: Sealed, tracker: ActorHandle) -> None:
         context, seat, remote = sealed.context, seat_here(), RemoteAttemptTracker(tracker)
@@ -67,26 +77,34 @@ class TranslateActor:
         devices, proof = devices_of(context.config.cluster), Proof(context)
         self._log = log_to_run(context, seat, proof)
         self._stages = [TranslateStage(context, remote, device=d, seat=seat, proof=proof) for d in devices]
+        self._door = threading.Condition()
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """PLAN_SCHEMA rows in, translated batches out.
 
-        A process that is to be retired ends here, before anything is begun: Ray starts another one for the task.
+        A process that is to be retired ends here, before anything is begun and after all that was: Ray starts another
+        one for the task.
         """
-        for stage in self._stages:
-            if stage.retire_reason:
-                log.warning("this worker is replaced: %s", stage.retire_reason)
+        with self._door:
+            while reason := next((s.retire_reason for s in self._stages if s.retire_reason), ""):
+                if not self._door.wait_for(self._is_empty, timeout=SETTLE_SECONDS):
+                    continue
+                time.sleep(SETTLE_SECONDS)  # what the last call gave back is on its way
+                log.warning("recycling this actor: %s", reason)
                 self._log.flush()
                 os._exit(RECYCLED)
-        batches = table_to_batches(table)
-        if len(self._stages) == 1:
-            done = [self._stages[0](b) for b in batches]
-        else:
-            with ThreadPoolExecutor(len(self._stages)) as pool:
-                jobs = [pool.submit(self._stages[i % len(self._stages)], b) for i, b in enumerate(batches)]
-                done = [job.result() for job in jobs]
-        self._log.flush()
-        return pack(done)
+            stage = min(self._stages, key=lambda s: s.inside)
+            stage.inside += 1
+        try:
+            return pack([stage(batch) for batch in table_to_batches(table)])
+        finally:
+            self._log.flush()
+            with self._door:
+                stage.inside -= 1
+                self._door.notify_all()
+
+    def _is_empty(self) -> bool:
+        return not any(stage.inside for stage in self._stages)
 
 
 class FinishActor:
@@ -104,6 +122,7 @@ class FinishActor:
     def __call__(self, table: pa.Table) -> pa.Table:
         """Translated batches in, commit results out. A worker that cannot gives its batch back and is replaced."""
         if self._retire_reason:
+            time.sleep(SETTLE_SECONDS)  # what the last call gave back is on its way
             os._exit(RECYCLED)
         results = pa.Table.from_pylist([asdict(self._finish(b)) for b in unpack(table)], schema=COMMIT_RESULT)
         self._log.flush()
@@ -119,8 +138,7 @@ class FinishActor:
         except WorkerFault as fault:
             log.warning("batch %s is given back: %s", translated.batch.key, fault)
             self._retire_reason = str(fault)
-            back = replace(translated, given_back=True, place=self._seat.place, fault=str(fault))
-            return nothing_done(back)
+            return nothing_done(replace(translated, given_back=True, place=self._seat.place, fault=str(fault)))
 
 
 def seat_here() -> Seat:
@@ -131,13 +149,23 @@ def seat_here() -> Seat:
     return Seat(f"{ray.util.get_node_ip_address()}:{os.getpid()}", f"{node} GPU {gpus}" if gpus else node)
 
 
+def replicas_of(cluster: ClusterConfig) -> int:
+    """Of the model, in each actor."""
+    return 1 if cluster.spread_model else max(int(cluster.gpus_per_actor), 1)
+
+
+def most_finishers(cluster: ClusterConfig) -> int:
+    """How many processes may judge and write at once: what keeps up with a GPU, times GPUs."""
+    return max(cluster.actors[1] * replicas_of(cluster), 2)
+
+
 def devices_of(cluster: ClusterConfig) -> list[str]:
     """One per replica of the model, `cluster.device` of them all where it names one.
 
     `auto` falls back to the CPU: Ray's logical GPUs may have no CUDA behind them. Raises UsageError for a device that
     is asked for and missing.
     """
-    replicas = 1 if cluster.spread_model else max(int(cluster.gpus_per_actor), 1)
+    replicas = replicas_of(cluster)
     if cluster.device == "auto" and not cluster.gpus_per_actor:
         return ["cpu"] * replicas
     from s2st_aug.diffusion.device import resolve_device  # torch is slow to start: workers without GPUs do without
@@ -153,18 +181,24 @@ def stream_results(
     """Runs every pending batch; results come in the order of commits. Leaving the iterator ends the execution."""
     _settle_context()
     cluster = context.config.cluster
-    gpus = cluster.gpus_per_actor
-    at_once = 1 if cluster.spread_model else max(int(gpus), 1)
+    gpus, calls = cluster.gpus_per_actor, AHEAD * replicas_of(cluster)
     dataset = (
-        ray.data.read_parquet(pending, filesystem=filesystem, num_cpus=0, label_selector=_here())
-        .repartition(target_num_rows_per_block=at_once)
+        ray.data.from_items(pending)
+        .map_batches(
+            partial(_read_list, filesystem), batch_size=1, batch_format="numpy", num_cpus=0, label_selector=_here()
+        )
+        .repartition(target_num_rows_per_block=1)
         .map_batches(
             TranslateActor,
-            batch_size=at_once,
+            batch_size=1,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(
-                min_size=cluster.actors[0], max_size=cluster.actors[1], max_tasks_in_flight_per_actor=2
+                min_size=cluster.actors[0],
+                max_size=cluster.actors[1],
+                max_tasks_in_flight_per_actor=calls,
+                enable_true_multi_threading=True,
             ),
+            max_concurrency=calls,
             fn_constructor_kwargs={"sealed": Sealed(context), "tracker": tracker},
             num_gpus=gpus or None,
             num_cpus=None if gpus else ACTOR_CPUS,
@@ -173,7 +207,7 @@ def stream_results(
             FinishActor,
             batch_size=1,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(min_size=1, max_size=max(cluster.actors[1], 2), max_tasks_in_flight_per_actor=2),
+            compute=ActorPoolStrategy(min_size=1, max_size=most_finishers(cluster), max_tasks_in_flight_per_actor=2),
             fn_constructor_kwargs={"sealed": Sealed(context), "tracker": tracker},
             num_cpus=LIGHT_CPUS,
         )
@@ -181,6 +215,13 @@ def stream_results(
     for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         assert isinstance(table, pa.Table)
         yield from (CommitResult(**row) for row in table.to_pylist())
+
+
+def _read_list(filesystem: FileSystem | None, names: dict[str, Any]) -> Iterator[pa.Table]:
+    """The batches of a work list, a few at a time."""
+    for name in names["item"]:
+        table = pq.read_table(str(name), filesystem=filesystem, partitioning=None)
+        yield from (table.slice(i, LISTED_AT_ONCE) for i in range(0, len(table), LISTED_AT_ONCE))
 
 
 def _here() -> dict[str, str]:

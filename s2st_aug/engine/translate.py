@@ -18,10 +18,11 @@ import gc
 import logging
 import math
 import os
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -32,13 +33,14 @@ from s2st_aug.engine.memory_watch import MemoryWatch
 from s2st_aug.engine.proof import Proof
 from s2st_aug.engine.sources import SourceReader, SourceScene, failure_of, photos_of, reason_of
 from s2st_aug.errors import LostWorker, OutOfMemory, SampleError, WorkerFault
-from s2st_aug.methods import Translated, TranslatorLike, find_method
+from s2st_aug.methods import InTwoParts, Translated, TranslatorLike, find_method
 from s2st_aug.records.scene import Scene
 from s2st_aug.records.verdicts import Failure
 from s2st_aug.storage.plan import PlannedBatch
 
 log = logging.getLogger(__name__)
 
+DRAIN_ASK_SECONDS = 1.0  # a batch that has waited longer for the device asks whether the run drains by now
 AVOIDED_SECONDS = 5.0  # between two batches that a worker at a place to avoid gives back
 DEVICE_ERRORS = (
     *("CUDA error", "CUDA driver", "CUDA-capable device", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS"),
@@ -56,6 +58,10 @@ class SceneResult:
     oom_split: bool = False
 
 
+Finish: TypeAlias = Callable[[], list[SceneResult]]
+"""what a batch still needs once the device has done its part: a result per scene"""
+
+
 def translate_scenes(
     translator: TranslatorLike,
     sources: Sequence[SourceScene],
@@ -64,8 +70,8 @@ def translate_scenes(
     *,
     labels: bool,
     scenes: Sequence[Scene] | None = None,
-) -> list[SceneResult]:
-    """A whole batch at once; scenes that cannot be read are blank in it.
+) -> Finish:
+    """A whole batch at once; scenes that cannot be read are blank in it. What is given back needs no device.
 
     `labels`: the method is given them; `scenes`: a method that asks which scenes they are is told.
     """
@@ -73,12 +79,19 @@ def translate_scenes(
     told: dict[str, Any] = (
         {} if scenes is None else {"scenes": scenes, "orientations": [s.orientation for s in sources]}
     )
+    failures = [s.failure for s in sources]
+    if isinstance(translator, InTwoParts):
+        finish = translator.start(photos_of(sources), domains, objects, keys, **told)
+        return lambda: [SceneResult(r, f) for f, r in zip(failures, finish(), strict=True)]
     results = translator.translate(photos_of(sources), domains, objects, keys, **told)
-    return [SceneResult(r, s.failure) for s, r in zip(sources, results, strict=True)]
+    return lambda: [SceneResult(r, f) for f, r in zip(failures, results, strict=True)]
 
 
 class TranslateStage:
-    """Holds the model; one call is one batch."""
+    """Holds the model; one call is one batch.
+
+    Several threads may call it: one of them has the device, while others read the next batches or finish the last.
+    """
 
     def __init__(
         self,
@@ -92,8 +105,11 @@ class TranslateStage:
         self._context, self._tracker, self._device = context, tracker, device
         self._seat = seat or Seat(f"pid-{os.getpid()}")
         self._proof = proof or Proof(context)
+        self._sick = False
         self._read = SourceReader(context.config.dataset, context.card)
         self._translator: TranslatorLike | None = None
+        self._device_turn = threading.Lock()
+        self.inside = 0  # calls under way, as its actor counts them
         self._memory = MemoryWatch(device, int(context.config.cluster.creep_gib * 2**30))
         self._too_much: float = math.inf  # the least load (scenes times pixels of the largest) that did not fit
         self.retire_reason = ""  # why the process that holds this stage should be ended before its next batch
@@ -102,31 +118,49 @@ class TranslateStage:
         """Never raises: what is wrong with the worker itself gives the batch back, with its `fault`."""
         begun = self._tracker.begin(batch.key, self._seat)
         back = TranslatedBatch(batch, self._seat.name, given_back=True, place=self._seat.place)
+        if begun == DRAINING:
+            return back
         if begun == AVOIDED:
             time.sleep(AVOIDED_SECONDS)
             return replace(back, fault="this place is avoided")
-        if begun == DRAINING:
-            return back
-        start = time.monotonic()
         try:
-            self._proof.show()
-            sources = self._sources(batch)
-            results = self._results(batch, sources, begun)
+            return self._done(batch, begun) or back
         except WorkerFault as fault:
+            if self._sick:  # another batch's fault has been told: this one came too late to be one of its own
+                return replace(back, place="", fault=str(fault))
+            self._sick, self.retire_reason = True, str(fault)
             log.warning("batch %s is given back: %s", batch.key, fault)
-            self.retire_reason = str(fault)
             return replace(back, fault=str(fault), certain=fault.certain)
-        if grown := self._memory.after_batch():
-            self.retire_reason = f"its memory has crept {grown / 2**30:.1f} GiB above what is allowed"
-        done = _translated(batch, sources, results, self._seat.name, time.monotonic() - start)
-        return replace(done, place=self._seat.place)
 
-    def load(self) -> TranslatorLike:
-        """The method, ready; the first batch loads it where nobody has asked before."""
-        if self._translator is None:
-            method = self._context.method
-            self._translator = find_method(method.name).load(method, self._device)
-        return self._translator
+    def _done(self, batch: PlannedBatch, begun: int) -> TranslatedBatch | None:
+        """The batch, translated; None where the run drains before its turn. Raises WorkerFault."""
+        start = time.monotonic()
+        self._proof.show()
+        sources = self._sources(batch)
+        asked = time.monotonic()
+        with self._device_turn:
+            waited = time.monotonic() - asked
+            if waited > DRAIN_ASK_SECONDS and not self._tracker.begin(f"{batch.key}/turn", self._seat):
+                return None
+            if self._sick:
+                raise WorkerFault("its process is being replaced")
+            if begun < CAREFUL_FROM:
+                finish = self._guarded(batch, sources)
+            else:  # a scene that was begun twice alone and never ended is the culprit
+                log.warning("batch %s lost its worker more than once; its scenes are tried one by one", batch.key)
+                finish = self._without_culprits(batch, sources, announce=True)
+            if grown := self._memory.after_batch():
+                self.retire_reason = f"its memory has crept {grown / 2**30:.1f} GiB above what is allowed"
+        if waited > DRAIN_ASK_SECONDS:
+            self._tracker.end([f"{batch.key}/turn"])
+        try:
+            results = finish()
+        except Exception as error:
+            log.warning("batch %s: %s; looking for the culprit", batch.key, reason_of(error))
+            with self._device_turn:
+                results = self._without_culprits(batch, sources)()
+        done = _translated(batch, sources, results, self._seat.name, time.monotonic() - start - waited)
+        return replace(done, place=self._seat.place)
 
     def _sources(self, batch: PlannedBatch) -> list[SourceScene]:
         """The batch's scenes; raises WorkerFault where the whole dataset is gone, not this photo or that."""
@@ -136,17 +170,17 @@ class TranslateStage:
             raise WorkerFault(f"the dataset is gone here: {failed.reason}")
         return sources
 
-    def _results(self, batch: PlannedBatch, sources: list[SourceScene], begun: int) -> list[SceneResult]:
-        if begun < CAREFUL_FROM:
-            return self._guarded(batch, sources)
-        # a scene that was begun twice alone and never ended is the culprit
-        log.warning("batch %s lost its worker more than once; its scenes are tried one by one", batch.key)
-        return self._without_culprits(batch, sources, announce=True)
+    def load(self) -> TranslatorLike:
+        """The method, ready; the first batch loads it where nobody has asked before."""
+        if self._translator is None:
+            method = self._context.method
+            self._translator = find_method(method.name).load(method, self._device)
+        return self._translator
 
-    def _guarded(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[SceneResult]:
+    def _guarded(self, batch: PlannedBatch, sources: list[SourceScene]) -> Finish:
         """A result per scene, whatever happens to its neighbours."""
         if all(s.failure for s in sources):
-            return [SceneResult({}, s.failure) for s in sources]
+            return _failed([s.failure for s in sources])
         if len(sources) > 1 and _load(sources) >= self._too_much:
             return self._halves(batch, sources)
         try:
@@ -161,28 +195,27 @@ class TranslateStage:
         log.warning("batch %s: %s; looking for the culprit", batch.key, reason)
         return self._without_culprits(batch, sources)
 
-    def _without_culprits(
-        self, batch: PlannedBatch, sources: list[SourceScene], *, announce: bool = False
-    ) -> list[SceneResult]:
-        """Each scene is tried alone; then the batch runs once more, blank where one failed.
+    def _without_culprits(self, batch: PlannedBatch, sources: list[SourceScene], *, announce: bool = False) -> Finish:
+        """Each scene is tried alone; then the batch runs once more, blank where one failed. All of it is done here.
 
         Raises WorkerFault where a batch without any photo fails too.
         """
-        tried = [not s.failure for s in sources]
+        tried = any(not s.failure for s in sources)
         for index, source in enumerate(sources):
             failure = None if source.failure else self._alone(batch, sources, index, announce=announce)
             if failure:
                 sources[index] = source.blanked(failure)
         if all(s.failure for s in sources):
-            if any(tried):
+            if tried:
                 self._run_blank(batch, sources)
-            return [SceneResult({}, s.failure) for s in sources]
+            return _failed([s.failure for s in sources])
         try:
-            return self._run(batch, sources)
+            results = self._run(batch, sources)()
         except WorkerFault:
             raise
         except Exception as error:
-            return [SceneResult({}, s.failure or failure_of(error)) for s in sources]
+            return _failed([s.failure or failure_of(error) for s in sources])
+        return lambda: results
 
     def _alone(self, batch: PlannedBatch, sources: list[SourceScene], index: int, *, announce: bool) -> Failure | None:
         """Why this scene cannot be translated, with every other slot blank; None where it can."""
@@ -190,7 +223,7 @@ class TranslateStage:
             return failure_of(LostWorker("the process died each time this image was translated"))
         alone = [s if i == index else s.blanked(s.failure) for i, s in enumerate(sources)]
         try:
-            self._run(batch, alone)
+            self._run(batch, alone)()
         except WorkerFault:
             raise
         except Exception as error:
@@ -203,29 +236,28 @@ class TranslateStage:
         """A batch without any photo: where it fails as its scenes did, they are not to blame."""
         if self._context.identity.by_scene:
             return  # a method that goes by the scene and not by its pixels has no blank one
-        failure = next(s.failure for s in sources if s.failure)
+        first = next(s.failure.reason for s in sources if s.failure)
         try:
-            self._run(batch, sources)
+            self._run(batch, sources)()
         except WorkerFault:
             raise
         except Exception as error:
-            why = f"it fails without any photo too: {reason_of(error)}; at first {failure.reason}"
-            raise WorkerFault(why) from error
+            raise WorkerFault(f"it fails without any photo too: {reason_of(error)}; at first {first}") from error
 
-    def _run(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> list[SceneResult]:
-        """The whole batch, always in its planned shape; raises WorkerFault for the model and the device."""
+    def _run(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> Finish:
+        """What the device does of a whole batch, in its planned shape; raises WorkerFault for model and device."""
         try:
             self.load()
         except Exception as error:
             raise WorkerFault(f"the model cannot be loaded: {reason_of(error)}") from error
         try:
-            return self._translate(batch, sources)
+            return self._start(batch, sources)
         except Exception as error:
             if is_device_error(error):
                 raise WorkerFault(reason_of(error), certain=False) from error
             raise
 
-    def _translate(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> list[SceneResult]:
+    def _start(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> Finish:
         context = self._context
         keys = [context.key(p.scene.scene_id) for p in batch.scenes]
         identity, scenes = context.identity, [p.scene for p in batch.scenes]
@@ -238,7 +270,7 @@ class TranslateStage:
             scenes=scenes if identity.by_scene else None,
         )
 
-    def _split(self, batch: PlannedBatch, sources: list[SourceScene], reason: str) -> list[SceneResult]:
+    def _split(self, batch: PlannedBatch, sources: list[SourceScene], reason: str) -> Finish:
         """After memory ran out: halves, down to single scenes; what does not even fit alone fails."""
         log.warning(
             "batch %s of %d: %s; splitting it, and all of its size from now on", batch.key, len(sources), reason
@@ -247,14 +279,15 @@ class TranslateStage:
         self._too_much = min(self._too_much, _load(sources))
         if len(sources) == 1:
             self.retire_reason = "it ran out of memory"
-            return [SceneResult({}, failure_of(OutOfMemory(reason)))]
+            return _failed([failure_of(OutOfMemory(reason))])
         return self._halves(batch, sources)
 
-    def _halves(self, batch: PlannedBatch, sources: list[SourceScene]) -> list[SceneResult]:
+    def _halves(self, batch: PlannedBatch, sources: list[SourceScene]) -> Finish:
         middle = len(sources) // 2
         parts = ((slice(None, middle)), slice(middle, None))
         halves = [(replace(batch, scenes=batch.scenes[p], todo=batch.todo[p]), sources[p]) for p in parts]
-        return [replace(r, oom_split=True) for half, part in halves for r in self._guarded(half, part)]
+        both = [self._guarded(half, part) for half, part in halves]
+        return lambda: [replace(result, oom_split=True) for finish in both for result in finish()]
 
     def _recycle(self) -> None:
         """Drop the model and everything it held; it is loaded anew for the next batch."""
@@ -264,6 +297,10 @@ class TranslateStage:
             import torch  # slow to start: a worker of a method without a network does without
 
             torch.cuda.empty_cache()
+
+
+def _failed(failures: Sequence[Failure | None]) -> Finish:
+    return lambda: [SceneResult({}, failure) for failure in failures]
 
 
 def _load(sources: Sequence[SourceScene]) -> int:

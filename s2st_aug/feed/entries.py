@@ -16,7 +16,7 @@ from s2st_aug.errors import DatasetError, SourceChanged, UsageError, did_you_mea
 from s2st_aug.export.options import ExportOptions, UnjudgedPolicy
 from s2st_aug.export.selection import COLUMNS, Selection, select
 from s2st_aug.feed.arguments import wrong
-from s2st_aug.formats import Card, dataset_card, load_card, orientation_of, read_objects, read_scenes
+from s2st_aug.formats import Card, dataset_card, orientation_of, read_objects, read_scenes
 from s2st_aug.images import read_photo, sha256_bytes
 from s2st_aug.records.scene import Scene, SceneObject
 from s2st_aug.storage import RunFolder
@@ -69,7 +69,7 @@ class FeedIndex:
     @property
     def card(self) -> Card:
         """The dataset's card, which says how its labels are read."""
-        return dataset_card({"format": self.format, "rescale_labels": self.rescale_labels})
+        return dataset_card({"format": self.format, "root": self.root, "rescale_labels": self.rescale_labels})
 
     def read(self, entry: Entry) -> Sample:
         """Decode one entry; raises SourceChanged where the file is not the one that the run recorded."""
@@ -119,7 +119,8 @@ def open_feed(
     selection = select(table, resolve(from_table(run.read_decisions())), options)
     card_name, root = info.config["dataset"]["format"], Path(info.dataset_root)
     splits = sorted(set(table["split"].to_pylist()))
-    scenes = {s.scene_id: s for split in splits for s in read_scenes(load_card(card_name), root, split)}
+    card = dataset_card({"format": card_name, "root": root})
+    scenes = {s.scene_id: s for split in splits for s in read_scenes(card, root, split)}
     rescale = bool(info.config["dataset"].get("rescale_labels"))
     return FeedIndex(card_name, root, tuple(_entries(run, root, selection, scenes)), rescale)
 

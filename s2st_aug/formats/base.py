@@ -274,6 +274,8 @@ class DatasetFormat:
     """Card, root and scene to the width and height that its label file gives the image; None where it says nothing."""
     remarks: Callable[[Card, Path, str, Sequence[Scene]], Iterator[str]] | None = None
     """Card, root, split and its scenes to what is amiss with the split as a whole, one sentence each."""
+    own_layout: bool = False
+    """Whether files of the dataset say where its images and labels lie, and not the card alone."""
     labels_need_image: bool = False
     """Whether reading a scene's labels opens its image, for its size."""
     split_folder: Callable[[str], str] = str

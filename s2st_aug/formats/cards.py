@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from s2st_aug.errors import DatasetError, did_you_mean
 from s2st_aug.formats.base import Card, DatasetFormat
+from s2st_aug.formats.layout import located
 from s2st_aug.formats.registry import find_format
 from s2st_aug.formats.yaml_text import parse_yaml
 
@@ -38,9 +39,15 @@ def load_card(name_or_path: str | Path) -> Card:
 
 
 def dataset_card(dataset: Mapping[str, Any]) -> Card:
-    """The card of a config's `dataset` group, with what the group says of how its labels are read."""
+    """The card of a config's `dataset` group: how its labels are read, and where its parts lie below its root."""
     card = load_card(str(dataset["format"]))
-    return card.model_copy(update={"rescale_labels": True}) if dataset.get("rescale_labels") else card
+    card = card.model_copy(update={"rescale_labels": True}) if dataset.get("rescale_labels") else card
+    return card_at(card, Path(str(dataset["root"]))) if dataset.get("root") else card
+
+
+def card_at(card: Card, root: Path) -> Card:
+    """The card with the places of its parts below the root; as it is where files of the dataset say them."""
+    return card if format_of(card).own_layout or not root.is_dir() else located(card, root)
 
 
 def absolute_card(name_or_path: str) -> str:

@@ -11,6 +11,8 @@ from typing import Literal
 from s2st_aug.errors import DatasetError, LabelError, NoImages
 from s2st_aug.formats import format_of, read_objects, read_scenes
 from s2st_aug.formats.base import Card
+from s2st_aug.formats.cards import card_at
+from s2st_aug.formats.layout import nested_root
 from s2st_aug.formats.names import IMAGE_SUFFIXES, LookAlikes, list_files
 from s2st_aug.records.scene import Scene, SceneObject
 
@@ -35,12 +37,20 @@ def check_card(card: Card, root: Path, *, sample: int = SAMPLE) -> list[CardFind
     """
     if not root.is_dir():
         return [CardFinding("error", "", f"dataset folder {root} is not there; get it from {card.where}")]
+    card, plain = card_at(card, root), card
     findings = _once_a_card(finding for split in card.splits for finding in _split(card, root, split, sample))
-    if not any(finding.level in ("ok", "error") for finding in findings):
+    if card.images != plain.images:
         findings.append(
-            CardFinding("error", "", f"no split of {card.name} can be read; expected images at {card.images}")
+            CardFinding("warning", "", f"the tree lies in other folders than usual: images at {card.images}")
         )
+    if not any(finding.level in ("ok", "error") for finding in findings):
+        findings.append(CardFinding("error", "", f"no split of {card.name} can be read; {_expected(card, root)}"))
     return findings
+
+
+def _expected(card: Card, root: Path) -> str:
+    below = nested_root(card, root)
+    return f"its tree lies in {below}: give that folder" if below else f"expected images at {card.images}"
 
 
 def _once_a_card(findings: Iterable[CardFinding]) -> list[CardFinding]:

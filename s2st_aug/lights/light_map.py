@@ -30,21 +30,27 @@ class LightMap:
 
     `masks`: probability of each of KINDS. `radiance`: linear light 0..1 of what shines, were it night. `dry` and `wet`:
     the lamps' light on every surface as a multiple of what the day image shows there, at a quarter of the size.
+    `labels`: 1 inside the boxes of each of GROUPS.
     """
 
     masks: Float32[np.ndarray, "kinds h w"]
     radiance: Float32[np.ndarray, "h w 3"]
     dry: Float32[np.ndarray, "y x 3"]
     wet: Float32[np.ndarray, "y x 3"]
+    labels: Float32[np.ndarray, "groups h w"]
 
     def mask(self, kind: str) -> Float32[np.ndarray, "h w"]:
         """The probability of one of KINDS."""
         return self.masks[KINDS.index(kind)]
 
+    def label(self, group: str) -> Float32[np.ndarray, "h w"]:
+        """Where a label of one of GROUPS is: 1 in its boxes."""
+        return self.labels[GROUPS.index(group)]
+
 
 @torch.no_grad()
 def light_map(network: LightNetwork, day: Image, objects: Sequence[SceneObject] = ()) -> LightMap:
-    """The map of a day image of any size; labels help where there are any, and a labelled signal is all signal."""
+    """The map of a day image of any size; labels help where there are any."""
     height = max(round(WIDTH * day.shape[0] / day.shape[1]), 1)
     small = resize(day, (WIDTH, height))
     labels = _labels(objects, day.shape, small.shape)
@@ -58,8 +64,7 @@ def light_map(network: LightNetwork, day: Image, objects: Sequence[SceneObject] 
     radiance = (out[n:].exp() - DARKEST).clamp(0, 1).permute(1, 2, 0)
     pools = decoded(coarse[:, :rows].permute(1, 2, 0).numpy())
     masks = out[:n].sigmoid().numpy()
-    masks[KINDS.index("signal")] = np.maximum(masks[KINDS.index("signal")], labels[GROUPS.index("signal")])
-    return LightMap(masks, radiance.contiguous().numpy(), pools[..., :3], pools[..., 3:])
+    return LightMap(masks, radiance.contiguous().numpy(), pools[..., :3], pools[..., 3:], labels)
 
 
 def _labels(objects: Sequence[SceneObject], source: tuple[int, ...], small: tuple[int, ...]) -> np.ndarray:

@@ -6,13 +6,14 @@ config uses it, and the entry point group `s2st_aug.methods` gives it a short na
 
 from __future__ import annotations
 
-from s2st_aug.methods.protocol import Method, MethodConfig, MethodIdentity, TranslatorLike
+from s2st_aug.methods.protocol import InTwoParts, Method, MethodConfig, MethodIdentity, TranslatorLike
 from s2st_aug.methods.registry import METHODS, find_method, method_names
 from s2st_aug.records.translated import Translated
 from s2st_aug.records.verdicts import Judge
 
 __all__ = [
     "METHODS",
+    "InTwoParts",
     "Judge",
     "Method",
     "MethodConfig",

@@ -15,7 +15,8 @@ import torch
 
 from s2st_aug.arrays import Image
 from s2st_aug.diffusion.model import LatentModel
-from s2st_aug.diffusion.model_files import combined_hash, commit_of, find_model, hash_files
+from s2st_aug.diffusion.model_choice import read_choice
+from s2st_aug.diffusion.model_files import combined_hash, commit_of, find_model, find_vae, hash_choice
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.profiles.store import find_image_profiles, find_profiles
 from s2st_aug.records.profile import DomainProfile
@@ -39,8 +40,12 @@ class ModelFiles:
 def hash_model(name: str) -> ModelFiles:
     """Hashes the model's weights, once a process while no file changes; raises ModelError where there are none."""
     folder = find_model(name)
-    stamps = ((path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
-    files = _hashed(folder, tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stamps))
+    choice = read_choice(name)
+    others = [find_vae(choice.vae)] if choice.vae is not None else []
+    there = [p for place in (folder, *others) for p in sorted(place.rglob("*"))]
+    there += [Path(lora.path).expanduser() for lora in choice.loras]
+    stamps = ((path, path.stat()) for path in there if path.is_file())
+    files = _hashed(name, folder, tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stamps))
     profiles = folder / "profiles"
     nothing: Any = partial(_cannot, name)
     shell = LatentModel(
@@ -63,8 +68,8 @@ def hash_model(name: str) -> ModelFiles:
 
 
 @lru_cache(4)
-def _hashed(folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> dict[str, str]:
-    return hash_files(folder)
+def _hashed(name: str, folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> dict[str, str]:
+    return hash_choice(name, folder)
 
 
 def _cannot(name: str, *args: object) -> None:

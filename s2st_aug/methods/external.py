@@ -51,6 +51,7 @@ class External(Method[ExternalSettings]):
     version = "1"
     needs_model = False
     any_domain = True
+    files = ("pictures",)
 
     def identify(self, config: MethodConfig[ExternalSettings]) -> MethodIdentity:
         """Hashes of every picture that the pattern can mean.

@@ -20,9 +20,9 @@ One around a network of one's own is in docs/own_method.md.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -102,6 +102,21 @@ class TranslatorLike(Protocol):
         not work out comes back as a SampleError (such as Diverged) in its place; what is raised fails the whole batch,
         which is then tried photo by photo.
         """
+        ...
+
+
+@runtime_checkable
+class InTwoParts(Protocol):
+    """A translator whose work on the device ends before its work does: the device takes the next batch meanwhile."""
+
+    def start(
+        self,
+        photos: Sequence[AnyImage],
+        domains: Sequence[str],
+        objects: Sequence[Sequence[SceneObject]] | None = None,
+        keys: Sequence[int] | None = None,
+    ) -> Callable[[], Sequence[Mapping[str, Translated | SampleError]]]:
+        """All that the device does of `translate`; what is given back does the rest, in any thread, and its results."""
         ...
 
 

@@ -57,7 +57,10 @@ class S2ST(Method[MethodSettings]):
         """The loaded model with its profiles, computing the same way on any actor."""
         from s2st_aug.diffusion.stable_diffusion import load_for_worker
         from s2st_aug.methods.checks import profiles_by_name
-        from s2st_aug.translation.translator import Translator
+        from s2st_aug.translation.translator import DTYPES, Translator
 
         model = load_for_worker(config.model, device, threads=config.threads, gpus=config.gpus)
-        return Translator(model, profiles_by_name(config.domains, model), config.settings)
+        profiles, settings = profiles_by_name(config.domains, model), config.settings
+        if settings.dtype == "float32" or model.halving is None:
+            return Translator(model, profiles, settings)
+        return Translator(model, profiles, settings, full_weights=model.halving(DTYPES[settings.dtype]).full)

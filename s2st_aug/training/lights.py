@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from safetensors.numpy import save
 from torch import nn
 
-from s2st_aug.arrays import Box
+from s2st_aug.arrays import Box, Mask
 from s2st_aug.procedural.categories import CATEGORIES
 from s2st_aug.procedural.drawing import draw_street
 from s2st_aug.procedural.labels import read_labels
@@ -53,15 +53,23 @@ def street_pairs(key: int, index: int, size: tuple[int, int]) -> Iterator[tuple[
         yield f"{key}-{index}-{condition}", Pair(day, render_drawn(drawn, surface, condition), boxes)
 
 
-def gathered(pairs: Iterable[tuple[str, Pair]]) -> Blobs:
-    """Blobs of each true variant, and of the same with lights pasted in."""
+def gathered(pairs: Iterable[tuple[str, Pair]], translated: Iterable[tuple[str, Pair, Mask]] = ()) -> Blobs:
+    """Blobs of each true variant, and of the same with lights pasted in.
+
+    `translated` are variants of a model with the place (`h w` bool) of the lights of the true one: a blob there is
+    true, and of a blob elsewhere nobody knows, so it teaches nothing.
+    """
     found = [_blobs_of(name, pair) for name, pair in pairs]
+    found += [_blobs_of(name, pair, true) for name, pair, true in translated]
     return Blobs(np.concatenate([b.patches for b in found]), np.concatenate([b.made_up for b in found]))
 
 
-def _blobs_of(name: str, pair: Pair) -> Blobs:
+def _blobs_of(name: str, pair: Pair, true: Mask | None = None) -> Blobs:
     source, rng = frame(pair.source), numpy_generator(0, "lights", name)
-    patches = [blob_patches(source, frame(pair.variant), pair.objects)[1]]
+    boxes, own = blob_patches(source, frame(pair.variant), pair.objects)
+    if true is not None:
+        own = own[[bool(true[int(y1) : int(y2) + 1, int(x1) : int(x2) + 1].any()) for x1, y1, x2, y2 in boxes]]
+    patches = [own]
     made_up = [np.zeros(len(patches[0]), bool)]
     for _ in range(SETS):
         planted, places = _with_lights(pair, rng)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from s2st_aug.diffusion.model_files import EMBEDDED
+from s2st_aug.diffusion import model_files
+from s2st_aug.diffusion.model_choice import read_choice
 from s2st_aug.errors import ModelError, did_you_mean
 from s2st_aug.translation.settings import PRESETS, MethodSettings
 
@@ -25,7 +26,8 @@ def presets_of(model: str | Path) -> dict[str, MethodSettings]:
 
     Raises ModelError where the folder's own settings cannot be read.
     """
-    folder = EMBEDDED.get(str(model), Path(model).expanduser())
+    base = read_choice(str(model)).base
+    folder = model_files.EMBEDDED.get(base, Path(base).expanduser())
     path = folder / TUNED
     if not path.is_file():
         return dict(PRESETS)

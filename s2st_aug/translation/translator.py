@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,10 +37,18 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class Translator:
     """A model, domain profiles and settings, ready to translate.
 
-    Raises ProfileError for another model's profile, and for one without eta against the settings' source.
+    `full_weights` gives the network its float32 weights back, where they are kept in half precision. Raises
+    ProfileError for another model's profile, and for one without eta against the settings' source.
     """
 
-    def __init__(self, model: LatentModel, profiles: Mapping[str, DomainProfile], settings: MethodSettings):
+    def __init__(
+        self,
+        model: LatentModel,
+        profiles: Mapping[str, DomainProfile],
+        settings: MethodSettings,
+        *,
+        full_weights: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ):
         for name, profile in profiles.items():
             if profile.model_sha256 != model.sha256:
                 raise ProfileError(
@@ -48,6 +57,7 @@ class Translator:
                 )
             eta_of(profile, settings, profile.eta)
         self.model, self.profiles, self.settings = model, dict(profiles), settings
+        self._full_weights = full_weights
         self._lights = light_layer(settings.lights, settings.light_map, str(model.device))
         self._embedded: dict[str, Context] = {}
         if settings.checkpointing and model.checkpointing:
@@ -67,36 +77,61 @@ class Translator:
         `keys` (one a photo) draw the seed's fresh noise where `seed_noise` asks for some. A variant that is not finite,
         or exploded, in float32 too comes back as a Diverged error in its place, and does not touch the others.
         """
+        return self.start(photos, domains, objects, keys)()
+
+    def start(
+        self,
+        photos: Sequence[AnyImage],
+        domains: Sequence[str],
+        objects: Sequence[Sequence[SceneObject]] | None = None,
+        keys: Sequence[int] | None = None,
+    ) -> Callable[[], list[dict[str, Translated | Diverged]]]:
+        """What the device does of `translate`; what is given back does the rest, in any thread.
+
+        That is detail, lights and signals at full size, which take as long as a short network: the device can be given
+        its next batch meanwhile.
+        """
         for unknown in set(domains) - set(self.profiles):
             raise ProfileError(f"no profile for domain {unknown!r}{did_you_mean(unknown, self.profiles)}")
         by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
         for i, photo in enumerate(photos):
             by_size[self.model.working_size(photo.shape[1], photo.shape[0])].append(i)
-        results: list[dict[str, Translated | Diverged]] = [{} for _ in photos]
+        started: list[tuple[list[int], _SizeGroup, _Decoded]] = []
         for size, members in by_size.items():
             labels = [objects[i] if objects and self.settings.label_aware else () for i in members]
             group = _SizeGroup([photos[i] for i in members], labels, [keys[i] if keys else 0 for i in members], size)
-            for i, result in zip(members, self._translate_group(group, domains), strict=True):
-                results[i] = result
-        return results
+            started.append((members, group, self._decoded(group, domains)))
 
-    def _translate_group(self, group: _SizeGroup, domains: Sequence[str]) -> list[dict[str, Translated | Diverged]]:
+        def finish() -> list[dict[str, Translated | Diverged]]:
+            results: list[dict[str, Translated | Diverged]] = [{} for _ in photos]
+            for members, group, decoded in started:
+                for i, result in zip(members, self._finished(group, decoded, domains), strict=True):
+                    results[i] = result
+            return results
+
+        return finish
+
+    def _decoded(self, group: _SizeGroup, domains: Sequence[str]) -> _Decoded:
         """One batch of encoding and inversion, and one of all (photo, domain) rows after it.
 
         Broken rows again in float32.
         """
         decoded = self._diffuse(group, domains, DTYPES[self.settings.dtype])
         broken = [row for row, why in enumerate(decoded.broken) if why]
-        if broken and self.settings.dtype != "float32":
-            log.warning(
-                "%d of %d variants were broken in %s; again in float32",
-                *(len(broken), len(decoded.variants), self.settings.dtype),
-            )
-            photos = sorted({row // len(domains) for row in broken})
+        if not broken or self.settings.dtype == "float32":
+            return decoded
+        log.warning(
+            "%d of %d variants were broken in %s; again in float32",
+            *(len(broken), len(decoded.variants), self.settings.dtype),
+        )
+        photos = sorted({row // len(domains) for row in broken})
+        with self._full_weights():
             second = self._diffuse(group.some(photos), domains, torch.float32)
-            decoded = decoded.replace_failed(
-                second, [i * len(domains) + d for i in photos for d in range(len(domains))]
-            )
+        return decoded.replace_failed(second, [i * len(domains) + d for i in photos for d in range(len(domains))])
+
+    def _finished(
+        self, group: _SizeGroup, decoded: _Decoded, domains: Sequence[str]
+    ) -> list[dict[str, Translated | Diverged]]:
         results: list[dict[str, Translated | Diverged]] = []
         for i in range(len(group.photos)):
             keep_mask = group.label_maps(i, group.size).keep_mask if group.objects[i] else None

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,11 +16,12 @@ import pytest
 
 from s2st_aug import images
 from s2st_aug.config.augment import ClusterConfig
+from s2st_aug.engine import translate as translate_module
 from s2st_aug.engine.attempts import AttemptTracker
 from s2st_aug.engine.batches import pack, unpack
 from s2st_aug.engine.commit import CommitStage
 from s2st_aug.engine.context import RunContext, identify, method_for_workers
-from s2st_aug.engine.engine import devices_of
+from s2st_aug.engine.engine import devices_of, most_finishers
 from s2st_aug.engine.planning import plan_batches
 from s2st_aug.engine.prepare import with_absolute_root
 from s2st_aug.engine.sources import SourceReader
@@ -338,3 +340,67 @@ def test_an_image_that_fits_at_no_size_fails_and_its_actor_is_replaced(tmp_path,
     rows = line.through()
     assert {r["failure"] for r in rows.values()} == {"out_of_memory"}
     assert line.translate.retire_reason == "it ran out of memory"
+
+
+class TwoParts:
+    """Device work that is never done twice at once; for the first batch the rest waits for the second's device."""
+
+    def __init__(self):
+        self.device, self.second, self.calls = threading.Lock(), threading.Event(), 0
+
+    def start(self, photos, domains, objects=None, keys=None):
+        assert self.device.acquire(blocking=False), "two batches on one device"
+        self.calls += 1
+        number = self.calls
+        if number == 2:
+            self.second.set()
+        time.sleep(0.05)
+        self.device.release()
+
+        def finish():
+            assert number != 1 or self.second.wait(20), "the device waits for what needs none"
+            return fakes.FakeTranslator().translate(photos, domains, objects, keys)
+
+        return finish
+
+    def translate(self, photos, domains, objects=None, keys=None):
+        return self.start(photos, domains, objects, keys)()
+
+
+def test_a_batch_is_read_and_another_finished_while_the_device_computes(tmp_path):
+    line = Line(tmp_path, count=8, cluster={"batch_size": 2})
+    line.translate._translator = TwoParts()
+    with ThreadPoolExecutor(3) as threads:
+        done = list(threads.map(line.translate, line.batches()))
+    assert line.translate._translator.calls == 4
+    assert all(v.failure is None for batch in done for v in batch.variants)
+    plain = Line(tmp_path / "plain", count=8, cluster={"batch_size": 2})
+    assert [batch.images for batch in done] == [plain.translate(batch).images for batch in plain.batches()]
+
+
+def test_a_photo_that_fails_off_the_device_fails_alone(tmp_path):
+    line = Line(tmp_path, count=2, magic={1: fakes.RAISES}, cluster={"batch_size": 2})
+    late = fakes.FakeTranslator()
+    late.start = lambda *given: lambda: late.translate(*given)
+    line.translate._translator = late
+    rows = line.through()
+    assert [rows[f"train/f00000{i}", "night"]["status"] for i in (0, 1)] == ["ok", "failed"]
+
+
+def test_a_batch_that_waited_for_the_device_is_given_back_when_the_run_drains(tmp_path, monkeypatch):
+    monkeypatch.setattr(translate_module, "DRAIN_ASK_SECONDS", 0.0)
+    line = Line(tmp_path, count=1)
+    (batch,) = line.batches()
+    line.translate._device_turn.acquire()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(line.translate, batch)
+        time.sleep(0.3)
+        assert line.tracker.drain() == [batch.key]
+        line.translate._device_turn.release()
+        assert waiting.result().given_back
+
+
+def test_the_finishing_pool_grows_with_gpus():
+    assert most_finishers(ClusterConfig(actors=(1, 1), gpus_per_actor=4)) == 4
+    assert most_finishers(ClusterConfig(actors=(4, 4), gpus_per_actor=1)) == 4
+    assert most_finishers(ClusterConfig(actors=(1, 1))) == 2

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cases import case_files
 
 from s2st_aug.export import export_run
-from s2st_aug.formats import load_card
+from s2st_aug.formats import find_format, load_card
 from s2st_aug.testing.runs import write_run
 
 SCRIPTS = Path(__file__).parent / "clients"
@@ -23,6 +24,7 @@ CLIENTS = {
     "cityscapesscripts": ["cityscapesscripts", "numpy<2", "pillow<11"],
     "supervision": ["supervision"],
     "datumaro": ["datumaro"],
+    "datasets": ["datasets", "pillow"],
 }
 
 
@@ -205,6 +207,30 @@ def test_supervision_reads_it(tmp_path, native, ask, source, target):
     assert len(found) == 2
     assert found[0][1] == found[1][1]
     assert "car" in found[0][2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["coco", "kitti", "cityscapes", "yolo", "bdd100k"])
+def test_hugging_face_datasets_find_scene_and_source_of_every_image(tmp_path, native, ask, target):
+    out = exported(tmp_path, native, "coco", target, domains=("night", "rain"))
+    said = ask("datasets", "read_datasets.py", out)
+    assert said["rows"] == [["train/a", source, 48, 32] for source in ("night", "rain", "real")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [3, 6, 9, 11, 12])
+@pytest.mark.parametrize("target", ["coco", "yolo"])
+def test_supervision_reads_what_users_have(tmp_path, ask, number, target):
+    """As many labels of each image as the resolver counts; what it would stop at is told, and carried to COCO alone."""
+    files = case_files(number, tmp_path / "data")
+    write_run(tmp_path / "run", load_card(files.card), files.root, files.split)
+    export_run(tmp_path / "run", target, tmp_path / "out")
+    view = find_format(target).open_export(load_card(target), tmp_path / "out", "train")
+    assert bool(view.complaints) == (target == "coco" and number in (6, 11, 12))
+    if not view.complaints:
+        found = ask("supervision", "read_supervision.py", target, tmp_path / "out")["found"]
+        known = [sum(n for name, n in counts.items() if name in view.classes) for counts in view.images.values()]
+        assert sorted(len(boxes) for _, boxes, _ in found) == sorted(known)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from trees import image, put
 from s2st_aug.errors import DatasetError
 from s2st_aug.export import export_run
 from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.formats.cards import dataset_card
 from s2st_aug.formats.checks import check_card
 from s2st_aug.formats.registry import find_format
 from s2st_aug.formats.values import plain_id
@@ -21,6 +22,7 @@ from s2st_aug.formats.yaml_text import parse_yaml
 from s2st_aug.formats.yolo.edit import edit_data_yaml
 from s2st_aug.records.scene import UNKNOWN
 from s2st_aug.testing.runs import write_run
+from s2st_aug.testing.trees import write_tree
 
 BOX = [4, 5, 16, 12]
 
@@ -314,3 +316,60 @@ def test_a_data_yaml_in_braces_leads_to_the_export_with_its_names(members, count
 def test_what_a_data_yaml_lacks_is_added_before_its_end(text):
     found = parse_yaml(edit_data_yaml(text.encode(), {"train": ["images/train"]}, names=["é"]).decode())
     assert found == (parse_yaml(text) or {}) | {"train": "images/train", "names": ["é"]}
+
+
+def nested(card: str, root: Path, places: dict[str, str]) -> None:
+    """The small tree of a format with its top folders moved: `images` to `archive/images`."""
+    plain = root.with_name("plain")
+    split = write_tree(card, plain)
+    for name in sorted(p.relative_to(plain).as_posix() for p in plain.rglob("*") if p.is_file()):
+        top = next((top for top in places if name.startswith(top)), "")
+        target = root / (places[top] + name[len(top) :] if top else name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (plain / name).rename(target)
+    assert split
+
+
+KAGGLE = [
+    ("bdd100k", {"images": "bdd100k/bdd100k/images", "labels": "bdd100k_labels_release/bdd100k/labels"}),
+    ("coco", {"": "coco2017/"}),
+    ("coco", {"train2017": "train2017/train2017"}),
+    ("bdd100k", {"images/100k/train": "images/100k/train/train"}),
+    (
+        "kitti",
+        {"training/image_2": "data_object_image_2/training/image_2", "training/label_2": "labels/training/label_2"},
+    ),
+    ("cityscapes", {"leftImg8bit": "leftImg8bit_trainvaltest/leftImg8bit", "gtFine": "gtFine_trainvaltest/gtFine"}),
+]
+
+
+@pytest.mark.parametrize(("name", "places"), KAGGLE)
+def test_folders_that_an_archive_puts_around_the_parts_are_found(tmp_path, name, places):
+    root = tmp_path / "data"
+    nested(name, root, {top or "": place for top, place in places.items()} if "" not in places else {})
+    if "" in places:
+        (root).rename(tmp_path / "inner")
+        root.mkdir()
+        (tmp_path / "inner").rename(root / places[""].rstrip("/"))
+    card = dataset_card({"format": name, "root": str(root)})
+    split = "training" if name == "kitti" else "train"
+    before = [len(read_objects(card, root, s)) for s in read_scenes(card, root, split)]
+    assert sum(before) > 0
+    assert any("in other folders than usual" in line for line in told(name, root, "warning"))
+    write_run(tmp_path / "run", card, root, split)
+    for target in (name, "yolo"):
+        summary = export_run(tmp_path / "run", target, tmp_path / target)
+        assert summary.real == summary.synthetic == len(before)
+
+
+def test_a_yolo_tree_below_its_root_is_named(tmp_path):
+    yolo(tmp_path / "archive/dataset", data=None)
+    put(tmp_path, "archive/dataset/classes.txt", "car\n")
+    with pytest.raises(DatasetError, match=r"lies in archive/dataset: give that folder"):
+        scenes("yolo", tmp_path)
+    assert any("archive/dataset" in line for line in told("yolo", tmp_path, "error"))
+
+
+def test_a_folder_of_images_in_folders_is_not_taken_for_one_unpacked_twice(tmp_path):
+    coco(tmp_path, [{"id": 9, "file_name": "left/a.jpg"}], [mark(1)])
+    assert dataset_card({"format": "coco", "root": str(tmp_path)}) == load_card("coco")

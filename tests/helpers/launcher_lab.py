@@ -25,6 +25,7 @@ BRIDGE = "10.77.0.254"
 HEAD = "10.77.0.1"  # what the service of the head is called by
 USER = 1000
 QUICK = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "RAY_health_check_timeout_ms": "60000"}
+QUICK |= {"RAY_raylet_start_wait_time_s": "200"}  # slow is not dead
 
 
 def can_run() -> bool:
@@ -36,7 +37,7 @@ def can_run() -> bool:
         return False
 
 
-def run_lab(name: str, folder: Path, repo: Path, timeout: float = 570) -> subprocess.CompletedProcess:
+def run_lab(name: str, folder: Path, repo: Path, timeout: float = 1100) -> subprocess.CompletedProcess:
     """The scenario in namespaces of its own; all its processes end with it."""
     words = ["unshare", "--mount", "--pid", "--net", "--uts", "--fork", "--kill-child", "--mount-proc", sys.executable]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "PYTHON", "VIRTUAL_ENV"))}
@@ -242,7 +243,7 @@ def slurm(folder: Path, repo: Path) -> int:
     return subprocess.run(nodes[0].words(*words), check=False).returncode
 
 
-def until(true: Callable[[], bool], process: subprocess.Popen, seconds: float = 300) -> None:
+def until(true: Callable[[], bool], process: subprocess.Popen, seconds: float = 400) -> None:
     """Wait for something while a process lives."""
     end = time.monotonic() + seconds
     while not true():
@@ -277,8 +278,8 @@ def kuberay(folder: Path, repo: Path) -> int:
     for number, (name, group) in enumerate(groups.items(), 1):
         container = group["template"]["spec"]["containers"][0]
         given = {e["name"]: e["value"] for e in container.get("env", ())} | {"S2ST_FAKE_SLEEP": "1.5"}
-        pods[name] = Host(folder, number, name, **given, **of_operator(folder, cluster, number == 1))
-    pods["submitter"] = Host(folder, 3, "submitter", **of_operator(folder, cluster, False))
+        pods[name] = Host(folder, number, name, **given, **of_operator(folder, cluster, name))
+    pods["submitter"] = Host(folder, 3, "submitter", **of_operator(folder, cluster, "submitter"))
     for pod in pods.values():
         pod.home.chmod(0o777)
     tries = 0
@@ -288,7 +289,7 @@ def kuberay(folder: Path, repo: Path) -> int:
         until(lambda: health(pods["worker"]) == 0, processes[0])
         logs = submit(pods["submitter"], job["spec"]["entrypoint"], f"try-{tries}")
         if tries == 2:
-            code = logs.wait(200)
+            code = logs.wait(400)
             assert "finished" in (pods["submitter"].home / "log").read_text()
             return code
         until(lambda: any((share / "runs/night/.state/rows").rglob("*.parquet")), logs)
@@ -315,10 +316,11 @@ def image(folder: Path, repo: Path) -> None:
     programs(folder / "image/bin", folder / "python/bin/python3", f"{folder}/image/lib:{PACKAGES}")
 
 
-def of_operator(folder: Path, cluster: dict, head: bool) -> dict[str, str]:
+def of_operator(folder: Path, cluster: dict, pod: str) -> dict[str, str]:
     """What KubeRay adds to every container's environment."""
     given = {"PATH": f"{folder}/image/bin:/usr/bin:/bin", "FQ_RAY_IP": HEAD, "RAY_IP": HEAD}
-    given["RAY_ADDRESS"] = "127.0.0.1:6379" if head else f"{HEAD}:6379"
+    if pod != "submitter":
+        given["RAY_ADDRESS"] = "127.0.0.1:6379" if pod == "head" else f"{HEAD}:6379"
     if cluster.get("authOptions", {}).get("mode") == "token":
         given |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "5" * 64}
     return given

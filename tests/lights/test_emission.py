@@ -8,7 +8,7 @@ import pytest
 from s2st_aug.images import luma
 from s2st_aug.lights.emission import NIGHTS, add_lights
 from s2st_aug.lights.light_map import LightMap, guided
-from s2st_aug.lights.network import KINDS
+from s2st_aug.lights.network import GROUPS, KINDS
 
 H, W = 90, 160
 DAY = np.full((H, W, 3), 120, np.uint8)
@@ -22,7 +22,7 @@ def a_map(kind: str | None = None, *, dry: float = 0.0, **more: float) -> LightM
         masks[KINDS.index(name)][PLACE] = p
     radiance = np.full((H, W, 3), (0.9, 0.8, 0.6), np.float32)
     surfaces = np.full((H // 4 + 1, W // 4, 3), dry, np.float32)
-    return LightMap(masks, radiance, surfaces, surfaces)
+    return LightMap(masks, radiance, surfaces, surfaces, np.zeros((len(GROUPS), H, W), np.float32))
 
 
 @pytest.mark.parametrize("kind", ["head", "tail", "lamp", "pane"])
@@ -42,6 +42,24 @@ def test_a_signal_is_left_as_it_is(kind):
     variant[PLACE] = (20, 200, 120)
     done = add_lights(DAY, variant, a_map(kind, light=0.9, signal=0.9), NIGHTS["night"])
     np.testing.assert_allclose(done[PLACE].astype(int), variant[PLACE].astype(int), atol=3)
+
+
+@pytest.mark.parametrize("kind", ["head", "tail", "lamp"])
+def test_in_a_labelled_signal_nothing_is_lit_and_what_has_its_colour_stays(kind):
+    variant = DARK.copy()
+    variant[42:44, 62:66] = (20, 200, 120)
+    found = a_map(kind, light=0.9)
+    found.labels[GROUPS.index("signal"), 36:50, 56:72] = 1
+    done = add_lights(DAY, variant, found, NIGHTS["night"]).astype(int)
+    np.testing.assert_allclose(done[42:44, 62:66], variant[42:44, 62:66], atol=3)
+    assert done[37:41, 57:71].max() <= 20
+
+
+def test_a_wet_road_mirrors_what_shines_and_a_dry_one_does_not():
+    found = a_map("head", light=0.9)
+    below = (slice(45, 60), slice(61, 67))
+    wet, dry = (luma(add_lights(DAY, DARK, found, NIGHTS[n]))[below] for n in ("night_rain", "night"))
+    assert wet.mean() > dry.mean() + 10
 
 
 def test_what_is_bright_without_being_a_light_is_pressed_down():

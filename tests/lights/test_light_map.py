@@ -82,10 +82,10 @@ def test_linear_light_and_back():
     np.testing.assert_allclose(decoded(encoded(ratio)), ratio, atol=1e-5)
 
 
-def test_a_labelled_signal_is_all_signal(network):
-    light = SceneObject("1", "box", "traffic light", (40.0, 20.0, 80.0, 60.0))
-    found = light_map(network, photo(90, 160), [light])
-    assert found.mask("signal")[81:239, 161:319].min() == 1.0
+def test_labels_lie_where_they_are_in_the_map(network):
+    found = light_map(network, photo(90, 160), [CAR])
+    assert found.label("vehicle")[81:199, 81:239].min() == 1.0 == found.label("vehicle").max()
+    assert found.label("signal").max() == 0
 
 
 def test_the_shipped_map_finds_lights_of_a_street_it_never_saw():

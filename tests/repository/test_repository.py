@@ -213,7 +213,8 @@ def test_importing_the_package_is_quick_and_imports_nothing_heavy() -> None:
 
 
 PINNED = {
-    "translate": ["photo", "to", "model", "preset", "rng_key"],
+    "translate": ["photo", "to", "model", "preset", "rng_key", "device"],
+    "adopt": ["config", "variants", "run", "pattern", "made_by", "note", "options"],
     "load_translator": ["domains", "model", "preset", "overrides", "device"],
     "open_run": ["place"],
     "Translator.__init__": ["self", "model", "profiles", "settings"],
@@ -235,7 +236,9 @@ def test_the_public_api_is_pinned(name: str) -> None:
 
 
 def test_the_public_names_are_these() -> None:
-    assert dir(s2st_aug) == sorted(["Run", "Translator", "__version__", "load_translator", "open_run", "translate"])
+    assert dir(s2st_aug) == sorted(
+        ["Run", "Translator", "__version__", "adopt", "load_translator", "open_run", "translate"]
+    )
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = s2st_aug.nothing
     assert (ROOT / "s2st_aug/py.typed").is_file()

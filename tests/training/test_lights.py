@@ -50,6 +50,20 @@ def test_lights_are_pasted_into_what_is_gathered():
     assert found.patches.shape[1:] == (32, 32, 6)
 
 
+def test_of_a_models_lights_only_the_true_ones_teach():
+    rng = np.random.default_rng(0)
+    day = np.repeat(np.repeat(rng.integers(60, 160, (36, 64, 3), dtype=np.uint8), 10, 0), 10, 1)
+    night = day // 4
+    for x in (100, 400):
+        night[100:108, x : x + 8] = 250
+    true = np.zeros(day.shape[:2], bool)
+    true[95:112, 95:112] = True
+    pair = Pair(day, night, ())
+    everywhere, nowhere = np.ones_like(true), np.zeros_like(true)
+    known = [int((~gathered([], [("a", pair, where)]).made_up).sum()) for where in (everywhere, true, nowhere)]
+    assert known == [2, 1, 0]
+
+
 def test_the_shipped_weights_say_what_they_were_fitted_on():
     with safe_open(str(files("s2st_aug.validation").joinpath("lights.safetensors")), "numpy") as file:
         assert "streets of rng_key 4" in file.metadata()["fitted_on"]

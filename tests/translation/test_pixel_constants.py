@@ -15,7 +15,7 @@ from s2st_aug.validation.identity import constants_of
 
 PINNED = {"1": "276f3df29898c9b0", "2": "276f3df29898c9b0"}
 """ALGORITHM_VERSION -> the hash of the constants of that version."""
-NO_VALUES = ("PRESETS", "_UNTUNED", "_FROZEN", "BETAS", "SPACINGS", "DTYPES")
+NO_VALUES = ("PRESETS", "TUNED", "TUNABLE", "_UNTUNED", "_FROZEN", "BETAS", "SPACINGS", "DTYPES")
 """Settings, which are hashed themselves, and tables of functions."""
 
 

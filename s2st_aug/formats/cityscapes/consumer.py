@@ -16,17 +16,17 @@ from s2st_aug.records.scene import UNKNOWN
 
 
 def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
-    """Images of the split and their fine polygons; where an image has none, classes are not counted whole."""
+    """Images of the split and their fine polygons. Label images tell of the same things: they are not counted whole."""
     split = split_name(split)
-    root, view = card.images.format(split=split), ConsumerView()
+    root, view = card.images.format(split=split), ConsumerView(whole_labels=False)
     classes: set[str] = set()
+    fine = next(tree for tree in card.labels if tree.kind == "polygons")
     for name in list_files(folder / root, IMAGE_SUFFIXES):
         parts = name.rpartition("/")[2].split("_")
         base = name.rpartition("_leftImg8bit")[0]
         if len(parts) != 4 or name.count("/") != 1 or not parts[3].startswith("leftImg8bit."):
             view.complaints.append(("no name of <city>_<sequence>_<frame>_leftImg8bit in its city's folder", name))
-        path = folder / "gtFine" / split / f"{base}_gtFine_polygons.json"
-        view.whole_labels = view.whole_labels and path.is_file()
+        path = folder / fine.path.format(split=split, stem=base)
         objects = json.loads(path.read_bytes().decode("utf-8-sig")).get("objects") or [] if path.is_file() else []
         shown = [item for item in objects if isinstance(item, dict) and not item.get("deleted")]
         labels = [plain_name(item.get("label")) or UNKNOWN for item in shown]

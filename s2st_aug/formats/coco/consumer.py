@@ -63,6 +63,8 @@ def _open(view: ConsumerView, folder: Path, root: str, file: str, tree: LabelTre
         else:
             for label in item["segments_info"] if tree.kind == "panoptic" else [item]:
                 _count(view, image, label, names)
+            if tree.kind != "panoptic" and (broken := _broken(item)):
+                view.complaints.append((broken, image))
         if tree.kind != "panoptic" and (item.get("id") is None or item["id"] in seen):
             view.complaints.append(("an annotation without an id of its own: they stop", file))
         seen.add(item.get("id"))
@@ -77,10 +79,21 @@ def _listed(data: dict[str, Any], array: str, file: str) -> list[dict[str, Any]]
 
 
 def _count(view: ConsumerView, image: str, label: dict[str, Any], names: dict[Any, str]) -> None:
-    category, box = label.get("category_id"), label.get("bbox")
+    category = label.get("category_id")
     if category not in names:
         view.complaints.append((f"category {category!r} is not listed", image))
-    if isinstance(box, list) and len(box) == 4 and not all(isinstance(v, int | float) and v > 0 for v in box[2:]):
-        view.complaints.append(("a box without width or height", image))
     view.images.setdefault(image, Counter())[names.get(category, f"class {category}")] += 1
     view.ignored[image] += label.get("iscrowd") in (1, True)
+
+
+def _broken(item: dict[str, Any]) -> str | None:
+    """What of an annotation's geometry loaders stop at, or drop it for."""
+    box, outlines = item.get("bbox"), item.get("segmentation")
+    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, int | float) for v in box):
+        return "an annotation without a box"
+    if not all(v > 0 for v in box[2:]):
+        return "a box without width or height"
+    whole = isinstance(outlines, list) and all(
+        isinstance(o, list) and len(o) >= 6 and len(o) % 2 == 0 for o in outlines
+    )
+    return None if whole or isinstance(outlines, dict | None) else "an outline of fewer than three points"

@@ -16,7 +16,9 @@ from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, stem_of
 def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
     """Images of the split and their lines. Raises ValueError for what loaders stop at."""
     view, place = ConsumerView(), split_folder(split)
-    images = list(list_files(folder / place / "image_2", IMAGE_SUFFIXES))
+    root = card.images.format(split=place)
+    labelled = next(t.path.format(split=place, stem="") for t in card.labels if t.kind == "lines").rpartition("/")[0]
+    images = list(list_files(folder / root, IMAGE_SUFFIXES))
     listed = folder / "ImageSets" / f"{'train' if split == 'training' else split}.txt"
     if listed.is_file():
         wanted = {line.strip() for line in listed.read_text(encoding="utf-8").split("\n")} - {""}
@@ -24,17 +26,19 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
         if absent:
             raise ValueError(f"{listed.name} names {min(absent)}, which is not there")
         images = [name for name in images if stem_of(name) in wanted]
-    labelled = (folder / place / "label_2").is_dir()
     classes: dict[str, None] = {}
     for name in images:
-        path = folder / place / "label_2" / f"{stem_of(name)}.txt"
-        if labelled and not path.is_file():
+        path = folder / labelled / f"{stem_of(name)}.txt"
+        if path.parent.is_dir() and not path.is_file():
             view.complaints.append(("no label file", name))
-        lines = path.read_bytes().decode("utf-8", "replace").split("\n") if path.is_file() else []
+        data = path.read_bytes() if path.is_file() else b""
+        if data.startswith(b"\xef\xbb\xbf"):
+            view.complaints.append(("a byte-order mark becomes part of the first line's class", name))
+        lines = data.decode("utf-8-sig", "replace").split("\n")
         rows = [words for line in lines if (words := line.split())]
         if any(len(row) not in (15, 16) for row in rows):
             view.complaints.append(("a line of other than 15 columns", name))
-        view.add(f"{place}/image_2/{name}", (row[0] for row in rows), sum(row[0] == "DontCare" for row in rows))
+        view.add(f"{root}/{name}", (row[0] for row in rows), sum(row[0] == "DontCare" for row in rows))
         classes |= dict.fromkeys(row[0] for row in rows)
     view.classes = tuple(sorted(classes))
     return view

@@ -16,6 +16,7 @@ FORMAT = DatasetFormat(
     declared_size=declared_size,
     label_kinds=frozenset({"sample_data", "objects", "surfaces", "samples", "table"}),
     lists_name_images=True,
+    own_layout=True,
     holds_ignored=False,
     class_names=listed_classes,
     split_files=split_files,

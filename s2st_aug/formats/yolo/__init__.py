@@ -15,6 +15,7 @@ FORMAT = DatasetFormat(
     open_export=open_export,
     label_kinds=frozenset({"lines"}),
     orientation="apply",
+    own_layout=True,
     labels_need_image=True,
     holds_ignored=False,
     class_names=listed_classes,

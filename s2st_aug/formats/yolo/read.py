@@ -241,12 +241,18 @@ def remarks(card: Card, root: Path, split: str, scenes: Sequence[Scene]) -> Iter
     """What is amiss with names, and files that hold boxes and outlines, which Ultralytics reads as outlines alone."""
     if names := class_names(card, root).problem:
         yield names
-    points, mixed = key_points(root), []
-    for scene in scenes[:REMARKED] if points is None else ():
+    points, mixed, marked = key_points(root), [], []
+    for scene in scenes[:REMARKED]:
         if scene.label_file is not None and scene.label_key is not None:
-            lines = text_lines(read_span(root / scene.label_file, scene.label_key))
-            counts = {len(line.words) > 1 + _SCORED for line in lines if line.words}
-            mixed += [scene.label_file] if len(counts) == 2 else []
+            data = read_span(root / scene.label_file, scene.label_key)
+            counts = {len(line.words) > 1 + _SCORED for line in text_lines(data) if line.words}
+            mixed += [scene.label_file] if len(counts) == 2 and points is None else []
+            marked += [scene.label_file] if data.startswith(b"\xef\xbb\xbf") else []
+    if marked:
+        yield (
+            f"{len(marked)} label files begin with a byte-order mark, the first {marked[0]}: Ultralytics drops their"
+            " images"
+        )
     if mixed:
         yield (
             f"{len(mixed)} label files hold boxes and outlines, the first {mixed[0]}: Ultralytics takes a box there for"

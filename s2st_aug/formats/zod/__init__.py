@@ -14,6 +14,7 @@ FORMAT = DatasetFormat(
     read_objects=read_objects,
     open_export=open_export,
     label_kinds=frozenset({"objects", "carried"}),
+    own_layout=True,
     variant_names=variant_names,
     native_writer=FrameFolderWriter,
     not_carried="3-D boxes, lane markings, ego road, road condition",

@@ -1,0 +1,128 @@
+"""Which Stable Diffusion layouts can be used, told from their configs alone: before weights are read or downloaded.
+
+What is not on a list here is refused by its name: a part that we would ignore could change every image in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from s2st_aug.errors import ModelError
+
+Config = Mapping[str, Any]
+
+PIPELINES = {
+    "StableDiffusionPipeline": "",
+    "StableDiffusionImg2ImgPipeline": "",
+    "StableDiffusionXLPipeline": "two text encoders (SDXL) are not supported; use a Stable Diffusion 1 or 2 model",
+    "LatentConsistencyModelPipeline": "a model distilled to few steps has no path back to its seed; use its base model",
+    "StableDiffusionInpaintPipeline": "an inpainting model takes a mask; use the model that it was made from",
+    "StableDiffusionDepth2ImgPipeline": "a depth model takes a depth map; use the model that it was made from",
+    "StableDiffusionUpscalePipeline": "an upscaler takes a small image; use a text-to-image model",
+    "StableDiffusionInstructPix2PixPipeline": "it takes the source as channels; it fits as a method of your own",
+}
+"""Pipeline -> why it is refused; empty: it is taken"""
+SCHEDULERS = (
+    "DDIMScheduler", "DDPMScheduler", "PNDMScheduler", "LMSDiscreteScheduler", "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "DPMSolverMultistepScheduler", "DEISMultistepScheduler",
+    "DPMSolverSinglestepScheduler", "DPMSolverSDEScheduler", "KDPM2DiscreteScheduler", "UniPCMultistepScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+)  # fmt: skip
+"""solvers of models that were trained on noise at a schedule's levels: the schedule is read, the solver is ours"""
+SCHEDULE_KEYS = {
+    "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type",
+    "timestep_spacing", "steps_offset", "set_alpha_to_one", "rescale_betas_zero_snr",
+}  # fmt: skip
+"""what is read of a scheduler's config"""
+SOLVER_KEYS = {
+    "skip_prk_steps", "solver_order", "solver_type", "algorithm_type", "lower_order_final", "euler_at_final",
+    "use_karras_sigmas",
+    "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "interpolation_type", "predict_x0", "solver_p",
+    "disable_corrector", "clip_sample_range", "sample_max_value", "dynamic_thresholding_ratio", "variance_type",
+    "lambda_min_clipped", "final_sigmas_type", "timestep_type", "eta", "noise_sampler_seed",
+}  # fmt: skip
+"""how a solver would walk; nothing of it is part of the model"""
+UNET_KEYS = {
+    "sample_size", "in_channels", "out_channels", "center_input_sample", "flip_sin_to_cos", "freq_shift",
+    "down_block_types", "mid_block_type", "up_block_types", "only_cross_attention", "block_out_channels",
+    "layers_per_block", "downsample_padding", "mid_block_scale_factor", "dropout", "act_fn", "norm_num_groups",
+    "norm_eps",
+    "cross_attention_dim", "transformer_layers_per_block", "reverse_transformer_layers_per_block", "attention_head_dim",
+    "num_attention_heads", "dual_cross_attention", "use_linear_projection", "upcast_attention",
+    "resnet_time_scale_shift",
+    "resnet_skip_time_act", "resnet_out_scale_factor", "time_embedding_type", "time_embedding_dim",
+    "time_embedding_act_fn", "timestep_post_act", "conv_in_kernel", "conv_out_kernel", "attention_type",
+    "mid_block_only_cross_attention", "cross_attention_norm", "addition_embed_type_num_heads",
+}  # fmt: skip
+"""keys that only say how a UNet is built; what else is not at its default asks for an input that nothing gives"""
+CAUSES = {
+    "time_cond_proj_dim": "a guidance-distilled model (LCM): without guidance of its own, nor a path to its seed",
+    "class_embed_type": "it is conditioned on a class or a noise level",
+    "num_class_embeds": "it is conditioned on a class",
+    "addition_embed_type": "it wants more than a prompt (SDXL's sizes, or an image)",
+    "encoder_hid_dim_type": "it wants an image beside the prompt",
+    "thresholding": "it clips pixels, and these are latents",
+    "clip_sample": "it clips latents at 1",
+    "use_flow_sigmas": "it is a rectified flow",
+    "sigma_data": "it is trained as EDM",
+    "original_inference_steps": "it is distilled to few steps",
+}
+
+
+def refuse_configs(where: str, configs: Mapping[str, Config]) -> None:
+    """Raises ModelError, one line, for a layout that cannot be used.
+
+    `configs` are those that are there of `model_index`, `scheduler`, `unet` and `vae`.
+    """
+    _refuse_pipeline(where, configs.get("model_index", {}))
+    _refuse_scheduler(where, configs.get("scheduler", {}))
+    _refuse_unet(where, configs.get("unet", {}))
+    channels = configs.get("unet", {}).get("in_channels", 4)
+    latent = configs.get("vae", {}).get("latent_channels", 4)
+    if configs.get("unet") and channels != latent:
+        raise ModelError(
+            f"{where}: the UNet takes {channels} channels and the autoencoder gives {latent} "
+            "(an inpainting or depth model?)"
+        )
+
+
+def _refuse_pipeline(where: str, index: Config) -> None:
+    name = index.get("_class_name", "StableDiffusionPipeline")
+    why = PIPELINES.get(name, "expected a Stable Diffusion 1 or 2 model with a UNet")
+    if why:
+        raise ModelError(f"{where}: model_index.json says {name}: {why}")
+
+
+def _refuse_scheduler(where: str, config: Config) -> None:
+    name = config.get("_class_name", "DDIMScheduler")
+    if name not in SCHEDULERS:
+        raise ModelError(
+            f"{where}: scheduler is a {name}: a model that is trained on another noise, or distilled to few steps; "
+            "use the model that it was made from, with its own scheduler"
+        )
+    asked = {key: value for key, value in config.items() if key not in SCHEDULE_KEYS | SOLVER_KEYS}
+    _refuse_keys(f"{where}: scheduler", asked)
+
+
+def _refuse_unet(where: str, config: Config) -> None:
+    if not config:
+        return
+    name = config.get("_class_name")
+    if name != "UNet2DConditionModel":
+        raise ModelError(f"{where}: unet is a {name}, expected a UNet2DConditionModel")
+    asked = {key: value for key, value in config.items() if key not in UNET_KEYS}
+    if asked.get("addition_embed_type") == "text":  # the prompt, pooled: the UNet makes it of what it is given
+        del asked["addition_embed_type"]
+    _refuse_keys(f"{where}: unet", asked)
+    if config.get("sample_size") is None:
+        raise ModelError(
+            f"{where}: unet/config.json has no sample_size: write in it the latent size that it was trained at"
+        )
+
+
+def _refuse_keys(where: str, asked: Config) -> None:
+    """Keys that are on no list must be null or false, which is their default."""
+    for key, value in asked.items():
+        if not key.startswith("_") and value not in (None, False):
+            raise ModelError(f"{where} has {key}: {value!r}: {CAUSES.get(key, 'nothing here knows what it asks for')}")

@@ -1,0 +1,179 @@
+"""Layouts that cannot be used, each one line with its cause and a next step, said before any weight is read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from s2st_aug.diffusion.model_files import choose_weights, find_model, hash_files, weight_files
+from s2st_aug.errors import ModelError
+
+UNET, SCHEDULER = "unet/config.json", "scheduler/scheduler_config.json"
+
+
+def edit(folder: Path, place: str, **changes: object) -> None:
+    path = folder / place
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+CONFIGS: dict[str, tuple[str, dict[str, object], str]] = {
+    "SDXL by its index": ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "two text encoders"),
+    "inpainting": (
+        "model_index.json",
+        {"_class_name": "StableDiffusionInpaintPipeline"},
+        "takes a mask; use the model",
+    ),
+    "FLUX": ("model_index.json", {"_class_name": "FluxPipeline"}, "FluxPipeline: expected a Stable Diffusion 1 or 2"),
+    "LCM's scheduler": (SCHEDULER, {"_class_name": "LCMScheduler"}, "scheduler is a LCMScheduler: .*use the model"),
+    "EDM": (SCHEDULER, {"_class_name": "EDMEulerScheduler"}, "scheduler is a EDMEulerScheduler"),
+    "rectified flow": (SCHEDULER, {"_class_name": "FlowMatchEulerDiscreteScheduler"}, "trained on another noise"),
+    "clipping": (SCHEDULER, {"clip_sample": True}, "scheduler has clip_sample: True: it clips latents at 1"),
+    "pixel thresholds": (SCHEDULER, {"thresholding": True}, "has thresholding: True: it clips pixels"),
+    "flow sigmas": (SCHEDULER, {"use_flow_sigmas": True}, "has use_flow_sigmas: True: it is a rectified flow"),
+    "an unknown key": (SCHEDULER, {"shuffle_noise": 3}, "has shuffle_noise: 3: nothing here knows"),
+    "LCM's UNet": (UNET, {"time_cond_proj_dim": 256}, r"time_cond_proj_dim: 256: a guidance-distilled model \(LCM\)"),
+    "classes": (UNET, {"num_class_embeds": 1000}, "num_class_embeds: 1000: it is conditioned on a class"),
+    "noise levels": (UNET, {"class_embed_type": "timestep"}, "class_embed_type: 'timestep'"),
+    "SDXL's sizes": (UNET, {"addition_embed_type": "text_time"}, "addition_embed_type: 'text_time': it wants more"),
+    "image prompts": (
+        UNET,
+        {"encoder_hid_dim_type": "image_proj"},
+        "encoder_hid_dim_type: .*an image beside the prompt",
+    ),
+    "no size": (UNET, {"sample_size": None}, "unet/config.json has no sample_size: write in it"),
+    "nine channels": (UNET, {"in_channels": 9}, r"takes 9 channels and the autoencoder gives 4 \(an inpainting"),
+}
+
+
+@pytest.mark.parametrize("case", CONFIGS)
+def test_a_config_that_cannot_be_used_is_one_line(tiny_folder, tmp_path, case):
+    folder = tmp_path / "model"
+    for place in ("model_index.json", UNET, SCHEDULER, "vae/config.json"):  # no weights: they are not read
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tiny_folder / place, folder / place)
+    assert find_model(folder) == folder
+    place, changes, says = CONFIGS[case]
+    edit(folder, place, **changes)
+    with pytest.raises(ModelError, match=says) as caught:
+        find_model(folder)
+    assert "\n" not in str(caught.value) and str(caught.value).startswith(str(folder))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"_class_name": "PNDMScheduler", "skip_prk_steps": True, "trained_betas": None, "_diffusers_version": "0.6.0"},
+        {"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": False, "interpolation_type": "linear"},
+        {"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "dpmsolver++", "solver_order": 2},
+    ],
+)
+def test_what_people_have_is_taken(tiny_folder, tmp_path, changes):
+    shutil.copytree(tiny_folder, tmp_path / "model")
+    edit(tmp_path / "model", SCHEDULER, **changes)
+    assert find_model(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("model.ckpt", "a pickle can run any code, and is not read; use the safetensors"),
+        ("model.gguf", "GGUF holds rounded weights.*name the model's safetensors"),
+        ("model.safetensors", r"neither configs nor tokenizer; convert it once.*save_pretrained\('model'\)"),
+        ("absent.safetensors", "no such file"),
+    ],
+)
+def test_a_checkpoint_in_one_file_says_why_and_the_way_out(tmp_path, name, says):
+    if not name.startswith("absent"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ModelError, match=says) as caught:
+        find_model(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+STEM = "diffusion_pytorch_model"
+INDEX = f"{STEM}.safetensors.index.json"
+
+
+@pytest.mark.parametrize(
+    ("names", "found", "variant"),
+    [
+        ([f"{STEM}.safetensors", f"{STEM}.fp16.safetensors", f"{STEM}.bin"], [f"{STEM}.safetensors"], None),
+        ([f"{STEM}.fp16.safetensors", f"{STEM}.non_ema.safetensors"], [f"{STEM}.fp16.safetensors"], "fp16"),
+        ([f"{STEM}.bf16.safetensors"], [f"{STEM}.bf16.safetensors"], "bf16"),
+        (
+            [f"{STEM}-00002-of-00002.safetensors", f"{STEM}-00001-of-00002.safetensors", INDEX],
+            [f"{STEM}-00001-of-00002.safetensors", f"{STEM}-00002-of-00002.safetensors"],
+            None,
+        ),
+        (
+            [f"{STEM}.fp16-00001-of-00001.safetensors", f"{STEM}.safetensors.index.fp16.json"],
+            [f"{STEM}.fp16-00001-of-00001.safetensors"],
+            "fp16",
+        ),
+        ([f"{STEM}-00001-of-00001.fp16.safetensors", INDEX], [f"{STEM}-00001-of-00001.fp16.safetensors"], "fp16"),
+    ],
+)
+def test_weights_are_chosen_by_name(names, found, variant):
+    assert choose_weights("m", "unet", names) == (found, variant)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ([], rf"^m: unet holds no weights \({STEM}.safetensors is missing\)$"),
+        ([f"{STEM}.bin"], "only diffusion_pytorch_model.bin; pickles are not read, convert"),
+        ([f"{STEM}.non_ema.safetensors"], "only diffusion_pytorch_model.non_ema.safetensors; expected"),
+        ([f"{STEM}-00001-of-00003.safetensors", INDEX], "lacks 2 of 3 shards: 00002-of-00003, 00003-of-00003"),
+        ([f"{STEM}-00001-of-00001.safetensors"], "has 1 shards and no index file"),
+    ],
+)
+def test_weights_that_are_not_there_are_named(names, says):
+    with pytest.raises(ModelError, match=says):
+        choose_weights("m", "unet", names)
+
+
+class Hub:
+    """A hub of one repository: what was asked of it is noted."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.patterns = folder, []
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setattr("huggingface_hub.snapshot_download", self.download)
+        monkeypatch.setattr("huggingface_hub.HfApi", lambda: self)
+
+    def download(self, repository, *, revision=None, allow_patterns=()):
+        self.patterns += [p for p in allow_patterns if p not in self.patterns]
+        return str(self.folder)
+
+    def list_repo_files(self, repository, revision=None):
+        return [p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file()]
+
+
+def test_a_repository_in_half_precision_alone_is_taken_and_nothing_else_is_downloaded(own_folder, monkeypatch):
+    for path in list(own_folder.rglob("*.safetensors")):
+        path.rename(path.with_name(path.name.replace(".safetensors", ".fp16.safetensors")))
+        path.with_suffix(".bin").write_bytes(b"a pickle")
+    hub = Hub(own_folder, monkeypatch)
+    assert find_model("owner/half") == own_folder
+    assert [p for p in hub.patterns if "safetensors" in p] == [
+        f"{c}/{weight_files(own_folder, c)[0][0].name}" for c in ("unet", "vae", "text_encoder")
+    ]
+    assert all("fp16" in name for name in hash_files(own_folder))
+
+
+def test_a_repository_is_refused_by_its_configs_and_its_listing_before_weights_are_asked_for(own_folder, monkeypatch):
+    hub = Hub(own_folder, monkeypatch)
+    (own_folder / f"vae/{STEM}.safetensors").rename(own_folder / f"vae/{STEM}.bin")
+    with pytest.raises(ModelError, match=r"owner/pickles: vae has only diffusion_pytorch_model\.bin"):
+        find_model("owner/pickles")
+    shutil.rmtree(own_folder / "vae")
+    (own_folder / "v1-5-pruned.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"the folder vae is missing; it holds a checkpoint in one file, v1-5-pruned"):
+        find_model("owner/single")
+    edit(own_folder, UNET, time_cond_proj_dim=256)
+    with pytest.raises(ModelError, match="guidance-distilled"):
+        find_model("owner/lcm")
+    assert not [p for p in hub.patterns if "safetensors" in p]
