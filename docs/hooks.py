@@ -260,6 +260,15 @@ def method(name: str | None) -> str:
     return table(("key", "type", "default", "what"), fields(find_method(name or "s2st").settings, "method."))
 
 
+def model(_: str | None) -> str:
+    """What can be put on a model."""
+    from s2st_aug.diffusion.model_choice import LoraChoice, ModelChoice
+
+    return table(
+        ("key", "type", "default", "what"), [*fields(ModelChoice, "model."), *fields(LoraChoice, "model.loras[].")]
+    )
+
+
 def validation(_: str | None) -> str:
     """The thresholds of the gates."""
     from s2st_aug.validation.settings import ValidationSettings
@@ -441,7 +450,7 @@ def same_street(_: str | None) -> str:
 
 MAKERS = (
     root, commands, exit_codes, config, method, validation, path, columns, words, run_json, measured, ablation,
-    same_street,
+    same_street, model,
 )  # fmt: skip
 TABLES = {maker.__name__: maker for maker in MAKERS}
 

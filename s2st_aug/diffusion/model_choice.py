@@ -33,7 +33,10 @@ class ModelChoice(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     base: str = Field(min_length=1)
-    """an embedded name, a folder, or a hub id"""
+    """an embedded name, a folder, a hub id, or a checkpoint in one .safetensors file"""
+    config: str | None = None
+    """whose configs and tokenizer a checkpoint in one file takes: a folder or hub id of its family, such as
+    stable-diffusion-v1-5/stable-diffusion-v1-5; no weights of it are read or downloaded"""
     loras: tuple[LoraChoice, ...] = ()
     """fused in this order"""
     vae: str | None = None
@@ -52,6 +55,12 @@ def read_choice(model: str) -> ModelChoice:
         raise ModelError(f"model: {place}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
 
 
+def single_file(choice: ModelChoice) -> Path | None:
+    """The base's checkpoint where it is one file, whose configs another model lends."""
+    path = Path(choice.base).expanduser()
+    return path if choice.config is not None and path.suffix == ".safetensors" else None
+
+
 def with_absolute_paths(model: str) -> str:
     """The same model for a process in another folder: what is a file or folder here is named by its absolute path."""
     choice = read_choice(model)
@@ -61,12 +70,13 @@ def with_absolute_paths(model: str) -> str:
         return str(place.absolute()) if name not in EMBEDDED and place.exists() else name
 
     loras = tuple(lora.model_copy(update={"path": absolute(lora.path)}) for lora in choice.loras)
-    vae = None if choice.vae is None else absolute(choice.vae)
-    return spell_choice(choice.model_copy(update={"base": absolute(choice.base), "loras": loras, "vae": vae}))
+    others = {"config": choice.config, "vae": choice.vae}
+    places = {key: None if name is None else absolute(name) for key, name in others.items()}
+    return spell_choice(choice.model_copy(update={"base": absolute(choice.base), "loras": loras, **places}))
 
 
 def spell_choice(choice: ModelChoice) -> str:
     """The base's name where nothing is put on it; else JSON, the same for the same choice."""
-    if not choice.loras and choice.vae is None:
+    if not choice.loras and choice.vae is None and choice.config is None:
         return choice.base
     return json.dumps(choice.model_dump(exclude_none=True), sort_keys=True)

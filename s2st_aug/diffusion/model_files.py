@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from s2st_aug.diffusion.model_choice import EMBEDDED, read_choice
+from s2st_aug.diffusion.model_choice import EMBEDDED, read_choice, single_file
 from s2st_aug.diffusion.supported import PIPELINES, refuse_configs
 from s2st_aug.errors import ModelError
 from s2st_aug.images import sha256_bytes, sha256_file
@@ -44,7 +44,10 @@ def find_model(name_or_path: str | Path, revision: str | None = None) -> Path:
 
     A hub id may pin its revision itself: `owner/name@revision`. A folder may hold an @.
     """
-    name = read_choice(str(name_or_path)).base
+    choice = read_choice(str(name_or_path))
+    name = choice.base
+    if (file := single_file(choice)) is not None:
+        return _lent_configs(file, choice.config or "")
     if name in EMBEDDED:
         return _embedded(name)
     folder = Path(name).expanduser()
@@ -76,19 +79,32 @@ def refuse_layout(folder: Path) -> None:
     refuse_configs(str(folder), configs)
 
 
+def _lent_configs(file: Path, lender: str) -> Path:
+    """The folder with configs and tokenizer for a checkpoint in one file."""
+    if not file.is_file():
+        raise ModelError(f"{file}: no such file")
+    folder = Path(lender).expanduser()
+    if not folder.is_dir():
+        hub = _HUB_ID.fullmatch(lender)
+        if not hub:
+            raise ModelError(f"model.config {lender}: no such folder, nor a hub id like owner/name")
+        folder = _download(hub[1], hub[2], HUB_CONFIGS)
+    refuse_layout(folder)
+    return folder
+
+
 def _single_file(path: Path) -> str:
     """Why a checkpoint in one file cannot be used as it is, and the way out."""
-    convert = (
-        f'once, where the hub can be reached: python -c "from diffusers import StableDiffusionPipeline as P; '
-        f"P.from_single_file('{path}').save_pretrained('{path.stem}')\" and name that folder"
-    )
     if path.suffix.lower() == ".gguf":
         return "GGUF holds rounded weights, through which no gradient passes; name the model's safetensors"
     if path.suffix.lower() != ".safetensors":
         return "a pickle can run any code, and is not read; use the safetensors of the same model"
     if not path.exists():
         return "no such file"
-    return f"a checkpoint in one file has neither configs nor tokenizer; convert it {convert}"
+    return (
+        "a checkpoint in one file has neither configs nor tokenizer; name a model of its family that lends them: "
+        f"model: {{base: {path}, config: stable-diffusion-v1-5/stable-diffusion-v1-5}}"
+    )
 
 
 def profiles_beside(name: str) -> Path:
@@ -233,7 +249,9 @@ def _refuse_incomplete(where: str, component: str, shards: Mapping[int, int], na
 
 def hash_choice(name: str, folder: Path) -> dict[str, str]:
     """`hash_files` of a model as it is named: with its adapters, and its own autoencoder in the place of the base's."""
-    choice, files = read_choice(name), hash_files(folder)
+    choice = read_choice(name)
+    file = single_file(choice)
+    files = hash_files(folder) if file is None else {file.name: sha256_file(file)}
     if choice.vae is not None:
         other = find_vae(choice.vae)
         files = {file: digest for file, digest in files.items() if not file.startswith("vae/")}

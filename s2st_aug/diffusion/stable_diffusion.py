@@ -17,7 +17,7 @@ from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent, from_v_predic
 from s2st_aug.diffusion.half_weights import HalfWeights
 from s2st_aug.diffusion.lora import fuse_lora, read_lora
 from s2st_aug.diffusion.model import LatentModel
-from s2st_aug.diffusion.model_choice import ModelChoice, read_choice
+from s2st_aug.diffusion.model_choice import ModelChoice, read_choice, single_file
 from s2st_aug.diffusion.model_files import (
     EMBEDDED,
     choose_weights,
@@ -188,15 +188,19 @@ def _load_networks(
     import transformers
 
     vae_folder = folder / "vae" if choice.vae is None else find_vae(choice.vae)
-    vae_class = _class_of(vae_folder, AUTOENCODERS)
-    unet = _load(folder, "unet", diffusers.UNet2DConditionModel, dtype)
-    vae = _load(folder, "vae", getattr(diffusers, vae_class), dtype, place=vae_folder)
+    vae_class = getattr(diffusers, _class_of(vae_folder, AUTOENCODERS))
+    if (file := single_file(choice)) is None:
+        unet = _load(folder, "unet", diffusers.UNet2DConditionModel, dtype)
+        vae = _load(folder, "vae", vae_class, dtype, place=vae_folder)
+        text_encoder = _load(folder, "text_encoder", transformers.CLIPTextModel, dtype)
+    else:
+        unet, own_vae, text_encoder = _load_single_file(file, folder, dtype)
+        vae = own_vae if choice.vae is None else _load(folder, "vae", vae_class, dtype, place=vae_folder)
     if (own := vae.config.latent_channels) != unet.config.in_channels:
         raise ModelError(f"vae {choice.vae}: it gives {own} channels, the UNet takes {unet.config.in_channels}")
-    text_encoder = _load(folder, "text_encoder", transformers.CLIPTextModel, dtype)
     for lora in choice.loras:
-        file = read_lora(Path(lora.path).expanduser())
-        changed = fuse_lora({"unet": unet, "text_encoder": text_encoder}, file, lora.weight)
+        update = read_lora(Path(lora.path).expanduser())
+        changed = fuse_lora({"unet": unet, "text_encoder": text_encoder}, update, lora.weight)
         log.info("LoRA %s at %g: fused into %d layers", lora.path, lora.weight, changed)
     if device.type == "cuda" and hasattr(vae, "enable_slicing"):
         vae.enable_slicing()  # its activations at full size are the most that a batch asks of memory at once
@@ -206,6 +210,32 @@ def _load_networks(
         spread(unet, free_room(gpus))
         vae.to(device)
     return unet, vae, text_encoder.to(device), _load_tokenizer(folder)
+
+
+def _load_single_file(file: Path, configs: Path, dtype: torch.dtype) -> tuple[UNet, Autoencoder, TextEncoder]:
+    """The networks of a checkpoint in one file, as the original code of Stable Diffusion wrote it.
+
+    Raises ModelError where it does not fit the configs.
+    """
+    import diffusers
+    import transformers
+    from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm, load_single_file_checkpoint
+
+    diffusers.utils.logging.set_verbosity_error()  # it warns of an empty list of modules
+    lent: dict[str, Any] = {"config": str(configs), "local_files_only": True, "torch_dtype": dtype}
+    try:
+        networks = [
+            kind.from_single_file(str(file), subfolder=component, **lent)
+            for kind, component in ((diffusers.UNet2DConditionModel, "unet"), (diffusers.AutoencoderKL, "vae"))
+        ]
+        state = load_single_file_checkpoint(str(file))
+        networks.append(
+            create_diffusers_clip_model_from_ldm(transformers.CLIPTextModel, state, subfolder="text_encoder", **lent)
+        )
+    except Exception as error:  # a truncated file, or one of another family, fails in many ways
+        raise ModelError(f"{file}: does not load with the configs of {configs} ({_first_line(error)})") from None
+    unet, vae, text_encoder = (network.eval().requires_grad_(False) for network in networks)
+    return unet, vae, text_encoder
 
 
 def _class_of(place: Path, known: tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ import torch
 
 from s2st_aug.arrays import Image
 from s2st_aug.diffusion.model import LatentModel
-from s2st_aug.diffusion.model_choice import read_choice
+from s2st_aug.diffusion.model_choice import read_choice, single_file
 from s2st_aug.diffusion.model_files import combined_hash, commit_of, find_model, find_vae, hash_choice
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.profiles.store import find_image_profiles, find_profiles
@@ -43,6 +43,7 @@ def hash_model(name: str) -> ModelFiles:
     choice = read_choice(name)
     others = [find_vae(choice.vae)] if choice.vae is not None else []
     there = [p for place in (folder, *others) for p in sorted(place.rglob("*"))]
+    there += [file] if (file := single_file(choice)) else []
     there += [Path(lora.path).expanduser() for lora in choice.loras]
     stamps = ((path, path.stat()) for path in there if path.is_file())
     files = _hashed(name, folder, tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stamps))

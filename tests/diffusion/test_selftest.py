@@ -141,7 +141,9 @@ def test_a_folder_that_cannot_be_written_is_no_failure(tmp_path):
     assert selftest.check_model(knowing_model(), cache=blocked).residual < 0.1
 
 
-SHIPPED = EMBEDDED["street-mini"]
+SHIPPED = EMBEDDED["street-photo"]
+"""street-mini learnt with aligned seeds, little fresh noise among them: of schedules as near to each other as these the
+self-test cannot tell on it, of wrong predictions and of linear betas it can."""
 MISREAD = {
     "all beta keys missing": (
         "scheduler",

@@ -81,7 +81,7 @@ def test_what_people_have_is_taken(tiny_folder, tmp_path, changes):
     [
         ("model.ckpt", "a pickle can run any code, and is not read; use the safetensors"),
         ("model.gguf", "GGUF holds rounded weights.*name the model's safetensors"),
-        ("model.safetensors", r"neither configs nor tokenizer; convert it once.*save_pretrained\('model'\)"),
+        ("model.safetensors", "neither configs nor tokenizer; name a model of its family.*config: stable-diffusion"),
         ("absent.safetensors", "no such file"),
     ],
 )

@@ -58,8 +58,9 @@ def test_a_profiles_own_colours_serve_where_there_are_no_references():
 
 
 def test_a_profile_of_before_its_colours_were_kept_has_five_quantiles_of_them(tmp_path):
-    (tmp_path / NIGHT.name).write_bytes(NIGHT.read_bytes())
-    profile = load_profile(tmp_path / NIGHT.name)
+    older = EMBEDDED["street-photo"] / "profiles" / "night.safetensors"
+    (tmp_path / older.name).write_bytes(older.read_bytes())
+    profile = load_profile(tmp_path / older.name)
     found = profile_colours(profile)
     assert found.quantiles.shape == (3, 3, 7) and (np.diff(found.quantiles, axis=-1) >= 0).all()
     with pytest.raises(ProfileError, match=r"method\.references"):
