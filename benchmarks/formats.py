@@ -33,6 +33,7 @@ from s2st_aug.testing.runs import write_run
 
 OBJECTS = 20
 TURNS = 3
+_SIZE = (64, 36)
 _IMAGE_BYTES = 20_000
 
 
@@ -129,8 +130,8 @@ def write_frames(root: Path, frames: int, *, images: bool) -> Path:
 
 
 def _label(rng: random.Random, index: int) -> str:
-    x, y = rng.uniform(0, 1200), rng.uniform(0, 680)
-    box = {"x1": x, "y1": y, "x2": x + rng.uniform(5, 80), "y2": y + rng.uniform(5, 40)}
+    x, y = rng.uniform(0, _SIZE[0] - 9), rng.uniform(0, _SIZE[1] - 9)  # labels beside their image are refused
+    box = {"x1": x, "y1": y, "x2": x + rng.uniform(1, 8), "y2": y + rng.uniform(1, 8)}
     attributes = {"occluded": False, "truncated": False, "trafficLightColor": "NA"}
     return json.dumps(
         {"id": str(index), "attributes": attributes, "category": rng.choice(["car", "pedestrian", "bus"]), "box2d": box}
@@ -141,7 +142,7 @@ def _write_images(folder: Path, frames: int) -> None:
     """Small PNG headers with a tail of noise: what a copy sees."""
 
     folder.mkdir(parents=True)
-    head, rng = encode_png(np.zeros((36, 64, 3), np.uint8)), random.Random(1)
+    head, rng = encode_png(np.zeros((_SIZE[1], _SIZE[0], 3), np.uint8)), random.Random(1)
     for index in range(frames):
         (folder / f"{index:08x}-{index * 7919 % 65536:08x}.png").write_bytes(head + rng.randbytes(_IMAGE_BYTES))
 
@@ -204,6 +205,7 @@ def _yolo_to_index(folder: Path, frames: int) -> int:
     """A label file and an (empty) image file a frame."""
     for kind in ("images", "labels"):
         (folder / kind / "train").mkdir(parents=True)
+    (folder / "data.yaml").write_text("train: images/train\nnames: [car, bus, person]\n")
     text = "".join(f"{i % 3} 0.{i + 10} 0.5 0.0125 0.025\n" for i in range(OBJECTS))
     for index in range(frames):
         (folder / f"images/train/{index:08d}.jpg").touch()

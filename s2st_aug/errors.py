@@ -143,9 +143,16 @@ class CheckFailed(S2STError):
 
 
 class WorkerFault(S2STError):
-    """A worker that cannot work, whatever it is given: its device, its model, its mounts. No sample is to blame."""
+    """A worker that cannot work, whatever it is given: its device, its model, its mounts. No sample is to blame.
+
+    `certain` is False for what a sample may bring about too: an error of the device while it is computed.
+    """
 
     exit_code = EXIT_STOPPED
+
+    def __init__(self, text: str, *, certain: bool = True) -> None:
+        super().__init__(text)
+        self.certain = certain
 
 
 class Stopped(S2STError):

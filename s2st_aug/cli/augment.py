@@ -59,7 +59,7 @@ def run_and_report(config: AugmentConfig, place: str, options: Options) -> int:
     from s2st_aug.engine.augment import augment as start
 
     with progress_bar(config.cluster.gpus_per_actor) as watch:
-        summary = start(config, place, replace(options, watch=watch))
+        summary = start(config, place, replace(options, watch=watch, waiting=watch))
     print_summary(summary)
     return summary.exit_code
 
@@ -103,8 +103,13 @@ def progress_bar(gpus: float) -> Iterator[Callable[[Snapshot], None]]:
 
 
 def note_of(snapshot: Snapshot, gpus: float) -> str:
-    """`0.25/s, 3 accepted, 1 rejected, 0 failed, 0.12 GPU h`; the last where actors hold GPUs."""
+    """`0.25/s, 3 accepted, 1 rejected, 0 failed, 0.12 GPU h`; the last where actors hold GPUs.
+
+    While nothing moves, for how long is said in place of the rate.
+    """
     rate = f"{snapshot.rate:.2f}/s, " if snapshot.rate else ""
+    if snapshot.stalled:
+        rate = f"nothing committed for {snapshot.silent_seconds:.0f} s, "
     hours = snapshot.busy_seconds * gpus * max(1, len(snapshot.actors)) / 3600
     held = f", {hours:.2f} GPU h" if gpus else ""
     return f"{rate}{snapshot.ok} accepted, {snapshot.rejected} rejected, {snapshot.failed} failed{held}"

@@ -22,7 +22,8 @@ Run = Annotated[Path, typer.Argument(help="A run folder.")]
 Format = Annotated[
     str,
     typer.Option(
-        help="bdd100k, cityscapes, coco, yolo, kitti, one of an installed package, or package.module:OBJECT.",
+        help="bdd100k, cityscapes, coco, yolo, kitti, the data set's own (zod, nuimages, comma10k), one of an installed"
+        " package, or package.module:OBJECT.",
         autocompletion=complete_format,
     ),
 ]

@@ -39,6 +39,11 @@ def _show(report: dict[str, Any]) -> None:
         hours, rest = divmod(int(report["eta_seconds"]), 3600)
         eta = f", {hours} h {rest // 60} min left" if hours else f", {rest // 60} min {rest % 60} s left"
     out.print(f"{report['state']}: {report['done']} of {report['total']} ({share:.0%}), {rate}{eta}", markup=False)
+    if report["stalled"]:
+        usual = f", usually every {report['usual_seconds']:.0f} s" if report["usual_seconds"] else ""
+        out.print(f"nothing has been committed for {report['silent_seconds']:.0f} s{usual}", markup=False)
+        if report["under_way"]:
+            out.print(f"waiting for {report['under_way']}", markup=False)
     out.print(f"accepted {report['ok']}, rejected {report['rejected']}, failed {report['failed']}", markup=False)
     for title in ("reasons", "failures", "actors"):
         for name, count in sorted(report[title].items(), key=lambda item: -item[1])[:10]:

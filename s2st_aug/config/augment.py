@@ -110,6 +110,11 @@ class ClusterConfig(Record):
     """of a failed sample, over all starts"""
     creep_gib: Annotated[float, Field(gt=0)] = 2.0
     """an actor whose memory has grown by so much since its first batches is ended and started anew"""
+    hang_seconds: Annotated[float, Field(gt=0)] = 1800.0
+    """a batch that has been at a worker for so long, and for ten times as long as the slowest so far, has hung: its
+    worker is ended, and the batch goes to another"""
+    share_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """how long a worker waits at its start to see the driver's lock in the run folder: shares may show it late"""
     drain_seconds: Annotated[float, Field(gt=0)] = 300.0
     """how long Ctrl-C or TERM waits for batches under way"""
 

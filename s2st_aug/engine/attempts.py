@@ -1,16 +1,41 @@
-"""How often each batch was begun: what finds a batch that kills its workers, and what a drain waits for."""
+"""What workers have begun: finds a batch that kills its workers or hangs, holds back a draining run and bad places."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+DRAINING, AVOIDED = 0, -1
+"""answers of `begin` that mean: do not"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A worker's process and where it runs: a node, and which of its GPUs."""
+
+    name: str = ""
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A batch that a worker has begun, and for how many seconds it has been at its present stage."""
+
+    key: str
+    worker: str
+    seconds: float
+
+
+NOWHERE = Seat()
 
 
 class Tracker(Protocol):
     """Where a worker announces what it begins; `AttemptTracker`, or the same over Ray."""
 
-    def begin(self, what: str) -> int:
-        """How often this was begun and not ended, this time included; 0: do not begin, the run is draining."""
+    def begin(self, what: str, seat: Seat = NOWHERE) -> int:
+        """How often this was begun and not ended, this time included; DRAINING or AVOIDED: do not begin."""
         ...
 
     def end(self, whats: list[str]) -> None:
@@ -23,21 +48,60 @@ class AttemptTracker:
 
     def __init__(self) -> None:
         self._begun: Counter[str] = Counter()
+        self._since: dict[str, tuple[str, float]] = {}  # batch -> worker and monotonic time
+        self._workers: dict[str, tuple[str, Any]] = {}  # worker -> its place and handle
+        self._avoided: set[str] = set()
         self._draining = False
 
-    def begin(self, what: str) -> int:
-        """How often this was begun, this time included; 0 while draining."""
+    def enter(self, seat: Seat, handle: Any = None) -> None:
+        """A worker's process has started."""
+        self._workers[seat.name] = (seat.place, handle)
+
+    def begin(self, what: str, seat: Seat = NOWHERE) -> int:
+        """How often this was begun, this time included; DRAINING, or AVOIDED where the place is one to avoid."""
+        batch = what.partition("/")[0]
         if self._draining:
-            return 0
+            return DRAINING
+        if what == batch and seat.place in self._avoided:
+            return AVOIDED
         self._begun[what] += 1
+        self._since[batch] = (seat.name, time.monotonic())
         return self._begun[what]
+
+    def passed(self, what: str, seat: Seat) -> None:
+        """A begun batch is another worker's now: the one that judges and commits."""
+        if what in self._since:
+            self._since[what] = (seat.name, time.monotonic())
 
     def end(self, whats: list[str]) -> None:
         """Forget what is committed or was survived, so that memory does not grow with the run."""
         for what in whats:
             self._begun.pop(what, None)
+            self._since.pop(what, None)
+
+    def give_back(self, what: str) -> None:
+        """A batch that its worker could not do: it is under way no more, and what was counted of it stays counted."""
+        self._since.pop(what, None)
+
+    def avoid(self, places: list[str]) -> None:
+        """Workers at these places are to begin nothing more."""
+        self._avoided.update(places)
+
+    def places(self) -> list[str]:
+        """Where workers have started that translate, so far."""
+        return sorted({place for place, _ in self._workers.values()} - {""})
+
+    def under_way(self) -> list[UnderWay]:
+        """Batches that were begun and have not come back, the longest first."""
+        now = time.monotonic()
+        found = [UnderWay(key, worker, now - since) for key, (worker, since) in self._since.items()]
+        return sorted(found, key=lambda u: -u.seconds)
+
+    def handle_of(self, worker: str) -> Any:
+        """A worker's actor; None for one that is not known."""
+        return self._workers.get(worker, ("", None))[1]
 
     def drain(self) -> list[str]:
-        """From now on nothing is begun; what was begun and is not committed."""
+        """From now on nothing is begun; what was begun and has not come back."""
         self._draining = True
-        return [what for what in self._begun if "/" not in what]
+        return list(self._since)

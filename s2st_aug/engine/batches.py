@@ -42,7 +42,8 @@ class VariantResult:
 class TranslatedBatch:
     """A planned batch with its translated pixels.
 
-    `given_back` means that nothing was computed, because the run drains.
+    `given_back` means that nothing was computed: because the run drains, or, with a `fault`, because this worker
+    cannot; `certain` as in WorkerFault.
     """
 
     batch: PlannedBatch
@@ -53,6 +54,9 @@ class TranslatedBatch:
     raws: list[bytes] = field(default_factory=list)
     seconds: float = 0.0
     given_back: bool = False
+    place: str = ""
+    fault: str = ""
+    certain: bool = True
 
     def pixels(self, variant: VariantResult, *, raw: bool) -> Image:
         """The image of a variant that has one; `raw` is before the detail step."""
@@ -71,6 +75,9 @@ def pack(batches: Iterable[TranslatedBatch]) -> pa.Table:
             "variants": [asdict(v) for v in b.variants],
             "seconds": b.seconds,
             "given_back": b.given_back,
+            "place": b.place,
+            "fault": b.fault,
+            "certain": b.certain,
         }
         for b in batches
     ]

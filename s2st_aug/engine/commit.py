@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
+from s2st_aug.engine.batches import TranslatedBatch
 from s2st_aug.engine.context import RunContext
+from s2st_aug.engine.proof import Proof
 from s2st_aug.engine.validate import ValidatedBatch
-from s2st_aug.errors import Stopped
+from s2st_aug.errors import Stopped, WorkerFault
 from s2st_aug.records.manifest import rows_to_table
 from s2st_aug.storage.placing import place_images
 from s2st_aug.storage.run_folder import RunFolder
@@ -18,7 +20,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CommitResult:
-    """What the driver hears of a batch; `stop` is why the whole run must end, empty otherwise."""
+    """What the driver hears of a batch; `stop` is why the whole run must end, empty otherwise.
+
+    A batch that is `given_back` with a `fault` was not done because its worker cannot work; it is no attempt.
+    """
 
     key: str
     actor: str
@@ -28,6 +33,25 @@ class CommitResult:
     seconds: float
     given_back: bool = False
     stop: str = ""
+    place: str = ""  # where it was done, or could not be
+    fault: str = ""
+    certain: bool = True
+
+
+def nothing_done(translated: TranslatedBatch) -> CommitResult:
+    """Of a batch that is given back, or not committed yet."""
+    return CommitResult(
+        translated.batch.key,
+        translated.actor,
+        [],
+        [],
+        [],
+        0.0,
+        given_back=translated.given_back,
+        place=translated.place,
+        fault=translated.fault,
+        certain=translated.certain,
+    )
 
 
 class CommitStage:
@@ -36,15 +60,18 @@ class CommitStage:
     Two workers may run one batch after a failure: the second finds the mark and leaves things as they are.
     """
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, proof: Proof | None = None) -> None:
         self._run = RunFolder(context.run)
+        self._proof = proof or Proof(context)
 
     def __call__(self, validated: ValidatedBatch) -> CommitResult:
-        """A full disk is reported, not raised: the driver ends the run in order."""
+        """A full disk is reported, not raised: the driver ends the run in order. Raises WorkerFault."""
         translated, rows = validated.translated, validated.rows
-        nothing = CommitResult(translated.batch.key, translated.actor, [], [], [], 0.0)
+        nothing = nothing_done(translated)
         if translated.given_back:
-            return replace(nothing, given_back=True)
+            return nothing
+        if not self._proof.may_write():
+            raise WorkerFault(f"{self._run.place} is not the driver's run folder here, or another run took its lock")
         try:
             self._write(validated)
         except Stopped as error:

@@ -15,6 +15,7 @@ from s2st_aug.profiles.store import SUFFIX
 from s2st_aug.randomness import sample_key
 from s2st_aug.storage.naming import variant_id
 from s2st_aug.storage.run_folder import RunInfo
+from s2st_aug.storage.store import mask_uri
 from s2st_aug.validation.detectors import SHIPPED
 
 
@@ -48,6 +49,14 @@ def _absolute(path: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Witness:
+    """What the driver saw at its start and every worker must see: its lock's token, images of the dataset by size."""
+
+    driver: str
+    files: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunContext:
     """A run's place, config and identity. `method_sha256` and `algorithm_version` are those that the run began with.
 
@@ -65,6 +74,7 @@ class RunContext:
     algorithm_version: str
     validation_sha256: str
     code_version: str
+    witness: Witness | None = None  # None: there is no driver whose folder workers could miss
 
     @classmethod
     def of(cls, place: str, config: AugmentConfig, identity: MethodIdentity, info: RunInfo) -> RunContext:
@@ -112,3 +122,23 @@ class RunContext:
             self.algorithm_version,
             str(self.config.run.rng_key),
         )
+
+
+class Sealed:
+    """A context on its way to the workers: Ray shows, logs and exports what actors are made with, by `str` or by field.
+
+    Addresses in the context may hold credentials; sealed, it is a run folder's masked name.
+    """
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+
+    @property
+    def context(self) -> RunContext:
+        """The context, in a worker."""
+        return self._context
+
+    def __repr__(self) -> str:
+        return f"Sealed({mask_uri(self._context.run)})"

@@ -15,58 +15,36 @@ from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import asdict
 from functools import cache
-from types import FrameType
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from s2st_aug.engine.commit import CommitResult
 from s2st_aug.engine.context import RunContext
+from s2st_aug.engine.drain import Drain
+from s2st_aug.engine.health import Health
 from s2st_aug.engine.options import Options
+from s2st_aug.engine.overseer import Overseer
+from s2st_aug.engine.pending import PENDING
 from s2st_aug.errors import Stopped
 from s2st_aug.methods.registry import method_source
 from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.progress import Progress
-from s2st_aug.storage.run_folder import LOGS, RunFolder
+from s2st_aug.storage.run_folder import LOGS, RunFolder, parquet_bytes, read_part
 from s2st_aug.storage.store import DISK_FULL, LocalStore, RemoteStore
 
 log = logging.getLogger(__name__)
 
+IDLE_ROUNDS = 8  # in which nothing was done: a batch that breaks its workers is found in fewer
 LAST_ENDED = 4096  # batches that are remembered as ended: more than can ever be under way, however long the run
 
 
-class Drain:
-    """Turns the first SIGINT or SIGTERM into a request to drain, the second into an immediate stop."""
-
-    def __init__(self) -> None:
-        self.requested = threading.Event()
-        self.why = ""
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Drain:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._on_signal)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def request(self, why: str) -> None:
-        """Drain for another reason than a signal."""
-        self.why = self.why or why
-        self.requested.set()
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.requested.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        log.warning(
-            "%s: what is under way is finished first; Ctrl-C once more stops at once", signal.Signals(number).name
-        )
-        self.request(f"stopped by {signal.Signals(number).name}")
-
-
 class Driver:
-    """Feeds what is pending to Ray and counts what comes back until the end, a drain, or a full disk."""
+    """Feeds what is pending to Ray and counts what comes back until the end, a drain, or a full disk.
+
+    What workers could not do through no fault of a sample comes back and goes out again, in another round.
+    """
 
     def __init__(
         self, context: RunContext, options: Options, folder: RunFolder, progress: Progress, lock: RunLock
@@ -75,6 +53,8 @@ class Driver:
         self._progress, self._lock = progress, lock
         self._log = _batch_log(folder)
         self._ended: deque[str] = deque(maxlen=LAST_ENDED)
+        self._health = Health()
+        self._returned: dict[str, str] = {}  # batches of this round that a worker could not do -> why
 
     def run(self, pending: list[str]) -> str:
         """Why it stopped before its end; empty where it did not."""
@@ -85,9 +65,12 @@ class Driver:
         shipped: dict[str, Any] = {"model": config.model, "ship": [own] if own else []}
         with ray_session(config.cluster, self._options.address, **shipped), Drain() as drain:
             tracker = open_tracker()
-            watcher = _Watcher(drain, tracker, self._lock, self._context.config.cluster.drain_seconds)
+            overseer = Overseer(
+                tracker, drain, self._progress, self._options, self._health, config.cluster.hang_seconds
+            )
+            watcher = _Watcher(drain, tracker, self._lock, config.cluster.drain_seconds, overseer)
             try:
-                self._stream(pending, tracker, drain, watcher)
+                self._rounds(pending, tracker, drain, watcher)
             except KeyboardInterrupt:
                 drain.request("stopped at once")
             except Stopped as stop:
@@ -100,6 +83,30 @@ class Driver:
                 watcher.close()
         return drain.why
 
+    def _rounds(self, pending: list[str], tracker: Any, drain: Drain, watcher: _Watcher) -> None:
+        """Until everything is done, or one round after another does nothing."""
+        idle = 0
+        while pending and not drain.requested.is_set():
+            before, self._returned = self._progress.snapshot("running").done, {}
+            self._stream(pending, tracker, drain, watcher)
+            idle = 0 if self._progress.snapshot("running").done > before else idle + 1
+            if self._returned and idle == IDLE_ROUNDS:
+                raise Stopped(f"{len(self._returned)} batches came back {idle} times; the last: {self._health.last}")
+            pending = self._folder_of_returned(pending)
+
+    def _folder_of_returned(self, pending: list[str]) -> list[str]:
+        """A work list of what came back undone; none where all was done."""
+        if not self._returned:
+            return []
+        store, wanted = self._folder.store, pa.array(sorted(self._returned), pa.string())
+        tables = [read_part(store, name, None) for name in pending]
+        left = pa.concat_tables([t.filter(pc.is_in(t["key"], value_set=wanted)) for t in tables])
+        for name in pending:
+            store.delete(name)
+        name = f"{PENDING}/{self._lock.epoch:08d}-again.parquet"
+        store.write_many({name: parquet_bytes(left)})
+        return [name]
+
     def _stream(self, pending: list[str], tracker: Any, drain: Drain, watcher: _Watcher) -> None:
         from s2st_aug.engine.engine import stream_results
 
@@ -111,24 +118,41 @@ class Driver:
                 if result.stop:
                     raise Stopped(result.stop)
                 self._ended.append(result.key)
-                if not result.given_back:
+                if result.fault:
+                    self._give_back(result, tracker)
+                elif not result.given_back:
                     self._book(result, tracker)
                 if drain.requested.is_set() and watcher.all_ended(self._ended):
                     return
 
     def _book(self, result: CommitResult, tracker: Any) -> None:
         tracker.end.remote([result.key])
-        self._progress.add(result.statuses, result.causes, result.actor)
+        self._health.good(result.place)
+        self._progress.add(result.statuses, result.causes, result.actor, result.seconds)
         self._log({"time": time.time(), **asdict(result)})
         _metrics().count(result)
         self._options.watch(self._progress.tick())
+
+    def _give_back(self, result: CommitResult, tracker: Any) -> None:
+        """The batch is no worse for it; the place may be."""
+        tracker.give_back.remote(result.key)
+        self._returned[result.key] = result.fault
+        if not result.place or result.place in self._health.avoided:
+            return
+        log.warning("%s cannot work and is replaced: %s", f"{result.actor} at {result.place}", result.fault)
+        if self._health.fault(result.place, result.key, result.fault, certain=result.certain):
+            log.warning("%s is avoided from now on: %s", result.place, result.fault)
+            tracker.avoid.remote([result.place])
 
 
 class _Watcher:
     """Tells the tracker to drain as soon as it is asked for, and ends the run at the drain's deadline."""
 
-    def __init__(self, drain: Drain, tracker: Any, lock: RunLock, seconds: float) -> None:
+    def __init__(
+        self, drain: Drain, tracker: Any, lock: RunLock, seconds: float, overseer: Overseer | None = None
+    ) -> None:
         self._drain, self._tracker, self._lock, self._seconds = drain, tracker, lock, seconds
+        self._overseer = overseer
         self._closed = threading.Event()
         self._begun: set[str] | None = None
         self._thread = threading.Thread(target=self._watch, name="s2st-drain", daemon=True)
@@ -151,6 +175,8 @@ class _Watcher:
                 self._drain.request("the lock was taken by another run")
             if self._drain.requested.is_set():
                 break
+            if self._overseer is not None:
+                self._overseer.look()
         else:
             return
         self._begun = set(ray.get(self._tracker.drain.remote()))

@@ -12,11 +12,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Generator
-from dataclasses import asdict
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
 
 import cv2
 import pyarrow as pa
+import pyarrow.parquet as pq
 import ray
 import ray.data
 from pyarrow.fs import FileSystem
@@ -24,17 +27,22 @@ from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy, DataContext
 
 from s2st_aug.config.augment import ClusterConfig
-from s2st_aug.engine.batches import pack, unpack
-from s2st_aug.engine.commit import CommitResult, CommitStage
-from s2st_aug.engine.context import RunContext
+from s2st_aug.engine.attempts import Seat
+from s2st_aug.engine.batches import TranslatedBatch, pack, unpack
+from s2st_aug.engine.commit import CommitResult, CommitStage, nothing_done
+from s2st_aug.engine.context import RunContext, Sealed
+from s2st_aug.engine.proof import Proof
 from s2st_aug.engine.ray_session import RemoteAttemptTracker
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidateStage
+from s2st_aug.engine.worker_log import log_to_run
+from s2st_aug.errors import WorkerFault
 from s2st_aug.storage.plan import table_to_batches
 
 log = logging.getLogger(__name__)
 
 ACTOR_CPUS, LIGHT_CPUS = 0.8, 0.1  # so that the light stages run beside actors on as many cores as there are actors
+LISTED_AT_ONCE = 1000  # batches of a work list in one block
 NO_PROGRESS_SECONDS = 24 * 3600
 AHEAD = 3  # calls for each device: one computes, one is read before it, one is finished after it
 SETTLE_SECONDS = 1.0
@@ -50,6 +58,9 @@ COMMIT_RESULT = pa.schema(
         ("seconds", pa.float64()),
         ("given_back", pa.bool_()),
         ("stop", pa.string()),
+        ("place", pa.string()),
+        ("fault", pa.string()),
+        ("certain", pa.bool_()),
     ]
 )
 
@@ -60,10 +71,12 @@ class TranslateActor:
     One call has the device while the others read their batch or finish it; a GPU never waits for another's batch.
     """
 
-    def __init__(self, context: RunContext, tracker: ActorHandle) -> None:
-        name = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
-        devices = devices_of(context.config.cluster)
-        self._stages = [TranslateStage(context, RemoteAttemptTracker(tracker), device=d, name=name) for d in devices]
+    def __init__(self, sealed: Sealed, tracker: ActorHandle) -> None:
+        context, seat, remote = sealed.context, seat_here(), RemoteAttemptTracker(tracker)
+        remote.enter(seat)
+        devices, proof = devices_of(context.config.cluster), Proof(context)
+        self._log = log_to_run(context, seat, proof)
+        self._stages = [TranslateStage(context, remote, device=d, seat=seat, proof=proof) for d in devices]
         self._door = threading.Condition()
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -78,12 +91,14 @@ class TranslateActor:
                     continue
                 time.sleep(SETTLE_SECONDS)  # what the last call gave back is on its way
                 log.warning("recycling this actor: %s", reason)
+                self._log.flush()
                 os._exit(RECYCLED)
             stage = min(self._stages, key=lambda s: s.inside)
             stage.inside += 1
         try:
             return pack([stage(batch) for batch in table_to_batches(table)])
         finally:
+            self._log.flush()
             with self._door:
                 stage.inside -= 1
                 self._door.notify_all()
@@ -95,15 +110,43 @@ class TranslateActor:
 class FinishActor:
     """Judges and commits: pixels end here. A pool that grows with what the translation actors deliver."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, sealed: Sealed, tracker: ActorHandle) -> None:
         cv2.setNumThreads(1)
-        self._validate, self._commit = ValidateStage(context), CommitStage(context)
+        context, self._seat, self._tracker = sealed.context, seat_here(), RemoteAttemptTracker(tracker)
+        self._tracker.enter(Seat(self._seat.name))  # where no batch is begun there is no place to avoid
+        self._proof = Proof(context)
+        self._log = log_to_run(context, self._seat, self._proof)
+        self._validate, self._commit = ValidateStage(context, self._proof), CommitStage(context, self._proof)
+        self._retire_reason = ""
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Translated batches in, commit results out."""
-        return pa.Table.from_pylist(
-            [asdict(self._commit(self._validate(b))) for b in unpack(table)], schema=COMMIT_RESULT
-        )
+        """Translated batches in, commit results out. A worker that cannot gives its batch back and is replaced."""
+        if self._retire_reason:
+            time.sleep(SETTLE_SECONDS)  # what the last call gave back is on its way
+            os._exit(RECYCLED)
+        results = pa.Table.from_pylist([asdict(self._finish(b)) for b in unpack(table)], schema=COMMIT_RESULT)
+        self._log.flush()
+        return results
+
+    def _finish(self, translated: TranslatedBatch) -> CommitResult:
+        if translated.given_back:
+            return nothing_done(translated)
+        self._tracker.passed(translated.batch.key, self._seat)
+        try:
+            self._proof.show()
+            return self._commit(self._validate(translated))
+        except WorkerFault as fault:
+            log.warning("batch %s is given back: %s", translated.batch.key, fault)
+            self._retire_reason = str(fault)
+            return nothing_done(replace(translated, given_back=True, place=self._seat.place, fault=str(fault)))
+
+
+def seat_here() -> Seat:
+    """This process as the driver names it: node, GPUs and process."""
+    here = ray.get_runtime_context()
+    node = f"{ray.util.get_node_ip_address()}/{here.get_node_id()[:8]}"
+    gpus = ",".join(str(g) for g in here.get_accelerator_ids().get("GPU", []))
+    return Seat(f"{ray.util.get_node_ip_address()}:{os.getpid()}", f"{node} GPU {gpus}" if gpus else node)
 
 
 def replicas_of(cluster: ClusterConfig) -> int:
@@ -140,7 +183,10 @@ def stream_results(
     cluster = context.config.cluster
     gpus, calls = cluster.gpus_per_actor, AHEAD * replicas_of(cluster)
     dataset = (
-        ray.data.read_parquet(pending, filesystem=filesystem, num_cpus=LIGHT_CPUS)
+        ray.data.from_items(pending)
+        .map_batches(
+            partial(_read_list, filesystem), batch_size=1, batch_format="numpy", num_cpus=0, label_selector=_here()
+        )
         .repartition(target_num_rows_per_block=1)
         .map_batches(
             TranslateActor,
@@ -153,7 +199,7 @@ def stream_results(
                 enable_true_multi_threading=True,
             ),
             max_concurrency=calls,
-            fn_constructor_kwargs={"context": context, "tracker": tracker},
+            fn_constructor_kwargs={"sealed": Sealed(context), "tracker": tracker},
             num_gpus=gpus or None,
             num_cpus=None if gpus else ACTOR_CPUS,
         )
@@ -162,13 +208,25 @@ def stream_results(
             batch_size=1,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(min_size=1, max_size=most_finishers(cluster), max_tasks_in_flight_per_actor=2),
-            fn_constructor_kwargs={"context": context},
+            fn_constructor_kwargs={"sealed": Sealed(context), "tracker": tracker},
             num_cpus=LIGHT_CPUS,
         )
     )
     for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         assert isinstance(table, pa.Table)
         yield from (CommitResult(**row) for row in table.to_pylist())
+
+
+def _read_list(filesystem: FileSystem | None, names: dict[str, Any]) -> Iterator[pa.Table]:
+    """The batches of a work list, a few at a time."""
+    for name in names["item"]:
+        table = pq.read_table(str(name), filesystem=filesystem, partitioning=None)
+        yield from (table.slice(i, LISTED_AT_ONCE) for i in range(0, len(table), LISTED_AT_ONCE))
+
+
+def _here() -> dict[str, str]:
+    """The driver's own node, which sees the work lists; another one may lack the run's share."""
+    return {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
 
 
 def _settle_context() -> None:

@@ -63,11 +63,7 @@ def spread_scenes(config: AugmentConfig, count: int) -> tuple[list[PlannedScene]
 def read_sources(config: AugmentConfig, scenes: Sequence[PlannedScene]) -> dict[str, SourceScene]:
     """Pixels and labels by scene id; what cannot be read has a `failure`."""
     read = SourceReader(config.dataset, dataset_card(config.dataset.model_dump()))
-    found = {}
-    for planned in scenes:
-        found[planned.scene.scene_id] = read(planned)
-        read.close(planned)
-    return found
+    return {planned.scene.scene_id: read(planned) for planned in scenes}
 
 
 def preview_variants(config: AugmentConfig, scenes: Sequence[PlannedScene], *, device: str) -> Iterator[PreviewVariant]:

@@ -11,12 +11,13 @@ from s2st_aug.storage.progress import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`address` of a running Ray (None: one on this machine); `watch` hears of every commit."""
+    """`address` of a running Ray (None: one on this machine); `watch` hears of commits, `waiting` while none comes."""
 
     address: str | None = None
     extend: bool = False
     check_sources: bool = False
     watch: Callable[[Snapshot], None] = lambda snapshot: None
+    waiting: Callable[[Snapshot], None] = lambda snapshot: None
 
 
 PLAIN_START = Options()

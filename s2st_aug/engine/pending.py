@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s2st_aug.storage.plan import PlannedBatch, batches_to_table, read_plan, table_to_batches
-from s2st_aug.storage.run_folder import FAILED_PART, RunFolder, read_part
+from s2st_aug.storage.run_folder import FAILED_PART, STATE, RunFolder, read_part
 from s2st_aug.storage.shards import row_keys
+
+PENDING = f"{STATE}/pending"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,11 @@ from typing import Any
 import s2st_aug
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import ALGORITHM_VERSION, method_hash, plan_hash, validation_hash
-from s2st_aug.engine.context import RunContext
+from s2st_aug.engine.context import RunContext, Witness
 from s2st_aug.engine.options import Options
-from s2st_aug.engine.pending import CompletedRows, completed_rows, pending_tables
+from s2st_aug.engine.pending import PENDING, CompletedRows, completed_rows, pending_tables
 from s2st_aug.engine.planning import plan_batches
+from s2st_aug.engine.proof import witness_of
 from s2st_aug.engine.recheck import recheck_sources
 from s2st_aug.engine.remote_dataset import with_local_root
 from s2st_aug.errors import UsageError
@@ -30,15 +31,15 @@ from s2st_aug.records.manifest import SCHEMA_VERSION
 from s2st_aug.records.scene import Scene
 from s2st_aug.storage.generations import finish_replacement
 from s2st_aug.storage.lock import RunLock
-from s2st_aug.storage.plan import plan_files, planned_scene_ids, write_plan
+from s2st_aug.storage.plan import plan_files, planned_scene_ids, table_to_batches, write_plan
 from s2st_aug.storage.progress import Progress, Snapshot, read_snapshot
-from s2st_aug.storage.run_folder import PROGRESS, STATE, RunFolder, RunInfo, parquet_bytes
+from s2st_aug.storage.run_folder import PROGRESS, RunFolder, RunInfo, parquet_bytes, read_part
 from s2st_aug.storage.shards import gather
 from s2st_aug.storage.store import TMP, LocalStore, is_remote, mask_uri
 
 log = logging.getLogger(__name__)
 
-PENDING = f"{STATE}/pending"
+LOOKED_AT = 8  # batches in which images are looked for that workers must see too
 DARK_SOURCES = "logs/dark_sources.jsonl"
 """scenes that are tagged daytime and dark: skipped when the run was planned"""
 ABSENT_IMAGES = "logs/absent_images.jsonl"
@@ -91,7 +92,15 @@ def prepare(
         if table.num_rows:
             pending.append(f"{PENDING}/{lock.epoch if lock else 0:08d}-{number:05d}.parquet")
             folder.store.write_many({pending[-1]: parquet_bytes(table)})
+    if lock is not None and pending:
+        context = replace(context, witness=_witness(folder, config, pending[0], lock))
     return Prepared(context, pending, Progress(folder, _first_snapshot(folder, info, len(context.domains), done)))
+
+
+def _witness(folder: RunFolder, config: AugmentConfig, pending: str, lock: RunLock) -> Witness:
+    """What every worker must see too, by the first batches that are left."""
+    first = table_to_batches(read_part(folder.store, pending, None).slice(0, LOOKED_AT))
+    return witness_of(config.dataset.root, [scene for batch in first for scene in batch.scenes], lock.token)
 
 
 def _sweep(folder: RunFolder) -> None:

@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from s2st_aug.config.augment import ClusterConfig
 from s2st_aug.diffusion.model_files import EMBEDDED
-from s2st_aug.engine.attempts import AttemptTracker
+from s2st_aug.engine.attempts import NOWHERE, AttemptTracker, Seat
 from s2st_aug.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -182,9 +182,17 @@ class RemoteAttemptTracker:
     def __init__(self, handle: ActorHandle) -> None:
         self._handle = handle
 
-    def begin(self, what: str) -> int:
+    def enter(self, seat: Seat) -> None:
+        """As AttemptTracker.enter, of the actor that this is, without waiting."""
+        self._handle.enter.remote(seat, ray.get_runtime_context().current_actor)
+
+    def begin(self, what: str, seat: Seat = NOWHERE) -> int:
         """As AttemptTracker.begin, over Ray."""
-        return cast(int, ray.get(self._handle.begin.remote(what)))
+        return cast(int, ray.get(self._handle.begin.remote(what, seat)))
+
+    def passed(self, what: str, seat: Seat) -> None:
+        """As AttemptTracker.passed, without waiting."""
+        self._handle.passed.remote(what, seat)
 
     def end(self, whats: list[str]) -> None:
         """As AttemptTracker.end, without waiting."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from s2st_aug.arrays import Image
 from s2st_aug.config.augment import DatasetConfig
-from s2st_aug.engine.remote_dataset import dataset_folder, open_remote_dataset
+from s2st_aug.engine.remote_dataset import fetched
 from s2st_aug.errors import AbsentImage, LabelError, SampleError, SourceChanged, UnreadableImage
 from s2st_aug.formats import Card, orientation_of, read_objects
 from s2st_aug.formats.pixels import Orientation
@@ -19,7 +19,6 @@ from s2st_aug.images import PLAIN, Photo, file_bytes, read_photo, sha256_bytes
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Failure
 from s2st_aug.storage.plan import PlannedScene
-from s2st_aug.storage.store import is_remote
 
 BLANK = (64, 64, 3)
 
@@ -48,28 +47,19 @@ class SourceScene:
 
 
 class SourceReader:
-    """Reads the scenes of one dataset, from this machine's folder or through the local copy of an object store."""
+    """Reads the scenes of one dataset, from this machine's folder or from an object store, where nothing stays here."""
 
     def __init__(self, dataset: DatasetConfig, card: Card) -> None:
-        self._card = card
-        self._remote = open_remote_dataset(dataset.root) if is_remote(dataset.root) else None
-        self._root = dataset_folder(dataset.root)
+        self._root, self._card = dataset.root, card
 
     def __call__(self, planned: PlannedScene) -> SourceScene:
         """As `read_source`."""
         try:
-            if self._remote is not None:
-                self._remote.fetch(planned.scene)
+            with fetched(self._root, planned.scene) as folder:
+                return read_source(folder, self._card, planned)
         except OSError as error:
-            return SourceScene(
-                None, None, (), failure_of(UnreadableImage(f"{planned.scene.image}: {reason_of(error)}"))
-            )
-        return read_source(self._root, self._card, planned)
-
-    def close(self, planned: PlannedScene) -> None:
-        """The scene's image is not needed on this machine any more."""
-        if self._remote is not None:
-            self._remote.drop(planned.scene)
+            failure = failure_of(UnreadableImage(f"{planned.scene.image}: {reason_of(error)}"))
+            return SourceScene(None, None, (), failure)
 
 
 def photos_of(sources: Sequence[SourceScene]) -> list[Image]:

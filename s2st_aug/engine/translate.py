@@ -8,6 +8,8 @@ memory that creeps    the actor is ended before its next batch, and Ray starts a
 bad photo or label    a blank slot: the batch keeps its shape, so that the others keep their bytes
 exception, NaN        the culprits are found one by one, then the batch runs once more with them blank
 a batch that kills    after two lost workers the culprits are found one by one, each announced before it runs
+a sick worker         what fails outside of one sample (the mounts, the model, the device, a blank batch too) is the
+                      worker's: its batch is given back uncounted, and the process ends before its next one
 """
 
 from __future__ import annotations
@@ -24,12 +26,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from s2st_aug.engine.attempts import Tracker
+from s2st_aug.engine.attempts import AVOIDED, DRAINING, Seat, Tracker
 from s2st_aug.engine.batches import TranslatedBatch, VariantResult
 from s2st_aug.engine.context import RunContext
 from s2st_aug.engine.memory_watch import MemoryWatch
+from s2st_aug.engine.proof import Proof
 from s2st_aug.engine.sources import SourceReader, SourceScene, failure_of, photos_of, reason_of
-from s2st_aug.errors import LostWorker, OutOfMemory, SampleError
+from s2st_aug.errors import LostWorker, OutOfMemory, SampleError, WorkerFault
 from s2st_aug.methods import InTwoParts, Translated, TranslatorLike, find_method
 from s2st_aug.records.scene import Scene
 from s2st_aug.records.verdicts import Failure
@@ -38,6 +41,11 @@ from s2st_aug.storage.plan import PlannedBatch
 log = logging.getLogger(__name__)
 
 DRAIN_ASK_SECONDS = 1.0  # a batch that has waited longer for the device asks whether the run drains by now
+AVOIDED_SECONDS = 5.0  # between two batches that a worker at a place to avoid gives back
+DEVICE_ERRORS = (
+    *("CUDA error", "CUDA driver", "CUDA-capable device", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS"),
+    *("device-side assert", "NVML", "NCCL error", "uncorrectable ECC", "HIP error", "MPS backend"),
+)
 CAREFUL_FROM = 3  # the begin of a batch that is suspected of killing its workers
 
 
@@ -85,9 +93,19 @@ class TranslateStage:
     Several threads may call it: one of them has the device, while others read the next batches or finish the last.
     """
 
-    def __init__(self, context: RunContext, tracker: Tracker, *, device: str = "cpu", name: str = "") -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        tracker: Tracker,
+        *,
+        device: str = "cpu",
+        seat: Seat | None = None,
+        proof: Proof | None = None,
+    ) -> None:
         self._context, self._tracker, self._device = context, tracker, device
-        self._name = name or f"pid-{os.getpid()}"
+        self._seat = seat or Seat(f"pid-{os.getpid()}")
+        self._proof = proof or Proof(context)
+        self._sick = False
         self._read = SourceReader(context.config.dataset, context.card)
         self._translator: TranslatorLike | None = None
         self._device_turn = threading.Lock()
@@ -97,18 +115,36 @@ class TranslateStage:
         self.retire_reason = ""  # why the process that holds this stage should be ended before its next batch
 
     def __call__(self, batch: PlannedBatch) -> TranslatedBatch:
-        """Never raises for a sample; raises for what is wrong with the worker itself."""
-        times = self._tracker.begin(batch.key)
-        if not times:
-            return TranslatedBatch(batch, self._name, given_back=True)
+        """Never raises: what is wrong with the worker itself gives the batch back, with its `fault`."""
+        begun = self._tracker.begin(batch.key, self._seat)
+        back = TranslatedBatch(batch, self._seat.name, given_back=True, place=self._seat.place)
+        if begun == DRAINING:
+            return back
+        if begun == AVOIDED:
+            time.sleep(AVOIDED_SECONDS)
+            return replace(back, fault="this place is avoided")
+        try:
+            return self._done(batch, begun) or back
+        except WorkerFault as fault:
+            if self._sick:  # another batch's fault has been told: this one came too late to be one of its own
+                return replace(back, place="", fault=str(fault))
+            self._sick, self.retire_reason = True, str(fault)
+            log.warning("batch %s is given back: %s", batch.key, fault)
+            return replace(back, fault=str(fault), certain=fault.certain)
+
+    def _done(self, batch: PlannedBatch, begun: int) -> TranslatedBatch | None:
+        """The batch, translated; None where the run drains before its turn. Raises WorkerFault."""
         start = time.monotonic()
-        sources = [self._read(planned) for planned in batch.scenes]
+        self._proof.show()
+        sources = self._sources(batch)
         asked = time.monotonic()
         with self._device_turn:
             waited = time.monotonic() - asked
-            if waited > DRAIN_ASK_SECONDS and not self._tracker.begin(f"{batch.key}/turn"):
-                return TranslatedBatch(batch, self._name, given_back=True)
-            if times < CAREFUL_FROM:
+            if waited > DRAIN_ASK_SECONDS and not self._tracker.begin(f"{batch.key}/turn", self._seat):
+                return None
+            if self._sick:
+                raise WorkerFault("its process is being replaced")
+            if begun < CAREFUL_FROM:
                 finish = self._guarded(batch, sources)
             else:  # a scene that was begun twice alone and never ended is the culprit
                 log.warning("batch %s lost its worker more than once; its scenes are tried one by one", batch.key)
@@ -123,7 +159,16 @@ class TranslateStage:
             log.warning("batch %s: %s; looking for the culprit", batch.key, reason_of(error))
             with self._device_turn:
                 results = self._without_culprits(batch, sources)()
-        return _translated(batch, sources, results, self._name, time.monotonic() - start - waited)
+        done = _translated(batch, sources, results, self._seat.name, time.monotonic() - start - waited)
+        return replace(done, place=self._seat.place)
+
+    def _sources(self, batch: PlannedBatch) -> list[SourceScene]:
+        """The batch's scenes; raises WorkerFault where the whole dataset is gone, not this photo or that."""
+        sources = [self._read(planned) for planned in batch.scenes]
+        failed = next((s.failure for s in sources if s.failure), None)
+        if failed and not self._proof.sees_dataset():
+            raise WorkerFault(f"the dataset is gone here: {failed.reason}")
+        return sources
 
     def load(self) -> TranslatorLike:
         """The method, ready; the first batch loads it where nobody has asked before."""
@@ -140,6 +185,8 @@ class TranslateStage:
             return self._halves(batch, sources)
         try:
             return self._run(batch, sources)
+        except WorkerFault:
+            raise
         except Exception as error:
             out_of_memory, reason = is_out_of_memory(error), reason_of(error)
         # from here on the exception is gone, and with it the frames that held the model and its activations
@@ -149,34 +196,68 @@ class TranslateStage:
         return self._without_culprits(batch, sources)
 
     def _without_culprits(self, batch: PlannedBatch, sources: list[SourceScene], *, announce: bool = False) -> Finish:
-        """Each scene is tried alone; then the batch runs once more, blank where one failed. All of it is done here."""
+        """Each scene is tried alone; then the batch runs once more, blank where one failed. All of it is done here.
+
+        Raises WorkerFault where a batch without any photo fails too.
+        """
+        tried = any(not s.failure for s in sources)
         for index, source in enumerate(sources):
             failure = None if source.failure else self._alone(batch, sources, index, announce=announce)
             if failure:
                 sources[index] = source.blanked(failure)
         if all(s.failure for s in sources):
+            if tried:
+                self._run_blank(batch, sources)
             return _failed([s.failure for s in sources])
         try:
             results = self._run(batch, sources)()
+        except WorkerFault:
+            raise
         except Exception as error:
             return _failed([s.failure or failure_of(error) for s in sources])
         return lambda: results
 
     def _alone(self, batch: PlannedBatch, sources: list[SourceScene], index: int, *, announce: bool) -> Failure | None:
         """Why this scene cannot be translated, with every other slot blank; None where it can."""
-        if announce and self._tracker.begin(f"{batch.key}/{index}") > 2:
+        if announce and self._tracker.begin(f"{batch.key}/{index}", self._seat) > 2:
             return failure_of(LostWorker("the process died each time this image was translated"))
         alone = [s if i == index else s.blanked(s.failure) for i, s in enumerate(sources)]
         try:
             self._run(batch, alone)()
+        except WorkerFault:
+            raise
         except Exception as error:
             return failure_of(error)
         if announce:
             self._tracker.end([f"{batch.key}/{index}"])
         return None
 
+    def _run_blank(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> None:
+        """A batch without any photo: where it fails as its scenes did, they are not to blame."""
+        if self._context.identity.by_scene:
+            return  # a method that goes by the scene and not by its pixels has no blank one
+        first = next(s.failure.reason for s in sources if s.failure)
+        try:
+            self._run(batch, sources)()
+        except WorkerFault:
+            raise
+        except Exception as error:
+            raise WorkerFault(f"it fails without any photo too: {reason_of(error)}; at first {first}") from error
+
     def _run(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> Finish:
-        """The whole batch, always in its planned shape: what the device does of it."""
+        """What the device does of a whole batch, in its planned shape; raises WorkerFault for model and device."""
+        try:
+            self.load()
+        except Exception as error:
+            raise WorkerFault(f"the model cannot be loaded: {reason_of(error)}") from error
+        try:
+            return self._start(batch, sources)
+        except Exception as error:
+            if is_device_error(error):
+                raise WorkerFault(reason_of(error), certain=False) from error
+            raise
+
+    def _start(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> Finish:
         context = self._context
         keys = [context.key(p.scene.scene_id) for p in batch.scenes]
         identity, scenes = context.identity, [p.scene for p in batch.scenes]
@@ -234,6 +315,14 @@ def is_out_of_memory(error: BaseException) -> bool:
         or type(error).__name__ == "OutOfMemoryError"
         or "out of memory" in str(error).lower()
     )
+
+
+def is_device_error(error: BaseException) -> bool:
+    """After which a process's device is of no more use, by type and by what drivers write; memory is no such matter."""
+    if is_out_of_memory(error):
+        return False
+    text = str(error)
+    return type(error).__name__ == "AcceleratorError" or any(word in text for word in DEVICE_ERRORS)
 
 
 def _translated(

@@ -8,8 +8,9 @@ from typing import Any
 
 from s2st_aug.engine.batches import TranslatedBatch, VariantResult
 from s2st_aug.engine.context import RunContext
-from s2st_aug.engine.sources import SourceReader, SourceScene, failure_of
-from s2st_aug.errors import SourceChanged
+from s2st_aug.engine.proof import Proof
+from s2st_aug.engine.sources import SourceReader, SourceScene, failure_of, reason_of
+from s2st_aug.errors import SourceChanged, WorkerFault
 from s2st_aug.images import encode_jpeg, encode_png, sha256_bytes
 from s2st_aug.methods import find_method
 from s2st_aug.records.manifest import ManifestRow
@@ -31,29 +32,30 @@ class ValidatedBatch:
 class ValidateStage:
     """Reads each source once more, judges each variant, encodes it. One call is one batch."""
 
-    def __init__(self, context: RunContext) -> None:
-        self._context = context
+    def __init__(self, context: RunContext, proof: Proof | None = None) -> None:
+        self._context, self._proof = context, proof or Proof(context)
         self._read = SourceReader(context.config.dataset, context.card)
         self._judge: Judge | None = None
 
     def __call__(self, translated: TranslatedBatch) -> ValidatedBatch:
-        """Never raises for a sample."""
+        """Never raises for a sample; raises WorkerFault for what is wrong with the worker itself."""
         sources: dict[int, SourceScene] = {}
         rows: list[ManifestRow] = []
         files: dict[str, bytes] = {}
         for variant in translated.variants:
             if variant.image_index is not None and variant.scene not in sources:
                 sources[variant.scene] = self._source(translated, variant.scene)
+                self._load()
             row, data = self._row(translated, variant, sources.get(variant.scene))
             rows.append(row)
             if row.image is not None:
                 files[row.image] = data
-        for planned in translated.batch.scenes:
-            self._read.close(planned)
         return ValidatedBatch(translated, rows, files)
 
     def _source(self, translated: TranslatedBatch, scene: int) -> SourceScene:
         source, planned = self._read(translated.batch.scenes[scene]), translated.batch.scenes[scene].scene
+        if source.failure and not self._proof.sees_dataset():
+            raise WorkerFault(f"the dataset is gone here: {source.failure.reason}")
         if source.failure is None and source.sha256 != translated.source_hashes[scene]:
             changed = SourceChanged(f"{planned.image}: changed while it was translated")
             return replace(source, failure=failure_of(changed))
@@ -90,10 +92,13 @@ class ValidateStage:
         ), data
 
     def _load(self) -> Judge:
-        """The method's checks; the first variant loads them."""
+        """The method's checks; the first variant loads them. Raises WorkerFault: without them no variant is judged."""
         if self._judge is None:
             method = self._context.method
-            self._judge = find_method(method.name).judge(method)
+            try:
+                self._judge = find_method(method.name).judge(method)
+            except Exception as error:
+                raise WorkerFault(f"the checks cannot be loaded: {reason_of(error)}") from error
         return self._judge
 
     def _failed(self, translated: TranslatedBatch, variant: VariantResult, failure: Failure) -> ManifestRow:

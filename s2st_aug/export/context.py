@@ -101,7 +101,8 @@ class ExportContext(WriteContext):
         does), so that both open alike, and labels fit both or none.
         """
         self.images[name] = Placed(scene.scene_id, variant.domain)
-        path, sha256, source = self.run.image_file(variant.image), variant.image_sha256, self.root / scene.image
+        path, sha256 = self.run.path / variant.image, variant.image_sha256  # it was checked when it was selected
+        source = self.root / scene.image
         tag = orientation_tag(source) if as_source else 1
         tag = tag if tag != 1 and orientation_of(self.card, self.root, scene) == "ignore" else 1
         if is_as_stored(variant.image, suffix) and not hidden and tag == 1:

@@ -113,7 +113,8 @@ def orientation_tag(source: Path) -> int:
 
     try:
         with Image.open(source) as image:
-            tag = int(image.getexif().get(ORIENTATION, 1))
+            there = image.format != "PNG" or "exif" in image.info  # else Pillow decodes the pixels to look behind them
+            tag = int(image.getexif().get(ORIENTATION, 1)) if there else 1
     except (OSError, ValueError, TypeError, SyntaxError):
         return 1
     return tag if 1 <= tag <= 8 else 1

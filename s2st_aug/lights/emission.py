@@ -24,7 +24,7 @@ class Lighting:
     heads: float = 1.0
     tails: float = 1.0
     lamps: float = 1.0
-    windows: float = 0.7  # of a room's light; as bright as the median of true ones
+    windows: float = 0.65  # of a room's light; as bright as the median of true ones
     lit: float = 1.0  # times the chance that a window is lit
     surfaces: float = 0.9  # light on the road, walls and things
     even: float = 0.5  # share of the variant's own, even light that is left beside the lamps'
@@ -38,12 +38,16 @@ NIGHTS: dict[str, Lighting] = {
     "dusk": Lighting(heads=0.8, tails=0.6, lamps=0.35, windows=0.5, lit=0.7, surfaces=0.3, even=1.0, ceiling=None),
 }
 """Domains, by name, in which lights are on."""
-SURE = {"head": 0.4, "tail": 0.4, "lamp": 0.4}
+SURE = {"head": 0.5, "tail": 0.5, "lamp": 0.45}
 """Probability that one pixel of a light must have; what is connected to it at half of that shines too."""
 PANE = 0.35  # probability of glass from which it is a window's
-LIT, CHANCE = 0.12, 0.2  # mean probability of light over a window from which it is lit; by how much chance moves that
+LIT, CHANCE = 0.1, 0.2  # mean probability of light over a window from which it is lit; by how much chance moves that
 VARIETY = 0.6  # how far apart, as a factor's logarithm, the darkest and the brightest room are
 LEAST = 3  # pixels of a light, at the map's size
+SIZES = {"head": (1500, 99.0), "tail": (400, 5.0), "lamp": (150, 99.0)}
+"""Pixels of the largest light, at the map's size, and its longer side over its shorter one: longer tails are paint."""
+SHORT = 12  # pixels: what is shorter may be of any shape
+INSIDE = 0.8  # share of a pane in a vehicle's box from which it is the vehicle's own glass
 HALO = {"head": ((1.0, 0.95, 0.84), 14.0), "tail": ((1.0, 0.03, 0.02), 1.0), "lamp": ((1.0, 0.66, 0.31), 14.0)}
 """Colour and excess over white of what spreads around a light, in the unit in which a white wall by day is 1."""
 MARGIN = {"head": 10, "lamp": 10}  # times brighter than white: at a third of its strength a lamp is still white
@@ -73,9 +77,9 @@ def shining(found: LightMap, how: Lighting) -> Shining:
     alpha = {}
     for kind, sure in SURE.items():
         p = np.where(taken, 0, found.mask(kind)).astype(np.float32)
-        alpha[kind] = _ramped(p, sure) * _sure_parts(p, sure)
+        alpha[kind] = _ramped(p, sure) * _sure_parts(p, sure, *SIZES[kind])
     p = np.where(taken, 0, found.mask("pane")).astype(np.float32)
-    lit, tint = _lit_windows(p > PANE, found.mask("light"), how.lit)
+    lit, tint = _lit_windows(p > PANE, found.mask("light"), found.label("vehicle"), how.lit)
     alpha["pane"] = _ramped(p, PANE) * lit
     return Shining(alpha, tint, signal)
 
@@ -84,17 +88,19 @@ def _ramped(p: Map, middle: float) -> Map:
     return np.clip((p - middle) / np.float32(0.3) + np.float32(0.5), 0, 1)
 
 
-def _sure_parts(p: Map, sure: float) -> np.ndarray:
-    """The connected parts above half of `sure` that have LEAST pixels and one above it."""
+def _sure_parts(p: Map, sure: float, most: int, longest: float) -> np.ndarray:
+    """The connected parts above half of `sure` that have one pixel above it, and the size and shape of a light."""
     count, parts, stats, _ = cv2.connectedComponentsWithStats((p > sure / 2).astype(np.uint8), connectivity=8)
     kept = np.zeros(count, bool)
     kept[parts[p > sure]] = True
-    kept &= stats[:, cv2.CC_STAT_AREA] >= LEAST
+    area, width, height = (stats[:, c] for c in (cv2.CC_STAT_AREA, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT))
+    kept &= (area >= LEAST) & (area <= most)
+    kept &= np.maximum(width, height) <= np.maximum(longest * np.minimum(width, height), SHORT)
     kept[0] = False
     return kept[parts]
 
 
-def _lit_windows(mask: np.ndarray, light: Map, lit: float) -> tuple[np.ndarray, Colour]:
+def _lit_windows(mask: np.ndarray, light: Map, vehicles: Map, lit: float) -> tuple[np.ndarray, Colour]:
     """The windows (connected parts of `mask`) behind which a room is lit, and each one's own brightness and tint.
 
     By how likely it is, with a chance that hangs on nothing but the place: the same photo has the same rooms lit.
@@ -104,6 +110,7 @@ def _lit_windows(mask: np.ndarray, light: Map, lit: float) -> tuple[np.ndarray, 
     likely = np.bincount(parts.ravel(), light.ravel(), count) / area
     chance, bright, warm = _chances(middles)
     kept = (likely * lit > LIT + CHANCE * (chance - 0.5)) & (area >= LEAST)
+    kept &= np.bincount(parts.ravel(), vehicles.ravel(), count) < INSIDE * area
     kept[0] = False
     tint = np.exp(VARIETY * (bright[:, None] - 0.5) + np.outer(warm - 0.5, (0.0, -0.1, -0.35))).astype(np.float32)
     return kept[parts], np.where(kept[:, None], tint, 1).astype(np.float32)[parts]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float32
@@ -17,7 +16,7 @@ from s2st_aug.lights.radiance import DARKEST, decoded
 from s2st_aug.records.classes import canonical_category
 from s2st_aug.records.scene import SceneObject
 
-WIDTH = 640  # pixels at which the network looks at an image, whatever its own width
+WIDTH, HIGHEST = 640, 960  # pixels at which the network looks at an image, whatever its own width; at most so high
 GROUP_OF = {
     "car": "vehicle", "truck": "vehicle", "bus": "vehicle", "train": "vehicle", "motorcycle": "vehicle",
     "traffic light": "signal", "person": "person", "rider": "person",
@@ -26,7 +25,7 @@ GROUP_OF = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LightMap:
-    """What the network says of one image, at WIDTH pixels across.
+    """What the network says of one image, at WIDTH pixels across (fewer where it would be higher than HIGHEST).
 
     `masks`: probability of each of KINDS. `radiance`: linear light 0..1 of what shines, were it night. `dry` and `wet`:
     the lamps' light on every surface as a multiple of what the day image shows there, at a quarter of the size.
@@ -51,18 +50,18 @@ class LightMap:
 @torch.no_grad()
 def light_map(network: LightNetwork, day: Image, objects: Sequence[SceneObject] = ()) -> LightMap:
     """The map of a day image of any size; labels help where there are any."""
-    height = max(round(WIDTH * day.shape[0] / day.shape[1]), 1)
-    small = resize(day, (WIDTH, height))
+    scale = min(WIDTH / day.shape[1], HIGHEST / day.shape[0])
+    width, height = (max(round(side * scale), 1) for side in (day.shape[1], day.shape[0]))
+    small = resize(day, (width, height))
     labels = _labels(objects, day.shape, small.shape)
     given = np.concatenate([small.transpose(2, 0, 1) / np.float32(127.5) - 1, labels])
-    missing = -height % STRIDE
-    given = np.pad(given, ((0, 0), (0, missing), (0, 0)), mode="edge")
+    given = np.pad(given, ((0, 0), (0, -height % STRIDE), (0, -width % STRIDE)), mode="edge")
     device = next(network.parameters()).device
     fine, coarse = (part[0].float().cpu() for part in network(torch.from_numpy(given)[None].to(device)))
-    n, rows = len(KINDS), -(-height // POOLS)
-    out = fine[:, :height]
+    n, rows, columns = len(KINDS), -(-height // POOLS), -(-width // POOLS)
+    out = fine[:, :height, :width]
     radiance = (out[n:].exp() - DARKEST).clamp(0, 1).permute(1, 2, 0)
-    pools = decoded(coarse[:, :rows].permute(1, 2, 0).numpy())
+    pools = decoded(coarse[:, :rows, :columns].permute(1, 2, 0).numpy())
     masks = out[:n].sigmoid().numpy()
     return LightMap(masks, radiance.contiguous().numpy(), pools[..., :3], pools[..., 3:], labels)
 
@@ -82,18 +81,3 @@ def _labels(objects: Sequence[SceneObject], source: tuple[int, ...], small: tupl
 def group_of(category: str) -> str | None:
     """Which of GROUPS a category belongs to, in any spelling; None for the rest."""
     return GROUP_OF.get(canonical_category(category))
-
-
-def guided(values: np.ndarray, guide: np.ndarray, size: tuple[int, int], radius: int = 3) -> np.ndarray:
-    """`values` (`h w`) enlarged to `size` (w, h) along the edges of `guide`, a grey image 0..1 of that size.
-
-    A guided filter (He et al. 2010) whose coefficients are worked out at the size of `values`.
-    """
-    small = resize(guide, (values.shape[1], values.shape[0]))
-    side = (2 * radius + 1,) * 2
-    mean_g, mean_v = cv2.blur(small, side), cv2.blur(values, side)
-    covariance = cv2.blur(small * values, side) - mean_g * mean_v
-    slope = covariance / (cv2.blur(small * small, side) - mean_g * mean_g + np.float32(1e-3))
-    offset = cv2.blur(mean_v - slope * mean_g, side)
-    slope = cv2.blur(slope, side)
-    return cv2.resize(slope, size) * guide + cv2.resize(offset, size)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections import Counter, deque
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 import pyarrow.compute as pc
 
-from s2st_aug.errors import RunFolderError
+from s2st_aug.errors import RunFolderError, S2STError
 from s2st_aug.storage.lock import is_live, read_holder
 from s2st_aug.storage.run_folder import PROGRESS, RunFolder
 
 State = Literal["running", "finished", "stopped", "failed"]
 RATE_WINDOW = 64  # commits
+LOOK_SECONDS = 5.0  # between two versions of progress.json while nothing is committed
+STALL_SECONDS, STALL_TIMES = 20.0, 3.0  # without a commit, and as many times the usual pause: nothing moves
+START_SECONDS = 180.0  # the same before the first two commits of a start: models are loaded
 WRITE_SECONDS = 0.25  # between two versions of progress.json: each is flushed to disk
 
 
@@ -36,6 +41,15 @@ class Snapshot:
     failures: dict[str, int] = field(default_factory=dict)  # why rows failed -> how many
     actors: dict[str, int] = field(default_factory=dict)  # rows per actor, this start
     message: str = ""
+    silent_seconds: float = 0.0  # since the last commit, or since the start; as of `updated`
+    usual_seconds: float | None = None  # between two commits of late
+    under_way: str = ""  # the batch that has been begun for the longest, and where
+
+    @property
+    def stalled(self) -> bool:
+        """Whether a run under way has committed nothing for much longer than usual."""
+        usual = START_SECONDS if self.usual_seconds is None else max(STALL_SECONDS, STALL_TIMES * self.usual_seconds)
+        return self.state == "running" and self.silent_seconds > usual
 
     @property
     def done(self) -> int:
@@ -44,8 +58,8 @@ class Snapshot:
 
     @property
     def eta_seconds(self) -> float | None:
-        """Time left at the present rate."""
-        return (self.total - self.done) / self.rate if self.rate else None
+        """Time left at the present rate; None while nothing moves."""
+        return (self.total - self.done) / self.rate if self.rate and not self.stalled else None
 
 
 class Progress:
@@ -60,14 +74,20 @@ class Progress:
         self._reasons, self._failures = Counter(first.reasons), Counter(first.failures)
         self._actors: Counter[str] = Counter()
         self._written = 0.0
+        self._under_way = ""
+        self._lock = threading.RLock()  # two threads: commits are counted in one, the other looks whether there are any
+        self.slowest = 0.0
+        """seconds of the slowest batch"""
 
-    def add(self, statuses: list[str], causes: list[list[str]], actor: str) -> None:
-        """One committed batch: of each row its status, and what rejected it or why it failed."""
-        self._counts.update(statuses)
-        self._actors[actor] += len(statuses)
-        for status, why in zip(statuses, causes, strict=True):
-            (self._failures if status == "failed" else self._reasons).update(why)
-        self._commits.append((time.monotonic(), sum(self._counts.values())))
+    def add(self, statuses: list[str], causes: list[list[str]], actor: str, seconds: float = 0.0) -> None:
+        """One committed batch: of each row its status, and what rejected it or why it failed; how long it took."""
+        with self._lock:
+            self._counts.update(statuses)
+            self._actors[actor] += len(statuses)
+            for status, why in zip(statuses, causes, strict=True):
+                (self._failures if status == "failed" else self._reasons).update(why)
+            self._commits.append((time.monotonic(), sum(self._counts.values())))
+            self.slowest = max(self.slowest, seconds)
 
     def settle(self, ok: int, rejected: int, failed: int, *, retried: bool) -> None:
         """The counts that the folder shows, in place of those that were heard.
@@ -78,25 +98,31 @@ class Progress:
         self._counts = Counter(ok=ok, rejected=rejected, failed=min(heard, failed) if retried else failed)
 
     def snapshot(self, state: State, message: str = "") -> Snapshot:
-        """The present state."""
-        (t0, n0), (t1, n1) = self._commits[0], self._commits[-1]
-        rate = (n1 - n0) / (t1 - t0) if t1 > t0 else None
-        busy = self._first.busy_seconds + time.monotonic() - self._start
-        return Snapshot(
-            state,
-            self._first.total,
-            ok=self._counts["ok"],
-            rejected=self._counts["rejected"],
-            failed=self._counts["failed"],
-            updated=time.time(),
-            started=self._first.started,
-            busy_seconds=busy,
-            rate=rate,
-            reasons=dict(self._reasons),
-            failures=dict(self._failures),
-            actors=dict(self._actors),
-            message=message,
-        )
+        """The present state. The rate is of the last commits, and falls while none comes."""
+        with self._lock:
+            (t0, n0), (t1, n1) = self._commits[0], self._commits[-1]
+            silent = time.monotonic() - t1
+            usual = (t1 - t0) / (len(self._commits) - 1) if len(self._commits) > 2 else None
+            rate = (n1 - n0) / (t1 - t0 + max(silent - (usual or silent), 0.0)) if t1 > t0 else None
+            busy = self._first.busy_seconds + time.monotonic() - self._start
+            return Snapshot(
+                state,
+                self._first.total,
+                ok=self._counts["ok"],
+                rejected=self._counts["rejected"],
+                failed=self._counts["failed"],
+                updated=time.time(),
+                started=self._first.started,
+                busy_seconds=busy,
+                rate=rate,
+                reasons=dict(self._reasons),
+                failures=dict(self._failures),
+                actors=dict(self._actors),
+                message=message,
+                silent_seconds=silent if state == "running" else 0.0,
+                usual_seconds=usual,
+                under_way=self._under_way if state == "running" else "",
+            )
 
     def tick(self) -> Snapshot:
         """The state of a run under way; progress.json is replaced where the last time is long enough ago."""
@@ -104,12 +130,25 @@ class Progress:
             return self.snapshot("running")
         return self.write("running")
 
+    def look(self, under_way: str) -> Snapshot:
+        """The state while the driver waits, `under_way` being what it waits for the longest; written from time to time.
+
+        A folder that cannot be written to right now is written to later.
+        """
+        self._under_way = under_way
+        snapshot = self.snapshot("running")
+        if time.monotonic() - self._written > LOOK_SECONDS:
+            with suppress(OSError, S2STError):
+                return self.write("running")
+        return snapshot
+
     def write(self, state: State, message: str = "") -> Snapshot:
         """Replace progress.json."""
-        self._written = time.monotonic()
-        snapshot = self.snapshot(state, message)
-        write_snapshot(self._run, snapshot)
-        return snapshot
+        with self._lock:
+            self._written = time.monotonic()
+            snapshot = self.snapshot(state, message)
+            write_snapshot(self._run, snapshot)
+            return snapshot
 
 
 def recount(run: RunFolder) -> None:
@@ -134,7 +173,8 @@ def read_snapshot(run: RunFolder) -> Snapshot:
     """What progress.json says; raises RunFolderError where there is none."""
     try:
         raw: dict[str, Any] = json.loads(run.store.read(PROGRESS))
-        return Snapshot(**raw)
+        known = {f.name for f in fields(Snapshot)}
+        return Snapshot(**{key: value for key, value in raw.items() if key in known})
     except FileNotFoundError:
         raise RunFolderError(f"{run.place}: no {PROGRESS}: nothing was started here") from None
     except (ValueError, TypeError) as error:
@@ -152,6 +192,9 @@ def report_of(place: str) -> dict[str, Any]:
     holder = read_holder(folder)
     running = holder is not None and is_live(holder)
     state = "interrupted" if snapshot.state == "running" and not running else snapshot.state
+    if running and snapshot.state == "running":  # a driver that hangs itself writes nothing
+        late = max(time.time() - snapshot.updated, 0.0)
+        snapshot = replace(snapshot, silent_seconds=snapshot.silent_seconds + late)
     eta = snapshot.eta_seconds if running else None
     return {
         **asdict(snapshot),
@@ -159,4 +202,5 @@ def report_of(place: str) -> dict[str, Any]:
         "done": snapshot.done,
         "left": snapshot.total - snapshot.done,
         "eta_seconds": eta,
+        "stalled": running and snapshot.stalled,
     }

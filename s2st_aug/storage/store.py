@@ -126,7 +126,7 @@ class LocalStore:
             for name, temp in temps.items():
                 retry(partial(self._put, temp, name))
             for folder in {self._entry(name).parent for name in files}:
-                _flush_folder(folder)
+                retry(partial(_flush_folder, folder))
         except OSError as error:
             _discard(temps.values())
             raise _full_or_same(error, self.root) from None
@@ -144,10 +144,10 @@ class LocalStore:
             for name, data in files.items():
                 temps[name] = retry(partial(self._temp, data))
             for name, temp in temps.items():
-                if _link_or_rename(temp, self._parent(name)):
+                if retry(partial(_link_or_rename, temp, self._parent(name))):
                     written.add(name)
             for folder in {self._entry(name).parent for name in written}:
-                _flush_folder(folder)
+                retry(partial(_flush_folder, folder))
         except OSError as error:
             raise _full_or_same(error, self.root) from None
         finally:

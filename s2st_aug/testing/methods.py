@@ -2,7 +2,8 @@
 
 They are deterministic in the image and the domain, need no weights, and misbehave on request: a photo whose top left
 pixel is one of MAGIC makes the translator raise, run out of memory, diverge, kill its process, or keep memory.
-`S2ST_FAKE_SLEEP` (seconds a batch) stands for a model's work.
+`S2ST_FAKE_SLEEP` (seconds a batch) stands for a model's work. `S2ST_FAKE_ILL` makes whole workers ill: `load` (no
+model), `device` (a CUDA error that stays), `raise` (whatever they are given), `hang` (an hour a batch).
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ FAKE, JUDGED = "s2st_aug.testing.methods:FakeMethod", "s2st_aug.testing.methods:
 """`method.name` of the fakes below"""
 HUNGRY = "s2st_aug.testing.methods:HungryMethod"
 RAISES, OUT_OF_MEMORY, DIVERGES, DIES, LEAKS = (255, 0, 1), (255, 0, 2), (255, 0, 3), (255, 0, 4), (255, 0, 5)
-MAGIC = (RAISES, OUT_OF_MEMORY, DIVERGES, DIES, LEAKS)
+ASSERTS = (255, 0, 6)
+"""it breaks the device of its worker, which is ill from then on"""
+MAGIC = (RAISES, OUT_OF_MEMORY, DIVERGES, DIES, LEAKS, ASSERTS)
 LEAK_BYTES = 200 << 20
 _LEAKED: list[np.ndarray] = []
 GAINS = {
@@ -53,11 +56,22 @@ class FakeTranslator:
         keys: Sequence[int] | None = None,
     ) -> list[dict[str, Translated | Diverged]]:
         """One dict per photo, domain -> Translated."""
+        _be_ill()
         time.sleep(float(os.environ.get("S2ST_FAKE_SLEEP", "0")))
         for photo in photos:
             _misbehave(photo, len(photos))
         keys = keys or [0] * len(photos)
         return [{d: _darken(p, d, k) for d in domains} for p, k in zip(photos, keys, strict=True)]
+
+
+def _be_ill() -> None:
+    ill = os.environ.get("S2ST_FAKE_ILL", "")
+    if ill == "device":
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    if ill == "raise":
+        raise ValueError("this worker raises whatever it is given")
+    if ill == "hang":
+        time.sleep(3600)
 
 
 def _misbehave(photo: Image, batch: int) -> None:
@@ -68,6 +82,9 @@ def _misbehave(photo: Image, batch: int) -> None:
         raise MemoryError("out of memory: the fake takes this photo only alone")
     if pixel == DIVERGES:
         raise Diverged("NaN in the latents, in float32 too")
+    if pixel == ASSERTS:
+        os.environ["S2ST_FAKE_ILL"] = "device"
+        raise RuntimeError("CUDA error: device-side assert triggered")
     if pixel == LEAKS:
         _LEAKED.append(np.ones(LEAK_BYTES, np.uint8))
     if pixel == DIES:
@@ -121,6 +138,8 @@ class FakeMethod(Method[FakeSettings]):
 
     def load(self, config: MethodConfig[FakeSettings], device: str) -> TranslatorLike:
         """Nothing to load."""
+        if os.environ.get("S2ST_FAKE_ILL") == "load":
+            raise RuntimeError("no kernel image is available for execution on the device")
         return FakeTranslator()
 
     def judge(self, config: MethodConfig[FakeSettings]) -> Judge:

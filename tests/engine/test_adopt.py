@@ -20,6 +20,8 @@ from s2st_aug.images import encode_png, read_image
 from s2st_aug.procedural.write import write_scenes
 from s2st_aug.storage.verify import verify
 from s2st_aug.testing.datasets import make_config, make_dataset
+from s2st_aug.validation.gates import rescore_rows
+from s2st_aug.validation.settings import ValidationSettings
 
 SIZE = (48, 32)
 TIMES = ("created_at", "seconds", "attempts")
@@ -96,6 +98,10 @@ def test_another_size_is_resampled_and_said_and_a_quarter_turn_is_not(root, pict
     assert "it is 32x48, its source 48x32" in rows["train/f000002", "night"]["reasons"][0]
     assert read_image(run.image_file(rows["train/f000000", "night"]["image"])).shape == (32, 48, 3)
     assert not any("resampled" in reason for reason in rows["train/f000000", "rain"]["reasons"])
+    again = {
+        (r["scene_id"], r["domain"]): r for r in rescore_rows(run.read_manifest(), ValidationSettings()).to_pylist()
+    }
+    assert again["train/f000000", "night"]["reasons"] == rows["train/f000000", "night"]["reasons"]
 
 
 def test_alpha_grey_and_orientation_of_a_picture(root, pictures, tmp_path):

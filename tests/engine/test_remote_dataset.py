@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from s2st_aug.cli import build_group
 from s2st_aug.cli.terminal import run_group
 from s2st_aug.engine.augment import Options, augment
 from s2st_aug.engine.dry_run import dry_run
-from s2st_aug.engine.remote_dataset import RemoteDataset, cache_folder, is_source
+from s2st_aug.engine.planning import selected_scenes
+from s2st_aug.engine.remote_dataset import RemoteDataset, cache_folder, is_source, with_local_root
 from s2st_aug.errors import DatasetError
 from s2st_aug.formats import load_card
 from s2st_aug.storage.run_folder import RunFolder
@@ -98,6 +100,33 @@ def test_ray_reads_and_writes_a_store(ray_here, mirrors, tmp_path):
         assert without_times(rows_of(run)) == without_times(
             rows_of(run_here(make_config(root, cluster={"batch_size": 2}), tmp_path / "local"))
         )
+
+
+def test_two_runs_of_one_machine_do_not_take_each_others_images_away(address, tmp_path):
+    """Both read the same scene; one is done with it first, plans anew, and the other still has its bytes."""
+    root = make_dataset(tmp_path / "data", 2)
+    uri = upload(root, address)
+    one, other = RemoteDataset(uri, "one"), RemoteDataset(uri, "other")
+    card = load_card("bdd100k")
+    scene = next(iter(selected_scenes(with_local_root(make_config(uri)).dataset)))
+    for dataset in (one, other):
+        dataset.fetch(scene)
+    other.drop(scene)
+    other.make_placeholders(card)
+    assert (one.root / scene.image).read_bytes() == (root / scene.image).read_bytes()
+    assert not (other.root / scene.image).exists()
+    assert (one.root / scene.label_file).stat().st_ino == (other.root / scene.label_file).stat().st_ino
+    one.drop(scene)
+    assert blocks(cache_folder(uri)) == 0
+
+
+def test_what_a_killed_process_left_is_swept_by_the_next(address, tmp_path):
+    uri = upload(make_dataset(tmp_path / "data", 1), address)
+    scene = next(iter(selected_scenes(with_local_root(make_config(uri)).dataset)))
+    dead = RemoteDataset(uri, f"{socket.gethostname()}-{2**22 + 1}")
+    dead.fetch(scene)
+    RemoteDataset(uri).fetch(scene)
+    assert not dead.root.exists()
 
 
 def test_changed_and_new_objects_are_seen(address, tmp_path):

@@ -108,3 +108,55 @@ def test_a_checkout_joins_a_strangers_head_with_relative_paths(repo, share):
             assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
             report = verify(RunFolder(client / "runs" / name))
             assert (report.holds, report.failed, report.rows) == (True, 0, 4)
+
+
+OWN_METHOD = """
+from pydantic import BaseModel
+from s2st_aug.methods import Method, MethodIdentity, Translated
+
+
+class Settings(BaseModel, frozen=True, extra="forbid"):
+    gain: float = 0.5
+
+
+class Darken(Method[Settings]):
+    settings, version, needs_model, any_domain = Settings, "1", False, True
+
+    def identify(self, config):
+        told = config.settings.model_dump()
+        return MethodIdentity(config.name, self.version, told, "", self.profile_hashes(config))
+
+    def load(self, config, device):
+        return Translator(config.settings.gain)
+
+
+class Translator:
+    def __init__(self, gain):
+        self.gain = gain
+
+    def translate(self, photos, domains, objects=None, keys=None):
+        dark = [(photo * self.gain).astype("uint8") for photo in photos]
+        return [dict.fromkeys(domains, Translated(d, d)) for d in dark]
+"""
+
+
+@pytest.mark.slow
+def test_a_method_of_ones_own_is_shipped_to_the_workers_of_a_head_that_is_joined(repo, share):
+    client = clean_clone(repo, share / "checkout")
+    make_dataset(client / "data", 2)
+    (client / "darken.py").write_text(OWN_METHOD)
+    config = {"dataset": {"format": "bdd100k", "root": "data"}, "domains": ["night"], "cluster": {"actors": [1, 1]}}
+    (client / "own.yaml").write_text(yaml.safe_dump(config | {"method": {"name": "darken:Darken"}}))
+    with ray_head(share, stranger=True) as head:
+        words = ["pipelines/augment.py", "own.yaml", "--run", "runs/own", "--address", head.address]
+        done = subprocess.run(
+            [sys.executable, *words],
+            **{"env": head.environment, "cwd": client, "umask": 0},
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    report = verify(RunFolder(client / "runs/own"))
+    assert (report.holds, report.failed, report.rows) == (True, 0, 2)

@@ -373,3 +373,15 @@ def test_a_yolo_tree_below_its_root_is_named(tmp_path):
 def test_a_folder_of_images_in_folders_is_not_taken_for_one_unpacked_twice(tmp_path):
     coco(tmp_path, [{"id": 9, "file_name": "left/a.jpg"}], [mark(1)])
     assert dataset_card({"format": "coco", "root": str(tmp_path)}) == load_card("coco")
+
+
+def test_a_category_id_of_two_names_is_neither(tmp_path):
+    coco(
+        tmp_path,
+        marks=[mark(1), mark(2, category=4)],
+        categories=[{"id": n, "name": s} for n, s in ((3, "car"), (3.0, "bus"), (4, "tram"), (4, "tram"))],
+    )
+    assert [(o.category, o.unsound) for o in labels("coco", tmp_path)[0]] == [
+        (UNKNOWN, "category 3 is listed under two names"),
+        ("tram", None),
+    ]

@@ -7,7 +7,7 @@ import pytest
 
 from s2st_aug.images import luma
 from s2st_aug.lights.emission import NIGHTS, add_lights
-from s2st_aug.lights.light_map import LightMap, guided
+from s2st_aug.lights.light_map import LightMap
 from s2st_aug.lights.network import GROUPS, KINDS
 
 H, W = 90, 160
@@ -92,13 +92,3 @@ def test_any_size_of_image(size):
     assert done.shape == dark.shape
     y, x = round(43 * size[0] / H), round(64 * size[1] / W)
     assert luma(done)[y, x] > 150
-
-
-def test_enlarging_follows_the_edges_of_the_guide():
-    guide = np.zeros((40, 80), np.float32)
-    guide[:, 41:] = 1
-    coarse = np.zeros((10, 20), np.float32)
-    coarse[:, 10:] = 1
-    fine = guided(coarse, guide, (80, 40))
-    assert fine[20, 44] > 0.85
-    assert fine[20, 36] < 0.15

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from s2st_aug.errors import ModelError
+from s2st_aug.lights.emission import NIGHTS, add_lights
 from s2st_aug.lights.layer import LightLayer
-from s2st_aug.lights.light_map import WIDTH, light_map
+from s2st_aug.lights.light_map import HIGHEST, WIDTH, light_map
 from s2st_aug.lights.network import KINDS, LightNetwork
 from s2st_aug.lights.radiance import decoded, encoded, linear, shown
 from s2st_aug.lights.weights import light_map_sha256, load_light_network, write_light_map
@@ -38,6 +39,14 @@ def test_a_map_covers_the_photo_at_640_pixels_across(network, height, width):
     assert found.radiance.shape == (rows, WIDTH, 3)
     assert found.dry.shape == found.wet.shape == (-(-rows // 4), WIDTH // 4, 3)
     assert found.masks.min() >= 0 and found.masks.max() <= 1 and found.dry.min() >= 0
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (400, 40), (37, 1000)])
+def test_any_shape_of_photo_has_a_map_of_bearable_size(network, height, width):
+    found = light_map(network, photo(height, width))
+    assert found.masks.shape[1] <= HIGHEST and found.masks.shape[2] <= WIDTH
+    variant = photo(height, width)
+    assert add_lights(variant, variant, found, NIGHTS["night_rain"]).shape == variant.shape
 
 
 def test_labels_count(network):

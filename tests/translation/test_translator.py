@@ -64,6 +64,14 @@ def test_night_is_darker_and_fog_is_brighter():
     assert done["fog"].image.mean() > done["night"].image.mean() + 40
 
 
+def test_lights_change_the_night_and_not_the_fog():
+    image, bright = photo(160, 96), FAST.model_copy(update={"lights": 1.0})
+    plain, lit = (Translator(MODEL, PROFILES, s).translate([image], ["night", "fog"])[0] for s in (FAST, bright))
+    assert (lit["night"].image != plain["night"].image).any()
+    np.testing.assert_array_equal(lit["night"].raw, plain["night"].raw)
+    np.testing.assert_array_equal(lit["fog"].image, plain["fog"].image)
+
+
 @pytest.mark.parametrize("method", ["latents", "null_text", "direct", "none"])
 def test_a_sample_is_the_same_alone_and_in_a_mixed_batch(method):
     settings = FAST.model_copy(update={"to_method": method, "to_tolerance": 0.05})

@@ -33,6 +33,7 @@ from s2st_aug.records.scene import UNKNOWN, LabelKey, ObjectKind, Scene, SceneOb
 
 NOTHING = LabelKey(0, 0, hashlib.sha256(b"").hexdigest())
 """where the categories of a file are that lists none"""
+TWICE = "listed under two names"
 
 
 def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
@@ -252,10 +253,15 @@ def _annotations(card: Card, root: Path, scene: Scene) -> Iterator[SceneObject]:
 
 @lru_cache(maxsize=32)
 def categories_of(path: Path, key: str, where: str) -> Categories:
-    """The categories of a file by their ids."""
+    """The categories of a file by their ids; one that is listed under two names says so."""
     record = parse_record(b"[" + read_span(path, LabelKey.parse(key)) + b"]", where)
-    numbered = ((plain_id(c.get("id")), c) for c in record if isinstance(c, dict))
-    return {number: category for number, category in numbered if number is not None}
+    found: Categories = {}
+    for category in (c for c in record if isinstance(c, dict)):
+        number = plain_id(category.get("id"))
+        if number is not None:
+            other = found.get(number, category).get("name") != category.get("name")
+            found[number] = {**category, "name": None, TWICE: True} if other else category
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +281,9 @@ class _Context:
             return UNKNOWN, f"its category_id is {category!a:.40}"
         if number not in self.categories:
             return UNKNOWN, f"category {category!a:.40} is not listed"
-        name = plain_name(self.categories[number].get("name"))
-        return (name, None) if name is not None else (UNKNOWN, f"category {category!a:.40} has no name")
+        listed = self.categories[number]
+        name, amiss = plain_name(listed.get("name")), "is listed under two names" if TWICE in listed else "has no name"
+        return (name, None) if name is not None else (UNKNOWN, f"category {category!a:.40} {amiss}")
 
     def is_stuff(self, category: Any) -> bool:
         number = plain_id(category)

@@ -1,0 +1,43 @@
+"""A signal asks a run to drain: what is under way is finished, nothing more is begun."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+class Drain:
+    """Turns the first SIGINT or SIGTERM into a request to drain, the second into an immediate stop."""
+
+    def __init__(self) -> None:
+        self.requested = threading.Event()
+        self.why = ""
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Drain:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def request(self, why: str) -> None:
+        """Drain for another reason than a signal."""
+        self.why = self.why or why
+        self.requested.set()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.requested.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        log.warning(
+            "%s: what is under way is finished first; Ctrl-C once more stops at once", signal.Signals(number).name
+        )
+        self.request(f"stopped by {signal.Signals(number).name}")

@@ -1,0 +1,94 @@
+"""What the driver looks at while it waits: does anything move, has a worker hung, is one left that can work?"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from s2st_aug.engine.attempts import UnderWay
+from s2st_aug.engine.drain import Drain
+from s2st_aug.engine.health import Health
+from s2st_aug.engine.options import Options
+from s2st_aug.storage.progress import Progress
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+HUNG_TIMES = 10.0  # as long as the slowest batch so far
+HOPE_SECONDS = 15.0  # after the last healthy place is gone, until the run gives up: others may be starting
+
+
+class Overseer:
+    """Looks every LOOK_SECONDS, from the driver's second thread."""
+
+    def __init__(
+        self,
+        tracker: Any,
+        drain: Drain,
+        progress: Progress,
+        options: Options,
+        health: Health,
+        hang_seconds: float,
+    ) -> None:
+        self._tracker, self._drain, self._progress, self._options = tracker, drain, progress, options
+        self._health, self._hang_seconds = health, hang_seconds
+        self._next = time.monotonic() + LOOK_SECONDS
+        self._hopeless_since: float | None = None
+        self._said = False
+
+    def look(self) -> None:
+        """Never raises: a tracker that does not answer this time is asked again."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + LOOK_SECONDS
+        import ray  # slow to start: a run with nothing left to do does without
+
+        try:
+            under_way, places = ray.get(
+                [self._tracker.under_way.remote(), self._tracker.places.remote()], timeout=LOOK_SECONDS
+            )
+        except Exception as error:
+            log.debug("the tracker does not answer: %s", error)
+            return
+        self._end_hung(under_way)
+        self._say(under_way)
+        self._give_up(places, now)
+
+    def _end_hung(self, under_way: list[UnderWay]) -> None:
+        """Ends the processes whose batches take too long; Ray starts others and runs the batches again."""
+        import ray
+
+        limit = max(self._hang_seconds, HUNG_TIMES * self._progress.slowest)
+        for batch in (b for b in under_way if b.seconds > limit):
+            handle = ray.get(self._tracker.handle_of.remote(batch.worker), timeout=LOOK_SECONDS)
+            log.warning(
+                "batch %s has hung at %s for %.0f s; its worker is ended", batch.key, batch.worker, batch.seconds
+            )
+            self._tracker.give_back.remote(batch.key)
+            if handle is not None:
+                ray.kill(handle, no_restart=False)
+
+    def _say(self, under_way: list[UnderWay]) -> None:
+        """progress.json with the time since the last commit; one line when that is much longer than usual."""
+        oldest = under_way[0] if under_way else None
+        note = (
+            f"batch {oldest.key} at {oldest.worker} for {oldest.seconds:.0f} s" if oldest else "no batch is under way"
+        )
+        snapshot = self._progress.look(note)
+        if not snapshot.stalled:
+            self._said = False
+            return
+        self._options.waiting(snapshot)
+        if not self._said:
+            log.warning(
+                "nothing has been committed for %.0f s; the longest under way: %s", snapshot.silent_seconds, note
+            )
+        self._said = True
+
+    def _give_up(self, places: list[str], now: float) -> None:
+        why = self._health.hopeless(places)
+        self._hopeless_since = (self._hopeless_since or now) if why else None
+        if self._hopeless_since is not None and now - self._hopeless_since > HOPE_SECONDS:
+            self._drain.request(why)

@@ -1,0 +1,91 @@
+"""A worker shows, before it works, that it sees what the driver sees: the run folder, the dataset, model and profiles.
+
+A node without the share would else write into a folder that it makes itself, and report success.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from s2st_aug.engine.context import RunContext, Witness
+from s2st_aug.engine.remote_dataset import open_remote_dataset
+from s2st_aug.errors import S2STError, WorkerFault
+from s2st_aug.methods import find_method
+from s2st_aug.storage.lock import Fence
+from s2st_aug.storage.plan import PlannedScene
+from s2st_aug.storage.run_folder import RunFolder
+from s2st_aug.storage.store import is_remote, mask_uri
+
+WITNESSES = 5
+TRUST_SECONDS = 10.0  # how long a worker writes on after it has seen that its driver holds the run folder
+
+
+def witness_of(root: str, scenes: Sequence[PlannedScene], driver: str) -> Witness:
+    """Images that the driver can see right now, of those that are to be translated; `driver` is its lock's token."""
+    seen = (s for s in scenes if s.size is not None and _size(root, s.scene.image) == s.size)
+    return Witness(driver, tuple((s.scene.image, s.size or 0) for s, _ in zip(seen, range(WITNESSES), strict=False)))
+
+
+class Proof:
+    """One worker's: `show` before it works, `sees_dataset` where it cannot read, `may_write` before it commits."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._context, self._patience = context, context.config.cluster.share_seconds
+        self._shown = context.witness is None
+        self._fence: Fence | None = None
+        if context.run and context.witness is not None:
+            self._fence = Fence(RunFolder(context.run).store, context.witness.driver, TRUST_SECONDS)
+
+    def show(self) -> None:
+        """Raises WorkerFault where this worker does not see what the driver saw."""
+        if self._shown:
+            return
+        if not self._seen(self.may_write):
+            place = mask_uri(self._context.run)
+            raise WorkerFault(f"{place} is not the driver's run folder here, its lock is not in it; is it mounted?")
+        if not self._seen(self.sees_dataset):
+            raise WorkerFault(f"{mask_uri(self._context.config.dataset.root)} is not the driver's dataset here")
+        self._same_files()
+        self._shown = True
+
+    def may_write(self) -> bool:
+        """Whether the run folder is here, and still the driver's."""
+        return self._fence is None or self._fence.holds()
+
+    def sees_dataset(self) -> bool:
+        """Whether any of the driver's images is here, of its size."""
+        root, witness = self._context.config.dataset.root, self._context.witness
+        files = witness.files if witness else ()
+        return not files or any(_size(root, name) == size for name, size in files)
+
+    def _same_files(self) -> None:
+        """The method's files have the driver's hashes."""
+        method, there = self._context.method, self._context.identity
+        try:
+            here = find_method(method.name).identify(method)
+        except (S2STError, OSError) as error:
+            raise WorkerFault(f"{error}") from None
+        pairs = {
+            f"the model {method.model}": (here.model_sha256, there.model_sha256),
+            "the profiles": (list(here.profiles.values()), list(there.profiles.values())),
+        }
+        other = [what for what, (ours, theirs) in pairs.items() if ours != theirs]
+        if other:
+            raise WorkerFault(f"{' and '.join(other)}: other files here than at the driver")
+
+    def _seen(self, look: Callable[[], bool]) -> bool:
+        until = time.monotonic() + self._patience
+        while not look():
+            if time.monotonic() > until:
+                return False
+            time.sleep(min(1.0, self._patience / 5))
+        return True
+
+
+def _size(root: str, name: str) -> int | None:
+    try:
+        return open_remote_dataset(root).size(name) if is_remote(root) else (Path(root) / name).stat().st_size
+    except OSError:
+        return None

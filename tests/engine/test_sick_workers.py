@@ -1,0 +1,301 @@
+"""A sick worker is not a bad sample: its batch goes back uncounted, its place is avoided; what a worker must see."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from s2st_aug.cli.augment import note_of
+from s2st_aug.engine import translate
+from s2st_aug.engine.attempts import AVOIDED, DRAINING, AttemptTracker, Seat
+from s2st_aug.engine.commit import CommitStage
+from s2st_aug.engine.context import Sealed, Witness, identify
+from s2st_aug.engine.drain import Drain
+from s2st_aug.engine.health import Health
+from s2st_aug.engine.options import PLAIN_START, Options
+from s2st_aug.engine.overseer import Overseer
+from s2st_aug.engine.prepare import prepare, with_absolute_root
+from s2st_aug.engine.translate import TranslateStage
+from s2st_aug.engine.validate import ValidateStage
+from s2st_aug.errors import WorkerFault
+from s2st_aug.storage import progress as progresses
+from s2st_aug.storage.lock import RunLock
+from s2st_aug.storage.plan import table_to_batches
+from s2st_aug.storage.progress import Progress, Snapshot, read_snapshot, report_of
+from s2st_aug.storage.run_folder import RunFolder, read_part
+from s2st_aug.storage.shards import gather
+from s2st_aug.testing import methods as fakes
+from s2st_aug.testing.datasets import make_config, make_dataset
+
+ILL = "S2ST_FAKE_ILL"
+
+
+class Started:
+    """A run of six scenes as its driver has prepared it, under its lock; workers of it at any place."""
+
+    def __init__(self, tmp_path, lock, folder, magic=None, batch_size=2):
+        root = make_dataset(tmp_path / "data", 6, magic=magic)
+        config = with_absolute_root(make_config(root, cluster={"batch_size": batch_size, "share_seconds": 0.1}))
+        self.folder, self.root = folder, root
+        ready = prepare(config, folder, PLAIN_START, identify(config), place=str(folder.path), lock=lock)
+        self.context, self.tracker = ready.context, AttemptTracker()
+        self.batches = [b for name in ready.pending for b in table_to_batches(read_part(folder.store, name, None))]
+
+    def worker(self, place="a", context=None):
+        context = context or self.context
+        seat = Seat(f"{place}:1", place)
+        return TranslateStage(context, self.tracker, seat=seat)
+
+    def finish(self, translated):
+        result = CommitStage(self.context)(ValidateStage(self.context)(translated))
+        self.tracker.end([result.key])
+        return result
+
+    def rows(self):
+        gather(self.folder)
+        return {(r["scene_id"], r["domain"]): r for r in self.folder.read_manifest().to_pylist()}
+
+
+@pytest.fixture
+def started(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with RunLock(folder) as lock:
+        yield lambda **changes: Started(tmp_path, lock, folder, **changes)
+
+
+@pytest.mark.parametrize("ill", ["device", "load", "raise"])
+def test_what_fails_outside_of_one_sample_is_the_workers(started, monkeypatch, ill):
+    """It took 164 of 320 rows and failed 156 of them."""
+    run = started()
+    sick, well = run.worker("sick"), run.worker("well")
+    monkeypatch.setenv(ILL, ill)
+    back = sick(run.batches[0])
+    assert back.given_back and back.fault and sick.retire_reason
+    assert back.certain == (ill != "device")
+    monkeypatch.delenv(ILL)
+    for batch in run.batches:
+        run.finish(well(batch))
+    rows = run.rows()
+    assert len(rows) == 12
+    assert {(r["status"], r["attempts"]) for r in rows.values()} == {("ok", 1)}
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_a_bad_sample_is_not_the_workers(started, batch_size):
+    run = started(magic={1: fakes.RAISES, 4: fakes.RAISES, 5: fakes.RAISES}, batch_size=batch_size)
+    worker = run.worker()
+    done = [worker(batch) for batch in run.batches]
+    assert not worker.retire_reason and not any(d.given_back for d in done)
+    for translated in done:
+        run.finish(translated)
+    assert sum(r["status"] == "failed" for r in run.rows().values()) == 6
+
+
+def test_a_photo_that_breaks_one_device_after_another_is_found(started, monkeypatch):
+    """Each worker that tries it is replaced; the others' rows are untouched, and no place is avoided for it."""
+    run, health = started(magic={3: fakes.ASSERTS}), Health()
+    monkeypatch.setenv(ILL, "")
+    for turn in range(8):
+        left = [b for b in run.batches if not list(run.folder.store.names(f".state/rows/{b.key[:2]}"))]
+        for batch in left:
+            os.environ[ILL] = ""  # a new process
+            worker = run.worker("ab"[turn % 2])
+            done = worker(batch)
+            if done.given_back:
+                assert not health.fault(done.place, batch.key, done.fault, certain=done.certain)
+            else:
+                run.finish(done)
+    rows = run.rows()
+    assert len(rows) == 12
+    assert {k[0] for k, r in rows.items() if r["status"] == "failed"} == {"train/f000003"}
+    assert rows["train/f000003", "night"]["failure"] == "lost_worker"
+
+
+def test_a_worker_without_the_drivers_run_folder_writes_nothing(started, tmp_path):
+    """A node without the share makes a folder of its own at that path: `finished`, and the rows are nowhere."""
+    run = started()
+    elsewhere = replace(run.context, run=str(tmp_path / "not mounted"))
+    back = run.worker("bare", elsewhere)(run.batches[0])
+    assert back.given_back and "not the driver's run folder" in back.fault
+    done = run.worker("well")(run.batches[0])
+    with pytest.raises(WorkerFault, match="not the driver's run folder"):
+        CommitStage(elsewhere)(ValidateStage(elsewhere)(done))
+    assert not (tmp_path / "not mounted").exists()
+
+
+def test_a_worker_of_a_driver_that_lost_the_lock_writes_nothing(started, monkeypatch):
+    run = started()
+    done = run.worker()(run.batches[0])
+    other = replace(run.context, witness=Witness("another start's", run.context.witness.files))
+    with pytest.raises(WorkerFault, match="another run took its lock"):
+        CommitStage(other)(ValidateStage(other)(done))
+    assert not list(run.folder.store.names(".state/rows"))
+
+
+def test_a_worker_without_the_dataset_is_not_absent_images(started, tmp_path, monkeypatch):
+    run = started()
+    dataset = run.context.config.dataset.model_copy(update={"root": str(tmp_path / "empty")})
+    bare = replace(run.context, config=run.context.config.model_copy(update={"dataset": dataset}))
+    back = run.worker("bare", bare)(run.batches[0])
+    assert back.given_back and "not the driver's dataset" in back.fault
+    worker = run.worker()
+    assert not worker(run.batches[0]).given_back
+    shutil.move(run.root, tmp_path / "unmounted")
+    back = worker(run.batches[1])
+    assert back.given_back and "the dataset is gone here" in back.fault
+    shutil.move(tmp_path / "unmounted", run.root)
+    (run.root / "images/100k/train/f000004.png").unlink()  # one image alone is a bad sample
+    assert not run.worker()(run.batches[2]).given_back
+
+
+def test_a_worker_with_other_model_files_is_refused(started):
+    run = started()
+    other = replace(run.context, identity=replace(run.context.identity, model_sha256="another"))
+    back = run.worker("other", other)(run.batches[0])
+    assert back.given_back and "other files here than at the driver" in back.fault
+
+
+def test_a_place_is_avoided_after_three_faults_with_nothing_done_between(monkeypatch):
+    health = Health()
+    assert [health.fault("a", "k", "why", certain=True) for _ in range(2)] == [False, False]
+    health.good("a")
+    assert [health.fault("a", "k", "why", certain=True) for _ in range(3)] == [False, False, True]
+    assert [health.fault("b", "one batch", "why", certain=False) for _ in range(9)] == [False] * 9
+    assert not health.hopeless(["a", "b"]) and not health.hopeless([])
+    assert health.hopeless(["a"]).startswith("no healthy worker is left: 1 of 1 failed, the last at b: why")
+
+
+def test_workers_at_a_place_that_is_avoided_begin_nothing(started, monkeypatch):
+    monkeypatch.setattr(translate, "AVOIDED_SECONDS", 0.01)
+    run = started()
+    run.tracker.avoid(["a"])
+    assert run.worker("a")(run.batches[0]).fault == "this place is avoided"
+    assert not run.worker("b")(run.batches[0]).given_back
+    assert run.tracker.begin("x", Seat("a:1", "a")) == AVOIDED
+    run.tracker.drain()
+    assert run.tracker.begin("x", Seat("b:1", "b")) == DRAINING
+
+
+class Reference:
+    """Stands for a Ray actor's handle: calls its object at once."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __getattr__(self, name):
+        return SimpleNamespace(remote=getattr(self.target, name))
+
+
+@pytest.fixture
+def overseen(tmp_path, monkeypatch):
+    """A tracker, progress, and what the overseer ends, says and asks for."""
+    killed, shown = [], []
+    monkeypatch.setattr("ray.get", lambda found, timeout=None: found)
+    monkeypatch.setattr("ray.kill", lambda handle, no_restart: killed.append((handle, no_restart)))
+    monkeypatch.setattr("s2st_aug.engine.overseer.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("s2st_aug.engine.overseer.HOPE_SECONDS", 0.05)
+    folder = RunFolder(tmp_path)
+    progress = Progress(folder, Snapshot("running", 100, 0, 0, 0, time.time(), time.time(), 0.0))
+    tracker, drain, health = AttemptTracker(), Drain(), Health()
+    overseer = Overseer(Reference(tracker), drain, progress, Options(waiting=shown.append), health, 0.05)
+    return SimpleNamespace(**locals())
+
+
+def test_a_hung_batch_is_given_back_by_ending_its_worker(overseen):
+    overseen.tracker.enter(Seat("w:1", "a"), "its handle")
+    overseen.tracker.begin("batch", Seat("w:1", "a"))
+    overseen.overseer.look()
+    assert not overseen.killed
+    time.sleep(0.06)
+    overseen.progress.slowest = 10.0  # batches take that long: ten times as long is not over
+    overseen.overseer.look()
+    assert not overseen.killed
+    overseen.progress.slowest = 0.0
+    overseen.overseer.look()
+    overseen.overseer.look()
+    assert overseen.killed == [("its handle", False)]
+    assert overseen.tracker.begin("batch", Seat("w:2", "a")) == 2  # what it was begun for stays counted
+
+
+def test_the_run_ends_with_one_line_when_no_healthy_worker_is_left(overseen):
+    overseen.tracker.enter(Seat("w:1", "10.0.0.7"), None)
+    for _ in range(3):
+        overseen.health.fault("10.0.0.7", "k", "CUDA error: unspecified", certain=True)
+    overseen.overseer.look()
+    assert not overseen.drain.requested.is_set()  # another may be starting
+    time.sleep(0.06)
+    overseen.overseer.look()
+    assert (
+        overseen.drain.why == "no healthy worker is left: 1 of 1 failed, the last at 10.0.0.7: CUDA error: unspecified"
+    )
+
+
+def test_status_and_console_say_when_nothing_moves(overseen, monkeypatch, tmp_path, caplog):
+    """A worker hung for 48 s, and status said 0.44 variants/s, 5 min left."""
+    (tmp_path / "run.json").write_text("{}")
+    with RunLock(overseen.folder):
+        overseen.tracker.begin("batch", Seat("w:1", "a"))
+        for _ in range(3):
+            time.sleep(0.02)
+            overseen.progress.add(["ok"], [[]], "w:1", 0.02)
+        overseen.overseer.look()
+        moving = report_of(str(tmp_path))
+        assert not overseen.shown
+        monkeypatch.setattr(progresses, "STALL_SECONDS", 0.2)
+        monkeypatch.setattr(progresses, "STALL_TIMES", 0.0)
+        monkeypatch.setattr(progresses, "LOOK_SECONDS", 0.0)
+        time.sleep(0.4)
+        overseen.overseer.look()
+        stalled = report_of(str(tmp_path))
+    assert (moving["stalled"], stalled["stalled"]) == (False, True)
+    assert stalled["eta_seconds"] is None and stalled["rate"] < moving["rate"]
+    assert stalled["silent_seconds"] > 0.3 and "batch batch at w:1" in stalled["under_way"]
+    assert "nothing committed for" in note_of(overseen.shown[-1], 0)
+    assert "nothing has been committed for" in caplog.text
+
+
+def test_a_driver_that_hangs_itself_is_told_by_the_age_of_its_progress(tmp_path):
+    folder = RunFolder(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    old = Snapshot("running", 100, 5, 0, 0, time.time() - 300, time.time() - 400, 100.0, rate=1.0, usual_seconds=2.0)
+    with RunLock(folder):
+        progresses.write_snapshot(folder, old)
+        report = report_of(str(tmp_path))
+    assert report["stalled"] and report["silent_seconds"] > 299
+    assert not report_of(str(tmp_path))["stalled"]
+    assert read_snapshot(folder).done == 5
+
+
+def test_two_threads_may_count_and_look(tmp_path):
+    progress = Progress(RunFolder(tmp_path), Snapshot("running", 10**6, 0, 0, 0, time.time(), time.time(), 0.0))
+    stop = threading.Event()
+
+    def count():
+        for i in range(3000):
+            progress.add(["rejected"], [[f"gate {i}"]], f"actor {i}")
+        stop.set()
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    while not stop.is_set():
+        progress.snapshot("running")
+    thread.join()
+    assert progress.snapshot("running").done == 3000
+
+
+def test_what_ray_shows_of_a_context_has_no_credentials(started):
+    run = started()
+    secret = "s3://me:pa55word@bucket/run?secret_key=pa55word"
+    dataset = run.context.config.dataset.model_copy(update={"root": secret})
+    config = run.context.config.model_copy(update={"dataset": dataset})
+    sealed = Sealed(replace(run.context, run=secret, config=config))
+    assert "pa55word" not in repr(sealed) + str(sealed)
+    from ray.data._internal.metadata_exporter import sanitize_for_struct
+
+    assert "pa55word" not in str(sanitize_for_struct({"fn_constructor_kwargs": {"sealed": sealed}}))
