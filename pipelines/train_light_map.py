@@ -1,4 +1,4 @@
-"""Train the light map: `python pipelines/train_light_map.py configs/train_light_map.yaml [--out FILE]`.
+"""Train the light map: `python pipelines/train_light_map.py configs/light_map.yaml [--out FILE]`.
 
 Renders the streets that are missing, resumes what its folder holds, and ends on TERM with a checkpoint. `--out` writes
 the weights in half precision, as `s2st_aug/lights/light_map.safetensors` holds them.

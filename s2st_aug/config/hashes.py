@@ -15,7 +15,7 @@ from s2st_aug.methods.protocol import MethodIdentity
 from s2st_aug.validation.identity import validation_identity
 from s2st_aug.validation.settings import ValidationSettings
 
-ALGORITHM_VERSION = "2"
+ALGORITHM_VERSION = "3"
 """Counts up whenever the same settings would give other pixels, or are hashed in another way; part of every variant_id
 and plan hash."""
 

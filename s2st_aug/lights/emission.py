@@ -35,7 +35,7 @@ class Lighting:
 NIGHTS: dict[str, Lighting] = {
     "night": Lighting(),
     "night_rain": Lighting(wet=True),
-    "dusk": Lighting(heads=0.8, tails=0.6, lamps=0.35, windows=0.5, lit=0.7, surfaces=0.3, even=1.0, ceiling=None),
+    "dusk": Lighting(heads=0.3, tails=0.6, lamps=0.1, windows=0.0, lit=0.0, surfaces=0.0, even=0.85, ceiling=None),
 }
 """Domains, by name, in which lights are on."""
 SURE = {"head": 0.5, "tail": 0.5, "lamp": 0.45}

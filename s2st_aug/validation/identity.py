@@ -12,6 +12,7 @@ import json
 import pkgutil
 import re
 from collections.abc import Collection, Iterator, Mapping, Set
+from dataclasses import asdict, is_dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
 from types import ModuleType
@@ -76,6 +77,8 @@ def _plain(value: Any) -> Any:
         return sorted(map(_plain, value))
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
     if isinstance(value, re.Pattern):
         return value.pattern
     raise TypeError(f"a constant of the checks must be a plain value to be hashed; got {type(value).__name__}")

@@ -51,7 +51,7 @@ def test_a_method_is_chosen_for_a_start(option, config, tmp_path, capsys):
     assert call("augment", config, "--dry-run", option, FAKE, "--run", tmp_path / "run") == 0
     fake = capsys.readouterr().out
     assert call("augment", config, "--dry-run", "--run", tmp_path / "run") == 0
-    assert "2 forward" in fake and "2 forward" not in capsys.readouterr().out
+    assert " 2 forward" in fake and " 2 forward" not in capsys.readouterr().out
 
 
 def test_the_old_spelling_of_method_is_not_shown(capsys):

@@ -366,3 +366,12 @@ def test_a_reflink_is_a_file_of_its_own_and_a_disk_that_has_none_is_told(exporte
         (out / name).write_bytes(b"restored")
     assert source.read_bytes() == before
     assert all("--link reflink" in note for note in summary.notes if "--link" in note)
+
+
+def test_a_label_with_no_part_in_the_image_gets_no_line_of_yolo(exported):
+    """Ultralytics and supervision read a box without width as one."""
+    out, _, _ = exported("11", "yolo")
+    rows = [line.split() for path in (out / "labels/train").iterdir() for line in path.read_text().splitlines()]
+    assert len(rows) == 4
+    assert all(float(v) > 0 for row in rows for v in row[3:5])
+    assert losses(out)["box"] == 1

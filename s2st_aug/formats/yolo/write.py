@@ -119,8 +119,12 @@ class YoloWriter:
         if not self.segments:
             if found.kind != "box":
                 self.losses.add(found.kind, "boxes are written where not every label has an outline", image.where)
+            values = _centre(found, image.size)
+            if min(values[2:]) <= 0:
+                self.losses.add("box", "no part of it lies in the image", image.where)
+                return []
             self._report_clipped(image, np.asarray(found.bbox).reshape(2, 2))
-            return _numbers(number, _centre(found, image.size))
+            return _numbers(number, values)
         outline = self._outline(image, found)
         if len(outline) < 3:
             self.losses.add(found.kind, "its outline has fewer than three points", image.where)
