@@ -50,6 +50,7 @@ class AttemptTracker:
         self._begun: Counter[str] = Counter()
         self._since: dict[str, tuple[str, float]] = {}  # batch -> worker and monotonic time
         self._workers: dict[str, tuple[str, Any]] = {}  # worker -> its place and handle
+        self._failed_at: dict[str, set[str]] = {}  # batch -> places whose worker could not do it
         self._avoided: set[str] = set()
         self._draining = False
 
@@ -58,11 +59,16 @@ class AttemptTracker:
         self._workers[seat.name] = (seat.place, handle)
 
     def begin(self, what: str, seat: Seat = NOWHERE) -> int:
-        """How often this was begun, this time included; DRAINING, or AVOIDED where the place is one to avoid."""
+        """How often this was begun, this time included; DRAINING; or AVOIDED, at a place to avoid or where it failed.
+
+        Where it failed it is tried again once no other place is left.
+        """
         batch = what.partition("/")[0]
         if self._draining:
             return DRAINING
-        if what == batch and seat.place in self._avoided:
+        failed_at = self._failed_at.get(batch, set())
+        elsewhere = set(self.places()) - self._avoided - failed_at
+        if what == batch and (seat.place in self._avoided or (seat.place in failed_at and elsewhere)):
             return AVOIDED
         self._begun[what] += 1
         self._since[batch] = (seat.name, time.monotonic())
@@ -78,10 +84,13 @@ class AttemptTracker:
         for what in whats:
             self._begun.pop(what, None)
             self._since.pop(what, None)
+            self._failed_at.pop(what, None)
 
-    def give_back(self, what: str) -> None:
-        """A batch that its worker could not do: it is under way no more, and what was counted of it stays counted."""
+    def give_back(self, what: str, place: str = "") -> None:
+        """A batch that a worker could not do there: it is under way no more; what was counted of it stays counted."""
         self._since.pop(what, None)
+        if place:
+            self._failed_at.setdefault(what, set()).add(place)
 
     def avoid(self, places: list[str]) -> None:
         """Workers at these places are to begin nothing more."""

@@ -54,7 +54,7 @@ class Driver:
         self._log = _batch_log(folder)
         self._ended: deque[str] = deque(maxlen=LAST_ENDED)
         self._health = Health()
-        self._returned: dict[str, str] = {}  # batches of this round that a worker could not do -> why
+        self._returned: dict[str, str] = {}  # batches of this round that a worker could not do -> where
 
     def run(self, pending: list[str]) -> str:
         """Why it stopped before its end; empty where it did not."""
@@ -85,10 +85,12 @@ class Driver:
 
     def _rounds(self, pending: list[str], tracker: Any, drain: Drain, watcher: _Watcher) -> None:
         """Until everything is done, or one round after another does nothing."""
-        idle = 0
+        idle, shun = 0, set[str]()
         while pending and not drain.requested.is_set():
-            before, self._returned = self._progress.snapshot("running").done, {}
-            self._stream(pending, tracker, drain, watcher)
+            most, before = len(self._returned) or None, self._progress.snapshot("running").done
+            self._returned = {}
+            self._stream(pending, tracker, drain, watcher, shun, most)
+            shun |= {*self._returned.values()} - {""}
             idle = 0 if self._progress.snapshot("running").done > before else idle + 1
             if self._returned and idle == IDLE_ROUNDS:
                 raise Stopped(f"{len(self._returned)} batches came back {idle} times; the last: {self._health.last}")
@@ -107,13 +109,16 @@ class Driver:
         store.write_many({name: parquet_bytes(left)})
         return [name]
 
-    def _stream(self, pending: list[str], tracker: Any, drain: Drain, watcher: _Watcher) -> None:
+    def _stream(
+        self, pending: list[str], tracker: Any, drain: Drain, watcher: _Watcher, shun: set[str], most: int | None
+    ) -> None:
         from s2st_aug.engine.engine import stream_results
 
         store = self._folder.store
         remote = store if isinstance(store, RemoteStore) else None
         places = [f"{remote.base}/{name}" if remote else str(self._folder.local_store().file(name)) for name in pending]
-        with closing(stream_results(self._context, places, tracker, remote.fs if remote else None)) as results:
+        fs = remote.fs if remote else None
+        with closing(stream_results(self._context, places, tracker, fs, shun=shun, most=most)) as results:
             for result in results:
                 if result.stop:
                     raise Stopped(result.stop)
@@ -135,8 +140,8 @@ class Driver:
 
     def _give_back(self, result: CommitResult, tracker: Any) -> None:
         """The batch is no worse for it; the place may be."""
-        tracker.give_back.remote(result.key)
-        self._returned[result.key] = result.fault
+        tracker.give_back.remote(result.key, result.place)
+        self._returned[result.key] = result.place
         if not result.place or result.place in self._health.avoided:
             return
         log.warning("%s cannot work and is replaced: %s", f"{result.actor} at {result.place}", result.fault)

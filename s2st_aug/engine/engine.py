@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -176,9 +176,18 @@ def devices_of(cluster: ClusterConfig) -> list[str]:
 
 
 def stream_results(
-    context: RunContext, pending: list[str], tracker: ActorHandle, filesystem: FileSystem | None = None
+    context: RunContext,
+    pending: list[str],
+    tracker: ActorHandle,
+    filesystem: FileSystem | None = None,
+    *,
+    shun: Collection[str] = (),
+    most: int | None = None,
 ) -> Generator[CommitResult, None, None]:
-    """Runs every pending batch; results come in the order of commits. Leaving the iterator ends the execution."""
+    """Runs every pending batch; results come in the order of commits. Leaving the iterator ends the execution.
+
+    Nodes of the places in `shun` get none where others are there; `most` is how many batches there are, where known.
+    """
     _settle_context()
     cluster = context.config.cluster
     gpus, calls = cluster.gpus_per_actor, AHEAD * replicas_of(cluster)
@@ -193,7 +202,7 @@ def stream_results(
             batch_size=1,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(
-                min_size=cluster.actors[0],
+                min_size=min(cluster.actors[0], most or cluster.actors[0]),
                 max_size=cluster.actors[1],
                 max_tasks_in_flight_per_actor=calls,
                 enable_true_multi_threading=True,
@@ -202,6 +211,7 @@ def stream_results(
             fn_constructor_kwargs={"sealed": Sealed(context), "tracker": tracker},
             num_gpus=gpus or None,
             num_cpus=None if gpus else ACTOR_CPUS,
+            label_selector=_elsewhere(shun),
         )
         .map_batches(
             FinishActor,
@@ -222,6 +232,15 @@ def _read_list(filesystem: FileSystem | None, names: dict[str, Any]) -> Iterator
     for name in names["item"]:
         table = pq.read_table(str(name), filesystem=filesystem, partitioning=None)
         yield from (table.slice(i, LISTED_AT_ONCE) for i in range(0, len(table), LISTED_AT_ONCE))
+
+
+def _elsewhere(places: Collection[str]) -> dict[str, str] | None:
+    """Any node but those of these places; None where no other would be left."""
+    alive = [str(node["NodeID"]) for node in ray.nodes() if node["Alive"]]
+    shunned = [node for node in alive if any(f"/{node[:8]}" in place for place in places)]
+    if not shunned or len(shunned) == len(alive):
+        return None
+    return {"ray.io/node-id": f"!in({','.join(shunned)})"}
 
 
 def _here() -> dict[str, str]:

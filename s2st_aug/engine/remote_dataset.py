@@ -38,7 +38,7 @@ from s2st_aug.storage.store import is_remote, mask_uri, open_remote, retry
 log = logging.getLogger(__name__)
 
 THREADS = 8
-SHARED, OWNERS = "shared", "images"
+TREE, OWNERS = "tree", "images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class RemoteDataset:
         """`owner` names whose images they are: this process by default."""
         self._fs, self._base = open_remote(uri)
         self._uri = mask_uri(uri)
-        self.shared = cache_folder(uri) / SHARED
+        self.shared = cache_folder(uri) / TREE
         self._owners = cache_folder(uri) / OWNERS
         self.root = self._owners / (owner or _this_process())
         self._has_shared = False
@@ -214,7 +214,7 @@ def is_source(card: Card, name: str) -> bool:
 
 def dataset_folder(root: str) -> Path:
     """Where a dataset's labels are read on this machine: itself, or the tree that stands for it."""
-    return cache_folder(root) / SHARED if is_remote(root) else Path(root)
+    return cache_folder(root) / TREE if is_remote(root) else Path(root)
 
 
 def cache_folder(uri: str) -> Path:

@@ -122,7 +122,7 @@ class TranslateStage:
             return back
         if begun == AVOIDED:
             time.sleep(AVOIDED_SECONDS)
-            return replace(back, fault="this place is avoided")
+            return replace(back, place="", fault="this place is avoided")
         try:
             return self._done(batch, begun) or back
         except WorkerFault as fault:

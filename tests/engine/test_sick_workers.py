@@ -178,6 +178,13 @@ def test_workers_at_a_place_that_is_avoided_begin_nothing(started, monkeypatch):
     assert run.worker("a")(run.batches[0]).fault == "this place is avoided"
     assert not run.worker("b")(run.batches[0]).given_back
     assert run.tracker.begin("x", Seat("a:1", "a")) == AVOIDED
+    run.tracker.enter(Seat("b:1", "b"))
+    run.tracker.enter(Seat("c:1", "c"))
+    run.tracker.give_back("y", "b")
+    assert run.tracker.begin("y", Seat("b:1", "b")) == AVOIDED  # it failed there, and c is left
+    assert run.tracker.begin("y", Seat("c:1", "c")) == 1
+    run.tracker.give_back("y", "c")
+    assert run.tracker.begin("y", Seat("b:1", "b")) == 2
     run.tracker.drain()
     assert run.tracker.begin("x", Seat("b:1", "b")) == DRAINING
 
