@@ -36,6 +36,13 @@ def test_a_launcher_starts_and_its_run_is_whole(launcher, folder, repo):
     assert (report.holds, report.ok) == (True, 12)
 
 
+@pytest.mark.slow
+def test_the_dockerfiles_steps_run_and_its_command_answers(folder, repo):
+    done = launcher_lab.run_lab("docker", folder, repo)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "apt-get install -y --no-install-recommends procps wget" in done.stdout
+
+
 def test_the_batch_script_is_sound_shell(repo):
     script = repo / "configs/cluster/slurm.sbatch"
     subprocess.run(["bash", "-n", script], check=True)
