@@ -369,7 +369,8 @@ def docker(folder: Path, repo: Path) -> int:
         sh(f"mkdir -p {root}{name} && mount --bind {source} {root}{name}")
     sh(f"mkdir -p {root}/proc {root}/home {root}/opt && mount -t proc proc {root}/proc && chmod go+x {root}/root")
     base_image(root)
-    environment = {"HOME": "/root", "PATH": "/usr/local/bin:/opt/python/bin:/usr/bin:/bin:/usr/sbin", "PYTHONPATH": "/packages"}
+    path = "/usr/local/bin:/opt/python/bin:/usr/bin:/bin:/usr/sbin"
+    environment = {"HOME": "/root", "PATH": path, "PYTHONPATH": "/packages"}
     environment |= {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/etc/pip.conf"}
     user, place, command = 0, "/", {"ENTRYPOINT": [], "CMD": []}
 
