@@ -259,7 +259,6 @@ def _threaded_pool(cluster: ClusterConfig, least: int) -> tuple[ActorPoolStrateg
 
 def _settle_context() -> None:
     context = DataContext.get_current()
-    context.use_datasource_v2 = False  # its footer readers are a process each: more than a small run itself
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from pathlib import Path
@@ -220,10 +219,3 @@ def test_pending_is_the_plan_less_what_stands(tmp_path):
     assert part[0].attempt == 2
     assert part[0].scenes == batches[1].scenes  # the batch keeps its company
     assert (part[1].scenes, part[1].todo, part[1].attempt) == (batches[2].scenes, batches[2].todo, 1)
-
-
-def test_rays_switch_that_a_run_turns_off_is_still_there():
-    """A start sets `use_datasource_v2`; a Ray that drops it has to be looked at, for a field of no meaning is taken."""
-    from ray.data import DataContext
-
-    assert "use_datasource_v2" in {field.name for field in dataclasses.fields(DataContext)}
