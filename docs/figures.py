@@ -1,4 +1,4 @@
-"""Draws docs/images/method_strip.jpg and scenes.jpg: `python docs/figures.py [NAME]`.
+"""Draws docs/images/method_strip.jpg, beside.jpg and scenes.jpg: `python docs/figures.py [NAME]`.
 
 They show procedural scenes, so every pixel is our own. docs/image_path.py draws the path of one image.
 """
@@ -12,19 +12,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from benchmarks.scenes import HELD_OUT, boxes
 from s2st_aug import load_translator
 from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.methods.histogram import match_histograms
 from s2st_aug.procedural.drawing import draw_street
 from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
 from s2st_aug.procedural.surfaces import surfaces
 from s2st_aug.procedural.write import write_scenes
+from s2st_aug.profiles.colours import profile_colours
 from s2st_aug.randomness import sample_key
 from s2st_aug.records.domains import CONDITIONS
 
 OUT = Path(__file__).parent / "images"
 DOMAINS = ("night", "rain")
 CELL, HEAD, GAP = (320, 180), 18, 5
+BESIDE = (2000, 2003, 2005, 2008)  # streets of suite `scenes`
 COLUMNS = ("source", "before the detail step", "variant", "true render of the scene")
 
 
@@ -44,6 +48,26 @@ def method_strip(folder: Path) -> Image.Image:
         for column, pixels in enumerate((photo, done[domain].raw, done[domain].image, true)):
             _paste(canvas, row, column, f"{'day' if column == 0 else domain}: {COLUMNS[column]}", pixels)
     return canvas
+
+
+def beside(_folder: Path) -> Image.Image:
+    """Held-out streets: by day, then night and rain by histogram matching, by S2ST and as they truly are."""
+    words = ["day", *(f"{d}: {how}" for d in DOMAINS for how in ("histogram matching", "S2ST", "truth"))]
+    width, height = len(words) * (CELL[0] + GAP) - GAP, len(BESIDE) * (CELL[1] + HEAD)
+    canvas = Image.new("RGB", (width, height), "white")
+    translator = load_translator(DOMAINS)
+    profiles = {d: translator.profiles[d] for d in DOMAINS}
+    for row, index in enumerate(BESIDE):
+        drawn = draw_street(sample_street(HELD_OUT, index, (640, 360)))
+        surface = surfaces(drawn)
+        day, *truths = (render_drawn(drawn, surface, c) for c in ("day", *DOMAINS))
+        made = translator.translate([day], DOMAINS, [boxes(drawn)], [index])[0]
+        pictures = [day]
+        for domain, truth in zip(DOMAINS, truths, strict=True):
+            pictures += [match_histograms(day, profile_colours(profiles[domain])), made[domain].image, truth]
+        for column, pixels in enumerate(pictures):
+            _paste(canvas, row, column, words[column], pixels)
+    return canvas.resize((width * 2 // 3, height * 2 // 3), Image.Resampling.LANCZOS)
 
 
 def _paste(canvas: Image.Image, row: int, column: int, words: str, pixels: np.ndarray) -> None:
@@ -66,7 +90,7 @@ def _street(index: int) -> np.ndarray:
     return np.concatenate([np.asarray(picture) for picture in shown], axis=1)
 
 
-FIGURES = {"method_strip": method_strip, "scenes": scenes}
+FIGURES = {"method_strip": method_strip, "beside": beside, "scenes": scenes}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or FIGURES:

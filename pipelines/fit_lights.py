@@ -1,7 +1,7 @@
-"""Fit the classifier of made-up lights on the choosing half: streets of rng_key 4 (true renders, and street-mini's own
-variants where their lights are true), CamVid's video 0016E5, and towns by day.
+"""Fit the classifier of made-up lights on the choosing half: streets of rng_key 4 (true renders; with --translated,
+street-mini's own variants where their lights are true), CamVid's video 0016E5, and towns by day.
 
-python pipelines/fit_lights.py [--streets 70] [--translated 30] [--photos 20] [--keep FILE] writes
+python pipelines/fit_lights.py [--streets 70] [--translated 0] [--photos 20] [--keep FILE] writes
 s2st_aug/validation/lights.safetensors.
 With --keep, the gathered blobs stay in FILE and are taken from there the next time. The same arguments give the same
 bytes.
@@ -76,7 +76,7 @@ def main() -> None:
     """Gather, fit, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streets", type=int, default=70)
-    parser.add_argument("--translated", type=int, default=30)
+    parser.add_argument("--translated", type=int, default=0)
     parser.add_argument("--photos", type=int, default=20)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--out", type=Path, default=OUT)
@@ -91,8 +91,8 @@ def main() -> None:
         if kept:
             np.savez(kept, patches=blobs.patches, made_up=blobs.made_up)
     photos = f"up to {arguments.photos} photos each of CamVid 0016E5 and permissive/day"
-    made = f"street-mini's variants of {arguments.translated} more"
-    about = f"{arguments.streets} streets of rng_key {CHOSEN_KEY}, {made}, {photos}"
+    made = f", street-mini's variants of {arguments.translated} more" if arguments.translated else ""
+    about = f"{arguments.streets} streets of rng_key {CHOSEN_KEY}{made}, {photos}"
     write_lights(fit_lights(blobs), arguments.out, about)
     print(f"{arguments.out}: {len(blobs.made_up)} blobs, {int(blobs.made_up.sum())} of them made up")
 

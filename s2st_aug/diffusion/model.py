@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -49,6 +50,7 @@ class LatentModel:
     checkpointing: Callable[[], None] | None = None  # turns gradient checkpointing of the network on
     compiling: Callable[[], None] | None = None  # has torch.compile compile the network at its next call
     halving: Callable[[torch.dtype], HalfWeights] | None = None  # keeps the network's weights in half precision
+    full_weights: Callable[[], AbstractContextManager[None]] = nullcontext  # float32 ones, while its block runs
     config_sha256: str = ""  # over the folder's config files
 
     def working_size(self, width: int, height: int) -> tuple[int, int]:

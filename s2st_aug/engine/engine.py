@@ -8,6 +8,7 @@ counts what is begun, and the drain.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import threading
@@ -44,6 +45,7 @@ log = logging.getLogger(__name__)
 ACTOR_CPUS, LIGHT_CPUS = 0.8, 0.1  # so that the light stages run beside actors on as many cores as there are actors
 LISTED_AT_ONCE = 1000  # batches of a work list in one block
 NO_PROGRESS_SECONDS = 24 * 3600
+CALLS = "max_concurrent_calls_per_actor"
 AHEAD = 3  # calls for each device: one computes, one is read before it, one is finished after it
 SETTLE_SECONDS = 1.0
 RECYCLED = 75  # exit code of an actor that ends itself
@@ -190,7 +192,8 @@ def stream_results(
     """
     _settle_context()
     cluster = context.config.cluster
-    gpus, calls = cluster.gpus_per_actor, AHEAD * replicas_of(cluster)
+    gpus, least = cluster.gpus_per_actor, min(cluster.actors[0], most or cluster.actors[0])
+    compute, threads = _threaded_pool(cluster, least)
     dataset = (
         ray.data.from_items(pending)
         .map_batches(
@@ -201,17 +204,12 @@ def stream_results(
             TranslateActor,
             batch_size=1,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(
-                min_size=min(cluster.actors[0], most or cluster.actors[0]),
-                max_size=cluster.actors[1],
-                max_tasks_in_flight_per_actor=calls,
-                enable_true_multi_threading=True,
-            ),
-            max_concurrency=calls,
+            compute=compute,
             fn_constructor_kwargs={"sealed": Sealed(context), "tracker": tracker},
             num_gpus=gpus or None,
             num_cpus=None if gpus else ACTOR_CPUS,
             label_selector=_elsewhere(shun),
+            **threads,
         )
         .map_batches(
             FinishActor,
@@ -248,9 +246,19 @@ def _here() -> dict[str, str]:
     return {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
 
 
+def _threaded_pool(cluster: ClusterConfig, least: int) -> tuple[ActorPoolStrategy, dict[str, Any]]:
+    """The pool of translation actors, and what `map_batches` is told of their threads by versions before Ray 2.60."""
+    calls = AHEAD * replicas_of(cluster)
+    size: dict[str, Any] = {"min_size": least, "max_size": cluster.actors[1]}
+    size |= {"max_tasks_in_flight_per_actor": calls, "enable_true_multi_threading": True}
+    if CALLS in inspect.signature(ActorPoolStrategy.__init__).parameters:
+        size[CALLS] = calls
+        return ActorPoolStrategy(**size), {}
+    return ActorPoolStrategy(**size), {"max_concurrency": calls}
+
+
 def _settle_context() -> None:
     context = DataContext.get_current()
-    context.use_datasource_v2 = False  # its footer readers are a process each: more than a small run itself
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = False

@@ -39,13 +39,14 @@ def _start(joined: str | None) -> None:
     """Ray at an address, or one of our own: without any, it would join what it finds here, somebody else's too."""
     import ray
 
-    from s2st_aug.engine.ray_session import LEAN
+    from s2st_aug.engine.ray_session import own_environment
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if joined:
         ray.init(address=joined, **quiet)
-    else:  # LEAN: Ray's workers would else give way to everything, at niceness 15
-        ray.init(address="local", include_dashboard=False, _system_config=LEAN, **quiet)
+        return
+    with own_environment():  # Ray's workers would else give way to everything, at niceness 15
+        ray.init(address="local", include_dashboard=False, **quiet)
 
 
 def _result(get: Callable[[Any], Any], reference: Any) -> Any:

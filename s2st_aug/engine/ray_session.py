@@ -28,12 +28,13 @@ OBJECT_STORE_BYTES = 2 << 30
 STARTS = 3
 SPARE_CPUS = 2  # logical ones, for the light stages beside the actors
 LEAN = {
-    "prestart_worker_first_driver": False,
-    "enable_worker_prestart": False,
-    "worker_maximum_startup_concurrency": 16,
-    "worker_niceness": 0,
-    "health_check_timeout_ms": 60_000,  # slow is not dead: a raylet that counts as dead ends its driver without a word
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_enable_worker_prestart": "0",
+    "RAY_worker_maximum_startup_concurrency": "16",
+    "RAY_worker_niceness": "0",
+    "RAY_health_check_timeout_ms": "60000",  # slow is not dead: a raylet that counts as dead ends its driver silently
 }
+"""what the processes of a Ray that is started here read from their environment"""
 TOKEN = secrets.token_hex(32)  # of the Ray that this process starts for itself
 QUIET = ("ray", "ray.data", "ray.util.state", "ray._private")
 
@@ -59,7 +60,7 @@ def ray_session(
         return
     _be_quiet()
     joined = address or os.environ.get("RAY_ADDRESS")
-    with nullcontext() if joined else _own_token():
+    with nullcontext() if joined else own_environment():
         _start(cluster, joined, num_gpus, model, ship)
         try:
             _need_gpus(cluster, address)
@@ -69,21 +70,25 @@ def ray_session(
 
 
 @contextmanager
-def _own_token() -> Iterator[None]:
-    """A token in the environment for the Ray that is started here, where the user has none of their own.
+def own_environment() -> Iterator[None]:
+    """What the processes of the Ray that is started here inherit; the user's own values go before, and all come back.
 
-    Without one Ray writes ~/.ray/auth_token, and from then on every head that the user starts asks its clients for it.
+    Part of it is a token, where the user has none: without one Ray writes ~/.ray/auth_token, and from then on every
+    head that the user starts asks its clients for it.
     """
-    mine = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-    if any(name in os.environ for name in mine) or Path("~/.ray/auth_token").expanduser().exists():
-        yield
-        return
-    os.environ["RAY_AUTH_TOKEN"] = TOKEN
+    auth = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    has_token = any(name in os.environ for name in auth) or Path("~/.ray/auth_token").expanduser().exists()
+    before = {name: os.environ.get(name) for name in (*LEAN, *auth)}
+    given = LEAN if has_token else {**LEAN, "RAY_AUTH_TOKEN": TOKEN}
+    os.environ.update({name: value for name, value in given.items() if before.get(name) is None})
     try:
         yield
     finally:
-        for name in mine:
-            os.environ.pop(name, None)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _start(cluster: ClusterConfig, joined: str | None, num_gpus: int | None, model: str, ship: Sequence[Path]) -> None:
@@ -133,7 +138,6 @@ def _start_here(cluster: ClusterConfig, num_gpus: int | None) -> None:
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                _system_config=LEAN,
             )
             return
         except Exception as error:  # Ray raises a bare Exception where a busy machine starts it too slowly

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from s2st_aug.methods.protocol import Method, MethodConfig, MethodIdentity, TranslatorLike
 from s2st_aug.translation.presets import presets_of
@@ -61,6 +62,6 @@ class S2ST(Method[MethodSettings]):
 
         model = load_for_worker(config.model, device, threads=config.threads, gpus=config.gpus)
         profiles, settings = profiles_by_name(config.domains, model), config.settings
-        if settings.dtype == "float32" or model.halving is None:
-            return Translator(model, profiles, settings)
-        return Translator(model, profiles, settings, full_weights=model.halving(DTYPES[settings.dtype]).full)
+        if settings.dtype != "float32" and model.halving is not None:
+            model = replace(model, full_weights=model.halving(DTYPES[settings.dtype]).full)
+        return Translator(model, profiles, settings)

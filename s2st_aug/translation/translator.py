@@ -6,7 +6,6 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,18 +36,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class Translator:
     """A model, domain profiles and settings, ready to translate.
 
-    `full_weights` gives the network its float32 weights back, where they are kept in half precision. Raises
-    ProfileError for another model's profile, and for one without eta against the settings' source.
+    Raises ProfileError for another model's profile, and for one without eta against the settings' source.
     """
 
-    def __init__(
-        self,
-        model: LatentModel,
-        profiles: Mapping[str, DomainProfile],
-        settings: MethodSettings,
-        *,
-        full_weights: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ):
+    def __init__(self, model: LatentModel, profiles: Mapping[str, DomainProfile], settings: MethodSettings):
         for name, profile in profiles.items():
             if profile.model_sha256 != model.sha256:
                 raise ProfileError(
@@ -57,7 +48,6 @@ class Translator:
                 )
             eta_of(profile, settings, profile.eta)
         self.model, self.profiles, self.settings = model, dict(profiles), settings
-        self._full_weights = full_weights
         self._lights = light_layer(settings.lights, settings.light_map, str(model.device))
         self._embedded: dict[str, Context] = {}
         if settings.checkpointing and model.checkpointing:
@@ -125,7 +115,7 @@ class Translator:
             *(len(broken), len(decoded.variants), self.settings.dtype),
         )
         photos = sorted({row // len(domains) for row in broken})
-        with self._full_weights():
+        with self.model.full_weights():
             second = self._diffuse(group.some(photos), domains, torch.float32)
         return decoded.replace_failed(second, [i * len(domains) + d for i in photos for d in range(len(domains))])
 

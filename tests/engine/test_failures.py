@@ -165,7 +165,7 @@ def test_a_machine_that_stalls_for_a_minute_does_not_end_its_driver():
 
 
 LOCAL = """
-import os, ray
+import os, psutil, ray
 from s2st_aug.config.augment import ClusterConfig
 from s2st_aug.engine.ray_session import ray_session
 for _ in range(2):
@@ -173,6 +173,9 @@ for _ in range(2):
         from ray._raylet import AuthenticationMode, get_authentication_mode
         assert get_authentication_mode() == AuthenticationMode.TOKEN
         print(ray.get(ray.remote(lambda: 42).remote()))
+        (raylet,) = (p for p in psutil.Process().children(recursive=True) if p.name() == "raylet")
+        told = {**raylet.environ()}
+        assert told["RAY_health_check_timeout_ms"] == "60000" and told["RAY_enable_worker_prestart"] == "0"
     print(sorted(name for name in os.environ if name.startswith("RAY_AUTH")))
 """
 

@@ -36,6 +36,13 @@ def test_a_launcher_starts_and_its_run_is_whole(launcher, folder, repo):
     assert (report.holds, report.ok) == (True, 12)
 
 
+@pytest.mark.slow
+def test_the_dockerfiles_steps_run_and_its_command_answers(folder, repo):
+    done = launcher_lab.run_lab("docker", folder, repo)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "apt-get install -y --no-install-recommends procps wget" in done.stdout
+
+
 def test_the_batch_script_is_sound_shell(repo):
     script = repo / "configs/cluster/slurm.sbatch"
     subprocess.run(["bash", "-n", script], check=True)
@@ -53,6 +60,7 @@ def test_a_submitted_script_finds_the_package_its_config_and_the_cluster(repo, n
     assert "~/s2st_aug" not in text  # a folder of the package's name in the home is an empty package to Python
     assert " s2st-aug/configs/" in command and command.rstrip().endswith("--address auto")
     assert any("~/.bashrc" in line and "s2st-venv" in line for line in config["setup_commands"])
+    assert any("RAY_JOB_STOP_WAIT_TIME_S=330" in line for line in config["head_start_ray_commands"])
     node = config.get("available_node_types", {}).get("head", {}).get("node_config", {})
     assert "py310" not in text and (name != "aws" or "ImageId" in node)
 
@@ -62,6 +70,8 @@ def test_the_submitter_of_a_rayjob_reaches_the_dashboard_and_the_drain_has_its_t
     cluster = spec["rayClusterSpec"]
     assert cluster["headGroupSpec"]["rayStartParams"]["dashboard-host"] == "0.0.0.0"
     assert cluster["authOptions"] == {"mode": "token"}
+    given = cluster["headGroupSpec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "RAY_JOB_STOP_WAIT_TIME_S", "value": "330"} in given
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         pod = group["template"]["spec"]
         assert pod["terminationGracePeriodSeconds"] >= 330

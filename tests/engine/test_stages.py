@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -21,7 +22,7 @@ from s2st_aug.engine.attempts import AttemptTracker
 from s2st_aug.engine.batches import pack, unpack
 from s2st_aug.engine.commit import CommitStage
 from s2st_aug.engine.context import RunContext, identify, method_for_workers
-from s2st_aug.engine.engine import devices_of, most_finishers
+from s2st_aug.engine.engine import AHEAD, devices_of, most_finishers
 from s2st_aug.engine.planning import plan_batches
 from s2st_aug.engine.prepare import with_absolute_root
 from s2st_aug.engine.sources import SourceReader
@@ -29,12 +30,14 @@ from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.errors import ConfigError
 from s2st_aug.formats import dataset_card
+from s2st_aug.methods import Translated
 from s2st_aug.records.manifest import SCHEMA_VERSION
 from s2st_aug.storage.run_folder import RunFolder, RunInfo
 from s2st_aug.storage.shards import gather
 from s2st_aug.storage.store import LocalStore
 from s2st_aug.testing import methods as fakes
 from s2st_aug.testing.datasets import make_config, make_dataset
+from s2st_aug.translation.detail import restore_detail
 
 
 class Line:
@@ -404,3 +407,44 @@ def test_the_finishing_pool_grows_with_gpus():
     assert most_finishers(ClusterConfig(actors=(1, 1), gpus_per_actor=4)) == 4
     assert most_finishers(ClusterConfig(actors=(4, 4), gpus_per_actor=1)) == 4
     assert most_finishers(ClusterConfig(actors=(1, 1))) == 2
+
+
+class StandIn:
+    """0.1 s of a device for each variant, then the real detail step at the photo's size."""
+
+    def __init__(self):
+        self.busy = 0.0
+
+    def start(self, photos, domains, objects=None, keys=None):
+        start = time.monotonic()
+        time.sleep(0.1 * len(photos) * len(domains))
+        self.busy += time.monotonic() - start
+
+        def finish():
+            small = [cv2.resize(p, (512, 288)).astype(np.float32) for p in photos]
+            pairs = zip(photos, small, strict=True)
+            parts = [
+                restore_detail(p, s, s * 0.4, amount=1.0, floor=0.25, keep_mask=None, keep_amount=0.0) for p, s in pairs
+            ]
+            return [{d: Translated(part.image, part.raw) for d in domains} for part in parts]
+
+        return finish
+
+    def translate(self, photos, domains, objects=None, keys=None):
+        return self.start(photos, domains, objects, keys)()
+
+
+@pytest.mark.slow
+def test_a_device_of_a_tenth_of_a_second_a_variant_is_kept_busy(tmp_path):
+    if os.getloadavg()[0] > os.cpu_count():
+        pytest.skip("others compute here")
+    make_dataset(tmp_path / "data", 40, size=(1280, 720))
+    line = Line(tmp_path, count=0, domains=["night"], cluster={"batch_size": 4})
+    line.translate._translator = stand_in = StandIn()
+    start, spent = time.monotonic(), time.process_time()
+    with ThreadPoolExecutor(AHEAD) as threads:
+        for batch in threads.map(line.translate, line.batches()):
+            pack([batch])
+    busy = stand_in.busy / (time.monotonic() - start)
+    print(f"busy {busy:.3f}, {(time.process_time() - spent) / 40:.3f} s of the processor a variant")
+    assert busy >= 0.93  # the first batch is read and the last finished beside nothing: 0.95 and more of a long run

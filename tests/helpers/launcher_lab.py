@@ -354,10 +354,90 @@ def submit(pod: Host, entrypoint: str, name: str) -> subprocess.Popen:
     return pod.popen("/bin/bash", "-c", "--", command, user=USER)
 
 
+def docker(folder: Path, repo: Path) -> int:
+    """The Dockerfile's steps one by one in a root of their own, then its command as its user, without apt and PyPI."""
+    root = folder / "root"
+    root.mkdir()
+    sh(f"mount --make-rprivate / && mount -t tmpfs lab {root} && mkdir -m 1777 {root}/tmp && mkdir {root}/layers")
+    for name in ("usr", "etc"):  # this machine's, and what is written stays here
+        layer, to = root / "layers" / name, root / name
+        sh(f"mkdir -p {layer}/upper {layer}/work {to}")
+        sh(f"mount -t overlay lab -o lowerdir=/{name},upperdir={layer}/upper,workdir={layer}/work {to}")
+    for name in ("bin", "sbin", "lib", "lib64"):
+        (root / name).symlink_to(f"usr/{name}")
+    for source, name in ((sys.base_prefix, sys.base_prefix), ("/dev", "/dev"), (PACKAGES, "/packages")):
+        sh(f"mkdir -p {root}{name} && mount --bind {source} {root}{name}")
+    sh(f"mkdir -p {root}/proc {root}/home {root}/opt && mount -t proc proc {root}/proc && chmod go+x {root}/root")
+    base_image(root)
+    path = "/usr/local/bin:/opt/python/bin:/usr/bin:/bin:/usr/sbin"
+    environment = {"HOME": "/root", "PATH": path, "PYTHONPATH": "/packages"}
+    environment |= {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/etc/pip.conf"}
+    user, place, command = 0, "/", {"ENTRYPOINT": [], "CMD": []}
+
+    def run(*words: str) -> int:
+        start = f"cd {place} && exec setpriv --reuid {user} --regid {user} --clear-groups " + shlex.join(words)
+        return subprocess.run(["chroot", str(root), "/bin/sh", "-c", start], env=environment, check=False).returncode
+
+    for step, rest in steps_of(repo / "Dockerfile"):
+        print("STEP", step, rest, flush=True)
+        if step in ("ENV", "ARG"):
+            environment |= dict(word.split("=", 1) for word in shlex.split(rest))
+        elif step == "WORKDIR":
+            place = rest
+            (root / rest.strip("/")).mkdir(parents=True, exist_ok=True)
+        elif step == "COPY":
+            copy_step(repo, root, place, rest)
+        elif step == "USER":
+            user, environment["HOME"] = int(rest), "/home/worker"
+        elif step in command:
+            command[step] = json.loads(rest)
+        elif step == "RUN":
+            assert run("/bin/sh", "-c", rest) == 0, rest
+    assert run(*command["ENTRYPOINT"], *command["CMD"]) == 0
+    assert run("python", "-c", "import s2st_aug; assert '.venv' not in s2st_aug.__file__, s2st_aug.__file__") == 0
+    return run("python", "-c", "from s2st_aug.formats.cards import load_card; load_card('bdd100k')")
+
+
+def steps_of(dockerfile: Path) -> list[tuple[str, str]]:
+    lines = [line for line in dockerfile.read_text().splitlines() if line and not line.startswith("#")]
+    steps = (line.split(maxsplit=1) for line in "\n".join(lines).replace("\\\n", " ").splitlines())
+    return [(step, rest) for step, rest in steps if step != "FROM"]
+
+
+def base_image(root: Path) -> None:
+    """What python:3.11-slim has, by this machine's Python; and an apt that only says what it was asked for."""
+    subprocess.run(["chroot", str(root), str(PYTHON / "python3"), "-m", "venv", "/opt/python"], check=True)
+    (root / "etc/pip.conf").write_text("[global]\nno-index = true\nno-build-isolation = false\n")
+    for name in ("passwd", "group", "shadow"):
+        lines = (root / "etc" / name).read_text().splitlines(keepends=True)
+        (root / "etc" / name).write_text("".join(x for x in lines if ":1000:" not in x))
+    apt = root / "usr/local/bin/apt-get"
+    apt.write_text('#!/bin/sh\necho "apt-get $@"\n')
+    apt.chmod(0o755)
+
+
+def copy_step(repo: Path, root: Path, place: str, rest: str) -> None:
+    """COPY with the context that .dockerignore leaves."""
+    ignored = (repo / ".dockerignore").read_text().split() if (repo / ".dockerignore").is_file() else []
+    words = [word for word in rest.split() if not word.startswith("--")]
+    owner = USER if "--chown=worker" in rest else 0
+    target = root / place.strip("/") / words[-1]
+    for word in words[:-1]:
+        source = repo / word
+        to = target / source.name if words[-1].endswith("/") and source.is_file() else target
+        if source.is_dir():
+            shutil.copytree(source, to, ignore=lambda d, names: [
+                n for n in names if n == "__pycache__" or str((Path(d) / n).relative_to(repo)) in ignored
+            ], dirs_exist_ok=True)  # fmt: skip
+        else:
+            shutil.copyfile(source, to)
+        sh(f"chown -R {owner}:{owner} {to}")
+
+
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[3])
     sys.exit(
-        {"ray_submit": ray_submit, "slurm": slurm, "kuberay": kuberay}[sys.argv[1]](
+        {"ray_submit": ray_submit, "slurm": slurm, "kuberay": kuberay, "docker": docker}[sys.argv[1]](
             Path(sys.argv[2]), Path(sys.argv[3])
         )
     )
