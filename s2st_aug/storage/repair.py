@@ -67,6 +67,7 @@ def _drop_rows(run: RunFolder, keys: Collection[str], where: str) -> set[str]:
     """Take the rows out of their parts; the images that they named and no remaining row names."""
     dropped: set[str] = set()
     kept: set[str] = set()
+    changed = False
     wanted = pa.array(sorted(keys), pa.string())
     parts = run.manifest_parts()
     for part in sorted(parts, key=lambda name: name != FAILED_PART):
@@ -79,11 +80,12 @@ def _drop_rows(run: RunFolder, keys: Collection[str], where: str) -> set[str]:
             continue
         run.store.write_many({f"{where}/{part.rsplit('/', 1)[-1]}": parquet_bytes(rows.filter(bad))})
         _rewrite(run, part, rows.filter(good))
-        if part == FAILED_PART:
-            # failed rows lie apart from the part that took their shard, so no part can tell which shard was theirs:
-            # with the run gathered, none needs to know
-            for other in (p for p in parts if p != FAILED_PART):
-                _rewrite(run, other, read_part(run.store, other, None))
+        changed = True
+    if changed:
+        # a batch's rows may lie in several parts, failed ones apart from the part that took their shard, and it will
+        # be committed again under the same name: with the run gathered, no part needs to know what it took
+        for other in (p for p in run.manifest_parts() if p != FAILED_PART):
+            _rewrite(run, other, read_part(run.store, other, None))
     return dropped - kept
 
 

