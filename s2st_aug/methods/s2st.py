@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from s2st_aug.methods.protocol import Method, MethodConfig, MethodIdentity, TranslatorLike
 from s2st_aug.translation.presets import presets_of
@@ -11,6 +12,10 @@ from s2st_aug.translation.settings import PRESETS, MethodSettings
 
 DECIDES_NOTHING = {"preset", "compile", "checkpointing"}
 """settings without a part in any pixel: the preset's name is only where the values came from"""
+
+
+NEUTRAL = {"structure_sides": "both", "structure_elsewhere": 1.0}
+"""settings that came later, at the values with which pixels are what they were: plans made before know no such keys"""
 
 
 class S2ST(Method[MethodSettings]):
@@ -45,7 +50,7 @@ class S2ST(Method[MethodSettings]):
         return MethodIdentity(
             name=config.name,
             version=self.version,
-            settings=hash_lights(config.settings.model_dump(mode="json", exclude=DECIDES_NOTHING)),
+            settings=hash_lights(self._deciding(config.settings)),
             model_sha256=model.shell.sha256,
             profiles={name: profile.sha256 for name, profile in profiles.items()},
             label_aware=config.settings.label_aware,
@@ -53,6 +58,12 @@ class S2ST(Method[MethodSettings]):
             model_files=model.files,
             model_commit=model.commit,
         )
+
+    @staticmethod
+    def _deciding(settings: MethodSettings) -> dict[str, Any]:
+        """Settings that decide pixels, as JSON; what came later and is neutral is left out."""
+        told = settings.model_dump(mode="json", exclude=DECIDES_NOTHING)
+        return {key: value for key, value in told.items() if key not in NEUTRAL or value != NEUTRAL[key]}
 
     def load(self, config: MethodConfig[MethodSettings], device: str) -> TranslatorLike:
         """The loaded model with its profiles, computing the same way on any actor."""

@@ -74,7 +74,13 @@ def test_three_steps_add_a_dataset_from_outside(installed, steps, capsys):
     assert called(*doctor[1:]) == 0
     assert "2 scenes, 2 with labels" in capsys.readouterr().out
 
-    config = parse_config({"dataset": {"format": "boxes_csv.yaml", "root": "data"}, "domains": ["night"]})
+    config = parse_config(
+        {
+            "dataset": {"format": "boxes_csv.yaml", "root": "data"},
+            "domains": ["night"],
+            "validation": {"min_contrast": None},
+        }
+    )
     assert augment == ["s2st-aug", "augment", "boxes.yaml", "--run", "runs/boxes"]
     rows = rows_of(run_here(config, "runs/boxes"))
     assert {key: row["status"] for key, row in rows.items()} == {("train/a", "night"): "ok", ("train/b", "night"): "ok"}
@@ -137,7 +143,11 @@ def test_a_run_finds_its_card_from_any_working_directory_and_its_plan_is_the_sam
         (folder / "boxes_csv.yaml").write_bytes((installed / "boxes_csv.yaml").read_bytes())
         monkeypatch.chdir(folder)
         config = parse_config(
-            {"dataset": {"format": "boxes_csv.yaml", "root": str(installed / "data")}, "domains": ["night"]}
+            {
+                "dataset": {"format": "boxes_csv.yaml", "root": str(installed / "data")},
+                "domains": ["night"],
+                "validation": {"min_contrast": None},
+            }
         )
         runs[place] = run_here(config, folder / "run")
     monkeypatch.chdir("/")

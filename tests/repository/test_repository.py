@@ -217,7 +217,7 @@ PINNED = {
     "adopt": ["config", "variants", "run", "pattern", "made_by", "note", "options"],
     "load_translator": ["domains", "model", "preset", "overrides", "device"],
     "open_run": ["place"],
-    "Translator.__init__": ["self", "model", "profiles", "settings", "full_weights"],
+    "Translator.__init__": ["self", "model", "profiles", "settings"],
     "Translator.translate": ["self", "photos", "domains", "objects", "keys"],
     "Run.rows": ["self", "domain", "status"],
     "Run.image": ["self", "row"],
