@@ -138,12 +138,10 @@ def test_what_is_put_on_a_model_is_in_its_hash(tiny_folder, tmp_path):
     keys = spelled("peft", QUERY)[:2]
 
     def digest(weight: float, scale: float = 1.0) -> str:
-        save_file({keys[0]: down * scale, keys[1]: up}, tmp_path / "l.safetensors")
-        return hash_model(
-            spell_choice(
-                ModelChoice(base=str(tiny_folder), loras=({"path": str(tmp_path / "l.safetensors"), "weight": weight},))
-            )
-        ).shell.sha256
+        path = tmp_path / f"{scale}.safetensors"  # a file of its own: hashes are kept by path, size and time of change
+        save_file({keys[0]: down * scale, keys[1]: up}, path)
+        choice = ModelChoice(base=str(tiny_folder), loras=({"path": str(path), "weight": weight},))
+        return hash_model(spell_choice(choice)).shell.sha256
 
     plain = hash_model(str(tiny_folder)).shell.sha256
     assert len({plain, digest(1.0), digest(0.5), digest(0.5, 2.0)}) == 4
