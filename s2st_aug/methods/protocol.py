@@ -163,8 +163,8 @@ class Method(ABC, Generic[Settings]):
         return validity_checks(self._profiles(config), config.validation)
 
     def _profiles(self, config: MethodConfig[Settings]) -> Mapping[str, DomainProfile | None]:
-        from s2st_aug.methods import checks
+        from s2st_aug.methods.checks import find_image_profiles, hash_model, profiles_by_name
 
         if self.needs_model:
-            return checks.profiles_by_name(config.domains, checks.hash_model(config.model).shell)
-        return checks.find_image_profiles(config.domains, config.model, required=not self.any_domain)
+            return profiles_by_name(config.domains, hash_model(config.model).shell)
+        return find_image_profiles(config.domains, config.model, required=not self.any_domain)
