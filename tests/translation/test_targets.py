@@ -24,7 +24,7 @@ NIGHT = DomainProfile("night", "night", "day", MODEL.sha256, QUANTILES, QUANTILE
 FEW = {"steps": 4, "st_iterations": 3, "to_iterations": 3, "to_from": 0.0}
 
 
-def image(profile: DomainProfile, **changes: str) -> np.ndarray:
+def image(profile: DomainProfile, **changes: str | float) -> np.ndarray:
     photo = np.random.default_rng(0).integers(20, 235, (48, 64, 3), np.uint8)
     settings = method_settings("standard", {**FEW, **changes})
     return translator.Translator(MODEL, {"night": profile}, settings).translate([photo], ["night"])[0]["night"].image
@@ -57,3 +57,9 @@ def test_a_target_that_the_source_already_is_is_refused():
         load_translator(["day"])
     assert "\n" not in str(error.value)
     assert load_translator(["day"], overrides={"eta": "uniform"})
+
+
+def test_structure_that_counts_in_labels_alone_counts_nowhere_without_labels():
+    free = image(NIGHT, structure_elsewhere=0.0)
+    assert (free == image(NIGHT, st_structure=0.0, to_structure=0.0)).all()
+    assert (free != image(NIGHT)).any()
