@@ -36,7 +36,6 @@ from s2st_aug.profiles.colours import Colours, colours_of
 from s2st_aug.records.domains import ConditionName
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.translation.settings import method_settings
 from s2st_aug.translation.translator import Translator
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.settings import ValidationSettings
@@ -111,14 +110,16 @@ class Row:
 Method = Callable[[Given, float], Made]
 
 
-DETAIL = {0.1: 0.0, 0.3: 0.25, 1.0: 0.5, 3.0: 1.0, 10.0: 1.0, 30.0: 1.0, 100.0: 1.0}
-"""Our knob, the weight of structure, with the detail put back at each: from
-loose to as tight as an unchanged image nearly is.
+DETAIL = {0.1: 0.0, 0.3: 0.5, 1.0: 1.0, 3.0: 2.0, 10.0: 2.0, 30.0: 2.0, 100.0: 2.0}
+"""Our knob, the weight of structure, with how many times the preset's own detail is put back at each; at 1 it is the
+preset as it ships.
 """
 
 
 def _s2st(given: Given, weight: float) -> Made:
-    settings = method_settings("standard", {"st_structure": weight, "to_structure": weight, "detail": DETAIL[weight]})
+    detail = DETAIL[weight] * given.own.settings.detail
+    knob = {"st_structure": weight, "to_structure": weight, "detail": detail}
+    settings = given.own.settings.model_copy(update=knob)
     own = Translator(given.own.model, {given.profile.name: given.profile}, settings)
     done = own.translate([given.photo], [given.profile.name])[0][given.profile.name]
     if isinstance(done, Diverged):

@@ -30,7 +30,8 @@ from s2st_aug.testing.models import tiny_latent_model, unit_gaussian_denoiser
 from s2st_aug.translation.cost import estimate
 from s2st_aug.translation.detail import restore_detail
 from s2st_aug.translation.label_maps import label_maps
-from s2st_aug.translation.settings import PRESETS, method_settings
+from s2st_aug.translation.presets import presets_of
+from s2st_aug.translation.settings import method_settings
 from s2st_aug.translation.signals import hold_signals
 from s2st_aug.translation.translator import Translator
 
@@ -133,7 +134,8 @@ def _golden_round_trip(schedule: NoiseSchedule) -> float:
 def translator(preset: str, **overrides) -> Translator:
     """The embedded model, with its shipped profiles for night and rain."""
     model = load_model(MODEL)
-    return Translator(model, {d: find_profile(d, model) for d in TARGETS}, method_settings(preset, overrides))
+    settings = method_settings(preset, overrides, presets_of(MODEL))
+    return Translator(model, {d: find_profile(d, model) for d in TARGETS}, settings)
 
 
 def streets(count: int, size: tuple[int, int] = (640, 360)) -> list[AnyImage]:
@@ -247,7 +249,7 @@ def evals_per_variant_draft() -> Figure:
     done = own.translate(streets(1), ["night"])[0]["night"]
     if isinstance(done, Diverged):
         raise done
-    bound, bound_of_two = (estimate(PRESETS["draft"], domains).evaluations for domains in (1, 2))
+    bound, bound_of_two = (estimate(own.settings, domains).evaluations for domains in (1, 2))
     why = f"counted on one scene and one domain; at most {bound:g}; with two domains {bound_of_two:g}"
     value = done.forward_evals + 2 * done.backward_evals
     return measured("evals_per_variant_draft", value, *GOALS["evals_per_variant_draft"], "at_most", n=1, why=why)
