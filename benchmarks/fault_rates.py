@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.fault_trials import CONTROL, PASTED, SETTINGS, Trial, caught
-from benchmarks.figure import Figure, measured, undecided
+from benchmarks.figure import Figure, measured, undecided, wilson
 from benchmarks.planted_faults import FAULTS
 
 SIZES = (
@@ -64,13 +64,6 @@ def rate_figure(label: str, hits: Sequence[bool], goal: float | None, why: str, 
     if goal is None:
         return Figure(label, value, "1", None, None, n, interval, why)
     return measured(label, value, "1", goal, "at_least" if at_least else "at_most", n=n, interval=interval, why=why)
-
-
-def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % interval of a rate (Wilson)."""
-    p, zz = hits / n, z * z / n
-    middle, half = (p + zz / 2) / (1 + zz), z * np.sqrt(p * (1 - p) / n + zz / (4 * n)) / (1 + zz)
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def size_name(side: float) -> str:

@@ -55,3 +55,15 @@ def measured(
 def undecided(name: str, unit: str, goal: Goal | None, why: str) -> Figure:
     """A figure that this run could not decide, with the reason."""
     return Figure(name, None, unit, goal, None, 0, None, why)
+
+
+def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """95 % interval of a share of `hits` in `n` (Wilson, J. Am. Stat. Assoc. 22, 1927): 68 of 68 is 0.947 to 1.
+
+    Raises ValueError where no such share exists.
+    """
+    if not 0 <= hits <= n or n == 0:
+        raise ValueError(f"expected a share of at least one case, came {hits} of {n}")
+    p, zz = hits / n, z * z / n
+    middle, half = (p + zz / 2) / (1 + zz), z * math.sqrt(p * (1 - p) / n + zz / (4 * n)) / (1 + zz)
+    return 0.0 if hits == 0 else middle - half, 1.0 if hits == n else middle + half

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import fault_plot, fault_rates, fault_sets, fault_trials, faults
 from benchmarks.fault_cases import Case, signal_streets
-from benchmarks.figure import measured
+from benchmarks.figure import measured, wilson
 from s2st_aug.validation.settings import ValidationSettings
 
 
@@ -85,8 +85,13 @@ def test_overlays_of_the_suite_change_the_picture():
 
 
 def test_wilsons_interval_holds_the_rate_and_narrows():
-    assert fault_rates.wilson(95, 100) == pytest.approx((0.888, 0.978), abs=1e-3)
-    assert np.diff(fault_rates.wilson(950, 1000))[0] < np.diff(fault_rates.wilson(95, 100))[0]
+    assert wilson(95, 100) == pytest.approx((0.888, 0.978), abs=1e-3)
+    assert np.diff(wilson(950, 1000))[0] < np.diff(wilson(95, 100))[0]
+    assert wilson(68, 68) == pytest.approx((0.947, 1.0), abs=1e-3)  # all of few is not certainty
+    assert wilson(0, 68)[0] == 0 and wilson(68, 68)[1] == 1
+    for hits, n in ((0, 0), (3, 2), (-1, 2)):
+        with pytest.raises(ValueError, match=f"came {hits} of {n}"):
+            wilson(hits, n)
 
 
 def test_no_two_curves_of_a_panel_look_alike() -> None:
