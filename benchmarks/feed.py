@@ -6,24 +6,22 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import os
 import random
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from benchmarks.figure import Figure, measured, undecided
+from benchmarks.gain import gain_figures
 from s2st_aug.errors import CheckFailed, MissingDependency
 from s2st_aug.feed import FeedIndex, FeedReceipt, Mix, open_feed
-from s2st_aug.gain.statistics import compare
-from s2st_aug.gain.tables import best_control
 from s2st_aug.storage.decisions import Decision, from_table
 from s2st_aug.testing.reviewed_runs import FakeRun, make_run
 
@@ -235,44 +233,3 @@ def batches(ids: Iterable[str], size: int = 8, *, drop_last: bool = False) -> li
     ids = list(ids)
     made = [{"sample_id": ids[i : i + size]} for i in range(0, len(ids), size)]
     return [b for b in made if not drop_last or len(b["sample_id"]) == size]
-
-
-def gain_figures(segmentation: Path, detection: Path) -> Iterator[Figure]:
-    """The two experiments as they were last run and committed; they take hours and are never run inside the suite."""
-    miou = _values(segmentation, "miou")
-    yield _against(miou, "real_only", "gain_miou_dusk", 15, segmentation)
-    yield _against(miou, best_control(miou) or "", "gain_over_best_control", 5, segmentation)
-    yield _lights(detection)
-
-
-def _values(path: Path, measure: str) -> dict[str, list[float]]:
-    if not path.is_file():
-        return {}
-    results = json.loads(path.read_text())["results"]
-    return {arm: [m[measure] for m in runs] for arm, runs in results.items() if all(measure in m for m in runs)}
-
-
-def _against(values: Mapping[str, list[float]], baseline: str, name: str, goal: float, path: Path) -> Figure:
-    if "s2st_gated" not in values or baseline not in values:
-        return undecided(
-            name,
-            "points",
-            goal,
-            f"{path.name} holds no s2st_gated arm beside {baseline or 'a control'}; run `s2st-aug gain`",
-        )
-    e = compare(values["s2st_gated"], values[baseline]).difference
-    interval = None if e.low is None or e.high is None else (e.low, e.high)
-    why = f"s2st_gated against {baseline}, read from the committed {path.name}, not run here"
-    return measured(name, e.mean, "points", goal, "at_least", n=e.n, interval=interval, why=why)
-
-
-def _lights(path: Path) -> Figure:
-    values = _values(path, "ap_traffic light")
-    name, unit = "traffic_light_ap_vs_real_only", "ratio"
-    if "s2st_gated" not in values or "real_only" not in values:
-        return undecided(name, unit, 1, f"{path.name} holds no s2st_gated arm beside real_only; run `s2st-aug gain`")
-    ours, base = (sum(values[arm]) / len(values[arm]) for arm in ("s2st_gated", "real_only"))
-    why = f"mean AP of traffic lights {ours:.2f} against {base:.2f}, read from the committed {path.name}, not run here"
-    return measured(
-        name, ours / base if base else float("nan"), unit, 1, "at_least", n=len(values["s2st_gated"]), why=why
-    )

@@ -1,30 +1,38 @@
 """The arms: what replaces a real training image.
 
-Every control sees the same references and the same updates as S2ST.
+Every control sees the same references and the same updates as S2ST, and every arm draws the domain first.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
 from s2st_aug.arrays import Image
 from s2st_aug.errors import MissingDependency
-from s2st_aug.images import from_lab, to_lab, to_uint8
+from s2st_aug.images import from_lab, luma, to_lab, to_uint8
+from s2st_aug.methods.histogram import match_histograms
+from s2st_aug.profiles.colours import colours_of
 from s2st_aug.randomness import numpy_generator
 
-Change = Callable[[Image, Sequence[Image], np.random.Generator], Image]
+Change = Callable[[Image, Image, np.random.Generator], Image]
+"""an image, and one reference photo of the domain that is wanted"""
+References = Mapping[str, Sequence[Image]]
+"""photos by domain"""
+GLOW = 110  # of 255: what is brighter in a true render is taken for a light (docs/method.md#lights)
+HALO = 4.0  # px: deviation of a light's soft edge
 
 
-def same(image: Image, references: Sequence[Image], rng: np.random.Generator) -> Image:
+def same(image: Image, reference: Image, rng: np.random.Generator) -> Image:
     """Size-matched copies: the image itself."""
     return image
 
 
-def photometric(image: Image, references: Sequence[Image], rng: np.random.Generator) -> Image:
+def photometric(image: Image, reference: Image, rng: np.random.Generator) -> Image:
     """Gamma 1.2 to 3.5 and desaturation of 0 to 80 %."""
     gamma, keep = rng.uniform(1.2, 3.5), rng.uniform(0.2, 1.0)
     dark = (image.astype(np.float32) / 255) ** gamma * 255
@@ -32,18 +40,30 @@ def photometric(image: Image, references: Sequence[Image], rng: np.random.Genera
     return to_uint8(grey + (dark - grey) * keep)
 
 
-def weather(image: Image, references: Sequence[Image], rng: np.random.Generator) -> Image:
+def weather(image: Image, reference: Image, rng: np.random.Generator) -> Image:
     """One of albumentations' rain, fog, shadow, snow and darkening, at its defaults."""
     pipeline = _weather_pipeline()
     pipeline.set_random_seed(int(rng.integers(2**31)))
     return pipeline(image=image)["image"]
 
 
-def colour_transfer(image: Image, references: Sequence[Image], rng: np.random.Generator) -> Image:
-    """Mean and spread per CIELAB channel of a random reference (Reinhard et al. 2001)."""
-    source, target = to_lab(image), to_lab(references[int(rng.integers(len(references)))])
+def colour_transfer(image: Image, reference: Image, rng: np.random.Generator) -> Image:
+    """Mean and spread per CIELAB channel of the reference (Reinhard et al. 2001)."""
+    source, target = to_lab(image), to_lab(reference)
     mean, spread = source.mean((0, 1)), source.std((0, 1)) + 1e-3
     return from_lab((source - mean) / spread * target.std((0, 1)) + target.mean((0, 1)))
+
+
+def histogram(image: Image, reference: Image, rng: np.random.Generator) -> Image:
+    """Each horizontal band's CIELAB histograms become the reference's."""
+    return match_histograms(image, colours_of([reference]))
+
+
+def with_true_lights(image: Image, truth: Image) -> Image:
+    """`image` with what shines in the true render of the same scene: no method can know it, so this is an oracle."""
+    lit = (luma(truth) > GLOW).astype(np.float32)
+    share = np.clip(cv2.GaussianBlur(cv2.dilate(lit, np.ones((3, 3))), (0, 0), HALO) * 1.5, 0, 1)[..., None]
+    return to_uint8(image * (1 - share) + truth * share)
 
 
 ONCE = "_once"
@@ -52,6 +72,7 @@ CHANGES: dict[str, Change] = {
     "photometric": photometric,
     "weather": weather,
     "colour_transfer": colour_transfer,
+    "histogram": histogram,
 }
 
 
@@ -60,12 +81,16 @@ def changes(arm: str) -> bool:
     return arm.removesuffix(ONCE) in CHANGES
 
 
-def changed(arm: str, index: int, image: Image, references: Sequence[Image], rng: np.random.Generator) -> Image:
-    """Image `index` as the control shows it: drawn anew each time, or, in an
-    arm `..._once`, the one picture of it that there is.
+def changed(arm: str, index: int, image: Image, references: References, rng: np.random.Generator) -> Image:
+    """Image `index` as the control shows it in a random domain of the references.
+
+    It is drawn anew each time, or, in an arm `..._once`, the one picture of it in this domain that there is.
     """
-    name = arm.removesuffix(ONCE)
-    return CHANGES[name](image, references, rng if name == arm else numpy_generator(0, "once", name, str(index)))
+    name, domains = arm.removesuffix(ONCE), sorted(references)
+    domain = domains[int(rng.integers(len(domains)))]
+    own = rng if name == arm else numpy_generator(0, "once", name, domain, str(index))
+    reference = references[domain][int(own.integers(len(references[domain])))]
+    return CHANGES[name](image, reference, own)
 
 
 @functools.cache

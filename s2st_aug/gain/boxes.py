@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from s2st_aug.gain.results import Outcome, draws
+
 LEAST_SEEN = 0.5  # share of a box that a crop must hold; one of which it holds less is not judged
 NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
@@ -111,8 +113,11 @@ def decode(
 
 def average_precision(
     truths: Sequence[Boxes], found: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], classes: Sequence[str]
-) -> dict[str, float]:
-    """COCO AP in percent: overall, by size, and by class; sizes are pycocotools' areas in pixels of the test image."""
+) -> Outcome:
+    """COCO AP in percent: overall, by size, and by class; sizes are pycocotools' areas in pixels of the test image.
+
+    Resampled are the overall AP and that of each class.
+    """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -124,12 +129,33 @@ def average_precision(
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    measures = {name: 100 * float(value) for name, value in zip(NAMES, evaluation.stats, strict=False) if value >= 0}
+        measures = {n: 100 * float(value) for n, value in zip(NAMES, evaluation.stats, strict=False) if value >= 0}
+        return Outcome(measures | _by_class(evaluation, classes), _resampled(evaluation, len(truths), classes))
+
+
+def _by_class(evaluation: Any, classes: Sequence[str]) -> dict[str, float]:
+    found = {}
     for i, name in enumerate(classes):
-        precision = evaluation.eval["precision"][:, :, i, 0, 2]  # iou, recall; all sizes, 100 detections
+        precision = evaluation.eval["precision"][:, :, i, 0, -1]  # iou, recall; all sizes, 100 detections
         if (precision >= 0).any():
-            measures[f"ap_{name}"] = 100 * float(precision[precision >= 0].mean())
-    return measures
+            found[f"ap_{name}"] = 100 * float(precision[precision >= 0].mean())
+    return found
+
+
+def _resampled(evaluation: Any, images: int, classes: Sequence[str]) -> dict[str, list[float]]:
+    """AP on draws of the images: what was matched image by image stays, and is gathered anew."""
+    matched = np.array(evaluation.evalImgs, dtype=object).reshape(len(classes), -1, images)[:, 0]  # all sizes
+    for settings in (evaluation.params, evaluation._paramsEval):
+        settings.areaRng, settings.areaRngLbl, settings.maxDets = settings.areaRng[:1], settings.areaRngLbl[:1], [100]
+    values: dict[str, list[float]] = {"ap": [], **{f"ap_{name}": [] for name in classes}}
+    for chosen in draws(images):
+        evaluation.evalImgs = matched[:, chosen].ravel().tolist()
+        evaluation.accumulate()
+        precision = evaluation.eval["precision"]
+        own = _by_class(evaluation, classes) | {"ap": 100 * float(precision[precision >= 0].mean())}
+        for name, known in values.items():
+            known.append(own.get(name, float("nan")))
+    return {name: known for name, known in values.items() if not np.isnan(known).any()}
 
 
 def _ground_truth(truths: Sequence[Boxes], classes: Sequence[str]) -> dict[str, Any]:

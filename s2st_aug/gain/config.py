@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from s2st_aug.config.load import apply_change, read_yaml
 from s2st_aug.errors import ConfigError, did_you_mean
+from s2st_aug.export.options import UnjudgedPolicy
 from s2st_aug.real_data import DataPath
 
 ArmName = Literal[
@@ -18,17 +21,25 @@ ArmName = Literal[
     "photometric",
     "weather",
     "colour_transfer",
+    "histogram",
+    "photometric_once",
     "weather_once",
     "colour_transfer_once",
+    "histogram_once",
     "s2st_ungated",
     "s2st_gated",
     "s2st_gated_unread",
+    "colour_transfer_true_lights",
+    "true_render",
 ]
-CONTROLS: tuple[ArmName, ...] = ("copies", "photometric", "weather", "colour_transfer")
-ONCE: tuple[ArmName, ...] = (
-    "weather_once",
-    "colour_transfer_once",
-)  # one fixed picture of each image, as the S2ST arms have
+CONTROLS: tuple[ArmName, ...] = ("copies", "photometric", "weather", "colour_transfer", "histogram")
+ONCE: tuple[ArmName, ...] = ("photometric_once", "weather_once", "colour_transfer_once", "histogram_once")
+"""one fixed picture of each image and domain, as the S2ST arms have"""
+ORACLES: tuple[ArmName, ...] = ("colour_transfer_true_lights", "true_render")
+"""what nobody has outside of rendered scenes: never a control to beat, but what there is to gain"""
+
+
+LEARNED_FROM = ("format", "train", "split", "classes", "void")  # of a task's data: what the first training sees
 
 
 class _Record(BaseModel):
@@ -48,9 +59,17 @@ class Photos(_Record):
     last: str = "\U0010ffff"
 
 
+class FirstTraining(_Record):
+    """On real images alone, once, before all arms: they go on from its weights."""
+
+    steps: Annotated[int, Field(ge=1)] = 3000
+    learning_rate: float = 3e-3
+
+
 class Training(_Record):
     """The same for every arm: what is equal is the number of updates and of images seen."""
 
+    first: FirstTraining | None = None
     steps: Annotated[int, Field(ge=1)] = 500
     batch: Annotated[int, Field(ge=1)] = 8
     size: tuple[int, int] = (256, 192)  # width, height
@@ -82,6 +101,7 @@ class DetectionData(_Record):
     test: dict[str, Path]
     test_split: str = "val"
     references: dict[str, Photos]
+    truths: dict[str, Path] = {}  # the training images' true renders by domain, a tree of the same names; for oracles
     classes: tuple[str, ...]
 
 
@@ -108,6 +128,7 @@ class GainConfig(_Record):
     external: ExternalData | None = None
     run: Path | None = None
     arms: tuple[ArmName, ...] = ("real_only", *CONTROLS, "s2st_ungated", "s2st_gated")
+    unjudged: UnjudgedPolicy = "ignore"  # labels that no check could judge, in the gated arms: void, or trained
     rng_keys: tuple[int, ...] = (0, 1, 2)
     training: Training = Training()
     cpus_per_training: Annotated[int, Field(ge=1)] = 1
@@ -122,6 +143,9 @@ class GainConfig(_Record):
             raise ValueError("the S2ST arms need `run`, a run folder")
         if self.external is not None and set(self.arms) - self.external.datasets.keys():
             raise ValueError("external.datasets must name a training set for every arm")
+        truths = self.detection.truths if self.task == "detection" and self.detection else {}
+        if set(self.arms) & set(ORACLES) and set(self.domains) - truths.keys():
+            raise ValueError("the arms " + ", ".join(ORACLES) + " need detection.truths, a tree for every domain")
         if "real_only" not in self.arms:
             raise ValueError("arms must hold real_only: everything is compared with it")
         return self
@@ -131,18 +155,26 @@ class GainConfig(_Record):
 
         Not which arms and keys are asked for.
         """
-        text = self.model_dump_json(include={"task", "domains", "segmentation", "detection", "external", "training"})
-        return hashlib.sha256(text.encode()).hexdigest()
+        decide = {"task", "domains", "segmentation", "detection", "external", "training", "unjudged"}
+        return hashlib.sha256(self.model_dump_json(include=decide).encode()).hexdigest()
+
+    def first_sha256(self) -> str:
+        """Hash of all that decides the weights which every arm starts from, where `training.first` is there."""
+        arms_alone = {"steps": True, "learning_rate": True, "replaced": True}
+        told = self.model_dump(mode="json", include={"task", "segmentation", "detection"})
+        told["training"] = self.training.model_dump(mode="json", exclude=arms_alone)
+        for group in ("segmentation", "detection"):
+            told[group] = {k: v for k, v in (told[group] or {}).items() if k in LEARNED_FROM}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def load_config(path: Path) -> GainConfig:
-    """A checked config; raises ConfigError with every problem in one line."""
+def load_config(path: Path, changes: Sequence[str] = ()) -> GainConfig:
+    """A checked config, with `key=value` changes over it; raises ConfigError with every problem in one line."""
+    raw = read_yaml(path)
+    for change in changes:
+        apply_change(raw, change)
     try:
-        return GainConfig.model_validate(yaml.safe_load(path.read_text()))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+        return GainConfig.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(f"{path}: " + "; ".join(_problem(e) for e in error.errors())) from None
 

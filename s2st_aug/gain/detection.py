@@ -13,11 +13,13 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from s2st_aug.arrays import Image
+from s2st_aug.errors import DatasetError
 from s2st_aug.formats import load_card, orientation_of, read_objects, read_scenes
-from s2st_aug.gain.arms import changed, changes
+from s2st_aug.gain.arms import changed, changes, with_true_lights
 from s2st_aug.gain.boxes import Boxes, average_precision, decode, loss, targets
-from s2st_aug.gain.config import DetectionData, GainConfig, Training
+from s2st_aug.gain.config import ORACLES, DetectionData, GainConfig
 from s2st_aug.gain.networks import CenterNet
+from s2st_aug.gain.results import Measures, Outcome
 from s2st_aug.gain.segmentation import list_photos
 from s2st_aug.gain.training import fit, to_batch
 from s2st_aug.gain.variants import TrainVariant, stem_of, variants_of
@@ -42,7 +44,7 @@ def load(data: DetectionData, root: Path, split: str, size: tuple[int, int]) -> 
     return _load(data.format, data.classes, root, split, size)
 
 
-@functools.lru_cache(maxsize=4)  # a process of Ray's trains several arms
+@functools.lru_cache(maxsize=8)  # a process of Ray's trains several arms
 def _load(format_: str, classes: tuple[str, ...], root: Path, split: str, size: tuple[int, int]) -> BoxedScenes:
     card = load_card(format_)
     stems, images, boxes, scales = [], [], [], []
@@ -63,21 +65,18 @@ def _load(format_: str, classes: tuple[str, ...], root: Path, split: str, size: 
     return BoxedScenes(tuple(stems), tuple(images), tuple(boxes), tuple(scales))
 
 
-def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, float]:
-    """AP in percent of one arm and one rng_key: `ap` is the mean over the
-    test sets, the rest is by test set, class and size.
-    """
-    data, settings = config.detection, config.training
-    assert data is not None
-    train = load(data, data.train, data.split, settings.size)
-    counterpart = _counterpart(config, data, train, arm)
+def train(config: GainConfig, arm: str, rng_key: int) -> nn.Module:
+    """One arm's network after its updates."""
+    data, settings = _data(config), config.training
+    scenes = load(data, data.train, data.split, settings.size)
+    counterpart = _counterpart(config, data, scenes, arm)
 
     def build() -> nn.Module:
         return CenterNet(settings.widths, len(data.classes), settings.cell)
 
     def loss_of(network: nn.Module, indices: np.ndarray, replaced: np.ndarray, rng: np.random.Generator) -> Tensor:
         pairs: list[tuple[Image, Boxes]] = [
-            (counterpart(i, rng) if r else None) or (train.images[i], train.boxes[i])
+            (counterpart(i, rng) if r else None) or (scenes.images[i], scenes.boxes[i])
             for i, r in zip(indices.tolist(), replaced, strict=True)
         ]
         drawn = [_augment(*pair, settings.crop, rng) for pair in pairs]
@@ -86,23 +85,36 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
         logits, guessed = network(to_batch([image for image, _ in drawn]))
         return loss(logits, guessed, heat, geometry, weight)
 
-    return _test(fit(build, loss_of, len(train.images), settings, rng_key), data, settings)
+    return fit(build, loss_of, len(scenes.images), config, rng_key)
 
 
-def _test(network: nn.Module, data: DetectionData, settings: Training) -> dict[str, float]:
-    measures: dict[str, float] = {}
+def measure(config: GainConfig, network: nn.Module) -> Outcome:
+    """AP in percent: `ap` is the mean over the test sets of the config's domains (over all, where none bears such a
+    name), the rest is by test set, class and size.
+    """
+    data, settings = _data(config), config.training
+    by_set = {}
     for name, root in data.test.items():
-        own = evaluate(network, load(data, root, data.test_split, settings.size), data.classes, settings.cell)
-        measures |= {f"{name}_{key}": value for key, value in own.items()}
-    overall = {}
+        scenes = load(data, root, data.test_split, settings.size)
+        by_set[name] = evaluate(network, scenes, data.classes, settings.cell)
+    meant = [name for name in by_set if name in config.domains] or list(by_set)
+    measures: Measures = {}
     for key in ("ap", "ap_traffic light"):
-        if all(f"{name}_{key}" in measures for name in data.test):
-            overall[key] = float(np.mean([measures[f"{name}_{key}"] for name in data.test]))
-    return overall | measures
+        if all(key in by_set[name].measures for name in meant):
+            measures[key] = float(np.mean([by_set[name].measures[key] for name in meant]))
+    for name, own in by_set.items():
+        measures |= {f"{name}_{key}": value for key, value in own.measures.items()}
+    resampled = {f"{name}_{key}": values for name, own in by_set.items() for key, values in own.resampled.items()}
+    return Outcome(measures, {"ap": np.mean([resampled[f"{n}_ap"] for n in meant], axis=0).tolist()} | resampled)
+
+
+def _data(config: GainConfig) -> DetectionData:
+    assert config.detection is not None
+    return config.detection
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, scenes: BoxedScenes, classes: tuple[str, ...], cell: int = 2) -> dict[str, float]:
+def evaluate(network: nn.Module, scenes: BoxedScenes, classes: tuple[str, ...], cell: int = 2) -> Outcome:
     """AP on one test set, at the training size."""
     found = []
     for image in scenes.images:
@@ -111,28 +123,55 @@ def evaluate(network: nn.Module, scenes: BoxedScenes, classes: tuple[str, ...], 
     return average_precision(scenes.boxes, found, classes)
 
 
-def _counterpart(config: GainConfig, data: DetectionData, train: BoxedScenes, arm: str) -> Draw:
+def _counterpart(config: GainConfig, data: DetectionData, scenes: BoxedScenes, arm: str) -> Draw:
     if arm == "real_only":
         return lambda i, rng: None
     if changes(arm):
-        photos = [p for domain in config.domains for p in list_photos(data.references[domain])]
-        references = [resize(read_image(p), config.training.size) for p in photos]
-        return lambda i, rng: (changed(arm, i, train.images[i], references, rng), train.boxes[i])
+        references = _references(config, data)
+        return lambda i, rng: (changed(arm, i, scenes.images[i], references, rng), scenes.boxes[i])
+    if arm in ORACLES:
+        return _from_truth(config, data, scenes, arm)
     variants = variants_of(config, arm)
-    return lambda i, rng: _from_run(variants, train, i, rng)
+    return lambda i, rng: _from_run(variants, scenes, i, rng)
+
+
+def _references(config: GainConfig, data: DetectionData) -> dict[str, list[Image]]:
+    return {
+        domain: [resize(read_image(p), config.training.size) for p in list_photos(data.references[domain])]
+        for domain in config.domains
+    }
+
+
+def _from_truth(config: GainConfig, data: DetectionData, scenes: BoxedScenes, arm: str) -> Draw:
+    """The oracles: the scene's own true render, or its lights alone over a colour transfer."""
+    truths = {d: load(data, data.truths[d], data.split, config.training.size) for d in config.domains}
+    for domain, truth in truths.items():
+        if truth.stems != scenes.stems:
+            raise DatasetError(f"{data.truths[domain]}: expected the names of {data.train}, as aligned renders have")
+    if arm == "true_render":
+        return lambda i, rng: (truths[config.domains[rng.integers(len(truths))]].images[i], scenes.boxes[i])
+    references = _references(config, data)
+
+    def draw(i: int, rng: np.random.Generator) -> tuple[Image, Boxes]:
+        domain = config.domains[rng.integers(len(truths))]
+        own = {domain: references[domain]}
+        transferred = changed("colour_transfer", i, scenes.images[i], own, rng)
+        return with_true_lights(transferred, truths[domain].images[i]), scenes.boxes[i]
+
+    return draw
 
 
 def _from_run(
-    variants: dict[str, list[TrainVariant]], train: BoxedScenes, i: int, rng: np.random.Generator
+    variants: dict[str, list[TrainVariant]], scenes: BoxedScenes, i: int, rng: np.random.Generator
 ) -> tuple[Image, Boxes]:
     """A variant of scene i, or of another scene where i's were refused: the mix stays as planned."""
     known = sorted(variants)
-    stem = train.stems[i] if train.stems[i] in variants else known[int(rng.integers(len(known)))]
+    stem = scenes.stems[i] if scenes.stems[i] in variants else known[int(rng.integers(len(known)))]
     chosen = variants[stem][int(rng.integers(len(variants[stem])))]
-    own = train.stems.index(stem)
+    own = scenes.stems.index(stem)
     boxes, ignored = (
-        train.boxes[own],
-        np.array(chosen.ignored_boxes, np.float64).reshape(-1, 4) * np.tile(train.scales[own], 2),
+        scenes.boxes[own],
+        np.array(chosen.ignored_boxes, np.float64).reshape(-1, 4) * np.tile(scenes.scales[own], 2),
     )
     kept = ~_among(boxes.xyxy, ignored)
     return chosen.image, Boxes(boxes.xyxy[kept], boxes.classes[kept], ignored)

@@ -18,6 +18,7 @@ from s2st_aug.errors import DatasetError
 from s2st_aug.gain.arms import changed, changes
 from s2st_aug.gain.config import GainConfig, Photos, SegmentationData
 from s2st_aug.gain.networks import Segmenter
+from s2st_aug.gain.results import Outcome, draws
 from s2st_aug.gain.training import fit, to_batch
 from s2st_aug.gain.variants import TrainVariant, variants_of
 from s2st_aug.images import read_image, resize
@@ -60,13 +61,12 @@ def load(photos: Photos, size: tuple[int, int]) -> Labelled:
     return Labelled(tuple(p.stem for p in paths), images, masks)
 
 
-def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, float]:
-    """mIoU and IoU per class, in percent, of one arm and one rng_key."""
-    data = config.segmentation
-    assert data is not None
-    train = load(data.train, config.training.size)
-    counterpart = _counterpart(config, data, train, arm)
-    weights = class_weights(train.masks, len(data.classes))
+def train(config: GainConfig, arm: str, rng_key: int) -> nn.Module:
+    """One arm's network after its updates."""
+    data = _data(config)
+    labelled = load(data.train, config.training.size)
+    counterpart = _counterpart(config, data, labelled, arm)
+    weights = class_weights(labelled.masks, len(data.classes))
 
     def build() -> nn.Module:
         return Segmenter(config.training.widths, len(data.classes))
@@ -74,15 +74,24 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
     def loss_of(network: nn.Module, indices: np.ndarray, replaced: np.ndarray, rng: np.random.Generator) -> Tensor:
         drawn = []
         for i, r in zip(indices.tolist(), replaced, strict=True):
-            image, mask = (counterpart(i, rng) if r else None) or (train.images[i], train.masks[i])
+            image, mask = (counterpart(i, rng) if r else None) or (labelled.images[i], labelled.masks[i])
             drawn.append(_augment(image, mask, rng))
         target = torch.from_numpy(np.stack([mask[::2, ::2] for _, mask in drawn])).long()  # the network's own size
         return functional.cross_entropy(
             network(to_batch([image for image, _ in drawn])), target, weights, ignore_index=data.void
         )
 
-    network = fit(build, loss_of, len(train.images), config.training, rng_key)
-    return evaluate(network, data, config.training.size)
+    return fit(build, loss_of, len(labelled.images), config, rng_key)
+
+
+def measure(config: GainConfig, network: nn.Module) -> Outcome:
+    """mIoU and IoU per class, in percent."""
+    return evaluate(network, _data(config), config.training.size)
+
+
+def _data(config: GainConfig) -> SegmentationData:
+    assert config.segmentation is not None
+    return config.segmentation
 
 
 def class_weights(masks: Sequence[np.ndarray], classes: int) -> Tensor:
@@ -95,27 +104,28 @@ def class_weights(masks: Sequence[np.ndarray], classes: int) -> Tensor:
     return torch.tensor(np.minimum(weights / weights.mean(), 5.0), dtype=torch.float32)
 
 
-def _counterpart(config: GainConfig, data: SegmentationData, train: Labelled, arm: str) -> Draw:
+def _counterpart(config: GainConfig, data: SegmentationData, labelled: Labelled, arm: str) -> Draw:
     """What replaces image i in this arm; None where the arm has nothing for it, and the real image stays."""
     if arm == "real_only":
         return lambda i, rng: None
     if changes(arm):
-        references = [resize(read_image(p), config.training.size) for p in list_photos(data.references)]
-        return lambda i, rng: (changed(arm, i, train.images[i], references, rng), train.masks[i])
+        photos = [resize(read_image(p), config.training.size) for p in list_photos(data.references)]
+        references = {config.domains[0]: photos}
+        return lambda i, rng: (changed(arm, i, labelled.images[i], references, rng), labelled.masks[i])
     variants = variants_of(config, arm)
-    return lambda i, rng: _from_run(variants, train, data.void, i, rng)
+    return lambda i, rng: _from_run(variants, labelled, data.void, i, rng)
 
 
 def _from_run(
-    variants: dict[str, list[TrainVariant]], train: Labelled, void: int, i: int, rng: np.random.Generator
+    variants: dict[str, list[TrainVariant]], labelled: Labelled, void: int, i: int, rng: np.random.Generator
 ) -> tuple[Image, np.ndarray] | None:
     """A variant of image i, or of another image where i's was refused: the mix stays as planned."""
-    stem = train.stems[i]
+    stem = labelled.stems[i]
     if stem not in variants:
         known = sorted(variants)
         stem = known[int(rng.integers(len(known)))]
     chosen = variants[stem][int(rng.integers(len(variants[stem])))]
-    mask = train.masks[train.stems.index(stem)]
+    mask = labelled.masks[labelled.stems.index(stem)]
     return chosen.image, mask if chosen.ignored is None else np.where(chosen.ignored, np.uint8(void), mask)
 
 
@@ -131,19 +141,19 @@ def _augment(image: Image, mask: np.ndarray, rng: np.random.Generator) -> tuple[
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, data: SegmentationData, size: tuple[int, int]) -> dict[str, float]:
-    """IoU at the photos' own size over classes that occur in the test photos; void is left out."""
-    classes = len(data.classes)
-    confusion = np.zeros((classes, classes), np.int64)
-    for path in list_photos(data.test):
+def evaluate(network: nn.Module, data: SegmentationData, size: tuple[int, int]) -> Outcome:
+    """IoU at the photos' own size over classes that occur in the test photos; void is left out. Resampled is mIoU."""
+    classes, paths = len(data.classes), list_photos(data.test)
+    confusions = np.zeros((len(paths), classes, classes), np.int64)
+    for confusion, path in zip(confusions, paths, strict=True):
         truth = read_mask(data.test, path.stem)
         logits = network(to_batch([resize(read_image(path), size)]))
         guess = functional.interpolate(logits, size=truth.shape, mode="bilinear").argmax(1)[0].numpy()
         known = truth < classes
-        confusion += np.bincount(truth[known].astype(int) * classes + guess[known], minlength=classes**2).reshape(
-            classes, classes
-        )
-    return _intersections(confusion, data.classes)
+        pairs = truth[known].astype(int) * classes + guess[known]
+        confusion += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    resampled = [_intersections(confusions[chosen].sum(0), data.classes)["miou"] for chosen in draws(len(paths))]
+    return Outcome(_intersections(confusions.sum(0), data.classes), {"miou": resampled})
 
 
 def _intersections(confusion: np.ndarray, classes: tuple[str, ...]) -> dict[str, float]:

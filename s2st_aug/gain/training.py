@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from s2st_aug.arrays import Image
-from s2st_aug.gain.config import Training
+from s2st_aug.errors import RunFolderError
+from s2st_aug.gain.config import GainConfig
+from s2st_aug.gain.results import Measures
 from s2st_aug.randomness import numpy_generator, sample_key
+
+Loss = Callable[[nn.Module, np.ndarray, np.ndarray, np.random.Generator], Tensor]
 
 
 def to_batch(images: list[Image]) -> Tensor:
@@ -19,20 +26,19 @@ def to_batch(images: list[Image]) -> Tensor:
     return batch.contiguous(memory_format=torch.channels_last)
 
 
-def fit(
-    build: Callable[[], nn.Module],
-    loss_of: Callable[[nn.Module, np.ndarray, np.ndarray, np.random.Generator], Tensor],
-    count: int,
-    settings: Training,
-    rng_key: int,
-) -> nn.Module:
-    """Train for `settings.steps` updates; `loss_of(network, indices, replaced, rng)` draws and judges one batch.
+def fit(build: Callable[[], nn.Module], loss_of: Loss, count: int, config: GainConfig, rng_key: int) -> nn.Module:
+    """Train for the config's updates, from its first weights where it asks for such; `loss_of(network, indices,
+    replaced, rng)` draws and judges one batch.
 
     Indices and which of them are replaced come from a generator of their own, so that all arms of one rng_key see the
     same order.
     """
+    settings = config.training
     torch.manual_seed(sample_key(rng_key, "weights") % 2**31)
-    network = build().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network = build()
+    if settings.first is not None:
+        network.load_state_dict(first_weights(config))
+    network = network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
     order, rng = numpy_generator(rng_key, "order"), numpy_generator(rng_key, "changes")
@@ -46,3 +52,32 @@ def fit(
         optimiser.step()
         schedule.step()
     return network.eval()
+
+
+def first_file(config: GainConfig) -> Path:
+    """Where the weights lie that every arm starts from; what was measured of them lies beside, as JSON."""
+    return config.out / "first" / f"{config.first_sha256()[:12]}.safetensors"
+
+
+def first_weights(config: GainConfig) -> dict[str, Tensor]:
+    """Those weights; raises RunFolderError where the first training has not ended."""
+    if not first_file(config).exists():
+        raise RunFolderError(f"{first_file(config)}: no such file; the first training makes it before all arms")
+    return safetensors.torch.load_file(first_file(config))
+
+
+def first_config(config: GainConfig) -> GainConfig:
+    """The first training as an experiment of its own: real images alone, from random weights."""
+    assert config.training.first is not None
+    own = config.training.first.model_dump() | {"first": None}
+    return config.model_copy(update={"training": config.training.model_copy(update=own)})
+
+
+def store_first(config: GainConfig, network: nn.Module, measures: Measures) -> None:
+    """Keep the weights for all arms, keys and later experiments of the same first training."""
+    path = first_file(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".json").write_text(json.dumps(measures, indent=1))
+    temporary = path.with_suffix(".tmp")
+    safetensors.torch.save_file({k: v.contiguous() for k, v in network.state_dict().items()}, temporary)
+    temporary.replace(path)

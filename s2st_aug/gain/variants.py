@@ -33,9 +33,11 @@ class TrainVariant:
 
 
 def variants_of(config: GainConfig, arm: str) -> dict[str, list[TrainVariant]]:
-    """An S2ST arm's variants; `s2st_gated_unread` leaves labels that the measure could not judge in training."""
+    """An S2ST arm's variants; `s2st_gated_unread` leaves labels that the measure could not judge in training, whatever
+    the config's `unjudged` says.
+    """
     assert config.run is not None
-    unjudged: UnjudgedPolicy = "train" if arm == "s2st_gated_unread" else "ignore"
+    unjudged: UnjudgedPolicy = "train" if arm == "s2st_gated_unread" else config.unjudged
     return read_variants(
         config.run, config.domains, config.training.size, gated=arm != "s2st_ungated", unjudged=unjudged
     )

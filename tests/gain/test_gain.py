@@ -5,17 +5,22 @@ Equal updates, paired orders, honest statements, AP that a perfect detector reac
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import yaml
 from gain_photos import photos
 
-from s2st_aug.errors import ConfigError
+from s2st_aug.errors import ConfigError, DatasetError, RunFolderError
 from s2st_aug.gain.arms import CHANGES, changed
 from s2st_aug.gain.boxes import Boxes, average_precision, decode, targets
-from s2st_aug.gain.config import load_config
+from s2st_aug.gain.config import ORACLES, load_config
+from s2st_aug.gain.results import RESAMPLES, Outcome
 from s2st_aug.gain.statistics import compare, estimate
+from s2st_aug.images import luma
 from s2st_aug.testing.reviewed_runs import FakeRun, make_dataset, make_run
 
 TINY = {"steps": 2, "batch": 2, "size": [64, 48], "widths": [4, 8]}
@@ -38,18 +43,22 @@ def segmentation_config(tmp_path, **changes):
 
 @pytest.mark.parametrize("arm", ["real_only", *CHANGES, "colour_transfer_once"])
 def test_every_control_arm_trains_and_reports_the_classes_that_occur(tmp_path, arm):
-    from s2st_aug.gain.segmentation import train_and_test
+    from s2st_aug.gain.segmentation import measure, train
 
-    measures = train_and_test(load_config(segmentation_config(tmp_path)), arm, 0)
+    config = load_config(segmentation_config(tmp_path))
+    tested = measure(config, train(config, arm, 0))
+    measures = tested.measures
+    assert len(tested.resampled["miou"]) == RESAMPLES
     assert set(measures) == {"miou", "iou_sky", "iou_road"}
     assert measures["miou"] == pytest.approx((measures["iou_sky"] + measures["iou_road"]) / 2)
 
 
-@pytest.mark.parametrize("name", ["weather", "colour_transfer"])
+@pytest.mark.parametrize("name", ["photometric", "weather", "colour_transfer", "histogram"])
 def test_an_arm_of_fixed_pictures_shows_one_of_each_image_and_another_of_the_next(name):
     rng = np.random.default_rng(0)
     image, *references = (rng.integers(0, 255, (24, 32, 3)).astype(np.uint8) for _ in range(9))
-    shown = {arm: [changed(arm, i, image, references, rng) for i in (0, 0, 0, 1, 2)] for arm in (name, f"{name}_once")}
+    photos = {"night": references}
+    shown = {arm: [changed(arm, i, image, photos, rng) for i in (0, 0, 0, 1, 2)] for arm in (name, f"{name}_once")}
     once = shown[f"{name}_once"]
     assert (once[0] == once[1]).all() and (once[0] == once[2]).all()
     assert any((once[0] != other).any() for other in once[3:])
@@ -57,9 +66,9 @@ def test_an_arm_of_fixed_pictures_shows_one_of_each_image_and_another_of_the_nex
 
 
 def test_arms_of_one_rng_key_start_from_the_same_weights_and_see_the_same_order(tmp_path):
-    from s2st_aug.gain.config import Training
     from s2st_aug.gain.training import fit
 
+    config = load_config(segmentation_config(tmp_path, training=TINY | {"steps": 5, "batch": 3}))
     seen = {}
     for arm in ("a", "b"):
         drawn = []
@@ -71,7 +80,7 @@ def test_arms_of_one_rng_key_start_from_the_same_weights_and_see_the_same_order(
             rng.random(7 if arm == "a" else 1)  # an arm that draws more must not move the order
             return network.weight.sum() * 0.0
 
-        fit(lambda: torch.nn.Linear(2, 2), loss_of, 10, Training(steps=5, batch=3), 4)
+        fit(lambda: torch.nn.Linear(2, 2), loss_of, 10, config, 4)
         seen[arm] = drawn
     assert seen["a"] == seen["b"]
 
@@ -85,7 +94,7 @@ def test_a_stopped_experiment_goes_on_and_the_page_says_what_one_may_say(tmp_pat
     def here(function, tasks, **kwargs):
         for index, task in enumerate(tasks):
             ran.append(task[1:])
-            yield index, {"miou": 10.0 + task[2] + (5 if task[1] == "photometric" else 0)}
+            yield index, Outcome({"miou": 10.0 + task[2] + (5 if task[1] == "photometric" else 0)})
 
     config = load_config(segmentation_config(tmp_path, arms=["real_only", "photometric"]))
     page = write_tables(config, experiment.run_experiment(config, run=here)).read_text()
@@ -99,16 +108,16 @@ def test_a_stopped_experiment_goes_on_and_the_page_says_what_one_may_say(tmp_pat
 
 def test_copies_are_real_only_s_training_and_are_not_trained_twice(tmp_path):
     from s2st_aug.gain import experiment
-    from s2st_aug.gain.segmentation import train_and_test
+    from s2st_aug.gain.segmentation import measure, train
 
     config = load_config(segmentation_config(tmp_path))
-    assert train_and_test(config, "copies", 3) == train_and_test(config, "real_only", 3)
+    assert measure(config, train(config, "copies", 3)) == measure(config, train(config, "real_only", 3))
     ran = []
 
     def here(function, tasks, **kwargs):
         for index, task in enumerate(tasks):
             ran.append(task[1:])
-            yield index, {"miou": 10.0 + task[2]}
+            yield index, Outcome({"miou": 10.0 + task[2]})
 
     results = experiment.run_experiment(config, run=here)
     assert ran == [("real_only", 0), ("real_only", 1)] and results["copies"] == results["real_only"]
@@ -171,10 +180,12 @@ def test_a_perfect_heatmap_decodes_to_its_boxes_and_scores_full_ap():
     found = decode(torch.from_numpy(np.where(heat > 0.999, 9.0, -9.0))[None], torch.from_numpy(geometry)[None])
     order = np.argsort(-found[2], kind="stable")[:2]
     assert sorted(map(tuple, found[0][order].round(3).tolist())) == sorted(map(tuple, boxes.xyxy.tolist()))
-    measures = average_precision([boxes], [found], ("car", "traffic light"))
+    tested = average_precision([boxes], [found], ("car", "traffic light"))
+    measures = tested.measures
+    assert tested.resampled["ap"] == pytest.approx([100] * RESAMPLES)
     assert measures["ap"] == pytest.approx(100) and measures["ap_traffic light"] == pytest.approx(100)
     shifted = (found[0] + 30, found[1], found[2])
-    assert average_precision([boxes], [shifted], ("car", "traffic light"))["ap"] == 0
+    assert average_precision([boxes], [shifted], ("car", "traffic light")).measures["ap"] == 0
 
 
 def test_a_crop_keeps_what_it_mostly_holds_and_does_not_judge_what_it_cuts():
@@ -198,17 +209,17 @@ def test_a_crop_of_a_scene_lies_inside_of_it_and_shows_the_box_s_own_pixels(seen
         assert crop[y1:y2, x1:x2].min() == 255
 
 
-def test_the_detection_task_reports_test_sets_classes_and_sizes(tmp_path):
-    from s2st_aug.gain.detection import train_and_test
-
+def detection_config(tmp_path):
     run = make_run(tmp_path / "run", FakeRun(scenes=4, domains=("night",), statuses=("ok",)))
     for name in ("night", "rain"):
         make_dataset(tmp_path / name, FakeRun(scenes=2, split="val"))
+    make_dataset(tmp_path / "truth", FakeRun(scenes=4))
     references = {"night": {"images": str(tmp_path / "night/images/100k/val")}}
     data = {
         "train": run.run_json().dataset_root,
         "test": {n: str(tmp_path / n) for n in ("night", "rain")},
         "references": references,
+        "truths": {"night": str(tmp_path / "truth")},
     }
     data |= {"classes": ["car", "pedestrian", "traffic light"]}
     made = {
@@ -219,8 +230,82 @@ def test_the_detection_task_reports_test_sets_classes_and_sizes(tmp_path):
         "run": str(run.path),
     }
     (tmp_path / "gain.yaml").write_text(yaml.safe_dump(made | {"training": TINY | {"cell": 4, "crop": [32, 24]}}))
-    measures = train_and_test(load_config(tmp_path / "gain.yaml"), "s2st_gated", 0)
-    assert {"ap", "ap_traffic light", "night_ap", "rain_ap_car", "night_ap50"} <= set(measures)
+    return load_config(tmp_path / "gain.yaml")
+
+
+def test_the_detection_task_reports_test_sets_classes_and_sizes_and_its_ap_is_of_the_config_s_domains(tmp_path):
+    from s2st_aug.gain.detection import measure, train
+
+    config = detection_config(tmp_path)
+    tested = measure(config, train(config, "s2st_gated", 0))
+    assert {"ap", "ap_traffic light", "night_ap", "rain_ap_car", "night_ap50"} <= set(tested.measures)
+    assert tested.measures["ap"] == tested.measures["night_ap"]  # rain is tested, and not asked for
+    assert len(tested.resampled["rain_ap"]) == RESAMPLES
+
+
+def test_oracles_show_the_true_render_of_the_drawn_domain_or_its_lights_over_a_colour_transfer(tmp_path):
+    from s2st_aug.gain.detection import _counterpart, load
+
+    config = detection_config(tmp_path)
+    data = config.detection
+    scenes = load(data, data.train, "train", (64, 48))
+    truth = load(data, data.truths["night"], "train", (64, 48))
+    rng = np.random.default_rng(0)
+    shown = {arm: _counterpart(config, data, scenes, arm)(1, rng)[0] for arm in ORACLES}
+    assert (shown["true_render"] == truth.images[1]).all()
+    lit = luma(truth.images[1]) > 110
+    assert lit.any() and np.abs(shown["colour_transfer_true_lights"].astype(int) - truth.images[1])[lit].max() <= 1
+    other = config.model_copy(update={"detection": data.model_copy(update={"truths": {"night": data.test["night"]}})})
+    with pytest.raises(DatasetError, match=r"no image|expected the names of"):
+        _counterpart(other, other.detection, scenes, "true_render")
+
+
+def test_every_arm_goes_on_from_the_first_training_s_weights(tmp_path):
+    from s2st_aug.gain.experiment import run_experiment
+    from s2st_aug.gain.training import first_file, fit
+
+    first = {"first": {"steps": 3, "learning_rate": 0.01}}
+    config = load_config(segmentation_config(tmp_path, training=TINY | first))
+
+    def here(function, tasks, **kwargs):
+        yield from ((index, function(*task)) for index, task in enumerate(tasks))
+
+    with pytest.raises(RunFolderError, match="the first training makes it"):
+        fit(lambda: torch.nn.Linear(2, 2), None, 1, config, 0)
+    run_experiment(config, run=here)
+    made = first_file(config)
+    changed = made.stat().st_mtime_ns
+    more = load_config(segmentation_config(tmp_path, training=TINY | first | {"replaced": 0.3}, arms=["real_only"]))
+    run_experiment(more, run=here)
+    assert first_file(more) == made and made.stat().st_mtime_ns == changed  # once for all that comes after
+    assert "miou" in json.loads(made.with_suffix(".json").read_text())
+    started = {}
+
+    def loss_of(network, indices, replaced, rng):
+        started.setdefault("weights", {k: v.detach().clone() for k, v in network.state_dict().items()})
+        return sum(p.sum() for p in network.parameters()) * 0.0
+
+    from s2st_aug.gain.networks import Segmenter
+
+    fit(lambda: Segmenter(config.training.widths, 2), loss_of, 4, config, 5)
+    stored = safetensors.torch.load_file(made)
+    assert all(torch.equal(started["weights"][k], v) for k, v in stored.items())
+
+
+def test_test_images_widen_the_interval_and_the_same_draws_cancel_in_a_difference():
+    from s2st_aug.gain.statistics import headroom_closed, image_spread
+
+    rng = np.random.default_rng(0)
+    draws = rng.normal(0, 3, 200)
+    arm, base = [list(10 + draws)] * 3, [list(8 + draws)] * 3
+    spread = image_spread(arm)
+    assert spread == pytest.approx(draws.std(ddof=1)) and image_spread(arm, base) == pytest.approx(0, abs=1e-9)
+    narrow, wide = estimate([1.0, 2.0, 3.0]), estimate([1.0, 2.0, 3.0], spread)
+    assert wide.high - wide.low > narrow.high - narrow.low and wide.mean == narrow.mean
+    assert compare([9.0, 9.1, 9.3], [1.0, 1.2, 1.1], 5.0).statement == "not shown"
+    closed = headroom_closed([3.0, 3.2, 3.1], [1.0, 1.1, 0.9], [5.0, 5.3, 4.9])
+    assert closed.mean == pytest.approx(0.516, abs=0.01) and closed.low < closed.mean < closed.high
+    assert headroom_closed([3.0, 3.2, 3.1], [1.0, 1.1, 0.9], [1.0, 1.0, 0.9]) is None
 
 
 def test_camvid_masks_become_cityscapes_ids(tmp_path):
@@ -237,8 +322,6 @@ def test_camvid_masks_become_cityscapes_ids(tmp_path):
 
 
 def test_the_benchmark_s_night_val_has_the_training_set_s_categories_and_real_images_alone(tmp_path):
-    import json
-
     from pycocotools.coco import COCO
 
     from s2st_aug.errors import DatasetError, UsageError
@@ -334,10 +417,20 @@ def test_every_gain_config_of_the_repository_loads(repo, monkeypatch, tmp_path):
         load_config(path)
 
 
-def test_the_benchmark_reads_committed_results_and_says_so(tmp_path):
-    import json
+def summaries(path, measures):
+    """A committed result as `write_tables` writes its summary."""
+    from dataclasses import asdict
 
-    from benchmarks.feed import gain_figures
+    from s2st_aug.gain.tables import summarise
+
+    arms = next(iter(measures.values()))
+    results = {arm: [Outcome({m: measures[m][arm][k] for m in measures}) for k in range(3)] for arm in arms}
+    path.write_text(json.dumps({"summary": {m: [asdict(row) for row in summarise(results, m)] for m in measures}}))
+    return path
+
+
+def test_the_benchmark_reads_committed_results_and_says_so(tmp_path):
+    from benchmarks.gain import gain_figures
 
     runs = {
         "real_only": [20.0, 21.0, 22.0],
@@ -345,14 +438,23 @@ def test_the_benchmark_reads_committed_results_and_says_so(tmp_path):
         "copies": [20.0] * 3,
         "s2st_gated": [37.0, 37.0, 38.5],
     }
-    (tmp_path / "a.json").write_text(
-        json.dumps({"results": {arm: [{"miou": v} for v in values] for arm, values in runs.items()}})
-    )
-    miou, control, lights = gain_figures(tmp_path / "a.json", tmp_path / "none.json")
-    assert (miou.value, miou.holds, miou.n) == (pytest.approx(16.5), True, 3)
-    assert (
-        control.value == pytest.approx(37.5 - 91 / 3)
-        and "colour_transfer" in control.why
-        and "not run here" in control.why
-    )
+    photos = summaries(tmp_path / "a.json", {"miou": runs})
+    miou, control, lights, *_ = gain_figures(photos, tmp_path / "none.json")
+    assert (miou.value, miou.n) == (pytest.approx(16.5), 3) and miou.interval[0] < 16.5 < miou.interval[1]
+    assert control.value == pytest.approx(37.5 - 91 / 3)
+    assert "colour_transfer" in control.why and "not run here" in control.why
     assert lights.holds is None and lights.why
+
+
+@pytest.mark.parametrize(("ours", "holds"), [([9.0, 9.1, 9.2], True), ([9.0, 2.0, 12.0], False), ([5.0] * 3, False)])
+def test_a_gain_at_night_holds_where_it_is_large_and_its_interval_above_0_and_no_oracle_is_a_control(
+    tmp_path, ours, holds
+):
+    from benchmarks.gain import gain_figures
+
+    night = {"real_only": [1.0, 1.1, 1.2], "histogram": [4.0, 4.1, 4.0], "s2st_gated": ours, "true_render": [12.0] * 3}
+    cars = night | {"s2st_gated": [9.0] * 3}
+    both = summaries(tmp_path / "a.json", {"night_ap": night, "night_ap_car": cars, "ap_traffic light": night})
+    *_, over, car = gain_figures(tmp_path / "none.json", both)
+    assert over.value == pytest.approx(sum(ours) / 3 - 12.1 / 3) and "against histogram" in over.why
+    assert over.holds is holds and car.value == pytest.approx(0.75) and car.holds

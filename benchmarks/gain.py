@@ -1,0 +1,62 @@
+"""Suite `feed`, its figures on gain: read from the experiments as they were last run and committed; they take hours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figure import Figure, measured, undecided
+from s2st_aug.gain.tables import best_control
+
+OURS = "s2st_gated"
+
+
+def gain_figures(segmentation: Path, detection: Path) -> Iterator[Figure]:
+    """mIoU on dusk photos; AP on scenes at night and over both conditions."""
+    yield _difference("gain_miou_dusk", segmentation, "miou", "to_real_only", 15)
+    yield _difference("gain_over_best_control", segmentation, "miou", "to_best_control", 5)
+    yield _ratio("traffic_light_ap_vs_real_only", detection, "ap_traffic light", "real_only", 1)
+    yield _night_over_best_control(detection)
+    yield _ratio("night_car_ap_vs_true_night", detection, "night_ap_car", "true_render", 0.6)
+
+
+def _night_over_best_control(path: Path) -> Figure:
+    """Holds where the difference is large enough and its whole interval above 0."""
+    figure = _difference("night_ap_over_best_control", path, "night_ap", "to_best_control", 2)
+    if figure.value is None:
+        return figure
+    return replace(figure, holds=figure.value >= 2 and figure.interval is not None and figure.interval[0] > 0)
+
+
+def _difference(name: str, path: Path, measure: str, to: str, goal: float) -> Figure:
+    rows = _summary(path).get(measure, {})
+    if OURS not in rows or rows[OURS][to] is None:
+        return undecided(name, "points", goal, f"{path.name} holds no {OURS} arm to compare so; run `s2st-aug gain`")
+    e = rows[OURS][to]["difference"]
+    interval = None if e["low"] is None else (e["low"], e["high"])
+    baseline = (
+        "real_only" if to == "to_real_only" else best_control({a: [r["headline"]["mean"]] for a, r in rows.items()})
+    )
+    why = f"{OURS} against {baseline} by {measure}, read from the committed {path.name}, not run here"
+    return measured(name, e["mean"], "points", goal, "at_least", n=e["n"], interval=interval, why=why)
+
+
+def _ratio(name: str, path: Path, measure: str, baseline: str, goal: float) -> Figure:
+    rows = _summary(path).get(measure, {})
+    if not {OURS, baseline} <= rows.keys():
+        return undecided(name, "ratio", goal, f"{path.name} holds no {OURS} beside {baseline}; run `s2st-aug gain`")
+    ours, base = (rows[arm]["headline"] for arm in (OURS, baseline))
+    why = f"{measure} {ours['mean']:.2f} against {base['mean']:.2f} of {baseline}, read from the committed {path.name}"
+    ratio = ours["mean"] / base["mean"] if base["mean"] else float("nan")
+    return measured(name, ratio, "ratio", goal, "at_least", n=ours["n"], why=f"{why}, not run here")
+
+
+def _summary(path: Path) -> dict[str, dict[str, Any]]:
+    """Rows by measure and arm."""
+    if not path.is_file():
+        return {}
+    summary = json.loads(path.read_text())["summary"]
+    return {measure: {row["arm"]: row for row in rows} for measure, rows in summary.items()}
