@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -79,22 +80,35 @@ def expand_sweep(
     """Setting's name to config, one for each combination of swept values; raises ConfigError or UsageError."""
     from s2st_aug.config import load_config
 
-    axes = []
-    for text in sweep:
-        key, equals, values = text.partition("=")
-        if not equals or not key or not all(values.split(",")):
-            raise ConfigError(f"--sweep {text}: expected key=a,b,c, for example method.guidance=1.5,2,3")
-        axes.append([f"{key}={value}" for value in values.split(",")])
+    axes = [[(key, value) for value in values] for key, values in map(read_sweep, sweep)]
+    keys = [axis[0][0] for axis in axes]
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise UsageError(f"--sweep: {', '.join(twice)} is swept twice; give all its values at once")
+    lasts = [key.rpartition(".")[2] for key in keys]
+    shown = {key: last if lasts.count(last) == 1 else key for key, last in zip(keys, lasts, strict=True)}
     found = {}
     for combination in itertools.product(*axes):
-        names = (c.rpartition(".")[2] if "." in c.partition("=")[0] else c for c in combination)
-        found[" ".join(names)] = load_config(config, [*changes, *combination], method=method)
+        name = " ".join(f"{shown[key]}={value}" for key, value in combination)
+        setting = [f"{key}={value}" for key, value in combination]
+        found[name] = load_config(config, [*changes, *setting], method=method)
     columns = sum(len(c.domains) for c in found.values())
     if columns > MOST_COLUMNS:
         raise UsageError(
             f"this sweep has {columns} columns, at most {MOST_COLUMNS} are legible; sweep fewer values or domains"
         )
     return found
+
+
+def read_sweep(text: str) -> tuple[str, list[str]]:
+    """`key=a,b,c` as the key and its values, each once; commas inside of brackets separate nothing.
+
+    Raises ConfigError.
+    """
+    key, _, rest = text.partition("=")
+    values = [value.strip() for value in re.split(r",(?![^\[{]*[\]}])", rest)]
+    if not key.strip() or not all(values):
+        raise ConfigError(f"--sweep {text}: expected key=a,b,c, for example method.guidance=1.5,2,3")
+    return key.strip(), list(dict.fromkeys(values))
 
 
 def _write_sheet(

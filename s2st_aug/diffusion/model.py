@@ -17,6 +17,7 @@ from s2st_aug.arrays import AnyImage
 from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent
 from s2st_aug.diffusion.half_weights import HalfWeights
 from s2st_aug.diffusion.schedule import NoiseSchedule
+from s2st_aug.diffusion.vocabulary import Vocabulary
 from s2st_aug.images import resize
 
 Pixels: TypeAlias = Float[torch.Tensor, "b 3 H W"]  # RGB in [-1, 1] at a working size
@@ -52,6 +53,7 @@ class LatentModel:
     halving: Callable[[torch.dtype], HalfWeights] | None = None  # keeps the network's weights in half precision
     full_weights: Callable[[], AbstractContextManager[None]] = nullcontext  # float32 ones, while its block runs
     config_sha256: str = ""  # over the folder's config files
+    vocabulary: Vocabulary | None = None  # the words that it knows
 
     def working_size(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) at which a photo of this size is diffused."""

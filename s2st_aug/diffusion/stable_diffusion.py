@@ -32,6 +32,7 @@ from s2st_aug.diffusion.model_files import (
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.selftest import check_model
 from s2st_aug.diffusion.spread import free_room, spread
+from s2st_aug.diffusion.vocabulary import Vocabulary
 from s2st_aug.errors import ModelError, did_you_mean
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ def load_model(
         name=name if name in EMBEDDED or not revision else f"{name}@{revision}",
         sha256=sha256,
         config_sha256=hash_configs(folder),
+        vocabulary=Vocabulary(partial(_pieces, tokenizer), known=_known_words(folder / "tokenizer" / "words.txt")),
         denoiser=denoise if prediction == "epsilon" else from_v_prediction(denoise, schedule),
         prediction_type=prediction,
         profiles=folder / "profiles" if (folder / "profiles").is_dir() else None,
@@ -112,6 +114,7 @@ def build_model(
         encode=_encoder(vae),
         decode=_decoder(vae),
         embed=partial(_embed, tokenizer, text_encoder),
+        vocabulary=Vocabulary(partial(_pieces, tokenizer)),
         native_size=(width * factor, height * factor),
         stride=factor * 2 ** (len(unet.config.block_out_channels) - 1),
         latent_channels=unet.config.in_channels,
@@ -179,6 +182,15 @@ def _embed(tokenizer: Tokenizer, text_encoder: TextEncoder, prompts: list[str]) 
         prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
     )
     return text_encoder(tokens.input_ids.to(text_encoder.device))[0].float()
+
+
+def _pieces(tokenizer: Tokenizer, text: str) -> list[str]:
+    return [piece.removesuffix("</w>") for piece in tokenizer.tokenize(text)]
+
+
+def _known_words(path: Path) -> tuple[str, ...]:
+    """The words that a model's vocabulary was made from, where it lists them (the embedded ones do)."""
+    return tuple(path.read_text(encoding="utf-8").split()) if path.is_file() else ()
 
 
 def _load_networks(

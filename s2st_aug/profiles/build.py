@@ -13,6 +13,7 @@ from s2st_aug.arrays import Image
 from s2st_aug.diffusion import ddim
 from s2st_aug.diffusion.denoiser import with_context
 from s2st_aug.diffusion.model import LatentModel
+from s2st_aug.diffusion.vocabulary import doubt_about
 from s2st_aug.errors import ProfileError
 from s2st_aug.images import read_image, resize
 from s2st_aug.profiles.cleaning import Reference, ReferencePhotos, clean_references
@@ -97,6 +98,9 @@ def build_profile(
     """
     if not sources:
         raise ProfileError("a profile needs at least one source domain: --source NAME=DIR")
+    if model is not None and model.vocabulary is not None:
+        for doubt in filter(None, (doubt_about(model.vocabulary, text) for text in (prompt, source_prompt))):
+            log.warning("%s", doubt)
     own = measure(model, references, name, prompt, most=most)
     fitted = discriminant or _discriminant(next(iter(sources.values())).features, own.features, fitted_on)
     images_alone = DomainProfile(

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from s2st_aug.diffusion.networks import SCHEDULER_CONFIG
+from s2st_aug.training.prompts import known_words
 
 MODEL_INDEX = {
     "_class_name": "StableDiffusionPipeline",
@@ -79,11 +80,12 @@ def _save_weights(path: Path, network: torch.nn.Module, dtype: torch.dtype) -> N
 def write_tokenizer(
     folder: Path, vocabulary: dict[str, int], merges: list[tuple[str, str]], *, max_tokens: int
 ) -> None:
-    """CLIP's tokenizer files: vocab.json, merges.txt and their config."""
+    """CLIP's tokenizer files (vocab.json, merges.txt and their config), and words.txt: the words it holds whole."""
     _write_json(folder / "vocab.json", vocabulary)
     (folder / "merges.txt").write_text(
         "#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges), encoding="utf-8"
     )
+    (folder / "words.txt").write_text("\n".join(known_words(vocabulary)) + "\n", encoding="utf-8")
     specials = {
         "bos_token": "<|startoftext|>",
         "eos_token": "<|endoftext|>",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -153,6 +155,13 @@ def canonical_prompt(domain: str, medium: str = "") -> str:
     if domain not in CONDITIONS:
         raise ConfigError(f"unknown domain {domain!r}{did_you_mean(domain, CONDITIONS)}")
     return f"{MEDIA[medium][0]} a street {CONDITION_PHRASES[domain][0]}".strip()
+
+
+def known_words(vocabulary: Iterable[str]) -> list[str]:
+    """The words of the corpus that a vocabulary (tokens in CLIP's form) holds whole, in the order of the alphabet."""
+    held = set(vocabulary)
+    words = {word for text in vocabulary_corpus() for word in re.findall(r"[^\W\d_]+", text.lower())}
+    return sorted(word for word in words if f"{word}</w>" in held)
 
 
 def vocabulary_corpus() -> list[str]:

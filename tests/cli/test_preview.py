@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from s2st_aug.cli import build_group
+from s2st_aug.cli.preview import expand_sweep
 from s2st_aug.cli.terminal import run_group
 from s2st_aug.images import read_image
 from s2st_aug.testing.methods import FAKE
 
+DEMO = Path(__file__).parents[2] / "configs/demo.yaml"
 CONFIG = (
     "dataset: {{format: bdd100k, root: {root}, split: train}}\ndomains: [night, rain]\nmethod: {{name: '{fake}'}}\n"
 )
@@ -56,6 +58,21 @@ def test_a_sweep_makes_a_column_for_each_value_and_domain(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plain.png", "small.yaml", "swept.png"]
 
 
+@pytest.mark.parametrize(
+    ("sweeps", "names"),
+    [
+        (["method.guidance=1.5,2.5"], ["guidance=1.5", "guidance=2.5"]),  # a decimal point is no separator of keys
+        (["method.guidance=1,2", "run.seed=0"], ["guidance=1 seed=0", "guidance=2 seed=0"]),
+        (["cluster.actors=[1,1],[1,2]"], ["actors=[1,1]", "actors=[1,2]"]),
+        (["domains=[night],[rain]"], ["domains=[night]", "domains=[rain]"]),
+        (["model=street-mini,street-mini"], ["model=street-mini"]),
+        (["dataset.select.rng_key=[a]", "run.rng_key=0"], ["dataset.select.rng_key=[a] run.rng_key=0"]),
+    ],
+)
+def test_every_value_of_a_sweep_is_a_setting_with_a_name_of_its_own(sweeps: list[str], names: list[str]) -> None:
+    assert list(expand_sweep(DEMO, [], sweeps)) == names
+
+
 def test_json_tells_each_column_and_what_the_whole_dataset_would_take(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,6 +104,7 @@ def test_a_scene_that_cannot_be_read_is_a_grey_cell_and_exit_1(config: Path, sce
         (["--sweep", "method.guidnce=1,2", "--method", "s2st"], "did you mean 'guidance'"),
         (["--sweep", "method.guidance"], "key=a,b,c"),
         (["--sweep", "run.rng_key=" + ",".join(map(str, range(13)))], "26 columns"),
+        (["--sweep", "run.seed=1", "--sweep", "run.seed=2"], "swept twice"),
         (["-n", "0"], "greater than or equal to 1"),
         (["--out", "/no/such/folder/x.png"], "is not a folder"),
     ],
