@@ -48,8 +48,7 @@ def _finish(folder: RunFolder, ready: Prepared, stopped: str) -> RunSummary:
     """
     gather(folder)
     torn = () if stopped else folder.store.names(TMP)  # of a worker that was killed while it wrote; now nobody writes
-    for name in [*ready.pending, *torn]:
-        folder.store.delete(name)
+    folder.store.delete_many([*ready.pending, *torn])
     books = count_books(folder) if stopped else reconcile(folder)
     if not stopped:
         stopped = _shortfall(folder, books)

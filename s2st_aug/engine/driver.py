@@ -103,8 +103,7 @@ class Driver:
         store, wanted = self._folder.store, pa.array(sorted(self._returned), pa.string())
         tables = [read_part(store, name, None) for name in pending]
         left = pa.concat_tables([t.filter(pc.is_in(t["key"], value_set=wanted)) for t in tables])
-        for name in pending:
-            store.delete(name)
+        store.delete_many(pending)
         name = f"{PENDING}/{self._lock.epoch:08d}-again.parquet"
         store.write_many({name: parquet_bytes(left)})
         return [name]

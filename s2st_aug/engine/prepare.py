@@ -107,8 +107,7 @@ def _sweep(folder: RunFolder) -> None:
     """Temporaries and old work lists that a kill left behind; nobody else runs, we hold the lock."""
     if isinstance(folder.store, LocalStore):
         folder.store.restore_spares()
-    for name in [*folder.store.names(TMP), *folder.store.names(PENDING)]:
-        folder.store.delete(name)
+    folder.store.delete_many([*folder.store.names(TMP), *folder.store.names(PENDING)])
 
 
 def _planned(folder: RunFolder, config: AugmentConfig, identity: MethodIdentity, options: Options) -> RunInfo:
@@ -117,8 +116,7 @@ def _planned(folder: RunFolder, config: AugmentConfig, identity: MethodIdentity,
     if not info.planned_scenes:
         info = replace(info, validation_sha256=validation_hash(config.validation))
         return _plan(folder, config, info, set(), options)
-    for name in plan_files(folder)[info.plan_files :]:
-        folder.store.delete(name)
+    folder.store.delete_many(plan_files(folder)[info.plan_files :])
     info = _resumed_info(info, config, plan_hash(config, identity, info.algorithm_version))
     if options.extend:
         known = set(planned_scene_ids(folder).to_pylist())

@@ -1,7 +1,8 @@
-"""Puts that an object store itself refuses where the name is taken: what makes a lock on it more than a habit.
+"""What pyarrow's file systems lack of an object store: conditional puts, and deletes of many objects in one request.
 
-pyarrow's file systems have no such put. S3 has one (`If-None-Match: *`, since 2024) and boto3 sends it; fsspec's file
-systems have one where they implement `pipe_file(mode="create")` themselves (s3fs, gcsfs, adlfs, memory).
+A put that the store itself refuses where the name is taken is what makes a lock on it more than a habit. S3 has one
+(`If-None-Match: *`, since 2024) and boto3 sends it; fsspec's file systems have one where they implement
+`pipe_file(mode="create")` themselves (s3fs, gcsfs, adlfs, memory).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 CREATE_CALLS = ("_pipe_file", "pipe_file")
+AT_ONCE = 1000  # objects in one request: S3 takes no more
 TAKEN, BUSY = ("412", "PreconditionFailed"), ("409", "ConditionalRequestConflict")
 
 
@@ -24,13 +26,38 @@ def conditional_put(uri: str) -> Callable[[str, bytes], bool] | None:
     return _by_boto3(uri) if scheme == "s3" else _by_fsspec(uri)
 
 
-def _by_boto3(uri: str) -> Callable[[str, bytes], bool] | None:
+def bulk_delete(uri: str) -> Callable[[list[str]], None] | None:
+    """Deletes objects by `bucket/path`, AT_ONCE in one request; None where no installed client does. Absent is fine.
+
+    Raises OSError for what may pass. pyarrow deletes one object in five requests: it looks for it and its folder, and
+    puts a mark in the folder's place.
+    """
+    client = _boto3_client(uri) if uri.startswith("s3://") else None
+    if client is None:
+        return None
+
+    def delete(paths: list[str]) -> None:
+        bucket = paths[0].partition("/")[0]
+        try:
+            for start in range(0, len(paths), AT_ONCE):
+                keys = [{"Key": path.partition("/")[2]} for path in paths[start : start + AT_ONCE]]
+                answer = client.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+                if refused := answer.get("Errors"):
+                    raise OSError(f"{bucket}: {len(refused)} objects are not deleted: {refused[0]}")
+        except (client.botocore_error, client.exceptions.ClientError) as error:
+            raise OSError(f"{bucket}: {error}") from None
+
+    return delete
+
+
+def _boto3_client(uri: str) -> Any:
+    """A client for the address of pyarrow's form; None without boto3."""
     try:
         import boto3
         from botocore.config import Config
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError
     except ImportError:
-        return _by_fsspec(uri)
+        return None
     parts = urlsplit(uri)
     asked = {key: values[-1] for key, values in parse_qs(parts.query).items()}
     endpoint = asked.get("endpoint_override")
@@ -42,16 +69,24 @@ def _by_boto3(uri: str) -> Callable[[str, bytes], bool] | None:
         aws_secret_access_key=unquote(parts.password) if parts.password else None,
         config=Config(s3={"addressing_style": "path"} if endpoint else None, retries={"max_attempts": 1}),
     )
+    client.botocore_error = BotoCoreError
+    return client
+
+
+def _by_boto3(uri: str) -> Callable[[str, bytes], bool] | None:
+    client = _boto3_client(uri)
+    if client is None:
+        return _by_fsspec(uri)
 
     def put(path: str, data: bytes) -> bool:
         bucket, _, key = path.partition("/")
         try:
             client.put_object(Bucket=bucket, Key=key, Body=data, IfNoneMatch="*")
-        except ClientError as error:
+        except client.exceptions.ClientError as error:
             if error.response.get("Error", {}).get("Code") in TAKEN:
                 return False
             raise OSError(f"{path}: {error}") from None
-        except BotoCoreError as error:
+        except client.botocore_error as error:
             raise OSError(f"{path}: {error}") from None
         return True
 

@@ -112,8 +112,7 @@ def _gather_group(run: RunFolder, parts: _Parts, group: dict[str, pa.Table]) -> 
         finished = rows.filter(pc.invert(failed))
         if parts.write_next(finished, group):
             merge_failed(run, rows.filter(failed), finished)
-            for name in group:
-                run.store.delete(name)
+            run.store.delete_many(group)
             return len(group)
         group = {name: table for name, table in group.items() if name not in parts.taken}
     return 0
@@ -162,7 +161,8 @@ class _Parts:
         if not left:
             return
         self.look()
-        for name in sorted(left & self.taken):
+        taken = sorted(left & self.taken)
+        for name in taken:
             log.info("dropping %s: the manifest holds it", name)
             rows = _read_shard(run.store, name)
             if rows is not None and pc.any(failed := pc.equal(rows["status"], "failed")).as_py():
@@ -170,7 +170,7 @@ class _Parts:
                 merge_failed(
                     run, _without(rows.filter(failed).cast(MANIFEST_SCHEMA), row_keys(known)), known.slice(0, 0)
                 )
-            run.store.delete(name)
+        run.store.delete_many(taken)
 
 
 def write_part(run: RunFolder, rows: pa.Table) -> None:

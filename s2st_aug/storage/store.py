@@ -13,6 +13,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -23,13 +24,14 @@ import pyarrow.fs as pafs
 
 from s2st_aug.containment import lies_inside, stays_below
 from s2st_aug.errors import RunFolderError, Stopped
-from s2st_aug.storage.conditional import conditional_put
+from s2st_aug.storage.conditional import bulk_delete, conditional_put
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TMP = ".state/tmp"
 SPARE = ".state/spare"
+PUTS = 16  # requests of one call that are under way at a time
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 _NO_REPLACE = (
@@ -83,6 +85,10 @@ class Store(Protocol):
 
     def delete(self, name: str) -> None:
         """No error where it is absent."""
+        ...
+
+    def delete_many(self, names: Iterable[str]) -> None:
+        """Each of them, in few requests where the store knows such; no error where one is absent."""
         ...
 
     def move(self, name: str, to: str) -> None:
@@ -195,6 +201,11 @@ class LocalStore:
         _may_write(self)
         self._entry(name).unlink(missing_ok=True)
 
+    def delete_many(self, names: Iterable[str]) -> None:
+        """One by one."""
+        for name in names:
+            self.delete(name)
+
     def move(self, name: str, to: str) -> None:
         """Rename within the folder, replacing."""
         _may_write(self)
@@ -260,7 +271,7 @@ class RemoteStore:
         self.root = mask_uri(uri)
         self.fs, self.base = open_remote(uri)
         self.guard: Callable[[], None] | None = None
-        self._find_create = partial(conditional_put, uri)
+        self._find_create, self._find_bulk = partial(conditional_put, uri), partial(bulk_delete, uri)
 
     def __reduce__(self) -> tuple[Callable[[str], RemoteStore], tuple[str]]:
         raise TypeError("a RemoteStore is opened where it is used: ship its URI")
@@ -284,6 +295,10 @@ class RemoteStore:
         return self._find_create()  # a client is slow to start, and reading needs none
 
     @cached_property
+    def _bulk(self) -> Callable[[list[str]], None] | None:
+        return self._find_bulk()
+
+    @cached_property
     def exclusive(self) -> bool:
         """Whether the store refuses a second put of one name: it is tried once, since some ignore the condition."""
         name = f"{self.base}/{TMP}/{uuid.uuid4().hex}"
@@ -297,19 +312,20 @@ class RemoteStore:
             retry(lambda: self.fs.delete_file(name))
 
     def write_many(self, files: Mapping[str, bytes]) -> None:
-        """One put per object, each tried again with growing pauses."""
+        """One put per object, several at a time, each tried again with growing pauses."""
         _may_write(self)
-        for name, data in files.items():
-            retry(partial(self._put, name, data))
+        at_once(partial(retry, partial(self._put, name, data)) for name, data in files.items())
 
     def write_new(self, name: str, data: bytes) -> bool:
         """Asks first, then puts, on condition that the name is still free where the store knows conditions."""
         return bool(self.write_many_new({name: data}))
 
     def write_many_new(self, files: Mapping[str, bytes]) -> set[str]:
-        """One conditional put per object."""
+        """One conditional put per object, several at a time."""
         _may_write(self)
-        return {name for name, data in files.items() if self.size(name) is None and self._put_new(name, data)}
+        create = self._create  # before any thread: clients are made one at a time
+        written = at_once(partial(self._put_new, create, name, data) for name, data in files.items())
+        return {name for name, new in zip(files, written, strict=True) if new}
 
     def names(self, folder: str, *, deep: bool = True) -> Iterator[str]:
         """Objects under a prefix."""
@@ -329,14 +345,26 @@ class RemoteStore:
         if self.size(name) is not None:
             retry(lambda: self.fs.delete_file(self._key(name)))
 
+    def delete_many(self, names: Iterable[str]) -> None:
+        """A thousand in one request where an installed client has one, else several at a time."""
+        _may_write(self)
+        wanted, bulk = list(names), self._bulk
+        if not wanted:
+            return
+        if bulk is None:
+            at_once(partial(self.delete, name) for name in wanted)
+        else:
+            retry(partial(bulk, [self._key(name) for name in wanted]))
+
     def move(self, name: str, to: str) -> None:
         """Copy, then delete: object stores have no rename."""
         self.write_many({to: self.read(name)})
         self.delete(name)
 
-    def _put_new(self, name: str, data: bytes) -> bool:
+    def _put_new(self, create: Callable[[str, bytes], bool] | None, name: str, data: bytes) -> bool:
         """A put whose answer was lost is tried again and then refused: what stands there decides whose it is."""
-        create = self._create
+        if self.size(name) is not None:
+            return False
         if create is None:
             retry(partial(self._put, name, data))
             return True
@@ -425,6 +453,15 @@ def _full_or_same(error: OSError, root: str) -> Exception:
     if error.errno in DISK_FULL:
         return Stopped(f"{root}: the disk is full; what was finished is kept, make room and run the same command")
     return error
+
+
+def at_once(actions: Iterable[Callable[[], T]]) -> list[T]:
+    """Results in order, PUTS under way at a time; the first error is raised once all that began have ended."""
+    waiting = list(actions)
+    if len(waiting) < 2:
+        return [action() for action in waiting]
+    with ThreadPoolExecutor(min(PUTS, len(waiting))) as pool:
+        return list(pool.map(lambda action: action(), waiting))
 
 
 def retry(action: Callable[[], T]) -> T:

@@ -1,24 +1,31 @@
 """A small S3-compatible server process for tests: `python s3_server.py PORT [EVERY]`.
 
 Objects live in memory. With EVERY > 0 each EVERYth request is answered by 503 SlowDown, and the one after it has its
-connection dropped: what a busy store does.
+connection dropped: what a busy store does. `GET /_counts` tells how often each method was called so far, and how many
+requests were under way at most.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import json
+import re
 import sys
 import threading
+import time
 import uuid
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 OBJECTS: dict[str, bytes] = {}
 UPLOADS: dict[str, dict[int, bytes]] = {}
 LOCK = threading.Lock()
 COUNT = itertools.count(1)
+COUNTS: Counter[str] = Counter()
+SLOW, SECONDS = "/slow/", 0.3  # puts of such names take so long, so that those under way at once are seen
 EVERY = int(sys.argv[2]) if len(sys.argv) > 2 else 0
 
 
@@ -32,6 +39,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def trouble(self) -> bool:
         number = next(COUNT)
+        kind = "LIST" if self.command == "GET" and "/" not in self.parts()[0].rstrip("/") else self.command
+        with LOCK:
+            COUNTS[kind] += 1
         if EVERY and number % EVERY == 0:
             self.body()
             self.answer(503, b"<Error><Code>SlowDown</Code><Message>slow down</Message></Error>")
@@ -75,6 +85,11 @@ class Handler(BaseHTTPRequestHandler):
         key, query = self.parts()
         data = self.body()
         with LOCK:
+            COUNTS["under way"] += 1
+            COUNTS["most puts at once"] = max(COUNTS["most puts at once"], COUNTS["under way"])
+        time.sleep(SECONDS if SLOW in f"/{key}" else 0)
+        with LOCK:
+            COUNTS["under way"] -= 1
             taken = self.headers.get("If-None-Match") == "*" and key in OBJECTS
             if "uploadId" in query:
                 UPLOADS[query["uploadId"]][int(query["partNumber"])] = data
@@ -89,7 +104,14 @@ class Handler(BaseHTTPRequestHandler):
         if self.trouble():
             return
         key, query = self.parts()
-        self.body()
+        body = self.body()
+        if "delete" in query:
+            keys = re.findall(r"<Key>(.*?)</Key>", body.decode())
+            with LOCK:
+                for one in keys:
+                    OBJECTS.pop(f"{key.rstrip('/')}/{unescape(one)}", None)
+            self.answer(200, b"<DeleteResult></DeleteResult>", Content_Type="application/xml")
+            return
         with LOCK:
             if "uploads" in query:
                 name = uuid.uuid4().hex
@@ -107,6 +129,10 @@ class Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
+        if self.path == "/_counts":
+            with LOCK:
+                self.answer(200, json.dumps(COUNTS).encode())
+            return
         if self.trouble():
             return
         key, query = self.parts()
