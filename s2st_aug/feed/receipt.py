@@ -1,123 +1,39 @@
-"""The feed's receipt: what a data loader actually yielded, held against the mix that was locked.
+"""The feed's receipt: what training was given, held against the mix that was locked.
 
-The rules, per epoch of n yielded images:
+Images are counted where the loop takes them, batch by batch, so workers that read ahead, samplers that a framework puts
+in, and limits on an epoch are counted as they are. At an epoch's end the counts of all ranks come together.
 
 - at once, in every mode: an image that the mix does not know, of another split or another dataset, fails;
-- `exact` (each image once per epoch, any order): every image of the mix is yielded once; a loader that drops its last
-  incomplete batch may leave out at most `drop_last - 1` images;
-- `sampled` (drawn with replacement, weighted or not): for every domain, and for every class within it, the count of
-  images lies in the two-sided interval of the binomial with n draws and the locked share, of probability 1 - 1e-6
-  divided by the number of intervals; domains and classes of the mix that never appear fail by the same rule.
-
-An epoch that is broken off is held against the `sampled` rule in either mode, and repeats fail in `exact` mode.
+- an epoch without an image fails;
+- `exact` (each image once per epoch, any order): every image of the mix is yielded once over all ranks; loaders that
+  drop incomplete last batches may leave out `drop_last - 1` images on each rank, and samplers that give every rank as
+  many images may repeat `padding` draws;
+- `sampled` (drawn with replacement, weighted or not): the count of every domain, of every class within it and of every
+  image, and how many images are never drawn, lie in what as many draws from the locked mix give, but with probability
+  1e-6; also over all epochs together;
+- an epoch that ends before the loader does fails in `exact` mode, unless it was limited (`limit_batches`) or ended on
+  purpose (`end_epoch(early=True)`). Then nothing repeats, and the rule of `sampled` holds.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from scipy import stats
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
 from s2st_aug.errors import CheckFailed, UsageError, did_you_mean
-from s2st_aug.feed.arguments import refuse_below_one, refuse_no_shares, refuse_other, refuse_uncallable
-from s2st_aug.feed.entries import FeedIndex
-from s2st_aug.formats import read_objects
+from s2st_aug.feed.arguments import refuse_below_one, refuse_other, refuse_uncallable, wrong
+from s2st_aug.feed.epochs import Epoch, is_first_rank, merged, on_any_rank, over_ranks, ranks
+from s2st_aug.feed.mix import Mix, Tag
+from s2st_aug.feed.rules import check_all_seen, check_no_repeats, check_not_empty, check_sampled
+
+__all__ = ["FeedReceipt", "Mix", "Receipt", "Tag", "by_sample_id"]
 
 Identify = Callable[[Any], Iterable[str]]
 Mode = Literal["exact", "sampled"]
-TOLERANCE = 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """What an image counts as: its domain, where it is from, and the classes among its labels."""
-
-    domain: str
-    dataset: str
-    split: str
-    classes: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Mix:
-    """The locked mix: every image of the training set by its id, with its tag.
-
-    `shares` may weight domains in `sampled` mode.
-    """
-
-    tags: Mapping[str, Tag]
-    dataset: str
-    split: str
-    shares: Mapping[str, float] | None = None
-
-    def __post_init__(self) -> None:
-        refuse_no_shares(self.shares)
-        domains = {t.domain for t in self.tags.values()}
-        for name in (self.shares or {}).keys() - domains:
-            raise UsageError(f"shares: no image of the mix is of {name!r}{did_you_mean(name, domains)}")
-        shares = [*(self.shares or {"": 1.0}).values()]
-        if not math.isclose(sum(shares), 1, abs_tol=1e-6) or min(shares) < 0:
-            raise UsageError(f"shares: expected fractions that sum to 1, came {dict(self.shares or {})}")
-
-    @classmethod
-    def of(cls, index: FeedIndex, *, split: str = "train", shares: Mapping[str, float] | None = None) -> Mix:
-        """The mix of a feed; reads every scene's labels once.
-
-        Raises UsageError for shares that do not sum to 1, or of another domain.
-        """
-        refuse_other("index", index, FeedIndex)
-        card = index.card
-        classes: dict[str, frozenset[str]] = {}
-        for scene in {e.scene.scene_id: e.scene for e in index.entries}.values():
-            classes[scene.scene_id] = frozenset(o.category for o in read_objects(card, index.root, scene))
-        tags = {
-            e.sample_id: Tag(e.domain, e.scene.dataset, e.scene.split, classes[e.scene.scene_id]) for e in index.entries
-        }
-        return cls(tags, card.name, split, shares)
-
-    def share(self, domain: str) -> float:
-        """The planned share of a domain among the images of an epoch."""
-        if self.shares is not None:
-            return self.shares.get(domain, 0.0)
-        return sum(t.domain == domain for t in self.tags.values()) / len(self.tags)
-
-
-@dataclass(slots=True)
-class Epoch:
-    """What one epoch yielded."""
-
-    images: Counter[str] = field(default_factory=Counter)  # by sample id
-    domains: Counter[str] = field(default_factory=Counter)
-    classes: dict[str, Counter[str]] = field(default_factory=dict)  # domain -> images by class
-    finished: bool = False
-
-    def add(self, sample_id: str, tag: Tag) -> None:
-        """Count one yielded image."""
-        self.images[sample_id] += 1
-        self.domains[tag.domain] += 1
-        self.classes.setdefault(tag.domain, Counter()).update(tag.classes)
-
-    def told(self) -> dict[str, Any]:
-        """The epoch as plain values."""
-        classes = {domain: dict(counts) for domain, counts in self.classes.items()}
-        counted = {
-            "images": self.total,
-            "distinct": len(self.images),
-            "domains": dict(self.domains),
-            "classes": classes,
-        }
-        return counted | {"finished": self.finished}
-
-    @property
-    def total(self) -> int:
-        """Images yielded."""
-        return sum(self.domains.values())
 
 
 def by_sample_id(batch: Any) -> Iterable[str]:
@@ -130,71 +46,83 @@ def by_sample_id(batch: Any) -> Iterable[str]:
     return [ids] if isinstance(ids, str) else ids
 
 
-class FeedReceipt:
-    """Wraps any loader: iterate over it instead. Raises CheckFailed as soon as, or at the epoch's end, the mix does not
-    hold.
+class Receipt:
+    """Counts what it is told: `count` for each batch, `end_epoch`, and `close` at last; a framework's hooks do that.
 
-    `identify` gives the sample ids in a batch: variant ids and scene ids of the mix. Use as a context
-    manager, or call `close`, so that an epoch that was broken off is checked too.
+    `identify` gives the sample ids in a batch: variant ids and scene ids of the mix. Raises CheckFailed as soon as, or
+    at the epoch's end, the mix does not hold; on every rank.
     """
 
     def __init__(
         self,
-        loader: Iterable[Any],
         mix: Mix,
         *,
         identify: Identify = by_sample_id,
         mode: Mode = "exact",
         drop_last: int = 1,
+        padding: int | None = None,
     ):
         refuse_other("mix", mix, Mix)
         refuse_uncallable("identify", identify)
         refuse_below_one("drop_last", drop_last)
+        if padding is not None and (isinstance(padding, bool) or not isinstance(padding, int) or padding < 0):
+            raise wrong("padding", "a whole number of at least 0, or None", padding)
         if mode not in get_args(Mode):
             raise UsageError(f"mode: unknown {mode!r}{did_you_mean(str(mode), get_args(Mode))}")
         if mix.shares is not None and mode == "exact":
             raise UsageError("a mix with shares is drawn by weight: mode='sampled'; exact yields every image once")
-        self.loader, self.mix, self.identify, self.mode, self.drop_last = loader, mix, identify, mode, drop_last
-        self.epochs: list[Epoch] = []
+        self.mix, self.identify, self.mode, self.drop_last, self.padding = mix, identify, mode, drop_last, padding
+        self.epochs: list[Epoch] = []  # of all ranks together once they have ended
+        self.current: Epoch | None = None  # of this rank
 
-    def __iter__(self) -> Iterator[Any]:
-        self._check_broken_off()
-        epoch = Epoch()
+    def count(self, batch: Any) -> None:
+        """Count the images of one batch, as training takes it; the first one opens an epoch."""
+        epoch = self.current = self.current or Epoch()
+        epoch.batches += 1
+        for sample_id in self.identify(batch):
+            epoch.add(sample_id, self._known(sample_id))
+
+    def end_epoch(self, *, early: bool = False, limited: bool = False) -> None:
+        """Bring all ranks' counts together and check them; every rank must call it.
+
+        `early`: training stops within the epoch and means to; `limited`: so many batches are an epoch.
+        """
+        mine = self.current or Epoch()
+        if mine.end == "open":
+            mine.end = "early" if early else "limit" if limited else "complete"
+        epoch = over_ranks(mine)
+        self.current = None
         self.epochs.append(epoch)
-        for batch in self.loader:
-            for sample_id in self.identify(batch):
-                epoch.add(sample_id, self._known(sample_id))
-            yield batch
-        epoch.finished = True
         self._check(epoch)
 
-    def __len__(self) -> int:
-        return len(self.loader)  # type: ignore[arg-type]
+    def close(self) -> None:
+        """The last word: raises CheckFailed where nothing was yielded, or an epoch left open does not hold."""
+        self._end_left_open()
+        if not any(epoch.total for epoch in self.epochs):
+            raise CheckFailed(
+                "feed receipt: the loader was never read, so no image of the locked mix was seen in training"
+            )
 
-    def __enter__(self) -> FeedReceipt:
+    def __enter__(self) -> Any:
         return self
 
     def __exit__(self, kind: object, *rest: object) -> None:
         if kind is None:
             self.close()
 
-    def close(self) -> None:
-        """The last word: raises CheckFailed where nothing was yielded, or a broken-off epoch does not hold."""
-        if not any(epoch.total for epoch in self.epochs):
-            raise CheckFailed(
-                "feed receipt: the loader was never read, so no image of the locked mix was seen in training"
-            )
-        self._check_broken_off()
-
     def write(self, path: Path | str) -> None:
-        """The receipt as JSON: images and classes by domain and epoch, beside the locked shares."""
+        """The receipt as JSON: images and classes by domain and epoch, beside the locked shares; by the first rank."""
         shares = {domain: self.mix.share(domain) for domain in sorted({t.domain for t in self.mix.tags.values()})}
-        epochs = [e.told() for e in self.epochs]
-        Path(path).write_text(
-            json.dumps(
-                {"schema": 1, "mode": self.mode, "locked": shares, "of": len(self.mix.tags), "epochs": epochs}, indent=1
-            )
-        )
+        epochs = [e.told() for e in [*self.epochs, *([self.current] if self.current else [])]]
+        told = {"schema": 2, "mode": self.mode, "locked": shares, "of": len(self.mix.tags), "epochs": epochs}
+        if is_first_rank():
+            Path(path).write_text(json.dumps(told, indent=1))
+
+    def _end_left_open(self) -> None:
+        if on_any_rank(self.current is not None):
+            self.current = self.current or Epoch()
+            self.current.end = "broken off" if self.current.end == "open" else self.current.end
+            self.end_epoch()
 
     def _known(self, sample_id: str) -> Tag:
         tag = self.mix.tags.get(sample_id)
@@ -209,56 +137,90 @@ class FeedReceipt:
             )
         return tag
 
-    def _check_broken_off(self) -> None:
-        for epoch in self.epochs:
-            if not epoch.finished and epoch.total:
-                self._no_repeats(epoch)
-                check_sampled(epoch, self.mix)
-                epoch.finished = True
-
     def _check(self, epoch: Epoch) -> None:
-        if self.mode == "sampled":
-            check_sampled(epoch, self.mix)
+        check_not_empty(epoch)
+        if self.mode == "exact":
+            check_no_repeats(epoch, ranks() - 1 if self.padding is None else self.padding)
+            if epoch.end == "complete":
+                check_all_seen(epoch, self.mix, ranks() * self.drop_last - 1 if self.drop_last > 1 else 0)
+                return
+            if epoch.end == "broken off":
+                raise CheckFailed(
+                    f"feed receipt: an epoch was broken off after {epoch.total} of {len(self.mix.tags)} images, so not "
+                    "every image was yielded once; expected limit_batches=N where every epoch ends so, or "
+                    "end_epoch(early=True) where training stops"
+                )
+        check_sampled(epoch, self.mix)
+        check_sampled(merged(self.epochs), self.mix)
+
+
+class FeedReceipt(Receipt):
+    """Wraps any loader: iterate over it instead, by `for` or by `next`. Raises CheckFailed where the mix does not hold.
+
+    Wrap what a framework made of the loader (accelerate's `prepare`, Ray Train's `prepare_data_loader`); Lightning
+    takes a callback instead (`s2st_aug.feed.hooks`). Use as a context manager, or call `close`, so that the last epoch
+    is checked too. `limit_batches`: batches of an epoch on each rank, where it ends before the loader does.
+    """
+
+    def __init__(
+        self,
+        loader: Iterable[Any],
+        mix: Mix,
+        *,
+        identify: Identify = by_sample_id,
+        mode: Mode = "exact",
+        drop_last: int = 1,
+        padding: int | None = None,
+        limit_batches: int | None = None,
+    ):
+        padding = _padding_of(loader) if padding is None else padding
+        super().__init__(mix, identify=identify, mode=mode, drop_last=drop_last, padding=padding)
+        if limit_batches is not None:
+            refuse_below_one("limit_batches", limit_batches)
+        self.loader, self.limit_batches = loader, limit_batches
+
+    def __iter__(self) -> Iterator[Any]:
+        self._end_left_open()
+        self._refuse_the_same_on_each_rank()
+        length = length_of(self.loader)
+        for batch in self.loader:
+            self.count(batch)
+            assert self.current is not None
+            done = self.current.batches
+            self.current.end = "complete" if done == length else "limit" if done == self.limit_batches else "open"
+            yield batch
+        if self.current is not None:
+            self.current.end = "complete"
+        self.end_epoch()
+
+    def __len__(self) -> int:
+        return len(self.loader)  # type: ignore[arg-type]
+
+    def _refuse_the_same_on_each_rank(self) -> None:
+        """A receipt around a loader hides it from a framework that would have shared it out among the ranks."""
+        if ranks() == 1 or self.mode != "exact" or type(self.loader) is not DataLoader:
             return
-        self._no_repeats(epoch)
-        missing = [i for i in self.mix.tags if i not in epoch.images]
-        if len(missing) >= self.drop_last:
-            domains = Counter(self.mix.tags[i].domain for i in missing)
-            told = ", ".join(f"{n} of {domain}" for domain, n in sorted(domains.items()))
+        drawn = self.loader.batch_sampler
+        if type(drawn) is BatchSampler and type(drawn.sampler) in (RandomSampler, SequentialSampler):
             raise CheckFailed(
-                f"feed receipt: an epoch of {epoch.total} images left out {len(missing)} of the locked mix ({told})"
-            )
-
-    def _no_repeats(self, epoch: Epoch) -> None:
-        repeated = [i for i, n in epoch.images.items() if n > 1] if self.mode == "exact" else []
-        if repeated:
-            most = max(repeated, key=lambda i: epoch.images[i])
-            told = f"{most!r} {epoch.images[most]} times"
-            raise CheckFailed(
-                f"feed receipt: {len(repeated)} images were yielded more than once in an epoch, {told}; "
-                "expected each once"
+                f"feed receipt: each of {ranks()} ranks would read all {len(self.mix.tags)} images; expected a loader "
+                "with a DistributedSampler. Lightning puts one into a DataLoader and not into a receipt: give it the "
+                "loader itself and callbacks=[lightning_callback(mix)]"
             )
 
 
-def check_sampled(epoch: Epoch, mix: Mix) -> None:
-    """Hold an epoch's counts against the binomial intervals of the locked shares; raises CheckFailed with the worst."""
-    expected = dict(_expected(mix))
-    for (domain, category), share in expected.items():
-        seen = epoch.domains[domain] if category is None else epoch.classes.get(domain, Counter())[category]
-        low, high = stats.binom.interval(1 - TOLERANCE / len(expected), epoch.total, share)
-        if not low <= seen <= high:
-            what = domain if category is None else f"{domain} with {category}"
-            planned = f"expected {share * epoch.total:.0f} ({low:.0f} to {high:.0f}) by the locked mix"
-            raise CheckFailed(f"feed receipt: {seen} of {epoch.total} images are {what}, {planned}")
+def length_of(loader: Any) -> int | None:
+    """Batches of an epoch; None where the loader does not know, as a DataLoader over a stream, which has `__len__`."""
+    try:
+        return len(loader)
+    except TypeError:
+        return None
 
 
-def _expected(mix: Mix) -> Iterator[tuple[tuple[str, str | None], float]]:
-    domains = Counter(t.domain for t in mix.tags.values())
-    classes: dict[str, Counter[str]] = {domain: Counter() for domain in domains}
-    for tag in mix.tags.values():
-        classes[tag.domain].update(tag.classes)
-    for domain, count in domains.items():
-        share = mix.share(domain)
-        yield (domain, None), share
-        for category, n in classes[domain].items():
-            yield (domain, category), share * n / count
+def _padding_of(loader: Any) -> int | None:
+    """Draws that accelerate's sampler repeats so that every rank has as many whole batches; None for another loader."""
+    drawn: Any = getattr(loader, "batch_sampler", None)
+    if not getattr(drawn, "even_batches", False) or not hasattr(drawn, "num_processes"):
+        return None
+    split = getattr(drawn, "split_batches", False)
+    return int(drawn.batch_size) * (1 if split else int(drawn.num_processes)) - 1
