@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.fault_trials import CONTROL, PASTED, SETTINGS, Trial, caught
-from benchmarks.figure import Figure, measured, undecided, wilson
-from benchmarks.planted_faults import FAULTS
+from benchmarks.fault_cases import CONTROL
+from benchmarks.fault_trials import FAULTS, PASTED, SETTINGS, Trial, caught
+from benchmarks.figure import Figure, undecided, wilson
 
 SIZES = (
     (10, "10-16"),
@@ -18,6 +18,7 @@ SIZES = (
     (40, "40-80"),
     (80, "80 and more"),
 )  # px of the shorter side, from
+COUNTED = tuple(name for least, name in SIZES if least >= 16)
 ALLOWED = 0.05  # false alarms at which curves are read
 
 
@@ -56,14 +57,17 @@ class Curve:
 
 
 def rate_figure(label: str, hits: Sequence[bool], goal: float | None, why: str, *, at_least: bool = False) -> Figure:
-    """A share with its 95 % interval, judged where it has a goal."""
+    """A share with its 95 % interval; it holds, or falls short, only where all of the interval does."""
     if not hits:
         return undecided(label, "1", goal, "no case of it in this run")
     n, value = len(hits), float(np.mean(hits))
-    interval = wilson(int(sum(hits)), n)
+    low, high = wilson(int(sum(hits)), n)
     if goal is None:
-        return Figure(label, value, "1", None, None, n, interval, why)
-    return measured(label, value, "1", goal, "at_least" if at_least else "at_most", n=n, interval=interval, why=why)
+        return Figure(label, value, "1", None, None, n, (low, high), why)
+    if low < goal < high:
+        open_still = f"the interval of {n} cases reaches from {low:.3f} to {high:.3f}"
+        return Figure(label, value, "1", goal, None, n, (low, high), f"{open_still}; {why}".rstrip("; "))
+    return Figure(label, value, "1", goal, (low >= goal) if at_least else (high <= goal), n, (low, high), why)
 
 
 def size_name(side: float) -> str:
@@ -76,10 +80,10 @@ def curves(trials: Sequence[Trial]) -> list[Curve]:
 
     False alarms are those of true objects of at least 16 px, or of true renders: the same threshold on the same scenes.
     """
-    large = [t for t in trials if t.item is None or t.side >= SIZES[1][0]]
+    large = [t for t in trials if not t.small and not t.translated and t.origin != "photo"]
     by_name = {name: [t for t in large if t.fault == name] for name in (CONTROL, *FAULTS)}
     objects = [t for t in by_name[CONTROL] if t.item]
-    images = [t for t in by_name[CONTROL] if not t.item and t.origin != "photo"]
+    images = [t for t in by_name[CONTROL] if not t.item]
     keep = np.round(np.arange(0, 1.01, 0.05), 3)
     if not objects or not images:
         return []
@@ -117,8 +121,9 @@ def precision_rows(trials: Sequence[Trial]) -> Iterator[tuple[str, float, float,
     False alarms are the same kind's: true objects not kept, true renders with a made-up light, or true renders
     rejected.
     """
-    control = [t for t in trials if t.fault == CONTROL and t.side >= SIZES[1][0]]
-    images = [t for t in control if not t.item and t.origin != "photo"]
+    some = [t for t in trials if not t.small and not t.translated and t.origin != "photo"]
+    control = [t for t in some if t.fault == CONTROL]
+    images = [t for t in control if not t.item]
     limit = SETTINGS.max_hallucination or 2.0
     alarms = {
         "object": [caught(t) for t in control if t.item],
@@ -126,15 +131,11 @@ def precision_rows(trials: Sequence[Trial]) -> Iterator[tuple[str, float, float,
         "image": [caught(t) for t in images],
     }
     for name in FAULTS:
-        some = (
-            [t for t in trials if t.fault == name and t.side >= SIZES[1][0]]
-            if name not in PASTED
-            else [t for t in trials if t.fault == name]
-        )
-        false = alarms["object" if some and some[0].item else "light" if name in PASTED else "image"]
-        if some and false:
-            recall, alarm = float(np.mean([caught(t) for t in some])), float(np.mean(false))
-            yield name, recall, alarm, recall / max(recall + alarm, 1e-9), len(some)
+        planted = [t for t in some if t.fault == name]
+        false = alarms["object" if planted and planted[0].item else "light" if name in PASTED else "image"]
+        if planted and false:
+            recall, alarm = float(np.mean([caught(t) for t in planted])), float(np.mean(false))
+            yield name, recall, alarm, recall / max(recall + alarm, 1e-9), len(planted)
 
 
 def breakdown(
@@ -142,7 +143,7 @@ def breakdown(
 ) -> Iterator[tuple[str, str, int, int]]:
     """(fault, group, hits, n), faults in their order, for everything that strikes an object or a place."""
     for name in (CONTROL, *FAULTS):
-        some = [t for t in trials if t.fault == name and t.category != "image"]
+        some = [t for t in trials if t.fault == name and t.category != "image" and not t.translated]
         for group in sorted({by(t) for t in some}):
             hits = [caught(t, detector=detector) for t in some if by(t) == group]
             yield name, group, sum(hits), len(hits)

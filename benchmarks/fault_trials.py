@@ -1,24 +1,20 @@
-"""One planted fault, or none, and all that the checks measured of it: what
-every rate and curve of the suite is computed from.
-"""
+"""One planted fault, or none, and all that the checks measured of it: every rate and curve comes from these."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
 import s2st_aug
-from benchmarks.fault_cases import Case
-from benchmarks.planted_faults import FAULTS, IMAGE_FAULTS, Pair
+from benchmarks.fault_cases import CONTROL, LEAST_SIDE, Picture, side_of
+from benchmarks.fault_emission import Emission, Emitted
+from benchmarks.fault_scenes import SCENE_FAULTS
+from benchmarks.planted_faults import PAINTED_FAULTS, WHOLE_FAULTS
 from s2st_aug.profiles.store import load_profile
-from s2st_aug.randomness import numpy_generator
 from s2st_aug.records.profile import DomainProfile
-from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Hallucination, Judgement, ObjectVerdict
 from s2st_aug.validation import gates
 from s2st_aug.validation.appearance import appearance
@@ -26,11 +22,8 @@ from s2st_aug.validation.detectors import Detector, hallucinated_objects
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.settings import ValidationSettings
 
-CONTROL = "control"
+FAULTS = (*SCENE_FAULTS, *PAINTED_FAULTS, *WHOLE_FAULTS)
 PASTED = ("pasted_light", "pasted_car", "duplicated")  # something that no label has: found at its place
-OBJECT_FAULTS = tuple(name for name in FAULTS if name not in (*IMAGE_FAULTS, *PASTED))
-SMALL_TOO = ("erased", "shift8", "signal_changed")  # planted on objects of 10 to 16 px as well
-AT_ONCE, APART = 4, 24.0  # objects struck in one image, and px between them
 NEAR_PLACE = 4.0  # px around a planted thing in which a made-up one counts as it
 SETTINGS = ValidationSettings()
 PROFILES = Path(s2st_aug.__file__).parent / "weights" / "street-mini" / "profiles"
@@ -40,7 +33,7 @@ PROFILES = Path(s2st_aug.__file__).parent / "weights" / "street-mini" / "profile
 class Trial:
     """`fault` is `control` where nothing was planted. `item` is the object judged (object trials), `there` the score of
     what the checks made out at the planted place (trials of PASTED), `there_detector` the same with the detector; the
-    rest is the image's.
+    rest is the image's. In a `translated` trial the model itself painted the picture.
     """
 
     fault: str
@@ -49,6 +42,7 @@ class Trial:
     category: str
     side: float
     width: int
+    translated: bool = False
     item: ObjectVerdict | None = None
     there: float | None = None
     there_detector: float | None = None
@@ -60,24 +54,24 @@ class Trial:
     strength: float | None = None
     tone: float = 0.0
 
-
-def trials_of(case: Case, detector: Detector | None) -> Iterator[Trial]:
-    """Every trial of one case, in a fixed order."""
-    yield from _controls(case, detector)
-    rng = numpy_generator(0, "planted", case.name)
-    for name in OBJECT_FAULTS:
-        yield from _on_objects(case, case.strikable, name, rng)
-    for name in SMALL_TOO:
-        yield from _on_objects(case, case.small, name, rng)
-    for name in (*IMAGE_FAULTS, "duplicated", "pasted_car"):
-        yield from _on_image(case, name, rng, detector)
+    @property
+    def small(self) -> bool:
+        """Whether it is of an object below the size from which objects count."""
+        return self.item is not None and self.side < LEAST_SIDE
 
 
-def signal_trials(case: Case) -> Iterator[Trial]:
-    """Changed signals alone, for streets that were chosen because they have some."""
-    rng = numpy_generator(0, "signals", case.name)
-    for items in (case.strikable, case.small):
-        yield from _on_objects(case, items, "signal_changed", rng)
+def trials_of(name: str, emission: Emission, picture: Picture, detector: Detector | None) -> Iterator[Trial]:
+    """Every trial of one picture: its struck objects (of a control all that are visible), and the image itself."""
+    done = emission.emitted(picture.painted, picture.origin)
+    found = judge(emission.source, done.variant, done.raw, emission.objects, profile_of(picture.origin), SETTINGS)
+    verdicts, width = {o.object_id: o for o in found.objects}, emission.source.shape[1]
+    for o in picture.struck:
+        yield Trial(
+            picture.fault, picture.origin, name, o.category, side_of(o), width, picture.translated,
+            verdicts[o.object_id], status=found.status,
+        )  # fmt: skip
+    if picture.fault == CONTROL or picture.fault in WHOLE_FAULTS:
+        yield _image_trial(name, emission, picture, done, found, detector)
 
 
 @cache
@@ -86,88 +80,28 @@ def profile_of(origin: str) -> DomainProfile | None:
     return None if origin == "photo" else load_profile(PROFILES / f"{origin}.safetensors")
 
 
-def _judged(case: Case, variant: np.ndarray) -> Judgement:
-    return judge(case.pair.source, variant, variant, case.labels, profile_of(case.origin), SETTINGS)
-
-
-def _image_trial(case: Case, name: str, found: Judgement, variant: np.ndarray) -> Trial:
+def _image_trial(
+    name: str, emission: Emission, picture: Picture, done: Emitted, found: Judgement, detector: Detector | None
+) -> Trial:
     lamp = max((h.score for h in found.hallucinations), default=0.0)
-    tone = appearance(case.pair.source, variant).tone_explained
-    return Trial(
-        name, case.origin, case.name, "image", float(min(variant.shape[:2])), variant.shape[1], status=found.status,
+    tone = appearance(emission.source, done.variant).tone_explained
+    side, width = float(min(done.variant.shape[:2])), done.variant.shape[1]
+    trial = Trial(
+        picture.fault, picture.origin, name, "image", side, width, picture.translated, status=found.status,
         reasons=found.reasons, lamp=lamp, structure=found.structure, strength=found.strength, tone=tone,
     )  # fmt: skip
-
-
-def _object_trials(case: Case, name: str, found: Judgement, items: Sequence[SceneObject]) -> Iterator[Trial]:
-    verdicts = {o.object_id: o for o in found.objects}
-    width = case.pair.source.shape[1]
-    for o in items:
-        yield Trial(
-            name, case.origin, case.name, o.category, side_of(o), width, verdicts[o.object_id], status=found.status
-        )
-
-
-def side_of(item: SceneObject) -> float:
-    """The shorter side of an object's box in pixels."""
-    return min(item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1])
-
-
-def _controls(case: Case, detector: Detector | None) -> Iterator[Trial]:
-    """Unplanted: every visible object should be kept, every true render accepted."""
-    found = _judged(case, case.pair.variant)
-    yield from _object_trials(case, CONTROL, found, (*case.strikable, *case.small))
-    made_up = hallucinated_objects(detector, case.pair.source, case.pair.variant, case.labels) if detector else ()
-    detected = max((h.score for h in made_up), default=0.0) if detector else None
-    yield replace(_image_trial(case, CONTROL, found, case.pair.variant), detected=detected)
-
-
-def _on_objects(case: Case, items: Sequence[SceneObject], name: str, rng: np.random.Generator) -> Iterator[Trial]:
-    """Up to four objects that do not touch are struck in one image; each must come out as anything but keep."""
-    pair: Pair = case.pair
-    struck: list[SceneObject] = []
-    for item in _apart(items, rng, name):
-        if (planted := FAULTS[name](pair, item, rng)) is not None:
-            pair, struck = replace(pair, variant=planted.variant), [*struck, item]
-    if struck:
-        yield from _object_trials(case, name, _judged(case, pair.variant), struck)
-
-
-def _apart(items: Sequence[SceneObject], rng: np.random.Generator, name: str) -> list[SceneObject]:
-    chosen: list[SceneObject] = []
-    fitting = [o for o in items if name != "signal_changed" or o.category == "traffic light"]
-    for i in rng.permutation(len(fitting)).tolist():
-        if len(chosen) < AT_ONCE and all(_gap(fitting[i], other) > APART for other in chosen):
-            chosen.append(fitting[i])
-    return chosen
-
-
-def _gap(a: SceneObject, b: SceneObject) -> float:
-    return max(a.bbox[0] - b.bbox[2], b.bbox[0] - a.bbox[2], a.bbox[1] - b.bbox[3], b.bbox[1] - a.bbox[3])
-
-
-def _on_image(case: Case, name: str, rng: np.random.Generator, detector: Detector | None) -> Iterator[Trial]:
-    """Struck images must be rejected; a made-up light or object found at the very place where it was planted."""
-    items = [o for o in case.strikable if name != "pasted_car" or o.category in ("car", "truck", "bus")]
-    item = items[int(rng.integers(len(items)))] if items else None
-    planted = FAULTS[name](case.pair, item, rng)
-    if planted is None:
-        return
-    found = _judged(case, planted.variant)
-    trial = _image_trial(case, name, found, planted.variant)
-    if planted.box is None:
-        yield trial
-        return
-    side = min(planted.box[2] - planted.box[0], planted.box[3] - planted.box[1])
-    there = _score_at(found.hallucinations, planted.box)
-    with_detector = None
-    if detector:
-        with_detector = max(
-            there,
-            _score_at(hallucinated_objects(detector, case.pair.source, planted.variant, case.labels), planted.box),
-        )
-    category = item.category if item and name != "pasted_light" else "light"
-    yield replace(trial, category=category, side=side, there=there, there_detector=with_detector)
+    made_up = hallucinated_objects(detector, emission.source, done.variant, emission.objects) if detector else ()
+    if picture.box is None:
+        return replace(trial, detected=max((h.score for h in made_up), default=0.0) if detector else None)
+    box = picture.box
+    there = _score_at(found.hallucinations, box)
+    return replace(
+        trial,
+        category="light" if picture.fault == "pasted_light" else "vehicle or other",
+        side=min(box[2] - box[0], box[3] - box[1]),
+        there=there,
+        there_detector=max(there, _score_at(made_up, box)) if detector else None,
+    )
 
 
 def _score_at(found: Iterable[Hallucination], box: tuple[float, float, float, float]) -> float:
@@ -181,9 +115,7 @@ def _score_at(found: Iterable[Hallucination], box: tuple[float, float, float, fl
 
 
 def caught(trial: Trial, settings: ValidationSettings = SETTINGS, *, detector: bool = False) -> bool:
-    """Whether the checks raised an alarm under these thresholds: verdict not
-    keep, image rejected, or made-up thing found.
-    """
+    """Whether the checks raise an alarm under these thresholds: not keep, image rejected, or made-up thing found."""
     if trial.item is not None:
         return gates.decide(trial.item, settings, trial.width).verdict != "keep"
     if trial.there is None:

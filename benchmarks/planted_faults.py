@@ -9,13 +9,9 @@ import cv2
 import numpy as np
 
 from s2st_aug.arrays import Box, Image, Mask
-from s2st_aug.records.scene import SceneObject, SignalState
+from s2st_aug.records.scene import SceneObject
 from s2st_aug.training.pasted_lights import Pair, Planted, free_place, pasted_light
 from s2st_aug.validation.patches import clipped
-from s2st_aug.validation.signals import HUES, PLACE, STATES, signal_state
-
-LAMP_HUE = {"red": 2.0, "amber": 42.0, "green": 155.0}
-
 
 Plant = Callable[[Pair, SceneObject | None, np.random.Generator], Planted | None]
 
@@ -49,6 +45,14 @@ def blurred(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -> P
 def washed_region(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -> Planted | None:
     """The object nearly flat: a tenth of its contrast about its own mean."""
     return _strike(pair, item, _flattened) if item else None
+
+
+def melted(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -> Planted | None:
+    """The object's pixels dragged about by a smooth field, a fifth of its size: same colours, no sound shape."""
+    if item is None:
+        return None
+    side = min(item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1])
+    return _strike(pair, item, lambda image, mask: _dragged(image, mask, side, rng))
 
 
 def shifted(pair: Pair, item: SceneObject | None, rng: np.random.Generator, *, px: int) -> Planted | None:
@@ -90,19 +94,6 @@ def pasted_car(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -
     return Planted(image, None, (*corner, corner[0] + size[0], corner[1] + size[1]))
 
 
-def signal_changed(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -> Planted | None:
-    """The lit lamp of a traffic light put out and another one lit, halo included.
-
-    None where no lamp is told in the variant.
-    """
-    if item is None or item.category != "traffic light" or (state := signal_state(pair.variant, item.bbox)) is None:
-        return None
-    if signal_state(pair.source, item.bbox) != state:
-        return None
-    other = [s for s in STATES if s != state][rng.integers(2)]
-    return Planted(_relit(pair.variant, item.bbox, state, other), item.object_id, item.bbox)
-
-
 def identity(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -> Planted | None:
     """The source itself, as it is or as JPEG would have changed it."""
     quality = int(rng.integers(70, 101))
@@ -123,23 +114,22 @@ def darkened(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -> 
     return Planted((255 * np.clip(x, 0, 1)).astype(np.uint8), None, None)
 
 
-FAULTS: dict[str, Plant] = {
-    "erased": erased,
+PAINTED_FAULTS: dict[str, Plant] = {
+    "erased_painted": erased,
+    "shift8_painted": partial(shifted, px=8),
+    "melted": melted,
     "blurred": blurred,
     "washed_region": washed_region,
-    "shift2": partial(shifted, px=2),
-    "shift4": partial(shifted, px=4),
-    "shift8": partial(shifted, px=8),
-    "shift16": partial(shifted, px=16),
+}
+"""name -> how an object is spoilt. A plant returns None where it cannot strike."""
+WHOLE_FAULTS: dict[str, Plant] = {
     "duplicated": duplicated,
     "pasted_light": pasted_light,
     "pasted_car": pasted_car,
-    "signal_changed": signal_changed,
     "identity": identity,
     "darkened": darkened,
 }
-"""name -> how it is planted. A plant returns None where it cannot strike."""
-IMAGE_FAULTS = ("pasted_light", "identity", "darkened")  # need no object
+"""name -> how an image is spoilt, or what is added where no label is"""
 
 
 def _strike(pair: Pair, item: SceneObject, change: Callable[[Image, Mask], np.ndarray]) -> Planted:
@@ -177,6 +167,22 @@ def _smeared(image: Image, mask: Mask, sigma: float) -> Image:
     return out
 
 
+def _dragged(image: Image, mask: Mask, side: float, rng: np.random.Generator) -> Image:
+    """The masked pixels from where a random field of a third of the object's size points; its root mean square is a
+    fifth of that size."""
+    ys, xs = np.nonzero(mask)
+    cut = (slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1))
+    h, w = mask[cut].shape
+    grid = (max(2, round(3 * h / side)), max(2, round(3 * w / side)))
+    by = [cv2.resize(rng.normal(0, side / 5, grid).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
+          for _ in range(2)]  # fmt: skip
+    yy, xx = np.mgrid[cut].astype(np.float32)
+    moved = cv2.remap(image, xx + by[0], yy + by[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    out = image.copy()
+    out[cut] = np.where(mask[cut][..., None], moved, image[cut])
+    return out
+
+
 def _flattened(image: Image, mask: Mask) -> Image:
     mean = image[mask].mean(0)
     return np.where(mask[..., None], mean + 0.1 * (image - mean), image).astype(np.uint8)
@@ -201,32 +207,6 @@ def _pasted(pair: Pair, image: Image, mask: Mask, box: Box, rng: np.random.Gener
         top:bottom, left:right
     ][part]
     return Planted(out, None, (*corner, corner[0] + right - left, corner[1] + bottom - top))
-
-
-def _relit(image: Image, box: Box, state: SignalState, other: SignalState) -> Image:
-    left, top, right, bottom = clipped(box, image.shape)
-    pad = (bottom - top) // 2
-    cut = (slice(max(top - pad, 0), bottom + pad), slice(max(left - pad, 0), right + pad))
-    hsv = cv2.cvtColor(image[cut].astype(np.float32) / 255, cv2.COLOR_RGB2HSV)
-    low, high = HUES[state]
-    coloured = (((hsv[..., 0] >= low) & (hsv[..., 0] <= high)) | (hsv[..., 0] + 360 <= high)) & (hsv[..., 1] > 0.12)
-    hsv[..., 0] = np.where(coloured, LAMP_HUE[other], hsv[..., 0])
-    out = image.copy()
-    out[cut] = np.clip(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255, 0, 255).astype(np.uint8)
-    if bottom - top >= 1.5 * (right - left):
-        out[top:bottom, left:right] = _swapped(out[top:bottom, left:right], state, other)
-    return out
-
-
-def _swapped(housing: Image, state: SignalState, other: SignalState) -> Image:
-    """The thirds of an upright housing that hold the two lamps, exchanged."""
-    third = len(housing) // 3
-    if third < 2:
-        return housing
-    a, b = (round(PLACE[s] * len(housing) - third / 2) for s in (state, other))
-    out = housing.copy()
-    out[a : a + third], out[b : b + third] = housing[b : b + third], housing[a : a + third]
-    return out
 
 
 def objects_of_masks(classes: np.ndarray, names: dict[int, str], *, least: int) -> Sequence[SceneObject]:
