@@ -24,7 +24,7 @@ Change = Callable[[Image, Image, np.random.Generator], Image]
 References = Mapping[str, Sequence[Image]]
 """photos by domain"""
 GLOW = 110  # of 255: what is brighter in a true render is taken for a light (docs/method.md#lights)
-HALO = 4.0  # px: deviation of a light's soft edge
+HALO = 4.0  # px: deviation of the halo around a light
 
 
 def same(image: Image, reference: Image, rng: np.random.Generator) -> Image:
@@ -61,8 +61,8 @@ def histogram(image: Image, reference: Image, rng: np.random.Generator) -> Image
 
 def with_true_lights(image: Image, truth: Image) -> Image:
     """`image` with what shines in the true render of the same scene: no method can know it, so this is an oracle."""
-    lit = (luma(truth) > GLOW).astype(np.float32)
-    share = np.clip(cv2.GaussianBlur(cv2.dilate(lit, np.ones((3, 3))), (0, 0), HALO) * 1.5, 0, 1)[..., None]
+    lit = cv2.dilate((luma(truth) > GLOW).astype(np.float32), np.ones((3, 3)))
+    share = np.maximum(lit, cv2.GaussianBlur(lit, (0, 0), HALO))[..., None]
     return to_uint8(image * (1 - share) + truth * share)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 import safetensors.torch
@@ -249,6 +250,10 @@ def test_oracles_show_the_true_render_of_the_drawn_domain_or_its_lights_over_a_c
     config = detection_config(tmp_path)
     data = config.detection
     scenes = load(data, data.train, "train", (64, 48))
+    for path in (data.truths["night"] / "images/100k/train").iterdir():
+        lamp = np.zeros_like(cv2.imread(str(path)))
+        lamp[len(lamp) // 4 : len(lamp) // 2, lamp.shape[1] // 3 : lamp.shape[1] // 2] = (90, 200, 255)
+        cv2.imwrite(str(path), lamp)
     truth = load(data, data.truths["night"], "train", (64, 48))
     rng = np.random.default_rng(0)
     shown = {arm: _counterpart(config, data, scenes, arm)(1, rng)[0] for arm in ORACLES}
