@@ -27,6 +27,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "s2st_aug.cli.rescore:rescore",
         "Apply new thresholds to the stored measures; nothing is translated again.",
     ),
+    "config ls": ("s2st_aug.cli.config:ls", "List the shipped configs."),
+    "config cp": ("s2st_aug.cli.config:cp", "Copy a shipped config, to edit it."),
+    "config show": ("s2st_aug.cli.config:show", "Show a config as it will be used, with where each value comes from."),
     "domain build": ("s2st_aug.cli.domain:build", "Build a domain profile from unpaired photos."),
     "calibrate": ("s2st_aug.cli.calibrate:calibrate", "Set thresholds from your own photos."),
     "merge": ("s2st_aug.cli.merge:merge", "Join two runs of one plan."),
@@ -41,7 +44,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("s2st_aug.cli.doctor:doctor", "What is installed, what is missing, and the command that fixes it."),
 }
 ALIASES = {"regate": "rescore"}  # older spellings, accepted and not listed
-GROUPS = {"domain": "Build domain profiles.", "review": "Review a run in FiftyOne."}
+GROUPS = {
+    "config": "Shipped configs, and what a config comes to.",
+    "domain": "Build domain profiles.",
+    "review": "Review a run in FiftyOne.",
+}
 HELP = "Night and rain variants of labelled driving scenes, with every label checked to still be true."
 EPILOG = (
     "Exit codes: 0 success; 1 some samples failed, or an unexpected error; 2 wrong usage, nothing was started;"

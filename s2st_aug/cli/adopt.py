@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from s2st_aug.cli.augment import print_summary, progress_bar, show_dry_run
+from s2st_aug.cli.augment import print_summary, show_dry_run
+from s2st_aug.cli.progress import LogFormat, show_progress
 from s2st_aug.cli.terminal import out
 from s2st_aug.errors import UsageError
 
@@ -31,6 +32,7 @@ def adopt(
     check_sources: Annotated[
         bool, typer.Option("--check-sources", help="Hash every source image against the plan.")
     ] = False,
+    log_format: LogFormat = "text",
 ) -> int:
     """Judge pictures made elsewhere as if they were a run's own: the same rows, checks, review, report and export.
 
@@ -51,7 +53,7 @@ def adopt(
     if dry_run:
         return show_dry_run(loaded, place, full=False)
     options = Options(address=address, check_sources=check_sources)
-    with progress_bar(0) as watch:
+    with show_progress(0, log_format) as watch:
         summary = adopt_listed(loaded, listed, place, replace(options, watch=watch))
     print_summary(summary)
     return summary.exit_code

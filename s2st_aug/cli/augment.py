@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +10,7 @@ import typer
 from rich.table import Table
 
 from s2st_aug.cli.method_options import ClusterDevice, KitName, MethodName, with_device
+from s2st_aug.cli.progress import LogFormat, show_progress
 from s2st_aug.cli.terminal import err, out
 
 if TYPE_CHECKING:
@@ -38,27 +37,30 @@ def augment(
     method: MethodName = None,
     kit: KitName = None,
     device: ClusterDevice = None,
+    log_format: LogFormat = "text",
 ) -> int:
     """The main job: a labelled dataset in, a run folder of checked variants out.
 
     The same command resumes a stopped run.
     """
-    from s2st_aug.config import load_config
+    from s2st_aug.config.load import load_config, refuse_unknown_domains
 
     loaded = load_config(config, with_device(set_, device), method=method or kit)
+    refuse_unknown_domains(loaded.domains, loaded.method.name)
     place = run or f"runs/{config.stem}"
     if dry_run or dry_run_full:
         return show_dry_run(loaded, place, full=dry_run_full)
     from s2st_aug.engine.options import Options
 
-    return run_and_report(loaded, place, Options(address=address, extend=extend, check_sources=check_sources))
+    options = Options(address=address, extend=extend, check_sources=check_sources)
+    return run_and_report(loaded, place, options, log_format)
 
 
-def run_and_report(config: AugmentConfig, place: str, options: Options) -> int:
-    """Runs with a bar where there is a terminal; prints the table; gives the exit code."""
+def run_and_report(config: AugmentConfig, place: str, options: Options, log_format: str = "text") -> int:
+    """Runs and shows progress; prints the table; gives the exit code."""
     from s2st_aug.engine.augment import augment as start
 
-    with progress_bar(config.cluster.gpus_per_actor) as watch:
+    with show_progress(config.cluster.gpus_per_actor, log_format) as watch:
         summary = start(config, place, replace(options, watch=watch, waiting=watch))
     print_summary(summary)
     return summary.exit_code
@@ -76,43 +78,6 @@ def show_dry_run(config: AugmentConfig, place: str, *, full: bool) -> int:
     for problem in estimate.problems[:20]:
         err.print(f"  {problem}", markup=False)
     return 1 if estimate.problems else 0
-
-
-@contextmanager
-def progress_bar(gpus: float) -> Iterator[Callable[[Snapshot], None]]:
-    """A rich bar with rate, time left, counts and the hours of GPUs held (`gpus` an actor).
-
-    Nothing at all where stderr is no terminal.
-    """
-    if not err.is_terminal:
-        yield lambda snapshot: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("translating"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    bar = Progress(*columns, console=err)
-    with bar:
-        task = bar.add_task("", total=None, note="starting Ray")
-        yield lambda s: bar.update(task, total=s.total, completed=s.done, note=note_of(s, gpus))
-
-
-def note_of(snapshot: Snapshot, gpus: float) -> str:
-    """`0.25/s, 3 accepted, 1 rejected, 0 failed, 0.12 GPU h`; the last where actors hold GPUs.
-
-    While nothing moves, for how long is said in place of the rate.
-    """
-    rate = f"{snapshot.rate:.2f}/s, " if snapshot.rate else ""
-    if snapshot.stalled:
-        rate = f"nothing committed for {snapshot.silent_seconds:.0f} s, "
-    hours = snapshot.busy_seconds * gpus * max(1, len(snapshot.actors)) / 3600
-    held = f", {hours:.2f} GPU h" if gpus else ""
-    return f"{rate}{snapshot.ok} accepted, {snapshot.rejected} rejected, {snapshot.failed} failed{held}"
 
 
 def print_summary(summary: RunSummary) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from s2st_aug.cli.method_options import Device
 from s2st_aug.cli.terminal import out
+from s2st_aug.containment import refuse_unwritable
 from s2st_aug.errors import UsageError
 from s2st_aug.records.profile import DomainProfile, is_name
 
@@ -48,6 +49,7 @@ def build(
     for place in (references, *sources.values()):
         if not place.is_dir():
             raise UsageError(f"no such folder of photos: {place}")
+    refuse_unwritable(file.parent, "--out")
     if prompt is None and model != NO_MODEL:
         raise UsageError("--prompt: missing; the model is told it of the target, such as 'a street at night'")
     from s2st_aug.diffusion.device import resolve_device

@@ -44,10 +44,16 @@ def preview(
     device: ClusterDevice = None,
 ) -> int:
     """A contact sheet and a table of a few scenes under one or more settings; no run folder is made."""
+    from s2st_aug.config.load import refuse_unknown_domains
+    from s2st_aug.containment import refuse_unwritable
+
     settings = expand_sweep(config, with_device(set_, device), sweep or [], method or kit)
     place = out_file or Path("runs") / f"{config.stem}-preview.png"
     if out_file is not None and not out_file.absolute().parent.is_dir():
         raise UsageError(f"{out_file.parent} is not a folder, so {out_file.name} cannot be written there")
+    refuse_unwritable(place.parent, "--out")
+    for loaded in settings.values():
+        refuse_unknown_domains(loaded.domains, loaded.method.name)
     from s2st_aug.diffusion.device import resolve_device  # slow to start: after everything that can be wrong
     from s2st_aug.engine.in_process import preview_variants, read_sources, spread_scenes
 

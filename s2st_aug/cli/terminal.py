@@ -19,7 +19,12 @@ out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 KEYBOARD_INTERRUPT = 130  # what typer makes of Ctrl-C
-USER_OS_ERRORS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+STORAGE_FAULTS = frozenset(
+    getattr(errno, name)
+    for name in ("EIO", "ESTALE", "ENODEV", "ENXIO", "ETIMEDOUT", "EREMOTEIO", "EHOSTDOWN", "EHOSTUNREACH", "ENOTCONN")
+    if hasattr(errno, name)
+)
+"""What a disk or a share answers that is not well: nothing that the user wrote on the command line"""
 log = logging.getLogger("s2st_aug")
 
 
@@ -51,7 +56,10 @@ def explain(error: Exception) -> tuple[str, int]:
         )
     if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # what pathlib makes of ELOOP
         return str(error), EXIT_USAGE
-    if isinstance(error, USER_OS_ERRORS) or (isinstance(error, OSError) and error.errno == errno.ELOOP):
+    if isinstance(error, OSError) and error.errno in STORAGE_FAULTS:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{where}; the disk or share does not answer, the same command resumes", EXIT_STOPPED
+    if isinstance(error, OSError) and not isinstance(error, ConnectionError):  # a place that was named: read-only, ...
         return f"{error.strerror or type(error).__name__}: {error.filename or error}", EXIT_USAGE
     return f"unexpected {type(error).__name__}: {error}; the same command with -v shows where", EXIT_SOME_FAILED
 
@@ -74,8 +82,34 @@ def be_verbose() -> None:
     logging.getLogger().setLevel(logging.INFO)
 
 
+class JsonFormatter(logging.Formatter):
+    """A log record as one JSON object on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time as Unix seconds, level, logger and message; the traceback where there is one."""
+        told = {
+            "event": "log",
+            "time": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            told["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(told, ensure_ascii=False)
+
+
+def log_as_json() -> None:
+    """From now on every log record on stderr is one line of JSON."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(JsonFormatter())
+
+
 def fail(message: str, code: int) -> int:
     """Print one error line and give the exit code back."""
+    if any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers):
+        sys.stderr.write(json.dumps({"event": "error", "message": " ".join(message.split()), "exit_code": code}) + "\n")
+        return code
     err.print(Text.assemble(("error: ", "bold red"), " ".join(message.split())))
     return code
 

@@ -40,7 +40,7 @@ def translate(
 ) -> None:
     """Translate photos to other conditions and print what was measured."""
     rng_key = one_seed(seed)
-    _check_inputs(images, folder)
+    _check_inputs(images, folder, to, method or "s2st", model)
     from s2st_aug import api
     from s2st_aug.translation.cost import cost_line
 
@@ -62,7 +62,11 @@ def translate(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _check_inputs(images: list[Path], folder: Path) -> None:
+def _check_inputs(images: list[Path], folder: Path, to: list[str], method: str, model: str) -> None:
+    from s2st_aug.config.load import refuse_unknown_domains
+    from s2st_aug.containment import refuse_unwritable
+    from s2st_aug.diffusion.model_choice import EMBEDDED
+
     missing = [str(p) for p in images if not p.exists()]
     if missing:
         raise UsageError(f"no such image: {', '.join(missing)}")
@@ -71,8 +75,9 @@ def _check_inputs(images: list[Path], folder: Path) -> None:
     doubled = [stem for stem, count in Counter(p.stem for p in images).items() if count > 1]
     if doubled:
         raise UsageError(f"two inputs of one stem would write the same file: {', '.join(doubled)}")
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out: {folder} is a file, not a folder")
+    refuse_unwritable(folder, "--out")
+    if model in EMBEDDED:  # the folder of any other model may hold profiles of its own
+        refuse_unknown_domains(to, method)
 
 
 def _written(result: FileResult, folder: Path) -> Iterator[VariantReport]:

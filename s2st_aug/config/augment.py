@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AliasChoices,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializationInfo,
@@ -33,6 +34,25 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+def _as_list(value: object) -> object:
+    """A single value stands for a list of it: `timeofday: daytime`."""
+    return (value,) if isinstance(value, str | int | float) else value
+
+
+def _as_names(value: object) -> object:
+    """As `_as_list`; a string may hold several names: `night,rain`."""
+    return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+
+
+def _as_range(value: object) -> object:
+    """A single number is both ends: `actors: 2`."""
+    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Values = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+Count = Annotated[int, Field(ge=1)]
+
+
 class DatasetConfig(Record):
     """Which scenes.
 
@@ -45,8 +65,9 @@ class DatasetConfig(Record):
     """the dataset's folder; read-only, not in the plan hash"""
     split: str = "train"
     """one of the card's splits"""
-    select: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """image attribute to the values that are taken, e.g. `timeofday: [daytime]`"""
+    select: dict[str, Values] = Field(default_factory=dict)
+    """image attribute to the values that are taken, e.g. `timeofday: [daytime]`; one value may stand
+    alone"""
     limit: Annotated[int, Field(ge=1)] | None = None
     """the first so many scenes; null: all"""
     darkest_day: Annotated[float, Field(ge=0, le=255)] = DARK
@@ -92,8 +113,8 @@ class ClusterConfig(Record):
     Nothing here changes a pixel, but for `batch_size` (50 dB), which keeps the run's first value.
     """
 
-    actors: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (1, 2)
-    """at least and at most so many actors, each with its own copy of the model"""
+    actors: Annotated[tuple[Count, Count], BeforeValidator(_as_range)] = (1, 2)
+    """at least and at most so many actors, each with its own copy of the model; one number is both"""
     gpus_per_actor: Annotated[float, Field(ge=0)] = 0
     """0: CPU; a share below 1 lets actors share a GPU"""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
@@ -133,7 +154,7 @@ class AugmentConfig(Record):
     """A run: a labelled dataset in, variants of it in some domains out."""
 
     dataset: DatasetConfig
-    domains: Annotated[tuple[str, ...], Field(min_length=1)]
+    domains: Annotated[tuple[str, ...], BeforeValidator(_as_names), Field(min_length=1)]
     """shipped profiles by name (night, rain, dusk, fog, night_rain), or paths of built ones"""
     model: str = "street-mini"
     """street-mini, street-photo, a folder in Stable Diffusion format, or a hub id (`owner/name@revision`); or a group:

@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from s2st_aug.config.augment import AugmentConfig, MethodChoice
+from s2st_aug.config.shipped import kind_of, shipped_configs
 from s2st_aug.errors import ConfigError, ModelError, did_you_mean
 from s2st_aug.methods.registry import find_method
 from s2st_aug.records.domains import CONDITIONS
@@ -34,12 +35,20 @@ def load_config(path: str | Path, changes: Sequence[str] = (), *, method: str | 
     return parse_config(raw, str(path))
 
 
+def refuse_other_kind(raw: Mapping[str, Any], wanted: str, where: str) -> None:
+    """Raises ConfigError, one line, for a config of another command than the `wanted` one."""
+    if (kind := kind_of(raw)) not in (None, wanted):
+        raise ConfigError(f"{where} is a config for {kind}, not for {wanted}")
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """A YAML mapping, safely loaded; raises ConfigError."""
     try:
         raw = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise ConfigError(f"Config file not found: {path}") from None
+        shipped = [c.name for c in shipped_configs() if c.path.name in (Path(path).name, f"{Path(path).name}.yaml")]
+        hint = f"; a config of that name is shipped: s2st-aug config cp {shipped[0]}" if shipped else ""
+        raise ConfigError(f"Config file not found: {path}{hint}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"config {path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
@@ -67,6 +76,7 @@ def apply_change(raw: dict[str, Any], change: str) -> None:
 
 def parse_config(raw: Mapping[str, Any], where: str = "config") -> AugmentConfig:
     """The record of a mapping as YAML gives it; raises ConfigError with every problem."""
+    refuse_other_kind(raw, "`s2st-aug augment`", where)
     filled = {k: v for k, v in raw.items() if v is not None or k not in _OPTIONAL}
     problems: list[str] = []
     if isinstance(filled.get("run"), Mapping):
@@ -81,7 +91,7 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> AugmentConfig
     except ValidationError as error:
         problems += [_problem(e, AugmentConfig) for e in error.errors()]
     else:  # names that are neither a known domain nor look like a path to a built profile
-        names = [d for d in config.domains if "/" not in d and not d.endswith(".safetensors")]
+        names = [d for d in config.domains if not _is_profile_file(d)]
         if find_method(config.method.name).any_domain:
             names = []  # the method says which it takes
         targets = [c for c in CONDITIONS if c != "day"]
@@ -102,6 +112,28 @@ def _with_one_seed(given: Mapping[str, Any], problems: list[str]) -> dict[str, A
         seed, rng_key = given["seed"], given["rng_key"]
         problems.append(f"run.seed is {seed!r} and run.rng_key is {rng_key!r}: they are one value; give seed alone")
     return {key: value for key, value in given.items() if key != "rng_key"}
+
+
+def refuse_unknown_domains(domains: Iterable[str], method: str = "s2st") -> None:
+    """Raises ConfigError for a name that is no condition, or a profile's file that is not there.
+
+    Nothing is loaded. Names that a method takes beside the conditions are left to it.
+    """
+    known = [c for c in CONDITIONS if c != "day"]
+    any_name = find_method(method).any_domain
+    problems = []
+    for domain in domains:
+        if _is_profile_file(domain):
+            if not Path(domain).expanduser().is_file():
+                problems.append(f"no such profile file: {domain}")
+        elif domain not in known and not any_name:
+            problems.append(f"unknown domain {domain!r}{did_you_mean(domain, known)}")
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
+def _is_profile_file(domain: str) -> bool:
+    return "/" in domain or domain.endswith(".safetensors")
 
 
 def choose_method(given: Mapping[str, Any], model: str, problems: list[str]) -> MethodChoice:

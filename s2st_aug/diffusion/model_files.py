@@ -61,8 +61,9 @@ def find_model(name_or_path: str | Path, revision: str | None = None) -> Path:
         raise ModelError(f"{name}: {hub[1]} is a folder here, and a folder has no revisions")
     if hub and not folder.exists():
         return _download(hub[1], hub[2] or revision)
+    what = "a file, and no model" if folder.is_file() else "no such model"
     raise ModelError(
-        f"{name}: no such model; expected {', '.join(EMBEDDED)}, a folder in Stable Diffusion format, "
+        f"{name}: {what}; expected {', '.join(EMBEDDED)}, a folder in Stable Diffusion format, "
         "or a hub id like owner/name or owner/name@revision"
     )
 
@@ -141,7 +142,8 @@ def _download(repository: str, revision: str | None, patterns: Sequence[str] = (
         RevisionNotFoundError,
     )
 
-    mirror = f"; it moved to {MIRRORS[repository]}" if repository in MIRRORS else ""
+    moved = MIRRORS.get(repository)
+    mirror = f"; it moved to {moved}" if moved else ""
     try:
         if patterns:
             return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
@@ -161,9 +163,11 @@ def _download(repository: str, revision: str | None, patterns: Sequence[str] = (
         raise ModelError(f"{repository}: no such repository on the hub, and no such folder{mirror}") from None
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
         where = f"{repository}@{revision}" if revision else repository
+        if moved:
+            raise ModelError(f"{where}: no longer on the hub, it moved to {moved}: name that as the model") from None
         raise ModelError(
             f"{where}: not in the local cache, and the hub cannot be reached ({type(error).__name__}); "
-            f"download it once with `hf download {repository}{f' --revision {revision}' if revision else ''}`{mirror}"
+            f"download it once with `hf download {repository}{f' --revision {revision}' if revision else ''}`"
         ) from None
 
 

@@ -10,7 +10,7 @@ from s2st_aug.engine.context import identify
 from s2st_aug.engine.driver import Driver
 from s2st_aug.engine.options import PLAIN_START, Options, RunSummary
 from s2st_aug.engine.prepare import Prepared, prepare, with_absolute_root
-from s2st_aug.engine.refusals import refuse
+from s2st_aug.engine.refusals import refuse, refuse_place
 from s2st_aug.errors import LockLost
 from s2st_aug.report.contact_sheet import write_contact_sheet
 from s2st_aug.storage.lock import RunLock
@@ -28,6 +28,7 @@ def augment(config: AugmentConfig, run: Path | str, options: Options = PLAIN_STA
     """Run or resume; raises UsageError before anything is started, and nothing for a bad sample."""
     folder = RunFolder(run)
     config = with_absolute_root(config)
+    refuse_place(folder, config)  # before the model is hashed: that may take a while
     identity = identify(config)
     refuse(folder, config, identity, options)
     with RunLock(folder) as lock:

@@ -83,7 +83,8 @@ def _with_image(
 def _all_absent(card: Card, root: Path, split: str, scene: Scene) -> DatasetError:
     there = [other for other in card.splits if other != split and _has_image(card, root, other)]
     known = f"splits with images: {', '.join(there)}" if there else f"no split of the card {card.name} has any"
-    return DatasetError(f"{root / scene.image}: no such file, nor any other image of split {split!r}; {known}")
+    first = f"the first that is missing: {root / scene.image}"
+    return DatasetError(f"{root}: split {split!r} has labels and no image; {known}; {first}")
 
 
 def _has_image(card: Card, root: Path, split: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import plan_hash
+from s2st_aug.containment import refuse_unwritable
 from s2st_aug.engine.options import Options
 from s2st_aug.errors import ConfigError, PlanMismatch, UsageError
 from s2st_aug.methods import MethodIdentity
@@ -16,20 +17,20 @@ from s2st_aug.storage.store import LocalStore, is_remote
 
 def refuse(folder: RunFolder, config: AugmentConfig, identity: MethodIdentity, options: Options) -> None:
     """Raises UsageError for a place that cannot be a run folder, another plan than the run's, a run in its dataset."""
-    if isinstance(folder.store, LocalStore) and (
-        there := next((p for p in (folder.path, *folder.path.parents) if p.exists()), None)
-    ):
-        if not there.is_dir():
-            raise UsageError(f"--run {folder.place}: expected a folder, found the file {there}")
-        if not os.access(there, os.W_OK):
-            raise UsageError(f"--run {folder.place}: {there} cannot be written to")
-    folder.refuse_links_out()
+    refuse_place(folder, config)
     if config.cluster.device not in ("auto", "cpu") and options.address is None and "RAY_ADDRESS" not in os.environ:
         from s2st_aug.diffusion.device import resolve_device  # torch: most starts do without
 
         resolve_device(config.cluster.device)  # a cluster's nodes may have what this machine lacks
     if folder.exists():
         _refuse_other_plan(folder.run_json(), config, identity, options)
+
+
+def refuse_place(folder: RunFolder, config: AugmentConfig) -> None:
+    """The part of it that needs no model: raises UsageError for a place that cannot be this config's run folder."""
+    if isinstance(folder.store, LocalStore):
+        refuse_unwritable(folder.path, "--run")
+    folder.refuse_links_out()
     if not is_remote(config.dataset.root):
         root = Path(config.dataset.root)
         if not root.is_dir():

@@ -44,7 +44,16 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
         below = nested_root(card, root)
         lies = f"; such a tree lies in {below}: give that folder" if below else ""
         expected = f"expected the tree of the card {card.name}{lies}"
+        if others := [other for other in card.splits if other != split and _has_image(card, root, other)]:
+            expected = f"splits with images: {', '.join(others)}"
         raise NoImages(f"{root}: split {split!r} of {card.name} holds no image; {expected}")
+
+
+def _has_image(card: Card, root: Path, split: str) -> bool:
+    try:
+        return any((root / scene.image).is_file() for scene in format_of(card).read_scenes(card, root, split))
+    except (DatasetError, LabelError, OSError):
+        return False
 
 
 def read_objects(card: Card, root: Path, scene: Scene) -> tuple[SceneObject, ...]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from s2st_aug.config.load import apply_change, read_yaml
+from s2st_aug.config.load import apply_change, read_yaml, refuse_other_kind
 from s2st_aug.errors import ConfigError, did_you_mean
 from s2st_aug.export.options import UnjudgedPolicy
 from s2st_aug.real_data import DataPath
@@ -171,6 +171,7 @@ class GainConfig(_Record):
 def load_config(path: Path, changes: Sequence[str] = ()) -> GainConfig:
     """A checked config, with `key=value` changes over it; raises ConfigError with every problem in one line."""
     raw = read_yaml(path)
+    refuse_other_kind(raw, "`s2st-aug gain`", str(path))
     for change in changes:
         apply_change(raw, change)
     try:

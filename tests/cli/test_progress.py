@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import signal
+import sys
 import time
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from s2st_aug.cli import augment
+from s2st_aug.cli import progress
+from s2st_aug.cli.progress import LINE_SECONDS, ProgressLines
+from s2st_aug.cli.terminal import fail, log_as_json
 from s2st_aug.engine.driver import Drain
 from s2st_aug.storage.progress import Snapshot
 
@@ -19,8 +24,8 @@ NOW = Snapshot("running", 40, 9, 2, 1, time.time(), time.time() - 60, 1800.0, ra
 
 def shown(monkeypatch: pytest.MonkeyPatch, *, terminal: bool, gpus: float) -> str:
     said = io.StringIO()
-    monkeypatch.setattr(augment, "err", Console(file=said, force_terminal=terminal, width=160))
-    with augment.progress_bar(gpus) as watch:
+    monkeypatch.setattr(progress, "err", Console(file=said, force_terminal=terminal, width=160))
+    with progress.show_progress(gpus) as watch:
         watch(NOW)
     return said.getvalue()
 
@@ -31,8 +36,34 @@ def test_a_terminal_shows_count_rate_time_left_verdicts_and_gpu_hours(monkeypatc
     assert "GPU" not in shown(monkeypatch, terminal=True, gpus=0)
 
 
-def test_a_pipe_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert shown(monkeypatch, terminal=False, gpus=1) == ""
+def test_off_a_terminal_a_line_every_thirty_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = iter([0.0, 10.0, LINE_SECONDS, LINE_SECONDS + 1, 2 * LINE_SECONDS, 2 * LINE_SECONDS + 1])
+    lines = ProgressLines(0, clock=lambda: next(clock))
+    for _ in range(5):
+        lines(NOW)
+    lines(replace(NOW, ok=37))
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "12 of 40, 0.25/s, 9 accepted, 2 rejected, 1 failed, 2 min left"
+    assert len(told) == 4 and told[3].startswith("40 of 40, "), told
+
+
+def test_json_lines_hold_counts_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    logging.getLogger().addHandler(handler)
+    try:
+        log_as_json()
+        ProgressLines(0, "json")(NOW)
+        logging.getLogger("s2st_aug.test").warning("two\nlines of %s", "text")
+        assert fail("no such\nmodel", 2) == 2
+    finally:
+        logging.getLogger().removeHandler(handler)
+    first, second, third = map(json.loads, capsys.readouterr().err.splitlines())
+    assert first == {
+        **{"event": "progress", "done": 12, "total": 40, "accepted": 9, "rejected": 2, "failed": 1},
+        **{"rate": 0.25, "eta_seconds": 112.0, "silent_seconds": 0.0},
+    }
+    assert (second["event"], second["level"], second["message"]) == ("log", "warning", "two\nlines of text")
+    assert third == {"event": "error", "message": "no such model", "exit_code": 2}
 
 
 def test_ctrl_c_once_drains_and_says_so_twice_stops_and_term_never_does(caplog: pytest.LogCaptureFixture) -> None:

@@ -85,7 +85,7 @@ def test_no_image_at_all_is_one_error_with_the_first_path_and_the_splits_that_ex
     if not whole:
         (root / "images/100k/train").mkdir()
     first = root / "images/100k/train/f000000.png"
-    with pytest.raises(DatasetError, match=f"{first}: no such file.*split 'train'; splits with images: val"):
+    with pytest.raises(DatasetError, match=f"split 'train' has labels and no image; splits with images: val;.*{first}"):
         list(selected_scenes(make_config(root).dataset))
 
 

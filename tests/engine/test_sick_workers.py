@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from s2st_aug.cli.augment import note_of
+from s2st_aug.cli.progress import note_of
 from s2st_aug.engine import translate
 from s2st_aug.engine.attempts import AVOIDED, DRAINING, AttemptTracker, Seat
 from s2st_aug.engine.commit import CommitStage

@@ -39,6 +39,8 @@ def test_the_wheel_holds_what_it_needs_to_run_alone(names: list[str]) -> None:
     for needed in (
         "s2st_aug/py.typed",
         "s2st_aug/formats/cards/bdd100k.yaml",
+        "s2st_aug/config/shipped/demo.yaml",
+        "s2st_aug/config/shipped/cluster/aws.yaml",
         "s2st_aug/report/templates/report.html.j2",
         "s2st_aug/report/templates/style.css",
         "s2st_aug/report/templates/review.js",
