@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +54,27 @@ def calibrate(
     out.print(f"{found.photos} photos, {found.objects} places held out: true labels doubted")
     out.print(f"  shipped thresholds (not calibrated): {found.before:.1%}")
     out.print(f"  these thresholds:                    {found.after:.1%}")
+    for line in _strength(chosen, model):
+        out.print(line)
     _tell(given, file)
+
+
+def _strength(paths: list[Path], model: str) -> Iterator[str]:
+    """What each shipped discriminant makes of these photos, which are none of its target, and whether it may reject."""
+    from s2st_aug.images import read_image
+    from s2st_aug.profiles.accuracy import discriminants_beside
+    from s2st_aug.validation.strength import features, position_of, ungated
+
+    rows = []
+    for path in paths:
+        with suppress(UnreadableImage):  # named above
+            rows.append(features(read_image(path)))
+    for name, own in discriminants_beside(model).items():
+        middle = (own.source_median + own.target_median) / 2
+        taken = sum(position_of(row, own) >= middle for row in rows)
+        told = "unknown" if own.accuracy is None else f"{own.accuracy:.2f}"
+        may = "rejects nothing" if ungated(own) else "may reject"
+        yield f"strength to {name} {may}: accuracy on other photos {told}; {taken} of your {len(rows)} taken for {name}"
 
 
 def _changes(paths: list[Path], model: LatentModel) -> Iterator[TrueChange]:

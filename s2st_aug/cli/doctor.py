@@ -186,6 +186,20 @@ def check_model(name: str) -> Iterator[DoctorFinding]:
         return
     yield DoctorFinding("model", "ok", f"{name}, {size / 2**20:.0f} MiB of weights, hash {sha256[:12]}")
     yield memory_finding(size)
+    yield from strength_findings(name)
+
+
+def strength_findings(model: str) -> Iterator[DoctorFinding]:
+    """Which domains' strength may reject a variant: those whose discriminant was tested on other photos and held."""
+    from s2st_aug.profiles.accuracy import discriminants_beside
+    from s2st_aug.validation.strength import LEAST_ACCURACY, ungated
+
+    for name, own in discriminants_beside(model).items():
+        told = "unknown" if own.accuracy is None else f"{own.accuracy:.2f}"
+        gates = ungated(own) is None
+        text = f"accuracy on other photos {told}" + ("" if gates else ": measured, rejects nothing")
+        fix = "" if gates else f"build a profile whose accuracy on other photos is {LEAST_ACCURACY:g} or more"
+        yield DoctorFinding(f"strength {name}", "ok" if gates else "note", text, fix)
 
 
 def memory_finding(weights_bytes: int) -> DoctorFinding:

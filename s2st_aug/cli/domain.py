@@ -55,6 +55,7 @@ def build(
     from s2st_aug.diffusion.device import resolve_device
     from s2st_aug.diffusion.stable_diffusion import load_model
     from s2st_aug.profiles import build_profile, find_image_profiles, find_profile, save_profile
+    from s2st_aug.profiles.accuracy import strength_line
     from s2st_aug.profiles.build import DAY_PROMPT, Measured, measure
     from s2st_aug.profiles.cleaning import ReferencePhotos
 
@@ -70,8 +71,6 @@ def build(
         given = {"day": shipped}
     profile = build_profile(loaded, name, prompt or "", [ReferencePhotos(references)], given, source_prompt=day)
     saved = save_profile(profile, file)
-    own = profile.discriminant
     said = f"{len(profile.references)} references, sources {', '.join(given)}, sha256 {saved.sha256[:12]}"
     out.print(f"{file}: {said}")
-    fitted = f"strength is measured by a discriminant fitted on {own.fitted_on}" if own else ""
-    out.print(fitted or "no discriminant: strength will be null")
+    out.print(strength_line(profile))

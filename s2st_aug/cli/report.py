@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from s2st_aug.cli.terminal import out, print_json
-from s2st_aug.errors import EXIT_OK, UsageError
+from s2st_aug.errors import EXIT_OK, S2STError, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,11 +55,30 @@ def report(
         )
     else:
         _tell(run, page, sheet, lines)
+        for line in ungated_lines(folder.run_json().config, lines):
+            out.print(line)
         for domain, found in evidence.common.items():
             if found:
                 what = f"{len(found)} places look alike in all variants and not in their sources"
                 out.print(f"warning: {domain}: {what}; see the report")
     return EXIT_OK
+
+
+def ungated_lines(config: Mapping[str, Any], lines: list[DomainLine]) -> Iterator[str]:
+    """For each domain whose strength rejected nothing, why, with its discriminant's accuracy where the profile is at
+    hand.
+    """
+    from s2st_aug.profiles import find_image_profiles
+    from s2st_aug.profiles.accuracy import strength_line
+
+    for line in lines:
+        if line.strength_ungated is None:
+            continue
+        try:
+            profile = find_image_profiles([line.domain], config.get("model") or "street-mini")[line.domain]
+            yield f"{line.domain}: {strength_line(profile)}"
+        except S2STError:  # a profile file of the user's, or a model that is not here
+            yield f"{line.domain}: strength is measured and rejects nothing ({line.strength_ungated})"
 
 
 def parse_references(pairs: list[str]) -> dict[str, Path]:

@@ -97,7 +97,8 @@ class ManifestRow:
         ),
     ] = None
     strength_null: Annotated[
-        StrengthNull | None, Column("why strength is null", null="strength is not, or status is failed")
+        StrengthNull | None,
+        Column("why strength is null or rejects nothing", null="strength may reject, or status is failed"),
     ] = None
     change: Annotated[
         float | None,

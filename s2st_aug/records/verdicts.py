@@ -43,7 +43,13 @@ Gate = Literal[
 """What rejects an image."""
 
 StructureNull = Literal["flat_source"]
-StrengthNull = Literal["no_discriminant", "source_in_target"]
+StrengthNull = Literal[
+    "no_discriminant",  # the profile has none
+    "source_in_target",  # the source lies nearer to the target domain than to its own
+    "accuracy_unknown",  # measured, but the discriminant was never tested on other photos
+    "accuracy_low",  # measured, but on other photos it hardly tells the domains apart
+]
+"""Why strength is null, or why it was measured and rejects nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ SIZES: tuple[tuple[str, float], ...] = (
 )  # box area in px, COCO's
 
 
+UNGATED = ("accuracy_unknown", "accuracy_low")  # of `strength_null`, where strength is not null
+
+
 @dataclass(frozen=True, slots=True)
 class DomainLine:
     """One domain's rows by status, its objects by verdict, medians of the measures, and what it cost."""
@@ -36,6 +39,7 @@ class DomainLine:
     seconds: float  # summed
     forward_evals: float
     backward_evals: float
+    strength_ungated: str | None = None  # why strength was measured and rejected nothing, as `strength_null` has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +158,9 @@ def _domain_line(name: str, rows: pa.Table) -> DomainLine:
     )
     statuses, verdicts = {s: found.get(s, 0) for s in STATUSES}, verdict_counts(flat_objects(rows)["verdict"])
     return DomainLine(
-        name, len(rows), statuses, verdicts, strength, structure, structure_raw, seconds, forward, backward
-    )
+        name, len(rows), statuses, verdicts, strength, structure, structure_raw, seconds, forward, backward,
+        next((word for word, _ in _counted(rows["strength_null"]) if word in UNGATED), None),
+    )  # fmt: skip
 
 
 def _counted(column: Any) -> list[tuple[str, int]]:

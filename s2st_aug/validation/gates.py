@@ -17,17 +17,20 @@ from s2st_aug.records.verdicts import Cause, Gate, Hallucination, Judgement, Obj
 from s2st_aug.validation.appearance import SMALLEST
 from s2st_aug.validation.patches import STRIP
 from s2st_aug.validation.settings import ValidationSettings
+from s2st_aug.validation.strength import LEAST_ACCURACY
 
 IN_PLACE = 0.9
 """Structure from which an object stands where it stood: a pole's edges fit as well further along themselves."""
 AROUND_UNKNOWN = 0.45  # taken where nothing around an object has structure, or an older manifest does not say
 DARK = 20.0  # mean L* below which an image without contrast is black, above it washed out
-LIGHTS = ("lamp", "signal", "tail_light", "overlay")  # kinds of hallucinations that no detector names
+LIGHTS = ("lamp", "signal", "tail_light", "smear", "glow", "overlay")  # kinds of hallucinations that no detector names
 UNMEASURED: tuple[Cause, ...] = ("crowd", "unsound", "flat_source", "tiny")
 NULL_NOTES = {
     "flat_source": "note: structure is null, the source is too flat to judge",
     "no_discriminant": "note: strength is null, the profile has no discriminant",
     "source_in_target": "note: strength is null, the source already lies in the target domain",
+    "accuracy_unknown": "note: strength rejects nothing, its discriminant was never tested elsewhere",
+    "accuracy_low": f"note: strength rejects nothing, its discriminant has under {LEAST_ACCURACY:g} accuracy elsewhere",
 }
 Decided = tuple[VerdictKind, Cause | None, str | None]
 
@@ -133,7 +136,8 @@ def appearance_rejections(found: Judgement, s: ValidationSettings) -> Iterator[t
 
 def measure_rejections(found: Judgement, s: ValidationSettings) -> Iterator[tuple[Gate, str]]:
     """Too little or too much of the target domain, or too little of the source's structure."""
-    strength, structure, raw = found.strength, found.structure, found.structure_raw
+    structure, raw = found.structure, found.structure_raw
+    strength = found.strength if found.strength_null is None else None  # what no other photos tested rejects nothing
     if strength is not None and s.min_strength is not None and strength < s.min_strength:
         yield "strength", f"{strength:.2f} < {s.min_strength:g}, hardly translated"
     if strength is not None and s.max_strength is not None and strength > s.max_strength:

@@ -24,7 +24,7 @@ from s2st_aug.validation.objects import Measures, measure
 from s2st_aug.validation.patches import Frame, frame, in_front, raw_frame, small_copy
 from s2st_aug.validation.settings import ValidationSettings
 from s2st_aug.validation.signals import signal_state
-from s2st_aug.validation.strength import position, strength_between
+from s2st_aug.validation.strength import position, strength_between, ungated
 from s2st_aug.validation.structure import structures_of
 
 LISTED = 0.5  # of the score that rejects, from which a detection is listed, and known where the source has it
@@ -99,7 +99,7 @@ def _strength(
     if discriminant is None:
         return None, "no_discriminant"
     value = _finite(strength_between(position(source, discriminant), position(variant, discriminant), discriminant))
-    return value, None if value is not None else "source_in_target"
+    return value, "source_in_target" if value is None else ungated(discriminant)
 
 
 def _object(

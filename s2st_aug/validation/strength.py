@@ -13,6 +13,7 @@ import numpy as np
 from s2st_aug.arrays import Image
 from s2st_aug.randomness import numpy_generator
 from s2st_aug.records.profile import Discriminant
+from s2st_aug.records.verdicts import StrengthNull
 from s2st_aug.validation.patches import shrunk_to
 
 WIDTH = 192  # px that features are taken at: the same for a webcam and for a 2048 px camera
@@ -21,7 +22,8 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SHRINKAGE = 0.3
 PHOTOMETRIC = 2  # photometric changes of each source photo that count as source too
 FOLDS = 5
-IN_TARGET = 0.25  # of the way from source to target that must be left, else strength is null
+IN_TARGET = 0.5  # of the way from source to target that must be left, else strength is null: told as target already
+LEAST_ACCURACY = 0.8  # on photos of another data set, from which a discriminant may reject
 
 
 def features(image: Image) -> np.ndarray:
@@ -170,6 +172,13 @@ def accuracy(discriminant: Discriminant, sources: Sequence[Image], targets: Sequ
         np.mean([position(i, discriminant) >= middle for i in targets]),
     ]
     return float(np.mean(right))
+
+
+def ungated(discriminant: Discriminant) -> StrengthNull | None:
+    """Why a strength by this discriminant rejects nothing; None where it may."""
+    if discriminant.accuracy is None:
+        return "accuracy_unknown"
+    return None if discriminant.accuracy >= LEAST_ACCURACY else "accuracy_low"
 
 
 def strength(source: Image, variant: Image, discriminant: Discriminant) -> float | None:

@@ -113,6 +113,8 @@ def image(**measures) -> Judgement:
         ({"strength": 0.01}, ("strength",)),
         ({"strength": 9.0}, ("overshoot",)),
         ({"strength": None, "strength_null": "no_discriminant"}, ()),
+        ({"strength": 0.01, "strength_null": "accuracy_low"}, ()),
+        ({"strength": 9.0, "strength_null": "accuracy_unknown"}, ()),
         ({"structure": 0.01}, ("structure",)),
         ({"change": 1.4, "tone_explained": 1.0, "contrast": 1.0}, ("identity",)),
         ({"tone_explained": 0.98}, ("darkened",)),
