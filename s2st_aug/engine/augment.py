@@ -17,7 +17,7 @@ from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.reconcile import Books, count_books, reconcile
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.shards import gather
-from s2st_aug.storage.store import TMP, LocalStore
+from s2st_aug.storage.store import STORAGE_FAILS, TMP, LocalStore, storage_stopped
 
 __all__ = ["Options", "RunSummary", "augment"]
 
@@ -25,21 +25,36 @@ log = logging.getLogger(__name__)
 
 
 def augment(config: AugmentConfig, run: Path | str, options: Options = PLAIN_START) -> RunSummary:
-    """Run or resume; raises UsageError before anything is started, and nothing for a bad sample."""
+    """Run or resume; raises UsageError before anything is started, and nothing for a bad sample.
+
+    Raises Stopped where the run folder's storage fails for good.
+    """
     folder = RunFolder(run)
     config = with_absolute_root(config)
     refuse_place(folder, config)  # before the model is hashed: that may take a while
     identity = identify(config)
     refuse(folder, config, identity, options)
-    with RunLock(folder) as lock:
-        ready = prepare(config, folder, options, identity, place=str(run), lock=lock)
+    try:
+        with RunLock(folder) as lock:
+            ready = prepare(config, folder, options, identity, place=str(run), lock=lock)
+            return _driven(folder, ready, options, lock)
+    except OSError as error:
+        if error.errno in STORAGE_FAILS:
+            raise storage_stopped(folder.place, error) from error
+        raise
+
+
+def _driven(folder: RunFolder, ready: Prepared, options: Options, lock: RunLock) -> RunSummary:
+    """What is left is computed, and the run summed up; from here on whatever storage does is no wrong usage."""
+    try:
         stopped = ""
-        try:
-            if ready.pending:
-                stopped = Driver(ready.context, options, folder, ready.progress, lock).run(ready.pending)
-            return _finish(folder, ready, stopped)
-        except LockLost as lost:
-            return RunSummary(folder.place, ready.progress.snapshot("stopped", str(lost)), str(lost))
+        if ready.pending:
+            stopped = Driver(ready.context, options, folder, ready.progress, lock).run(ready.pending)
+        return _finish(folder, ready, stopped)
+    except LockLost as lost:
+        return RunSummary(folder.place, ready.progress.snapshot("stopped", str(lost)), str(lost))
+    except OSError as error:
+        raise storage_stopped(folder.place, error) from error
 
 
 def _finish(folder: RunFolder, ready: Prepared, stopped: str) -> RunSummary:

@@ -65,7 +65,10 @@ class CommitStage:
         self._proof = proof or Proof(context)
 
     def __call__(self, validated: ValidatedBatch) -> CommitResult:
-        """A full disk is reported, not raised: the driver ends the run in order. Raises WorkerFault."""
+        """A full disk is reported, not raised: the driver ends the run in order.
+
+        Raises WorkerFault where storage fails for good: it may be this node's alone.
+        """
         translated, rows = validated.translated, validated.rows
         nothing = nothing_done(translated)
         if translated.given_back:
@@ -77,7 +80,7 @@ class CommitStage:
         except Stopped as error:
             return replace(nothing, stop=str(error))
         except OSError as error:
-            return replace(nothing, stop=f"storage fails for good: {error}")
+            raise WorkerFault(f"storage fails for good: {error}") from error
         return replace(
             nothing,
             statuses=[r.status for r in rows],

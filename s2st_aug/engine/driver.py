@@ -32,7 +32,7 @@ from s2st_aug.methods.registry import method_source
 from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.progress import Progress
 from s2st_aug.storage.run_folder import LOGS, RunFolder, parquet_bytes, read_part
-from s2st_aug.storage.store import DISK_FULL, LocalStore, RemoteStore
+from s2st_aug.storage.store import LocalStore, RemoteStore, storage_stopped
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +75,8 @@ class Driver:
                 drain.request("stopped at once")
             except Stopped as stop:
                 drain.request(str(stop))
-            except OSError as error:  # the driver's own log on a full disk
-                if error.errno not in DISK_FULL:
-                    raise
-                drain.request(f"{self._folder.place}: the disk is full")
+            except OSError as error:  # of the driver's own log or work lists
+                drain.request(str(storage_stopped(self._folder.place, error)))
             finally:
                 watcher.close()
         return drain.why

@@ -22,7 +22,7 @@ from types import TracebackType
 
 import psutil
 
-from s2st_aug.errors import LockLost, RunFolderError
+from s2st_aug.errors import LockLost, RunFolderError, Stopped
 from s2st_aug.storage.run_folder import LOCK, STATE, RunFolder
 from s2st_aug.storage.store import Store
 
@@ -33,6 +33,7 @@ STALE_SECONDS = 150.0
 BEAT_SECONDS = 15.0
 WATCH_SECONDS = 40.0  # how long a silent record of another machine is watched before it is taken over
 TRUST_SECONDS = 1.0  # how long the holder may go on writing after it has seen that the lock is its own
+_LEFT: set[str] = set()  # tokens of this process's locks that could not be released
 SETTLE_SECONDS = 2.0  # on a store without conditional puts: until the last of two writers at one instant has won
 
 
@@ -146,9 +147,13 @@ class RunLock:
         self._stop.set()
         self._thread.join()
         self._run.store.guard = None
-        if self._holds():
-            self._store.write_many({_name(self.epoch): _encode(replace(self._fresh(), released=True))})
-            self._store.delete(LOCK)
+        try:
+            if self._holds():
+                self._store.write_many({_name(self.epoch): _encode(replace(self._fresh(), released=True))})
+                self._store.delete(LOCK)
+        except (OSError, Stopped) as failure:  # it goes with this process, or is stale in a while
+            _LEFT.add(self.token)
+            log.warning("%s: the lock is not released: %s", self._run.place, failure)
 
     def _keep(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
@@ -216,8 +221,13 @@ def is_live(holder: LockHolder) -> bool:
     A heartbeat far in the future, from a clock that jumped, is none.
     """
     if _is_here(holder):
-        return _runs(holder.pid, holder.process_started)
+        return _runs(holder.pid, holder.process_started) and not _is_left(holder)
     return abs(time.time() - holder.beat) < STALE_SECONDS
+
+
+def _is_left(holder: LockHolder) -> bool:
+    """Whether a lock of this very process has ended without being released: its storage failed."""
+    return holder.pid == os.getpid() and holder.token in _LEFT
 
 
 def _is_here(holder: LockHolder) -> bool:

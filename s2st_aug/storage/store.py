@@ -42,6 +42,8 @@ _NO_REPLACE = (
 )  # what servers answer that do not rename over a file
 _SECRET = re.compile(r"(key|secret|token|password|passwd|signature|credential|sig)", re.IGNORECASE)
 _TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EAGAIN, errno.EBUSY)
+STORAGE_FAILS = (*_TRANSIENT, errno.EROFS)
+"""what storage answers that is broken, whoever asks it for whatever"""
 
 
 class Store(Protocol):
@@ -450,9 +452,14 @@ def _discard(temps: Iterable[Path]) -> None:
 
 
 def _full_or_same(error: OSError, root: str) -> Exception:
+    return storage_stopped(root, error) if error.errno in DISK_FULL else error
+
+
+def storage_stopped(root: str, error: OSError) -> Stopped:
+    """What ends a run whose folder cannot be written any more: a full disk, or storage that fails for good."""
     if error.errno in DISK_FULL:
         return Stopped(f"{root}: the disk is full; what was finished is kept, make room and run the same command")
-    return error
+    return Stopped(f"{root}: storage fails: {error}; what was finished is kept, and the same command resumes")
 
 
 def at_once(actions: Iterable[Callable[[], T]]) -> list[T]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import time
+
 import pytest
 from engine_here import run_here
 
+from s2st_aug.engine import augment as driving
 from s2st_aug.engine.augment import _finish
 from s2st_aug.engine.context import identify
 from s2st_aug.engine.options import PLAIN_START
 from s2st_aug.engine.prepare import prepare, with_absolute_root
+from s2st_aug.errors import Stopped
 from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.progress import read_snapshot
 from s2st_aug.storage.run_folder import RunFolder
@@ -78,3 +84,32 @@ def test_an_image_of_an_attempt_that_never_committed_is_not_written_over(config,
     assert {r["image_sha256"] for r in rows} == {r["image_sha256"] for r in calm}
     assert len({r["image"] for r in rows} - {r["image"] for r in calm}) == 1
     assert verify(run).holds
+
+
+@pytest.mark.parametrize(
+    ("number", "only"),
+    [(errno.EIO, "the end"), (errno.EIO, "all of it"), (errno.EROFS, "all of it"), (errno.EACCES, "the end")],
+)
+def test_storage_that_fails_the_driver_for_good_stops_the_run(config, tmp_path, monkeypatch, number, only):
+    """Exit 4 and one line: neither `some failed` nor `nothing was started`, and nothing of it is lost."""
+    run_here(config, tmp_path / "run")
+    real = os.fsync
+
+    def fsync(fd):
+        if only == "all of it" or broken:
+            raise OSError(number, os.strerror(number))
+        real(fd)
+
+    def end(*given):
+        broken.append(1)
+        return _finish(*given)
+
+    broken: list[int] = []
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(driving, "_finish", end)
+    with pytest.raises(Stopped, match=r"storage fails.*the same command resumes"):
+        driving.augment(config, tmp_path / "run")
+    monkeypatch.undo()
+    assert driving.augment(config, tmp_path / "run").exit_code == 0
+    assert verify(RunFolder(tmp_path / "run")).holds

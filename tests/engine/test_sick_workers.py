@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
@@ -136,6 +137,23 @@ def test_a_worker_of_a_driver_that_lost_the_lock_writes_nothing(started, monkeyp
     with pytest.raises(WorkerFault, match="another run took its lock"):
         CommitStage(other)(ValidateStage(other)(done))
     assert not list(run.folder.store.names(".state/rows"))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EROFS])
+def test_a_worker_whose_storage_fails_for_good_gives_its_batch_back(started, monkeypatch, number):
+    """A share that one node sees read-only, or not at all, is that node's: the run goes on elsewhere."""
+    run = started()
+    validated = ValidateStage(run.context)(run.worker()(run.batches[0]))
+
+    def fsync(fd):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with pytest.raises(WorkerFault, match="storage fails"):
+        CommitStage(run.context)(validated)
+    monkeypatch.undo()
+    assert CommitStage(run.context)(validated).statuses == ["ok"] * 4
 
 
 def test_a_worker_without_the_dataset_is_not_absent_images(started, tmp_path, monkeypatch):
