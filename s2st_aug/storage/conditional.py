@@ -67,7 +67,7 @@ def _boto3_client(uri: str) -> Any:
         endpoint_url=f"{asked.get('scheme', 'https')}://{endpoint}" if endpoint else None,
         aws_access_key_id=unquote(parts.username) if parts.username else None,
         aws_secret_access_key=unquote(parts.password) if parts.password else None,
-        config=Config(s3={"addressing_style": "path"} if endpoint else None, retries={"max_attempts": 1}),
+        config=Config(s3={"addressing_style": "path"} if endpoint else None, retries={"total_max_attempts": 1}),
     )
     client.botocore_error = BotoCoreError
     return client

@@ -319,7 +319,7 @@ class RemoteStore:
         at_once(partial(retry, partial(self._put, name, data)) for name, data in files.items())
 
     def write_new(self, name: str, data: bytes) -> bool:
-        """Asks first, then puts, on condition that the name is still free where the store knows conditions."""
+        """A put on condition that the name is free; where the store knows no conditions it is asked first."""
         return bool(self.write_many_new({name: data}))
 
     def write_many_new(self, files: Mapping[str, bytes]) -> set[str]:
@@ -365,12 +365,19 @@ class RemoteStore:
 
     def _put_new(self, create: Callable[[str, bytes], bool] | None, name: str, data: bytes) -> bool:
         """A put whose answer was lost is tried again and then refused: what stands there decides whose it is."""
-        if self.size(name) is not None:
-            return False
         if create is None:
+            if self.size(name) is not None:
+                return False
             retry(partial(self._put, name, data))
             return True
-        return retry(lambda: create(self._key(name), data)) or self.read(name) == data
+        tries = 0
+
+        def once() -> bool:
+            nonlocal tries
+            tries += 1
+            return create(self._key(name), data)
+
+        return retry(once) or (tries > 1 and self.read(name) == data)
 
     def _put(self, name: str, data: bytes) -> None:
         with self.fs.open_output_stream(self._key(name)) as stream:
