@@ -41,11 +41,12 @@ from s2st_aug.testing.datasets import make_config, make_dataset
 
 log = logging.getLogger(__name__)
 
-WAIT = 1.0  # seconds a batch
+WAIT = 1.2  # seconds a batch of four images: a model of 0.3 s a variant
 ROUND, ROUNDS = (
     20,
     6,
 )  # kills of one run, runs: one more than a hundred kills need, since a run may end before its last shot
+SIMULATED_WAIT = 4.8  # seconds a batch: two cores stand for 64 GPUs' machines
 MEMORY = (1, 10, 100)  # thousands of scenes
 CURVE = [f"{step}-{n}" for step in ("memory", "stream") for n in MEMORY]
 TARGETS: tuple[Target, ...] = (
@@ -63,6 +64,8 @@ def run(*, quick: bool) -> Iterator[Figure]:
             yield from _chaos_figures(rounds, 5 if quick else 100)
         for speed in _there(folder, f"speed{end}"):
             yield from _speed_figures(speed)
+        for simulated in _there(folder, *([] if quick else ["simulated"])):
+            yield from _simulated_figures(simulated)
         for largest in _there(folder, f"million{end}"):
             yield from million_figures(largest)
             if curve := _there(folder, *(["memory-quick", "stream-quick"] if quick else CURVE)):
@@ -218,14 +221,49 @@ def _speed_figures(result: Result) -> Iterator[Figure]:
     yield measured("overhead_ms_per_sample", overhead, "ms", 10, "at_most", n=16 * rounds, why=f"one actor; {why}")
 
 
-def _rate(folder: Path, actors: int, batches: int) -> float:
-    """Batches a second between the first and the last commit, one actor per logical GPU."""
+def _simulated(folder: Path, nodes: int, gpus: int, rounds: int) -> Result:
+    """So many Ray nodes of so many logical GPUs on this machine, an actor each, against one GPU alone."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    from s2st_aug.engine.ray_session import LEAN
+
+    wait = SIMULATED_WAIT
+    os.environ |= {**LEAN, "S2ST_FAKE_SLEEP": str(wait)}
+    node = {"num_cpus": 4, "num_gpus": gpus, "object_store_memory": 100 << 20}
+    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    try:
+        for _ in range(nodes - 1):
+            cluster.add_node(**node)
+        ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+        alone = _rate(folder / "one", 1, 4 * rounds)
+        before = time.process_time()
+        together = _rate(folder / "all", nodes, rounds * gpus, gpus)
+        spent = time.process_time() - before
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+        os.environ.pop("S2ST_FAKE_SLEEP")
+    counts = {"nodes": nodes, "gpus": nodes * gpus, "batches": nodes * gpus * rounds, "wait": wait}
+    return {**counts, "alone": alone, "together": together, "driver_ms_a_batch": spent / counts["batches"] * 1000}
+
+
+def _simulated_figures(result: Result) -> Iterator[Figure]:
+    gpus, share = result["gpus"], result["together"] / (result["gpus"] * result["alone"])
+    why = f"{result['nodes']} Ray nodes of {gpus // result['nodes']} logical GPUs on one machine, an actor a node; "
+    why += f"waits of {result['wait']} s a batch of four; load average {result['load']:.1f}"
+    yield measured(f"scaling_{gpus}", share, "share of linear", 0.9, "at_least", n=result["batches"], why=why)
+    yield Figure("driver_ms_per_batch", result["driver_ms_a_batch"], "ms", None, None, result["batches"], None, why)
+
+
+def _rate(folder: Path, actors: int, batches: int, gpus: int = 1) -> float:
+    """Batches a second between the first and the last commit, each actor with so many logical GPUs."""
     root = make_dataset(folder / "data", 4 * batches * actors, size=(64, 64))
-    cluster = {"actors": [actors, actors], "gpus_per_actor": 1}
+    cluster = {"actors": [actors, actors], "gpus_per_actor": gpus}
     config = make_config(root, cluster=cluster, domains=["night"])
     _start(config, folder / "run")
     lines = [json.loads(x) for path in (folder / "run/logs").iterdir() for x in path.read_text().splitlines()]
-    return _steady([line["time"] for line in lines], actors)
+    return _steady([line["time"] for line in lines], actors * gpus)
 
 
 def _steady(times: list[float], actors: int) -> float:
@@ -269,6 +307,7 @@ PIECES: dict[str, Callable[..., Result]] = {
     **{f"chaos-{i}": lambda folder, calm, i=i: _chaos(folder, ROUND, 3, i, calm) for i in range(ROUNDS)},
     "speed-quick": lambda folder: _speed(folder, 3, 1),
     "speed": lambda folder: _speed(folder, 4, 3),
+    "simulated": lambda folder: _simulated(folder, 8, 8, 4),
     "million-quick": lambda folder: million(folder, 20),
     "million": lambda folder: million(folder, 1000),
     "memory-quick": lambda folder: memory(folder, 2),

@@ -13,6 +13,7 @@
 | `<!-- words NAME -->` | every value of a column of words, such as the causes of a verdict |
 | `<!-- run_json -->` | every key of run.json |
 | `<!-- measured NAME -->` | the figures of docs/measured/NAME.json |
+| `<!-- scale NAME -->` | a table of what large runs need, computed from docs/measured/scale.json |
 | `<!-- ablation QUESTION -->` | that question's cells of docs/measured/ablations.json |
 """
 
@@ -40,9 +41,11 @@ from image_path import Box, image_path  # noqa: E402
 from benchmarks.ablation import as_table, by_question, from_json  # noqa: E402 - here: mkdocs puts its own path back
 from benchmarks.comparison import OURS, Row, summarise  # noqa: E402
 from benchmarks.same_street import as_markdown, read_board  # noqa: E402
+from benchmarks.scale import driver_rows, network_rows, runs_of  # noqa: E402
 
 MARKER = re.compile(r"<!-- (\w+)(?: ([\w .-]+?))? -->")
 MEASURED = Path(__file__).parent / "measured"
+SCALE = {"runs": runs_of, "driver": driver_rows, "network": network_rows}
 WORDS = {True: "holds", False: "**falls short**", None: "undecided"}
 CONFIGS = {
     None: ("s2st_aug.config", "AugmentConfig"),
@@ -288,6 +291,17 @@ def measured(name: str | None) -> str:
     return f"{about(name)}\n\n" + table(("figure", "value", "goal", "", "n", "why"), rows)
 
 
+def scale(name: str | None) -> str:
+    """One table of what large runs move, ask for and cost, computed from docs/measured/scale.json."""
+    if name == "simulated":
+        figures = {f["name"]: f for f in json.loads((MEASURED / "cluster.json").read_text())}
+        found = [figures[n] for n in ("scaling_64", "driver_ms_per_batch") if n in figures]
+        rows = ((f"`{f['name']}`", value(f), goal(f), WORDS[f["holds"]], f["why"]) for f in found)
+        return table(("figure", "value", "goal", "", "how"), rows) if found else "Not measured yet."
+    head, *rows_ = SCALE[name or "runs"](json.loads((MEASURED / "scale.json").read_text()))
+    return table(head, rows_)
+
+
 def ablation(question: str | None) -> str:
     """One question's table, from the cells that pipelines/ablate.py keeps."""
     path = MEASURED / "ablations.json"
@@ -449,7 +463,7 @@ def same_street(_: str | None) -> str:
 
 
 MAKERS = (
-    root, commands, exit_codes, config, method, validation, path, columns, words, run_json, measured, ablation,
+    root, commands, exit_codes, config, method, validation, path, columns, words, run_json, measured, scale, ablation,
     same_street, model,
 )  # fmt: skip
 TABLES = {maker.__name__: maker for maker in MAKERS}
