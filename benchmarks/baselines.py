@@ -79,8 +79,8 @@ def _null_embeddings(
         here, there = model.schedule.abar(levels[k]), model.schedule.abar(levels[k - 1])
         with torch.no_grad():
             eps = network(z, levels[k], context)
-        empty = empty.clone().requires_grad_()
-        optimiser = torch.optim.Adam([empty], lr=1e-2 * (1 - i / 100))
+        empty = empty.with_tokens(empty.tokens.clone().requires_grad_())
+        optimiser = torch.optim.Adam([empty.tokens], lr=1e-2 * (1 - i / 100))
         for _ in range(iterations):
             eps_empty = network(z, levels[k], empty)
             moved = ddim_move(z, guide(eps_empty, eps, guidance), here, there)

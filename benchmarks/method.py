@@ -83,7 +83,7 @@ def ddim_parity() -> Figure:
         "set_alpha_to_one": False, "steps_offset": 1, "timestep_spacing": "leading",
     }  # fmt: skip
     schedule, model = NoiseSchedule.from_config(config), tiny_latent_model()
-    predict = with_context(model.denoiser, model.embed(["a street"]).double())
+    predict = with_context(model.denoiser, model.embed(["a street"]).to(torch.float64))
     clean = torch.randn(1, 4, 12, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     path = ddim.invert(predict, clean, schedule, 50)
     there, back = DDIMInverseScheduler(**config), DDIMScheduler(**config)

@@ -170,14 +170,11 @@ def check_torch() -> Iterator[DoctorFinding]:
 
 def check_model(name: str) -> Iterator[DoctorFinding]:
     """The model's files, their hash, and the memory that they need."""
-    from s2st_aug.diffusion.model_files import COMPONENTS, find_model, hash_weights, weight_files
+    from s2st_aug.diffusion.model_files import all_weight_files, find_model, hash_weights
 
     try:
         folder = find_model(name)
-        sha256, size = (
-            hash_weights(folder),
-            sum(p.stat().st_size for c in COMPONENTS for p in weight_files(folder, c)[0]),
-        )
+        sha256, size = hash_weights(folder), sum(path.stat().st_size for path in all_weight_files(folder))
     except S2STError as error:
         remedy = (
             f"hf download {name.replace('@', ' --revision ', 1)}" if "/" in name else "git checkout s2st_aug/weights"

@@ -19,8 +19,12 @@ _PART = re.compile(
     r"(?:\.default)?\.weight"
 )
 _ALPHA = re.compile(r"(?P<module>.+?)(?:\.lora)?\.alpha")
-_NETWORKS = (("lora_unet_", "unet"), ("lora_te1_", "text_encoder"), ("lora_te_", "text_encoder"), ("unet.", "unet"))
-FOREIGN = {"dora_scale": "DoRA", "hada_w": "LoHa", "lokr_w": "LoKr", "lora_te2_": "SDXL's LoRA", ".oft_": "OFT"}
+_NETWORKS = (
+    ("lora_unet_", "unet"), ("unet.", "unet"), ("lora_te1_", "text_encoder"), ("lora_te_", "text_encoder"),
+    ("text_encoder.", "text_encoder"), ("lora_te2_", "text_encoder_2"), ("text_encoder_2.", "text_encoder_2"),
+)  # fmt: skip
+_ORIGINAL = re.compile(r"(input|middle|output)_blocks?_(?:(\d+)_)?1_(?=transformer_blocks|proj_in|proj_out)")
+FOREIGN = {"dora_scale": "DoRA", "hada_w": "LoHa", "lokr_w": "LoKr", ".oft_": "OFT"}
 
 
 @dataclass(slots=True)
@@ -51,7 +55,7 @@ def read_lora(path: Path) -> LoraFile:
     found = LoraFile(path)
     for key, tensor in state.items():
         if foreign := next((kind for mark, kind in FOREIGN.items() if mark in key), None):
-            raise ModelError(f"LoRA {path}: holds {key}: {foreign} is not plain LoRA for Stable Diffusion 1 or 2")
+            raise ModelError(f"LoRA {path}: holds {key}: {foreign} is not plain LoRA for Stable Diffusion")
         _place(found, key, tensor)
     for network, updates in found.updates.items():
         for module, update in updates.items():
@@ -68,8 +72,6 @@ def _place(found: LoraFile, key: str, tensor: Tensor) -> None:
     if match is None:
         raise ModelError(f"LoRA {found.path}: {key} is no part of a plain LoRA")
     prefix, network = next(((p, n) for p, n in _NETWORKS if key.startswith(p)), ("", ""))
-    if key.startswith("text_encoder."):
-        prefix, network = "text_encoder.", "text_encoder"
     own = found.updates.setdefault(network or "unet", {})
     update = own.setdefault(_flat(match["module"][len(prefix) :]), _Update())
     if alpha:
@@ -83,12 +85,21 @@ def _place(found: LoraFile, key: str, tensor: Tensor) -> None:
 def _flat(module: str) -> str:
     """A module's name as kohya spells it: `down_blocks_0_attentions_0`, whatever the file's own way is."""
     name = module.replace(".processor.", ".").replace(".", "_").removeprefix("text_model_")
-    name = re.sub(r"_to_out$", "_to_out_0", name)
+    name = re.sub(r"_to_out$", "_to_out_0", _ORIGINAL.sub(_from_original, name))
     in_text = re.search(r"self_attn_to_(q|k|v|out_0)$", name)
     if in_text:
         kind = {"out_0": "out"}.get(in_text[1], in_text[1])
         name = name[: in_text.start()] + f"self_attn_{kind}_proj"
     return name
+
+
+def _from_original(match: re.Match[str]) -> str:
+    """An attention of SDXL's UNet by its place in the original code, two layers a level, as diffusers names it."""
+    side, number = match[1], int(match[2] or 0)
+    if side == "middle":
+        return "mid_block_attentions_0_"
+    at = number - 1 if side == "input" else number
+    return f"{'down' if side == 'input' else 'up'}_blocks_{at // 3}_attentions_{at % 3}_"
 
 
 @torch.no_grad()
@@ -99,6 +110,8 @@ def fuse_lora(networks: Mapping[str, torch.nn.Module], lora: LoraFile, weight: f
     """
     changed = 0
     for name, updates in lora.updates.items():
+        if name not in networks:
+            raise ModelError(f"LoRA {lora.path}: it changes {name}, which this model lacks: made for SDXL?")
         layers = {_flat(path): m for path, m in networks[name].named_modules() if isinstance(m, _LAYERS)}
         for module, update in updates.items():
             layer = layers.get(module)

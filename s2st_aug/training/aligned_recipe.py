@@ -304,7 +304,9 @@ def _compile(unet: Any, model: LatentModel, config: AlignedConfig) -> None:
     width, height = config.streets.size
     shape = model.latent_channels, height // model.latent_factor, width // model.latent_factor
     latents = torch.randn(config.aligned.batch, *shape, device=model.device).to(memory_format=torch.channels_last)
-    context = model.embed([""] * config.aligned.batch).requires_grad_()  # as in training, or it is compiled again there
+    context = model.embed(
+        [""] * config.aligned.batch
+    ).tokens.requires_grad_()  # as in training, or it is compiled again there
     steps = torch.zeros(config.aligned.batch, dtype=torch.long, device=model.device)
 
     def step() -> None:

@@ -29,9 +29,9 @@ from s2st_aug.translation.targets import TargetDomains
 class Prompts:
     """Embeddings: of the source's prompt for each photo; of the target's and of the empty prompt for each row."""
 
-    source: Float[Tensor, "photos n d"]
-    target: Float[Tensor, "rows n d"]
-    empty: Float[Tensor, "rows n d"]
+    source: Context  # one row a photo
+    target: Context
+    empty: Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +194,12 @@ def optimise_empty_prompt(
     """
     eps_prompt = denoise(z, t, prompt)
 
-    def losses(free: Context, rows: Tensor) -> Tensor:
-        eps = guide(denoise(z[rows], t, free), eps_prompt[rows], scale)
+    def losses(free: Float[Tensor, "rows n d"], rows: Tensor) -> Tensor:
+        eps = guide(denoise(z[rows], t, empty[rows].with_tokens(free)), eps_prompt[rows], scale)
         return target.rows(rows).losses(predicted_x0(z[rows], eps, abar))
 
-    return adam_minimise(empty, losses, adam, network=True, last_step=True)
+    tokens, used = adam_minimise(empty.tokens, losses, adam, network=True, last_step=True)
+    return empty.with_tokens(tokens), used
 
 
 @torch.no_grad()

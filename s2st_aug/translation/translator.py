@@ -188,8 +188,9 @@ class Translator:
         """Prompts' embeddings, each computed once."""
         new = [p for p in dict.fromkeys(prompts) if p not in self._embedded]
         if new:
-            self._embedded |= dict(zip(new, self.model.embed(new).detach().float(), strict=True))
-        return torch.stack([self._embedded[p] for p in prompts])
+            rows = self.model.embed(new).detach().to(torch.float32)
+            self._embedded |= {p: rows[i : i + 1] for i, p in enumerate(new)}
+        return Context.cat([self._embedded[p] for p in prompts])
 
     def _denoiser(self, dtype: torch.dtype) -> Denoiser:
         """The network under autocast where half precision is asked for; latents stay in float32."""

@@ -12,6 +12,7 @@ import torch
 
 from s2st_aug.diffusion import ddim
 from s2st_aug.diffusion.denoiser import (
+    Context,
     CountedDenoiser,
     from_v_prediction,
     guided,
@@ -27,7 +28,7 @@ SCHEDULE = NoiseSchedule.stable_diffusion()
 EPSILON_CONFIG = SCHEDULER_CONFIG | {
     "prediction_type": "epsilon"
 }  # diffusers converts v at the wrong level: parity is for epsilon
-NO_CONTEXT = torch.zeros(1, 1, 1)
+NO_CONTEXT = Context(torch.zeros(1, 1, 1))
 
 
 def gaussian(rows: int = 1) -> torch.Tensor:
@@ -132,8 +133,8 @@ def test_second_order_is_nearer_to_the_true_flow():
 
 
 def test_guidance_is_linear_and_counted():
-    counted = CountedDenoiser(lambda z, t, c: z * c.mean((1, 2))[:, None, None, None])
-    z, empty, context = torch.ones(2, 4, 2, 2), torch.ones(1, 1, 1), torch.full((2, 1, 1), 2.0)
+    counted = CountedDenoiser(lambda z, t, c: z * c.tokens.mean((1, 2))[:, None, None, None])
+    z, empty, context = torch.ones(2, 4, 2, 2), Context(torch.ones(1, 1, 1)), Context(torch.full((2, 1, 1), 2.0))
     assert guided(counted, empty, 3.0)(z, 5, context).mean().item() == pytest.approx(1 + 3 * (2 - 1))
     assert (counted.calls, counted.evaluations) == (1, 4)
     assert guided(counted, empty, 1.0) is counted

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from s2st_aug.diffusion import selftest
-from s2st_aug.diffusion.denoiser import from_v_prediction, v_from_eps
+from s2st_aug.diffusion.denoiser import Context, from_v_prediction, v_from_eps
 from s2st_aug.diffusion.model_files import EMBEDDED
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.stable_diffusion import load_model
@@ -28,7 +28,7 @@ def knowing_model(schedule: NoiseSchedule | None = None):
     truth = schedule or fake.schedule
     x0 = fake.encode(selftest.street_picture(selftest.picture_size(fake)))
 
-    def eps(z: torch.Tensor, t: int, _context: torch.Tensor) -> torch.Tensor:
+    def eps(z: torch.Tensor, t: int, _context: Context) -> torch.Tensor:
         spread = 0.05  # as if the data were a narrow cloud around the picture: a smooth flow
         abar = truth.abar(t)
         return (1 - abar) ** 0.5 * (z - abar**0.5 * x0) / (abar * spread + 1 - abar)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from functools import partial
 
 import pytest
 import torch
+from original_names import original_unet, original_vae
 from safetensors.torch import load_file, save_file
 
 from s2st_aug.diffusion.model_choice import ModelChoice, spell_choice
@@ -16,53 +16,7 @@ from s2st_aug.errors import ModelError
 from s2st_aug.methods.checks import hash_model
 
 load_random = partial(load_model, self_test=False)
-RESNET = {
-    "norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0", "conv2": "out_layers.3",
-    "time_emb_proj": "emb_layers.1", "conv_shortcut": "skip_connection",
-}  # fmt: skip
-ENDS = {
-    "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2", "conv_in": "input_blocks.0.0",
-    "conv_norm_out": "out.0", "conv_out": "out.2", "mid_block.resnets.0": "middle_block.0",
-    "mid_block.attentions.0": "middle_block.1", "mid_block.resnets.1": "middle_block.2",
-}  # fmt: skip
-ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
-LAYERS, ATTENDS_UP = 1, (False, True)
-
-
-def original_unet(key: str) -> str:
-    """A UNet's key as the original code spells it."""
-
-    def block(match: re.Match) -> str:
-        side, i, kind, j = match[1], int(match[2]), match[3], int(match[4])
-        if side == "down":
-            if kind == "downsamplers":
-                return f"input_blocks.{(LAYERS + 1) * (i + 1)}.0.op"
-            return f"input_blocks.{(LAYERS + 1) * i + j + 1}.{int(kind == 'attentions')}"
-        if kind == "upsamplers":
-            return f"output_blocks.{(LAYERS + 1) * i + LAYERS}.{2 if ATTENDS_UP[i] else 1}.conv"
-        return f"output_blocks.{(LAYERS + 1) * i + j}.{int(kind == 'attentions')}"
-
-    if "resnets" in key:
-        key = re.sub(rf"\.({'|'.join(RESNET)})\.", lambda m: f".{RESNET[m[1]]}.", key)
-    key = re.sub(
-        r"^(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)(\.conv\b)?", block, key
-    )
-    for ours, theirs in ENDS.items():
-        key = re.sub(rf"^{re.escape(ours)}\.", f"{theirs}.", key)
-    return f"model.diffusion_model.{key}"
-
-
-def original_vae(key: str, levels: int) -> str:
-    """An autoencoder's key as the original code spells it."""
-    key = re.sub(r"down_blocks\.(\d+)\.resnets", r"down.\1.block", key)
-    key = re.sub(r"down_blocks\.(\d+)\.downsamplers\.0", r"down.\1.downsample", key)
-    key = re.sub(r"up_blocks\.(\d+)\.resnets", lambda m: f"up.{levels - 1 - int(m[1])}.block", key)
-    key = re.sub(r"up_blocks\.(\d+)\.upsamplers\.0", lambda m: f"up.{levels - 1 - int(m[1])}.upsample", key)
-    key = re.sub(r"mid_block\.resnets\.(\d)", lambda m: f"mid.block_{int(m[1]) + 1}", key)
-    if "attentions" in key:
-        key = key.replace("mid_block.attentions.0", "mid.attn_1")
-        key = re.sub(rf"\.({'|'.join(map(re.escape, ATTENTION))})\.", lambda m: f".{ATTENTION[m[1]]}.", key)
-    return "first_stage_model." + key.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
+LAYERS = 1
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +53,7 @@ def test_a_checkpoint_in_one_file_is_the_model_of_its_folder(pair, tmp_path):
     pixels = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
         context, z = many.embed(["a street"]), many.encode(pixels)
-        assert torch.equal(one.embed(["a street"]), context)
+        assert torch.equal(one.embed(["a street"]).tokens, context.tokens)
         assert torch.equal(one.encode(pixels), z)
         assert torch.allclose(one.denoiser(z, 500, context), many.denoiser(z, 500, context), atol=1e-5)
         assert torch.allclose(one.decode(z), many.decode(z), atol=1e-5)

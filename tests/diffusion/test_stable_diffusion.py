@@ -33,7 +33,7 @@ def test_facts_of_a_folder(tiny_folder):
     latents = model.encode(torch.zeros(2, 3, 48, 64))
     assert latents.shape == (2, 4, 12, 16)
     assert model.decode(latents).shape == (2, 3, 48, 64)
-    assert model.embed(["a street at night", ""]).shape == (2, 12, 16)
+    assert model.embed(["a street at night", ""]).tokens.shape == (2, 12, 16)
 
 
 def plain_pipeline(folder: Path):
@@ -100,10 +100,11 @@ def test_precision_is_inside_and_float32_at_the_border(tiny_folder):
 
 def test_gradients_reach_latents_and_context_but_no_weights(tiny_folder):
     model = load_random(tiny_folder)
-    context, latents = model.embed([""]).requires_grad_(), torch.zeros(1, 4, 12, 16, requires_grad=True)
+    context, latents = model.embed([""]), torch.zeros(1, 4, 12, 16, requires_grad=True)
+    context.tokens.requires_grad_()
     model.decode(model.denoiser(latents, 500, context)).sum().backward()
-    assert context.grad is not None
-    assert context.grad.abs().sum() > 0
+    assert context.tokens.grad is not None
+    assert context.tokens.grad.abs().sum() > 0
     assert latents.grad is not None
 
 
@@ -178,7 +179,7 @@ def no_tokenizer(folder: Path) -> None:
         (break_json, "not readable as JSON"),
         (sample_prediction, "did you mean 'v_prediction'"),
         (foreign_unet, "FluxTransformer2DModel"),
-        (second_text_encoder, "two text encoders"),
+        (second_text_encoder, "has text_encoder_2, which a StableDiffusionPipeline does not use"),
         (no_tokenizer, "tokenizer is missing"),
     ],
 )
@@ -281,10 +282,11 @@ def test_gradient_checkpointing_computes_blocks_again_and_changes_no_gradient(ti
 
 
 def context_gradient(model):
-    context = model.embed(["a street at night"]).requires_grad_()
+    context = model.embed(["a street at night"])
+    context.tokens.requires_grad_()
     latents = torch.randn(1, 4, 12, 16, generator=torch.Generator().manual_seed(0))
     model.denoiser(latents, 500, context).square().sum().backward()
-    return context.grad
+    return context.tokens.grad
 
 
 @pytest.mark.slow

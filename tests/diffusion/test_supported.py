@@ -20,13 +20,21 @@ def edit(folder: Path, place: str, **changes: object) -> None:
 
 
 CONFIGS: dict[str, tuple[str, dict[str, object], str]] = {
-    "SDXL by its index": ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "two text encoders"),
+    "SDXL by its index": (
+        "model_index.json",
+        {"_class_name": "StableDiffusionXLPipeline"},
+        "unet has addition_embed_type: 'text', expected SDXL's",
+    ),
     "inpainting": (
         "model_index.json",
         {"_class_name": "StableDiffusionInpaintPipeline"},
         "takes a mask; use the model",
     ),
-    "FLUX": ("model_index.json", {"_class_name": "FluxPipeline"}, "FluxPipeline: expected a Stable Diffusion 1 or 2"),
+    "FLUX": (
+        "model_index.json",
+        {"_class_name": "FluxPipeline"},
+        "FluxPipeline: expected a model of Stable Diffusion, SDXL",
+    ),
     "LCM's scheduler": (SCHEDULER, {"_class_name": "LCMScheduler"}, "scheduler is a LCMScheduler: .*use the model"),
     "EDM": (SCHEDULER, {"_class_name": "EDMEulerScheduler"}, "scheduler is a EDMEulerScheduler"),
     "rectified flow": (SCHEDULER, {"_class_name": "FlowMatchEulerDiscreteScheduler"}, "trained on another noise"),

@@ -166,7 +166,7 @@ def trained(photos, tmp_path_factory):
 def test_the_recipe_writes_a_model_that_loads(trained):
     model = load_model(trained / "model", self_test=False)
     assert (model.native_size, model.stride) == ((32, 16), 4)
-    assert model.embed(["a street at night"]).shape == (1, 18, 16)
+    assert model.embed(["a street at night"]).tokens.shape == (1, 18, 16)
     assert torch.isfinite(model.decode(model.encode(torch.zeros(1, 3, 16, 32)))).all()
 
 

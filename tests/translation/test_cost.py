@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 
+from s2st_aug.diffusion.denoiser import Context
 from s2st_aug.testing.models import tiny_latent_model
 from s2st_aug.translation.cost import cost_line
 from s2st_aug.translation.settings import method_settings
@@ -18,7 +19,7 @@ def test_the_network_is_timed_in_the_settings_arithmetic(dtype, half):
     seen = []
     model = tiny_latent_model()
 
-    def denoiser(z: torch.Tensor, t: int, context: torch.Tensor) -> torch.Tensor:
+    def denoiser(z: torch.Tensor, t: int, context: Context) -> torch.Tensor:
         seen.append(torch.is_autocast_enabled("cpu"))
         return model.denoiser(z, t, context)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from s2st_aug.diffusion import ddim
-from s2st_aug.diffusion.denoiser import CountedDenoiser, with_context
+from s2st_aug.diffusion.denoiser import Context, CountedDenoiser, with_context
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.testing.models import unit_gaussian_denoiser
 from s2st_aug.translation.adam import AdamSettings, AdamState, adam_minimise, adam_step
@@ -26,7 +26,7 @@ from s2st_aug.translation.s2st import (
 from s2st_aug.translation.settings import PRESETS, MethodSettings, method_settings
 
 SCHEDULE = NoiseSchedule.stable_diffusion()
-CONTEXT = torch.zeros(2, 3, 4)
+CONTEXT = Context(torch.zeros(2, 3, 4))
 PROMPTS = Prompts(CONTEXT, CONTEXT, CONTEXT)
 
 
@@ -153,22 +153,23 @@ def test_optimising_the_clean_latent_brings_the_structure_back():
 
 def prompted(z, t, context):
     """A denoiser with a gradient to its context."""
-    return unit_gaussian_denoiser(SCHEDULE)(z, t, context) + context.mean((1, 2))[:, None, None, None]
+    return unit_gaussian_denoiser(SCHEDULE)(z, t, context) + context.tokens.mean((1, 2))[:, None, None, None]
 
 
 def test_null_text_lowers_the_loss_and_stops_each_sample_on_its_own():
     z = latents()
     network = CountedDenoiser(prompted)
-    empty = torch.zeros(2, 3, 4, dtype=torch.float64)
+    empty = Context(torch.zeros(2, 3, 4, dtype=torch.float64))
+    prompt = Context(empty.tokens + 1)
     target = a_target(0.8 * z, shift=0.2)
     found, used = optimise_empty_prompt(
-        network, z, 501, SCHEDULE.abar(501), empty + 1, empty, 2.0, target, AdamSettings(10, 0.01)
+        network, z, 501, SCHEDULE.abar(501), prompt, empty, 2.0, target, AdamSettings(10, 0.01)
     )
     assert used.tolist() == [10, 10]
     assert network.evaluations == 2 * 11
-    assert not torch.equal(found, empty)
+    assert not torch.equal(found.tokens, empty.tokens)
     _, used = optimise_empty_prompt(
-        network, z, 501, SCHEDULE.abar(501), empty + 1, empty, 2.0, target, AdamSettings(10, 0.01, 1e9)
+        network, z, 501, SCHEDULE.abar(501), prompt, empty, 2.0, target, AdamSettings(10, 0.01, 1e9)
     )
     assert used.tolist() == [1, 1]
 
@@ -214,7 +215,7 @@ def test_the_second_order_is_nearer_to_the_exact_path():
 def test_the_estimate_counts_what_is_used(method, until):
     settings = MethodSettings(steps=4, guidance=2, to_method=method, to_iterations=3, guidance_until=until)
     network = CountedDenoiser(prompted)
-    z, context = latents(rows=1), torch.zeros(1, 3, 4, dtype=torch.float64)
+    z, context = latents(rows=1), Context(torch.zeros(1, 3, 4, dtype=torch.float64))
     path = ddim.invert(with_context(network, context), z, SCHEDULE, 4)
     offsets = source_offsets(network, SCHEDULE, path, context) if method == "direct" else None
     done = sample(network, SCHEDULE, path[-1], Prompts(context, context, context), a_target(z), settings, offsets)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from s2st_aug.diffusion.denoiser import CountedDenoiser
+from s2st_aug.diffusion.denoiser import Context, CountedDenoiser
 from s2st_aug.errors import Diverged, ProfileError
 from s2st_aug.images import resize
 from s2st_aug.records.profile import DomainProfile
@@ -161,7 +161,7 @@ def test_much_guidance_is_no_explosion():
 
 
 def nan_model(*, in_half_only: bool):
-    def denoise(z: torch.Tensor, t: int, context: torch.Tensor) -> torch.Tensor:
+    def denoise(z: torch.Tensor, t: int, context: Context) -> torch.Tensor:
         eps = MODEL.denoiser(z, t, context)
         broken = torch.is_autocast_enabled("cpu") if in_half_only else True
         first = (torch.arange(len(z)) == 0)[:, None, None, None]
