@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 DIFFUSERS, TRANSFORMERS = "diffusion_pytorch_model", "model"  # stems of weight files, by who wrote them
@@ -19,6 +19,8 @@ class Family:
     denoiser_class: str
     networks: Mapping[str, str]  # folder -> stem of its weight files
     optional: frozenset[str] = frozenset()  # folders that a repository may lack
+    encoders: Mapping[str, str] = field(default_factory=dict)  # of a flow: folder -> class of the text encoder
+    autoencoder: str = "AutoencoderKL"
 
     @property
     def is_flow(self) -> bool:
@@ -40,7 +42,46 @@ SDXL = Family(
     "UNet2DConditionModel",
     {"unet": DIFFUSERS, "vae": DIFFUSERS, "text_encoder": TRANSFORMERS, "text_encoder_2": TRANSFORMERS},
 )
-FAMILIES = (STABLE_DIFFUSION, SDXL)
+
+
+def _flow(
+    name: str, pipelines: tuple[str, ...], denoiser_class: str, encoders: Mapping[str, str], autoencoder: str
+) -> Family:
+    networks = {"transformer": DIFFUSERS, "vae": DIFFUSERS, **dict.fromkeys(encoders, TRANSFORMERS)}
+    optional = frozenset({"text_encoder_3"} & encoders.keys())
+    return Family(name, pipelines, "transformer", denoiser_class, networks, optional, encoders, autoencoder)
+
+
+_CLIP = "CLIPTextModelWithProjection"
+SD3 = _flow(
+    "Stable Diffusion 3",
+    ("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline"),
+    "SD3Transformer2DModel",
+    {"text_encoder": _CLIP, "text_encoder_2": _CLIP, "text_encoder_3": "T5EncoderModel"},
+    "AutoencoderKL",
+)
+FLUX2 = _flow(
+    "FLUX.2-klein-base",
+    ("Flux2KleinPipeline",),
+    "Flux2Transformer2DModel",
+    {"text_encoder": "AutoModel"},
+    "AutoencoderKLFlux2",
+)
+Z_IMAGE = _flow(
+    "Z-Image",
+    ("ZImagePipeline", "ZImageImg2ImgPipeline"),
+    "ZImageTransformer2DModel",
+    {"text_encoder": "AutoModel"},
+    "AutoencoderKL",
+)
+QWEN_IMAGE = _flow(
+    "Qwen-Image",
+    ("QwenImagePipeline", "QwenImageImg2ImgPipeline"),
+    "QwenImageTransformer2DModel",
+    {"text_encoder": "Qwen2_5_VLForConditionalGeneration"},
+    "AutoencoderKLQwenImage",
+)
+FAMILIES = (STABLE_DIFFUSION, SDXL, SD3, FLUX2, Z_IMAGE, QWEN_IMAGE)
 
 
 def family_of(index: Mapping[str, Any], denoiser_class: str, folders: Collection[str]) -> Family:

