@@ -112,8 +112,8 @@ def _load_diffusion(
         model = build_sdxl(networks, schedule, zero_empty=_zeroes_the_empty_prompt(folder))
     if prediction == "v_prediction":
         model = replace(model, denoiser=from_v_prediction(model.denoiser, schedule))
-    known = _known_words(folder / "tokenizer" / "words.txt")
-    return replace(model, prediction_type=prediction, vocabulary=Vocabulary(partial(_pieces, networks.tokenizer), known))
+    words = Vocabulary(partial(_pieces, networks.tokenizer), _known_words(folder / "tokenizer" / "words.txt"))
+    return replace(model, prediction_type=prediction, vocabulary=words)
 
 
 def load_for_worker(name: str, device: str, *, threads: int | None, gpus: int) -> LatentModel:

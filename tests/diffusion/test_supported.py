@@ -35,7 +35,7 @@ CONFIGS: dict[str, tuple[str, dict[str, object], str]] = {
     "of another kind": (
         "model_index.json",
         {"_class_name": "SanaPipeline"},
-        "SanaPipeline: expected a model of Stable Diffusion, SDXL, Stable Diffusion 3, FLUX.2-klein-base, Z-Image, Qwen",
+        "SanaPipeline: expected a model of Stable Diffusion, SDXL, Stable Diffusion 3, FLUX.2-klein-base, Z-Image",
     ),
     "LCM's scheduler": (SCHEDULER, {"_class_name": "LCMScheduler"}, "scheduler is a LCMScheduler: .*use the model"),
     "EDM": (SCHEDULER, {"_class_name": "EDMEulerScheduler"}, "scheduler is a EDMEulerScheduler"),
