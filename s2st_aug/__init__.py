@@ -6,10 +6,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from s2st_aug.api import Run, Translator, adopt, load_translator, open_run, translate
+    from s2st_aug.api import (
+        Run,
+        Translator,
+        adopt,
+        augment,
+        export_run,
+        load_translator,
+        open_run,
+        translate,
+        validate,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["Run", "Translator", "__version__", "adopt", "load_translator", "open_run", "translate"]
+__all__ = [
+    "Run",
+    "Translator",
+    "__version__",
+    "adopt",
+    "augment",
+    "export_run",
+    "load_translator",
+    "open_run",
+    "translate",
+    "validate",
+]
 
 
 def __getattr__(name: str) -> Any:

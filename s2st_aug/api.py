@@ -1,45 +1,66 @@
-"""The library in one line: `from s2st_aug import translate, Translator, load_translator, open_run`."""
+"""The commands as functions: translate, augment, adopt, validate, open_run, export_run.
+
+`from s2st_aug import augment`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from s2st_aug.arrays import Image
-from s2st_aug.config.load import choose_method
+from s2st_aug.config import AugmentConfig, load_config
+from s2st_aug.config.load import choose_method, refuse_unknown_domains
 from s2st_aug.diffusion.device import resolve_device
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.engine.adopt import adopt
+from s2st_aug.engine.augment import augment as run_augment
+from s2st_aug.engine.options import Options, RunSummary
 from s2st_aug.engine.sources import SourceScene
 from s2st_aug.engine.translate import translate_scenes
-from s2st_aug.errors import ConfigError, Diverged, SampleError, UnreadableImage
+from s2st_aug.errors import ConfigError, Diverged, SampleError, UnreadableImage, UsageError
+from s2st_aug.export import ExportOptions, ExportSummary, export_run
 from s2st_aug.images import Photo, read_photo
 from s2st_aug.methods import Judge, MethodConfig, TranslatorLike, find_method
+from s2st_aug.methods.checks import find_image_profiles, validity_checks
 from s2st_aug.profiles import find_profiles
 from s2st_aug.randomness import sample_key
+from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.translated import Translated
 from s2st_aug.records.verdicts import Judgement
+from s2st_aug.storage.progress import Snapshot
 from s2st_aug.storage.view import Run, open_run
 from s2st_aug.translation.presets import presets_of
 from s2st_aug.translation.settings import MethodSettings, method_settings
 from s2st_aug.translation.translator import Translator
+from s2st_aug.validation.settings import ValidationSettings
 
 __all__ = [
+    "ExportOptions",
+    "ExportSummary",
     "FileResult",
+    "Judgement",
     "LoadedMethod",
     "MethodSettings",
+    "Options",
     "Run",
+    "RunSummary",
+    "SceneObject",
+    "Snapshot",
     "Translated",
     "Translator",
     "adopt",
+    "augment",
+    "export_run",
     "load_method",
     "load_translator",
     "method_settings",
     "open_run",
     "translate",
     "translate_files",
+    "validate",
 ]
 
 
@@ -112,6 +133,69 @@ def translate(
     if isinstance(done, Diverged):
         raise done
     return done.image
+
+
+def augment(
+    config: AugmentConfig | Path | str,
+    run: Path | str | None = None,
+    *,
+    changes: Sequence[str] = (),
+    on_progress: Callable[[Snapshot], None] | None = None,
+    options: Options | None = None,
+) -> RunSummary:
+    """A labelled dataset in, a run folder of checked variants out; the same call resumes a stopped run.
+
+    `config` is a YAML file (then `changes` are `key=value`, as `--set` takes them, and `run` is runs/<its stem> where
+    none is given) or a record. `on_progress` is called with the counts after every commit, and while none comes.
+
+    Raises UsageError before anything is started. A bad sample raises nothing: it is a failed row, and
+    `RunSummary.exit_code` says so.
+    """
+    if isinstance(config, AugmentConfig):
+        if changes or run is None:
+            raise UsageError("augment: a config record needs `run`, and takes no `changes`")
+        loaded, place = config, run
+    else:
+        loaded, place = load_config(config, changes), run or Path("runs") / Path(config).stem
+    refuse_unknown_domains(loaded.domains, loaded.method.name)
+    options = options or Options()
+    if on_progress is not None:
+        options = replace(options, watch=on_progress, waiting=on_progress)
+    return run_augment(loaded, place, options)
+
+
+def validate(
+    source: Image | str | Path,
+    variant: Image | str | Path,
+    labels: Sequence[SceneObject | Mapping[str, Any]] = (),
+    *,
+    domain: str,
+    model: str = "street-mini",
+    thresholds: ValidationSettings | None = None,
+) -> Judgement:
+    """Is the variant in its domain, is the street still there, and which of the source's labels are still true?
+
+    Images are RGB uint8 of one size, or paths. A label is a SceneObject, or a mapping with `category` and `bbox`
+    (x1, y1, x2, y2 in pixels). `domain` is a shipped name or a profile's file; strength is None for any other name.
+    Whoever made the variant is judged alike: no model is loaded.
+
+    Raises UsageError for images of different sizes, and for a label that is none.
+    """
+    before, after = (read_photo(i).rgb if isinstance(i, str | Path) else i for i in (source, variant))
+    profiles = find_image_profiles([domain], model, required=False)
+    checks = validity_checks(profiles, thresholds or ValidationSettings())
+    (name,) = profiles
+    return checks(before, after, after, [_label(label, n) for n, label in enumerate(labels)], name)
+
+
+def _label(given: SceneObject | Mapping[str, Any], number: int) -> SceneObject:
+    if isinstance(given, SceneObject):
+        return given
+    try:
+        x1, y1, x2, y2 = map(float, given["bbox"])
+        return SceneObject(str(given.get("object_id", number)), "box", str(given["category"]), (x1, y1, x2, y2))
+    except (KeyError, TypeError, ValueError):
+        raise UsageError(f"label {number}: expected `category` and `bbox` (four numbers), came {given!r}") from None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

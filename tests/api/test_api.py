@@ -117,3 +117,39 @@ def test_every_public_name_is_typed_and_documented(name):
         }
         assert annotated == set(inspect.signature(function).parameters) - {"self"}
         assert "return" in typing.get_type_hints(function) or function.__annotations__.get("return")
+
+
+def test_validate_judges_any_two_pictures_with_labels_as_plain_mappings(run):
+    opened = open_run(run.path)
+    row = next(iter(opened.rows(domain="night", status="ok")))
+    source = opened.source(row)
+    labels = [{"category": "car", "bbox": [8, 8, 60, 40]}, {"category": "rider", "bbox": [70, 20, 90, 60]}]
+    same = s2st_aug.validate(source, source, labels, domain="night")
+    assert same.structure == pytest.approx(1, abs=0.05) and same.strength is not None and same.strength < 0.3
+    assert [o.category for o in same.objects] == ["car", "rider"]
+    assert s2st_aug.validate(source, source, domain="snow").strength is None
+    with pytest.raises(UsageError, match="label 0: expected `category` and `bbox`"):
+        s2st_aug.validate(source, source, [{"bbox": [1, 2]}], domain="night")
+    with pytest.raises(UsageError, match="one size"):
+        s2st_aug.validate(source, source[:40], domain="night")
+
+
+def test_augment_refuses_before_anything_is_started(tmp_path):
+    from s2st_aug.testing.datasets import make_config, make_dataset
+
+    config = make_config(make_dataset(tmp_path / "data", 1))
+    with pytest.raises(UsageError, match="needs `run`"):
+        s2st_aug.augment(config)
+    with pytest.raises(ConfigError, match="Config file not found"):
+        s2st_aug.augment(tmp_path / "no.yaml")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_augment_tells_its_progress_and_export_takes_its_run(tmp_path):
+    from s2st_aug.testing.datasets import make_config, make_dataset
+
+    config, seen = make_config(make_dataset(tmp_path / "data", 2), domains=["night"]), []
+    summary = s2st_aug.augment(config, tmp_path / "run", on_progress=seen.append)
+    assert summary.exit_code == 0 and seen[-1].done == 2
+    assert s2st_aug.export_run(tmp_path / "run", "bdd100k", tmp_path / "out").real == 2

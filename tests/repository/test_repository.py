@@ -214,6 +214,9 @@ def test_importing_the_package_is_quick_and_imports_nothing_heavy() -> None:
 
 PINNED = {
     "translate": ["photo", "to", "model", "preset", "rng_key", "device"],
+    "augment": ["config", "run", "changes", "on_progress", "options"],
+    "validate": ["source", "variant", "labels", "domain", "model", "thresholds"],
+    "export_run": ["run", "format", "out", "options", "more"],
     "adopt": ["config", "variants", "run", "pattern", "made_by", "note", "options"],
     "load_translator": ["domains", "model", "preset", "overrides", "device"],
     "open_run": ["place"],
@@ -236,9 +239,8 @@ def test_the_public_api_is_pinned(name: str) -> None:
 
 
 def test_the_public_names_are_these() -> None:
-    assert dir(s2st_aug) == sorted(
-        ["Run", "Translator", "__version__", "adopt", "load_translator", "open_run", "translate"]
-    )
+    names = ["Run", "Translator", "__version__", "adopt", "augment", "export_run", "load_translator", "open_run"]
+    assert dir(s2st_aug) == sorted([*names, "translate", "validate"])
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = s2st_aug.nothing
     assert (ROOT / "s2st_aug/py.typed").is_file()
