@@ -10,12 +10,14 @@ import logging
 import math
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks.figure import Figure, Goal, undecided
+from benchmarks.provenance import kit_of
 from s2st_aug import __version__
 from s2st_aug.formats.registry import FORMATS
 
@@ -132,9 +134,15 @@ def run_suite(suite: str, *, quick: bool) -> list[Figure]:
     return [(measured | missing)[name] for name in names] + extra
 
 
-def write_figures(figures: list[Figure], path: Path) -> None:
-    """The figures as a JSON list, as docs/reference/figures.md has it."""
-    path.write_text(json.dumps([_plain(f) for f in figures], indent=2, allow_nan=False) + "\n", encoding="utf-8")
+def write_figures(figures: list[Figure], path: Path, stamp: Mapping[str, str | None] | None = None) -> None:
+    """The figures as a JSON list, as docs/reference/figures.md has it; with kit and stamp where one is given."""
+    rows = [_plain(f) for f in figures]
+    if stamp is not None:
+        suite = stamp["decided_by"] or ""
+        rows = [
+            {**row, "kit": kit_of(suite, f.name), **(f.stamp or stamp)} for row, f in zip(rows, figures, strict=True)
+        ]
+    path.write_text(json.dumps(rows, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def note_machine(suite: str, path: Path, *, quick: bool) -> None:
@@ -159,4 +167,6 @@ def note_machine(suite: str, path: Path, *, quick: bool) -> None:
 def _plain(figure: Figure) -> dict[str, Any]:
     """JSON knows no NaN: an interval with an end that is not finite is no interval."""
     finite = figure.interval is not None and all(math.isfinite(v) for v in figure.interval)
-    return {**asdict(figure), "interval": list(figure.interval) if finite and figure.interval else None}
+    row = asdict(figure)
+    del row["stamp"]
+    return {**row, "interval": list(figure.interval) if finite and figure.interval else None}

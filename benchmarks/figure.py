@@ -1,9 +1,10 @@
-"""One measured figure and whether it reaches its goal."""
+"""One measured figure, what it stands on, and whether it reaches its goal: by its whole interval, or nobody knows."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Direction = Literal["at_least", "at_most", "below", "above", "within"]
@@ -14,7 +15,8 @@ Goal = float | tuple[float, float]  # two numbers: from and to, for `within`
 class Figure:
     """One line of a suite's result (docs/reference/figures.md).
 
-    `holds` is null where it was not decided, and then `why` says so.
+    `holds` is null where it was not decided, and then `why` says so. `stamp` is set where the measurement is older than
+    the file that holds it: commit, weights, date and hash of what decides it (benchmarks/provenance.py).
     """
 
     name: str
@@ -25,6 +27,7 @@ class Figure:
     n: int
     interval: tuple[float, float] | None
     why: str = ""
+    stamp: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def measured(
@@ -38,18 +41,31 @@ def measured(
     interval: tuple[float, float] | None = None,
     why: str = "",
 ) -> Figure:
-    """A figure judged against its goal; a value that is not finite is undecided and says so."""
+    """A figure judged against its goal by its interval: undecided where the goal lies within, or nothing finite came.
+
+    A count over all cases that there are (records, kills) has no interval.
+    """
     if not math.isfinite(value):
         return undecided(name, unit, goal, f"the measurement gave {value}; {why}".rstrip("; "))
+    if interval is not None and not all(map(math.isfinite, interval)):
+        interval = None
+    ends = {reaches(end, goal, direction) for end in (interval or (value, value))}
+    if len(ends) == 1 and ends == {reaches(value, goal, direction)}:
+        return Figure(name, float(value), unit, goal, ends.pop(), n, interval, why)
+    said = f"the goal lies within the interval: undecided by {n} samples"
+    return Figure(name, float(value), unit, goal, None, n, interval, f"{said}; {why}".rstrip("; "))
+
+
+def reaches(value: float, goal: Goal, direction: Direction) -> bool:
+    """Whether one number reaches the goal."""
     low, high = goal if isinstance(goal, tuple) else (goal, goal)
-    holds = {
+    return {
         "at_least": value >= low,
         "at_most": value <= high,
         "below": value < high,
         "above": value > low,
         "within": low <= value <= high,
     }[direction]
-    return Figure(name, float(value), unit, goal, bool(holds), n, interval, why)
 
 
 def undecided(name: str, unit: str, goal: Goal | None, why: str) -> Figure:

@@ -9,18 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figure import Figure, measured, undecided
+from benchmarks.provenance import stamp_of_result
 from s2st_aug.gain.tables import best_control
 
 OURS = "s2st_gated"
 
 
 def gain_figures(segmentation: Path, detection: Path) -> Iterator[Figure]:
-    """mIoU on dusk photos; AP on scenes at night and over both conditions."""
-    yield _difference("gain_miou_dusk", segmentation, "miou", "to_real_only", 15)
-    yield _difference("gain_over_best_control", segmentation, "miou", "to_best_control", 5)
-    yield _ratio("traffic_light_ap_vs_real_only", detection, "ap_traffic light", "real_only", 1)
-    yield _night_over_best_control(detection)
-    yield _ratio("night_car_ap_vs_true_night", detection, "night_ap_car", "true_render", 0.6)
+    """mIoU on dusk photos; AP on scenes at night and over both conditions. Each carries the experiment's own stamp."""
+    for figure in (
+        _difference("gain_miou_dusk", segmentation, "miou", "to_real_only", 15),
+        _difference("gain_over_best_control", segmentation, "miou", "to_best_control", 5),
+    ):
+        yield replace(figure, stamp=stamp_of_result("gain", segmentation))
+    for figure in (
+        _ratio("traffic_light_ap_vs_real_only", detection, "ap_traffic light", "real_only", 1),
+        _night_over_best_control(detection),
+        _ratio("night_car_ap_vs_true_night", detection, "night_ap_car", "true_render", 0.6),
+    ):
+        yield replace(figure, stamp=stamp_of_result("gain", detection))
 
 
 def _night_over_best_control(path: Path) -> Figure:

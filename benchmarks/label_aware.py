@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.figure import Figure, measured, undecided
-from benchmarks.scenes import HELD_OUT, bootstrap, boxes
+from benchmarks.figure import Figure, measured, undecided, wilson
+from benchmarks.scenes import HELD_OUT, boxes
 from s2st_aug.arrays import Image
 from s2st_aug.errors import Diverged
 from s2st_aug.procedural.drawing import Drawn, draw_street
@@ -54,7 +54,7 @@ def signal_state_kept(own: Translator, count: int) -> Figure:
         *GOAL_SIGNALS,
         "at_least",
         n=len(aware),
-        interval=bootstrap(aware),
+        interval=wilson(int(sum(aware)), len(aware)),
         why=why,
     )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.controls import CONTROLS
-from benchmarks.figure import Figure, Goal, measured, undecided
+from benchmarks.figure import Figure, Goal, measured, undecided, wilson
 from benchmarks.lights import LightCounts, count_lights, sum_counts, wet_road
 from benchmarks.processes import environment
 from benchmarks.render_distance import render_distance
@@ -303,10 +303,13 @@ def prompt_agreement(*, photos: int, steps: int) -> Figure:
             goal,
             None,
             len(agreed),
-            bootstrap(agreed),
+            wilson(int(sum(agreed)), len(agreed)),
             f"holds nothing: {why}",
         )
-    return _figure("prompt_agreement", agreed, why)
+    unit, goal, direction = GOALS["prompt_agreement"]
+    between = wilson(int(sum(agreed)), len(agreed))
+    share = float(np.mean(agreed))
+    return measured("prompt_agreement", share, unit, goal, direction, n=len(agreed), interval=between, why=why)  # type: ignore[arg-type]
 
 
 # --- translation

@@ -38,8 +38,10 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).par
 
 from image_path import Box, image_path  # noqa: E402
 
-from benchmarks.ablation import as_table, by_question, from_json  # noqa: E402 - here: mkdocs puts its own path back
+from benchmarks import SUITES  # noqa: E402 - here: mkdocs puts its own path back
+from benchmarks.ablation import as_table, by_question, from_json  # noqa: E402
 from benchmarks.comparison import OURS, Row, summarise  # noqa: E402
+from benchmarks.provenance import is_stale  # noqa: E402
 from benchmarks.same_street import as_markdown, read_board  # noqa: E402
 from benchmarks.scale import driver_rows, network_rows, runs_of  # noqa: E402
 
@@ -118,37 +120,6 @@ NAMES = {
     "gamma": "gamma and desaturation",
     "albumentations": "albumentations' weather",
     "identity": "nothing done",
-}
-README = {
-    "method": {
-        "render_distance_vs_best_baseline": "Distance to the true render, over that of the best other method",
-        "signal_state_kept": "Traffic lights that keep their state",
-        "kept_at_equal_strength": "Extra boxes still valid when labels guide the translation",
-        "speedup_over_null_text": "Speed, over null-text optimisation",
-    },
-    "scenes": {
-        "strength_scenes": "Strength on scenes (0 is the source, 1 the target)",
-        "structure_vs_true_render": "Structure, over the true render's own",
-        "render_distance_vs_best_control": "Distance to the true render, over that of the best simple augmentation",
-        "strength_dusk_photos": "Strength on real photos, day to dusk",
-        "translate_seconds_draft": "One photo of 1280x720, preset `draft`",
-        "translate_seconds_standard": "One photo of 1280x720, preset `standard`",
-    },
-    "faults": {
-        "recall_erased": "Erased objects found",
-        "recall_signal_changed": "Changed traffic lights found",
-        "recall_pasted_light": "Pasted lights found",
-        "fpr": "True labels and true images rejected by mistake",
-    },
-    "formats": {"lossless_bdd100k": "BDD100K records exported without loss"},
-    "cluster": {
-        "chaos_set_difference": "Rows that differ after random kills",
-        "scaling_8": "Efficiency at eight actors",
-    },
-    "feed": {
-        "gain_miou_dusk": "mIoU gained on real dusk photos",
-        "gain_over_best_control": "mIoU gained there beyond the best simple augmentation",
-    },
 }
 
 
@@ -281,14 +252,32 @@ def validation(_: str | None) -> str:
 
 def measured(name: str | None) -> str:
     """A suite's figures as they were written by pipelines/benchmark.py."""
-    path = MEASURED / f"{name}.json"
-    if not path.is_file():
+    figures = stored(name or "")
+    if not figures:
         return f"Not measured yet: `python pipelines/benchmark.py --suite {name} --json docs/measured/{name}.json`."
     rows = (
-        (f"`{f['name']}`", value(f), goal(f), WORDS[f["holds"]], f"{f['n']}", f["why"])
-        for f in json.loads(path.read_text())
+        (f"`{f['name']}`", value(f), goal(f), verdict(f), f"{f['n']}", f.get("kit", ""), when(f), f["why"])
+        for f in figures
     )
-    return f"{about(name)}\n\n" + table(("figure", "value", "goal", "", "n", "why"), rows)
+    return f"{about(name)}\n\n" + table(("figure", "value", "goal", "", "n", "kit", "measured", "why"), rows)
+
+
+def stored(suite: str) -> list[dict[str, Any]]:
+    """A suite's stored figures; none where it was never measured."""
+    path = MEASURED / f"{suite}.json"
+    return json.loads(path.read_text()) if path.is_file() else []
+
+
+def verdict(figure: dict[str, Any]) -> str:
+    """Whether a figure reaches its goal, and whether it is older than a change of what it measures."""
+    if figure["goal"] is None:
+        return "*stale*" if is_stale(figure) else ""
+    return WORDS[figure["holds"]] + (", *stale*" if is_stale(figure) else "")
+
+
+def when(figure: dict[str, Any]) -> str:
+    """The day and the commit of a measurement."""
+    return " ".join(figure.get(key) or "unknown" for key in ("date", "commit"))
 
 
 def scale(name: str | None) -> str:
@@ -321,16 +310,30 @@ def about(name: str | None) -> str:
 
 
 def readme_table() -> str:
-    """The figures that README shows, each with its goal; nothing is left out because it falls short."""
-    rows = []
-    for suite, chosen in README.items():
-        path = MEASURED / f"{suite}.json"
-        stored = {f["name"]: f for f in json.loads(path.read_text())} if path.is_file() else {}
-        for name, words in chosen.items():
-            if name in stored:
-                figure = as_read(stored[name])
-                rows.append((words, value(figure), goal_in_words(figure), WORDS[figure["holds"]]))
-    return table(("measured", "value", "goal", ""), rows) if rows else "No figures are stored yet: `make measured`."
+    """Every suite with how many of its figures hold, and every figure that has a goal below it; none is chosen."""
+    suites = {suite: [f for f in stored(suite) if f["goal"] is not None] for suite in SUITES}
+    known = {suite: figures for suite, figures in suites.items() if figures}
+    if not known:
+        return "No figures are stored yet: `make measured`."
+    rows = (
+        (
+            suite,
+            ", ".join(sorted({f.get("kit", "unknown") for f in figures})),
+            *(sum(f["holds"] is held for f in figures) for held in (True, False, None)),
+            sum(is_stale(f) for f in figures),
+            " to ".join(sorted({min(days := [f.get("date") or "unknown" for f in figures]), max(days)})),
+        )
+        for suite, figures in known.items()
+    )
+    summary = table(("suite", "kit", "hold", "fall short", "undecided", "stale", "measured"), rows)
+    each = (
+        (f"`{f['name']}`", value(as_read(f)), goal_in_words(as_read(f)), verdict(f), f["n"], f.get("kit", ""),
+         explained(f["name"])[1])
+        for figures in known.values()
+        for f in figures
+    )  # fmt: skip
+    every = table(("figure", "value", "goal", "", "n", "kit", "what it is"), each)
+    return f"{summary}\n\n<details>\n<summary>Every figure</summary>\n\n{every}\n\n</details>"
 
 
 def alternatives() -> str:
@@ -384,13 +387,14 @@ def value(figure: dict[str, Any]) -> str:
 
 def as_read(figure: dict[str, Any]) -> dict[str, Any]:
     """A figure as README shows it: shares in percent, their differences in points, ratios without a unit."""
-    if not (figure["unit"].startswith("share") or figure["name"].startswith(("recall_", "fpr"))):
+    units = {figure["unit"], *(names[figure["name"]][1] for names in SUITES.values() if figure["name"] in names)}
+    if not any(unit.startswith("share") for unit in units):
         return {**figure, "unit": "1" if figure["unit"] in ("ratio", "strength") else figure["unit"], "times": 1}
     low, high = figure["interval"] or (None, None)
     return {
         **figure,
         "unit": "percentage points" if figure["name"].endswith("_at_equal_strength") else "%",
-        "value": 100 * figure["value"],
+        "value": None if figure["value"] is None else 100 * figure["value"],
         "interval": None if low is None else [100 * low, 100 * high],
         "times": 100,
     }
@@ -398,10 +402,19 @@ def as_read(figure: dict[str, Any]) -> dict[str, Any]:
 
 def goal_in_words(figure: dict[str, Any]) -> str:
     """The goal in the words of docs/reference/figures.md and the unit that README shows; `above` where it has none."""
-    page = (Path(__file__).parent / "reference/figures.md").read_text()
-    found = re.search(rf"^\| `{figure['name']}` \| (.*?) \|", page, re.M)
-    said = (found[1] if found else f"above {figure['goal']:g}").partition(" (")[0]
+    said = explained(figure["name"])[0].partition(" (")[0] or f"above {figure['goal']:g}"
     return re.sub(r"[\d.]+", lambda m: f"{figure['times'] * float(m[0]):g}", said)
+
+
+def explained(name: str) -> tuple[str, str]:
+    """Goal and meaning of a figure by docs/reference/figures.md; one of a further format has those of its kind."""
+    page = (Path(__file__).parent / "reference/figures.md").read_text()
+    while name:
+        found = re.search(rf"^\| `{name}` \| (.*?) \| (.*?) \|$", page, re.M)
+        if found:
+            return found[1], re.sub(r"\[(.*?)\]\(.*?\)", r"\1", found[2])
+        name = name.rpartition("_")[0]
+    return "", ""
 
 
 def goal(figure: dict[str, Any]) -> str:

@@ -1,0 +1,179 @@
+"""What a stored figure stands on: its kit, commit, weights and date; and whether that is still what is here.
+
+A figure is stale once a file that decides it has changed since it was measured. The files are named below by suite;
+code counts by what it does (its syntax tree without docstrings), everything else by its bytes.
+
+`python -m benchmarks.provenance FILE.json...` stamps results that have no stamp with the commit that stored them.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+ROOT = Path(__file__).parents[1]
+Kit = Literal["fake", "judged", "real"]
+
+# fake: generated files, stand-ins for models and methods, made-up verdicts
+# judged: rendered streets whose truth is known, put through the code and weights that ship
+# real: photos
+KITS: dict[str, Kit] = {
+    "method": "judged", "scenes": "judged", "faults": "judged", "formats": "fake", "cluster": "fake", "feed": "fake",
+    "gpu": "judged",
+    "ddim_parity": "fake", "closed_form": "fake",
+    "ae_psnr_photos_db": "real", "strength_dusk_photos": "real",
+    "gain_miou_dusk": "real", "gain_over_best_control": "real",
+    "traffic_light_ap_vs_real_only": "judged", "night_ap_over_best_control": "judged",
+    "night_car_ap_vs_true_night": "judged",
+    "sd21_seconds_per_variant": "fake", "sd21_peak_gib": "fake", "evals_per_second": "fake",
+}  # fmt: skip
+
+_WEIGHTS = "s2st_aug/weights/street-mini/**/*"
+_TRANSLATION = (
+    "s2st_aug/translation/*.py", "s2st_aug/diffusion/*.py", "s2st_aug/lights/*.py", "s2st_aug/procedural/**/*.py",
+    "benchmarks/render_distance.py", "benchmarks/controls.py", "benchmarks/pieces.py", _WEIGHTS,
+)  # fmt: skip
+DECIDES: dict[str, tuple[str, ...]] = {
+    "method": (
+        *_TRANSLATION, "benchmarks/method.py", "benchmarks/label_aware.py", "benchmarks/comparison.py",
+        "benchmarks/baselines.py",
+    ),
+    "scenes": (*_TRANSLATION, "benchmarks/scenes.py", "benchmarks/lights.py", "benchmarks/beyond.py"),
+    "faults": (
+        "s2st_aug/validation/**/*", "s2st_aug/procedural/**/*.py", "s2st_aug/weights/street-mini-detector/**/*",
+        "s2st_aug/translation/detail.py", "s2st_aug/translation/signals.py", "benchmarks/fault*.py",
+        "benchmarks/planted_faults.py",
+    ),
+    "formats": (
+        "s2st_aug/formats/**/*.py", "s2st_aug/export/*.py", "benchmarks/formats.py", "benchmarks/fuzz.py",
+        "benchmarks/lossless.py", "benchmarks/exporters.py",
+    ),
+    "cluster": (
+        "s2st_aug/engine/**/*.py", "s2st_aug/storage/*.py", "s2st_aug/records/*.py", "benchmarks/cluster.py",
+        "benchmarks/chaos.py", "benchmarks/million.py",
+    ),
+    "feed": ("s2st_aug/feed/*.py", "s2st_aug/review/*.py", "benchmarks/feed.py", "benchmarks/receipt_loops.py"),
+    "gpu": (*_TRANSLATION, "benchmarks/gpu/*.py"),
+    "gain": (*_TRANSLATION, "s2st_aug/gain/**/*.py", "s2st_aug/validation/**/*.py", "s2st_aug/feed/entries.py"),
+    "comparison": (*_TRANSLATION, "benchmarks/comparison.py", "benchmarks/baselines.py"),
+}  # fmt: skip
+
+
+def kit_of(suite: str, name: str) -> Kit:
+    """The kit that a figure stands on."""
+    return KITS.get(name) or KITS[suite]
+
+
+def stamp_of(suite: str, root: Path = ROOT) -> dict[str, str | None]:
+    """Commit, weights, date and hash of what decides a suite, of the checkout as it is now.
+
+    The commit ends in `+` where files that decide differ from it, and is null outside a git checkout.
+    """
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    changed = commit and _git("status", "--porcelain", "--", "s2st_aug", "benchmarks")
+    return {
+        "commit": f"{commit}+" if changed else commit,
+        "weights": fingerprint((_WEIGHTS,), root),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "decides": fingerprint(DECIDES[suite], root),
+        "decided_by": suite,
+    }
+
+
+@functools.cache
+def stamp_at(suite: str, commit: str) -> dict[str, str | None]:
+    """The stamp of a result that a commit stored, of its own files and date."""
+    own: dict[str, str | None] = {"commit": commit, "date": _git("log", "-1", "--format=%cs", commit)}
+    if not _git("ls-tree", "--name-only", commit, "s2st_aug"):  # the package had another name
+        return {**own, "weights": None, "decides": None, "decided_by": suite}
+    with at_commit(commit) as root:
+        return {**stamp_of(suite, root), **own}
+
+
+def stamp_of_result(suite: str, path: Path) -> dict[str, str | None]:
+    """The stamp of a result by the commit that stored it; of one that no commit holds, nothing is known."""
+    commit = last_commit_of(path)
+    unknown = dict.fromkeys(("commit", "weights", "date", "decides"))
+    return {**unknown, "decided_by": suite} if commit is None else stamp_at(suite, commit)
+
+
+def last_commit_of(path: Path) -> str | None:
+    """The commit that last changed a file."""
+    return _git("log", "-1", "--format=%h", "--abbrev=12", "--", str(path.resolve()))
+
+
+def is_stale(stored: Mapping[str, Any]) -> bool:
+    """Whether a file that decides a stored figure has changed since, or nobody knows which decided it."""
+    suite = stored.get("decided_by")
+    return suite not in DECIDES or stored.get("decides") != fingerprint(DECIDES[suite], ROOT)
+
+
+@functools.cache
+def fingerprint(patterns: tuple[str, ...], root: Path) -> str:
+    """A hash over the files of a checkout that match."""
+    files = sorted(
+        {p for pattern in patterns for p in root.glob(pattern) if p.is_file() and "__pycache__" not in p.parts}
+    )
+    total = hashlib.sha256()
+    for path in files:
+        total.update(f"{path.relative_to(root).as_posix()} {_meaning(path)}\n".encode())
+    return total.hexdigest()[:16]
+
+
+@functools.cache
+def _meaning(path: Path) -> str:
+    data = path.read_bytes()
+    if path.suffix == ".py":
+        tree = ast.parse(data)
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
+                first = body[0]
+                if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                    node.body = body[1:]
+        data = ast.dump(tree).encode()
+    return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def at_commit(commit: str) -> Iterator[Path]:
+    """The code and weights of a commit, in a folder of their own."""
+    held = (_git("ls-tree", "--name-only", commit, "s2st_aug", "benchmarks") or "").split()
+    packed = subprocess.run(["git", "archive", commit, *held], cwd=ROOT, capture_output=True, check=True).stdout
+    with tempfile.TemporaryDirectory(prefix="s2st_aug-commit-") as folder:
+        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+            tar.extractall(folder, filter="data")
+        yield Path(folder)
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def stamp_stored(path: Path) -> None:
+    """Give the figures of a stored result that have no stamp that of the commit that stored them."""
+    figures = json.loads(path.read_text(encoding="utf-8"))
+    stamp = stamp_of_result(path.stem, path)
+    stamped = [f if "decides" in f else {**f, "kit": kit_of(path.stem, f["name"]), **stamp} for f in figures]
+    path.write_text(json.dumps(stamped, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        stamp_stored(Path(name))
