@@ -52,9 +52,8 @@ DECIDES: dict[str, tuple[str, ...]] = {
     ),
     "scenes": (*_TRANSLATION, "benchmarks/scenes.py", "benchmarks/lights.py", "benchmarks/beyond.py"),
     "faults": (
-        "s2st_aug/validation/**/*", "s2st_aug/procedural/**/*.py", "s2st_aug/weights/street-mini-detector/**/*",
-        "s2st_aug/translation/detail.py", "s2st_aug/translation/signals.py", "benchmarks/fault*.py",
-        "benchmarks/planted_faults.py",
+        *_TRANSLATION, "s2st_aug/validation/**/*", "s2st_aug/weights/street-mini-detector/**/*",
+        "benchmarks/fault*.py", "benchmarks/planted_faults.py", "benchmarks/invented.py",
     ),
     "formats": (
         "s2st_aug/formats/**/*.py", "s2st_aug/export/*.py", "benchmarks/formats.py", "benchmarks/fuzz.py",
@@ -62,7 +61,7 @@ DECIDES: dict[str, tuple[str, ...]] = {
     ),
     "cluster": (
         "s2st_aug/engine/**/*.py", "s2st_aug/storage/*.py", "s2st_aug/records/*.py", "benchmarks/cluster.py",
-        "benchmarks/chaos.py", "benchmarks/million.py",
+        "benchmarks/chaos.py", "benchmarks/million.py", "benchmarks/scale.py",
     ),
     "feed": ("s2st_aug/feed/*.py", "s2st_aug/review/*.py", "benchmarks/feed.py", "benchmarks/receipt_loops.py"),
     "gpu": (*_TRANSLATION, "benchmarks/gpu/*.py"),
