@@ -30,8 +30,10 @@ import pyarrow.parquet as pq
 
 from benchmarks.all_on import all_on, all_on_figures
 from benchmarks.chaos import KILLS, Shooting, Target, digests, shoot
-from benchmarks.figure import Figure, measured
+from benchmarks.figure import Figure, measured, undecided
 from benchmarks.million import draw_memory, memory, memory_figures, million, million_figures, stream
+from benchmarks.node_faults import KINDS as FAULTS
+from benchmarks.node_faults import NoNamespaces, node_faults
 from benchmarks.pieces import folder_or, kept, wanted
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.augment import ClusterConfig
@@ -46,6 +48,7 @@ ROUND, ROUNDS = (
     20,
     6,
 )  # kills of one run, runs: one more than a hundred kills need, since a run may end before its last shot
+MIX, MIXES = 25, 8  # faults of one mix on two nodes, mixes
 SIMULATED_WAIT = 4.8  # seconds a batch: two cores stand for 64 GPUs' machines
 MEMORY = (1, 10, 100)  # thousands of scenes
 CURVE = [f"{step}-{n}" for step in ("memory", "stream") for n in MEMORY]
@@ -62,6 +65,8 @@ def run(*, quick: bool) -> Iterator[Figure]:
         folder, end = folder_or(Path(name)), "-quick" if quick else ""
         if rounds := _there(folder, *(["chaos-quick"] if quick else [f"chaos-{i}" for i in range(ROUNDS)])):
             yield from _chaos_figures(rounds, 5 if quick else 100)
+        if mixes := _there(folder, *(["nodes-quick"] if quick else [f"nodes-{i}" for i in range(MIXES)])):
+            yield from _node_figures(mixes, 5 if quick else 200)
         for speed in _there(folder, f"speed{end}"):
             yield from _speed_figures(speed)
         for simulated in _there(folder, *([] if quick else ["simulated"])):
@@ -164,6 +169,36 @@ def _chaos_figures(rounds: list[Result], goal: int) -> Iterator[Figure]:
     yield measured("chaos_set_difference", differ + found, "rows", 0, "at_most", n=rows, why=why)
 
 
+def _node_faults(folder: Path, faults: int, key: int) -> Result:
+    """Faults of ten kinds on two Ray nodes; none where this machine does not let us mount for ourselves."""
+    try:
+        return node_faults(folder, faults, key)
+    except NoNamespaces:
+        return {"hits": {}, "faults": 0}
+
+
+def _node_figures(mixes: list[Result], goal: int) -> Iterator[Figure]:
+    hits: Counter[str] = Counter()
+    for result in mixes:
+        hits.update(result["hits"])
+    if not hits:
+        why = "this machine lets us make no mount of our own"
+        yield undecided("node_faults", "faults", goal, why)
+        yield undecided("node_faults_difference", "rows", 0, why)
+        return
+    kinds = ", ".join(f"{hits[kind]} {kind}" for kind in FAULTS)
+    rows, starts, runs = (sum(r[name] for r in mixes) for name in ("rows", "starts", "runs"))
+    why = f"in random mixes on two Ray nodes: {kinds}; {starts} starts of {runs} runs"
+    yield measured("node_faults", sum(hits.values()), "faults", goal, "at_least", n=len(mixes), why=why)
+    differ, found = (sum(r[name] for r in mixes) for name in ("differ", "findings"))
+    wrong = sum(len(r["wrong"]) for r in mixes)
+    why = (
+        f"of {rows} rows {differ} differ from an undisturbed run (all columns but times); verify finds {found} faults; "
+    )
+    why += f"of {sum(len(r['ends']) for r in mixes)} exit codes {wrong} are untrue"
+    yield measured("node_faults_difference", differ + found + wrong, "rows", 0, "at_most", n=rows, why=why)
+
+
 @contextmanager
 def _quiet_ray(cluster: ClusterConfig, num_gpus: int | None = None) -> Iterator[None]:
     from s2st_aug.engine.ray_session import ray_session
@@ -230,7 +265,7 @@ def _simulated(folder: Path, nodes: int, gpus: int, rounds: int) -> Result:
 
     wait = SIMULATED_WAIT
     os.environ |= {**LEAN, "S2ST_FAKE_SLEEP": str(wait)}
-    node = {"num_cpus": 4, "num_gpus": gpus, "object_store_memory": 100 << 20}
+    node: dict[str, Any] = {"num_cpus": 4, "num_gpus": gpus, "object_store_memory": 100 << 20}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     try:
         for _ in range(nodes - 1):
@@ -305,6 +340,8 @@ PIECES: dict[str, Callable[..., Result]] = {
     "calm": lambda folder: _calm(folder, 240),
     "chaos-quick": lambda folder, calm: _chaos(folder, 5, 1, 0, calm),
     **{f"chaos-{i}": lambda folder, calm, i=i: _chaos(folder, ROUND, 3, i, calm) for i in range(ROUNDS)},
+    "nodes-quick": lambda folder: _node_faults(folder, 10, 0),
+    **{f"nodes-{i}": lambda folder, i=i: _node_faults(folder, MIX, 100 + i) for i in range(MIXES)},
     "speed-quick": lambda folder: _speed(folder, 3, 1),
     "speed": lambda folder: _speed(folder, 4, 3),
     "simulated": lambda folder: _simulated(folder, 8, 8, 4),

@@ -16,7 +16,7 @@ from s2st_aug.testing.datasets import make_config, make_dataset
 @pytest.mark.parametrize(
     ("scenes", "targets"),
     [
-        (16, ["actor", "driver", "worker"]),
+        pytest.param(16, ["actor", "driver", "worker"], marks=pytest.mark.slow),
         pytest.param(36, ["actor", "worker", "driver", "actor", "drain", "worker"], marks=pytest.mark.slow),
     ],
     ids=["three", "five and a drain"],

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.store import open_store
 from s2st_aug.storage.verify import verify
 from s2st_aug.testing.datasets import make_config, make_dataset
+from s2st_aug.testing.methods import DIES, RAISES
 
 TIMES = ("seconds", "created_at")
 
@@ -100,6 +102,33 @@ def test_ray_reads_and_writes_a_store(ray_here, mirrors, tmp_path):
         assert without_times(rows_of(run)) == without_times(
             rows_of(run_here(make_config(root, cluster={"batch_size": 2}), tmp_path / "local"))
         )
+
+
+@pytest.mark.slow
+def test_nothing_that_ray_writes_of_a_run_holds_a_secret(ray_here, address, tmp_path):
+    """All of Ray's session (logs of workers that raise and that die, events, sockets' names), whatever Ray shows of
+    actors and tasks there; and the engine asks for nothing that Ray calls deprecated.
+    """
+    import ray
+
+    uri = upload(make_dataset(tmp_path / "data", 6, magic={1: RAISES, 4: DIES}), address)
+    config = make_config(uri, dataset={"format": "bdd100k", "root": uri}, cluster={"batch_size": 1})
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        summary = augment(config, address.format("run"), Options())
+    assert (summary.exit_code, summary.snapshot.ok, summary.snapshot.failed) == (1, 8, 4)
+    session = Path(ray._private.worker._global_node.get_session_dir_path())
+    written = [path for path in session.rglob("*") if path.is_file()]
+    assert any(path.name.startswith("worker-") for path in written) and any(
+        "TranslateActor" in read(p) for p in written
+    )
+    assert [str(path) for path in written if "pa55word" in read(path)] == []
+    shown = [str(w.message) for w in told if "remote_args" in str(w.message) or "Ray" in type(w.message).__name__]
+    assert shown == []
+
+
+def read(path: Path) -> str:
+    return path.read_bytes().decode(errors="replace")
 
 
 def test_two_runs_of_one_machine_do_not_take_each_others_images_away(address, tmp_path):
