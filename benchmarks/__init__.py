@@ -76,7 +76,10 @@ SUITES: dict[str, dict[str, tuple[Goal | None, str]]] = {
     "cluster": {
         "chaos_kills": (100, "kills"),
         "chaos_set_difference": (0, "rows"),
+        "node_faults": (200, "faults"),
+        "node_faults_difference": (0, "rows"),
         "scaling_8": (0.95, "share"),
+        "scaling_64": (0.9, "share"),
         "time_vs_bare_map_batches": (1.05, "ratio"),
         "overhead_ms_per_sample": (10, "ms"),
         "plan_seconds_1m": (60, "s"),

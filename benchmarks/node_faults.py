@@ -44,7 +44,7 @@ from s2st_aug.engine.in_process import translate_and_validate
 from s2st_aug.engine.options import PLAIN_START
 from s2st_aug.engine.prepare import prepare, with_absolute_root
 from s2st_aug.errors import CheckFailed
-from s2st_aug.storage.lock import RunLock
+from s2st_aug.storage.lock import EPOCHS, RunLock
 from s2st_aug.storage.plan import table_to_batches
 from s2st_aug.storage.run_folder import RunFolder, read_part
 from s2st_aug.storage.shards import gather
@@ -123,6 +123,7 @@ class Driver:
     log: Path
     images: int
     since: float = field(default_factory=time.monotonic)
+    epoch: str = ""  # of the lock when it fell asleep
     codes: set[int] = field(default_factory=set)
 
     @property
@@ -226,6 +227,11 @@ def count_images(run: Path) -> int:
     return sum(len(files) for _, _, files in os.walk(run / "images"))
 
 
+def newest_epoch(run: Path) -> str:
+    """Which holder of the lock is the last one."""
+    return max((path.name for path in (run / EPOCHS).glob("*")), default="")
+
+
 class Mix:
     """Runs under fire, one after the other, until every fault has hit and the last run has ended well."""
 
@@ -318,17 +324,24 @@ class Mix:
 
     def _look_at_driver(self, now: float) -> None:
         if self.driver is None:
-            if now >= self.lock_free:
+            ended = self.runs in self.ended
+            if ended and (self.sleepers or self.seconds or self.later):
+                return
+            self.over = ended and not (self.waiting or self.ordered)
+            if now >= self.lock_free and not self.over:
+                self.runs += ended
                 self._start()
             return
         code = self.driver.process.poll()
         if code is None:
             return
         driver, self.driver = self.driver, None
-        self._note(driver, code)
         if code == 0:
             self._ended_well()
-        elif code == 2:
+        self._note(driver, code)
+        if code == 0:
+            return
+        if code == 2:
             self.lock_free = now + 1
 
     def _start(self) -> None:
@@ -345,7 +358,9 @@ class Mix:
         self.ends.append({"code": code, "words": words[:300], "host": driver.host})
         true = code in driver.codes or code in (0, NO_RAY)
         true |= code == 4 and any(reason in words for reason in EXPECTED_STOPS)
-        true |= code == 2 and "locked by another" in words and time.monotonic() - self.lock_free < 2 * STALE
+        true |= code == 2 and "locked by another" in words and bool(self.sleepers)  # one that woke too early holds it
+        if code == 0:
+            true = verify(RunFolder(self.run)).holds
         if code == 1:
             failed = verify(RunFolder(self.run)).failed
             true = failed > 0
@@ -362,12 +377,6 @@ class Mix:
             keep = self.lab.folder / f"kept-{self.runs}"
             shutil.copytree(self.run, keep)
             self.wrong.append(f"run {self.runs}, code 0: {len(differ)} differ, {report.findings[:3]}, see {keep}")
-        if not (self.waiting or self.ordered or self.sleepers or self.seconds):
-            self.over = not self.later
-        if self.over:
-            return
-        if not self.sleepers and not self.seconds:
-            self.runs += 1
         self.seen = -1
 
     def _look_at_sleepers(self) -> None:
@@ -379,7 +388,8 @@ class Mix:
                 continue
             awake = time.monotonic() - sleeper.since > 25
             next_one = self.driver
-            awake |= next_one is not None and count_images(self.run) > next_one.images + 1
+            taken = next_one is not None and newest_epoch(self.run) > sleeper.epoch
+            awake |= taken and count_images(self.run) > next_one.images + 1
             if awake:
                 sleeper.process.send_signal(signal.SIGCONT)
 
@@ -500,7 +510,7 @@ class Mix:
             return False
         driver.process.send_signal(signal.SIGSTOP)
         driver.codes.add(4)
-        driver.since = time.monotonic()
+        driver.since, driver.epoch = time.monotonic(), newest_epoch(self.run)
         self.sleepers.append(driver)
         self.driver = None
         self._other_host(must=True)
