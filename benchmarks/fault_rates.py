@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.fault_cases import CONTROL
 from benchmarks.fault_trials import FAULTS, PASTED, SETTINGS, Trial, caught
-from benchmarks.figure import Figure, undecided, wilson
+from benchmarks.figure import Figure, measured, undecided, wilson
 
 SIZES = (
     (10, "10-16"),
@@ -57,17 +57,14 @@ class Curve:
 
 
 def rate_figure(label: str, hits: Sequence[bool], goal: float | None, why: str, *, at_least: bool = False) -> Figure:
-    """A share with its 95 % interval; it holds, or falls short, only where all of the interval does."""
+    """A share with its 95 % interval, judged where it has a goal."""
     if not hits:
         return undecided(label, "1", goal, "no case of it in this run")
     n, value = len(hits), float(np.mean(hits))
-    low, high = wilson(int(sum(hits)), n)
+    interval = wilson(int(sum(hits)), n)
     if goal is None:
-        return Figure(label, value, "1", None, None, n, (low, high), why)
-    if low < goal < high:
-        open_still = f"the interval of {n} cases reaches from {low:.3f} to {high:.3f}"
-        return Figure(label, value, "1", goal, None, n, (low, high), f"{open_still}; {why}".rstrip("; "))
-    return Figure(label, value, "1", goal, (low >= goal) if at_least else (high <= goal), n, (low, high), why)
+        return Figure(label, value, "1", None, None, n, interval, why)
+    return measured(label, value, "1", goal, "at_least" if at_least else "at_most", n=n, interval=interval, why=why)
 
 
 def size_name(side: float) -> str:

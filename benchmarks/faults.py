@@ -58,7 +58,7 @@ __all__ = ["CHOSEN_KEY", "SIZE", "run"]
 AIMED = ("erased", "shift8", "pasted_light", "signal_changed", "identity", "darkened")
 REPLACED = ("replaced_farther", "replaced_class", "reversed")
 DETECTOR = "street-mini-detector"
-QUICK, FULL = (2, 1, 0, 4), (14, 4, 4, 24)  # streets, more for their signals, first ones with the model's own, photos
+QUICK, FULL = (1, 1, 0, 2), (3, 4, 3, 8)  # streets, more for their signals, first ones with the model's own, photos
 OBJECTS = 20  # of the timed image
 PHOTOS_A_FILE = 8
 SIGNALS_FROM = 500  # number of the first street that is taken for its signals alone
@@ -99,15 +99,18 @@ def _model(name: str) -> LatentModel:
 
 def _street(key: int, index: int, *, with_model: bool) -> Iterator[Trial]:
     place = place_of(key, index, _model("street-mini"))
-    pictures = _pictures(place, signals_alone=index >= SIGNALS_FROM, with_model=with_model)
+    pictures = pictures_of(place, signals_alone=index >= SIGNALS_FROM, with_model=with_model)
     return chain.from_iterable(trials_of(place.name, place.emission, p, _detector()) for p in pictures)
 
 
-def _pictures(place: Place, *, signals_alone: bool, with_model: bool) -> Iterable[Picture]:
-    """A street's pictures, kept where a folder is named for them."""
+def pictures_of(place: Place, *, signals_alone: bool, with_model: bool) -> Iterable[Picture]:
+    """A street's pictures, kept where a folder is named for them: with the model's own, or what else there is."""
     if not (folder := os.environ.get("S2ST_BENCH_KEEP")):
         return street_pictures(place, signals_alone=signals_alone, with_model=with_model)
     path = Path(folder) / f"pictures-{place.name}{'-model' * with_model}.npz"
+    fuller = Path(folder) / f"pictures-{place.name}-model.npz"
+    if not with_model and fuller.is_file():
+        return [p for p in read_pictures(fuller, place.objects) if not p.translated]
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_pictures(path, street_pictures(place, signals_alone=signals_alone, with_model=with_model))

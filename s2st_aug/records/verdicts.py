@@ -23,7 +23,7 @@ Cause = Literal[
     "signal_unreadable",  # the source's lamp can be read, the variant's cannot
     "moved",  # it stands elsewhere
     "vanished",  # gone where its surroundings were kept
-    "dissolved",  # there only since the detail step
+    "dissolved",  # not there, or not the same, before the detail step
     "hidden",  # too dark or flat in the variant to judge
 ]
 """Why an object is not `keep`."""
@@ -90,6 +90,20 @@ class ObjectVerdict:
     signal_variant: Annotated[
         SignalState | None, Column("the lit lamp in the variant", null="signal_source is null, or not readable")
     ] = None
+    evidence: Annotated[
+        float | None,
+        Column(
+            "how surely it was there before the detail step, as the source has it", "[0, 1]",
+            "no detail step, lines and stuff, or the source is too flat",
+        ),
+    ] = None  # fmt: skip
+    signal_kept: Annotated[
+        float | None,
+        Column(
+            "how far the lamps of an upright signal shine in the same thirds before the detail step", "[0, 1]",
+            "no upright traffic light, or too dark to tell in the source or before the detail step",
+        ),
+    ] = None  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,9 @@ def _decided(item: ObjectVerdict, s: ValidationSettings, width: int) -> Decided:
         return "ignore", "flat_source", "flat in the source: too little structure to judge by"
     if item.signal_variant not in (None, item.signal_source):
         return "lost", "signal_changed", f"signal changed: {item.signal_source} became {item.signal_variant}"
+    if item.signal_kept is not None and item.signal_kept < s.least_signal_kept:
+        why = f"signal changed: another lamp before the detail step ({item.signal_kept:.2f} < {s.least_signal_kept:g})"
+        return "lost" if item.signal_source else "ignore", "signal_changed", why
     return _by_structure(item, item.structure, s, width)
 
 
@@ -85,8 +88,11 @@ def _by_structure(item: ObjectVerdict, structure: float, s: ValidationSettings, 
         return "ignore" if doubtful else "lost", "moved", f"moved: by {item.shift_px:.1f} px"
     least = keep_threshold(item.around, s)
     if structure >= least:
-        # longer than two latent cells, it must have been there before the detail step too
-        large = _longest(item) > 2 * width / s.latent_cells_across
+        if item.evidence is not None and item.evidence < s.least_evidence:
+            why = f"evidence {item.evidence:.2f} < {s.least_evidence:g}"
+            return "ignore", "dissolved", f"not there, or not the same, before the detail step: {why}"
+        # without such evidence, what is longer than two latent cells must have had its edges there before the step
+        large = item.evidence is None and _longest(item) > 2 * width / s.latent_cells_across
         if large and item.structure_raw is not None and item.structure_raw < s.keep_structure_raw:
             why = f"structure_raw {item.structure_raw:.2f} < {s.keep_structure_raw:g}"
             return "ignore", "dissolved", f"dissolved before the detail step: {why}"

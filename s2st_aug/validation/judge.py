@@ -18,12 +18,13 @@ from s2st_aug.records.verdicts import Judgement, ObjectVerdict, StrengthNull
 from s2st_aug.validation import gates
 from s2st_aug.validation.appearance import appearance
 from s2st_aug.validation.detectors import Detector, hallucinated_objects, load_detector
+from s2st_aug.validation.evidence import Coarse, coarse, evidence
 from s2st_aug.validation.gradients import empty_gradients
 from s2st_aug.validation.hallucinations import hallucinated_lights
 from s2st_aug.validation.objects import Measures, measure
 from s2st_aug.validation.patches import Frame, frame, in_front, raw_frame, small_copy
 from s2st_aug.validation.settings import ValidationSettings
-from s2st_aug.validation.signals import signal_state
+from s2st_aug.validation.signals import signal_kept, signal_state
 from s2st_aug.validation.strength import position, strength_between, ungated
 from s2st_aug.validation.structure import structures_of
 
@@ -60,8 +61,9 @@ def judge(
     whole, before = (_finite(v) for v in structures_of(frames[0].gradients, [f.gradients for f in frames[1:]]))
     small = small_copy(frames[0]), small_copy(frames[1])
     strength, strength_null = _strength(small[0], small[1], profile.discriminant if profile else None)
+    painted = None if frames[2] is frames[1] else (coarse(source), coarse(raw))
     verdicts = tuple(
-        _object(item, frames, settings, front) for item, front in zip(objects, in_front(objects), strict=True)
+        _object(item, frames, painted, settings, front) for item, front in zip(objects, in_front(objects), strict=True)
     )
     found = hallucinated_lights(frames[0], frames[1], objects)
     if detector is None and settings.detector:
@@ -103,7 +105,11 @@ def _strength(
 
 
 def _object(
-    item: SceneObject, frames: tuple[Frame, Frame, Frame], settings: ValidationSettings, front: Sequence[Box]
+    item: SceneObject,
+    frames: tuple[Frame, Frame, Frame],
+    painted: tuple[Coarse, Coarse] | None,
+    settings: ValidationSettings,
+    front: Sequence[Box],
 ) -> ObjectVerdict:
     """An object's measures and facts; its verdict is `keep` until `gates.decide` has seen them."""
     if item.unsound is not None:
@@ -126,12 +132,15 @@ def _object(
     )
     if found.structure is None:
         return verdict
-    was = now = None
+    was = now = kept = sure = None
+    if painted and item.kind not in LINES:
+        sure = evidence(item, front, *painted, frames[0].image.shape[1])
     if canonical_category(item.category) == "traffic light":
         was = signal_state(frames[0].image, item.bbox)
         if item.signal and was != item.signal:
             was = None  # at odds with the label
         now = signal_state(frames[1].image, item.bbox) if was else None
+        kept = signal_kept(frames[0].image, frames[2].image, item.bbox)
     # where the best place hardly overlaps the object's own, it may well be another one of its kind
     shortest = min(item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1])
     beside = item.kind not in LINES and (found.shift_px or 0.0) > SAME_PLACE * shortest
@@ -142,7 +151,13 @@ def _object(
         shift_unsure=found.structure + found.shift_gain < SURE_PLACE or beside,
         signal_source=was,
         signal_variant=now,
+        evidence=_rounded(sure),
+        signal_kept=_rounded(kept),
     )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(f"{value:.3f}")
 
 
 def _shift(found: Measures, settings: ValidationSettings) -> float | None:

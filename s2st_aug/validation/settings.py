@@ -30,7 +30,13 @@ class ValidationSettings(BaseModel):
     )
     lost_of_around: float = Field(0.25, ge=0, le=1, description="a smaller share than this: lost, not merely ignored")
     keep_structure_raw: float = Field(
-        0.10, ge=-1, le=1, description="the same before the detail step, for objects of two latent cells"
+        0.10, ge=-1, le=1, description="the same before the detail step, for lines of two latent cells"
+    )
+    least_evidence: float = Field(
+        0.15, ge=0, le=1, description="evidence before the detail step that an object must have to be kept"
+    )
+    least_signal_kept: float = Field(
+        0.6, ge=0, le=1, description="share of a signal's light that must be where it was before the detail step too"
     )
     latent_cells_across: int = Field(
         72, ge=1, description="latent cells in an image's width at working size (288 / 4 for the small models)"

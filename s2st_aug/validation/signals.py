@@ -14,6 +14,7 @@ HUES = {"red": (335.0, 382.0), "amber": (24.0, 68.0), "green": (90.0, 205.0)}  #
 PLACE = {"red": 1 / 6, "amber": 1 / 2, "green": 5 / 6}  # of the housing's height
 UPRIGHT = 1.5  # height over width from which a housing is upright
 MIN_SHARE = 0.6  # of the colour evidence that one state must hold
+LIT_IN_SOURCE, LIT_AT_ALL = 0.01, 0.001  # of saturation x value above the middle's, from which thirds are compared
 MIN_EVIDENCE = 0.003  # mean of saturation^2 x value above the housing's own; green in true rain shows 0.006 to 0.010
 
 
@@ -45,3 +46,26 @@ def signal_evidence(image: Image, box: Box) -> dict[SignalState, float]:
         place = 1 - 0.5 * np.minimum(np.abs(rows - PLACE[state]) * 3, 1) if upright else np.ones(len(rows))
         evidence[state] = float((lit * of_hue * place[:, None]).mean())
     return evidence
+
+
+def signal_kept(source: Image, raw: Image, box: Box) -> float | None:
+    """How far the lamps of an upright housing shine in the same thirds of it, in [0, 1]; blind to their hue.
+
+    None where it lies, or where one of the two is too dark to tell.
+    """
+    left, top, right, bottom = clipped(box, source.shape)
+    if bottom - top < UPRIGHT * (right - left) or bottom - top < len(STATES):
+        return None
+    cut = (slice(top, bottom), slice(left, right))
+    was, now = _thirds(source[cut]), _thirds(raw[cut])
+    if was.sum() < LIT_IN_SOURCE or now.sum() < LIT_AT_ALL:
+        return None
+    a, b = np.sqrt(was), np.sqrt(now)
+    return float(np.minimum(a / a.sum(), b / b.sum()).sum())
+
+
+def _thirds(patch: Image) -> np.ndarray:
+    """Mean saturation x value above the housing's middle value in its upper, middle and lower third."""
+    _, saturation, value = cv2.split(cv2.cvtColor(patch.astype(np.float32) / 255, cv2.COLOR_RGB2HSV))
+    lit = np.maximum(value - np.median(value), 0) * saturation
+    return np.array([part.mean() for part in np.array_split(lit, len(STATES))])

@@ -59,3 +59,22 @@ def _agreement(field: tuple[np.ndarray, np.ndarray], x: np.ndarray, y: np.ndarra
     xx += HALF
     agreed /= xx
     return float(agreed.sum())
+
+
+def edge_weights(x: np.ndarray, y: np.ndarray, floor: float, cap: float, half: float) -> tuple[np.ndarray, np.ndarray]:
+    """w (cos 2theta, sin 2theta) of a source's gradients, `h w 2`, and w m / (m + half), `h w`.
+
+    w is |g| up to `cap` where it is above `floor`, else 0.
+    """
+    xx, yy = x * x, y * y
+    m = xx + yy
+    weight = np.minimum(np.sqrt(m), cap) * (m > floor * floor)
+    scale = weight / np.maximum(m, 1e-6)
+    return np.dstack([(xx - yy) * scale, 2 * x * y * scale]), weight * m / (m + half)
+
+
+def edge_field(x: np.ndarray, y: np.ndarray, half: float) -> np.ndarray:
+    """m / (m + half) (cos 2theta, sin 2theta) of a variant's gradients, `h w 2`."""
+    xx, yy = x * x, y * y
+    scale = 1 / (xx + yy + half)
+    return np.dstack([(xx - yy) * scale, 2 * x * y * scale])

@@ -59,6 +59,8 @@ def figures(found: Judgement) -> dict[str, Any]:
             o.visibility,
             o.shift_px,
             o.around,
+            o.evidence,
+            o.signal_kept,
         ]
         for o in found.objects
     }

@@ -90,7 +90,7 @@ def test_a_share_is_judged_by_its_interval():
     straddles = fault_rates.rate_figure("a", [True] * 20, 0.95, "few", at_least=True)
     assert straddles.value == 1
     assert straddles.holds is None
-    assert straddles.why == "the interval of 20 cases reaches from 0.839 to 1.000; few"
+    assert straddles.why == "the goal lies within the interval: undecided by 20 samples; few"
     assert fault_rates.rate_figure("b", [False] * 99 + [True], 0.1, "").holds is True
     assert fault_rates.rate_figure("b", [True] * 30 + [False] * 70, 0.1, "").holds is False
 

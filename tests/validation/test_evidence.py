@@ -1,0 +1,96 @@
+"""What the source's own pixels, put back by the detail step, cannot make: evidence of what was there before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks.planted_faults import PAINTED_FAULTS
+from s2st_aug.records.verdicts import ObjectVerdict
+from s2st_aug.validation.evidence import coarse, evidence
+from s2st_aug.validation.gates import decide
+from s2st_aug.validation.judge import judge
+from s2st_aug.validation.settings import ValidationSettings
+from s2st_aug.validation.signals import signal_kept
+
+SETTINGS = ValidationSettings()
+KEPT = ObjectVerdict("a", "box", "car", (0.0, 0.0, 40.0, 40.0), "keep", None, 0.9, 0.9, 2.0, 0.0, evidence=0.9)
+
+
+def softened(image):
+    """As a small model paints it: a third of its pixels."""
+    small = cv2.resize(image, None, fx=1 / 3, fy=1 / 3, interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def test_what_the_detail_step_pastes_is_no_evidence(pair):
+    """The variant shows the car as the source has it; before the step there was none."""
+    car = pair.objects[0]
+    gone = PAINTED_FAULTS["erased_painted"](pair, car, np.random.default_rng(0)).variant
+    true, false = (judge(pair.source, pair.variant, softened(raw), pair.objects, None, SETTINGS).objects[0]
+                   for raw in (pair.variant, gone))  # fmt: skip
+    assert true.verdict == "keep"
+    assert false.verdict == "ignore" and false.cause == "dissolved"
+    assert false.structure == true.structure
+    assert false.evidence < SETTINGS.least_evidence < true.evidence
+
+
+def test_no_detail_step_asks_for_no_such_evidence(pair):
+    found = judge(pair.source, pair.variant, pair.variant, pair.objects, None, SETTINGS)
+    assert [o.evidence for o in found.objects] == [None] * 3
+
+
+def test_evidence_falls_as_an_object_fades_and_is_none_where_the_source_is_flat(pair):
+    car, day = pair.objects[0], coarse(pair.source)
+    flat = pair.variant[130:183, 150:215].mean((0, 1))
+    seen = []
+    for share in (1.0, 0.5, 0.0):
+        raw = pair.variant.astype(float)
+        raw[125:188, 145:220] = flat + share * (raw[125:188, 145:220] - flat)
+        seen.append(evidence(car, (), day, coarse(raw.astype(np.uint8)), 320))
+    assert seen[0] > seen[1] > seen[2]
+    plain = np.full_like(pair.source, 90)
+    assert evidence(car, (), coarse(plain), coarse(pair.variant), 320) is None
+
+
+@pytest.mark.parametrize("box", [(-50.0, -50.0, -10.0, -10.0), (0.0, 0.0, 1e9, 1e9), (float("nan"), 0.0, 5.0, 5.0)])
+def test_odd_boxes_raise_nothing(pair, box):
+    found = evidence(replace(pair.objects[0], bbox=box), [box], coarse(pair.source), coarse(pair.variant), 320)
+    assert found is None or 0 <= found <= 1
+
+
+def test_another_lamp_before_the_detail_step_is_a_changed_signal_though_the_variant_shows_the_held_one(pair):
+    light = pair.objects[2]
+    raw = pair.variant.copy()
+    cv2.circle(raw, (137, 49), 7, (12, 12, 12), -1)
+    cv2.circle(raw, (137, 81), 6, (40, 255, 140), -1)
+    assert signal_kept(pair.source, pair.variant, light.bbox) > 0.9
+    assert signal_kept(pair.source, raw, light.bbox) < 0.4
+    found = judge(pair.source, pair.variant, raw, pair.objects, None, SETTINGS).objects[2]
+    assert found.verdict == "lost" and found.cause == "signal_changed"
+
+
+def test_a_lying_or_dark_signal_tells_nothing(pair):
+    assert signal_kept(pair.source, pair.variant, (120.0, 60.0, 160.0, 70.0)) is None
+    dark = np.zeros_like(pair.source)
+    assert signal_kept(pair.source, dark, pair.objects[2].bbox) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict", "cause"),
+    [
+        ({}, "keep", None),
+        ({"evidence": 0.1}, "ignore", "dissolved"),
+        ({"evidence": None, "structure_raw": 0.05}, "ignore", "dissolved"),
+        ({"structure_raw": 0.05}, "keep", None),
+        ({"signal_kept": 0.9}, "keep", None),
+        ({"signal_kept": 0.3}, "ignore", "signal_changed"),
+        ({"signal_kept": 0.3, "signal_source": "red", "signal_variant": "red"}, "lost", "signal_changed"),
+    ],
+)
+def test_what_the_gates_make_of_it(changed, verdict, cause):
+    found = decide(replace(KEPT, **changed), SETTINGS, 640)
+    assert (found.verdict, found.cause) == (verdict, cause)
