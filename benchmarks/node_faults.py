@@ -388,8 +388,8 @@ class Mix:
                 continue
             awake = time.monotonic() - sleeper.since > 25
             next_one = self.driver
-            taken = next_one is not None and newest_epoch(self.run) > sleeper.epoch
-            awake |= taken and count_images(self.run) > next_one.images + 1
+            if next_one is not None and newest_epoch(self.run) > sleeper.epoch:
+                awake |= count_images(self.run) > next_one.images + 1
             if awake:
                 sleeper.process.send_signal(signal.SIGCONT)
 
