@@ -27,6 +27,7 @@ from s2st_aug.storage.run_folder import RunFolder, RunInfo
 log = logging.getLogger(__name__)
 NAME = "report.html"
 SHOWN, LISTED = 20, 100
+FEW = 24  # so many variants are all shown, instead of the worst and the best
 BUDGET = 12_000_000  # characters of pictures on the page
 SAMPLED = 1000  # images a side for the distance
 PHOTOS = (".png", ".jpg", ".jpeg")
@@ -74,13 +75,16 @@ def report_context(folder: RunFolder, references: Mapping[str, Path]) -> dict[st
     lines = summary.domain_lines(table, info.config.get("domains", ()))
     domains = [line.domain for line in lines]
     light = table.select(["variant_id", "image", "objects", "strength", "structure"]).to_pylist()
-    worst, best = ranking.worst_and_best(light, SHOWN)
+    few = sum(1 for row in light if row["image"]) <= FEW
+    worst, best = (ranking.ranked(light), []) if few else ranking.worst_and_best(light, SHOWN)
     failed = table.filter(pc.equal(table["status"], "failed"))
     rejected = table.filter(pc.equal(table["status"], "rejected")).select(["variant_id", "image"]).to_pylist()
     why = {r["variant_id"]: overlay_name(r["image"]) for r in rejected if r["image"]}
     return {
         **page_context(folder, info),
         "lines": lines,
+        "verdict": summary.verdict_line(lines),
+        "few": few,
         "domains": domains,
         "classes": summary.class_lines(table),
         "reasons": summary.reason_counts(table, "rejected"),

@@ -18,6 +18,11 @@ def score(row: Row) -> float:
 
 def worst_and_best(rows: list[Row], count: int) -> tuple[list[Row], list[Row]]:
     """At most `count` of each, worst first and best first; no row is in both. Rows without an image are left out."""
-    ranked = sorted((r for r in rows if r["image"]), key=lambda r: (score(r), r["variant_id"]))
-    half = min(count, (len(ranked) + 1) // 2)
-    return ranked[:half], ranked[half:][::-1][:count]
+    every = ranked(rows)
+    half = min(count, (len(every) + 1) // 2)
+    return every[:half], every[half:][::-1][:count]
+
+
+def ranked(rows: list[Row]) -> list[Row]:
+    """All rows with an image, worst first."""
+    return sorted((r for r in rows if r["image"]), key=lambda r: (score(r), r["variant_id"]))

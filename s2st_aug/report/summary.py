@@ -74,7 +74,7 @@ def in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:
 
 def class_lines(table: pa.Table) -> list[ClassLine]:
     """Per category: all sizes first, then each size that occurs; the most frequent category first."""
-    objects = flat_objects(table)
+    objects = one_spelling(flat_objects(table))
     lines: list[ClassLine] = []
     for category, _ in _counted(objects["category"]):
         mine = objects.filter(pc.equal(objects["category"], category))
@@ -85,6 +85,32 @@ def class_lines(table: pa.Table) -> list[ClassLine]:
             if len(part):
                 lines.append(ClassLine(category, size, verdict_counts(part["verdict"])))
     return lines
+
+
+def one_spelling(objects: pa.Table) -> pa.Table:
+    """The objects with each class under one name, its most frequent one.
+
+    `traffic light`, `traffic_light` and `Traffic Light` are one class.
+    """
+    named: dict[str, str] = {}
+    for category, _ in _counted(objects["category"]):  # the most frequent first
+        named.setdefault(re.sub(r"[\s_-]+", " ", category).casefold(), category)
+    names = [named[re.sub(r"[\s_-]+", " ", c).casefold()] for c in objects["category"].to_pylist()]
+    return objects.set_column(objects.schema.get_field_index("category"), "category", pa.array(names, pa.string()))
+
+
+def verdict_line(lines: Iterable[DomainLine]) -> str:
+    """What the whole run comes to, in a sentence for each of variants and labels."""
+    found = list(lines)
+    rows = sum(x.rows for x in found)
+    ok, rejected, failed = (sum(x.statuses[s] for x in found) for s in ("ok", "rejected", "failed"))
+    labels = {v: sum(x.verdicts[v] for x in found) for v in VERDICTS}
+    total = sum(labels.values())
+    said = f"{ok} of {rows} variants passed the checks; {rejected} were rejected, {failed} failed."
+    if total:
+        kept, ignored, lost = (f"{100 * labels[v] / total:.0f}\N{NO-BREAK SPACE}%" for v in ("keep", "ignore", "lost"))
+        said += f" Of {total} labels, {kept} are still true, {ignored} cannot be judged and {lost} are lost."
+    return said
 
 
 def reason_counts(table: pa.Table, status: str | None = None) -> list[tuple[str, int]]:

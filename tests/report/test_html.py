@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from s2st_aug.cli import build_group
@@ -80,7 +81,6 @@ def test_every_section_says_what_the_manifest_says(page: str) -> None:
         "classes",
         "reasons",
         "worst",
-        "best",
         "failures",
         "distance",
         "cost",
@@ -238,3 +238,28 @@ def test_the_command_tells_what_was_made_and_what_to_try(run: Path, capsys: pyte
 def test_references_must_be_folders(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_group(build_group(), ["report", str(run), "--references", "night=/no/such"]) == 2
     assert "DOMAIN=DIR" in capsys.readouterr().err
+
+
+def test_the_verdict_and_the_pictures_come_before_any_table(page: str) -> None:
+    assert page.index('class="verdict"') < page.index('class="after"') < page.index("<table")
+    assert "of 16 variants passed the checks" in page and "cannot be judged" in page
+    assert "All 15 variants" in page and 'id="best"' not in page, "worst and best are for runs of more than 24"
+
+
+def test_a_long_run_shows_its_worst_and_its_best(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html, "FEW", 4)
+    page = html.render("report.html.j2", **html.report_context(RunFolder(run), {}))
+    assert 'id="best"' in page and "All 15" not in page
+
+
+def test_a_class_has_one_spelling_and_its_ignored_labels_are_counted() -> None:
+    rows = [
+        ("traffic light", "keep"),
+        ("traffic_light", "ignore"),
+        ("Traffic Light", "lost"),
+        ("traffic light", "keep"),
+    ]
+    objects = [{"category": c, "verdict": v, "bbox": [0.0, 0.0, 9.0, 9.0]} for c, v in rows]
+    (line, small) = summary.class_lines(pa.table({"objects": [objects]}))
+    assert (line.category, line.counts) == ("traffic light", {"keep": 2, "ignore": 1, "lost": 1})
+    assert small.size == "small"
