@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "migrate": ("s2st_aug.cli.migrate:migrate", "Convert a run folder of an older schema."),
     "review push": ("s2st_aug.cli.review:push", "Load a run into FiftyOne."),
     "review open": ("s2st_aug.cli.review:open_app", "Open the FiftyOne App on a run."),
+    "review close": ("s2st_aug.cli.review:close", "Take the review plugin out of FiftyOne again."),
     "review pull": ("s2st_aug.cli.review:pull", "Store the decisions in the run folder."),
     "export": ("s2st_aug.cli.export:export", "Write a training set with a lock file."),
     "report": ("s2st_aug.cli.report:report", "Write one self-contained HTML page."),

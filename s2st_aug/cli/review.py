@@ -64,6 +64,20 @@ def open_app(
     serve(folder, name=name, port=port, address=address, reviewer=reviewer, browser=browser, announce=announce)
 
 
+def close() -> None:
+    """Take the review plugin out of FiftyOne again; datasets and decisions stay."""
+    from s2st_aug.cli.terminal import out
+    from s2st_aug.review.fiftyone_session import prepare
+
+    prepare()
+    import fiftyone
+
+    from s2st_aug.review.app import remove_plugin
+
+    link = remove_plugin(fiftyone)
+    out.print(f"unlinked {link}" if link else "the plugin is not linked: nothing to do", markup=False)
+
+
 def pull(
     run: Run,
     name: Name = None,

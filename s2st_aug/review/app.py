@@ -116,3 +116,17 @@ def install_plugin(fo: ModuleType) -> Path:
         raise UsageError(f"{link} exists and is not our link; move it away")
     link.symlink_to(PLUGIN, target_is_directory=True)
     return link
+
+
+def remove_plugin(fo: ModuleType) -> Path | None:
+    """Take our link out of the user's plugin folder, and give its path; None where there is none of ours.
+
+    Raises UsageError where something else has its name.
+    """
+    link = Path(fo.config.plugins_dir) / LINK
+    if not link.is_symlink():
+        if link.exists():
+            raise UsageError(f"{link} exists and is not our link; nothing was removed")
+        return None
+    link.unlink()
+    return link

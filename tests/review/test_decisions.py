@@ -187,3 +187,34 @@ def test_a_server_that_never_answers_is_one_clear_line(monkeypatch):
         code = server.wait()
     with pytest.raises(UsageError, match=f"ended with code {code}"):
         app._wait_for(server, "http://127.0.0.1:9/nothing")
+
+
+def test_the_plugin_is_linked_taken_out_again_and_nothing_of_others_is_touched(tmp_path):
+    from types import SimpleNamespace
+
+    from s2st_aug.review import app
+
+    fo = SimpleNamespace(config=SimpleNamespace(plugins_dir=str(tmp_path / "plugins")))
+    assert app.remove_plugin(fo) is None
+    link = app.install_plugin(fo)
+    assert (link / "fiftyone.yml").is_file() and app.remove_plugin(fo) == link
+    assert app.PLUGIN.is_dir() and list((tmp_path / "plugins").iterdir()) == []
+    (tmp_path / "plugins" / app.LINK).mkdir()
+    with pytest.raises(UsageError, match="not our link"):
+        app.remove_plugin(fo)
+
+
+def test_every_operator_of_the_plugin_is_declared_and_the_panel_asks_whose_dataset_it_is():
+    import ast
+    import re
+
+    import yaml
+
+    from s2st_aug.review.app import PLUGIN
+
+    declared = yaml.safe_load((PLUGIN / "fiftyone.yml").read_text())["operators"]
+    names = {n.value for n in ast.walk(ast.parse((PLUGIN / "__init__.py").read_text())) if isinstance(n, ast.Constant)}
+    assert set(declared) <= names
+    script = (PLUGIN / "dist/index.umd.js").read_text()
+    assert set(re.findall(r': "([a-z_]+)"', script.split("KEYS = ")[1].split("}")[0])) <= set(declared)
+    assert "activator: isOurs" in script and "if (!ours ||" in script

@@ -10,6 +10,7 @@
   const KEYS = { A: "accept", R: "reject", I: "ignore_object", U: "undo", N: "next_undecided" };
   const changed = new EventTarget();
   let reason = "";
+  let ours = false;  // whether the App shows a dataset of `review push`: in any other, no tab and no key is ours
 
   function run(name, params, then) {
     const options = { callback: (result) => { if (then) then(result && result.result); if (name !== "panel_data") changed.dispatchEvent(new Event("decided")); } };
@@ -26,7 +27,7 @@
 
   // Before the App's own handlers: Shift with a letter, while nobody types.
   window.addEventListener("keydown", (event) => {
-    if (!event.shiftKey || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+    if (!ours || !event.shiftKey || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
     const name = KEYS[event.key.toUpperCase()];
     if (!name) return;
     event.preventDefault();
@@ -108,8 +109,15 @@
       h(Buttons, { reasons: data.reasons }), h(Measures, { data }), h(Progress, data));
   }
 
+  // The App asks again whenever the dataset or its fields change.
+  function isOurs(context) {
+    const { dataset, schema } = context || {};
+    ours = Boolean((dataset && dataset.info && dataset.info.s2st_aug) || (schema && schema.variant_id && schema.journal));
+    return ours;
+  }
+
   fop.registerComponent({
-    name: "s2st_review", label: "S2ST review", component: ReviewPanel, type: fop.PluginComponentType.Panel, activator: () => true,
+    name: "s2st_review", label: "S2ST review", component: ReviewPanel, type: fop.PluginComponentType.Panel, activator: isOurs,
     panelOptions: { surfaces: "grid modal", helpMarkdown: "Source left, variant right. Shift+A accepts, Shift+R rejects, Shift+I ignores the selected labels, Shift+U undoes, Shift+N opens the next." },
   });
 })();
