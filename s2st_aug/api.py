@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from s2st_aug.arrays import Image
+from s2st_aug.arrays import AnyImage, Image
 from s2st_aug.config import AugmentConfig, load_config
 from s2st_aug.config.load import choose_method, refuse_unknown_domains
 from s2st_aug.diffusion.device import resolve_device
@@ -165,8 +165,8 @@ def augment(
 
 
 def validate(
-    source: Image | str | Path,
-    variant: Image | str | Path,
+    source: AnyImage | str | Path,
+    variant: AnyImage | str | Path,
     labels: Sequence[SceneObject | Mapping[str, Any]] = (),
     *,
     domain: str,
