@@ -1,4 +1,4 @@
-"""Draws docs/images/method_strip.jpg, beside.jpg and scenes.jpg: `python docs/figures.py [NAME]`.
+"""Draws the procedural pictures of docs/images (FIGURES names them): `python docs/figures.py [NAME]`.
 
 They show procedural scenes, so every pixel is our own. docs/image_path.py draws the path of one image.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +92,22 @@ def _street(index: int) -> np.ndarray:
     return np.concatenate([np.asarray(picture) for picture in shown], axis=1)
 
 
-FIGURES = {"method_strip": method_strip, "beside": beside, "scenes": scenes}
+def home(domain: str, _folder: Path) -> Image.Image:
+    """The home page's street, by day or translated."""
+    drawn = draw_street(sample_street(HELD_OUT, BESIDE[2], (640, 360)))
+    day = render_drawn(drawn, surfaces(drawn), "day")
+    if domain == "day":
+        return Image.fromarray(day)
+    made = load_translator([domain]).translate([day], [domain], [boxes(drawn)], [BESIDE[2]])[0]
+    return Image.fromarray(made[domain].image)
+
+
+FIGURES: dict[str, Callable[[Path], Image.Image]] = {
+    "method_strip": method_strip,
+    "beside": beside,
+    "scenes": scenes,
+    **{f"home_{domain}": partial(home, domain) for domain in ("day", "night")},
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or FIGURES:

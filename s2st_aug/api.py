@@ -182,6 +182,9 @@ def validate(
     Raises UsageError for images of different sizes, and for a label that is none.
     """
     before, after = (read_photo(i).rgb if isinstance(i, str | Path) else i for i in (source, variant))
+    if before.shape != after.shape:
+        told = " and ".join("x".join(map(str, image.shape[1::-1])) for image in (before, after))
+        raise UsageError(f"source and variant must be of one size, came {told}")
     profiles = find_image_profiles([domain], model, required=False)
     checks = validity_checks(profiles, thresholds or ValidationSettings())
     (name,) = profiles

@@ -51,7 +51,7 @@ WRONG = [
     "migrate {no}",
     "review push {no}",
     "review open {no}",
-    "review close {no}",
+    "review close --nothing",
     "review pull {no} --file {no}.json",
     "export {no} --format bdd100k --out {tmp}/export",
     "export {no} --format pascal --out {tmp}/export",
