@@ -1,7 +1,9 @@
 """Side by side: S2ST and what it is compared with, each swept over its own knob, on the same streets, model and
 machine.
 
-Every method sees the day view alone (and, as S2ST, what a domain looks like); the true render judges.
+Every method sees the day view and all of its labels (and, as S2ST, what a domain looks like), and is finished as S2ST
+finishes its own: detail, lights, held signals. The true render judges. Doing nothing and the true render itself are
+rows of the table: the two ends of every scale.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 from benchmarks import baselines
 from benchmarks.baselines import Made
 from benchmarks.controls import CONTROLS
+from benchmarks.finishing import Finish
 from benchmarks.render_distance import render_distance
 from benchmarks.scenes import HELD_OUT, SIZE, TARGET_COLOURS, bootstrap, boxes, rendered
 from benchmarks.svg import svg
@@ -45,6 +48,11 @@ FIRST = 3000  # index of the first held-out street of the comparison
 TARGETS: tuple[ConditionName, ...] = ("night", "rain")
 OURS = "S2ST"
 NULL_TEXT = "null-text"
+NULL_TEXT_GUIDANCE = (3.0, 7.5)
+TRUTH = "true render"
+ENDS = ("identity", TRUTH)  # no translators: what doing nothing and a perfect translation come to
+AIMS = {"structure": (0.9, 1.25), "strength": (0.6, 1.4)}
+"""Too much is as wrong as too little: the day image has structure 1.85 and keeps every label."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +66,7 @@ class Given:
     profile: DomainProfile
     colours: Colours
     street: HeldOutStreet
+    finish: Finish
 
     @property
     def photo(self) -> Image:
@@ -67,12 +76,13 @@ class Given:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOutStreet:
-    """A held-out street under each condition, with those of its labels that
-    can be judged: an unchanged image keeps them all.
+    """A held-out street under each condition; all its labels, and those of them that can be judged: an unchanged image
+    keeps them all.
     """
 
     number: int
     views: Mapping[ConditionName, Image]
+    told: list[SceneObject]
     labels: list[SceneObject]
 
 
@@ -83,7 +93,9 @@ def street(number: int) -> HeldOutStreet:
     views: dict[ConditionName, Image] = {c: render_drawn(drawn, surface, c) for c in ("day", *TARGETS)}
     day, labels = views["day"], boxes(drawn)
     unchanged = judge(day, day, day, labels, None, ValidationSettings()).objects
-    return HeldOutStreet(number, views, [o for o, v in zip(labels, unchanged, strict=True) if v.verdict == "keep"])
+    return HeldOutStreet(
+        number, views, labels, [o for o, v in zip(labels, unchanged, strict=True) if v.verdict == "keep"]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +133,27 @@ def _s2st(given: Given, weight: float) -> Made:
     knob = {"st_structure": weight, "to_structure": weight, "detail": detail}
     settings = given.own.settings.model_copy(update=knob)
     own = Translator(given.own.model, {given.profile.name: given.profile}, settings)
-    done = own.translate([given.photo], [given.profile.name])[0][given.profile.name]
+    done = own.translate([given.photo], [given.profile.name], [given.street.told])[0][given.profile.name]
     if isinstance(done, Diverged):
         raise done
     return Made(done.image, done.forward_evals, done.backward_evals, done.raw)
 
 
+def _nothing(given: Given, _: float) -> Made:
+    return Made(given.photo, 0)
+
+
+def _truth(given: Given, _: float) -> Made:
+    return Made(given.street.views[given.profile.name], 0)  # type: ignore[index]
+
+
 def _control(name: str, given: Given, share: float) -> Made:
-    return Made(faded(given.photo, CONTROLS[name](given.photo, given.colours), share), 0)
+    return _recoloured(given, faded(given.photo, CONTROLS[name](given.photo, given.colours), share))
+
+
+def _recoloured(given: Given, picture: Image) -> Made:
+    finished = given.finish.photometric(given.photo, picture, given.profile.name, given.street.told)
+    return Made(finished, 0, raw=picture)
 
 
 def _edited(method: Editing[Any], knob: str, given: Given, value: float) -> Made:
@@ -138,7 +163,8 @@ def _edited(method: Editing[Any], knob: str, given: Given, value: float) -> Made
     done = translator.translate([given.photo], [given.profile.name])[0][given.profile.name]
     if isinstance(done, Diverged):
         raise done
-    return Made(done.image, done.forward_evals)
+    finished, raw = given.finish.generated(given.photo, done.image, given.profile.name, given.street.told)
+    return Made(finished, done.forward_evals, raw=raw)
 
 
 def _weather(given: Given, share: float) -> Made:
@@ -147,19 +173,31 @@ def _weather(given: Given, share: float) -> Made:
 
     rain = A.RandomRain(brightness_coefficient=1 - share / 2, p=1.0)
     dark = A.RandomBrightnessContrast((-share, -share), (0.0, 0.0), p=1.0)
-    return Made(A.Compose([rain if given.profile.name == "rain" else dark], seed=0)(image=given.photo)["image"], 0)
+    weather = A.Compose([rain if given.profile.name == "rain" else dark], seed=0)
+    return _recoloured(given, weather(image=given.photo)["image"])
 
+
+KNOBS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "sdedit": ("strength", (0.3, 0.5, 0.8)),
+    "ddib": ("guidance", (1.0, 3.0, 6.0)),
+    "ledits": ("guidance", (2.0, 5.0, 10.0)),
+    "histogram": ("share", (0.5, 0.75, 1.0)),
+    "gamma": ("share", (0.5, 0.75, 1.0)),
+    "reinhard": ("share", (0.5, 0.75, 1.0)),
+}
+"""The product's other methods, each with its own knob and the values that it is tried at."""
 
 METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
     OURS: (_s2st, tuple(DETAIL)),
-    "SDEdit": (partial(_edited, SDEdit(), "strength"), (0.3, 0.5, 0.8)),
-    "DDIB": (partial(_edited, Ddib(), "guidance"), (1.0, 3.0, 6.0)),
-    "LEDITS++": (partial(_edited, Ledits(), "guidance"), (2.0, 5.0, 10.0)),
-    "histogram": (partial(_control, "histogram"), (0.5, 0.75, 1.0)),
-    "gamma": (partial(_control, "gamma"), (0.5, 0.75, 1.0)),
-    "Reinhard": (partial(_control, "reinhard"), (0.5, 0.75, 1.0)),
+    "SDEdit": (partial(_edited, SDEdit(), KNOBS["sdedit"][0]), KNOBS["sdedit"][1]),
+    "DDIB": (partial(_edited, Ddib(), KNOBS["ddib"][0]), KNOBS["ddib"][1]),
+    "LEDITS++": (partial(_edited, Ledits(), KNOBS["ledits"][0]), KNOBS["ledits"][1]),
+    "histogram": (partial(_control, "histogram"), KNOBS["histogram"][1]),
+    "gamma": (partial(_control, "gamma"), KNOBS["gamma"][1]),
+    "Reinhard": (partial(_control, "reinhard"), KNOBS["reinhard"][1]),
     "albumentations": (_weather, (0.3, 0.5, 0.7)),
-    "identity": (partial(_control, "identity"), (1.0,)),
+    "identity": (_nothing, (1.0,)),
+    TRUTH: (_truth, (1.0,)),
 }
 """Method -> how it is called, and the values of its own knob (structure's
 weight, noise, guidance, share of the change).
@@ -176,6 +214,7 @@ def identity(own: Translator) -> str:
             "model": own.model.sha256,
             "profiles": profiles,
             "gates": thresholds,
+            "finish": 1,  # every method is finished as ours
         }
     )
 
@@ -183,8 +222,9 @@ def identity(own: Translator) -> str:
 def compare(own: Translator, streets: Iterable[int], *, methods: Sequence[str] = tuple(METHODS)) -> Iterator[list[Row]]:
     """Every method at every knob on each of these held-out streets in both domains, street by street."""
     known = {d: colours_of([rendered(TARGET_COLOURS, i, (d,))[d] for i in range(12)]) for d in TARGETS}
+    finish = Finish.of(own)
     for shown in map(street, streets):
-        givens = [Given(own, own.profiles[d], known[d], shown) for d in TARGETS]
+        givens = [Given(own, own.profiles[d], known[d], shown, finish) for d in TARGETS]
         cells = [(name, METHODS[name][0], knob) for name in methods for knob in METHODS[name][1]]
         rows = []
         for given in givens:
@@ -196,18 +236,18 @@ def compare(own: Translator, streets: Iterable[int], *, methods: Sequence[str] =
         yield rows
 
 
-def compare_null_text(
-    own: Translator, streets: Iterable[int], *, steps: int, guidance: float = 7.5
-) -> Iterator[list[Row]]:
-    """Null-text as published: one optimisation serves both domains, whose cost is booked in halves."""
-    profiles = [own.profiles[d] for d in TARGETS]
+def compare_null_text(own: Translator, streets: Iterable[int], *, steps: int, guidance: float) -> Iterator[list[Row]]:
+    """Null-text as published, finished as ours; one optimisation serves both domains, its cost is booked in halves."""
+    profiles, finish = [own.profiles[d] for d in TARGETS], Finish.of(own)
     for shown in map(street, streets):
-        start = time.process_time()
-        made = baselines.null_text(own.model, shown.views["day"], profiles, steps=steps, guidance=guidance)
+        start, day = time.process_time(), shown.views["day"]
+        made = baselines.null_text(own.model, day, profiles, steps=steps, guidance=guidance)
+        done = [finish.generated(day, m.image, d, shown.told) for d, m in zip(TARGETS, made, strict=True)]
         seconds = (time.process_time() - start) / len(made)
+        whole = [Made(i, m.forward, m.backward, raw) for (i, raw), m in zip(done, made, strict=True)]
         yield [
             measured(NULL_TEXT, guidance, shown, own.profiles[d], m, seconds)
-            for d, m in zip(TARGETS, made, strict=True)
+            for d, m in zip(TARGETS, whole, strict=True)
         ]
 
 
@@ -231,7 +271,8 @@ def measured(method: str, knob: float, shown: HeldOutStreet, profile: DomainProf
 class Summary:
     """One method at one knob over all variants: means, and (but for ours) ours less theirs at their structure, paired.
 
-    `reached` counts the variants whose structure our own knob reaches; only those are paired.
+    `reached` counts the variants whose structure our own knob reaches; only those are paired. `within` is the share of
+    variants whose structure and strength both lie within AIMS.
     """
 
     method: str
@@ -242,6 +283,7 @@ class Summary:
     strength: float
     kept: float
     passed: float
+    within: float
     evaluations: float
     seconds: float
     ours_less_theirs: tuple[float, float, float] | None
@@ -279,10 +321,12 @@ def _summary(
     ]
     paired = [mine - theirs for mine, theirs in there if mine is not None]
     less = (float(np.mean(paired)), *bootstrap(paired)) if paired else None
+    within = [all(low <= getattr(r, name) <= high for name, (low, high) in AIMS.items()) for r in some]
     return Summary(
         *key, len(some),
         distance=mean("distance"), structure=mean("structure"), strength=mean("strength"), kept=mean("kept"),
-        passed=mean("passed"), evaluations=mean("evaluations"), seconds=mean("seconds"), ours_less_theirs=less,
+        passed=mean("passed"), within=float(np.mean(within)),
+        evaluations=mean("evaluations"), seconds=mean("seconds"), ours_less_theirs=less,
         reached=len(paired), best=best,
     )  # fmt: skip
 
@@ -300,15 +344,17 @@ def as_markdown(found: Sequence[Summary], about: str) -> str:
     cost = next(s.seconds for s in found if s.method == OURS and s.best)
     lines = [
         "| method | knob | n | distance to the true render | structure over the true render's | strength "
-        "| labels kept | images passed "
+        "| labels kept | images passed | structure and strength within their aims "
         "| evaluations | time over ours | ours less theirs, at their structure | of them reached |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for s in sorted(found, key=lambda s: (order[s.method], s.knob)):
         name = f"**{s.method}**" if s.best else s.method
         less = "{:+.2f} ({:+.2f} to {:+.2f})".format(*s.ours_less_theirs) if s.ours_less_theirs else ""
-        reached = "" if s.method == OURS else s.reached
-        measures = " | ".join(f"{value:.2f}" for value in (s.distance, s.structure, s.strength, s.kept, s.passed))
+        reached = "" if s.method in (OURS, *ENDS) else s.reached
+        measures = " | ".join(
+            f"{value:.2f}" for value in (s.distance, s.structure, s.strength, s.kept, s.passed, s.within)
+        )
         lines.append(
             f"| {name} | {s.knob:g} | {s.n} | {measures} | {s.evaluations:.0f} | {s.seconds / cost:.2f} "
             f"| {less} | {reached} |"

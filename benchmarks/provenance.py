@@ -43,7 +43,7 @@ KITS: dict[str, Kit] = {
 _WEIGHTS = "s2st_aug/weights/street-mini/**/*"
 _TRANSLATION = (
     "s2st_aug/translation/*.py", "s2st_aug/diffusion/*.py", "s2st_aug/lights/*.py", "s2st_aug/procedural/**/*.py",
-    "benchmarks/render_distance.py", "benchmarks/controls.py", "benchmarks/pieces.py", _WEIGHTS,
+    "benchmarks/render_distance.py", "benchmarks/controls.py", "benchmarks/finishing.py", _WEIGHTS,
 )  # fmt: skip
 DECIDES: dict[str, tuple[str, ...]] = {
     "method": (

@@ -23,6 +23,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
+from s2st_aug.config import ClusterConfig
+from s2st_aug.engine.ray_session import ray_session
 from s2st_aug.errors import CheckFailed
 from s2st_aug.feed import FeedIndex, FeedReceipt, Mix, open_feed
 from s2st_aug.feed.dataset import RunDataset, collate
@@ -264,7 +266,8 @@ def on_ray_train(run: Path, *, timeout: float = 600) -> dict[str, str]:
         torch_config=TorchConfig(backend="gloo", timeout_s=int(timeout)),
         run_config=ray.train.RunConfig(storage_path=str(run.parent / "ray_train"), name="receipts"),
     )
-    metrics = trainer.fit().metrics
+    with ray_session(ClusterConfig(), None):
+        metrics = trainer.fit().metrics
     if metrics is None:
         raise RuntimeError("Ray Train reported nothing")
     return json.loads(metrics["said"])

@@ -1,8 +1,9 @@
 """Same Street: translators judged against the true render of the same street, pixel by pixel (docs/same_street.md).
 
 The streets are rendered by day and under each target condition, with exact native labels. A translator sees the day
-view alone. What it makes is compared with the true view, and its labels are checked as a run's are. Key, count and size
-belong to the version: change one, and count VERSION up.
+view and its labels. What it makes is compared with the true view, and its labels are checked as a run's are. Methods of
+ours that are S2ST's peers are finished as S2ST is (benchmarks/finishing.py); pictures and foreign methods are taken as
+they come. Key, count and size belong to the version: change one, and count VERSION up.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from benchmarks.comparison import AIMS, KNOBS
+from benchmarks.finishing import Finish
 from benchmarks.lights import LightCounts, count_lights, sum_counts
 from benchmarks.render_distance import render_distance
 from s2st_aug.arrays import Image
@@ -30,6 +33,7 @@ from s2st_aug.profiles import find_image_profiles
 from s2st_aug.randomness import sample_key
 from s2st_aug.records.domains import ConditionName
 from s2st_aug.records.scene import Scene, SceneObject
+from s2st_aug.translation.translator import Translator
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.settings import ValidationSettings
 from s2st_aug.validation.structure import structure
@@ -45,10 +49,11 @@ TRUTH, NOTHING = "the true render", "the day image itself"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Street:
-    """One street: its scene in the day tree, its views, its labels and those that an unchanged image keeps."""
+    """One street: its scene in the day tree, its views, all its labels and those that an unchanged image keeps."""
 
     scene: Scene
     views: Mapping[str, Image]
+    told: Sequence[SceneObject]
     labels: Sequence[SceneObject]
 
 
@@ -83,6 +88,7 @@ class Entry:
     lights_f1: float | None
     seconds: float | None
     date: str = ""
+    within: float | None = None  # share of pictures whose structure and strength lie within their two-sided aims
 
 
 Make = Callable[[Street, str], Image]
@@ -103,7 +109,7 @@ def streets(folder: Path, count: int) -> Iterator[Street]:
         views: dict[str, Image] = {c: read_image(folder / c / scene.image) for c in ("day", *DOMAINS)}
         labels = read_objects(card, day, scene)
         unchanged = judge(views["day"], views["day"], views["day"], labels, None, ValidationSettings()).objects
-        yield Street(scene, views, [o for o, v in zip(labels, unchanged, strict=True) if v.verdict == "keep"])
+        yield Street(scene, views, labels, [o for o, v in zip(labels, unchanged, strict=True) if v.verdict == "keep"])
 
 
 def maker(spec: str, device: str = "cpu") -> tuple[str, str, Make]:
@@ -124,12 +130,29 @@ def maker(spec: str, device: str = "cpu") -> tuple[str, str, Make]:
     method = find_method(name)
     translator = method.load(MethodConfig(name, choice.settings, JUDGE, DOMAINS), device)
 
-    def make(street: Street, domain: str) -> Image:
-        keys = [sample_key(0, street.scene.scene_id)]
-        made = translator.translate([street.views["day"]], [domain], [street.labels], keys)[0][domain]
-        return _image(made)
+    finish = Finish.of(_ours(device)) if name in KNOBS else None
 
-    return spec, f"version {method.version}", make
+    def make(street: Street, domain: str) -> Image:
+        day, keys = street.views["day"], [sample_key(0, street.scene.scene_id)]
+        image = _image(translator.translate([day], [domain], [street.told], keys)[0][domain])
+        if finish is None:
+            return image
+        if method.needs_model:
+            return finish.generated(day, image, domain, street.told)[0]
+        return finish.photometric(day, image, domain, street.told)
+
+    return spec, f"version {method.version}{', finished as S2ST' if finish else ''}", make
+
+
+def peers() -> list[str]:
+    """An entry for every peer at every value of its own knob."""
+    return [f"{name},{knob}={value:g}" for name, (knob, values) in KNOBS.items() for value in values]
+
+
+def _ours(device: str) -> Translator:
+    choice = choose_method({"name": "s2st"}, JUDGE, [])
+    loaded = find_method("s2st").load(MethodConfig("s2st", choice.settings, JUDGE, DOMAINS), device)
+    return cast(Translator, loaded)
 
 
 def _value(text: str) -> Any:
@@ -203,8 +226,15 @@ def entries(translator: str, about: str, rows: Sequence[Row], *, timed: bool, da
         means = cast(Any, {name: mean(some, name) for name in names})
         lights = sum_counts(row.lights for row in some).f1 if domain == "night" else None
         seconds = mean(some, "seconds") if timed else None
-        found.append(Entry(translator, about, domain, len(some), **means, lights_f1=lights, seconds=seconds, date=date))
+        within = float(np.mean([_within_aims(row) for row in some]))
+        own = Entry(translator, about, domain, len(some), **means, lights_f1=lights, seconds=seconds, date=date)
+        found.append(replace(own, within=within))
     return found
+
+
+def _within_aims(row: Row) -> bool:
+    values = {name: getattr(row, name) for name in AIMS}
+    return all(v is not None and AIMS[name][0] <= v <= AIMS[name][1] for name, v in values.items())
 
 
 def read_board(path: Path) -> list[Entry]:
@@ -236,7 +266,8 @@ def as_markdown(found: Sequence[Entry]) -> str:
     heads = (
         "translator",
         *(f"{d} distance" for d in DOMAINS),
-        *("mean distance", "structure", "strength", "labels kept", "passed", "lights F1", "s an image", "streets"),
+        *("mean distance", "structure", "strength", "within aims", "labels kept", "passed", "lights F1"),
+        *("s an image", "streets"),
     )
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
 
@@ -249,7 +280,7 @@ def as_markdown(found: Sequence[Entry]) -> str:
 
     for name, own in sorted(by_name.items(), key=lambda item: place(item[1])):
         distances = [own[d].distance if d in own else None for d in DOMAINS]
-        means = [average(own, key) for key in ("distance", "structure", "strength", "kept", "passed")]
+        means = [average(own, key) for key in ("distance", "structure", "strength", "within", "kept", "passed")]
         f1 = own["night"].lights_f1 if "night" in own else None
         cells = [*distances, *means, f1, average(own, "seconds")]
         numbers = " | ".join("" if value is None else f"{value:.2f}" for value in cells)

@@ -120,6 +120,7 @@ NAMES = {
     "gamma": "gamma and desaturation",
     "albumentations": "albumentations' weather",
     "identity": "nothing done",
+    "true render": "the true render",
 }
 
 
