@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
-from s2st_aug.config import ClusterConfig
+from s2st_aug.config.augment import ClusterConfig
 from s2st_aug.engine.ray_session import ray_session
 from s2st_aug.errors import CheckFailed
 from s2st_aug.feed import FeedIndex, FeedReceipt, Mix, open_feed
