@@ -97,6 +97,8 @@ FULL: dict[str, Callable[[], tuple[LatentModel, Context, Any]]] = {
         QWEN_IMAGE, prompt(48, 3584, masked=True), {}, num_layers=QWEN_LAYERS,
     ),
 }  # fmt: skip
+NEEDED_GIB = dict(zip(FULL, (9, 9, 12, 16, 13), strict=True))
+"""Memory that a run needs, with some room"""
 
 
 @torch.no_grad()

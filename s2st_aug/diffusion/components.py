@@ -40,7 +40,7 @@ def load_network(folder: Path, component: str, kind: Any, dtype: torch.dtype, *,
 def load_tokenizer(folder: Path, kind: Any, component: str = "tokenizer") -> Tokenizer:
     """A tokenizer from its folder; raises ModelError."""
     if not (folder / component).is_dir():
-        raise ModelError(f"{folder}: not in Stable Diffusion format, the folder {component} is missing")
+        raise ModelError(f"{folder}: not in diffusers' format, the folder {component} is missing")
     try:
         return kind.from_pretrained(folder / component, local_files_only=True)
     except Exception as error:

@@ -33,10 +33,8 @@ from s2st_aug.diffusion.families import FLUX2, QWEN_IMAGE, SD3, Z_IMAGE, Family
 from s2st_aug.diffusion.flow import Velocity, flow_schedule, from_velocity, mu_of_flux2, mu_of_tokens
 from s2st_aug.diffusion.half_weights import HalfWeights
 from s2st_aug.diffusion.model import LatentModel
-from s2st_aug.diffusion.model_choice import ModelChoice, single_file
 from s2st_aug.diffusion.model_files import read_config, weight_files
 from s2st_aug.diffusion.spread import free_room, spread
-from s2st_aug.errors import ModelError
 
 NATIVE = 1024  # pixels of a side, which these models were trained at
 PATCH = 2  # latent cells of a token's side
@@ -61,18 +59,15 @@ class FlowParts:
 
 
 def load_flow(
-    folder: Path, family: Family, choice: ModelChoice, device: torch.device, dtype: torch.dtype | None, gpus: int = 1
+    folder: Path, family: Family, device: torch.device, dtype: torch.dtype | None, gpus: int = 1
 ) -> LatentModel:
     """A flow from its folder, in the precision of its files (bfloat16 or float32) if none is asked for.
 
-    Raises ModelError.
+    Its autoencoder, which is small, is in float32 then. Raises ModelError.
     """
     import diffusers
     import transformers
 
-    put_on = {"LoRA adapters": choice.loras, "another vae": choice.vae, "a checkpoint in one file": single_file(choice)}
-    if wrong := next((what for what, there in put_on.items() if there), None):
-        raise ModelError(f"{choice.base}: {wrong}: of {family.name} only whole folders are read")
     encoders: dict[str, TextEncoder] = {}
     for component, kind in family.encoders.items():
         if component not in family.optional or (folder / component).is_dir():
@@ -84,7 +79,7 @@ def load_flow(
     }
     own = dtype or stored_dtype(folder, "transformer")
     transformer = load_network(folder, "transformer", getattr(diffusers, family.denoiser_class), own)
-    vae = load_network(folder, "vae", getattr(diffusers, family.autoencoder), own).to(device)
+    vae = load_network(folder, "vae", getattr(diffusers, family.autoencoder), dtype or torch.float32).to(device)
     if gpus > 1:
         spread(transformer, free_room(gpus))
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from s2st_aug.diffusion.families import DIFFUSERS, Family, family_of
-from s2st_aug.diffusion.model_choice import EMBEDDED, read_choice, single_file
+from s2st_aug.diffusion.model_choice import EMBEDDED, ModelChoice, read_choice, single_file
 from s2st_aug.diffusion.supported import refuse_configs
 from s2st_aug.errors import ModelError
 from s2st_aug.images import sha256_bytes, sha256_file
@@ -42,6 +42,15 @@ def find_model(name_or_path: str | Path, revision: str | None = None) -> Path:
     A hub id may pin its revision itself: `owner/name@revision`. A folder may hold an @.
     """
     choice = read_choice(str(name_or_path))
+    folder = _find(choice, revision)
+    family = read_family(folder)
+    put_on = {"LoRA adapters": choice.loras, "another vae": choice.vae, "a checkpoint in one file": single_file(choice)}
+    if family.is_flow and (wrong := next((what for what, there in put_on.items() if there), None)):
+        raise ModelError(f"{choice.base}: {wrong}: of {family.name} only whole folders are read")
+    return folder
+
+
+def _find(choice: ModelChoice, revision: str | None) -> Path:
     name = choice.base
     if (file := single_file(choice)) is not None:
         return _lent_configs(file, choice.config or "")
@@ -60,7 +69,7 @@ def find_model(name_or_path: str | Path, revision: str | None = None) -> Path:
         return _download(hub[1], hub[2] or revision)
     what = "a file, and no model" if folder.is_file() else "no such model"
     raise ModelError(
-        f"{name}: {what}; expected {', '.join(EMBEDDED)}, a folder in Stable Diffusion format, "
+        f"{name}: {what}; expected {', '.join(EMBEDDED)}, a folder in diffusers' format, "
         "or a hub id like owner/name or owner/name@revision"
     )
 
@@ -198,7 +207,7 @@ def _wanted_weights(repository: str, revision: str | None, family: Family) -> li
         if not here:
             single = next((n for n in names if Path(n).suffix in SINGLE_FILES and "/" not in n), "")
             hint = f"; it holds a checkpoint in one file, {single}" if single else ""
-            raise ModelError(f"{repository}: not in Stable Diffusion format, the folder {component} is missing{hint}")
+            raise ModelError(f"{repository}: not in diffusers' format, the folder {component} is missing{hint}")
         wanted += [f"{component}/{name}" for name in choose_weights(repository, component, here)[0]]
         wanted += [f"{component}/{name}" for name in here if ".index." in name]
     return wanted
@@ -210,7 +219,7 @@ def read_config(folder: Path, component: str, file: str = "config.json") -> dict
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
-        raise ModelError(f"{folder}: not in Stable Diffusion format, {component}/{file} is missing") from None
+        raise ModelError(f"{folder}: not in diffusers' format, {component}/{file} is missing") from None
     except (ValueError, OSError) as error:
         raise ModelError(f"{path}: not readable as JSON ({error})") from None
 
@@ -221,7 +230,7 @@ def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:
     Raises ModelError.
     """
     if not (folder / component).is_dir():
-        raise ModelError(f"{folder}: not in Stable Diffusion format, the folder {component} is missing")
+        raise ModelError(f"{folder}: not in diffusers' format, the folder {component} is missing")
     names = [p.name for p in (folder / component).iterdir()]
     found, variant = choose_weights(str(folder), component, names)
     return [folder / component / name for name in found], variant

@@ -85,7 +85,7 @@ def load_model(
     family, choice = read_family(folder), read_choice(str(name_or_path))
     sha256, name = combined_hash(hash_choice(str(name_or_path), folder)), str(name_or_path)
     if family.is_flow:
-        model = load_flow(folder, family, choice, torch.device(device), dtype, gpus)
+        model = load_flow(folder, family, torch.device(device), dtype, gpus)
     else:
         model = _load_diffusion(folder, family, choice, torch.device(device), dtype or torch.float32, gpus)
     model = replace(

@@ -254,9 +254,16 @@ def test_a_flow_computes_in_the_precision_of_its_files(folders, tmp_path):
     [
         ({"loras": [{"path": "a.safetensors"}]}, "LoRA adapters: of Stable Diffusion 3 only whole folders are read"),
         ({"vae": "owner/other"}, "another vae: of Stable Diffusion 3 only whole folders"),
+        (
+            {"base": "x.safetensors"},
+            "x.safetensors: a checkpoint in one file: of Stable Diffusion 3 only whole folders",
+        ),
     ],
 )
-def test_what_is_put_on_a_flow_is_refused_in_one_line(folders, monkeypatch, choice, says):
-    monkeypatch.setattr("s2st_aug.diffusion.stable_diffusion.hash_choice", lambda *_: {})
+def test_what_is_put_on_a_flow_is_refused_in_one_line_before_anything_is_hashed(folders, tmp_path, choice, says):
+    named = {"base": str(folders("sd3")), **choice}
+    if choice.get("base"):
+        (tmp_path / "x.safetensors").write_bytes(b"")
+        named |= {"base": str(tmp_path / "x.safetensors"), "config": str(folders("sd3"))}
     with pytest.raises(ModelError, match=says):
-        load_random(json.dumps({"base": str(folders("sd3")), **choice}))
+        load_random(json.dumps(named))

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
+from benchmarks.backbones import NEEDED_GIB
 from s2st_aug.diffusion.networks import SCHEDULER_CONFIG
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.training import package
 from s2st_aug.training.tokenizer import learn_vocabulary
 
 pytestmark = pytest.mark.slow
+GIB = 2**30
 log = logging.getLogger(__name__)
+ROOT = Path(__file__).parents[2]
 SHAPES = {
     "sd-1.5": ({"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}, "epsilon", (512, 512)),
     "sd-2.1-base": (
@@ -98,3 +105,16 @@ def test_full_size_shapes_load_and_run(tmp_path, name, record_property):
     record_property("seconds_per_evaluation", round(seconds, 2))
     record_property("peak_gib", round(peak, 2))
     log.warning("%s: %.1f s an evaluation at %dx%d latents, peak %.1f GiB", name, seconds, side, side, peak)
+
+
+@pytest.mark.parametrize("name", NEEDED_GIB)
+def test_every_backbone_goes_one_step_both_ways_at_full_width(tmp_path, name, record_property):
+    """In a process of its own, whose memory is given back; docs/backbones.md keeps the figures."""
+    if psutil.virtual_memory().available < NEEDED_GIB[name] * GIB:
+        pytest.skip(f"needs {NEEDED_GIB[name]} GiB of free memory")
+    file = tmp_path / "found.json"
+    subprocess.run([sys.executable, "-m", "benchmarks.backbones", name, "--json", str(file)], check=True, cwd=ROOT)
+    found = json.loads(file.read_text())
+    assert found["finite"] and found["peak_gib"] < NEEDED_GIB[name]
+    for key, value in found.items():
+        record_property(key, value)
