@@ -46,6 +46,7 @@ from benchmarks.fault_trials import (
     write_trials,
 )
 from benchmarks.figure import Figure, measured
+from benchmarks.invented_rates import invented_figures
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import MissingDependency
@@ -59,6 +60,7 @@ AIMED = ("erased", "shift8", "pasted_light", "signal_changed", "identity", "dark
 REPLACED = ("replaced_farther", "replaced_class", "reversed")
 DETECTOR = "street-mini-detector"
 QUICK, FULL = (1, 1, 0, 2), (3, 4, 3, 8)  # streets, more for their signals, first ones with the model's own, photos
+INVENTED_STREETS = 10  # that lights of independent kinds are painted over
 OBJECTS = 20  # of the timed image
 PHOTOS_A_FILE = 8
 SIGNALS_FROM = 500  # number of the first street that is taken for its signals alone
@@ -74,6 +76,7 @@ def run(*, quick: bool) -> Iterator[Figure]:
     yield from _of_the_model(trials)
     yield from _of_photos(trials)
     yield from _with_detector(trials)
+    yield from invented_figures(range(1 if quick else INVENTED_STREETS))
     yield from set_figures()
     yield _milliseconds(20 if quick else 60)
 

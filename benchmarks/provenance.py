@@ -53,7 +53,7 @@ DECIDES: dict[str, tuple[str, ...]] = {
     "scenes": (*_TRANSLATION, "benchmarks/scenes.py", "benchmarks/lights.py", "benchmarks/beyond.py"),
     "faults": (
         *_TRANSLATION, "s2st_aug/validation/**/*", "s2st_aug/weights/street-mini-detector/**/*",
-        "benchmarks/fault*.py", "benchmarks/planted_faults.py", "benchmarks/invented.py",
+        "benchmarks/fault*.py", "benchmarks/planted_faults.py", "benchmarks/invented*.py",
     ),
     "formats": (
         "s2st_aug/formats/**/*.py", "s2st_aug/export/*.py", "benchmarks/formats.py", "benchmarks/fuzz.py",

@@ -1,4 +1,4 @@
-"""Training the classifier of made-up lights: blobs of true variants against lights pasted into them."""
+"""Training the classifier of made-up lights: what shines in true variants against lights painted into them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from torch import nn
 
 from s2st_aug.arrays import Box, Mask
 from s2st_aug.procedural.categories import CATEGORIES
-from s2st_aug.procedural.drawing import draw_street
+from s2st_aug.procedural.drawing import Drawn, draw_street
 from s2st_aug.procedural.labels import read_labels
 from s2st_aug.procedural.render import render_drawn
 from s2st_aug.procedural.sampling import sample_street
@@ -22,69 +23,105 @@ from s2st_aug.procedural.surfaces import surfaces
 from s2st_aug.randomness import numpy_generator
 from s2st_aug.records.domains import ConditionName
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.training.pasted_lights import Pair, pasted_light
-from s2st_aug.validation.hallucinations import blob_patches
-from s2st_aug.validation.lights import CHANNELS, LAYERS
+from s2st_aug.training.false_lights import false_light
+from s2st_aug.training.pasted_lights import Pair
+from s2st_aug.validation.hallucinations import candidates
+from s2st_aug.validation.lights import CHANNELS, LAYERS, SIDE
 from s2st_aug.validation.patches import frame
 
 CONDITIONS: tuple[ConditionName, ...] = ("night", "rain", "dusk", "fog", "night_rain")
-SETS, LIGHTS = 2, 6  # how often lights are pasted into a variant, and how many at once
-WIDTHS = (16, 24, 32)
-HIDDEN, DROP = 32, 0.3
-STEPS, BATCH, RATE, DECAY = 1500, 64, 2e-3, 0.05
+RENDERED, SIZE = (1280, 720), (640, 360)  # w, h: as drawn, and as looked at
+SETS, LIGHTS = 2, 6  # how often lights are painted into a variant, and how many at once
+APART = 20  # px between them
+NEAR = 9  # px: a variant's light this near to a true one is that one
+STANDS = 0.75  # correlation with the source from which what shines in a model's variant stands in the source
+WIDTHS = (24, 32, 48)
+HIDDEN, DROP = 48, 0.3
+STEPS, BATCH, RATE, DECAY = 2000, 64, 2e-3, 0.05
+MADE_UP = 0.4  # share of a batch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blobs:
-    """`patches` n 32 32 6 uint8 and which of them show a pasted light."""
+    """`patches` n 32 32 12 uint8 and which of them show a false light."""
 
     patches: np.ndarray
     made_up: np.ndarray
 
 
-def street_pairs(key: int, index: int, size: tuple[int, int]) -> Iterator[tuple[str, Pair]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Translated:
+    """A model's variant of a street, and where lights truly are (`h w` bool)."""
+
+    pair: Pair
+    true: Mask
+
+
+def drawn_boxes(drawn: Drawn) -> tuple[SceneObject, ...]:
+    """A drawn street's labels: boxes of the detection classes."""
+    named = [(o, CATEGORIES[o.instance.category].det) for o in read_labels(drawn).objects]
+    return tuple(SceneObject(str(o.instance.number), "box", name, o.box) for o, name in named if name)
+
+
+def half_size(pair: Pair) -> Pair:
+    """The pair as the network sees it, at SIZE."""
+    k = SIZE[0] / pair.source.shape[1]
+    images = [cv2.resize(i, SIZE, interpolation=cv2.INTER_AREA) for i in (pair.source, pair.variant)]
+    objects = [replace(o, bbox=(o.bbox[0] * k, o.bbox[1] * k, o.bbox[2] * k, o.bbox[3] * k)) for o in pair.objects]
+    return Pair(images[0], images[1], tuple(objects))
+
+
+def street_pairs(key: int, index: int) -> Iterator[tuple[str, Pair]]:
     """A street by day against its other conditions, with its labels as boxes."""
-    drawn = draw_street(sample_street(key, index, size))
-    surface, labels = surfaces(drawn), read_labels(drawn)
-    named = [(o, CATEGORIES[o.instance.category].det) for o in labels.objects]
-    boxes = tuple(SceneObject(str(o.instance.number), "box", name, o.box) for o, name in named if name)
+    drawn = draw_street(sample_street(key, index, RENDERED))
+    surface, boxes = surfaces(drawn), drawn_boxes(drawn)
     day = render_drawn(drawn, surface, "day")
     for condition in CONDITIONS:
-        yield f"{key}-{index}-{condition}", Pair(day, render_drawn(drawn, surface, condition), boxes)
+        yield f"{key}-{index}-{condition}", half_size(Pair(day, render_drawn(drawn, surface, condition), boxes))
 
 
-def gathered(pairs: Iterable[tuple[str, Pair]], translated: Iterable[tuple[str, Pair, Mask]] = ()) -> Blobs:
-    """Blobs of each true variant, and of the same with lights pasted in.
+def gathered(pairs: Iterable[tuple[str, Pair]], translated: Iterable[tuple[str, Translated]] = ()) -> Blobs:
+    """Candidates of each true variant, and of the same with false lights painted in.
 
-    `translated` are variants of a model with the place (`h w` bool) of the lights of the true one: a blob there is
-    true, and of a blob elsewhere nobody knows, so it teaches nothing.
+    Of a model's variant only what is a true light or stands in the source counts as true; of the rest nobody knows, so
+    it teaches nothing.
     """
     found = [_blobs_of(name, pair) for name, pair in pairs]
-    found += [_blobs_of(name, pair, true) for name, pair, true in translated]
+    found += [_blobs_of(name, done.pair, done.true) for name, done in translated]
     return Blobs(np.concatenate([b.patches for b in found]), np.concatenate([b.made_up for b in found]))
 
 
 def _blobs_of(name: str, pair: Pair, true: Mask | None = None) -> Blobs:
     source, rng = frame(pair.source), numpy_generator(0, "lights", name)
-    boxes, own = blob_patches(source, frame(pair.variant), pair.objects)
+    seen = candidates(source, frame(pair.variant), pair.objects)
+    own = seen.patches
     if true is not None:
-        own = own[[bool(true[int(y1) : int(y2) + 1, int(x1) : int(x2) + 1].any()) for x1, y1, x2, y2 in boxes]]
-    patches = [own]
-    made_up = [np.zeros(len(patches[0]), bool)]
+        lit = [bool(true[int(y1) : int(y2) + 1, int(x1) : int(x2) + 1].any()) for x1, y1, x2, y2 in seen.boxes]
+        own = own[np.array(lit, bool) | (_correlation(own) >= STANDS)]
+    patches, made_up = [own], [np.zeros(len(own), bool)]
     for _ in range(SETS):
         planted, places = _with_lights(pair, rng)
-        boxes, found = blob_patches(source, frame(planted.variant), pair.objects)
-        hit = np.array([any(_touch(b, p) for p in places) for b in boxes], bool)
-        patches, made_up = [*patches, found[hit]], [*made_up, np.ones(int(hit.sum()), bool)]
+        seen = candidates(source, frame(planted.variant), pair.objects)
+        hit = np.array([any(_touch(b, p) for p in places) for b in seen.boxes], bool)
+        patches, made_up = [*patches, seen.patches[hit]], [*made_up, np.ones(int(hit.sum()), bool)]
     return Blobs(np.concatenate(patches), np.concatenate(made_up))
 
 
+def _correlation(patches: np.ndarray) -> np.ndarray:
+    """Of the brightness of source and variant in the middle of each patch, -1..1."""
+    cut = slice(SIDE // 4, -SIDE // 4)
+    source, variant = (patches[:, cut, cut, i : i + 3].max(-1).reshape(len(patches), (SIDE // 2) ** 2) for i in (0, 3))
+    a, b = (x - x.mean(1, keepdims=True) for x in (source.astype(np.float64), variant.astype(np.float64)))
+    return np.asarray((a * b).sum(1) / np.maximum(np.sqrt((a**2).sum(1) * (b**2).sum(1)), 1e-6))
+
+
 def _with_lights(pair: Pair, rng: np.random.Generator) -> tuple[Pair, list[Box]]:
-    """Several lights at once, well apart."""
+    """Several false lights at once, well apart."""
     places: list[Box] = []
+    far = APART
     for _ in range(LIGHTS):
-        taken = tuple(SceneObject("", "box", "", (b[0] - 40, b[1] - 40, b[2] + 40, b[3] + 40)) for b in places)
-        planted = pasted_light(replace(pair, objects=pair.objects + taken), None, rng)
+        taken = tuple(SceneObject("", "box", "", (b[0] - far, b[1] - far, b[2] + far, b[3] + far)) for b in places)
+        planted = false_light(replace(pair, objects=pair.objects + taken), rng)
         if planted is not None and planted.box is not None:
             pair, places = replace(pair, variant=planted.variant), [*places, planted.box]
     return pair, places
@@ -100,12 +137,12 @@ class LightNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         a, b, c = WIDTHS
-        self.conv1, self.conv2, self.conv3 = (nn.Conv2d(i, o, 3, 2, 1) for i, o in ((CHANNELS + 3, a), (a, b), (b, c)))
+        self.conv1, self.conv2, self.conv3 = (nn.Conv2d(i, o, 3, 2, 1) for i, o in ((CHANNELS + 6, a), (a, b), (b, c)))
         self.hidden, self.out = nn.Linear(16 * c, HIDDEN), nn.Linear(HIDDEN, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `n` of patches `n 6 32 32` in -1..1."""
-        x = torch.cat([x, x[:, 3:] - x[:, :3]], 1)
+        """Logits `n` of patches `n 12 32 32` in -1..1."""
+        x = torch.cat([x, x[:, 3:6] - x[:, :3], x[:, 9:] - x[:, 6:9]], 1)
         for name in LAYERS:
             x = F.relu(getattr(self, name)(x))
         x = F.dropout(x.permute(0, 2, 3, 1).flatten(1), DROP, self.training)
@@ -118,11 +155,12 @@ def fit_lights(blobs: Blobs, *, steps: int = STEPS) -> dict[str, np.ndarray]:
     net, rng = LightNet(), np.random.default_rng(0)
     optimizer = torch.optim.AdamW(net.parameters(), RATE, weight_decay=DECAY)
     pixels = torch.from_numpy(blobs.patches).permute(0, 3, 1, 2)
+    groups = _groups(blobs.made_up)
     wanted = torch.from_numpy(blobs.made_up.astype(np.float32)) * 0.98 + 0.01
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
-        chosen = rng.choice(len(pixels), BATCH)
+        chosen = np.concatenate([rng.choice(some, n) for some, n in groups])
         # mirrored, moved by up to two pixels, brighter or darker: all of a batch alike
         batch = pixels[chosen].flip(-1) if rng.random() < 0.5 else pixels[chosen]
         batch = torch.roll(batch, tuple(rng.integers(-2, 3, 2).tolist()), (2, 3))
@@ -134,12 +172,22 @@ def fit_lights(blobs: Blobs, *, steps: int = STEPS) -> dict[str, np.ndarray]:
     return _named(net)
 
 
+def _groups(made_up: np.ndarray) -> list[tuple[np.ndarray, int]]:
+    """Rows of false and of true lights, and how many of each a batch has."""
+    both = [
+        (np.flatnonzero(made_up), round(MADE_UP * BATCH)),
+        (np.flatnonzero(~made_up), BATCH - round(MADE_UP * BATCH)),
+    ]
+    return [(rows, n) for rows, n in both if len(rows)]
+
+
 def _named(net: LightNet) -> dict[str, np.ndarray]:
-    """Weights by name; the difference of the two pictures is folded into the first kernel."""
+    """Weights by name; the differences of the pictures are folded into the first kernel."""
     convs = {name: getattr(net, name) for name in LAYERS}
     kernels = {name: conv.weight.detach().permute(2, 3, 1, 0) for name, conv in convs.items()}
-    source, variant, difference = kernels["conv1"].split(3, 2)
-    kernels["conv1"] = torch.cat([source - difference, variant + difference], 2)
+    near, variant, wide, variant_wide, change, change_wide = kernels["conv1"].split(3, 2)
+    folded = [near - change, variant + change, wide - change_wide, variant_wide + change_wide]
+    kernels["conv1"] = torch.cat(folded, 2)
     out = {f"{name}.weight": kernel.reshape(-1, kernel.shape[-1]).numpy() for name, kernel in kernels.items()}
     out |= {f"{name}.bias": conv.bias.detach().numpy() for name, conv in convs.items()}
     for name, layer in (("hidden", net.hidden), ("out", net.out)):

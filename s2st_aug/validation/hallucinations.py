@@ -1,4 +1,8 @@
-"""Lights in the variant that nothing in the source explains."""
+"""Lights in the variant that nothing in the source explains: lamps, streaks and lines that shine, wide glows.
+
+Candidates are fresh bright or coloured parts at two scales; a small network scores each by its surroundings in both
+images.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,12 @@ import colorsys
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
 
-from s2st_aug.arrays import Box
+from s2st_aug.arrays import Box, Mask
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Hallucination
 from s2st_aug.validation.gradients import source_directions, source_norm, source_weights, variant_directions
@@ -21,15 +26,29 @@ WIDTH = 640  # px, nearly, that blobs are looked for at
 HAT = 15  # px, side of the top-hat: larger bright areas are no lamps
 RISE = 36  # levels by which a blob stands above its surroundings
 FADE = 0.7  # share of that which the source may already have
-MIN_AREA, MAX_AREA = 4, 450  # px at WIDTH
-MAX_BLOBS = 48
+MIN_AREA, MAX_AREA = 4, 450  # px at WIDTH of a compact blob
+COMPACT = 0.3, 3.0  # least share of its box that a compact blob fills, most of its longer side over its shorter one
+PIECE = 24  # px at WIDTH, side of the squares that what is long or large is cut into, each judged by itself
+SHRUNK = 4  # times smaller that wide glows are looked for
+LEAST_WIDE = 30  # px of a glow there; smaller ones are lamps, which are judged at WIDTH
+WIDE_RISE = 20  # levels by which a wide glow stands above its surroundings
+MAX_BLOBS, MAX_PIECES, MAX_WIDE = 48, 24, 8
 LEAST_SCORE = 0.1  # blobs that are surely real are not listed
+CELLS = 40, 22  # across and down, that the sky's colour is averaged over
+OPEN = 25.0  # variance of the source's luma within a cell, in levels squared: below it is sky, or as plain
+AROUND = 11, 5  # cells that are averaged, of which half must be open
+RED = 28.0, 68.0
+"""Levels by which red rises over green and blue in the upper half: score 0 and 1. True dusks have up to 55."""
 PAD = 4  # px around a blob that its edges are looked for in
-EXPLAINED = 0.2, 0.4
+EXPLAINED = 0.35, 0.55
 """Share of a blob's edges that the source does not have: below, half of its score is left, as of a lit window."""
 STREAK = 1.6
 """Height over width from which a blob in the lower half is a reflection; of 79 pasted lamps none had so much."""
 REFLECTED = 0.5  # what is left of its score
+
+
+Shape = Literal["blob", "piece", "wide"]
+SHAPES: tuple[Shape, ...] = ("blob", "piece", "wide")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,12 +61,26 @@ class _Small:
     scale: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What may be a made-up light: `boxes` in source pixels, `shapes` (blob, piece or wide), and `patches`,
+    `n 32 32 12` uint8: RGB of source and variant at WIDTH, then of both at a quarter of it, around the same point.
+    """
+
+    boxes: list[Box]
+    shapes: list[Shape]
+    patches: np.ndarray
+
+
 def hallucinated_lights(source: Frame, variant: Frame, objects: Sequence[SceneObject]) -> tuple[Hallucination, ...]:
-    """Lamp-like blobs outside labelled objects with the score that the source does not explain them, highest first."""
-    boxes, patches = blob_patches(source, variant, objects)
+    """Lights outside labelled objects with the score that the source does not explain them, highest first."""
+    seen = candidates(source, variant, objects)
+    compact = np.array([shape == "blob" for shape in seen.shapes], bool)
     height = source.image.shape[0]
     found = []
-    for box, patch, score in zip(boxes, patches, scores(patches).tolist(), strict=True):
+    for box, shape, patch, score in zip(
+        seen.boxes, seen.shapes, seen.patches, scores(seen.patches, compact).tolist(), strict=True
+    ):
         if score >= LEAST_SCORE:
             low, high = EXPLAINED
             gap = unexplained(source, variant, box)
@@ -55,8 +88,32 @@ def hallucinated_lights(source: Frame, variant: Frame, objects: Sequence[SceneOb
             # a streak on the road is a lamp's reflection on the wet, which has no label; the lamp itself is judged
             streak = box[1] > height / 2 and box[3] - box[1] >= STREAK * (box[2] - box[0])
             weighed = score * doubt * (REFLECTED if streak else 1.0)
-            found.append(Hallucination(box, _kind(patch, box, height), weighed))
+            kind = _kind(patch, box, height) if shape == "blob" else "smear" if shape == "piece" else "glow"
+            found.append(Hallucination(box, kind, weighed))
+    found += red_sky(source, variant)
     return tuple(sorted(found, key=lambda h: -h.score))
+
+
+def red_sky(source: Frame, variant: Frame) -> list[Hallucination]:
+    """The open places of the upper half that turned red, as one glow; none where they did not."""
+    before, after = (
+        cv2.resize(f.images[-1], CELLS, interpolation=cv2.INTER_AREA).astype(np.float32) for f in (source, variant)
+    )
+    luma = source.lumas[-1].astype(np.float32)
+    mean, square = (cv2.resize(x, CELLS, interpolation=cv2.INTER_AREA) for x in (luma, luma * luma))
+    half = CELLS[1] // 2
+    is_open = (square - mean * mean < OPEN).astype(np.float32)[:half]
+    red = [x[:half, :, 0] - (x[:half, :, 1] + x[:half, :, 2]) / 2 for x in (before, after)]
+    share = cv2.blur(is_open, AROUND)
+    rise = cv2.blur((red[1] - np.maximum(red[0], 0)) * is_open, AROUND) / np.maximum(share, 1e-3)
+    rise = np.where(share >= 0.5, rise, 0)
+    low, high = RED
+    score = min((float(rise.max()) - low) / (high - low), 1.0)
+    if score < LEAST_SCORE:
+        return []
+    x, y, w, h = cv2.boundingRect((rise > low).astype(np.uint8))
+    kx, ky = source.image.shape[1] / CELLS[0], source.image.shape[0] / CELLS[1]
+    return [Hallucination((x * kx, y * ky, (x + w) * kx, (y + h) * ky), "glow", score)]
 
 
 def unexplained(source: Frame, variant: Frame, box: Box) -> float:
@@ -75,25 +132,49 @@ def unexplained(source: Frame, variant: Frame, box: Box) -> float:
     return min(max(1 - float((cos * there[..., 0] + sin * there[..., 1]).sum() / norm), 0.0), 1.0)
 
 
-def blob_patches(source: Frame, variant: Frame, objects: Sequence[SceneObject]) -> tuple[list[Box], np.ndarray]:
-    """Fresh bright blobs of a variant, in source pixels, and their surroundings in both images, `n 32 32 6` uint8."""
-    small_s, small_v = _small(source), _small(variant)
-    found = _blobs(small_s, small_v, objects)
-    half, scale = SIDE // 2, 1 / small_v.scale
-    wide = [cv2.copyMakeBorder(small.rgb, half, half, half, half, cv2.BORDER_REPLICATE) for small in (small_s, small_v)]
-    boxes, patches = [], np.empty((len(found), SIDE, SIDE, 6), np.uint8)
-    for n, (x, y, w, h) in enumerate(found[:, :4].tolist()):
-        boxes.append((x * scale, y * scale, (x + w) * scale, (y + h) * scale))
-        left, top = x + w // 2, y + h // 2
-        for i, image in enumerate(wide):
-            patches[n, ..., 3 * i : 3 * i + 3] = image[top : top + SIDE, left : left + SIDE]
-    return boxes, patches
+def candidates(source: Frame, variant: Frame, objects: Sequence[SceneObject]) -> Candidates:
+    """Fresh bright parts of a variant outside the labels: lamps, pieces of what is long or large, wide glows."""
+    small = _small(source), _small(variant)
+    wide = _shrunk(small[0]), _shrunk(small[1])
+    labelled = _labelled(objects, small[1].value.shape, small[1].scale)
+    compact, rest = _split(_fresh(*small, labelled, RISE))
+    glows = _parts(_fresh(*wide, _labelled(objects, wide[1].value.shape, wide[1].scale), WIDE_RISE))[0]
+    glows = glows[glows[:, cv2.CC_STAT_AREA] >= LEAST_WIDE]
+    found = compact[:MAX_BLOBS], _cut(rest)[:MAX_PIECES], SHRUNK * glows[:MAX_WIDE]
+    at = np.concatenate(found)[:, :4].astype(int)
+    shapes: list[Shape] = [shape for shape, rows in zip(SHAPES, found, strict=True) for _ in rows]
+    k = 1 / small[1].scale
+    boxes = [(x * k, y * k, (x + w) * k, (y + h) * k) for x, y, w, h in at.tolist()]
+    return Candidates(boxes, shapes, _patches((*small, *wide), at[:, :2] + at[:, 2:] // 2))
+
+
+def _patches(images: Sequence[_Small], middles: np.ndarray) -> np.ndarray:
+    """SIDE pixels of each image around each point (x, y at WIDTH), edge pixels repeated outside."""
+    half = SIDE // 2
+    out = np.empty((len(middles), SIDE, SIDE, 3 * len(images)), np.uint8)
+    for i, small in enumerate(images):
+        padded = cv2.copyMakeBorder(small.rgb, half, half, half, half, cv2.BORDER_REPLICATE)
+        at = middles // (SHRUNK if i >= 2 else 1)
+        for n, (x, y) in enumerate(at.tolist()):
+            x, y = min(x, small.rgb.shape[1]), min(y, small.rgb.shape[0])
+            out[n, ..., 3 * i : 3 * i + 3] = padded[y : y + SIDE, x : x + SIDE]
+    return out
 
 
 def _small(frame: Frame) -> _Small:
     """The halved copy that is nearest to WIDTH, or the image itself where that is smaller."""
     rgb = min(frame.images, key=lambda level: abs(np.log(level.shape[1] / WIDTH)))
-    scale = rgb.shape[1] / frame.image.shape[1]
+    return _hatted(rgb, rgb.shape[1] / frame.image.shape[1])
+
+
+def _shrunk(small: _Small) -> _Small:
+    """The same at a quarter of its size."""
+    h, w = small.rgb.shape[:2]
+    size = max(1, w // SHRUNK), max(1, h // SHRUNK)
+    return _hatted(cv2.resize(small.rgb, size, interpolation=cv2.INTER_AREA), small.scale / SHRUNK)
+
+
+def _hatted(rgb: np.ndarray, scale: float) -> _Small:
     red, green, blue = cv2.split(rgb)
     value = cv2.max(cv2.max(red, green), blue)
     chroma = cv2.subtract(value, cv2.min(cv2.min(red, green), blue))
@@ -102,20 +183,39 @@ def _small(frame: Frame) -> _Small:
     return _Small(rgb, value, cv2.max(*hats), scale)
 
 
-def _blobs(source: _Small, variant: _Small, objects: Sequence[SceneObject]) -> np.ndarray:
-    """Fresh bright blobs, a row of x, y, w, h, area each, largest first."""
+def _fresh(source: _Small, variant: _Small, labelled: Mask, rise: int) -> Mask:
+    """Where the variant shines above its surroundings and the source does not, outside the labels."""
     earlier = cv2.dilate(source.hat, np.ones((3, 3), np.uint8))
-    fresh = (variant.hat > RISE) & (earlier < variant.hat * FADE)
-    fresh &= ~_labelled(objects, fresh.shape, variant.scale)
-    count, _, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
-        fresh.view(np.uint8), 8, cv2.CV_16U, cv2.CCL_SPAGHETTI
+    return (variant.hat > rise) & (earlier < variant.hat * FADE) & ~labelled
+
+
+def _parts(mask: Mask) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Connected parts of MIN_AREA and more, largest first: rows of x, y, w, h, area; their numbers; the mask."""
+    _, numbered, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
+        mask.view(np.uint8), 8, cv2.CV_16U, cv2.CCL_SPAGHETTI
     )
-    stats = stats[1:count]
-    area, w, h = stats[:, cv2.CC_STAT_AREA], stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
-    kept = stats[
-        (area >= MIN_AREA) & (area <= MAX_AREA) & (area > 0.3 * w * h) & (np.maximum(w, h) < 3 * np.minimum(w, h))
-    ]
-    return kept[np.argsort(-kept[:, 4])][:MAX_BLOBS]
+    order = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")
+    order = order[stats[order, cv2.CC_STAT_AREA] >= MIN_AREA]
+    return stats[order], order, numbered
+
+
+def _split(mask: Mask) -> tuple[np.ndarray, Mask]:
+    """Compact parts, as rows, and the mask of those that are long, large or ragged."""
+    stats, numbers, numbered = _parts(mask)
+    w, h, area = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_AREA]
+    fill, ratio = COMPACT
+    compact = (area <= MAX_AREA) & (area > fill * w * h) & (np.maximum(w, h) < ratio * np.minimum(w, h))
+    ragged = np.zeros(int(numbered.max()) + 1, bool)
+    ragged[numbers[~compact]] = True
+    return stats[compact], ragged[numbered]
+
+
+def _cut(mask: Mask) -> np.ndarray:
+    """What is long or large in pieces of at most PIECE pixels a side, rows as of `_parts`."""
+    mask = mask.copy()
+    mask[::PIECE] = False
+    mask[:, ::PIECE] = False
+    return _parts(mask)[0]
 
 
 def _labelled(objects: Sequence[SceneObject], shape: tuple[int, int], scale: float) -> np.ndarray:
@@ -132,7 +232,7 @@ def _labelled(objects: Sequence[SceneObject], shape: tuple[int, int], scale: flo
 def _kind(patch: np.ndarray, box: Box, height: int) -> str:
     """signal, tail_light or lamp, by the colour of the blob's middle and by its height in the image."""
     reach = SIDE // 2 - 3
-    middle = patch[reach:-reach, reach:-reach, 3:].reshape(-1, 3).mean(0) / 255
+    middle = patch[reach:-reach, reach:-reach, 3:6].reshape(-1, 3).mean(0) / 255
     hue, saturation, _ = colorsys.rgb_to_hsv(*middle.tolist())
     red, green = _near(360 * hue, 0), _near(360 * hue, 140)
     if max(red, green) < 0.3 or saturation < 0.3:

@@ -67,7 +67,7 @@ class ValidationSettings(BaseModel):
         CRITICAL, description="losing one of these, however it is spelled, rejects the image"
     )
     max_hallucination: float | None = Field(
-        0.7, ge=0, le=1, description="score at which a hallucinated light rejects the image"
+        0.95, ge=0, le=1, description="score at which a hallucinated light rejects the image"
     )
     detector: str | None = Field(
         None, description="street-mini-detector, or the path of a YOLO- or YOLOX-style ONNX file"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.invented import KINDS, LEAST_SHOW, invented
+from benchmarks.invented_rates import rates
 
 NIGHT = np.random.default_rng(0).integers(18, 34, (360, 640, 3), dtype=np.uint8)
 HALF = (0.0, 0.0, 320.0, 360.0)
@@ -32,3 +33,14 @@ def test_no_label_is_touched_and_the_same_key_gives_the_same_light(kind):
     assert found.box[0] >= HALF[2]
     assert np.array_equal(found.variant, again.variant)
     assert invented(kind, NIGHT, ((0.0, 0.0, 640.0, 360.0),), np.random.default_rng(3)) is None
+
+
+def test_rates_are_over_all_kinds_and_what_has_no_case_is_undecided():
+    figures = {
+        f.name: f
+        for f in rates({**{kind: [] for kind in KINDS}, "lamp": [True, True, False]}, {"night": [True], "fog": [False]})
+    }
+    assert figures["recall_invented_lamps"].value == pytest.approx(2 / 3)
+    assert figures["recall_invented_smears"].value is None
+    assert figures["rejected_for_lights"].value == 0.5
+    assert figures["rejected_for_lights_night"].value == 1

@@ -1,25 +1,32 @@
 from __future__ import annotations
 
+import ast
 from importlib.resources import files
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 
-from benchmarks.planted_faults import Pair
-from s2st_aug.training.lights import Blobs, LightNet, fit_lights, gathered, write_lights
+from s2st_aug.training import false_lights
+from s2st_aug.training.false_lights import FAMILIES, LEAST_CHANGE, false_light
+from s2st_aug.training.lights import Blobs, LightNet, Translated, fit_lights, gathered, write_lights
 from s2st_aug.training.lights import _named as weights_of
+from s2st_aug.training.pasted_lights import Pair
 from s2st_aug.validation.lights import scores, scores_with
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def blobs() -> Blobs:
     """A light where the variant has a bright spot that the source has not."""
     rng = np.random.default_rng(0)
-    patches = rng.integers(20, 90, (96, 32, 32, 6), dtype=np.uint8)
+    patches = rng.integers(20, 90, (96, 32, 32, 12), dtype=np.uint8)
     made_up = np.arange(96) % 2 == 0
-    patches[:, 11:21, 11:21, 3:] = 240
+    patches[:, 11:21, 11:21, 3:6] = 240
     patches[~made_up, 11:21, 11:21, :3] = 200
     return Blobs(patches, made_up)
 
@@ -27,7 +34,7 @@ def blobs() -> Blobs:
 def test_numpy_computes_what_was_trained():
     torch.manual_seed(0)
     net = LightNet().eval()
-    patches = np.random.default_rng(1).integers(0, 255, (5, 32, 32, 6), dtype=np.uint8)
+    patches = np.random.default_rng(1).integers(0, 255, (5, 32, 32, 12), dtype=np.uint8)
     with torch.inference_mode():
         expected = torch.sigmoid(net(torch.from_numpy(patches).permute(0, 3, 1, 2).float() / 128 - 1)).numpy()
     assert scores_with(weights_of(net), patches) == pytest.approx(expected, abs=1e-5)
@@ -47,7 +54,7 @@ def test_lights_are_pasted_into_what_is_gathered():
     day = np.repeat(np.repeat(rng.integers(60, 160, (36, 64, 3), dtype=np.uint8), 10, 0), 10, 1)
     found = gathered([("a", Pair(day, day // 3, ()))])
     assert found.made_up.sum() >= 6
-    assert found.patches.shape[1:] == (32, 32, 6)
+    assert found.patches.shape[1:] == (32, 32, 12)
 
 
 def test_of_a_models_lights_only_the_true_ones_teach():
@@ -60,11 +67,45 @@ def test_of_a_models_lights_only_the_true_ones_teach():
     true[95:112, 95:112] = True
     pair = Pair(day, night, ())
     everywhere, nowhere = np.ones_like(true), np.zeros_like(true)
-    known = [int((~gathered([], [("a", pair, where)]).made_up).sum()) for where in (everywhere, true, nowhere)]
+    known = [
+        int((~gathered([], [("a", Translated(pair, where))]).made_up).sum()) for where in (everywhere, true, nowhere)
+    ]
     assert known == [2, 1, 0]
 
 
+def test_what_stands_in_the_source_is_true_in_a_models_variant_too():
+    """A lane dash that the headlights lit is no lamp."""
+    day = np.full((360, 640, 3), 70, np.uint8)
+    day[250:256, 300:318] = 150
+    night = day // 3
+    night[250:256, 300:318] = 200
+    pair = Pair(day, night, ())
+    assert int((~gathered([], [("a", Translated(pair, np.zeros(day.shape[:2], bool)))]).made_up).sum()) >= 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_of_false_lights_shows_where_it_is_said_to_be(family, monkeypatch):
+    monkeypatch.setattr(false_lights, "FAMILIES", {family: FAMILIES[family]})
+    pair = Pair(*(np.full((360, 640, 3), 30, np.uint8) for _ in range(2)), ())
+    planted = [p for key in range(8) if (p := false_light(pair, np.random.default_rng(key)))]
+    assert planted
+    for p in planted:
+        x1, y1, x2, y2 = map(int, p.box)
+        change = cv2.absdiff(p.variant, pair.variant).max(-1)
+        assert change[y1:y2, x1:x2].max() > LEAST_CHANGE
+        assert change[y1:y2, x1:x2].max() == change.max()
+
+
 def test_the_shipped_weights_say_what_they_were_fitted_on():
-    with safe_open(str(files("s2st_aug.validation").joinpath("lights.safetensors")), "numpy") as file:
+    with safe_open(str(files("s2st_aug.validation").joinpath("surroundings.safetensors")), "numpy") as file:
         assert "streets of rng_key 4" in file.metadata()["fitted_on"]
-    assert scores(np.empty((0, 32, 32, 6), np.uint8)).shape == (0,)
+    assert scores(np.empty((0, 32, 32, 12), np.uint8), np.empty(0, bool)).shape == (0,)
+
+
+def test_what_trains_the_checks_imports_no_benchmark():
+    """Import contracts hold the packages apart; the pipelines are scripts that none of them sees."""
+    for name in ("fit_lights", "train_detector", "train_light_map"):
+        tree = ast.parse((ROOT / "pipelines" / f"{name}.py").read_text())
+        named = [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
+        named += [a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
+        assert not [n for n in named if n.split(".")[0] == "benchmarks"], name

@@ -93,7 +93,7 @@ def test_a_streak_on_the_road_is_a_reflection(top, height, doubted):
         cv2.rectangle(source.copy(), (150, top), (156, top + height), (255, 40, 30), -1), (0, 0), 1
     )
     found = hallucinated_lights(frame(source), frame(variant), ())
-    assert [h.score >= SETTINGS.max_hallucination for h in found] == [doubted]
+    assert any(h.score >= SETTINGS.max_hallucination for h in found) == doubted
 
 
 def test_a_fault_that_cannot_strike_says_so(pair):
