@@ -192,7 +192,7 @@ def _by_size_and_class(trials: Sequence[Trial]) -> Iterator[Figure]:
         for size in COUNTED:
             hits = [caught(t) for t in some if size_name(t.side) == size]
             if hits:
-                yield rate_figure(f"{label}_{size}px", hits, None, "px of the shorter side")
+                yield rate_figure(f"{label}_{size.replace(' ', '_')}_px", hits, None, "px of the shorter side")
         for category in sorted({t.category for t in some if not t.small}):
             hits = [caught(t) for t in some if t.category == category and not t.small]
             yield rate_figure(f"{label}_{category.replace(' ', '_')}", hits, None, "16 px and more")
@@ -254,6 +254,6 @@ def _milliseconds(times: int) -> Figure:
             spent.append(1000 * (time.process_time() - start))
     finally:
         cv2.setNumThreads(before)
-    low, middle, high = np.quantile(spent, [0.1, 0.5, 0.9])
+    low, middle, high = (float(v) for v in np.quantile(spent, [0.1, 0.5, 0.9]))
     why = "median processor time of all checks without a detector, 10-90 % beside it"
     return measured("ms_per_image", middle, "ms", 40, "at_most", n=times, interval=(low, high), why=why)
