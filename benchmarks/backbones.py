@@ -65,8 +65,9 @@ def flow(family: Family, context: Context, vae: dict[str, Any], **config: Any) -
 
     transformer = build(getattr(diffusers, family.denoiser_class), **config)
     autoencoder = build(getattr(diffusers, family.autoencoder), **vae)
-    absent: Any = dict.fromkeys(family.encoders), {"tokenizer": None}
-    model = build_flow(family, FlowParts(transformer, autoencoder, *absent, {"shift": 3.0}))
+    encoders: Any = dict.fromkeys(family.encoders)
+    tokenizers: Any = {"tokenizer": None}
+    model = build_flow(family, FlowParts(transformer, autoencoder, encoders, tokenizers, {"shift": 3.0}))
     return model, context, transformer
 
 

@@ -208,7 +208,8 @@ def _painted_faults(
     pair = Pair(place.day, truth, tuple(place.emission.objects))
     for name, plant in PAINTED_FAULTS.items():
         rng = numpy_generator(0, "planted", place.name, condition, name)
-        image, struck = pair, []
+        image = pair
+        struck: list[SceneObject] = []
         for i in rng.permutation(len(items)).tolist():
             fits = len(struck) < AT_ONCE and all(_gap(items[i], other) > APART for other in struck)
             if fits and (planted := plant(image, items[i], rng)) is not None:

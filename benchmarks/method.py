@@ -19,7 +19,7 @@ from benchmarks.figure import Figure, measured, undecided
 from benchmarks.scenes import HELD_OUT, bootstrap, rendered
 from s2st_aug.arrays import AnyImage, Image
 from s2st_aug.diffusion import ddim
-from s2st_aug.diffusion.denoiser import with_context
+from s2st_aug.diffusion.denoiser import Context, with_context
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import Diverged, S2STError
@@ -106,7 +106,7 @@ def closed_form() -> Figure:
     variant that shows the current step by 0.946539.
     """
     schedule, seed = NoiseSchedule.stable_diffusion(), torch.ones(1, 1, 2, 2, dtype=torch.float64)
-    predict = with_context(unit_gaussian_denoiser(schedule), torch.zeros(1, 1, 1))
+    predict = with_context(unit_gaussian_denoiser(schedule), Context(torch.zeros(1, 1, 1)))
     errors = []
     for steps in (5, 20, 50, 100):
         angles = [math.acos(schedule.abar(t) ** 0.5) for t in schedule.levels(steps)]
