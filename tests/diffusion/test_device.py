@@ -70,9 +70,9 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_an_error_and_auto_falls_back()
 def test_commands_refuse_it_before_anything_is_started(words, tmp_path, capsys):
     config = tmp_path / "c.yaml"
     config.write_text(
-        f"dataset: {{format: bdd100k, root: {tmp_path}}}\ndomains: [night]\nmethod: {{name: histogram}}\n"
+        f"dataset: {{format: bdd100k, root: {tmp_path / 'data'}}}\ndomains: [night]\nmethod: {{name: histogram}}\n"
     )
-    (tmp_path / "images/100k/train").mkdir(parents=True)
+    (tmp_path / "data/images/100k/train").mkdir(parents=True)
     assert run_group(build_group(), words.format(config, tmp_path / "run").split()) == 2
     assert "device cuda:99: this machine has" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

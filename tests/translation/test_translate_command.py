@@ -50,7 +50,7 @@ def test_a_missing_path_is_wrong_usage(photo, tmp_path, capsys):
         (("--to", "nihgt"), "unknown domain 'nihgt'; did you mean 'night'"),
         (("--to", "night", "--preset", "fast"), "unknown preset 'fast'"),
         (("--to", "night", "--model", "street-mimi"), "street-mimi"),
-        (("--to", "./gone.safetensors"), "profile cannot be read"),
+        (("--to", "./gone.safetensors"), "no such profile file"),
     ],
 )
 def test_what_is_unknown_is_named_in_one_line(photo, tmp_path, capsys, extra, message):

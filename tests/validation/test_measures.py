@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.planted_faults import FAULTS
+from benchmarks.planted_faults import PAINTED_FAULTS
 from benchmarks.render_distance import render_distance
 from s2st_aug.errors import DatasetError, UsageError
 from s2st_aug.records.scene import SceneObject
@@ -126,7 +126,7 @@ def test_calibration_reports_the_other_half_and_refuses_too_few(pair):
 
 
 def test_the_overlay_marks_what_was_lost(pair):
-    struck = FAULTS["signal_changed"](pair, pair.objects[2], np.random.default_rng(0)).variant
+    struck = PAINTED_FAULTS["erased_painted"](pair, pair.objects[2], np.random.default_rng(0)).variant
     found = judge(pair.source, struck, struck, pair.objects, None, ValidationSettings())
     picture = draw_overlay(pair.source, struck, found)
     assert picture.dtype == np.uint8
