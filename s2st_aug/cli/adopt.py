@@ -21,7 +21,7 @@ def adopt(
         str,
         typer.Option(help="Their names: {scene} is the scene's id or the image's own name; `.*` is any image type."),
     ] = "{scene}__{domain}.png",
-    run: Annotated[str | None, typer.Option(help="Run folder, or s3://... [default: runs/<config stem>]")] = None,
+    run: Annotated[str | None, typer.Option(help="Run folder, or s3://...; default: runs/<config stem>.")] = None,
     made_by: Annotated[str, typer.Option(help="What made them, with its version; kept in every row.")] = "",
     note: Annotated[str, typer.Option(help="Anything else to keep in run.json: prompts, settings, weights.")] = "",
     address: Annotated[str | None, typer.Option(help="A running Ray; default: one on this machine.")] = None,

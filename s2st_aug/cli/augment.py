@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def augment(
     config: Annotated[Path, typer.Argument(help="YAML file, as in configs/.")],
-    run: Annotated[str | None, typer.Option(help="Run folder, or s3://... [default: runs/<config stem>]")] = None,
+    run: Annotated[str | None, typer.Option(help="Run folder, or s3://...; default: runs/<config stem>.")] = None,
     address: Annotated[str | None, typer.Option(help="A running Ray; default: one on this machine.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key=value over the config, for example run.seed=1.")

@@ -19,7 +19,7 @@ MethodName = Annotated[
 KitName = Annotated[str | None, typer.Option("--kit", hidden=True, help="Former spelling of --method.")]
 Device = Annotated[str, typer.Option("--device", help="auto (CUDA where there is any), cpu, cuda, cuda:N or mps.")]
 ClusterDevice = Annotated[
-    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps [default: the config's cluster.device].")
+    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps; default: the config's cluster.device.")
 ]
 Seed = Annotated[
     list[int] | None,

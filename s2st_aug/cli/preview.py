@@ -36,7 +36,7 @@ def preview(
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value over the config.")] = None,
     out_file: Annotated[
-        Path | None, typer.Option("--out", help="Where the sheet goes [default: runs/<config stem>-preview.png].")
+        Path | None, typer.Option("--out", help="Where the sheet goes; default: runs/<config stem>-preview.png.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The table as JSON on stdout.")] = False,
     method: MethodName = None,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import importlib
 import logging
+import re
 import subprocess
 import sys
 
@@ -196,3 +197,13 @@ def test_nothing_is_told_by_colour_alone(monkeypatch: pytest.MonkeyPatch, capsys
         doctor._tell(findings)
     assert capsys.readouterr().out.count("MISSING") == 2
     assert len({word for word, _ in doctor.WORDS.values()}) == len(doctor.WORDS)
+
+
+@pytest.mark.parametrize("door", COMMANDS)
+def test_no_help_loses_words_in_brackets_which_the_terminal_takes_for_markup(door):
+    command = build_group()
+    for word in door.split():
+        command = command.commands[word]
+    texts = [load(command).help or "", *(getattr(p, "help", None) or "" for p in load(command).params)]
+    for text in texts:
+        assert not re.search(r"(?<!\\)\[[a-z/]", text), text
