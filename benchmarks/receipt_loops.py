@@ -219,15 +219,18 @@ def lightning(fed: Fed, loop: Loop) -> None:
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.SGD(self.parameters(), 0.1)
 
-    mix, wrapped = fed.mix, loop.kind == "wrapped"
-    loader: Any = loader_of(fed, loop, shuffle=loop.kind != "limited, in order")
+    mix, wrapped, limited = fed.mix, loop.kind == "wrapped", loop.kind.startswith("limited")
+    in_order = loop.kind == "limited, in order"  # by a sampler of its own: Lightning's always shuffles in training
+    loader: Any = loader_of(fed, loop, shuffle=True)
+    if in_order:
+        loader = loader_of(fed, loop, sampler=DistributedSampler(loader.dataset, shuffle=False))
     trainer = pl.Trainer(
         accelerator="cpu",
         strategy="ddp",
         devices=RANKS,
         max_epochs=2,
-        limit_train_batches=2 if loop.kind.startswith("limited") else 1.0,
-        use_distributed_sampler=loop.kind != "not shared out",
+        limit_train_batches=2 if limited else 1.0,
+        use_distributed_sampler=loop.kind != "not shared out" and not in_order,
         callbacks=[] if wrapped else [lightning_callback(Receipt(mix, mode=loop.mode))],
         logger=False,
         enable_checkpointing=False,
