@@ -242,7 +242,6 @@ def planted_feeds(index: FeedIndex, other: FeedIndex) -> list[Feed]:
     feeds: list[Feed] = [partial(FeedReceipt, batches(chosen), mix) for chosen in exact.values()]
     feeds += [partial(FeedReceipt, batches(chosen), mix, mode="sampled") for chosen in sampled.values()]
     feeds += [lambda: FeedReceipt(batches(ids), Mix.of(index, split="val"))]  # synthetic images of train in val
-    feeds += [lambda: FeedReceipt(batches(ids), mix, limit_batches=3)]  # the same first images in each epoch
     return feeds
 
 

@@ -35,7 +35,8 @@ def _night_over_best_control(path: Path) -> Figure:
     figure = _difference("night_ap_over_best_control", path, "night_ap", "to_best_control", 2)
     if figure.value is None:
         return figure
-    return replace(figure, holds=figure.value >= 2 and figure.interval is not None and figure.interval[0] > 0)
+    holds = figure.value >= 2 and figure.interval is not None and figure.interval[0] > 0
+    return replace(figure, holds=holds, why=figure.why.rpartition("; ")[2])
 
 
 def _difference(name: str, path: Path, measure: str, to: str, goal: float) -> Figure:

@@ -28,7 +28,7 @@ from s2st_aug.errors import CheckFailed, UsageError, did_you_mean
 from s2st_aug.feed.arguments import refuse_below_one, refuse_other, refuse_uncallable, wrong
 from s2st_aug.feed.epochs import Epoch, is_first_rank, merged, on_any_rank, over_ranks, ranks
 from s2st_aug.feed.mix import Mix, Tag
-from s2st_aug.feed.rules import check_all_seen, check_no_repeats, check_not_empty, check_sampled
+from s2st_aug.feed.rules import check_all_seen, check_drawn_anew, check_no_repeats, check_not_empty, check_sampled
 
 __all__ = ["FeedReceipt", "Mix", "Receipt", "Tag", "by_sample_id"]
 
@@ -150,6 +150,7 @@ class Receipt:
                     "every image was yielded once; expected limit_batches=N where every epoch ends so, or "
                     "end_epoch(early=True) where training stops"
                 )
+            check_drawn_anew(epoch, merged(self.epochs[:-1]), self.mix)
         check_sampled(epoch, self.mix)
         check_sampled(merged(self.epochs), self.mix)
 

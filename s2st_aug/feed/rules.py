@@ -47,6 +47,19 @@ def check_all_seen(epoch: Epoch, mix: Mix, dropped: int) -> None:
     )
 
 
+def check_drawn_anew(epoch: Epoch, earlier: Epoch, mix: Mix) -> None:
+    """A part of the mix in each epoch is another part each time: how many of its images earlier epochs had already is
+    bounded by the hypergeometric distribution.
+    """
+    again, before = len(epoch.images.keys() & earlier.images.keys()), len(earlier.images)
+    most = stats.hypergeom.isf(TOLERANCE, len(mix.tags), before, len(epoch.images))
+    if again > most:
+        raise CheckFailed(
+            f"feed receipt: {again} of the {len(epoch.images)} images of an epoch were in earlier ones already, "
+            f"expected at most {most:.0f} of {len(mix.tags)} where each epoch is drawn anew; is the loader shuffled?"
+        )
+
+
 def check_sampled(epoch: Epoch, mix: Mix) -> None:
     """Hold counts against what as many draws from the locked mix give: domains, classes, single images, images unseen.
 

@@ -86,7 +86,10 @@ def test_limited_epochs_hold_where_they_are_drawn_from_all_images(ids, mix):
     with FeedReceipt(loader(ids, shuffle=True), mix, limit_batches=6) as receipt:
         take(receipt, 6, epochs=8)
     assert {e.end for e in receipt.epochs} == {"limit"}
-    with pytest.raises(CheckFailed, match="by the locked mix"), FeedReceipt(loader(ids), mix, limit_batches=6) as first:
+    with (
+        pytest.raises(CheckFailed, match="is the loader shuffled"),
+        FeedReceipt(loader(ids), mix, limit_batches=6) as first,
+    ):
         take(first, 6, epochs=8)  # the same first images in each epoch
 
 
@@ -312,6 +315,15 @@ def test_a_hook_without_its_framework_is_one_line(mix):
         detectron2_hook(Receipt(mix))
     with pytest.raises(UsageError, match="receipt: expected a Receipt"):
         lightning_callback(mix)
+
+
+def test_the_same_part_of_the_mix_in_each_epoch_fails_though_its_shares_are_right(ids, mix, index):
+    of = {e.sample_id: e.domain for e in index.entries}
+    part = [i for d in ("source", "night", "rain") for i in [x for x in ids if of[x] == d][: 4 if d == "rain" else 8]]
+    rest = [i for i in ids if i not in part]
+    said = r"20 of the 20 images of an epoch were in earlier ones already.*shuffled"
+    with pytest.raises(CheckFailed, match=said), FeedReceipt(loader([*part, *rest]), mix, limit_batches=5) as receipt:
+        take(receipt, 5, epochs=2)
 
 
 def test_a_folder_that_is_no_export_is_one_line(index, tmp_path):
