@@ -31,25 +31,39 @@ def gain_figures(segmentation: Path, detection: Path) -> Iterator[Figure]:
 
 
 def _night_over_best_control(path: Path) -> Figure:
-    """Holds where the difference is large enough and its whole interval above 0."""
-    figure = _difference("night_ap_over_best_control", path, "night_ap", "to_best_control", 2)
-    if figure.value is None:
-        return figure
-    holds = figure.value >= 2 and figure.interval is not None and figure.interval[0] > 0
-    return replace(figure, holds=holds, why=figure.why.rpartition("; ")[2])
+    """Holds where the difference is large enough and its whole interval above 0: a goal of two parts, judged here."""
+    name, goal = "night_ap_over_best_control", 2
+    found = _against(path, "night_ap", "to_best_control")
+    if found is None:
+        return _absent(name, path, goal)
+    mean, interval, n, why = found
+    holds = mean >= goal and interval is not None and interval[0] > 0
+    return Figure(name, mean, "points", goal, holds, n, interval, why)
 
 
 def _difference(name: str, path: Path, measure: str, to: str, goal: float) -> Figure:
+    found = _against(path, measure, to)
+    if found is None:
+        return _absent(name, path, goal)
+    mean, interval, n, why = found
+    return measured(name, mean, "points", goal, "at_least", n=n, interval=interval, why=why)
+
+
+def _absent(name: str, path: Path, goal: float) -> Figure:
+    return undecided(name, "points", goal, f"{path.name} holds no {OURS} arm to compare so; run `s2st-aug gain`")
+
+
+def _against(path: Path, measure: str, to: str) -> tuple[float, tuple[float, float] | None, int, str] | None:
+    """Our mean difference to real_only or to the best control, its interval, the rng_keys and against what."""
     rows = _summary(path).get(measure, {})
     if OURS not in rows or rows[OURS][to] is None:
-        return undecided(name, "points", goal, f"{path.name} holds no {OURS} arm to compare so; run `s2st-aug gain`")
+        return None
     e = rows[OURS][to]["difference"]
     interval = None if e["low"] is None else (e["low"], e["high"])
-    baseline = (
-        "real_only" if to == "to_real_only" else best_control({a: [r["headline"]["mean"]] for a, r in rows.items()})
-    )
+    means = {arm: [row["headline"]["mean"]] for arm, row in rows.items()}
+    baseline = "real_only" if to == "to_real_only" else best_control(means)
     why = f"{OURS} against {baseline} by {measure}, read from the committed {path.name}, not run here"
-    return measured(name, e["mean"], "points", goal, "at_least", n=e["n"], interval=interval, why=why)
+    return e["mean"], interval, e["n"], why
 
 
 def _ratio(name: str, path: Path, measure: str, baseline: str, goal: float) -> Figure:
