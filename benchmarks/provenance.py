@@ -1,7 +1,8 @@
 """What a stored figure stands on: its kit, commit, weights and date; and whether that is still what is here.
 
 A figure is stale once a file that decides it has changed since it was measured. The files are named below by suite;
-code counts by what it does (its syntax tree without docstrings), everything else by its bytes.
+code counts by what it does (its syntax tree without docstrings and without descriptions of settings), everything else by
+its bytes.
 
 `python -m benchmarks.provenance FILE.json...` stamps results that have no stamp with the commit that stored them.
 """
@@ -70,6 +71,10 @@ DECIDES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+WORDS_OF_SETTINGS = ("description", "use_attribute_docstrings")
+"""Arguments of pydantic's that explain a setting and decide nothing."""
+
+
 def kit_of(suite: str, name: str) -> Kit:
     """The kit that a figure stands on."""
     return KITS.get(name) or KITS[suite]
@@ -115,35 +120,46 @@ def last_commit_of(path: Path) -> str | None:
 
 def is_stale(stored: Mapping[str, Any]) -> bool:
     """Whether a file that decides a stored figure has changed since, or nobody knows which decided it."""
-    suite = stored.get("decided_by")
-    return suite not in DECIDES or stored.get("decides") != fingerprint(DECIDES[suite], ROOT)
+    suite, decides = stored.get("decided_by"), stored.get("decides")
+    return suite not in DECIDES or all(
+        decides != fingerprint(DECIDES[suite], ROOT, settings_described=described) for described in (False, True)
+    )
 
 
 @functools.cache
-def fingerprint(patterns: tuple[str, ...], root: Path) -> str:
-    """A hash over the files of a checkout that match."""
+def fingerprint(patterns: tuple[str, ...], root: Path, *, settings_described: bool = False) -> str:
+    """A hash over the files of a checkout that match.
+
+    `settings_described`: as it was until November 2026, when rewording what a setting means made figures stale.
+    """
     files = sorted(
         {p for pattern in patterns for p in root.glob(pattern) if p.is_file() and "__pycache__" not in p.parts}
     )
     total = hashlib.sha256()
     for path in files:
-        total.update(f"{path.relative_to(root).as_posix()} {_meaning(path)}\n".encode())
+        total.update(f"{path.relative_to(root).as_posix()} {_meaning(path, settings_described)}\n".encode())
     return total.hexdigest()[:16]
 
 
 @functools.cache
-def _meaning(path: Path) -> str:
+def _meaning(path: Path, settings_described: bool) -> str:
     data = path.read_bytes()
     if path.suffix == ".py":
         tree = ast.parse(data)
         for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
-                first = body[0]
-                if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                    node.body = body[1:]
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                node.body = node.body[_is_text(node.body[0]) :] if node.body else []
+            if isinstance(node, ast.ClassDef) and not settings_described:
+                node.body = [statement for statement in node.body if not _is_text(statement)]
+            if isinstance(node, ast.Call) and not settings_described:
+                node.keywords = [k for k in node.keywords if k.arg not in WORDS_OF_SETTINGS]
         data = ast.dump(tree).encode()
     return hashlib.sha256(data).hexdigest()
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """A docstring, of whatever it stands in or below."""
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 @contextmanager
