@@ -1,8 +1,8 @@
 """What a stored figure stands on: its kit, commit, weights and date; and whether that is still what is here.
 
 A figure is stale once a file that decides it has changed since it was measured. The files are named below by suite;
-code counts by what it does (its syntax tree without docstrings and without descriptions of settings), everything else by
-its bytes.
+code counts by what it does (its syntax tree without docstrings and descriptions of settings), everything else by its
+bytes.
 
 `python -m benchmarks.provenance FILE.json...` stamps results that have no stamp with the commit that stored them.
 """
@@ -137,12 +137,13 @@ def fingerprint(patterns: tuple[str, ...], root: Path, *, settings_described: bo
     )
     total = hashlib.sha256()
     for path in files:
-        total.update(f"{path.relative_to(root).as_posix()} {_meaning(path, settings_described)}\n".encode())
+        meaning = _meaning(path, settings_described=settings_described)
+        total.update(f"{path.relative_to(root).as_posix()} {meaning}\n".encode())
     return total.hexdigest()[:16]
 
 
 @functools.cache
-def _meaning(path: Path, settings_described: bool) -> str:
+def _meaning(path: Path, *, settings_described: bool) -> str:
     data = path.read_bytes()
     if path.suffix == ".py":
         tree = ast.parse(data)
