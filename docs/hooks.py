@@ -3,15 +3,15 @@
 | marker | becomes |
 |---|---|
 | `<!-- root NAME -->` | NAME.md of the repository's root |
-| `<!-- commands -->` | the list of commands |
-| `<!-- exit_codes -->` | each exit code with the errors that end in it |
-| `<!-- config -->`, `<!-- config gain -->`, `<!-- config training -->` | every key of a config |
-| `<!-- method NAME -->` | every setting of a method of the registry |
+| `<!-- commands -->`, `<!-- command_options -->` | the list of commands; each with every argument and option |
+| `<!-- exit_codes -->`, `<!-- environment -->` | each exit code with its errors; variables that are read |
+| `<!-- config -->`, `<!-- config gain -->`, ... | every key of a config, by kind |
+| `<!-- method NAME -->`, `<!-- presets -->`, `<!-- model -->` | settings of a method, of its presets, of a model |
 | `<!-- validation -->` | the thresholds |
 | `<!-- path -->` | the steps of a translation, in order, with the functions that do them |
 | `<!-- columns NAME -->` | every column of the manifest, of a struct in it, or of the decisions |
 | `<!-- words NAME -->` | every value of a column of words, such as the causes of a verdict |
-| `<!-- run_json -->` | every key of run.json |
+| `<!-- record NAME -->` | every key of run.json or progress.json |
 | `<!-- measured NAME -->` | the figures of docs/measured/NAME.json |
 | `<!-- scale NAME -->` | a table of what large runs need, computed from docs/measured/scale.json |
 | `<!-- ablation QUESTION -->` | that question's cells of docs/measured/ablations.json |
@@ -19,24 +19,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
-import inspect
 import json
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
-
-import pyarrow as pa
-from pydantic import AliasChoices, BaseModel
-from pydantic_core import PydanticUndefined
+from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).parent)]  # benchmarks/, image_path.py
 
+import reference_tables as reference  # noqa: E402
 from image_path import Box, image_path  # noqa: E402
+from reference_tables import table  # noqa: E402
 
 from benchmarks import SUITES  # noqa: E402 - here: mkdocs puts its own path back
 from benchmarks.ablation import as_table, by_question, from_json  # noqa: E402
@@ -49,24 +42,6 @@ MARKER = re.compile(r"<!-- (\w+)(?: ([\w .-]+?))? -->")
 MEASURED = Path(__file__).parent / "measured"
 SCALE = {"runs": runs_of, "driver": driver_rows, "network": network_rows}
 WORDS = {True: "holds", False: "**falls short**", None: "undecided"}
-CONFIGS = {
-    None: ("s2st_aug.config", "AugmentConfig"),
-    "gain": ("s2st_aug.gain.config", "GainConfig"),
-    "training": ("s2st_aug.training.recipe", "TrainingConfig"),
-}
-COLUMNS = {
-    "manifest": ("s2st_aug.records.manifest", "ManifestRow"),
-    "objects": ("s2st_aug.records.verdicts", "ObjectVerdict"),
-    "hallucinations": ("s2st_aug.records.verdicts", "Hallucination"),
-    "decisions": ("s2st_aug.storage.decisions", "Decision"),
-}
-EXIT_CODES = {
-    "EXIT_OK": "success; rejected variants are no failure",
-    "EXIT_SOME_FAILED": "the run ended and some samples failed (they are listed)",
-    "EXIT_USAGE": "wrong usage, config, model or dataset, or an input path that does not exist: nothing was started",
-    "EXIT_CHECK": "a check did not hold (`verify`, `doctor`); of an unfinished run, `verify` says how much is there",
-    "EXIT_STOPPED": "stopped early (Ctrl-C, a signal, a drained cluster, a full disk): the same command resumes",
-}
 PATH = (
     (
         "diffusion.model:working_size",
@@ -86,33 +61,6 @@ PATH = (
     ),
     ("translation.signals:hold_signals", "lit lamps keep state and colour, signs their hue, where labels say so"),
 )
-RUN_JSON = {
-    "schema_version": "of the run folder and its manifest; `migrate` brings an older one up",
-    "package_version": "of the s2st-aug that planned the run",
-    "code_version": "of the s2st-aug that wrote it last",
-    "created_at": "when the run was planned, UTC",
-    "config": "the config as it was resolved, presets and defaults filled in",
-    "dataset_root": "absolute path of the dataset, which the rows' source files are relative to; empty where unknown",
-    "domains": "each domain, and the SHA-256 of its profile",
-    "model": "the model as the config names it",
-    "model_sha256": "over the hashes of all weight files",
-    "model_files": "each weight file, and its SHA-256",
-    "model_commit": "the commit that a hub id stood for; empty for an embedded model or a folder",
-    "method": "the translator's name, as the config spells it; `unknown` where a run of schema 1 cannot tell",
-    "method_version": "the translator's own version",
-    "method_settings": "its settings that decide pixels, with hashes of the files that they name",
-    "method_sha256": "over name, version and settings",
-    "algorithm_version": "counts up when the same settings would give other pixels",
-    "label_aware": "whether the labels take part in the translation",
-    "rng_key": "the run's random integer (`--seed`)",
-    "plan_sha256": "the plan hash, see [promises](promises.md#plan)",
-    "same_plans": "plan hashes of configs that `--extend` accepted as the same plan, grown",
-    "validation_sha256": "over all that decides a verdict: thresholds, constants, the small networks",
-    "plan_files": "files of `.state/plan` that count; 0: planning has not ended",
-    "planned_scenes": "scenes in the plan",
-    "batch_size": "scenes in a batch; keeps the run's first value",
-    "generation": "the manifest's current generation; earlier ones lie in `manifest/.old/<n>`",
-}
 NAMES = {
     "S2ST": "**S2ST, as it ships**",
     "histogram": "histogram matching to the references",
@@ -129,26 +77,6 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return MARKER.sub(lambda m: TABLES[m[1]](m[2]) if m[1] in TABLES else m[0], markdown)
 
 
-def commands(_: str | None) -> str:
-    """The command line, from the table that registers it."""
-    from s2st_aug.cli import COMMANDS
-
-    return table(("command", "what"), ((f"`s2st-aug {name}`", line) for name, (_, line) in COMMANDS.items()))
-
-
-def exit_codes(_: str | None) -> str:
-    """What each exit code means, and the errors that end in it."""
-    from s2st_aug import errors
-
-    found = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, errors.S2STError)]
-    known = {name: code for name, code in vars(errors).items() if name.startswith("EXIT_") and isinstance(code, int)}
-    rows = (
-        (code, words_of(name, EXIT_CODES), ", ".join(f"`{e.__name__}`" for e in found if e.exit_code == code) or "none")
-        for name, code in sorted(known.items(), key=lambda pair: pair[1])
-    )
-    return table(("code", "means", "errors"), rows)
-
-
 def path(_: str | None) -> str:
     """The steps of a translation in order; raises ImportError or AttributeError where a function is not in the code."""
     boxes = (Box(place, what) for place, what in PATH)
@@ -161,94 +89,6 @@ def root(name: str | None) -> str:
     text = re.sub(r"\]\((ARCHITECTURE|CONTRIBUTING|CHANGELOG)\.md", lambda m: f"]({m[1].lower()}.md", text)
     drawn = f"<div>{image_path()}</div>".replace("\n", "") if "images/image_path.svg" in text else ""
     return re.sub(r"^!\[[^]]*\]\(images/image_path\.svg\)$", lambda _: drawn, text, flags=re.M)
-
-
-def columns(name: str | None) -> str:
-    """Every column of a stored table: type, meaning, unit or values, and when it is null."""
-    from s2st_aug.records.columns import columns_of
-
-    module, record = COLUMNS[name or "manifest"]
-    rows = (
-        (
-            f"`{c.name}`",
-            f"`{arrow_name(c.type)}`",
-            c.column.meaning,
-            ", ".join(f"`{w}`" for w in c.words) or c.column.unit,
-            c.column.null or "never",
-        )
-        for c in columns_of(getattr(importlib.import_module(module), record))
-    )
-    return table(("column", "type", "what", "unit or values", "null where"), rows)
-
-
-def arrow_name(kind: pa.DataType) -> str:
-    """A Parquet type in short: a list of structs is a list of struct, whatever is in them."""
-    if pa.types.is_list(kind):
-        return f"list of {arrow_name(kind.value_type)}"
-    return {"double": "float64", "string": "text"}.get(str(kind), str(kind).partition("<")[0].partition("[")[0])
-
-
-def words(name: str | None) -> str:
-    """The values of a type of words in records/verdicts.py or errors.py, each with the comment beside it."""
-    modules = (importlib.import_module(f"s2st_aug.{module}") for module in ("records.verdicts", "errors"))
-    sources = "\n".join(inspect.getsource(module) for module in modules)
-    found = re.search(rf"^{name} = Literal\[\n(.*?)^\]", sources, re.S | re.M)
-    if found is None:
-        raise KeyError(f"neither records/verdicts.py nor errors.py has a list of words {name}")
-    told = re.findall(r'^ +"(\w+)",?  # (.+)$', found[1], re.M)
-    return table(("value", "means"), ((f"`{value}`", what) for value, what in told))
-
-
-def run_json(_: str | None) -> str:
-    """Every key of run.json."""
-    from s2st_aug.storage.run_folder import RunInfo
-
-    spelled = {"str": "text", "int": "integer", "bool": "true or false", "dict": "object", "tuple": "list"}
-    kinds = {f.name: spelled[str(f.type).partition("[")[0]] for f in dataclasses.fields(RunInfo)}
-    if unknown := kinds.keys() - RUN_JSON.keys():
-        raise KeyError(f"docs/hooks.py does not explain these keys of run.json: {', '.join(sorted(unknown))}")
-    return table(
-        ("key", "type", "what"),
-        ((f"`{key}`", kinds[key], what) for key, what in RUN_JSON.items() if key in kinds),
-    )
-
-
-def words_of(key: str, known: dict[str, str]) -> str:
-    """What is known of a key; raises KeyError for one that the code has and this page does not explain."""
-    if key not in known:
-        raise KeyError(f"docs/hooks.py does not explain {key}")
-    return known[key]
-
-
-def config(name: str | None) -> str:
-    """Every key of a config with type, default and meaning: a run's (thresholds apart), or of `gain` or `training`."""
-    module, model = CONFIGS[name]
-    found = fields(getattr(importlib.import_module(module), model))
-    rows = (row for row in found if name or not row[0].startswith("`validation."))
-    return table(("key", "type", "default", "what"), rows)
-
-
-def method(name: str | None) -> str:
-    """Every setting of a method of the registry."""
-    from s2st_aug.methods import find_method
-
-    return table(("key", "type", "default", "what"), fields(find_method(name or "s2st").settings, "method."))
-
-
-def model(_: str | None) -> str:
-    """What can be put on a model."""
-    from s2st_aug.diffusion.model_choice import LoraChoice, ModelChoice
-
-    return table(
-        ("key", "type", "default", "what"), [*fields(ModelChoice, "model."), *fields(LoraChoice, "model.loras[].")]
-    )
-
-
-def validation(_: str | None) -> str:
-    """The thresholds of the gates."""
-    from s2st_aug.validation.settings import ValidationSettings
-
-    return table(("key", "type", "default", "what"), fields(ValidationSettings))
 
 
 def measured(name: str | None) -> str:
@@ -424,62 +264,18 @@ def goal(figure: dict[str, Any]) -> str:
     return " to ".join("none" if bound is None else f"{bound:g}" for bound in bounds)
 
 
-def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ...]]:
-    """A pydantic model's keys, nested ones with dots."""
-    for name, field in model.model_fields.items():
-        kind = nested(field.annotation)
-        if isinstance(field.validation_alias, AliasChoices):
-            name = str(field.validation_alias.choices[0])
-        if kind is BaseModel:  # a method's own record: `method` makes a table of each
-            continue
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from fields(kind, f"{prefix}{name}.")
-            continue
-        required = field.default is PydanticUndefined and field.default_factory is None
-        stored = None if required else field.get_default(call_default_factory=True)
-        default = "required" if required else f"`{'null' if stored is None else stored}`"
-        yield f"`{prefix}{name}`", f"`{shown(kind)}`", default, field.description or ""
-
-
-def nested(kind: Any) -> Any:
-    """The model of `Model | None`; any other type as it is."""
-    inner = [a for a in get_args(kind) if a is not type(None)] if get_origin(kind) in (Union, UnionType) else []
-    return inner[0] if len(inner) == 1 and isinstance(inner[0], type) and issubclass(inner[0], BaseModel) else kind
-
-
-def shown(kind: Any) -> str:
-    """A type as a reader of YAML would say it."""
-    if get_origin(kind) is Annotated:
-        return shown(get_args(kind)[0])
-    if get_origin(kind) is Literal:
-        return ", ".join(str(a) for a in get_args(kind))
-    if get_origin(kind) in (Union, UnionType):
-        return " or ".join(shown(a) for a in get_args(kind))
-    if get_origin(kind) is tuple:
-        inner = [shown(a) for a in get_args(kind) if a is not Ellipsis]
-        return f"list of {inner[0]}" if Ellipsis in get_args(kind) else f"[{', '.join(inner)}]"
-    if get_origin(kind) is dict:
-        return " to ".join(shown(a) for a in get_args(kind))
-    return "null" if kind is type(None) else getattr(kind, "__name__", str(kind))
-
-
-def table(head: tuple[str, ...], rows: Any) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(" ".join(str(c).replace("|", "\\|").split()) for c in row) + " |" for row in rows]
-    return "\n".join(lines)
-
-
 def same_street(_: str | None) -> str:
     """The leaderboard, from the entries that pipelines/leaderboard.py keeps."""
     board = read_board(MEASURED / "same_street.json")
     return as_markdown(board) if board else "No entry is stored yet: `python pipelines/leaderboard.py`."
 
 
-MAKERS = (
-    root, commands, exit_codes, config, method, validation, path, columns, words, run_json, measured, scale, ablation,
-    same_street, model,
+OF_THE_CODE = (
+    reference.commands, reference.command_options, reference.exit_codes, reference.environment, reference.config,
+    reference.method, reference.presets, reference.model, reference.validation, reference.columns, reference.words,
+    reference.record,
 )  # fmt: skip
+MAKERS = (root, path, measured, scale, ablation, same_street, *OF_THE_CODE)
 TABLES = {maker.__name__: maker for maker in MAKERS}
 
 if __name__ == "__main__":

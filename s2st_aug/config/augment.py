@@ -69,15 +69,15 @@ class DatasetConfig(Record):
     """image attribute to the values that are taken, e.g. `timeofday: [daytime]`; one value may stand
     alone"""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """the first so many scenes; null: all"""
+    """take only the first so many scenes; null: all [scenes]"""
     darkest_day: Annotated[float, Field(ge=0, le=255)] = DARK
-    """mean luma (0..255) under which an image that is selected as `timeofday: daytime` is listed and skipped; 0 takes
-    all"""
+    """an image that is selected as `timeofday: daytime` and has a lower mean luma is listed and skipped; 0 takes
+    all [grey levels]"""
     absent_images: Literal["skip", "fail"] = "skip"
-    """skip: scenes without an image are left out of the plan, before `limit`, and listed in logs/absent_images.jsonl;
-    fail: a failed row each"""
+    """what becomes of a scene whose image file is missing. skip: it is left out of the plan, before `limit`, and
+    listed in logs/absent_images.jsonl; fail: a failed row each"""
     rescale_labels: bool = False
-    """true: labels of a declared image size that is the file's but for scale are scaled to the file"""
+    """scale labels to the image file where they were drawn on an image of another size of the same proportions"""
 
     @property
     def checks_daylight(self) -> bool:
@@ -102,7 +102,8 @@ class RunConfig(Record):
     """What belongs to the run as a whole. Users write `seed`; inside it is `rng_key`, for the seed is z_T there."""
 
     rng_key: Annotated[int, Field(ge=0, lt=2**63, validation_alias=AliasChoices("seed", "rng_key"))] = 0
-    """the run's random integer; `run.rng_key` is its former name"""
+    """the run's random integer: the same one gives the same pixels; `run.rng_key` is its former name [any
+    integer]"""
     image_format: Literal["png", "jpeg"] = "png"
     """png is lossless; jpeg is quality 95 without chroma subsampling"""
 
@@ -114,9 +115,9 @@ class ClusterConfig(Record):
     """
 
     actors: Annotated[tuple[Count, Count], BeforeValidator(_as_range)] = (1, 2)
-    """at least and at most so many actors, each with its own copy of the model; one number is both"""
+    """fewest and most workers, each with its own copy of the model; one number is both [workers]"""
     gpus_per_actor: Annotated[float, Field(ge=0)] = 0
-    """0: CPU; a share below 1 lets actors share a GPU"""
+    """GPUs of a worker. 0: CPU; a share below 1 lets workers share a GPU [GPUs]"""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """auto: the GPUs that gpus_per_actor gives an actor, else the CPU; cpu, cuda, cuda:N or mps: that one, also where
     gpus_per_actor is 0 (mps has not been run by us)"""
@@ -124,20 +125,21 @@ class ClusterConfig(Record):
     """true: the GPUs of an actor hold one model together, for a model that does not fit on one; else each holds its
     own"""
     batch_size: Annotated[int, Field(ge=1, le=256)] = 4
-    """scenes translated at once; a resumed run keeps its first value"""
+    """scenes translated at once; a resumed run keeps its first value [scenes]"""
     threads_per_actor: Annotated[int, Field(ge=1)] = 1
-    """CPU threads of an actor; another number may move single pixels"""
+    """CPU threads of a worker; another number may move single pixels [threads]"""
     attempts: Annotated[int, Field(ge=1)] = 3
-    """of a failed sample, over all starts"""
+    """how often a failing sample is tried, over all starts of the run [attempts]"""
     creep_gib: Annotated[float, Field(gt=0)] = 2.0
-    """an actor whose memory has grown by so much since its first batches is ended and started anew"""
+    """a worker whose memory has grown by so much since its first batches is ended and started anew [GiB]"""
     hang_seconds: Annotated[float, Field(gt=0)] = 1800.0
     """a batch that has been at a worker for so long, and for ten times as long as the slowest so far, has hung: its
-    worker is ended, and the batch goes to another"""
+    worker is ended, and the batch goes to another [s]"""
     share_seconds: Annotated[float, Field(gt=0)] = 60.0
-    """how long a worker waits at its start to see the driver's lock in the run folder: shares may show it late"""
+    """how long a worker waits at its start to see the driver's lock in the run folder: shares may show it late
+    [s]"""
     drain_seconds: Annotated[float, Field(gt=0)] = 300.0
-    """how long Ctrl-C or TERM waits for batches under way"""
+    """how long Ctrl-C or TERM waits for batches under way [s]"""
 
     @model_validator(mode="after")
     def _ordered(self) -> ClusterConfig:

@@ -24,7 +24,7 @@ class LoraChoice(BaseModel):
     path: str
     """a .safetensors file, as diffusers, PEFT or kohya write it"""
     weight: float = Field(1.0, ge=-4, le=4)
-    """how strongly it counts"""
+    """how strongly it counts; 0: not at all [factor]"""
 
 
 class ModelChoice(BaseModel):

@@ -22,42 +22,65 @@ from s2st_aug.records.scene import Scene, SceneObject
 class ClassInfo(BaseModel):
     """One category: its name in the dataset, its number there, and what it is called elsewhere."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     name: str
+    """its name in the dataset"""
     id: int | None = None
-    also: tuple[str, ...] = ()  # other spellings met in the wild
+    """its number there; null: none [no unit]"""
+    also: tuple[str, ...] = ()
+    """other spellings met in the wild"""
     cityscapes: str | None = None
+    """what Cityscapes calls it; null: nothing"""
     kitti: str | None = None
+    """what KITTI calls it; null: nothing"""
 
 
 class LabelTree(BaseModel):
     """One kind of label and where it lies: `{split}` is the split, `{stem}` the image's name, `*` any name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     name: str
-    kind: str  # one of the format's `label_kinds`
+    """name of this kind of label"""
+    kind: str
+    """one of the format's `label_kinds`"""
     path: str
-    images: str | None = None  # the image folder that goes with it, where it is not the card's
+    """where its files lie below the root: `{split}` is the split, `{stem}` the image's name, `*` any name"""
+    images: str | None = None
+    """the image folder that goes with it; null: the card's"""
 
 
 class Card(BaseModel):
     """A dataset's card (`datasets/<name>.yaml`)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     name: str
+    """name of the card, as `dataset.format` says it"""
     title: str
+    """the dataset's full name"""
     licence: str
+    """its licence, with its address"""
     terms: str
+    """what the licence allows, in words"""
     where: str
-    adapter: str  # a format of the registry, or `package.module:OBJECT`
+    """where to get it"""
+    adapter: str
+    """a format of the registry, or `package.module:OBJECT`"""
     exif: str
+    """whether an orientation tag of the images is applied, and why"""
     images: str
+    """image folder below the root; `{split}` is the split"""
     splits: tuple[str, ...]
+    """its splits"""
     labels: tuple[LabelTree, ...] = ()
+    """kinds of labels that may be there"""
     classes: tuple[ClassInfo, ...] = ()
-    source: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # attributes that make a day source
+    """its categories"""
+    source: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """image attribute to values that make a day source"""
     notes: str = ""
-    rescale_labels: bool = False  # labels of a declared size that is the image's but for scale are scaled to it
+    """what else to know of it"""
+    rescale_labels: bool = False
+    """as `dataset.rescale_labels` of a run"""
 
     def category(self, name: str) -> ClassInfo | None:
         """The class of that name or other spelling, or None."""

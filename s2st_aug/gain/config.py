@@ -43,7 +43,7 @@ LEARNED_FROM = ("format", "train", "split", "classes", "void")  # of a task's da
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Photos(_Record):
@@ -53,56 +53,86 @@ class Photos(_Record):
     """
 
     images: DataPath
+    """folder of photos"""
     labels: DataPath | None = None
+    """folder of id masks of the same stems"""
     prefix: str = ""
+    """only photos whose names begin with it"""
     first: str = ""
+    """the first photo by stem, inclusive; empty: from the beginning"""
     last: str = "\U0010ffff"
+    """the last photo by stem, inclusive; by default the end"""
 
 
 class FirstTraining(_Record):
     """On real images alone, once, before all arms: they go on from its weights."""
 
     steps: Annotated[int, Field(ge=1)] = 3000
+    """how many [updates]"""
     learning_rate: float = 3e-3
+    """Adam's [rate]"""
 
 
 class Training(_Record):
     """The same for every arm: what is equal is the number of updates and of images seen."""
 
     first: FirstTraining | None = None
+    """a training on real images alone, once, from whose weights all arms go on; null: every arm begins from
+    nothing"""
     steps: Annotated[int, Field(ge=1)] = 500
+    """updates of an arm [updates]"""
     batch: Annotated[int, Field(ge=1)] = 8
-    size: tuple[int, int] = (256, 192)  # width, height
+    """images of an update [images]"""
+    size: tuple[int, int] = (256, 192)
+    """width and height at which images are trained on [px]"""
     learning_rate: float = 2e-3
-    replaced: Annotated[float, Field(gt=0, le=1)] = 0.5  # probability that a drawn image is replaced by its counterpart
+    """Adam's [rate]"""
+    replaced: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """probability that a drawn image is replaced by its variant [share]"""
     widths: tuple[int, ...] = (16, 32, 64, 128)
-    cell: Literal[2, 4] = 2  # detection: pixels of an output cell
-    crop: tuple[int, int] | None = (
-        None  # detection: updates see crops of this size, most of them around an object; tests whole images
-    )
+    """channels of the network's levels, from the finest [channels]"""
+    cell: Literal[2, 4] = 2
+    """detection: side of an output cell [px]"""
+    crop: tuple[int, int] | None = None
+    """detection: width and height of crops that updates see, most of them around an object, while tests see whole
+    images; null: whole images [px]"""
 
 
 class SegmentationData(_Record):
     """Photos with id masks; test photos are native, never synthetic."""
 
     train: Photos
+    """day photos to train on"""
     test: Photos
+    """photos of the target domain to test on, native ones, never synthetic"""
     references: Photos
+    """photos of the target domain that the controls take colours from"""
     classes: tuple[str, ...]
+    """names of the ids 0, 1, ... of the masks"""
     void: int
+    """id of pixels that count neither in training nor in the test [no unit]"""
 
 
 class DetectionData(_Record):
     """Labelled datasets by format and root; each test set is reported on its own."""
 
     format: Literal["bdd100k", "cityscapes"] = "bdd100k"
+    """how the trees are laid out"""
     train: Path
+    """root of the dataset to train on"""
     split: str = "train"
+    """its split"""
     test: dict[str, Path]
+    """name of a test set to the root of a dataset; each is reported on its own"""
     test_split: str = "val"
+    """split of the test sets"""
     references: dict[str, Photos]
-    truths: dict[str, Path] = {}  # the training images' true renders by domain, a tree of the same names; for oracles
+    """domain to photos of it that the controls take colours from"""
+    truths: dict[str, Path] = {}
+    """domain to the training images' true renders, a tree of the same file names; needed by the arms that know the
+    truth"""
     classes: tuple[str, ...]
+    """categories that are trained and tested"""
 
 
 class ExternalData(_Record):
@@ -113,7 +143,10 @@ class ExternalData(_Record):
     """
 
     command: tuple[str, ...]
+    """your own trainer with its arguments; {dataset}, {arm}, {rng_key} and {out} are filled in, and it writes
+    `{out}/measures.json`"""
     datasets: dict[ArmName, Path]
+    """arm to its training set"""
 
 
 class GainConfig(_Record):
@@ -122,18 +155,28 @@ class GainConfig(_Record):
     """
 
     task: Literal["segmentation", "detection", "external"]
+    """what is trained: a small U-Net, a small CenterNet, or your own trainer; the group of the same name says on
+    what"""
     domains: tuple[str, ...]
+    """domains whose variants take part"""
     segmentation: SegmentationData | None = None
     detection: DetectionData | None = None
     external: ExternalData | None = None
     run: Path | None = None
+    """run folder whose variants the S2ST arms use; for detection it may hold several domains"""
     arms: tuple[ArmName, ...] = ("real_only", *CONTROLS, "s2st_ungated", "s2st_gated")
-    unjudged: UnjudgedPolicy = "ignore"  # labels that no check could judge, in the gated arms: void, or trained
+    """what is compared; `real_only` must be among them"""
+    unjudged: UnjudgedPolicy = "ignore"
+    """labels that no check could judge, in the gated arms: left out of the training, or trained as they are"""
     rng_keys: tuple[int, ...] = (0, 1, 2)
+    """one training of every arm for each [no unit]"""
     training: Training = Training()
     cpus_per_training: Annotated[int, Field(ge=1)] = 1
+    """CPUs of a training [CPUs]"""
     gpus_per_training: Annotated[float, Field(ge=0)] = 0
+    """GPUs of a training [GPUs]"""
     out: Path
+    """folder of results; a training that is there is not done again"""
 
     @model_validator(mode="after")
     def _consistent(self) -> GainConfig:

@@ -33,11 +33,11 @@ class EditingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     steps: int = Field(20, ge=2, le=200)
-    """of the whole path from the image to noise"""
+    """steps of the whole path from the image to noise [steps]"""
     guidance: float = Field(3.0, ge=0.0, le=30.0)
-    """classifier-free guidance towards the target's prompt"""
+    """classifier-free guidance towards the target's prompt; 1 is none [factor]"""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """of the network; latents stay in float32"""
+    """arithmetic of the network; latents stay in float32"""
 
 
 Settings = TypeVar("Settings", bound=EditingSettings)

@@ -19,11 +19,12 @@ class LeditsSettings(EditingSettings):
     """What `method: {name: ledits, ...}` can say."""
 
     guidance: float = Field(5.0, ge=0.0, le=30.0)
-    """towards the edit; 0 gives the source back"""
+    """how far towards the edit; 0 gives the source back [factor]"""
     skip: float = Field(0.15, ge=0, lt=1)
-    """share of the path, from its noisy end, that is left out"""
+    """share of the path, from its noisy end, that is left out [share]"""
     threshold: float = Field(0.0, ge=0, lt=1)
-    """quantile of the edit's own noise below which nothing is edited; 0 edits everywhere, as night and rain do"""
+    """quantile of the edit's own noise below which nothing is edited; 0 edits everywhere, as night and rain do
+    [quantile]"""
 
 
 class Ledits(Editing[LeditsSettings]):

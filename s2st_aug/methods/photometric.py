@@ -32,9 +32,9 @@ class PhotometricSettings(BaseModel):
     """a folder with a folder of target photos for each domain (`references/night/*.jpg`); null: the colours that the
     domain's profile keeps of its references"""
     share: float = Field(1.0, gt=0, le=1)
-    """how much of the change is made; 1: all of it"""
+    """how much of the change is made; 1: all of it [share]"""
     lights: float = Field(0.0, ge=0, le=1)
-    """how strongly lamps, headlights and windows shine at night; 0: none are added"""
+    """how strongly lamps, headlights and windows shine at night; 0: none are added [factor]"""
     light_map: str | None = None
     """weights of the light map; null: the shipped ones"""
 

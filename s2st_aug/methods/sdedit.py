@@ -19,7 +19,8 @@ class SDEditSettings(EditingSettings):
     """What `method: {name: sdedit, ...}` can say."""
 
     strength: float = Field(0.5, gt=0, le=1)
-    """share of the path that noise is added for: more is nearer to the domain and further from the source"""
+    """share of the path that noise is added for: more is nearer to the domain and further from the source
+    [share]"""
 
 
 class SDEdit(Editing[SDEditSettings]):

@@ -29,15 +29,18 @@ SCENES = "scenes/"  # a folder named scenes/<condition> holds true renders made 
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class SceneRecipe(_Part):
     """Renders that serve as references: of streets that neither training nor any test uses (their own rng_key)."""
 
     count: int = 60
+    """how many [scenes]"""
     size: tuple[int, int] = (640, 360)
+    """width and height [px]"""
     rng_key: int = 9002
+    """which ones; neither training nor tests use them [no unit]"""
 
 
 class DiscriminantRecipe(_Part):
@@ -48,10 +51,16 @@ class DiscriminantRecipe(_Part):
     """
 
     source: list[str]
+    """folders of the source domain"""
     target: list[str]
+    """folders of the domain itself"""
     fitted_on: str
+    """what this is, in words, for the profile"""
     photos: Literal["held_out", "all"] = "held_out"
+    """which photos it is fitted on: the held-out fifth of each folder, or all of them where a fifth is but a few
+    frames of one place"""
     tested_on: tuple[str, str] | None = None
+    """folders of the source and the target domain, of other photos that it is only tested on; null: untested"""
 
 
 class DomainRecipe(_Part):
@@ -61,22 +70,33 @@ class DomainRecipe(_Part):
     """
 
     prompt: str
+    """what the model is told of it"""
     references: list[str]
+    """folders below `data`, or scenes/<condition>; `folder::pattern` takes the files whose name matches"""
     discriminant: DiscriminantRecipe | None = None
+    """what its strength is measured by; null: nothing"""
 
 
 class ProfileRecipe(_Part):
     """All profiles of one model. Paths are relative to the folder where the command runs."""
 
     model: str
+    """model that the profiles are for"""
     data: DataPath
+    """folder that holds the references"""
     out: Path
+    """folder of the finished profiles"""
     source_prompt: str
+    """what the model is told of a source image"""
     sources: dict[str, list[str]]
-    most: int = 12  # photos of each folder that enter the statistics
+    """source domain to its folders"""
+    most: int = 12
+    """most photos of a folder that enter the statistics [photos]"""
     scenes: SceneRecipe = SceneRecipe()
     scenes_folder: Path = Path("runs/domain-scenes")
+    """where scenes are rendered to"""
     domains: dict[str, DomainRecipe]
+    """domain to its recipe"""
 
 
 def read_recipe(path: Path) -> ProfileRecipe:

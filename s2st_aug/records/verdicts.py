@@ -11,8 +11,16 @@ from s2st_aug.errors import FailureKind
 from s2st_aug.records.columns import Column
 from s2st_aug.records.scene import ObjectKind, SceneObject, SignalState
 
-VerdictKind = Literal["keep", "ignore", "lost"]
-Status = Literal["ok", "rejected", "failed"]
+VerdictKind = Literal[
+    "keep",  # the label is still true
+    "ignore",  # too dark, small or flat to judge in the variant
+    "lost",  # the source shows it, and the variant shows something else there, moved it or changed a signal's state
+]
+Status = Literal[
+    "ok",  # a variant that passed every check
+    "rejected",  # a variant that a check rejected; its image is kept
+    "failed",  # there is no variant
+]
 
 Cause = Literal[
     "crowd",  # a region of several objects: never judged
@@ -29,20 +37,24 @@ Cause = Literal[
 """Why an object is not `keep`."""
 
 Gate = Literal[
-    "identity",  # the variant is the source
-    "darkened",  # merely a tone curve of the source
-    "contrast",  # black or washed out
-    "strength",  # hardly translated
-    "overshoot",  # translated too far
-    "structure",  # the image's structure is lost
-    "structure_raw",  # the same before the detail step
-    "lost",  # an object that must not be lost is
-    "ignored",  # too many objects cannot be judged
-    "hallucination",  # something shows that the source does not have
+    "identity",  # the variant is the source: its pixels differ by less than 1.5 levels on average
+    "darkened",  # merely a tone curve of the source: more than `max_tone_explained`
+    "contrast",  # black or washed out: less than `min_contrast`
+    "strength",  # hardly translated: below `min_strength`
+    "overshoot",  # translated too far: above `max_strength`
+    "structure",  # the street is no longer that of the source: below `min_structure`
+    "structure_raw",  # the same before the detail step: below `min_structure_raw`
+    "lost",  # an object of a category in `critical` is lost
+    "ignored",  # a greater share of the measurable objects than `max_ignored` cannot be judged
+    "hallucination",  # a light or a detection that the source lacks: from `max_hallucination` or `detector_score` on
 ]
 """What rejects an image."""
 
-StructureNull = Literal["flat_source"]
+StructureNull = Literal[
+    "flat_source",  # the source shows too little structure to compare with
+]
+"""Why the image's structure is null."""
+
 StrengthNull = Literal[
     "no_discriminant",  # the profile has none
     "source_in_target",  # the source lies nearer to the target domain than to its own

@@ -29,21 +29,37 @@ class Snapshot:
     """Counts of rows (scene, domain); `rate` is in rows a second over the last commits, null at first."""
 
     state: State
+    """running, finished, stopped or failed"""
     total: int
+    """rows that are planned"""
     ok: int
+    """accepted variants"""
     rejected: int
+    """rejected variants"""
     failed: int
-    updated: float  # Unix seconds
+    """failed rows"""
+    updated: float
+    """when this was written, Unix seconds"""
     started: float
-    busy_seconds: float  # of all starts together
+    """when this start began, Unix seconds"""
+    busy_seconds: float
+    """of all starts together"""
     rate: float | None = None
-    reasons: dict[str, int] = field(default_factory=dict)  # what rejected rows -> how many
-    failures: dict[str, int] = field(default_factory=dict)  # why rows failed -> how many
-    actors: dict[str, int] = field(default_factory=dict)  # rows per actor, this start
+    """rows a second over the last commits; null at first"""
+    reasons: dict[str, int] = field(default_factory=dict)
+    """check to the number of variants that it rejected"""
+    failures: dict[str, int] = field(default_factory=dict)
+    """cause of failure to the number of rows"""
+    actors: dict[str, int] = field(default_factory=dict)
+    """worker to its rows, of this start"""
     message: str = ""
-    silent_seconds: float = 0.0  # since the last commit, or since the start; as of `updated`
-    usual_seconds: float | None = None  # between two commits of late
-    under_way: str = ""  # the batch that has been begun for the longest, and where
+    """why it stopped or failed, in words"""
+    silent_seconds: float = 0.0
+    """since the last commit, or since the start; as of `updated`"""
+    usual_seconds: float | None = None
+    """between two commits of late; null at first"""
+    under_way: str = ""
+    """the batch that has been begun for the longest, and where"""
 
     @property
     def stalled(self) -> bool:

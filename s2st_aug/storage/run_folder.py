@@ -39,30 +39,55 @@ class RunInfo:
     """What run.json holds. Unknown keys of later versions are kept in the file's `config` only."""
 
     schema_version: int
+    """of the run folder and its manifest; `migrate` brings an older one up"""
     package_version: str
+    """of the s2st-aug that planned the run"""
     plan_sha256: str
+    """the plan hash"""
     validation_sha256: str
+    """over all that decides a verdict: thresholds, constants, the small networks"""
     model: str
+    """the model as the config names it"""
     model_sha256: str
-    dataset_root: str  # absolute; empty where unknown
+    """over the hashes of all weight files"""
+    dataset_root: str
+    """absolute path of the dataset, which the rows' source files are relative to; empty where unknown"""
     config: dict[str, Any]
-    domains: dict[str, str] = field(default_factory=dict)  # domain -> profile's sha256
-    same_plans: tuple[str, ...] = ()  # hashes of configs that `--extend` accepted as the same plan, grown
-    plan_files: int = 0  # plan files that count; 0: planning did not end
+    """the config with presets and defaults filled in"""
+    domains: dict[str, str] = field(default_factory=dict)
+    """each domain, and the SHA-256 of its profile"""
+    same_plans: tuple[str, ...] = ()
+    """plan hashes of configs that `--extend` accepted as the same plan, grown"""
+    plan_files: int = 0
+    """files of `.state/plan` that count; 0: planning has not ended"""
     planned_scenes: int = 0
+    """scenes in the plan"""
     batch_size: int = 0
-    method: str = ""  # the translator's name; `unknown` where a run of schema 1 cannot tell
+    """scenes in a batch; keeps the run's first value"""
+    method: str = ""
+    """the translator's name, as the config spells it; `unknown` where a run of schema 1 cannot tell"""
     method_version: str = ""
-    method_settings: dict[str, Any] = field(default_factory=dict)  # that decide pixels, with hashes of files
-    method_sha256: str = ""  # over name, version and these settings
+    """the translator's own version"""
+    method_settings: dict[str, Any] = field(default_factory=dict)
+    """its settings that decide pixels, with hashes of the files that they name"""
+    method_sha256: str = ""
+    """over name, version and settings"""
     algorithm_version: str = ""
+    """counts up when the same settings would give other pixels"""
     label_aware: bool = False
+    """whether the labels take part in the translation"""
     rng_key: int = 0
+    """the run's random integer (`--seed`)"""
     generation: int = 0
+    """the manifest's current generation; earlier ones lie in `manifest/.old/<n>`"""
     code_version: str = ""
-    model_files: dict[str, str] = field(default_factory=dict)  # weight file -> sha256; model_sha256 is over all of them
-    model_commit: str = ""  # that the model's hub id stood for; empty for an embedded model or a folder
+    """of the s2st-aug that wrote it last"""
+    model_files: dict[str, str] = field(default_factory=dict)
+    """each weight file, and its SHA-256"""
+    model_commit: str = ""
+    """the commit that a hub id stood for; empty for an embedded model or a folder"""
     created_at: str = ""
+    """when the run was planned, UTC"""
 
 
 class RunFolder:

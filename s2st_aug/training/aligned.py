@@ -45,29 +45,51 @@ Tokenize: TypeAlias = Callable[[list[str]], torch.Tensor]
 class AlignedSettings(BaseModel):
     """Data and schedule; shares of samples, counts in training steps, times in seconds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     rng_key: int = 0
+    """random integer of the training [no unit]"""
     batch: int = 8
+    """samples of an update [samples]"""
     lr: float = 3e-4
+    """learning rate of Adam [rate]"""
     warm_up: int = 200
-    decay_from: float = 0.0  # share of `steps` or of the seconds given from which a cosine lowers the rate; 0: none
+    """updates over which the rate rises from 0 [updates]"""
+    decay_from: float = 0.0
+    """share of `steps`, or of the seconds given, from which a cosine lowers the rate; 0: it stays [share]"""
     steps: int = 1_000_000
+    """most updates [updates]"""
     ema: float = 0.9995
+    """decay of the averaged weights at each update [factor]"""
     aligned_share: float = 0.75
-    weights: tuple[float, ...] = (0.18, 0.11, 0.26, 0.21, 0.10, 0.14)  # how often each of CONDITIONS is the target
-    photo_share: float = 0.15  # of the samples with fresh noise
-    prompt_dropout: float = 0.12  # of the samples with fresh noise
-    aligned_prompt_dropout: float = 0.0  # of the aligned samples: without it guidance knows no day's seed
-    light_weight: float = 0.0  # more weight in the loss for cells of lights, which are a hundredth of a night
-    canonical_share: float = 0.3  # of the prompts that are the profile's own words
-    prompts: int = 512  # written for each condition before the training, to draw from
-    offset_noise: float = 0.1  # of a random constant per channel in fresh noise
-    inversion_steps: tuple[int, ...] = (8, 10, 12, 16)  # one of them by chance each time
+    """share of samples whose noise is the seed of the street by day [share]"""
+    weights: tuple[float, ...] = (0.18, 0.11, 0.26, 0.21, 0.10, 0.14)
+    """how often each of day, dusk, night, rain, fog, night_rain is the target [share]"""
+    photo_share: float = 0.15
+    """share of photos among the samples with fresh noise [share]"""
+    prompt_dropout: float = 0.12
+    """share of the samples with fresh noise that have no prompt [share]"""
+    aligned_prompt_dropout: float = 0.0
+    """the same of the aligned samples: without it guidance knows no day's seed [share]"""
+    light_weight: float = 0.0
+    """how much more cells of lights count in the loss; they are a hundredth of a night [factor]"""
+    canonical_share: float = 0.3
+    """share of prompts that are the profile's own words [share]"""
+    prompts: int = 512
+    """prompts written for each condition before the training, to draw from [prompts]"""
+    offset_noise: float = 0.1
+    """size of a random constant for each channel in fresh noise [latent units]"""
+    inversion_steps: tuple[int, ...] = (8, 10, 12, 16)
+    """steps of the inversion that finds a seed, one of them by chance each time [steps]"""
     new_street_every: int = 10
+    """updates between two new streets [updates]"""
     refresh_every: int = 20
+    """updates between two refreshments of the oldest seeds [updates]"""
     refresh_batch: int = 8
+    """seeds that are made anew at once [seeds]"""
     save_every: float = 240.0
+    """time between two checkpoints [s]"""
     log_every: int = 25
+    """updates between two lines of the log [updates]"""
 
 
 @dataclass(eq=False)

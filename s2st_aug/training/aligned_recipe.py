@@ -43,25 +43,41 @@ WEIGHTS = "weights.safetensors"  # the averaged networks in float16, with the co
 class AlignedConfig(BaseModel):
     """All that decides a model of aligned seeds: streets, photos, shapes, schedules; times are seconds of one run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     name: str
+    """the model's name"""
     streets: StreetSettings = StreetSettings()
-    photos: Source | None = None  # folders day and night
-    autoencoder_from: str = "street-mini"  # a model whose autoencoder, vocabulary and text encoder's shape are taken
-    autoencoder: ae.AutoencoderSettings | None = None  # train one of our own instead
-    latent_channels: int = 4  # of an autoencoder of our own
+    photos: Source | None = None
+    """folders day and night; null: none"""
+    autoencoder_from: str = "street-mini"
+    """model whose autoencoder, vocabulary and text encoder's shape are taken"""
+    autoencoder: ae.AutoencoderSettings | None = None
+    """train one of its own instead; null: do not"""
+    latent_channels: int = 4
+    """of an autoencoder of its own [channels]"""
     autoencoder_seconds: float = 24 * 3600.0
-    autoencoder_streets: int = 120  # rendered before its training begins; it learns from these alone
-    init_from: str | None = None  # a model, or a file of averaged weights, from which UNet and text encoder begin
-    denoiser: dn.DenoiserSettings = dn.DenoiserSettings()  # shapes; the schedule is that of `aligned`
-    attention_levels: int = 1  # of the UNet, from the lowest up
+    """how long it is trained [s]"""
+    autoencoder_streets: int = 120
+    """streets rendered before its training begins; it learns from these alone [streets]"""
+    init_from: str | None = None
+    """model, or file of averaged weights, from which UNet and text encoder begin; null: from nothing"""
+    denoiser: dn.DenoiserSettings = dn.DenoiserSettings()
+    """shapes; the schedule is that of `aligned`"""
+    attention_levels: int = 1
+    """levels of the UNet with attention, from the lowest up [levels]"""
     aligned: AlignedSettings = AlignedSettings()
-    seconds: float = 4 * 3600.0  # of the denoiser's training
-    renderers: int = 0  # processes that render streets beside the training; 0: rendered between two steps
-    rendered_elsewhere: bool = False  # others render into the folder of streets: only wait for them
-    compile_seconds: float = 0.0  # how long torch.compile may take to start; 0: none
+    seconds: float = 4 * 3600.0
+    """how long the denoiser is trained [s]"""
+    renderers: int = 0
+    """processes that render streets beside the training; 0: rendered between two updates [processes]"""
+    rendered_elsewhere: bool = False
+    """others render into the folder of streets: only wait for them"""
+    compile_seconds: float = 0.0
+    """how long torch.compile may take to start; 0: it is not used [s]"""
     device: str = "auto"
+    """auto (CUDA where there is any), cpu, cuda, cuda:N or mps"""
     threads: int = 1
+    """CPU threads [threads]"""
 
 
 def read_aligned_config(path: Path, changes: dict[str, Any] | None = None) -> AlignedConfig:

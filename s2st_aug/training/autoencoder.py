@@ -23,18 +23,29 @@ log = logging.getLogger(__name__)
 class AutoencoderSettings(BaseModel):
     """Shape and schedule of the autoencoder's training."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     channels: int = 48
+    """width of the network [channels]"""
     blocks: tuple[int, ...] = (1, 2, 3)
+    """residual blocks of its levels, from the finest [blocks]"""
     steps: int = 1500
-    decoder_steps: int = 0  # further steps for the decoder alone, behind the folded normalisation
+    """updates of encoder and decoder [updates]"""
+    decoder_steps: int = 0
+    """updates more for the decoder alone, once the latents are normalised [updates]"""
     batch: int = 16
+    """crops of an update [crops]"""
     crop: int = 96
+    """side of a crop [px]"""
     lr: float = 1e-3
-    lr_floor: float = 0.02  # of lr, at the end of the cosine
+    """learning rate of Adam [rate]"""
+    lr_floor: float = 0.02
+    """share of `lr` that is left at the end of the cosine [share]"""
     latent_noise: float = 0.03
+    """standard deviation of noise on the latents that the decoder learns from [latent units]"""
     moment_weight: float = 0.01
+    """weight of the loss that keeps latents at mean 0 and variance 1 [factor]"""
     photo_share: float = 0.5
+    """share of photos among the samples of a domain that has both photos and scenes [share]"""
 
 
 def reconstruction_loss(out: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -29,14 +29,21 @@ class Source(BaseModel):
     `match` and `exclude` are regular expressions searched for in the path below the root.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     root: DataPath
+    """the folder: a sub-folder for each domain, or, with `domain`, images of that one"""
     medium: Medium = "photo"
+    """photos or rendered scenes"""
     domain: str | None = None
+    """the domain of all its images; null: by sub-folder"""
     match: str = ""
+    """regular expression: only paths below the root in which it is found"""
     exclude: str = r"(?!)"
-    terms: str = "unstated"  # for the model card
+    """regular expression: no paths below the root in which it is found"""
+    terms: str = "unstated"
+    """the licence of the images, for the model card"""
     optional: bool = False
+    """whether the training goes on where the folder is missing"""
 
 
 @dataclass(frozen=True, slots=True)

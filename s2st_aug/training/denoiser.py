@@ -30,21 +30,35 @@ TOWARDS_NOISE = 0.9  # 1: uniform
 class DenoiserSettings(BaseModel):
     """Shape and schedule of the UNet's and the text encoder's training."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     channels: tuple[int, ...] = (64, 128, 192)
+    """channels of the UNet's levels, from the finest [channels]"""
     text_width: int = 128
+    """width of the text encoder [channels]"""
     text_layers: int = 2
+    """its layers [layers]"""
     max_tokens: int = 18
+    """longest prompt [tokens]"""
     vocabulary: int = 1024
+    """size of the tokenizer's vocabulary [tokens]"""
     steps: int = 2000
+    """how many [updates]"""
     batch: int = 8
+    """samples of an update [samples]"""
     lr: float = 5e-4
+    """learning rate of Adam [rate]"""
     lr_floor: float = 0.05
+    """share of `lr` that is left at the end of the cosine [share]"""
     ema: float = 0.998
+    """decay of the averaged weights at each update [factor]"""
     prompt_dropout: float = 0.12
+    """share of samples without a prompt, for classifier-free guidance [share]"""
     # of a random constant per channel in the noise: without it, its mean tells the brightness and no prompt is heeded
     offset_noise: float = 0.1
+    """size of a random constant for each channel in the noise: without it, the noise's mean tells the brightness
+    and no prompt is heeded [latent units]"""
     photo_share: float = 0.5
+    """share of photos among the samples of a domain that has both photos and scenes [share]"""
 
 
 @dataclass(eq=False)

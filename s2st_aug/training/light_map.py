@@ -23,14 +23,20 @@ from s2st_aug.training.light_streets import LightStreetSettings
 class LightMapSettings(BaseModel):
     """How the network is trained, and on what."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     streets: LightStreetSettings = LightStreetSettings()
-    photos: Source | None = None  # day photos whose colours streets may take
+    photos: Source | None = None
+    """day photos whose colours streets may take; null: none"""
     batch: int = 4
+    """samples of an update [samples]"""
     rate: float = 1.5e-3
-    decay_from: int | None = None  # the step from which the rate falls to a twentieth, at `steps`
+    """learning rate of Adam [rate]"""
+    decay_from: int | None = None
+    """update from which the rate falls, to a twentieth at `steps`; null: it stays [updates]"""
     steps: int = 100_000
-    average: float = 0.998  # of the weights that are kept
+    """how many [updates]"""
+    average: float = 0.998
+    """decay of the averaged weights, which are the ones kept, at each update [factor]"""
 
 
 WEIGHTS = {

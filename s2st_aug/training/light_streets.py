@@ -46,15 +46,23 @@ NOISY = ("day", "rain")  # what is looked at; the others are what is to be told,
 class LightStreetSettings(BaseModel):
     """Which streets are learnt from, and how they are cropped and disguised."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    rng_key: int = 820_016  # 820_017 is held out for tuning
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    rng_key: int = 820_016
+    """which streets; 820017 is held out for tuning [no unit]"""
     count: int = 600
-    crop: tuple[int, int] = (416, 224)  # w, h in pixels
-    zoom: tuple[float, float] = (0.65, 1.7)  # of a street of 640x360
-    labels: float = 0.5  # share of samples that are told of labels
-    rainy: float = 0.12  # share of samples whose source is the street in rain
-    transfer: float = 0.35  # share of samples that take a photo's colours
-    photos: float = 0.15  # share of samples that are a photo, where nothing but a window is to be found
+    """how many [streets]"""
+    crop: tuple[int, int] = (416, 224)
+    """width and height of a sample [px]"""
+    zoom: tuple[float, float] = (0.65, 1.7)
+    """least and most scale of a street of 640x360 [factor]"""
+    labels: float = 0.5
+    """share of samples that are told of labels [share]"""
+    rainy: float = 0.12
+    """share of samples whose source is the street in rain [share]"""
+    transfer: float = 0.35
+    """share of samples that take a photo's colours [share]"""
+    photos: float = 0.15
+    """share of samples that are a photo, where nothing but a window is to be found [share]"""
 
 
 def light_street(key: int, index: int) -> dict[str, np.ndarray]:

@@ -40,33 +40,50 @@ STAGES = ("scenes", "autoencoder", "denoiser", "decoder", "package", "card")
 class SceneSettings(BaseModel):
     """Procedural scenes to render first; `rng_key` apart from the ones that tests and demos use."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     folder: Path
+    """where they are rendered to"""
     count: int = 260
+    """how many [scenes]"""
     rng_key: int = 710001
+    """which ones; apart from those that tests and demos use [no unit]"""
 
 
 class TrainingConfig(BaseModel):
     """All that decides a model: data, shapes, schedules."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     name: str
+    """the model's name"""
     out: Path
+    """folder of the finished model"""
     licence: str = "other"
-    history: str = ""  # for the model card
+    """of the weights, for the model card"""
+    history: str = ""
+    """how these very weights came to be, for the model card"""
     data: tuple[Source, ...]
+    """folders of training images"""
     domains: tuple[str, ...] = CONDITIONS
+    """which of them are learnt"""
     scenes: SceneSettings | None = None
-    sizes: tuple[tuple[int, int], ...] = ((256, 192), (288, 160))  # w, h; the first is the native one
+    """scenes to render first; null: none"""
+    sizes: tuple[tuple[int, int], ...] = ((256, 192), (288, 160))
+    """width and height of training images, one after the other; the first is the native one [px]"""
     jpeg_quality: int = 92
+    """all images are brought to it, so that it tells no domain [JPEG quality, 1 to 100]"""
     autoencoder: ae.AutoencoderSettings = ae.AutoencoderSettings()
     denoiser: dn.DenoiserSettings = dn.DenoiserSettings()
-    init_from: Path | None = None  # a folder of weights to begin from; its encoder is kept, so that its latents stay
+    init_from: Path | None = None
+    """folder of weights to begin from; its autoencoder is kept, so that its latents stay"""
     # a folder whose autoencoder and vocabulary are taken as they are; UNet and text encoder begin anew
     autoencoder_from: Path | None = None
+    """folder whose autoencoder and vocabulary are taken as they are; UNet and text encoder begin anew"""
     rng_key: int = 0
+    """random integer of the training [no unit]"""
     device: str = "auto"
+    """auto (CUDA where there is any), cpu, cuda, cuda:N or mps"""
     threads: int = 1
+    """CPU threads [threads]"""
 
 
 def read_training_config(path: Path) -> TrainingConfig:

@@ -28,12 +28,17 @@ DAY = CONDITIONS.index("day")
 class StreetSettings(BaseModel):
     """Which streets a training sees, and at which size."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    rng_key: int = 820_016  # 820_017 is held out for tuning, 313_370 for the suites
-    size: tuple[int, int] = (288, 160)  # w, h in pixels: what the autoencoder is given
-    rendered: tuple[int, int] = (640, 360)  # w, h in pixels; shrunk by area to `size`, as a photo is
-    first: int = 100  # streets before the training begins
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    rng_key: int = 820_016
+    """which streets; 820017 is held out for tuning, 313370 for the suites [no unit]"""
+    size: tuple[int, int] = (288, 160)
+    """width and height of images that the autoencoder is given [px]"""
+    rendered: tuple[int, int] = (640, 360)
+    """width and height at which they are rendered; then shrunk by area, as a photo is [px]"""
+    first: int = 100
+    """streets rendered before the training begins [streets]"""
     most: int = 1500
+    """most streets [streets]"""
 
 
 @dataclass(frozen=True)
