@@ -20,7 +20,7 @@ class Family:
     networks: Mapping[str, str]  # folder -> stem of its weight files
     optional: frozenset[str] = frozenset()  # folders that a repository may lack
     encoders: Mapping[str, str] = field(default_factory=dict)  # of a flow: folder -> class of the text encoder
-    autoencoder: str = "AutoencoderKL"
+    autoencoders: tuple[str, ...] = ("AutoencoderKL",)  # of a flow: the classes that it may have
 
     @property
     def is_flow(self) -> bool:
@@ -45,11 +45,11 @@ SDXL = Family(
 
 
 def _flow(
-    name: str, pipelines: tuple[str, ...], denoiser_class: str, encoders: Mapping[str, str], autoencoder: str
+    name: str, pipelines: tuple[str, ...], denoiser_class: str, encoders: Mapping[str, str], *autoencoders: str
 ) -> Family:
     networks = {"transformer": DIFFUSERS, "vae": DIFFUSERS, **dict.fromkeys(encoders, TRANSFORMERS)}
     optional = frozenset({"text_encoder_3"} & encoders.keys())
-    return Family(name, pipelines, "transformer", denoiser_class, networks, optional, encoders, autoencoder)
+    return Family(name, pipelines, "transformer", denoiser_class, networks, optional, encoders, autoencoders)
 
 
 _CLIP = "CLIPTextModelWithProjection"
@@ -59,6 +59,7 @@ SD3 = _flow(
     "SD3Transformer2DModel",
     {"text_encoder": _CLIP, "text_encoder_2": _CLIP, "text_encoder_3": "T5EncoderModel"},
     "AutoencoderKL",
+    "AutoencoderTiny",
 )
 FLUX2 = _flow(
     "FLUX.2-klein-base",

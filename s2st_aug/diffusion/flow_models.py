@@ -6,7 +6,7 @@ way; all come out as a LatentModel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from s2st_aug.diffusion.components import (
     Network,
     TextEncoder,
     Tokenizer,
+    class_of,
     decoder_of,
     encoder_of,
     load_network,
@@ -79,7 +80,8 @@ def load_flow(
     }
     own = dtype or stored_dtype(folder, "transformer")
     transformer = load_network(folder, "transformer", getattr(diffusers, family.denoiser_class), own)
-    vae = load_network(folder, "vae", getattr(diffusers, family.autoencoder), dtype or torch.float32).to(device)
+    vae_class = getattr(diffusers, class_of(folder / "vae", family.autoencoders))
+    vae = load_network(folder, "vae", vae_class, dtype or torch.float32).to(device)
     if gpus > 1:
         spread(transformer, free_room(gpus))
     else:
@@ -163,25 +165,34 @@ def _sd3(parts: FlowParts) -> _Made:
         return net(x.to(dtype), **asked).sample.to(x.dtype)
 
     def embed(prompts: list[str]) -> Context:
-        tokens, pooled = [], []
-        for name in names[:2]:
-            tokenizer = parts.tokenizers[name.replace("text_encoder", "tokenizer")]
-            length = parts.tokenizers["tokenizer"].model_max_length
-            coded = parts.encoders[name](
-                _ids(tokenizer, prompts, length, parts.encoders[name]), output_hidden_states=True
-            )
-            tokens.append(coded.hidden_states[-2].float())
-            pooled.append(coded.text_embeds.float())
-        clip, width = torch.cat(tokens, -1), net.config.joint_attention_dim
-        t5 = clip.new_zeros(len(prompts), T5_TOKENS, width)
+        clips = [parts.encoders[name] for name in names[:2]]
+        length = parts.tokenizers["tokenizer"].model_max_length
+        ids = [
+            _ids(parts.tokenizers[name.replace("text_encoder", "tokenizer")], prompts, length, parts.encoders[name])
+            for name in names[:2]
+        ]
+        t5 = None
         if "text_encoder_3" in parts.encoders:
             encoder = parts.encoders["text_encoder_3"]
             t5 = encoder(_ids(parts.tokenizers["tokenizer_3"], prompts, T5_TOKENS, encoder))[0].float()
-        return Context(torch.cat([F.pad(clip, (0, width - clip.shape[-1])), t5], 1), torch.cat(pooled, -1))
+        return sd3_context(clips, ids, net.config.joint_attention_dim, t5)
 
     factor = pixels_per_cell(vae)
     side = net.config.sample_size * factor
     return _Made(velocity, encoder_of(vae), decoder_of(vae), embed, net.config.in_channels, factor, side)
+
+
+def sd3_context(clips: Sequence[TextEncoder], ids: Sequence[Tensor], width: int, t5: Tensor | None = None) -> Context:
+    """Prompts as Stable Diffusion 3 takes them: two CLIPs beside one another, zeros up to `width`, then T5.
+
+    `ids`: for each CLIP, `b n`. `t5`: `b 256 width`; zeros where it is absent.
+    """
+    coded = [clip(tokens, output_hidden_states=True) for clip, tokens in zip(clips, ids, strict=True)]
+    words = torch.cat([states.hidden_states[-2].float() for states in coded], -1)
+    pooled = torch.cat([states.text_embeds.float() for states in coded], -1)
+    if t5 is None:
+        t5 = words.new_zeros(len(words), T5_TOKENS, width)
+    return Context(torch.cat([F.pad(words, (0, width - words.shape[-1])), t5], 1), pooled)
 
 
 def _ids(tokenizer: Tokenizer, prompts: list[str], length: int, encoder: TextEncoder) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 
 AutoencoderTiny: TypeAlias = Any  # diffusers and transformers are lazy modules that a type checker does not see through
 UNet2DConditionModel: TypeAlias = Any
+SD3Transformer2DModel: TypeAlias = Any
 CLIPTextModel: TypeAlias = Any
 CLIPTokenizer: TypeAlias = Any
 
@@ -92,11 +93,38 @@ def build_tokenizer(vocab: dict[str, int], merges: list[tuple[str, str]], *, max
     return transformers.CLIPTokenizer(vocab=vocab, merges=pairs, model_max_length=max_length)
 
 
-def build_text_encoder(tokenizer: CLIPTokenizer, *, width: int, layers: int) -> CLIPTextModel:
-    """A small CLIPTextModel for that tokenizer."""
+def build_sd3_transformer(
+    *, heads: int, head_width: int, layers: int, text_width: int, sample_size: tuple[int, int], latent_channels: int
+) -> SD3Transformer2DModel:
+    """A small transformer of Stable Diffusion 3, for two text encoders of `text_width` each.
+
+    `sample_size` is (h, w) of the latents that it is trained on; its native size is the square of about that area.
+    """
+    import diffusers
+
+    height, width = sample_size
+    return diffusers.SD3Transformer2DModel(
+        sample_size=2 * round((height * width) ** 0.5 / 2),
+        patch_size=2,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
+        num_layers=layers,
+        attention_head_dim=head_width,
+        num_attention_heads=heads,
+        joint_attention_dim=2 * text_width,
+        caption_projection_dim=heads * head_width,
+        pooled_projection_dim=2 * text_width,
+        pos_embed_max_size=max(sample_size),  # in tokens: room for a side of twice the length
+        qk_norm="rms_norm",
+    )
+
+
+def build_text_encoder(tokenizer: CLIPTokenizer, *, width: int, layers: int, projection: bool = False) -> CLIPTextModel:
+    """A small CLIPTextModel for that tokenizer; with a projection of the whole prompt, as Stable Diffusion 3 has it."""
     import transformers
 
-    encoder: Any = transformers.CLIPTextModel(
+    kind = transformers.CLIPTextModelWithProjection if projection else transformers.CLIPTextModel
+    encoder: Any = kind(
         transformers.CLIPTextConfig(
             vocab_size=len(tokenizer),
             hidden_size=width,

@@ -150,9 +150,9 @@ def _refuse_pipeline(where: str, index: Config) -> None:
 
 
 def _refuse_transformer(where: str, configs: Mapping[str, Config], family: Family) -> None:
-    for component, expected in (("transformer", family.denoiser_class), ("vae", family.autoencoder)):
-        if component in configs and (name := configs[component].get("_class_name")) != expected:
-            raise ModelError(f"{where}: {component} is a {name}, expected a {expected}")
+    for component, expected in (("transformer", (family.denoiser_class,)), ("vae", family.autoencoders)):
+        if component in configs and (name := configs[component].get("_class_name")) not in expected:
+            raise ModelError(f"{where}: {component} is a {name}, expected a {' or '.join(expected)}")
     config = configs.get("transformer", {})
     _refuse_keys(f"{where}: transformer", {k: v for k, v in config.items() if k not in TRANSFORMER_KEYS})
 

@@ -29,7 +29,8 @@ from s2st_aug.errors import DatasetError
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.training.checkpoints import load_checkpoint, save_checkpoint
 from s2st_aug.training.data import to_pixels
-from s2st_aug.training.denoiser import DenoiserTraining, stratified_steps, update_average
+from s2st_aug.training.denoiser import DenoiserTraining, update_average
+from s2st_aug.training.objectives import Objective
 from s2st_aug.training.prompts import canonical_prompt, write_prompt
 from s2st_aug.training.streets import DAY, StreetLoader
 
@@ -251,21 +252,15 @@ def draw_batch(
 
 
 def train_step(
-    training: DenoiserTraining, batch: Batch, alphas: torch.Tensor, settings: AlignedSettings, rate: float
+    training: DenoiserTraining, batch: Batch, objective: Objective, settings: AlignedSettings, rate: float
 ) -> torch.Tensor:
-    """One step of v-prediction (arXiv 2202.00512, appendix D); gives each sample's plain loss, ` b`, on the device.
+    """One step of what `objective` asks for; gives each sample's plain loss, ` b`, on the device.
 
     Cells of lights weigh `1 + light_weight`: the mean that a cell learns stays what it was, it is only learnt sooner.
     """
     for group in training.optimizer.param_groups:
         group["lr"] = rate
-    steps = stratified_steps(len(batch.clean), len(alphas)).to(alphas.device)
-    abar = alphas[steps].view(-1, 1, 1, 1)
-    noisy = (abar.sqrt() * batch.clean + (1 - abar).sqrt() * batch.noise).to(memory_format=torch.channels_last)
-    with torch.autocast(alphas.device.type, torch.bfloat16):
-        context = training.networks["text_encoder"](batch.tokens)[0]
-        predicted = training.networks["unet"](noisy, steps, encoder_hidden_states=context).sample
-    square = (predicted.float() - (abar.sqrt() * batch.noise - (1 - abar).sqrt() * batch.clean)).square()
+    square = objective(training.networks, batch.clean, batch.noise, batch.tokens)
     training.optimizer.zero_grad()
     weight = 1 + settings.light_weight * batch.lights[:, None]
     (weight * square).mean().backward()
@@ -323,6 +318,7 @@ def train_aligned(
     photos: Sequence[tuple[str, torch.Tensor]],
     settings: AlignedSettings,
     folder: Path,
+    objective: Objective,
     *,
     seconds: float,
     stopped: Callable[[], bool] = lambda: False,
@@ -341,7 +337,6 @@ def train_aligned(
     training.resume(checkpoint)
     bank.resume(seeds, loader)
     journal = Journal(folder / "log.jsonl", before=training.curve[-1][1] if training.curve else 0.0)
-    alphas = torch.from_numpy(bank.model.schedule.alphas_cumprod).float().to(bank.model.device)
     rng, saved, started = np.random.default_rng([settings.rng_key, training.step]), time.monotonic(), journal.seconds
     torch.manual_seed(settings.rng_key + training.step)
     while bank.count < first and not stopped() and (street := loader.take(block=True)) is not None:
@@ -354,7 +349,7 @@ def train_aligned(
     while training.step < settings.steps and (spent := journal.seconds - started) < seconds and not stopped():
         rate = learning_rate(training.step, max(training.step / settings.steps, spent / seconds), settings)
         batch = draw_batch(bank, photos, prompts, settings, rng)
-        journal.pending.append((batch.kinds, train_step(training, batch, alphas, settings, rate)))
+        journal.pending.append((batch.kinds, train_step(training, batch, objective, settings, rate)))
         training.step += 1
         if training.step % settings.new_street_every == 0 and (street := loader.take(block=False)) is not None:
             bank.add(street)

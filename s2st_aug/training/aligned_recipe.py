@@ -6,8 +6,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import safe_open
 
 from s2st_aug.diffusion import networks
-from s2st_aug.diffusion.denoiser import from_v_prediction
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.model_files import find_model
-from s2st_aug.diffusion.stable_diffusion import build_model
 from s2st_aug.errors import ConfigError, DatasetError, ModelError
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.training import autoencoder as ae
 from s2st_aug.training import denoiser as dn
 from s2st_aug.training.aligned import AlignedSettings, PromptBank, StreetBank, train_aligned
+from s2st_aug.training.backbones import FlowBackbone, FlowSettings, UNetBackbone
 from s2st_aug.training.checkpoints import load_checkpoint, pack, save_checkpoint, unpack
 from s2st_aug.training.data import Source, TrainingSample, list_samples, load_images, to_pixels
-from s2st_aug.training.package import Networks, read_vocabulary, write_model
+from s2st_aug.training.objectives import Objective
+from s2st_aug.training.package import read_vocabulary
 from s2st_aug.training.parts import write_parts
 from s2st_aug.training.prompts import vocabulary_corpus
 from s2st_aug.training.streets import StreetFolder, StreetLoader, StreetSettings, wait_for
@@ -60,11 +59,13 @@ class AlignedConfig(BaseModel):
     autoencoder_streets: int = 120
     """streets rendered before its training begins; it learns from these alone [streets]"""
     init_from: str | None = None
-    """model, or file of averaged weights, from which UNet and text encoder begin; null: from nothing"""
+    """model, or file of averaged weights, from which its networks begin; null: from nothing"""
     denoiser: dn.DenoiserSettings = dn.DenoiserSettings()
     """shapes; the schedule is that of `aligned`"""
     attention_levels: int = 1
     """levels of the UNet with attention, from the lowest up [levels]"""
+    flow: FlowSettings | None = None
+    """train a rectified flow shaped as Stable Diffusion 3 in the UNet's place; null: do not"""
     aligned: AlignedSettings = AlignedSettings()
     seconds: float = 4 * 3600.0
     """how long the denoiser is trained [s]"""
@@ -190,6 +191,14 @@ class AlignedRecipe:
         return samples, load_images(samples, self.config.streets.size, quality=92, rng=np.random.default_rng(0))
 
     @cached_property
+    def backbone(self) -> UNetBackbone | FlowBackbone:
+        """The kind of model that is trained."""
+        config, size = self.config, self.config.streets.size
+        if config.flow is not None:
+            return FlowBackbone(config.flow, size)
+        return UNetBackbone(config.denoiser, config.attention_levels, size)
+
+    @cached_property
     def vocabulary(self) -> tuple[dict[str, int], list[tuple[str, str]]]:
         """That of the model whose autoencoder is taken; learnt where it has none."""
         folder = find_model(self.config.autoencoder_from) / "tokenizer"
@@ -197,23 +206,12 @@ class AlignedRecipe:
 
     def start(self, vae: Any) -> tuple[dn.DenoiserTraining, LatentModel, Any]:
         """The networks at their beginning, the averaged model over them, and the tokenizer."""
-        settings, (width, height) = self.config.denoiser, self.config.streets.size
-        tokenizer = networks.build_tokenizer(*self.vocabulary, max_length=settings.max_tokens)
-        text_encoder = networks.build_text_encoder(tokenizer, width=settings.text_width, layers=settings.text_layers)
-        factor = 2 ** (len(vae.config.encoder_block_out_channels) - 1)
-        unet = networks.build_unet(
-            channels=settings.channels,
-            context_dim=settings.text_width,
-            sample_size=(height // factor, width // factor),
-            latent_channels=vae.config.latent_channels,
-            attention_levels=self.config.attention_levels,
-        )
+        tokenizer = networks.build_tokenizer(*self.vocabulary, max_length=self.backbone.settings.max_tokens)
+        parts = self.backbone.build(vae, tokenizer)
         if self.config.init_from:
-            _begin_from(self.config.init_from, unet, text_encoder)
-        training = dn.start_training(unet, text_encoder, settings, self.device)
-        average = training.average
-        model = build_model(average["unet"], vae, average["text_encoder"], tokenizer)
-        return training, replace(model, denoiser=from_v_prediction(model.denoiser, model.schedule)), tokenizer
+            _begin_from(self.config.init_from, parts)
+        training = dn.start_training(parts, self.config.aligned.lr, self.device)
+        return training, self.backbone.model(training.average, vae, tokenizer), tokenizer
 
     def train(self, vae: Any, stopped: Callable[[], bool] = lambda: False) -> None:
         """Train the denoiser; the weights are written at the start and whenever a checkpoint is."""
@@ -230,8 +228,9 @@ class AlignedRecipe:
         prompts = PromptBank.write(tokenize, settings.prompts, rng, self.device)
         bank = StreetBank.empty(model, self.config.streets.size, self.config.streets.most)
         loader = StreetLoader(self.streets, wait=self.waits)
+        objective = self.backbone.objective(model)
         if self.config.compile_seconds and self.device == "cuda":
-            _compile(training.networks["unet"], model, self.config)
+            _compile(training.networks, self.backbone.main, objective, prompts, bank, self.config)
         try:
             train_aligned(
                 training,
@@ -241,6 +240,7 @@ class AlignedRecipe:
                 self._photo_latents(vae),
                 settings,
                 self.folder,
+                objective,
                 seconds=self.config.seconds,
                 stopped=stopped,
                 on_save=lambda done, streets: self.write_weights(vae, done, streets.count),
@@ -260,7 +260,7 @@ class AlignedRecipe:
 
     def write_weights(self, vae: Any, training: dn.DenoiserTraining, streets: int) -> None:
         """The averaged networks in one file, and that in parts where parts are wanted."""
-        parts = {"unet": training.average["unet"], "text_encoder": training.average["text_encoder"], "vae": vae}
+        parts = {**dict(training.average.items()), "vae": vae}
         tensors: dict[str, torch.Tensor] = {}
         for name, network in parts.items():
             state = network.state_dict()
@@ -273,35 +273,35 @@ class AlignedRecipe:
 
 
 def package_weights(path: Path, out: Path) -> int:
-    """A file of averaged weights as a folder that `load_model` opens, without profiles; gives the training step."""
+    """A file of averaged weights as a folder that `load_model` opens, without profiles; gives the training step.
+
+    A file without an autoencoder takes that of the model that its config names. Raises ModelError where there is none.
+    """
     tensors, state = load_checkpoint(path)
     config = AlignedConfig.model_validate_json(state["config"]).model_copy(update={"init_from": None, "device": "cpu"})
     recipe = AlignedRecipe(config, path.parent)
-    vae = _like(recipe, unpack("vae", tensors))
+    vae = recipe.autoencoder(stopped=lambda: True)
+    own = unpack("vae", tensors)
+    if config.autoencoder and not own:
+        raise ModelError(f"{path}: no autoencoder in it, and its config trains one")
+    if own:
+        vae.load_state_dict(own)
     training, _, _ = recipe.start(vae)
-    average = training.average
-    for name in ("unet", "text_encoder"):
-        average[name].load_state_dict(unpack(name, tensors))
-    parts = Networks(average["unet"], vae, average["text_encoder"], *recipe.vocabulary)
-    write_model(out, parts, max_tokens=config.denoiser.max_tokens)
+    for name, network in training.average.items():
+        network.load_state_dict(unpack(name, tensors))
+    recipe.backbone.write(out, training.average, vae, recipe.vocabulary)
     return int(state["step"])
 
 
-def _like(recipe: AlignedRecipe, state: dict[str, torch.Tensor]) -> Any:
-    """The autoencoder of that recipe with these weights."""
-    vae = recipe.autoencoder(stopped=lambda: True)
-    vae.load_state_dict(state)
-    return vae
-
-
-def _begin_from(source: str, unet: Any, text_encoder: Any) -> None:
-    """Load both from a model, or from a file of averaged weights; raises ModelError where shapes differ."""
+def _begin_from(source: str, parts: Mapping[str, torch.nn.Module]) -> None:
+    """Load networks from a model, or from a file of averaged weights; raises ModelError where shapes differ."""
     path = Path(source)
-    found = [path] if path.is_file() else []
-    if not found:
-        folder = find_model(source)
-        found = [folder / "unet" / "diffusion_pytorch_model.safetensors", folder / "text_encoder" / "model.safetensors"]
-    for network, name, file in ((unet, "unet", found[0]), (text_encoder, "text_encoder", found[-1])):
+    folder = None if path.is_file() else find_model(source)
+    for name, network in parts.items():
+        stem = "model" if name.startswith("text_encoder") else "diffusion_pytorch_model"
+        file = path if folder is None else folder / name / f"{stem}.safetensors"
+        if not file.is_file():
+            raise ModelError(f"{source}: {name} is missing; expected a model with {', '.join(parts)}")
         with safe_open(file, framework="pt") as opened:
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
         inside = unpack("average." + name, tensors) or unpack(name, tensors) or tensors
@@ -313,24 +313,25 @@ def _begin_from(source: str, unet: Any, text_encoder: Any) -> None:
             ) from None
 
 
-def _compile(unet: Any, model: LatentModel, config: AlignedConfig) -> None:
+def _compile(
+    parts: torch.nn.ModuleDict,
+    main: str,
+    objective: Objective,
+    prompts: PromptBank,
+    bank: StreetBank,
+    config: AlignedConfig,
+) -> None:
     """Compile the network that is trained, if its first step is ready in `compile_seconds`; else leave it as it was."""
     from s2st_aug.training.compiling import compile_within
 
-    width, height = config.streets.size
-    shape = model.latent_channels, height // model.latent_factor, width // model.latent_factor
-    latents = torch.randn(config.aligned.batch, *shape, device=model.device).to(memory_format=torch.channels_last)
-    context = model.embed(
-        [""] * config.aligned.batch
-    ).tokens.requires_grad_()  # as in training, or it is compiled again there
-    steps = torch.zeros(config.aligned.batch, dtype=torch.long, device=model.device)
+    noise = torch.randn(config.aligned.batch, *bank.seeds.shape[1:], device=bank.seeds.device)
+    tokens = prompts.tokens[[0] * config.aligned.batch]
 
     def step() -> None:
-        with torch.autocast(model.device.type, torch.bfloat16):
-            unet(latents, steps, encoder_hidden_states=context).sample.float().square().mean().backward()
-        unet.zero_grad(set_to_none=True)
+        objective(parts, noise, noise, tokens).mean().backward()
+        parts.zero_grad(set_to_none=True)
 
-    log.info("torch.compile: %s", compile_within(unet, step, config.compile_seconds))
+    log.info("torch.compile: %s", compile_within(parts[main], step, config.compile_seconds))
 
 
 def renderer_command(config: Path, *words: str) -> list[str]:

@@ -7,10 +7,9 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +64,7 @@ class DenoiserSettings(BaseModel):
 class DenoiserTraining:
     """The networks under training, their averages, and where they are: what a checkpoint holds."""
 
-    networks: torch.nn.ModuleDict  # unet, text_encoder
+    networks: torch.nn.ModuleDict  # by component: unet and text_encoder, or those of a flow
     average: torch.nn.ModuleDict
     optimizer: torch.optim.Optimizer
     step: int = 0
@@ -89,14 +88,13 @@ class DenoiserTraining:
         self.step, self.curve = state["step"], [tuple(point) for point in state["curve"]]
 
 
-def start_training(unet: Any, text_encoder: Any, settings: DenoiserSettings, device: str = "cpu") -> DenoiserTraining:
-    """Networks on their device, an average that begins as a copy, and Adam."""
-    networks = torch.nn.ModuleDict({"unet": unet.to(memory_format=torch.channels_last), "text_encoder": text_encoder})
-    networks.to(device).float().train().requires_grad_(True)
+def start_training(parts: Mapping[str, torch.nn.Module], lr: float, device: str = "cpu") -> DenoiserTraining:
+    """Networks by component on their device, an average that begins as a copy, and Adam."""
+    networks = torch.nn.ModuleDict(dict(parts)).to(device).float().train().requires_grad_(True)
+    for network in networks.values():
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stubs lack it
     average = copy.deepcopy(networks).eval().requires_grad_(False)
-    return DenoiserTraining(
-        networks, average, torch.optim.Adam(networks.parameters(), lr=settings.lr, betas=(0.9, 0.99))
-    )
+    return DenoiserTraining(networks, average, torch.optim.Adam(networks.parameters(), lr=lr, betas=(0.9, 0.99)))
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ safetensors, tokenizer, scheduler, model card.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,23 @@ MODEL_INDEX = {
 }
 
 
+FLOW_INDEX = {
+    "_class_name": "StableDiffusion3Pipeline",
+    "_diffusers_version": "0.35.0",
+    "feature_extractor": [None, None],
+    "image_encoder": [None, None],
+    "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModelWithProjection"],
+    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+    "text_encoder_3": [None, None],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "tokenizer_2": ["transformers", "CLIPTokenizer"],
+    "tokenizer_3": [None, None],
+    "transformer": ["diffusers", "SD3Transformer2DModel"],
+    "vae": ["diffusers", "AutoencoderTiny"],
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Networks:
     """The parts of a model, with the vocabulary that its tokenizer is made of."""
@@ -47,16 +65,41 @@ def write_model(folder: Path, networks: Networks, *, max_tokens: int, dtype: tor
     The text encoder stays in float32: transformers loads a file in its own precision, diffusers in float32, and a plain
     `StableDiffusionPipeline.from_pretrained` would mix the two.
     """
+    scheduler = {"_class_name": "DDIMScheduler", **SCHEDULER_CONFIG}
+    parts = {"unet": networks.unet, "vae": networks.vae, "text_encoder": networks.text_encoder}
+    _write_parts(folder, MODEL_INDEX, scheduler, parts, dtype)
+    write_tokenizer(folder / "tokenizer", networks.vocabulary, networks.merges, max_tokens=max_tokens)
+
+
+def write_flow(
+    folder: Path,
+    networks: Mapping[str, Any],
+    vocabulary: dict[str, int],
+    merges: list[tuple[str, str]],
+    *,
+    max_tokens: int,
+) -> None:
+    """Write a small Stable Diffusion 3 without T5 (`transformer`, `vae`, two text encoders); weights are replaced."""
+    scheduler = {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": 1.0}
+    _write_parts(folder, FLOW_INDEX, scheduler, networks, torch.float16)
+    for name in ("tokenizer", "tokenizer_2"):
+        write_tokenizer(folder / name, vocabulary, merges, max_tokens=max_tokens)
+
+
+def _write_parts(
+    folder: Path, index: object, scheduler: object, networks: Mapping[str, Any], dtype: torch.dtype
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / "model_index.json", MODEL_INDEX)
-    _write_json(folder / "scheduler" / "scheduler_config.json", {"_class_name": "DDIMScheduler", **SCHEDULER_CONFIG})
-    for name, network in (("unet", networks.unet), ("vae", networks.vae)):
+    _write_json(folder / "model_index.json", index)
+    _write_json(folder / "scheduler" / "scheduler_config.json", scheduler)
+    for name, network in networks.items():
+        if name.startswith("text_encoder"):
+            network.config.to_json_file(_made(folder / name / "config.json"))
+            _save_weights(folder / name / "model.safetensors", network, torch.float32)
+            continue
         network.save_config(folder / name)
         _drop_foreign_keys(folder / name / "config.json")
         _save_weights(folder / name / "diffusion_pytorch_model.safetensors", network, dtype)
-    networks.text_encoder.config.to_json_file(_made(folder / "text_encoder" / "config.json"))
-    _save_weights(folder / "text_encoder" / "model.safetensors", networks.text_encoder, torch.float32)
-    write_tokenizer(folder / "tokenizer", networks.vocabulary, networks.merges, max_tokens=max_tokens)
 
 
 def _drop_foreign_keys(path: Path) -> None:

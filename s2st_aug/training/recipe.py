@@ -272,7 +272,8 @@ class Recipe:
             text_encoder.load_state_dict(
                 _weights(self.config.init_from / "text_encoder" / "model.safetensors"), strict=False
             )
-        return dn.start_training(unet, text_encoder, settings, self.device), tokenizer
+        parts = {"unet": unet, "text_encoder": text_encoder}
+        return dn.start_training(parts, settings.lr, self.device), tokenizer
 
     def _latents(self) -> list[torch.Tensor]:
         """Latents of all images per size, `2n c h w`, the mirrored ones last, in the order of `samples`."""

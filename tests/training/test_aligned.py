@@ -15,6 +15,7 @@ from torch import nn
 
 from s2st_aug.diffusion.ddim import add_noise, sample
 from s2st_aug.diffusion.denoiser import with_context
+from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import ConfigError, DatasetError, ModelError
 from s2st_aug.records.domains import CONDITIONS
@@ -35,9 +36,10 @@ from s2st_aug.training.aligned import (
     train_step,
 )
 from s2st_aug.training.aligned_recipe import AlignedRecipe, package_weights, read_aligned_config, renderer_command
-from s2st_aug.training.checkpoints import load_checkpoint
+from s2st_aug.training.checkpoints import load_checkpoint, save_checkpoint
 from s2st_aug.training.compiling import compile_within
-from s2st_aug.training.denoiser import DenoiserSettings, DenoiserTraining, start_training
+from s2st_aug.training.denoiser import DenoiserTraining, start_training
+from s2st_aug.training.objectives import sd3_velocity, v_prediction
 from s2st_aug.training.parts import join_parts, write_parts
 from s2st_aug.training.streets import DAY, StreetFolder, StreetLoader, StreetSettings, wait_for
 
@@ -45,6 +47,7 @@ STREETS = StreetSettings(size=(64, 48), rendered=(128, 96), first=3, most=12)
 SMALL = AlignedSettings(
     new_street_every=20, refresh_every=2, refresh_batch=4, warm_up=2, inversion_steps=(4,), prompts=8, log_every=25
 )
+OBJECTIVE = v_prediction(NoiseSchedule.stable_diffusion(), torch.device("cpu"))
 
 
 class TinyUnet(nn.Module):
@@ -77,7 +80,7 @@ def tokenize(prompts: list[str]) -> torch.Tensor:
 
 def new_training() -> DenoiserTraining:
     torch.manual_seed(0)
-    return start_training(TinyUnet(), TinyText(), DenoiserSettings())
+    return start_training({"unet": TinyUnet(), "text_encoder": TinyText()}, 5e-4)
 
 
 def new_bank(folder: Path, streets: StreetSettings = STREETS) -> tuple[StreetBank, StreetLoader]:
@@ -173,7 +176,9 @@ def test_a_stopped_training_goes_on(tmp_path: Path, rendered: Path, prompts: Pro
 
     def train(settings: AlignedSettings, stopped) -> DenoiserTraining:
         bank, loader = new_bank(rendered)
-        return train_aligned(new_training(), bank, loader, prompts, [], settings, tmp_path, seconds=60, stopped=stopped)
+        return train_aligned(
+            new_training(), bank, loader, prompts, [], settings, tmp_path, OBJECTIVE, seconds=60, stopped=stopped
+        )
 
     first = train(SMALL, lambda: next(stops))
     assert first.step == 30
@@ -212,7 +217,7 @@ def test_a_training_without_a_street_says_so(tmp_path: Path, prompts: PromptBank
     bank, _ = new_bank(tmp_path)
     loader = StreetLoader(StreetFolder(tmp_path, STREETS), wait=True, patience=0.1)
     with pytest.raises(DatasetError, match="no street was rendered"):
-        train_aligned(new_training(), bank, loader, prompts, [], SMALL, tmp_path, seconds=5)
+        train_aligned(new_training(), bank, loader, prompts, [], SMALL, tmp_path, OBJECTIVE, seconds=5)
     loader.stop()
 
 
@@ -271,6 +276,50 @@ def test_shapes_are_the_configs(config, tmp_path: Path, rendered: Path) -> None:
     assert torch.isfinite(model.decode(model.encode(torch.zeros(1, 3, 48, 64)))).all()
     unet = json.loads((tmp_path / "model" / "unet" / "config.json").read_text())
     assert unet["down_block_types"] == ["CrossAttnDownBlock2D"] * 2
+
+
+def test_a_flow_is_trained_packaged_and_opened(config, tmp_path: Path, rendered: Path) -> None:
+    flow = {"heads": 2, "head_width": 16, "layers": 1, "text_width": 8}
+    recipe = AlignedRecipe(config(flow=flow), tmp_path)
+    (tmp_path / "streets").symlink_to(rendered)
+    weights = recipe.run(["false"])
+    tensors, state = load_checkpoint(weights)
+    assert {name.partition(".")[0] for name in tensors} == {"transformer", "text_encoder", "text_encoder_2", "vae"}
+    small = {name: tensor for name, tensor in tensors.items() if not name.startswith("vae.")}
+    save_checkpoint(tmp_path / "small.safetensors", small, state)  # the autoencoder is then street-mini's
+    assert package_weights(tmp_path / "small.safetensors", tmp_path / "model") == 4
+    model, (_, ours, _) = load_model(tmp_path / "model", self_test=False), recipe.start(recipe.autoencoder())
+    assert (model.native_size, model.latent_channels, model.stride) == ((56, 56), 4, 8)
+    assert (model.prediction_type, model.schedule.name) == ("velocity", "rectified flow, shift 1")
+    pixels = torch.zeros(1, 3, 48, 64)
+    torch.testing.assert_close(model.encode(pixels), ours.encode(pixels), atol=1e-5, rtol=1e-4)
+
+
+def test_a_flow_learns_the_velocity_from_image_to_noise() -> None:
+    """Of black latents x = s n: a network that answers x / s is right at every time."""
+
+    class Exact(nn.Module):
+        def forward(self, x: torch.Tensor, *, timestep: torch.Tensor, **_prompt: torch.Tensor) -> SimpleNamespace:
+            return SimpleNamespace(sample=x * 1000 / timestep.view(-1, 1, 1, 1))
+
+    class Clip(nn.Module):
+        def forward(self, tokens: torch.Tensor, *, output_hidden_states: bool) -> SimpleNamespace:
+            states = torch.zeros(*tokens.shape, 4)
+            return SimpleNamespace(hidden_states=[states, states], text_embeds=states[:, 0])
+
+    noise, tokens = torch.randn(8, 4, 6, 8), torch.zeros(8, 3, dtype=torch.long)
+    parts = nn.ModuleDict({"transformer": Exact(), "text_encoder": Clip(), "text_encoder_2": Clip()})
+    assert sd3_velocity(8)(parts, torch.zeros_like(noise), noise, tokens).max() < 1e-10
+    off = sd3_velocity(8)(parts, torch.ones_like(noise), noise, tokens)  # x / s = n - x0 + x0 / s there
+    assert off.mean() > 1
+
+
+def test_weights_without_the_autoencoder_that_was_trained_are_refused(config, tmp_path: Path) -> None:
+    auto = {"channels": 8, "blocks": [1, 1], "steps": 1, "batch": 1, "crop": 32}
+    state = {"config": config(autoencoder=auto).model_dump_json(), "step": 1}
+    save_checkpoint(tmp_path / "w.safetensors", {"unet.a": torch.zeros(1)}, state)
+    with pytest.raises(ModelError, match="no autoencoder in it"):
+        package_weights(tmp_path / "w.safetensors", tmp_path / "model")
 
 
 def test_a_training_that_is_killed_early_leaves_its_autoencoder(
@@ -339,7 +388,7 @@ def test_lights_weigh_more_and_the_reported_loss_stays_plain(bank: StreetBank, p
         batch = draw_batch(bank, [], prompts, settings, np.random.default_rng(0))
         batch.lights[:] = False
         batch.lights[:, 2, 3] = True
-        losses.append(train_step(training, batch, torch.linspace(0.999, 0.1, 100), settings, 1e-3))
+        losses.append(train_step(training, batch, OBJECTIVE, settings, 1e-3))
         weights.append(training.networks["unet"].conv.weight.detach().clone())
     assert torch.equal(losses[0], losses[1]) and not torch.equal(weights[0], weights[1])
 
