@@ -6,7 +6,7 @@ translated by the shipped model. The source by day and its labels are those of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.fault_emission import Emission, painted, shipped_settings, translated
 from benchmarks.fault_scenes import SCENE_FAULTS, with_changed
-from benchmarks.planted_faults import PAINTED_FAULTS, WHOLE_FAULTS, Pair, objects_of_masks
+from benchmarks.planted_faults import LIGHT_FAULTS, PAINTED_FAULTS, WHOLE_FAULTS, Pair, objects_of_masks
 from s2st_aug.arrays import Image, Mask
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.errors import DatasetError
@@ -57,7 +57,7 @@ class Picture:
     """One picture at working size with one fault (or CONTROL) in it; `struck` are the labels that it strikes.
 
     `origin` is the condition. In a `translated` one the model's own changes come on top of the fault. `box` is where
-    something without a label was planted.
+    something without a label was planted, and `kind` which light.
     """
 
     fault: str
@@ -66,6 +66,7 @@ class Picture:
     struck: tuple[SceneObject, ...]
     painted: np.ndarray  # y x 3 float32, 0..255
     box: tuple[float, float, float, float] | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +137,10 @@ def street_pictures(place: Place, *, signals_alone: bool = False, with_model: bo
         if signals_alone:
             some = [o for o in some if o.category == "traffic light"]
         yield _rendered(place, CONTROL, c, truth, some)
+        large = [o for o in some if side_of(o) >= LEAST_SIDE]
+        yield from _painted_faults(place, c, truth, large, ("signal_two_lit",) if signals_alone else PAINTED_FAULTS)
         if not signals_alone:
-            yield from _painted_faults(place, c, truth, [o for o in some if side_of(o) >= LEAST_SIDE])
+            yield from _whole_faults(place, c, truth, large)
     if with_model:
         for c, picture in _by_model(place, place.day).items():
             yield Picture(CONTROL, c, True, tuple(o for o in strikable[c] if side_of(o) >= SMALL_SIDE), picture)
@@ -202,11 +205,12 @@ def _changed_visibly(
 
 
 def _painted_faults(
-    place: Place, condition: ConditionName, truth: Image, items: Sequence[SceneObject]
+    place: Place, condition: ConditionName, truth: Image, items: Sequence[SceneObject], names: Iterable[str]
 ) -> Iterator[Picture]:
-    """Faults painted over the true render before the autoencoder: objects that melt, lights, darkened copies."""
+    """Objects spoilt in the true render before the autoencoder: melted, blurred, signals with two lamps lit."""
     pair = Pair(place.day, truth, tuple(place.emission.objects))
-    for name, plant in PAINTED_FAULTS.items():
+    for name in names:
+        plant = PAINTED_FAULTS[name]
         rng = numpy_generator(0, "planted", place.name, condition, name)
         image = pair
         struck: list[SceneObject] = []
@@ -216,6 +220,19 @@ def _painted_faults(
                 image, struck = replace(image, variant=planted.variant), [*struck, items[i]]
         if struck:
             yield _rendered(place, name, condition, image.variant, tuple(struck))
+
+
+def _whole_faults(
+    place: Place, condition: ConditionName, truth: Image, items: Sequence[SceneObject]
+) -> Iterator[Picture]:
+    """What is added to the true render where no label is, lights one at a time, and darkened copies."""
+    pair = Pair(place.day, truth, tuple(place.emission.objects))
+    for name, kinds in LIGHT_FAULTS.items():
+        for kind, plant in kinds.items():
+            rng = numpy_generator(0, "planted", place.name, condition, name, kind)
+            if (planted := plant(pair, None, rng)) is not None:
+                picture = painted(place.model, planted.variant, place.emission.size)
+                yield Picture(name, condition, False, (), picture, planted.box, kind)
     for name, plant in WHOLE_FAULTS.items():
         rng = numpy_generator(0, "planted", place.name, condition, name)
         item = items[int(rng.integers(len(items)))] if items else None

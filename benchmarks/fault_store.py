@@ -22,6 +22,7 @@ def write_pictures(path: Path, pictures: Iterable[Picture]) -> None:
             "translated": p.translated,
             "struck": [o.object_id for o in p.struck],
             "box": p.box,
+            "kind": p.kind,
         }
         for p in pictures
     ]
@@ -45,6 +46,7 @@ def read_pictures(path: Path, objects: Iterable[SceneObject]) -> list[Picture]:
             tuple(by_id[i] for i in a["struck"]),
             picture,
             None if a["box"] is None else tuple(a["box"]),
+            a.get("kind", ""),
         )
         for a, picture in zip(about, painted, strict=True)
     ]

@@ -12,7 +12,8 @@ import s2st_aug
 from benchmarks.fault_cases import CONTROL, LEAST_SIDE, Picture, side_of
 from benchmarks.fault_emission import Emission, Emitted
 from benchmarks.fault_scenes import SCENE_FAULTS
-from benchmarks.planted_faults import PAINTED_FAULTS, WHOLE_FAULTS
+from benchmarks.planted_faults import LIGHT_FAULTS, PAINTED_FAULTS, WHOLE_FAULTS
+from s2st_aug.arrays import Box
 from s2st_aug.profiles.store import load_profile
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.records.verdicts import Hallucination, Judgement, ObjectVerdict
@@ -22,8 +23,8 @@ from s2st_aug.validation.detectors import Detector, hallucinated_objects
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.settings import ValidationSettings
 
-FAULTS = (*SCENE_FAULTS, *PAINTED_FAULTS, *WHOLE_FAULTS)
-PASTED = ("pasted_light", "pasted_car", "duplicated")  # something that no label has: found at its place
+FAULTS = (*SCENE_FAULTS, *PAINTED_FAULTS, *LIGHT_FAULTS, *WHOLE_FAULTS)
+PASTED = (*LIGHT_FAULTS, "pasted_car", "duplicated")  # something that no label has: found at its place
 NEAR_PLACE = 4.0  # px around a planted thing in which a made-up one counts as it
 SETTINGS = ValidationSettings()
 PROFILES = Path(s2st_aug.__file__).parent / "weights" / "street-mini" / "profiles"
@@ -70,7 +71,7 @@ def trials_of(name: str, emission: Emission, picture: Picture, detector: Detecto
             picture.fault, picture.origin, name, o.category, side_of(o), width, picture.translated,
             verdicts[o.object_id], status=found.status,
         )  # fmt: skip
-    if picture.fault == CONTROL or picture.fault in WHOLE_FAULTS:
+    if picture.fault == CONTROL or picture.fault in (*LIGHT_FAULTS, *WHOLE_FAULTS):
         yield _image_trial(name, emission, picture, done, found, detector)
 
 
@@ -94,17 +95,22 @@ def _image_trial(
     if picture.box is None:
         return replace(trial, detected=max((h.score for h in made_up), default=0.0) if detector else None)
     box = picture.box
-    there = _score_at(found.hallucinations, box)
+    there = _score_at(found.hallucinations, box, whole=picture.fault in LIGHT_FAULTS)
     return replace(
         trial,
-        category="light" if picture.fault == "pasted_light" else "vehicle or other",
+        category=picture.kind or "vehicle or other",
         side=min(box[2] - box[0], box[3] - box[1]),
         there=there,
         there_detector=max(there, _score_at(made_up, box)) if detector else None,
     )
 
 
-def _score_at(found: Iterable[Hallucination], box: tuple[float, float, float, float]) -> float:
+def _score_at(found: Iterable[Hallucination], box: Box, *, whole: bool = False) -> float:
+    """The highest score of what is near the middle of a place, or, of the `whole` of it, of what touches it."""
+    if whole:
+        x1, y1, x2, y2 = box
+        touching = [h.score for h in found if h.bbox[0] < x2 and x1 < h.bbox[2] and h.bbox[1] < y2 and y1 < h.bbox[3]]
+        return max(touching, default=0.0)
     x, y, near = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, NEAR_PLACE
     there = [
         h.score

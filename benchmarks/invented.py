@@ -27,6 +27,8 @@ RED: Colour = (255, 36, 24)
 WHITE: Colour = (250, 250, 255)
 WARM: Colour = (255, 214, 150)
 GREEN: Colour = (60, 255, 150)
+AMBER: Colour = (255, 190, 40)
+LEAST_HOUSING, LENS = 9, 0.7  # px of a housing's height, and a lens' share of a third of it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,12 +194,29 @@ def _glow(image: np.ndarray, place: Place, rng: np.random.Generator) -> None:
     _shine(image, place[:2], (np.clip(1 - far, 0, 1) ** 1.5).astype(np.float32), colour, float(rng.uniform(0.3, 0.8)))
 
 
+def second_lamp(variant: Image, box: Box, lit: int, rng: np.random.Generator) -> Invented | None:
+    """The variant with one more lamp lit in the housing `box` of an upright traffic light whose lamp `lit` (0 is the
+    uppermost) is; None where the housing lies or is too small to show two.
+    """
+    x1, y1, x2, y2 = (round(v) for v in box)
+    w, h = x2 - x1, y2 - y1
+    if h < LEAST_HOUSING or h < 1.5 * w or x1 < 0 or y1 < 0 or x2 > variant.shape[1] or y2 > variant.shape[0]:
+        return None
+    third = int(rng.choice([n for n in range(3) if n != lit]))
+    side = max(2, round(LENS * h / 3))
+    at = round((x1 + x2 - side) / 2), round(y1 + (third + 0.5) * h / 3 - side / 2)
+    linear = LINEAR[variant].copy()
+    _cover(linear, at, _ellipse(side, side), (RED, AMBER, GREEN)[third])
+    out = np.round(255 * np.clip(linear, 0, 1) ** (1 / GAMMA)).astype(np.uint8)
+    return Invented(out, box)
+
+
 def _signal(image: np.ndarray, place: Place, rng: np.random.Generator) -> None:
     """A traffic light: a dark housing with one lamp lit."""
     x1, y1, x2, y2 = place
     _cover(image, (x1, y1), np.ones((y2 - y1, x2 - x1), np.float32), (22, 24, 26), 0.97)
     side = max(2, round(0.6 * (x2 - x1)))
-    third, colour = (((0, RED), (1, (255, 190, 40)), (2, GREEN)))[rng.integers(3)]
+    third, colour = (((0, RED), (1, AMBER), (2, GREEN)))[rng.integers(3)]
     at = x1 + (x2 - x1 - side) // 2, round(y1 + (third + 0.5) * (y2 - y1) / 3 - side / 2)
     _cover(image, at, _ellipse(side, side), colour)
     _shine(image, (at[0] - side, at[1] - side), _falling(3 * side // 2), colour, 0.35)

@@ -1,4 +1,4 @@
-"""Faults planted into images whose truth is known: what the checks must find (issue: planted-fault suite)."""
+"""Faults planted into images whose truth is known: what the checks must find."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from functools import partial
 import cv2
 import numpy as np
 
+from benchmarks.invented import KINDS, LAMPS, SMEARS, invented, second_lamp
 from s2st_aug.arrays import Box, Image, Mask
-from s2st_aug.records.scene import SceneObject
-from s2st_aug.training.pasted_lights import Pair, Planted, free_place, pasted_light
+from s2st_aug.records.scene import LINES, SceneObject
+from s2st_aug.training.pasted_lights import Pair, Planted, free_place
 from s2st_aug.validation.patches import clipped
+from s2st_aug.validation.signals import STATES
 
 Plant = Callable[[Pair, SceneObject | None, np.random.Generator], Planted | None]
 
@@ -61,6 +63,20 @@ def shifted(pair: Pair, item: SceneObject | None, rng: np.random.Generator, *, p
         return None
     dx, dy = [(px, 0), (-px, 0), (0, px), (0, -px)][rng.integers(4)]
     return _strike(pair, item, lambda image, mask: _moved(image, mask, dx, dy))
+
+
+def two_lit(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -> Planted | None:
+    """A second lamp lit beside the one that the label names."""
+    if item is None or item.signal is None:
+        return None
+    found = second_lamp(pair.variant, item.bbox, STATES.index(item.signal), rng)
+    return Planted(found.variant, item.object_id, item.bbox) if found else None
+
+
+def light(pair: Pair, _item: SceneObject | None, rng: np.random.Generator, *, kind: str) -> Planted | None:
+    """A lamp or smear where no label is, of one of the kinds that no training knows; strikes the image."""
+    found = invented(kind, pair.variant, [o.bbox for o in pair.objects if o.kind not in LINES], rng)
+    return Planted(found.variant, None, found.box) if found else None
 
 
 def duplicated(pair: Pair, item: SceneObject | None, rng: np.random.Generator) -> Planted | None:
@@ -120,16 +136,21 @@ PAINTED_FAULTS: dict[str, Plant] = {
     "melted": melted,
     "blurred": blurred,
     "washed_region": washed_region,
+    "signal_two_lit": two_lit,
 }
 """name -> how an object is spoilt. A plant returns None where it cannot strike."""
 WHOLE_FAULTS: dict[str, Plant] = {
     "duplicated": duplicated,
-    "pasted_light": pasted_light,
     "pasted_car": pasted_car,
     "identity": identity,
     "darkened": darkened,
 }
 """name -> how an image is spoilt, or what is added where no label is"""
+LIGHT_FAULTS: dict[str, dict[str, Plant]] = {
+    "pasted_light": {kind: partial(light, kind=kind) for kind in LAMPS},
+    "pasted_smear": {kind: partial(light, kind=kind) for kind in SMEARS if not KINDS[kind].large},
+}
+"""name -> what shines where nothing does, by kind"""
 
 
 def _strike(pair: Pair, item: SceneObject, change: Callable[[Image, Mask], np.ndarray]) -> Planted:

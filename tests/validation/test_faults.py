@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.planted_faults import PAINTED_FAULTS, WHOLE_FAULTS, Pair, shifted
+from benchmarks.planted_faults import LIGHT_FAULTS, PAINTED_FAULTS, WHOLE_FAULTS, Pair, shifted
 from s2st_aug.testing.detectors import FakeDetector
 from s2st_aug.validation.detectors import Detection
 from s2st_aug.validation.hallucinations import hallucinated_lights
@@ -15,7 +15,10 @@ from s2st_aug.validation.patches import frame
 from s2st_aug.validation.settings import ValidationSettings
 
 SETTINGS = ValidationSettings()
+LAMPS = LIGHT_FAULTS["pasted_light"]
+ADDED = ("pasted_light", "pasted_smear", "pasted_car", "duplicated")
 FAULTS = PAINTED_FAULTS | WHOLE_FAULTS
+FAULTS |= {"pasted_light": LAMPS["red_disc"], "pasted_smear": LIGHT_FAULTS["pasted_smear"]["smear"]}
 
 
 def struck(pair, name, object_id, key=0):
@@ -56,6 +59,21 @@ def test_a_changed_signal_is_lost_and_rejects_the_image(pair):
     assert objects["light"].reason.startswith("signal changed: red became")
     assert found.status == "rejected"
     assert any(r.startswith("lost: 1 traffic light") for r in found.reasons)
+
+
+@pytest.mark.parametrize("key", range(4))
+def test_a_second_lit_lamp_is_a_changed_signal(pair, key):
+    planted, _, objects = struck(pair, "signal_two_lit", "light", key)
+    assert objects["light"].cause == "signal_changed"
+    assert (planted.variant != pair.variant).any()
+
+
+def test_a_second_lamp_needs_an_upright_housing_and_a_known_state(pair):
+    rng, item = np.random.default_rng(0), pair.objects[2]
+    lying = replace(item, bbox=(128.0, 40.0, 179.0, 59.0))
+    assert FAULTS["signal_two_lit"](pair, pair.objects[0], rng) is None
+    assert FAULTS["signal_two_lit"](pair, replace(item, signal=None), rng) is None
+    assert FAULTS["signal_two_lit"](pair, lying, rng) is None
 
 
 def test_identity_and_darkening_are_rejected_with_that_reason_though_structure_is_high(pair):
@@ -106,14 +124,14 @@ def test_a_fault_that_cannot_strike_says_so(pair):
 
 @pytest.mark.parametrize("name", sorted(set(FAULTS) - {"identity", "darkened"}))
 def test_a_fault_changes_its_own_place_and_nothing_else(pair, name):
-    item = pair.objects[0]
+    item = pair.objects[2 if name == "signal_two_lit" else 0]
     planted = FAULTS[name](pair, item, np.random.default_rng(0))
     ys, xs = np.nonzero((planted.variant != pair.variant).any(-1))
     x1, y1, x2, y2 = planted.box
     room = 30 if name == "pasted_light" else 20
     assert len(ys) > 30
     assert xs.min() >= x1 - room and xs.max() <= x2 + room and ys.min() >= y1 - room and ys.max() <= y2 + room
-    assert planted.object_id == (None if name in ("pasted_light", "pasted_car", "duplicated") else item.object_id)
+    assert planted.object_id == (None if name in ADDED else item.object_id)
 
 
 @pytest.mark.parametrize("name", ["blurred", "washed_region", "melted"])
