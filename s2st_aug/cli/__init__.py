@@ -150,7 +150,12 @@ def _shared(verbose: Verbose = False) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point: a user's error is one clear line and an exit code (docs/reference/promises.md#exit-codes)."""
+    from s2st_aug.cli.progress import DownloadLines
     from s2st_aug.cli.terminal import run_group
+    from s2st_aug.diffusion.downloads import listening
 
     given = sys.argv[1:] if argv is None else argv
-    sys.exit(run_group(build_group(), ["--dry-run-full" if word == "--dry-run=full" else word for word in given]))
+    words = ["--dry-run-full" if word == "--dry-run=full" else word for word in given]
+    with listening(DownloadLines()):
+        code = run_group(build_group(), words)
+    sys.exit(code)

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from s2st_aug.cli.terminal import err, log_as_json
+from s2st_aug.cli.terminal import err, log_as_json, logs_json
 
 if TYPE_CHECKING:
+    from s2st_aug.diffusion.downloads import Download
     from s2st_aug.storage.progress import Snapshot
 
 LINE_SECONDS = 30.0
+TERMINAL_SECONDS = 5.0
+SMALL_BYTES = 8 * 2**20  # a download that is over before anybody asks
 LogFormat = Annotated[
     Literal["text", "json"],
     typer.Option(
@@ -71,6 +74,38 @@ class ProgressLines:
             return
         left = _left(snapshot.eta_seconds)
         _write(f"{snapshot.done} of {snapshot.total}, {note_of(snapshot, self._gpus)}{left}")
+
+
+class DownloadLines:
+    """Lines on stderr for a download from the hub: every five seconds on a terminal, else every thirty, and at its end.
+
+    One below 8 MiB, such as a model's configs, says nothing.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last: dict[str, float] = {}
+
+    def __call__(self, download: Download) -> None:
+        """Prints where it is time."""
+        now, every = self._clock(), TERMINAL_SECONDS if err.is_terminal else LINE_SECONDS
+        last = self._last.get(download.repository)
+        if download.total < SMALL_BYTES or (last is not None and now - last < every and not download.ended):
+            return
+        self._last[download.repository] = now
+        rate = download.rate
+        eta = (download.total - download.done) / rate if rate and not download.ended else None
+        if logs_json():
+            facts = {"repository": download.repository, "bytes": download.done, "bytes_total": download.total}
+            rest = None if eta is None else round(eta, 1)
+            _write(json.dumps({"event": "download", **facts, "eta_seconds": rest, "ended": download.ended}))
+            return
+        done, total = download.done / 2**30, download.total / 2**30
+        if download.ended:
+            err.print(f"downloaded {download.repository}: {total:.2f} GiB in {download.seconds:.0f} s", markup=False)
+            return
+        speed = f", {rate / 2**20:.0f} MiB/s" if rate else ""
+        err.print(f"downloading {download.repository}: {done:.2f} of {total:.2f} GiB{speed}{_left(eta)}", markup=False)
 
 
 def facts_of(snapshot: Snapshot) -> dict[str, float | int | None]:

@@ -105,9 +105,14 @@ def log_as_json() -> None:
         handler.setFormatter(JsonFormatter())
 
 
+def logs_json() -> bool:
+    """Whether `log_as_json` was called."""
+    return any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers)
+
+
 def fail(message: str, code: int) -> int:
     """Print one error line and give the exit code back."""
-    if any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers):
+    if logs_json():
         sys.stderr.write(json.dumps({"event": "error", "message": " ".join(message.split()), "exit_code": code}) + "\n")
         return code
     err.print(Text.assemble(("error: ", "bold red"), " ".join(message.split())))

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from s2st_aug.diffusion.downloads import followed
 from s2st_aug.diffusion.families import DIFFUSERS, Family, family_of
 from s2st_aug.diffusion.model_choice import EMBEDDED, ModelChoice, read_choice, single_file
 from s2st_aug.diffusion.supported import refuse_configs
@@ -162,15 +163,21 @@ def _download(repository: str, revision: str | None, patterns: Sequence[str] = (
 
     moved = MIRRORS.get(repository)
     mirror = f"; it moved to {moved}" if moved else ""
+
+    def fetch(files: Sequence[str]) -> Path:
+        with followed(repository) as bars:
+            found = snapshot_download(repository, revision=revision, allow_patterns=list(files), tqdm_class=bars)
+        return Path(found)
+
     try:
         if patterns:
-            return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
-        configs = Path(snapshot_download(repository, revision=revision, allow_patterns=HUB_CONFIGS))
+            return fetch(patterns)
+        configs = fetch(HUB_CONFIGS)
         refuse_layout(configs)
         wanted = _wanted_weights(repository, revision, read_family(configs))
         if not wanted:  # offline: what the cache holds is all that there is
             return configs
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=[*HUB_CONFIGS, *wanted]))
+        return fetch([*HUB_CONFIGS, *wanted])
     except GatedRepoError:
         raise ModelError(
             f"{repository}: the hub asks for an accepted licence and a login (`hf auth login`){mirror}"

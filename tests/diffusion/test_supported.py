@@ -256,7 +256,7 @@ class Hub:
         monkeypatch.setattr("huggingface_hub.snapshot_download", self.download)
         monkeypatch.setattr("huggingface_hub.HfApi", lambda: self)
 
-    def download(self, repository, *, revision=None, allow_patterns=()):
+    def download(self, repository, *, revision=None, allow_patterns=(), tqdm_class=None):
         self.patterns += [p for p in allow_patterns if p not in self.patterns]
         return str(self.folder)
 
