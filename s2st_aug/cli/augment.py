@@ -70,6 +70,8 @@ def show_dry_run(config: AugmentConfig, place: str, *, full: bool) -> int:
     """Counts, cost, disk and label errors; exit code 1 where labels are bad."""
     from s2st_aug.engine.dry_run import dry_run
 
+    if err.is_terminal:
+        err.print("planning; then two scenes are translated, where that is quick, to measure the price", markup=False)
     estimate = dry_run(config, full=full, run=place)
     table = Table("dry run", "", title_justify="left")
     for name, value in estimate.lines():

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ from s2st_aug.config import AugmentConfig
 from s2st_aug.config.hashes import plan_hash
 from s2st_aug.engine.context import identify
 from s2st_aug.engine.planning import selected_scenes
+from s2st_aug.engine.price import Price, price
 from s2st_aug.engine.remote_dataset import dataset_folder, fetched, with_local_root
 from s2st_aug.engine.sources import reason_of
 from s2st_aug.errors import LabelError
@@ -24,10 +25,7 @@ from s2st_aug.formats.daylight import DarkScene
 from s2st_aug.formats.label_images import stored_size
 from s2st_aug.records.scene import Scene
 from s2st_aug.storage.store import is_remote
-from s2st_aug.translation.cost import Cost
 
-# an evaluation of an SD-sized network at 512 x 512 on a present-day GPU; said so where it is used
-SECONDS_ASSUMED = 0.05
 BYTES_PER_PIXEL = {"png": 1.7, "jpeg": 0.35}  # measured on translated scenes; noise-free photos need less
 SAMPLED = 16
 
@@ -49,21 +47,19 @@ class DryRun:
     dark: int | None  # tagged daytime and dark; None: images were not looked at
     problems: list[str] = field(default_factory=list)
     fails: bool = False  # whether scenes without an image are planned, and fail
+    price: Price | None = None  # None: no scene was found
+    actors: tuple[int, int] = (1, 1)
+    gpus: float = 0.0  # of an actor
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Name and value, for a table."""
-        evaluations = Cost(self.forward, self.backward).evaluations
         kept = "without their image" if self.fails else "more have no image: left out"
         yield "scenes", f"{self.scenes} ({self.absent} {kept})"
         yield "variants", f"{self.scenes * self.domains} in {self.domains} domains"
         yield "batches", str(self.batches)
         yield "plan hash", self.plan_sha256
         yield "network evaluations", f"{self.forward:.0f} forward, {self.backward:.0f} backward"
-        hours = evaluations * SECONDS_ASSUMED / 3600
-        yield (
-            "GPU hours",
-            f"{hours:.1f} at {SECONDS_ASSUMED} s an evaluation (assumed for SD at 512; measure with preview)",
-        )
+        yield from self._price_lines()
         yield "disk", f"{_gib(self.bytes_needed)} needed, {_gib(self.bytes_free)} free"
         yield "labels", "not parsed (--dry-run=full parses them)" if self.labels is None else f"{self.labels} parsed"
         if self.dark is not None:
@@ -72,6 +68,19 @@ class DryRun:
                 f"{self.dark} scenes are tagged daytime and dark: they will be skipped (dataset.darkest_day)",
             )
         yield "problems", str(len(self.problems))
+
+    def _price_lines(self) -> Iterator[tuple[str, str]]:
+        if self.price is None:
+            return
+        each, seconds_from, memory, memory_from = (getattr(self.price, f.name) for f in fields(self.price))
+        yield "time per variant", seconds_from if each is None else f"{each:.3g} s ({seconds_from})"
+        if each is not None:
+            least, most = self.actors
+            work = each * self.scenes * self.domains
+            spread = f"{_time(work / most)} on {most} workers" if most > 1 else f"{_time(work)} on one worker"
+            held = f", {work * self.gpus / 3600:.3g} GPU hours" if self.gpus else ""
+            yield "time of the run", f"{spread}{f', {_time(work / least)} on {least}' if least < most else ''}{held}"
+        yield "memory per worker", memory_from if memory is None else f"{_gib(int(memory))} ({memory_from})"
 
 
 def dry_run(config: AugmentConfig, *, full: bool, run: str = ".") -> DryRun:
@@ -101,8 +110,10 @@ def dry_run(config: AugmentConfig, *, full: bool, run: str = ".") -> DryRun:
             objects += sum(number for number, _ in parsed)
             problems += [fault for _, faults in parsed for fault in faults]
     forward, backward = (value * scenes for value in identity.evals_per_scene)
-    sizes = [size for size in (_size(place, s) for s in sample) if size]
+    known = {s.scene_id: size for s in sample if (size := _size(place, s)) is not None}
+    sizes = [w * h for w, h in known.values()]
     bytes_each = sum(sizes) / max(len(sizes), 1) * BYTES_PER_PIXEL[config.run.image_format]
+    readable = [s for s in sample if s.scene_id in known]
     fails = config.dataset.absent_images == "fail"
     return DryRun(
         scenes=scenes,
@@ -118,6 +129,9 @@ def dry_run(config: AugmentConfig, *, full: bool, run: str = ".") -> DryRun:
         dark=len(dark) if full and config.dataset.checks_daylight else None,
         problems=once_each(problems, f"{scenes} scenes"),
         fails=fails,
+        price=price(config, identity, readable, known[readable[0].scene_id]) if readable else None,
+        actors=config.cluster.actors,
+        gpus=config.cluster.gpus_per_actor,
     )
 
 
@@ -134,14 +148,14 @@ def _parse(card: Card, root: str, scene: Scene) -> tuple[int, list[tuple[str, st
         return 0, [(cause_of(str(error)), f"{scene.scene_id}: {reason_of(error)}")]
 
 
-def _size(root: str, scene: Scene) -> int:
-    """Pixels of a scene's image, from its header alone; 0 where it cannot be read."""
+def _size(root: str, scene: Scene) -> tuple[int, int] | None:
+    """Width and height of a scene's image, from its header alone; None where it cannot be read."""
     try:
         with fetched(root, scene) as folder:
             width, height = stored_size(folder / scene.image)
-            return width * height
     except (OSError, LabelError):
-        return 0
+        return None
+    return width, height
 
 
 def _free(run: str) -> int | None:
@@ -153,5 +167,10 @@ def _free(run: str) -> int | None:
     return shutil.disk_usage(existing).free
 
 
+def _time(seconds: float) -> str:
+    unit, size = next((u, s) for u, s in (("h", 3600), ("min", 60), ("s", 0)) if seconds >= s)
+    return f"{seconds / (size or 1):.3g} {unit}"
+
+
 def _gib(value: int | None) -> str:
-    return "as much as the store gives" if value is None else f"{value / 2**30:.1f} GiB"
+    return "as much as the store gives" if value is None else f"{value / 2**30:.{1 if value >= 2**30 else 2}f} GiB"
