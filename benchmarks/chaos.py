@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import json
 import logging
+import os
 import random
 import signal
 import subprocess
@@ -264,8 +265,8 @@ class Nodes:
         from s2st_aug.engine.ray_session import LEAN
 
         self._arguments: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 200 << 20}
-        head = {**self._arguments, "_system_config": LEAN, "include_dashboard": False}
-        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        os.environ.update(LEAN)
+        self._cluster = Cluster(initialize_head=True, head_node_args={**self._arguments, "include_dashboard": False})
         self.address = self._cluster.address
         self._count = count - 1
         self._spare = [self._cluster.add_node(**self._arguments) for _ in range(self._count)]

@@ -29,12 +29,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import psutil
 import yaml
 
-from benchmarks.chaos import NO_RAY, digests
+from benchmarks.chaos import NO_RAY, contents
 from benchmarks.orders import OBEDIENT, TAKEN, obey
 from benchmarks.processes import environment, module_command
 from s2st_aug.config import AugmentConfig
@@ -44,7 +44,7 @@ from s2st_aug.engine.in_process import translate_and_validate
 from s2st_aug.engine.options import PLAIN_START
 from s2st_aug.engine.prepare import prepare, with_absolute_root
 from s2st_aug.errors import CheckFailed
-from s2st_aug.storage.lock import EPOCHS, RunLock
+from s2st_aug.storage.lock import EPOCHS, RunLock, read_holder
 from s2st_aug.storage.plan import table_to_batches
 from s2st_aug.storage.run_folder import RunFolder, read_part
 from s2st_aug.storage.shards import gather
@@ -66,6 +66,10 @@ SILENCE = 150.0  # seconds without a new image, a new fault or an end: something
 EXPECTED_STOPS = ("the disk is full", "storage fails", "the lock was taken", "no healthy worker", "came back")
 
 
+Rows: TypeAlias = "dict[str, dict[str, str]]"
+"""each row without its times, as text, by `scene_id domain`"""
+
+
 class NoNamespaces(Exception):
     """This machine lets us neither mount nor rename a host, even for our own processes alone."""
 
@@ -84,8 +88,8 @@ def node_faults(folder: Path, count: int, key: int, *, scenes: int = 24, seconds
     return shoot(config, folder, faults, key, undisturbed(config, folder / "calm"), seconds)
 
 
-def undisturbed(config: AugmentConfig, place: Path) -> dict[str, str]:
-    """Digests of the rows of a run in this process, without Ray."""
+def undisturbed(config: AugmentConfig, place: Path) -> Rows:
+    """The rows of a run in this process, without Ray."""
     config, folder = with_absolute_root(config), RunFolder(place)
     with RunLock(folder) as lock:
         ready = prepare(config, folder, PLAIN_START, identify(config), place=str(place), lock=lock)
@@ -94,13 +98,18 @@ def undisturbed(config: AugmentConfig, place: Path) -> dict[str, str]:
         for validated in translate_and_validate(ready.context, batches):
             commit(validated)
         gather(folder)
-    return digests(place)
+    return rows_of(place)
+
+
+def rows_of(run: Path) -> Rows:
+    """The rows of a run; raises AssertionError where one is doubled."""
+    return {" ".join(key): {name: repr(value) for name, value in row.items()} for key, row in contents(run).items()}
 
 
 def shoot(
-    config: AugmentConfig, folder: Path, faults: list[str], key: int, calm: dict[str, str], seconds: float
+    config: AugmentConfig, folder: Path, faults: list[str], key: int, calm: Rows, seconds: float
 ) -> dict[str, Any]:
-    """What became of runs of this config under these faults, in this order; `calm`: digests of an undisturbed one.
+    """What became of runs of this config under these faults, in this order; `calm`: the rows of an undisturbed one.
 
     Raises NoNamespaces where this machine does not let us.
     """
@@ -235,7 +244,7 @@ def newest_epoch(run: Path) -> str:
 class Mix:
     """Runs under fire, one after the other, until every fault has hit and the last run has ended well."""
 
-    def __init__(self, lab: Lab, faults: list[str], dice: random.Random, calm: dict[str, str], seconds: float) -> None:
+    def __init__(self, lab: Lab, faults: list[str], dice: random.Random, calm: Rows, seconds: float) -> None:
         self.lab, self.dice, self.calm = lab, dice, calm
         self.began, self.seconds_left = time.monotonic(), seconds
         self.waiting, self.hits = deque(faults), Counter[str]()
@@ -298,7 +307,7 @@ class Mix:
             for _ in range(len(self.waiting)):
                 kind = self.waiting[0]
                 if self._cause(kind):
-                    self.told.append(f"{now - self.began:.0f} s: {kind}")
+                    self.told.append(f"{now - self.began:.0f} s, run {self.runs}: {kind}")
                     self.moved = now
                     self.waiting.popleft()
                     break
@@ -333,7 +342,7 @@ class Mix:
                 self._start()
             return
         code = self.driver.process.poll()
-        if code is None:
+        if code is None or (code == 2 and self.seconds):  # of twins the other one won: it takes this one's place
             return
         driver, self.driver = self.driver, None
         if code == 0:
@@ -355,7 +364,9 @@ class Mix:
     def _note(self, driver: Driver, code: int) -> None:
         """An exit code, and whether it says the truth."""
         words = driver.last_words
-        self.ends.append({"code": code, "words": words[:300], "host": driver.host})
+        after, pid = time.monotonic() - self.began, driver.process.pid
+        end = {"code": code, "words": words[:300], "host": driver.host, "pid": pid, "run": self.runs, "after": after}
+        self.ends.append(end)
         true = code in driver.codes or code in (0, NO_RAY)
         true |= code == 4 and any(reason in words for reason in EXPECTED_STOPS)
         true |= code == 2 and "locked by another" in words and bool(self.sleepers)  # one that woke too early holds it
@@ -369,14 +380,13 @@ class Mix:
 
     def _ended_well(self) -> None:
         """A run that says that it is finished: is it, and is it the undisturbed one?"""
-        report, rows = verify(RunFolder(self.run)), digests(self.run)
+        report, rows = verify(RunFolder(self.run)), rows_of(self.run)
         differ = [k for k in rows.keys() | self.calm.keys() if rows.get(k) != self.calm.get(k)]
         found = len(report.findings) + report.unfinished
         self.ended[self.runs] = report.rows, len(differ), found
         if differ or found:
-            keep = self.lab.folder / f"kept-{self.runs}"
-            shutil.copytree(self.run, keep)
-            self.wrong.append(f"run {self.runs}, code 0: {len(differ)} differ, {report.findings[:3]}, see {keep}")
+            told = [f"{key}: {_difference(self.calm.get(key), rows.get(key))}" for key in differ[:4]]
+            self.wrong.append(f"run {self.runs}, code 0: {len(differ)} differ: {told}; {report.findings[:3]}")
         self.seen = -1
 
     def _look_at_sleepers(self) -> None:
@@ -401,7 +411,7 @@ class Mix:
                 first = self.driver.process.poll() if self.driver else 0
                 if first == 2 and self.driver:  # of twins the other one won
                     self.seconds.remove(second)
-                    self.driver.codes.add(2)
+                    self.driver.codes |= {2} if "lock" in self.driver.last_words else set()
                     self._note(self.driver, 2)
                     self.driver, self.host = second, second.host
                     self._hit("two drivers")
@@ -509,7 +519,9 @@ class Mix:
         if driver is None or self.sleepers or self.seconds:
             return False
         driver.process.send_signal(signal.SIGSTOP)
-        driver.codes.add(4)
+        holder = read_holder(RunFolder(self.run))
+        has_lock = holder is not None and holder.pid == driver.process.pid
+        driver.codes |= {4} if has_lock else {2, 4}  # who had not come that far finds the folder locked
         driver.since, driver.epoch = time.monotonic(), newest_epoch(self.run)
         self.sleepers.append(driver)
         self.driver = None
@@ -548,6 +560,13 @@ class Mix:
 
     def _in(self, seconds: float, do: Callable[[], object]) -> None:
         self.later.append((time.monotonic() + seconds, do))
+
+
+def _difference(calm: dict[str, str] | None, row: dict[str, str] | None) -> str:
+    """The columns in which a row is not the undisturbed run's."""
+    if calm is None or row is None:
+        return "no such row" if row is None else "not in the undisturbed run"
+    return ", ".join(f"{name} {row[name]} for {calm[name]}" for name in calm if row[name] != calm[name])
 
 
 def _resume(process: psutil.Process) -> None:

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 DRAINING, AVOIDED = 0, -1
 """answers of `begin` that mean: do not"""
+FINISHING = " (finishing)"
+"""ends the place of a worker that judges and commits: a node that cannot do that may translate, and the reverse"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,20 @@ class UnderWay:
 NOWHERE = Seat()
 
 
+def is_on(place: str, node_id: str) -> bool:
+    """Whether a place is on the Ray node of this id."""
+    return f"/{node_id[:8]}" in place
+
+
 class Tracker(Protocol):
     """Where a worker announces what it begins; `AttemptTracker`, or the same over Ray."""
 
     def begin(self, what: str, seat: Seat = NOWHERE) -> int:
         """How often this was begun and not ended, this time included; DRAINING or AVOIDED: do not begin."""
+        ...
+
+    def passed(self, what: str, seat: Seat) -> list[str]:
+        """A begun batch is another worker's now; the places to avoid, where that worker's is one of them."""
         ...
 
     def end(self, whats: list[str]) -> None:
@@ -74,10 +85,14 @@ class AttemptTracker:
         self._since[batch] = (seat.name, time.monotonic())
         return self._begun[what]
 
-    def passed(self, what: str, seat: Seat) -> None:
-        """A begun batch is another worker's now: the one that judges and commits."""
+    def passed(self, what: str, seat: Seat) -> list[str]:
+        """A begun batch is another worker's now, the one that judges and commits.
+
+        The places to avoid, where that worker's is one of them: it is to hand the batch on.
+        """
         if what in self._since:
             self._since[what] = (seat.name, time.monotonic())
+        return sorted(self._avoided) if seat.place in self._avoided else []
 
     def end(self, whats: list[str]) -> None:
         """Forget what is committed or was survived, so that memory does not grow with the run."""

@@ -33,7 +33,8 @@ class CommitResult:
     seconds: float
     given_back: bool = False
     stop: str = ""
-    place: str = ""  # where it was done, or could not be
+    place: str = ""  # where it was translated, or could not be done
+    finished: str = ""  # where it was judged and committed
     fault: str = ""
     certain: bool = True
 

@@ -120,16 +120,21 @@ class Driver:
                 if result.stop:
                     raise Stopped(result.stop)
                 self._ended.append(result.key)
-                if result.fault:
-                    self._give_back(result, tracker)
-                elif not result.given_back:
-                    self._book(result, tracker)
+                self.note(result, tracker)
                 if drain.requested.is_set() and watcher.all_ended(self._ended):
                     return
+
+    def note(self, result: CommitResult, tracker: Any) -> None:
+        """What became of a batch: counted, or to be done again."""
+        if result.fault:
+            self._give_back(result, tracker)
+        elif not result.given_back:
+            self._book(result, tracker)
 
     def _book(self, result: CommitResult, tracker: Any) -> None:
         tracker.end.remote([result.key])
         self._health.good(result.place)
+        self._health.good(result.finished)
         self._progress.add(result.statuses, result.causes, result.actor, result.seconds)
         self._log({"time": time.time(), **asdict(result)})
         _metrics().count(result)
@@ -139,7 +144,10 @@ class Driver:
         """The batch is no worse for it; the place may be."""
         tracker.give_back.remote(result.key, result.place)
         self._returned[result.key] = result.place
-        if not result.place or result.place in self._health.avoided:
+        if result.place in self._health.avoided:
+            tracker.avoid.remote([result.place])  # one that was killed and started anew knows of nothing
+            return
+        if not result.place:
             return
         log.warning("%s cannot work and is replaced: %s", f"{result.actor} at {result.place}", result.fault)
         if self._health.fault(result.place, result.key, result.fault, certain=result.certain):

@@ -13,8 +13,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Collection, Generator, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Collection, Generator, Iterator, Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -26,23 +26,23 @@ import ray.data
 from pyarrow.fs import FileSystem
 from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy, DataContext
+from ray.exceptions import RayError
 
 from s2st_aug.config.augment import ClusterConfig
-from s2st_aug.engine.attempts import Seat
+from s2st_aug.engine.attempts import FINISHING, Seat, is_on
 from s2st_aug.engine.batches import TranslatedBatch, pack, unpack
-from s2st_aug.engine.commit import CommitResult, CommitStage, nothing_done
+from s2st_aug.engine.commit import CommitResult
 from s2st_aug.engine.context import RunContext, Sealed
+from s2st_aug.engine.finish import FinishStage
 from s2st_aug.engine.proof import Proof
-from s2st_aug.engine.ray_session import RemoteAttemptTracker
+from s2st_aug.engine.ray_session import LIGHT_CPUS, RemoteAttemptTracker, nodes_with
 from s2st_aug.engine.translate import TranslateStage
-from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.engine.worker_log import log_to_run
-from s2st_aug.errors import WorkerFault
 from s2st_aug.storage.plan import table_to_batches
 
 log = logging.getLogger(__name__)
 
-ACTOR_CPUS, LIGHT_CPUS = 0.8, 0.1  # so that the light stages run beside actors on as many cores as there are actors
+ACTOR_CPUS = 0.8  # so that the light stages run beside actors on as many cores as there are actors
 LISTED_AT_ONCE = 1000  # batches of a work list in one block
 NO_PROGRESS_SECONDS = 24 * 3600
 CALLS = "max_concurrent_calls_per_actor"
@@ -63,6 +63,7 @@ COMMIT_RESULT = pa.schema(
         ("place", pa.string()),
         ("fault", pa.string()),
         ("certain", pa.bool_()),
+        ("finished", pa.string()),
     ]
 )
 
@@ -110,37 +111,55 @@ class TranslateActor:
 
 
 class FinishActor:
-    """Judges and commits: pixels end here. A pool that grows with what the translation actors deliver."""
+    """Judges and commits: pixels end here. A pool that grows with what the translation actors deliver.
 
-    def __init__(self, sealed: Sealed, tracker: ActorHandle) -> None:
+    `relieves`: it is no part of the pool, but works for one whose node is avoided.
+    """
+
+    def __init__(self, sealed: Sealed, tracker: ActorHandle, *, relieves: bool = False) -> None:
         cv2.setNumThreads(1)
-        context, self._seat, self._tracker = sealed.context, seat_here(), RemoteAttemptTracker(tracker)
-        self._tracker.enter(Seat(self._seat.name))  # where no batch is begun there is no place to avoid
-        self._proof = Proof(context)
-        self._log = log_to_run(context, self._seat, self._proof)
-        self._validate, self._commit = ValidateStage(context, self._proof), CommitStage(context, self._proof)
-        self._retire_reason = ""
+        context, here, remote = sealed.context, seat_here(), RemoteAttemptTracker(tracker)
+        remote.enter(Seat(here.name))  # where no batch is begun there is no place to translate
+        proof, seat = Proof(context), Seat(here.name, f"{here.place}{FINISHING}")
+        self._log = log_to_run(context, seat, proof)
+        more: dict[str, Any] = {} if relieves else {"hand_over": Relief(sealed, tracker)}
+        self._finish = FinishStage(context, remote, seat=seat, proof=proof, **more)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Translated batches in, commit results out. A worker that cannot gives its batch back and is replaced."""
-        if self._retire_reason:
+        if self._finish.retire_reason:
             time.sleep(SETTLE_SECONDS)  # what the last call gave back is on its way
             os._exit(RECYCLED)
         results = pa.Table.from_pylist([asdict(self._finish(b)) for b in unpack(table)], schema=COMMIT_RESULT)
         self._log.flush()
         return results
 
-    def _finish(self, translated: TranslatedBatch) -> CommitResult:
-        if translated.given_back:
-            return nothing_done(translated)
-        self._tracker.passed(translated.batch.key, self._seat)
+
+class Relief:
+    """A finishing worker on another node, started for one whose node is avoided: Ray Data moves no worker."""
+
+    def __init__(self, sealed: Sealed, tracker: ActorHandle) -> None:
+        self._sealed, self._tracker = sealed, tracker
+        self._worker: Any = None  # its handle
+        self._avoided: list[str] = []
+
+    def __call__(self, translated: TranslatedBatch, avoided: list[str]) -> CommitResult | None:
+        """What that worker says of the batch; None without another node, or where that worker was lost."""
+        if self._worker is None or avoided != self._avoided:
+            selector = elsewhere(avoided, {"CPU": LIGHT_CPUS})
+            if selector is None:
+                return None
+            start = ray.remote(FinishActor).options(num_cpus=LIGHT_CPUS, label_selector=selector)
+            self._worker, self._avoided = start.remote(self._sealed, self._tracker, relieves=True), avoided
         try:
-            self._proof.show()
-            return self._commit(self._validate(translated))
-        except WorkerFault as fault:
-            log.warning("batch %s is given back: %s", translated.batch.key, fault)
-            self._retire_reason = str(fault)
-            return nothing_done(replace(translated, given_back=True, place=self._seat.place, fault=str(fault)))
+            table = ray.get(self._worker.__call__.remote(pack([translated])))
+        except RayError as error:
+            log.warning("batch %s was lost on its way to another node: %s", translated.batch.key, error)
+            self._worker = None
+            return None
+        result = CommitResult(**table.to_pylist()[0])
+        self._worker = None if result.fault else self._worker
+        return result
 
 
 def seat_here() -> Seat:
@@ -194,6 +213,7 @@ def stream_results(
     cluster = context.config.cluster
     gpus, least = cluster.gpus_per_actor, min(cluster.actors[0], most or cluster.actors[0])
     compute, threads = _threaded_pool(cluster, least)
+    needs = {"GPU": gpus} if gpus else {"CPU": ACTOR_CPUS}
     dataset = (
         ray.data.from_items(pending)
         .map_batches(
@@ -208,7 +228,7 @@ def stream_results(
             fn_constructor_kwargs={"sealed": Sealed(context), "tracker": tracker},
             num_gpus=gpus or None,
             num_cpus=None if gpus else ACTOR_CPUS,
-            label_selector=_elsewhere(shun),
+            label_selector=elsewhere([p for p in shun if not p.endswith(FINISHING)], needs),
             **threads,
         )
         .map_batches(
@@ -218,6 +238,7 @@ def stream_results(
             compute=ActorPoolStrategy(min_size=1, max_size=most_finishers(cluster), max_tasks_in_flight_per_actor=2),
             fn_constructor_kwargs={"sealed": Sealed(context), "tracker": tracker},
             num_cpus=LIGHT_CPUS,
+            label_selector=_to_finish_elsewhere(shun),
         )
     )
     for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
@@ -232,13 +253,19 @@ def _read_list(filesystem: FileSystem | None, names: dict[str, Any]) -> Iterator
         yield from (table.slice(i, LISTED_AT_ONCE) for i in range(0, len(table), LISTED_AT_ONCE))
 
 
-def _elsewhere(places: Collection[str]) -> dict[str, str] | None:
-    """Any node but those of these places; None where no other would be left."""
-    alive = [str(node["NodeID"]) for node in ray.nodes() if node["Alive"]]
-    shunned = [node for node in alive if any(f"/{node[:8]}" in place for place in places)]
-    if not shunned or len(shunned) == len(alive):
+def elsewhere(places: Collection[str], needs: Mapping[str, float]) -> dict[str, str] | None:
+    """Any node but those of these places; None where no other one has what is needed."""
+    able = nodes_with(needs)
+    shunned = [node for node in able if any(is_on(place, node) for place in places)]
+    if not shunned or len(shunned) == len(able):
         return None
     return {"ray.io/node-id": f"!in({','.join(shunned)})"}
+
+
+def _to_finish_elsewhere(places: Collection[str]) -> dict[str, str] | None:
+    """A node of none of these places; where there is none, one that has not failed to judge and commit."""
+    needs = {"CPU": LIGHT_CPUS}
+    return elsewhere(places, needs) or elsewhere([p for p in places if p.endswith(FINISHING)], needs)
 
 
 def _here() -> dict[str, str]:

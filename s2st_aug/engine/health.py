@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from s2st_aug.engine.attempts import FINISHING, is_on
+
 FAULTS = 3  # of one place, with nothing done in between
 
 
@@ -35,6 +37,18 @@ class Health:
         if not known or known - self.avoided.keys():
             return ""
         return f"no healthy worker is left: {len(known)} of {len(known)} failed, the last at {self._last}"
+
+    @property
+    def cannot_finish(self) -> set[str]:
+        """The avoided places of workers that judge and commit."""
+        return {place for place in self.avoided if place.endswith(FINISHING)}
+
+    def nobody_finishes(self, nodes: Iterable[str]) -> str:
+        """Why the run cannot go on: finishing is avoided on each of these nodes (ids). Empty while one is left."""
+        known = set(nodes)
+        if any(not any(is_on(place, node) for place in self.cannot_finish) for node in known) or not known:
+            return ""
+        return f"no node is left that can judge and write images, the last fault at {self._last}"
 
     @property
     def last(self) -> str:

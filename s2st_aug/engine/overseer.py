@@ -89,6 +89,10 @@ class Overseer:
 
     def _give_up(self, places: list[str], now: float) -> None:
         why = self._health.hopeless(places)
+        if not why and self._health.cannot_finish:
+            from s2st_aug.engine.ray_session import LIGHT_CPUS, nodes_with
+
+            why = self._health.nobody_finishes(nodes_with({"CPU": LIGHT_CPUS}))
         self._hopeless_since = (self._hopeless_since or now) if why else None
         if self._hopeless_since is not None and now - self._hopeless_since > HOPE_SECONDS:
             self._drain.request(why)

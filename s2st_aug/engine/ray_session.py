@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 OBJECT_STORE_BYTES = 2 << 30
 STARTS = 3
 SPARE_CPUS = 2  # logical ones, for the light stages beside the actors
+LIGHT_CPUS = 0.1  # of a light stage's worker
 LEAN = {
     "RAY_prestart_worker_first_driver": "0",
     "RAY_enable_worker_prestart": "0",
@@ -194,13 +195,22 @@ class RemoteAttemptTracker:
         """As AttemptTracker.begin, over Ray."""
         return cast(int, ray.get(self._handle.begin.remote(what, seat)))
 
-    def passed(self, what: str, seat: Seat) -> None:
-        """As AttemptTracker.passed, without waiting."""
-        self._handle.passed.remote(what, seat)
+    def passed(self, what: str, seat: Seat) -> list[str]:
+        """As AttemptTracker.passed, over Ray."""
+        return cast(list[str], ray.get(self._handle.passed.remote(what, seat)))
 
     def end(self, whats: list[str]) -> None:
         """As AttemptTracker.end, without waiting."""
         self._handle.end.remote(whats)
+
+
+def nodes_with(needs: Mapping[str, float]) -> list[str]:
+    """The ids of the living nodes that have so much of each resource, used or not."""
+    return [
+        str(node["NodeID"])
+        for node in ray.nodes()
+        if node["Alive"] and all(node["Resources"].get(name, 0) >= amount for name, amount in needs.items())
+    ]
 
 
 def open_tracker() -> ActorHandle:

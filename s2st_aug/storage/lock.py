@@ -22,13 +22,14 @@ from types import TracebackType
 
 import psutil
 
-from s2st_aug.errors import LockLost, RunFolderError, Stopped
+from s2st_aug.errors import LockLost, RunFolderError, S2STError, Stopped
 from s2st_aug.storage.run_folder import LOCK, STATE, RunFolder
 from s2st_aug.storage.store import Store
 
 log = logging.getLogger(__name__)
 
 EPOCHS = f"{STATE}/epochs"
+TAKEN = "the lock was taken by another run; nothing more is written here"
 STALE_SECONDS = 150.0
 BEAT_SECONDS = 15.0
 WATCH_SECONDS = 40.0  # how long a silent record of another machine is watched before it is taken over
@@ -75,8 +76,9 @@ class RunLock:
 
     On one machine the holder's process decides; across machines its heartbeat does, and since clocks jump, a record
     that looks stale is watched for a heartbeat before it is taken over. While the block runs, every change through
-    `run.store` raises LockLost where the lock is another's by now. On a store without conditional puts two starts
-    within SETTLE_SECONDS are told apart by who wrote last.
+    `run.store` raises LockLost where the lock is another's by now; so does the block where anything failed after that,
+    such as reading a file that the other run has deleted. On a store without conditional puts two starts within
+    SETTLE_SECONDS are told apart by who wrote last.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -154,6 +156,16 @@ class RunLock:
         except (OSError, Stopped) as failure:  # it goes with this process, or is stale in a while
             _LEFT.add(self.token)
             log.warning("%s: the lock is not released: %s", self._run.place, failure)
+        if isinstance(error, (OSError, S2STError)) and not isinstance(error, Stopped) and self._is_taken():
+            raise LockLost(f"{self._run.place}: {TAKEN}") from error
+
+    def _is_taken(self) -> bool:
+        """Whether another run has begun in the folder; False where that cannot be told."""
+        try:
+            newest = _newest(self._store)
+        except (OSError, S2STError):
+            return False
+        return newest is not None and newest.token != self._me.token
 
     def _keep(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
@@ -172,7 +184,7 @@ class RunLock:
     def _refuse_if_lost(self) -> None:
         if self.lost.is_set() or not self._fence.holds():
             self.lost.set()
-            raise LockLost(f"{self._run.place}: the lock was taken by another run; nothing more is written here")
+            raise LockLost(f"{self._run.place}: {TAKEN}")
 
     def _fresh(self) -> LockHolder:
         return replace(self._me, beat=time.time())

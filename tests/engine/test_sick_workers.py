@@ -13,11 +13,14 @@ from types import SimpleNamespace
 import pytest
 
 from s2st_aug.cli.progress import note_of
-from s2st_aug.engine import translate
+from s2st_aug.engine import finish, translate
 from s2st_aug.engine.attempts import AVOIDED, DRAINING, AttemptTracker, Seat
-from s2st_aug.engine.commit import CommitStage
+from s2st_aug.engine.commit import CommitResult, CommitStage
 from s2st_aug.engine.context import Sealed, Witness, identify
 from s2st_aug.engine.drain import Drain
+from s2st_aug.engine.driver import Driver
+from s2st_aug.engine.engine import elsewhere
+from s2st_aug.engine.finish import FinishStage
 from s2st_aug.engine.health import Health
 from s2st_aug.engine.options import PLAIN_START, Options
 from s2st_aug.engine.overseer import Overseer
@@ -205,6 +208,90 @@ def test_workers_at_a_place_that_is_avoided_begin_nothing(started, monkeypatch):
     assert run.tracker.begin("y", Seat("b:1", "b")) == 2
     run.tracker.drain()
     assert run.tracker.begin("x", Seat("b:1", "b")) == DRAINING
+
+
+def test_a_worker_that_cannot_finish_has_another_node_do_it(started, monkeypatch):
+    """A share that one node reads and cannot write: each batch that came there was translated for nothing."""
+    run, health = started(), Health()
+    sick, handed = Seat("a:2", "a (finishing)"), []
+    stage = FinishStage(run.context, run.tracker, seat=sick, hand_over=lambda t, places: handed.append(places))
+    done = [run.worker()(batch) for batch in run.batches]
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", _fails)
+        broken.setattr(time, "sleep", lambda seconds: None)
+        back = [stage(translated) for translated in done]
+    assert all("storage fails" in result.fault and stage.retire_reason for result in back)
+    assert [health.fault(r.place, r.key, r.fault, certain=r.certain) for r in back] == [False, False, True]
+    run.tracker.avoid([back[0].place])
+    assert run.tracker.begin("x", Seat("a:1", "a")) == 1  # it may translate there all the same
+    monkeypatch.setattr(finish, "AVOIDED_SECONDS", 0.01)
+    back = stage(done[0])
+    assert (
+        handed == [["a (finishing)"]] and back.given_back and back.fault == "this place is avoided" and not back.place
+    )
+    well = FinishStage(run.context, run.tracker, seat=Seat("b:1", "b (finishing)"))
+    relieved = FinishStage(run.context, run.tracker, seat=sick, hand_over=lambda translated, places: well(translated))
+    results = [relieved(translated) for translated in done]
+    assert {(tuple(r.statuses), r.place, r.finished) for r in results} == {(("ok",) * 4, "a", "b (finishing)")}
+
+
+def _fails(fd):
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_translating_at_a_node_does_not_clear_it_of_faults_in_finishing(started):
+    """Each batch that was translated there and finished elsewhere reset the count."""
+    run = started()
+    progress = Progress(run.folder, Snapshot("running", 100, 0, 0, 0, time.time(), time.time(), 0.0))
+    driver = Driver(run.context, PLAIN_START, run.folder, progress, None)
+    tracker, sick = Reference(run.tracker), Seat("a:2", "a (finishing)")
+    back = CommitResult("k", "a:1", [], [], [], 0.0, given_back=True, place=sick.place, fault="storage fails")
+    for _ in range(3):
+        assert run.tracker.passed("k", sick) == []
+        driver.note(replace(CommitResult("j", "a:1", ["ok"], [[]], ["s"], 0.1, place="a"), finished="b"), tracker)
+        driver.note(back, tracker)
+    assert run.tracker.passed("k", sick) == [sick.place]
+    tracker.target = AttemptTracker()  # killed and started anew, it knows of nothing
+    driver.note(back, tracker)
+    assert tracker.target.passed("k", sick) == [sick.place]
+
+
+CLUSTER = [
+    {"NodeID": "headheadhead", "Alive": True, "Resources": {"CPU": 4.0}},
+    {"NodeID": "bareheadbare", "Alive": True, "Resources": {}},
+    {"NodeID": "firstgpufirst", "Alive": True, "Resources": {"CPU": 8.0, "GPU": 1.0}},
+    {"NodeID": "deaddeaddead", "Alive": False, "Resources": {"CPU": 8.0, "GPU": 1.0}},
+]
+
+
+def test_a_place_is_shunned_only_where_another_node_has_what_is_needed(monkeypatch):
+    """The only node with a GPU was shunned for a head without any, and the run waited for ever."""
+    monkeypatch.setattr("ray.nodes", lambda: CLUSTER)
+    gpu, head = "10.0.0.2/firstgpu GPU 0", "10.0.0.1/headhead (finishing)"
+    assert elsewhere([gpu], {"GPU": 1.0}) is None
+    assert elsewhere([gpu], {"CPU": 0.1}) == {"ray.io/node-id": "!in(firstgpufirst)"}
+    assert elsewhere([head], {"CPU": 0.1}) == {"ray.io/node-id": "!in(headheadhead)"}
+    assert elsewhere([head, gpu], {"CPU": 0.1}) is None and elsewhere([], {"CPU": 0.1}) is None
+
+
+def test_the_run_ends_when_no_node_is_left_that_can_finish(overseen, monkeypatch):
+    """Though each of them may translate."""
+    monkeypatch.setattr("ray.nodes", lambda: CLUSTER)
+    overseen.tracker.enter(Seat("w:1", "10.0.0.2/firstgpu GPU 0"), None)
+    for place in ("10.0.0.1/headhead (finishing)", "10.0.0.2/firstgpu (finishing)"):
+        overseen.overseer.look()
+        time.sleep(0.06)
+        overseen.overseer.look()
+        assert not overseen.drain.requested.is_set()
+        for _ in range(3):
+            overseen.health.fault(place, "k", "storage fails for good", certain=True)
+    overseen.overseer.look()
+    time.sleep(0.06)
+    overseen.overseer.look()
+    assert overseen.drain.why == (
+        "no node is left that can judge and write images, "
+        "the last fault at 10.0.0.2/firstgpu (finishing): storage fails for good"
+    )
 
 
 class Reference:

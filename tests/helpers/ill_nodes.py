@@ -1,12 +1,14 @@
-"""A run on Ray nodes of this machine, some of them ill: `python ill_nodes.py nodes|stopped FOLDER`, by itself.
+"""A run on Ray nodes of this machine, some ill: `python ill_nodes.py nodes|stopped|read-only FOLDER`, by itself.
 
 A process of its own, since the tests' Ray may be up in theirs. `nodes`: one node's device is broken, another has an
-empty disk where the run's share is. `stopped`: the only worker is stopped (SIGSTOP) in the middle.
+empty disk where the run's share is. `stopped`: the only worker is stopped (SIGSTOP) in the middle. `read-only`: two
+of three nodes can read the run's share and not write there, so that they translate and cannot finish.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -32,7 +34,8 @@ def head() -> Iterator[Callable[..., None]]:
 
     from s2st_aug.engine.ray_session import LEAN
 
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "_system_config": LEAN, "include_dashboard": False})
+    os.environ |= LEAN
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
     started: list[subprocess.Popen] = []
 
     def add(before: str = "true", **environment: str) -> None:
@@ -60,7 +63,7 @@ def head() -> Iterator[Callable[..., None]]:
 
 
 def main(kind: str, folder: Path) -> None:
-    """Prints one JSON line: exit code, what is stopped, counts, and the process that was stopped."""
+    """Prints one JSON line: exit code, what is stopped, counts, the process that was stopped, batches given back."""
     from s2st_aug.engine.augment import Options, augment
     from s2st_aug.testing.datasets import make_config
 
@@ -75,16 +78,30 @@ def main(kind: str, folder: Path) -> None:
             for pid in hit:
                 os.kill(pid, signal.SIGSTOP)
 
+    returned = Returned()
+    logging.getLogger("s2st_aug").addHandler(returned)
     with head() as add:
-        several = kind == "nodes"
-        if several:
+        several, share = kind != "stopped", folder / "share"
+        if kind == "nodes":
             add(S2ST_FAKE_ILL="device")
-            add(f"mount -t tmpfs tmpfs {folder / 'share'}")
+            add(f"mount -t tmpfs tmpfs {share}")
+        if kind == "read-only":
+            for _ in range(2):
+                add(f"mount --bind {share} {share} && mount -o remount,bind,ro {share}")
         cluster = {"actors": [3, 3] if several else [1, 1], "batch_size": 1, "share_seconds": 2, "hang_seconds": 4}
-        summary = augment(make_config(folder / "data", cluster=cluster), folder / "share/run", Options(watch=stop))
+        summary = augment(make_config(folder / "data", cluster=cluster), share / "run", Options(watch=stop))
     gone = not [pid for pid in hit if psutil.pid_exists(pid)]
     told = {"code": summary.exit_code, "stopped": summary.stopped, "ok": summary.snapshot.ok, "hit": hit, "gone": gone}
-    print(json.dumps(told))
+    print(json.dumps(told | {"returned": returned.count}))
+
+
+class Returned(logging.Handler):
+    """Counts the batches that came back from workers that could not do them."""
+
+    count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.count += "cannot work and is replaced" in record.getMessage()
 
 
 def raylets() -> list[str]:

@@ -113,6 +113,21 @@ def test_who_lost_the_lock_writes_nothing_and_leaves_the_new_holders_lock(made):
     assert read_holder(new) is None
 
 
+@pytest.mark.parametrize("error", [RunFolderError("pending/00000.parquet: cannot be read"), FileNotFoundError("rows")])
+def test_what_fails_after_the_lock_was_lost_is_the_locks_loss(made, error):
+    """A driver that woke could not read the work list that the new one had deleted: code 2, as for a wrong call."""
+
+    def wake():
+        make_stale(made.run)
+        with RunLock(RunFolder(made.run.path)):
+            raise error
+
+    with pytest.raises(LockLost, match="lock was taken by another run"), RunLock(made.run):
+        wake()
+    with pytest.raises(type(error)), RunLock(made.run):
+        raise error  # while the lock is held
+
+
 def test_a_heartbeat_of_who_lost_the_lock_stops(made, monkeypatch):
     monkeypatch.setattr(locks, "BEAT_SECONDS", 0.05)
     with RunLock(made.run) as old:
