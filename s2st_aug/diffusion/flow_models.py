@@ -32,6 +32,7 @@ from s2st_aug.diffusion.components import (
 from s2st_aug.diffusion.denoiser import Context, Latent
 from s2st_aug.diffusion.families import FLUX2, QWEN_IMAGE, SD3, Z_IMAGE, Family
 from s2st_aug.diffusion.flow import Velocity, flow_schedule, from_velocity, mu_of_flux2, mu_of_tokens
+from s2st_aug.diffusion.half_autoencoder import half_autoencoder
 from s2st_aug.diffusion.half_weights import HalfWeights
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.model_files import read_config, weight_files
@@ -64,7 +65,7 @@ def load_flow(
 ) -> LatentModel:
     """A flow from its folder, in the precision of its files (bfloat16 or float32) if none is asked for.
 
-    Its autoencoder, which is small, is in float32 then. Raises ModelError.
+    Its autoencoder, which is small, is in float32. Raises ModelError.
     """
     import diffusers
     import transformers
@@ -81,7 +82,7 @@ def load_flow(
     own = dtype or stored_dtype(folder, "transformer")
     transformer = load_network(folder, "transformer", getattr(diffusers, family.denoiser_class), own)
     vae_class = getattr(diffusers, class_of(folder / "vae", family.autoencoders))
-    vae = load_network(folder, "vae", vae_class, dtype or torch.float32).to(device)
+    vae = load_network(folder, "vae", vae_class, torch.float32).to(device)
     if gpus > 1:
         spread(transformer, free_room(gpus))
     else:
@@ -122,6 +123,7 @@ def build_flow(family: Family, parts: FlowParts) -> LatentModel:
         checkpointing=transformer.enable_gradient_checkpointing,
         compiling=transformer.compile,
         halving=partial(HalfWeights, transformer) if transformer.dtype == torch.float32 else None,
+        halving_autoencoder=partial(half_autoencoder, parts.vae, made.encode, made.decode, made.factor),
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from s2st_aug.arrays import AnyImage
 from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent
+from s2st_aug.diffusion.half_autoencoder import HalfAutoencoder
 from s2st_aug.diffusion.half_weights import HalfWeights
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.vocabulary import Vocabulary
@@ -51,9 +52,31 @@ class LatentModel:
     checkpointing: Callable[[], None] | None = None  # turns gradient checkpointing of the network on
     compiling: Callable[[], None] | None = None  # has torch.compile compile the network at its next call
     halving: Callable[[torch.dtype], HalfWeights] | None = None  # keeps the network's weights in half precision
+    halving_autoencoder: Callable[[torch.dtype], HalfAutoencoder | None] | None = None  # where that is stable
     full_weights: Callable[[], AbstractContextManager[None]] = nullcontext  # float32 ones, while its block runs
     config_sha256: str = ""  # over the folder's config files
     vocabulary: Vocabulary | None = None  # the words that it knows
+
+    def in_half(self, network: torch.dtype, autoencoder: torch.dtype) -> LatentModel:
+        """The model with weights in these precisions; `full_weights` gives float32 ones back while its block runs.
+
+        The autoencoder's stay in float32 where half precision is not stable, and what cannot be halved stays too.
+        """
+        halves: list[HalfWeights | HalfAutoencoder | None] = []
+        if network != torch.float32 and self.halving is not None:
+            halves.append(self.halving(network))
+        if autoencoder != torch.float32 and self.halving_autoencoder is not None:
+            halves.append(self.halving_autoencoder(autoencoder))
+        made = [half for half in halves if half is not None]
+
+        @contextmanager
+        def full() -> Iterator[None]:
+            with ExitStack() as stack:
+                for half in made:
+                    stack.enter_context(half.full())
+                yield
+
+        return replace(self, full_weights=full) if made else self
 
     def working_size(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) at which a photo of this size is diffused."""

@@ -26,6 +26,7 @@ from s2st_aug.diffusion.denoiser import Context, Latent, eps_from_v, v_from_eps,
 from s2st_aug.diffusion.flow import eps_from_velocity, velocity_from_eps
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.schedule import STABLE_DIFFUSION, NoiseSchedule
+from s2st_aug.diffusion.street import street_picture
 from s2st_aug.errors import ModelError
 
 log = logging.getLogger(__name__)
@@ -200,22 +201,3 @@ def picture_size(model: LatentModel) -> tuple[int, int]:
     """(width, height) about half the native side: enough to judge by, a quarter of the cost."""
     w, h = model.native_size
     return max(round(w / 2 / model.stride), 2) * model.stride, max(round(h / 2 / model.stride), 2) * model.stride
-
-
-def street_picture(size: tuple[int, int]) -> Tensor:
-    """A street of smooth areas with some grain, `1 3 h w` in [-1, 1]: sky, two rows of houses, a road with a line."""
-    w, h = size
-    y, x = torch.meshgrid(torch.linspace(0, 1, h), torch.linspace(-1, 1, w), indexing="ij")
-    picture = torch.stack([0.1 + 0.5 * y, 0.3 + 0.4 * y, 0.8 - 0.1 * y])  # sky
-    houses = ((x.abs() > 0.25 + 0.2 * torch.cos(7 * x)) & (y > 0.25)).float()
-    road = ((y > 0.55) & (x.abs() < 1.6 * (y - 0.5))).float()
-    line = road * (x.abs() < 0.03 * (0.5 + y)).float()
-    for mask, colour in (
-        (y > 0.55, (-0.3, -0.2, -0.35)),
-        (houses > 0, (-0.1, -0.25, -0.3)),
-        (road > 0, (-0.45, -0.45, -0.42)),
-        (line > 0, (0.7, 0.7, 0.6)),
-    ):
-        picture = torch.where(mask, torch.tensor(colour)[:, None, None], picture)
-    grain = torch.randn(3, h, w, generator=torch.Generator().manual_seed(0)) * 0.03
-    return (picture + grain).clamp(-1, 1)[None]

@@ -28,6 +28,7 @@ from s2st_aug.diffusion.components import (
 from s2st_aug.diffusion.denoiser import Context, Latent, from_v_prediction
 from s2st_aug.diffusion.families import SDXL, Family
 from s2st_aug.diffusion.flow_models import load_flow
+from s2st_aug.diffusion.half_autoencoder import half_autoencoder
 from s2st_aug.diffusion.half_weights import HalfWeights
 from s2st_aug.diffusion.lora import fuse_lora, read_lora
 from s2st_aug.diffusion.model import LatentModel
@@ -88,6 +89,8 @@ def load_model(
         model = load_flow(folder, family, torch.device(device), dtype, gpus)
     else:
         model = _load_diffusion(folder, family, choice, torch.device(device), dtype or torch.float32, gpus)
+    if dtype not in (None, torch.float32) and model.halving_autoencoder is not None:
+        model.halving_autoencoder(dtype)
     model = replace(
         model,
         name=name if name in EMBEDDED or not revision else f"{name}@{revision}",
@@ -136,7 +139,7 @@ def build_model(
     schedule: NoiseSchedule | None = None,
 ) -> LatentModel:
     """A LatentModel around networks in memory that predict noise: what training looks at between two checkpoints."""
-    factor = pixels_per_cell(vae)
+    factor, encode, decode = pixels_per_cell(vae), encoder_of(vae), decoder_of(vae)
     size = unet.config.sample_size
     height, width = (size, size) if isinstance(size, int) else size
     return LatentModel(
@@ -144,8 +147,8 @@ def build_model(
         sha256="",
         denoiser=partial(_predict, unet),
         schedule=schedule or NoiseSchedule.stable_diffusion(),
-        encode=encoder_of(vae),
-        decode=decoder_of(vae),
+        encode=encode,
+        decode=decode,
         embed=partial(_embed, tokenizer, text_encoder),
         vocabulary=Vocabulary(partial(_pieces, tokenizer)),
         native_size=(width * factor, height * factor),
@@ -157,6 +160,7 @@ def build_model(
         checkpointing=unet.enable_gradient_checkpointing,
         compiling=unet.compile,
         halving=partial(HalfWeights, unet),
+        halving_autoencoder=partial(half_autoencoder, vae, encode, decode, factor),
     )
 
 
@@ -264,14 +268,13 @@ def _load_networks(
     if family is SDXL:
         kinds["text_encoder_2"] = transformers.CLIPTextModelWithProjection
     file = single_file(choice)
-    vae_dtype = _vae_dtype(vae_folder, dtype)
     if file is None:
         unet = load_network(folder, "unet", diffusers.UNet2DConditionModel, dtype)
         encoders = {component: load_network(folder, component, kind, dtype) for component, kind in kinds.items()}
     else:
-        unet, own_vae, encoders = _load_single_file(file, folder, kinds, dtype, vae_dtype)
+        unet, own_vae, encoders = _load_single_file(file, folder, kinds, dtype)
     if file is None or choice.vae is not None:
-        vae = load_network(folder, "vae", vae_class, vae_dtype, place=vae_folder)
+        vae = load_network(folder, "vae", vae_class, torch.float32, place=vae_folder)
     else:
         vae = own_vae
     if (own := vae.config.latent_channels) != unet.config.in_channels:
@@ -295,16 +298,8 @@ def _load_networks(
     return Networks(unet, vae, first, tokenizer, (others[0], second))
 
 
-def _vae_dtype(vae_folder: Path, dtype: torch.dtype) -> torch.dtype:
-    """SDXL's autoencoder overflows in float16 (its config says `force_upcast`), but for the versions that mend that."""
-    if dtype != torch.float16 or not read_config(vae_folder.parent, vae_folder.name).get("force_upcast"):
-        return dtype
-    log.warning("%s overflows in float16 and runs in float32; madebyollin/sdxl-vae-fp16-fix does not", vae_folder)
-    return torch.float32
-
-
 def _load_single_file(
-    file: Path, configs: Path, kinds: Mapping[str, Any], dtype: torch.dtype, vae_dtype: torch.dtype
+    file: Path, configs: Path, kinds: Mapping[str, Any], dtype: torch.dtype
 ) -> tuple[Network, Autoencoder, dict[str, TextEncoder]]:
     """The networks of a checkpoint in one file, as the original code of Stable Diffusion wrote it.
 
@@ -317,7 +312,7 @@ def _load_single_file(
     lent: dict[str, Any] = {"config": str(configs), "local_files_only": True}
     try:
         unet = diffusers.UNet2DConditionModel.from_single_file(str(file), subfolder="unet", torch_dtype=dtype, **lent)
-        vae = diffusers.AutoencoderKL.from_single_file(str(file), subfolder="vae", torch_dtype=vae_dtype, **lent)
+        vae = diffusers.AutoencoderKL.from_single_file(str(file), subfolder="vae", torch_dtype=torch.float32, **lent)
         state = load_single_file_checkpoint(str(file))
         encoders = {
             name: create_diffusers_clip_model_from_ldm(kind, state, subfolder=name, torch_dtype=dtype, **lent)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from s2st_aug.methods.protocol import Method, MethodConfig, MethodIdentity, TranslatorLike
@@ -14,7 +13,7 @@ DECIDES_NOTHING = {"preset", "compile", "checkpointing"}
 """settings without a part in any pixel: the preset's name is only where the values came from"""
 
 
-NEUTRAL = {"structure_sides": "both", "structure_elsewhere": 1.0}
+NEUTRAL = {"structure_sides": "both", "structure_elsewhere": 1.0, "autoencoder_dtype": "float32"}
 """settings that came later, at the values with which pixels are what they were: plans made before know no such keys"""
 
 
@@ -73,6 +72,5 @@ class S2ST(Method[MethodSettings]):
 
         model = load_for_worker(config.model, device, threads=config.threads, gpus=config.gpus)
         profiles, settings = profiles_by_name(config.domains, model), config.settings
-        if settings.dtype != "float32" and model.halving is not None:
-            model = replace(model, full_weights=model.halving(DTYPES[settings.dtype]).full)
+        model = model.in_half(DTYPES[settings.dtype], DTYPES[settings.autoencoder_dtype])
         return Translator(model, profiles, settings)

@@ -123,6 +123,10 @@ class MethodSettings(BaseModel):
     # arithmetic
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """arithmetic of the networks; bfloat16 for GPUs"""
+    autoencoder_dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32",
+        description="of the autoencoder; where half precision is not stable it stays in float32, with a warning",
+    )
     compile: bool = Field(False, description="torch.compile the network; for CUDA")
     checkpointing: bool = Field(False, description="gradient checkpointing, for null-text on large models")
 

@@ -106,13 +106,15 @@ class Translator:
 
         Broken rows again in float32.
         """
-        decoded = self._diffuse(group, domains, DTYPES[self.settings.dtype])
+        settings = self.settings
+        decoded = self._diffuse(group, domains, DTYPES[settings.dtype])
         broken = [row for row, why in enumerate(decoded.broken) if why]
-        if not broken or self.settings.dtype == "float32":
+        halves = {settings.dtype, settings.autoencoder_dtype} - {"float32"}
+        if not broken or not halves:
             return decoded
         log.warning(
             "%d of %d variants were broken in %s; again in float32",
-            *(len(broken), len(decoded.variants), self.settings.dtype),
+            *(len(broken), len(decoded.variants), " and ".join(sorted(halves))),
         )
         photos = sorted({row // len(domains) for row in broken})
         with self.model.full_weights():
@@ -153,7 +155,9 @@ class Translator:
         images = ((pixels + 1) * 127.5).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
         own = torch.stack([done.st_iterations, done.to_iterations, done.forward, done.backward], 1)
         costs = own.cpu().numpy() + np.array([0, 0, done.shared / count, 0])
-        broken = _why_broken(pixels[photos:], done, clean, profiles)
+        sound = torch.isfinite(pixels).flatten(1).all(1)
+        whole = sound[photos:] & sound[:photos].repeat_interleave(count)  # detail is restored against the source's own
+        broken = _why_broken(whole, done, clean, profiles)
         return _Decoded(images[:photos], images[photos:], broken, costs)
 
     def _finish(
@@ -254,21 +258,30 @@ class _Decoded:
     costs: np.ndarray  # "rows 4": ST and TO iterations, forward (with a part of the inversion) and backward evaluations
 
     def replace_failed(self, other: _Decoded, rows: list[int]) -> _Decoded:
-        """The broken among these rows from another attempt of them all, whose evaluations are added to each."""
+        """The broken among these rows from another attempt of them all, whose evaluations are added to each.
+
+        So is a reconstruction that is not finite: all its photo's rows are broken then.
+        """
         variants, broken, costs = self.variants.copy(), [*self.broken], self.costs.copy()
+        reconstructions, domains = self.reconstructions.copy(), len(variants) // len(self.reconstructions)
         for k, row in enumerate(rows):
             costs[row, 2:] += other.costs[k, 2:]
+            if not np.isfinite(reconstructions[row // domains]).all():
+                reconstructions[row // domains] = other.reconstructions[k // domains]
             if broken[row]:
                 variants[row], broken[row], costs[row, :2] = other.variants[k], other.broken[k], other.costs[k, :2]
-        return replace(self, variants=variants, broken=broken, costs=costs)
+        return replace(self, reconstructions=reconstructions, variants=variants, broken=broken, costs=costs)
 
 
-def _why_broken(pixels: Tensor, done: Translation, clean: Latent, profiles: Sequence[DomainProfile]) -> list[str]:
-    """What is wrong with each row: NaN, or a latent above EXPLODED times what its source and its profile reach."""
+def _why_broken(whole: Tensor, done: Translation, clean: Latent, profiles: Sequence[DomainProfile]) -> list[str]:
+    """What is wrong with each row: NaN, or a latent above EXPLODED times what its source and its profile reach.
+
+    `whole` says of each row whether its pixels, and its source's reconstruction, are finite.
+    """
     own = clean.abs().amax((1, 2, 3)).repeat_interleave(len(profiles))
     targets = clean.new_tensor([float(np.abs(p.latents).max()) for p in profiles]).repeat(len(clean))
     plausible = EXPLODED * torch.maximum(own, targets)
-    finite = torch.isfinite(pixels).flatten(1).all(1) & torch.isfinite(done.latent).flatten(1).all(1)
+    finite = whole & torch.isfinite(done.latent).flatten(1).all(1)
     found = []
     for is_finite, reached, most in torch.stack([finite, done.latent.abs().amax((1, 2, 3)), plausible], 1).tolist():
         exploded = f"exploded (a latent of {reached:.3g}, expected below {most:.3g})" if reached > most else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -179,6 +180,41 @@ def test_nan_in_half_precision_is_tried_again_in_float32(caplog):
     assert psnr(done[0]["night"].image, clean.image) > 50
     assert done[0]["night"].forward_evals > done[1]["night"].forward_evals
     assert "again in float32" in caplog.text
+
+
+def half_autoencoder_model(*, breaks: str):
+    """A model whose autoencoder breaks in half precision: on the way in, or on the way out of the second row alone."""
+    whole = [False]
+
+    @contextmanager
+    def full():
+        whole[0] = True
+        yield
+        whole[0] = False
+
+    def spoilt(tensor, row):
+        return tensor if whole[0] else tensor.index_fill(0, torch.tensor([row]), float("nan"))
+
+    changes = {
+        "encode": lambda pixels: spoilt(MODEL.encode(pixels), 1),
+        "decode": lambda latents: spoilt(MODEL.decode(latents), 1),
+    }
+    return dataclasses.replace(MODEL, full_weights=full, **{breaks: changes[breaks]})
+
+
+@pytest.mark.parametrize("breaks", ["encode", "decode"])
+def test_an_autoencoder_that_overflows_at_one_photo_is_asked_again_in_float32(breaks, caplog):
+    """Out of decode comes the source's reconstruction too: as NaN it spoilt a variant that counted as sound."""
+    settings = FAST.model_copy(update={"autoencoder_dtype": "float16"})
+    photos, names = [photo(160, 96), photo(160, 96, 1)], ["night", "fog"]
+    done = Translator(half_autoencoder_model(breaks=breaks), PROFILES, settings).translate(photos, names)
+    clean = Translator(MODEL, PROFILES, FAST).translate(photos, names)
+    assert all(psnr(d[n].image, c[n].image) > 50 for d, c in zip(done, clean, strict=True) for n in names)
+    assert [d["night"].forward_evals > c["night"].forward_evals for d, c in zip(done, clean, strict=True)] == [
+        False,
+        True,
+    ]
+    assert "2 of 4 variants were broken in float16; again in float32" in caplog.text
 
 
 def test_nan_in_float32_is_a_diverged_sample_and_no_image():
