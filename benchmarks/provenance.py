@@ -62,7 +62,8 @@ DECIDES: dict[str, tuple[str, ...]] = {
     ),
     "cluster": (
         "s2st_aug/engine/**/*.py", "s2st_aug/storage/*.py", "s2st_aug/records/*.py", "benchmarks/cluster.py",
-        "benchmarks/chaos.py", "benchmarks/million.py", "benchmarks/scale.py",
+        "benchmarks/chaos.py", "benchmarks/million.py", "benchmarks/scale.py", "benchmarks/node_faults.py",
+        "benchmarks/orders.py",
     ),
     "feed": ("s2st_aug/feed/*.py", "s2st_aug/review/*.py", "benchmarks/feed.py", "benchmarks/receipt_loops.py"),
     "gpu": (*_TRANSLATION, "benchmarks/gpu/*.py"),

@@ -74,14 +74,14 @@ class CommitStage:
         nothing = nothing_done(translated)
         if translated.given_back:
             return nothing
-        if not self._proof.may_write():
-            raise WorkerFault(f"{self._run.place} is not the driver's run folder here, or another run took its lock")
+        self._refuse_another_folder()
         try:
             self._write(validated)
         except Stopped as error:
             return replace(nothing, stop=str(error))
         except OSError as error:
             raise WorkerFault(f"storage fails for good: {error}") from error
+        self._refuse_another_folder()  # a mount that went meanwhile took along what was written
         return replace(
             nothing,
             statuses=[r.status for r in rows],
@@ -89,6 +89,10 @@ class CommitStage:
             scenes=sorted({r.scene_id for r in rows}),
             seconds=translated.seconds,
         )
+
+    def _refuse_another_folder(self) -> None:
+        if not self._proof.may_write():
+            raise WorkerFault(f"{self._run.place} is not the driver's run folder here, or another run took its lock")
 
     def _write(self, validated: ValidatedBatch) -> None:
         store = self._run.store

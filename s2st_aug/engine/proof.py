@@ -19,7 +19,9 @@ from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.store import is_remote, mask_uri
 
 WITNESSES = 5
-TRUST_SECONDS = 10.0  # how long a worker writes on after it has seen that its driver holds the run folder
+TRUST_SECONDS = 10.0
+"""how long a worker writes on after it has seen that its driver holds the run folder, on object stores, where a look
+costs two requests; a mount can go at any moment, so there it looks each time"""
 
 
 def witness_of(root: str, scenes: Sequence[PlannedScene], driver: str) -> Witness:
@@ -36,7 +38,8 @@ class Proof:
         self._shown = context.witness is None
         self._fence: Fence | None = None
         if context.run and context.witness is not None:
-            self._fence = Fence(RunFolder(context.run).store, context.witness.driver, TRUST_SECONDS)
+            trust = TRUST_SECONDS if is_remote(context.run) else 0.0
+            self._fence = Fence(RunFolder(context.run).store, context.witness.driver, trust)
 
     def show(self) -> None:
         """Raises WorkerFault where this worker does not see what the driver saw."""
@@ -51,8 +54,11 @@ class Proof:
         self._shown = True
 
     def may_write(self) -> bool:
-        """Whether the run folder is here, and still the driver's."""
-        return self._fence is None or self._fence.holds()
+        """Whether the run folder is here, and still the driver's; raises WorkerFault where storage fails."""
+        try:
+            return self._fence is None or self._fence.holds()
+        except OSError as error:
+            raise WorkerFault(f"storage fails for good: {error}") from error
 
     def sees_dataset(self) -> bool:
         """Whether any of the driver's images is here, of its size."""

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from s2st_aug.cli.progress import note_of
+from s2st_aug.engine import commit as commits
 from s2st_aug.engine import finish, translate
 from s2st_aug.engine.attempts import AVOIDED, DRAINING, AttemptTracker, Seat
 from s2st_aug.engine.commit import CommitResult, CommitStage
@@ -34,6 +35,7 @@ from s2st_aug.storage.plan import table_to_batches
 from s2st_aug.storage.progress import Progress, Snapshot, read_snapshot, report_of
 from s2st_aug.storage.run_folder import RunFolder, read_part
 from s2st_aug.storage.shards import gather
+from s2st_aug.storage.store import LocalStore
 from s2st_aug.testing import methods as fakes
 from s2st_aug.testing.datasets import make_config, make_dataset
 
@@ -140,6 +142,48 @@ def test_a_worker_of_a_driver_that_lost_the_lock_writes_nothing(started, monkeyp
     with pytest.raises(WorkerFault, match="another run took its lock"):
         CommitStage(other)(ValidateStage(other)(done))
     assert not list(run.folder.store.names(".state/rows"))
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_rows_that_went_where_a_lost_share_had_been_are_not_committed(started, tmp_path, monkeypatch, when):
+    """A mount goes just after it was seen: twelve rows went into the empty folder below it, and were told as done."""
+    run = started()
+    commit, judge, share = CommitStage(run.context), ValidateStage(run.context), run.folder.path
+    first, second, third = (judge(run.worker()(batch)) for batch in run.batches)
+    assert commit(first).statuses
+
+    def lose_share(*given):
+        share.rename(tmp_path / "unmounted")
+        share.mkdir()
+        return placing(*given) if given else None
+
+    placing = commits.place_images
+    if when == "while":
+        monkeypatch.setattr(commits, "place_images", lose_share)
+    else:
+        lose_share()
+    with pytest.raises(WorkerFault, match="not the driver's run folder"):
+        commit(second)
+    monkeypatch.undo()
+    assert when == "while" or not list(share.iterdir())
+    shutil.rmtree(share)
+    (tmp_path / "unmounted").rename(share)
+    assert commit(second).statuses and commit(third).statuses
+    assert len(run.rows()) == 12
+
+
+def test_a_run_folder_that_cannot_be_looked_at_is_the_workers(started, monkeypatch):
+    run = started()
+    stage = FinishStage(run.context, run.tracker, seat=Seat("a:1", "a (finishing)"))
+    done = [run.worker()(batch) for batch in run.batches[:2]]
+    assert stage(done[0]).statuses
+
+    def names(*given):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(LocalStore, "names", names)
+    for back in (stage(done[1]), run.worker()(run.batches[2])):
+        assert back.given_back and "Stale file handle" in back.fault
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EROFS])
