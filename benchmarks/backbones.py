@@ -64,7 +64,7 @@ def flow(family: Family, context: Context, vae: dict[str, Any], **config: Any) -
     import diffusers
 
     transformer = build(getattr(diffusers, family.denoiser_class), **config)
-    autoencoder = build(getattr(diffusers, family.autoencoder), **vae)
+    autoencoder = build(getattr(diffusers, family.autoencoders[0]), **vae)
     encoders: Any = dict.fromkeys(family.encoders)
     tokenizers: Any = {"tokenizer": None}
     model = build_flow(family, FlowParts(transformer, autoencoder, encoders, tokenizers, {"shift": 3.0}))

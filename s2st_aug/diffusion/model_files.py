@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from s2st_aug.diffusion.distilled import doubts, refuse_distilled
 from s2st_aug.diffusion.downloads import followed
 from s2st_aug.diffusion.families import DIFFUSERS, Family, family_of
 from s2st_aug.diffusion.model_choice import EMBEDDED, ModelChoice, read_choice, single_file
@@ -84,6 +85,12 @@ def refuse_layout(folder: Path) -> None:
         raise ModelError(f"{folder}: has text_encoder_2, which a {family.pipelines[0]} does not use")
 
 
+def doubts_about(name: str, folder: Path) -> list[str]:
+    """What speaks against a model that is not refused, a line each: by its name, that of its file, and its configs."""
+    file = single_file(read_choice(name))
+    return list(doubts(str(file or folder), _configs(folder)))
+
+
 def read_family(folder: Path) -> Family:
     """The family of a model's folder; raises ModelError for a config that cannot be read."""
     return _family(folder, _configs(folder))
@@ -103,6 +110,7 @@ def _lent_configs(file: Path, lender: str) -> Path:
     """The folder with configs and tokenizer for a checkpoint in one file."""
     if not file.is_file():
         raise ModelError(f"{file}: no such file")
+    refuse_distilled(str(file), {})
     folder = Path(lender).expanduser()
     if not folder.is_dir():
         hub = _HUB_ID.fullmatch(lender)

