@@ -195,6 +195,8 @@ def _node_figures(mixes: list[Result], goal: int) -> Iterator[Figure]:
     why = (
         f"of {rows} rows {differ} differ from an undisturbed run (all columns but times); verify finds {found} faults; "
     )
+    if again := sum(r.get("tried_again", 0) for r in mixes):
+        why += f"{again} had failed and say so by two attempts; "
     why += f"of {sum(len(r['ends']) for r in mixes)} exit codes {wrong} are untrue"
     yield measured("node_faults_difference", differ + found + wrong, "rows", 0, "at_most", n=rows, why=why)
 

@@ -57,6 +57,7 @@ KINDS = (
 )
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 ALONE = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]
+ATTEMPTS = "attempts"  # the column that says how often a row was tried
 NODE_CPUS = 5  # logical: a stalled driver's workers keep theirs
 ACTOR, FINISHER = "ray::MapWorker(MapBatches(TranslateActor))", "ray::MapWorker(MapBatches(FinishActor))"
 STALE, WATCH, BEAT = 4.0, 2.0, 0.5  # seconds, in place of the lock's 150, 40 and 15
@@ -264,6 +265,7 @@ class Mix:
         self.lock_free = self.moved = self.next_fault = time.monotonic()
         self.seen = 0
         self.over = False
+        self.tried_again = 0
 
     @property
     def run(self) -> Path:
@@ -281,6 +283,7 @@ class Mix:
             "runs": self.runs,
             "starts": self.starts,
             **dict(zip(("rows", "differ", "findings"), map(sum, zip(*self.ended.values(), strict=True)), strict=True)),
+            "tried_again": self.tried_again,
             "wrong": self.wrong,
             "ends": self.ends,
             "told": self.told,
@@ -385,6 +388,10 @@ class Mix:
         """A run that says that it is finished: is it, and is it the undisturbed one?"""
         report, rows = verify(RunFolder(self.run)), rows_of(self.run)
         differ = [k for k in rows.keys() | self.calm.keys() if rows.get(k) != self.calm.get(k)]
+        if any(end["run"] == self.runs and end["code"] == 1 for end in self.ends):  # a failed row that was tried again
+            again = {k for k in differ if _differs_in(self.calm.get(k), rows.get(k)) == [ATTEMPTS]}
+            differ = [k for k in differ if k not in again]
+            self.tried_again += len(again)
         found = len(report.findings) + report.unfinished
         self.ended[self.runs] = report.rows, len(differ), found
         if differ or found:
@@ -565,11 +572,17 @@ class Mix:
         self.later.append((time.monotonic() + seconds, do))
 
 
+def _differs_in(calm: dict[str, str] | None, row: dict[str, str] | None) -> list[str]:
+    """The columns in which a row is not the undisturbed run's; all of them where there is only one of the two."""
+    names = (calm or row or {}).keys()
+    return [name for name in names if calm is None or row is None or row[name] != calm[name]]
+
+
 def _difference(calm: dict[str, str] | None, row: dict[str, str] | None) -> str:
     """The columns in which a row is not the undisturbed run's."""
     if calm is None or row is None:
         return "no such row" if row is None else "not in the undisturbed run"
-    return ", ".join(f"{name} {row[name]} for {calm[name]}" for name in calm if row[name] != calm[name])
+    return ", ".join(f"{name} {row[name]} for {calm[name]}" for name in _differs_in(calm, row))
 
 
 def _resume(process: psutil.Process) -> None:
