@@ -78,8 +78,8 @@ def price(config: AugmentConfig, identity: MethodIdentity, scenes: Sequence[Scen
     rate = _rate(config, on_gpu=on_gpu)
     how = (
         f"estimated for the network alone: {cost.evaluations:.0f} evaluations of {work.operations / 1e12:.2f} TFLOP"
-        f" at {work.size[0]}x{work.size[1]} ({work.counted}), {rate / 1e12:g} TFLOP/s assumed for {kind}; preview on the run's own machine"
-        " measures it"
+        f" at {work.size[0]}x{work.size[1]} ({work.counted}), {rate / 1e12:g} TFLOP/s assumed for {kind};"
+        " preview on the run's own machine measures it"
     )
     return Price(guess, how, work.weights, "weights alone, activations come on top")
 
