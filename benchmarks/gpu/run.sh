@@ -7,6 +7,8 @@
 #   CARRY          what pack.sh made; default .gpu/carry
 #   DEVICE         cuda, or cpu for a dry run
 #   CHECK_SECONDS, TRAIN_SECONDS, LOOK_SECONDS   limits of the three steps: 60, 410, 45; 0 leaves a step out
+#   THEN           a second config, trained with the same changes from the first one's average; its folder of $OUT is `then`, the first one's `first`
+#   THEN_SECONDS   its limit: 300
 #   CHECKS         which checks of suite gpu, in one word list; default all, as far as the seconds go
 #   RENDERERS      processes that render streets; default: all cores but two
 #   WORK           scratch space; default a new folder in /tmp
@@ -20,8 +22,7 @@ DEVICE=${DEVICE:-cuda}
 WORK=${WORK:-$(mktemp -d /tmp/s2st_aug-gpu.XXXXXX)}
 cores=$(nproc)
 RENDERERS=${RENDERERS:-$((cores > 3 ? cores - 2 : 1))}
-: "${CHECK_SECONDS:=60}" "${TRAIN_SECONDS:=410}" "${LOOK_SECONDS:=45}"
-[ "$TRAIN_SECONDS" -gt 0 ] || RENDERERS=0
+: "${CHECK_SECONDS:=60}" "${TRAIN_SECONDS:=410}" "${LOOK_SECONDS:=45}" "${THEN:=}" "${THEN_SECONDS:=300}"
 mkdir -p "$OUT" "$WORK"
 rm -f "$OUT/run.log"
 exec > >(tee -a "$OUT/run.log") 2>&1
@@ -43,15 +44,45 @@ fi
 [ -d "${S2ST_AUG_DATA:-/nowhere}/permissive" ] || set -- "$@" photos=null
 timeout 60 "$PYTHON" -c 'import platform, torch; print(platform.python_version(), torch.__version__, torch.cuda.is_available() and torch.cuda.get_device_name())'
 
-say "$RENDERERS renderers start, $config $*"
 renderers=()
-script=(pipelines/train_aligned.py "$config" --checkpoints "$WORK/training")
-changes=(--set "device=$DEVICE" rendered_elsewhere=true "$@")
-for ((k = 0; k < RENDERERS; k++)); do
-  nice -n 10 "$PYTHON" "${script[@]}" "${changes[@]}" --render "$k/$RENDERERS" >"$WORK/renderer-$k.log" 2>&1 &
-  renderers+=($!)
-done
+# render FOLDER NICENESS CONFIG ARGUMENT...: streets for that config, by processes beside everything that follows
+render() {
+  local folder=$1 niceness=$2
+  shift 2
+  say "$RENDERERS renderers start: $*"
+  for ((k = 0; k < RENDERERS; k++)); do
+    nice -n "$niceness" "$PYTHON" pipelines/train_aligned.py "$1" --checkpoints "$folder" --set "device=$DEVICE" rendered_elsewhere=true \
+      "${@:2}" --render "$k/$RENDERERS" >"$folder-renderer-$k.log" 2>&1 &
+    renderers+=($!)
+  done
+}
+# train FOLDER SECONDS PARTS CONFIG ARGUMENT...: its average comes back in parts
+train() {
+  local folder=$1 seconds=$2 parts=$3
+  shift 3
+  say "training, at most $seconds s: $*"
+  # TERM at the limit lets it save; the config's own seconds end it before that
+  timeout -s TERM -k 20 "$seconds" "$PYTHON" pipelines/train_aligned.py "$1" --checkpoints "$folder" --parts "$parts" \
+    --set "device=$DEVICE" rendered_elsewhere=true "${@:2}" >"$folder.log" 2>&1
+  say "training ended ($?)"
+  tail -n 12 "$folder.log"
+  tail -n 2 "$folder"-renderer-0.log
+  cat "$folder/log.jsonl" >>"$OUT/run.log" 2>/dev/null # not to the screen: the reply carries only its end
+  tail -n 1 "$folder/log.jsonl"
+  say "streets rendered: $(find "$folder/streets" -name 'street-*' 2>/dev/null | wc -l)"
+}
+first=$WORK/training last=$WORK/training parts=$OUT
+then=()
+if [ -n "$THEN" ]; then
+  last=$WORK/then parts=$OUT/first
+  then=("$THEN")
+  for word in "$@"; do case "$word" in init_from=*) ;; *) then+=("$word") ;; esac done
+fi
 trap 'kill "${renderers[@]}" 2>/dev/null' EXIT
+if [ "$TRAIN_SECONDS" -gt 0 ]; then
+  render "$first" 10 "$config" "$@"
+  [ -z "$THEN" ] || render "$last" 15 "${then[@]}"
+fi
 
 if [ "$CHECK_SECONDS" -gt 0 ]; then
   say "suite gpu, at most $CHECK_SECONDS s"
@@ -62,21 +93,18 @@ if [ "$CHECK_SECONDS" -gt 0 ]; then
 fi
 
 if [ "$TRAIN_SECONDS" -gt 0 ]; then
-  say "training, at most $TRAIN_SECONDS s"
-  # TERM at the limit lets it save; the config's own seconds end it before that
-  timeout -s TERM -k 20 "$TRAIN_SECONDS" "$PYTHON" "${script[@]}" --parts "$OUT" "${changes[@]}" >"$WORK/training.log" 2>&1
-  say "training ended ($?)"
-  tail -n 30 "$WORK/training.log"
-  tail -n 2 "$WORK"/renderer-0.log
-  cat "$WORK/training/log.jsonl" >>"$OUT/run.log" 2>/dev/null # not to the screen: the reply carries only its end
-  say "streets rendered: $(find "$WORK/training/streets" -name 'street-*' 2>/dev/null | wc -l)"
+  train "$first" "$TRAIN_SECONDS" "$parts" "$config" "$@"
+  if [ -n "$THEN" ]; then
+    kill "${renderers[@]:0:RENDERERS}" 2>/dev/null
+    train "$last" "$THEN_SECONDS" "$OUT/then" "${then[@]}" "init_from=$first/weights.safetensors"
+  fi
   kill "${renderers[@]}" 2>/dev/null
 fi
 
 if [ "$LOOK_SECONDS" -gt 0 ]; then
   say "look, at most $LOOK_SECONDS s"
-  timeout -k 5 "$LOOK_SECONDS" "$PYTHON" -m benchmarks.gpu.look "$WORK/training/weights.safetensors" "$OUT" --streets "${LOOK_STREETS:-8}"
+  timeout -k 5 "$LOOK_SECONDS" "$PYTHON" -m benchmarks.gpu.look "$last/weights.safetensors" "$OUT" --streets "${LOOK_STREETS:-8}"
   say "look ended ($?)"
 fi
-ls -l "$OUT"
+ls -lR "$OUT"
 say "end"

@@ -94,7 +94,9 @@ def start_training(parts: Mapping[str, torch.nn.Module], lr: float, device: str 
     for network in networks.values():
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stubs lack it
     average = copy.deepcopy(networks).eval().requires_grad_(False)
-    return DenoiserTraining(networks, average, torch.optim.Adam(networks.parameters(), lr=lr, betas=(0.9, 0.99)))
+    fused = device.startswith("cuda")
+    adam = torch.optim.Adam(networks.parameters(), lr=lr, betas=(0.9, 0.99), fused=fused)
+    return DenoiserTraining(networks, average, adam)
 
 
 @torch.no_grad()
