@@ -48,7 +48,7 @@ ROUND, ROUNDS = (
     20,
     6,
 )  # kills of one run, runs: one more than a hundred kills need, since a run may end before its last shot
-MIX, MIXES = 25, 8  # faults of one mix on two nodes, mixes
+MIX, MIXES = 25, 9  # faults of one mix on two nodes, mixes: one more than 200 need, since its time may run out before
 SIMULATED_WAIT = 4.8  # seconds a batch: two cores stand for 64 GPUs' machines
 MEMORY = (1, 10, 100)  # thousands of scenes
 CURVE = [f"{step}-{n}" for step in ("memory", "stream") for n in MEMORY]
