@@ -20,6 +20,7 @@ from s2st_aug.errors import S2STError
 from s2st_aug.training.aligned_recipe import (
     WEIGHTS,
     AlignedRecipe,
+    lean_weights,
     package_weights,
     read_aligned_config,
     renderer_command,
@@ -40,6 +41,10 @@ def main() -> int:
     parser.add_argument("--render", metavar="K/N", help="only render the K-th of N shares of the streets")
     parser.add_argument("--join", type=Path, metavar="PARTS", help="no training: join the parts of a folder")
     parser.add_argument("--package", type=Path, metavar="DIR", help="write the weights as a model folder")
+    parser.add_argument(
+        "--lean", type=Path, metavar="FILE", help="write the weights without another model's autoencoder"
+    )
+    parser.add_argument("--untrained", action="store_true", help="no training: package the weights that are there")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
     cv2.setNumThreads(1)
@@ -59,12 +64,14 @@ def main() -> int:
         weights = folder / WEIGHTS
         if arguments.join:
             weights = join_parts(arguments.join, folder)
-        else:
+        elif not arguments.untrained:
             words = ["--checkpoints", str(folder), *(["--set", *arguments.set] if arguments.set else [])]
             recipe.run(renderer_command(arguments.config, *words), lambda: bool(asked))
         if arguments.package:
             step = package_weights(weights, arguments.package)
             print(f"{config.name}: step {step} written to {arguments.package}")
+        if arguments.lean:
+            print(f"{config.name}: step {lean_weights(weights, arguments.lean)} written to {arguments.lean}")
     except S2STError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

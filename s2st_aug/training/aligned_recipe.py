@@ -293,6 +293,18 @@ def package_weights(path: Path, out: Path) -> int:
     return int(state["step"])
 
 
+def lean_weights(path: Path, out: Path) -> int:
+    """The same weights without the autoencoder, which another model lends again; gives the training step.
+
+    Raises ModelError where the training made an autoencoder of its own.
+    """
+    tensors, state = load_checkpoint(path)
+    if AlignedConfig.model_validate_json(state["config"]).autoencoder:
+        raise ModelError(f"{path}: its autoencoder was trained with it, and no other model has it")
+    save_checkpoint(out, {name: tensor for name, tensor in tensors.items() if not name.startswith("vae.")}, state)
+    return int(state["step"])
+
+
 def _begin_from(source: str, parts: Mapping[str, torch.nn.Module]) -> None:
     """Load networks from a model, or from a file of averaged weights; raises ModelError where shapes differ."""
     path = Path(source)

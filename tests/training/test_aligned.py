@@ -35,7 +35,13 @@ from s2st_aug.training.aligned import (
     train_aligned,
     train_step,
 )
-from s2st_aug.training.aligned_recipe import AlignedRecipe, package_weights, read_aligned_config, renderer_command
+from s2st_aug.training.aligned_recipe import (
+    AlignedRecipe,
+    lean_weights,
+    package_weights,
+    read_aligned_config,
+    renderer_command,
+)
 from s2st_aug.training.checkpoints import load_checkpoint, save_checkpoint
 from s2st_aug.training.compiling import compile_within
 from s2st_aug.training.denoiser import DenoiserTraining, start_training
@@ -283,10 +289,11 @@ def test_a_flow_is_trained_packaged_and_opened(config, tmp_path: Path, rendered:
     recipe = AlignedRecipe(config(flow=flow), tmp_path)
     (tmp_path / "streets").symlink_to(rendered)
     weights = recipe.run(["false"])
-    tensors, state = load_checkpoint(weights)
-    assert {name.partition(".")[0] for name in tensors} == {"transformer", "text_encoder", "text_encoder_2", "vae"}
-    small = {name: tensor for name, tensor in tensors.items() if not name.startswith("vae.")}
-    save_checkpoint(tmp_path / "small.safetensors", small, state)  # the autoencoder is then street-mini's
+    assert lean_weights(weights, tmp_path / "small.safetensors") == 4  # the autoencoder is street-mini's
+    whole, lean = (load_checkpoint(file)[0] for file in (weights, tmp_path / "small.safetensors"))
+    kept = {name for name in whole if not name.startswith("vae.")}
+    assert lean.keys() == kept < whole.keys()
+    assert {name.partition(".")[0] for name in kept} == {"transformer", "text_encoder", "text_encoder_2"}
     assert package_weights(tmp_path / "small.safetensors", tmp_path / "model") == 4
     model, (_, ours, _) = load_model(tmp_path / "model", self_test=False), recipe.start(recipe.autoencoder())
     assert (model.native_size, model.latent_channels, model.stride) == ((56, 56), 4, 8)
@@ -320,6 +327,8 @@ def test_weights_without_the_autoencoder_that_was_trained_are_refused(config, tm
     save_checkpoint(tmp_path / "w.safetensors", {"unet.a": torch.zeros(1)}, state)
     with pytest.raises(ModelError, match="no autoencoder in it"):
         package_weights(tmp_path / "w.safetensors", tmp_path / "model")
+    with pytest.raises(ModelError, match="its autoencoder was trained with it"):
+        lean_weights(tmp_path / "w.safetensors", tmp_path / "lean.safetensors")
 
 
 def test_a_training_that_is_killed_early_leaves_its_autoencoder(
