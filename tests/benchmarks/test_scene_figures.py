@@ -67,3 +67,17 @@ def test_night_and_rain_are_told_apart() -> None:
         ("render_distance_night_vs_best_control", 0.4),
         ("render_distance_rain_vs_best_control", 1.2),
     ]
+
+
+@pytest.mark.parametrize(("judge", "share", "holds"), [("own", 1 / 6, False), ("blind", 1 / 6, None)])
+def test_prompts_are_judged_by_one_who_is_right_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, judge: str, share: float, holds: bool | None
+) -> None:
+    """A model that draws a day for every prompt falls short; a judge that says day of everything decides nothing."""
+    day = scenes.rendered(5, 0, ("day",))["day"]
+    monkeypatch.setattr(scenes, "generate", lambda *_arguments, **_more: [day, day.copy()])
+    if judge == "blind":
+        monkeypatch.setattr(scenes, "fit_classifier", lambda _known: lambda _image: "day")
+    figure = scenes.prompt_agreement(streets=4, steps=1)
+    assert (figure.value, figure.holds) == (pytest.approx(share), holds)
+    assert figure.why.startswith("holds nothing") == (holds is None)
