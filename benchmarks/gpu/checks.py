@@ -167,8 +167,8 @@ def _busy(translator: Translator, work: Work, folder: Path, about: str) -> Figur
 
     This process reads and translates, others judge and write.
     """
-    size, scenes = ((160, 96), 2) if work.dry else ((1280, 720), 6 if work.quick else 24)
-    context, batches = _planned(folder, scenes, size, batch=2, device=work.device)
+    size, scenes = ((160, 96), 2) if work.dry else ((1280, 720), 16 if work.quick else 24)
+    context, batches = _planned(folder, scenes, size, batch=2 if work.dry else 8, device=work.device)
     stage = TranslateStage(context, AttemptTracker(), device=work.device)
     stage._translator = translator  # the shape under test, in place of the model that the config names
     with ProcessPoolExecutor(2 if work.dry else 8, get_context("spawn")) as pool:
