@@ -233,6 +233,21 @@ def test_sd3_without_t5_has_zeros_in_its_place(folders, models, tmp_path):
     assert torch.equal(short.tokens[:, :12], whole.tokens[:, :12])
 
 
+@pytest.mark.parametrize("name", FLOWS)
+def test_each_flows_autoencoder_runs_in_half_precision_and_comes_back(models, name):
+    """Two of them scale latents by numbers of their own, which stay in float32."""
+    model = models(name)
+    pixels = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        whole = model.decode(model.encode(pixels))
+        half = model.halving_autoencoder(torch.bfloat16)
+        assert half is not None
+        cast = model.decode(model.encode(pixels))
+        half.undo()
+        assert torch.equal(model.decode(model.encode(pixels)), whole)
+    assert cast.dtype == torch.float32 and not torch.equal(cast, whole)
+
+
 def test_a_flow_computes_in_the_precision_of_its_files(folders, tmp_path):
     from diffusers import SD3Transformer2DModel
 
