@@ -75,7 +75,7 @@ def test_each_value_says_where_it_comes_from(tmp_path: Path, capsys: pytest.Capt
     assert found["run.seed"] == (3, f"{file}:5")
     assert found["method.guidance"] == (2.0, "--set")
     assert found["method.preset"] == ("draft", "--set")
-    assert found["method.steps"] == (8, "preset draft")
+    assert found["method.steps"] == (4, "preset draft")
     assert found["dataset.select"] == ({"weather": ["rainy"]}, "--set")
     assert found["cluster.actors"] == ([2, 2], "--set")
     assert found["cluster.batch_size"] == (4, "default")

@@ -12,11 +12,12 @@ from safetensors.torch import save_file
 
 from s2st_aug.config.load import load_config
 from s2st_aug.diffusion.families import Z_IMAGE
+from s2st_aug.diffusion.workload import workload_of
 from s2st_aug.engine import price as pricing
 from s2st_aug.engine.context import identify
 from s2st_aug.engine.dry_run import dry_run
 from s2st_aug.engine.planning import selected_scenes
-from s2st_aug.engine.price import price, workload_of
+from s2st_aug.engine.price import price
 from s2st_aug.images import encode_png
 from s2st_aug.methods.s2st import S2ST
 from s2st_aug.testing.datasets import make_dataset
