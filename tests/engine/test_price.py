@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from s2st_aug.config.load import load_config
+from s2st_aug.diffusion import workload
 from s2st_aug.diffusion.families import Z_IMAGE
 from s2st_aug.diffusion.workload import workload_of
 from s2st_aug.engine import price as pricing
@@ -52,7 +53,7 @@ def test_work_is_counted_at_the_size_at_which_the_model_itself_would_diffuse():
     assert 7e9 < work.operations < 9e9
     half = workload_of("street-mini", (720, 1280))
     assert (half.size, half.operations / work.operations) == ((160, 288), pytest.approx(1, abs=0.01))
-    files = Path(pricing.find_model("street-mini")).rglob("*/*.safetensors")
+    files = Path(workload.find_model("street-mini")).rglob("*/*.safetensors")
     count = sum(np.prod(v) for p in files if p.parent.name != "profiles" for v in shapes(p))
     assert work.weights == 4 * count
 
@@ -69,7 +70,7 @@ def test_a_transformer_is_counted_by_its_parameters_and_tokens(tmp_path):
     save_file(
         {"w": torch.zeros(30, 10), "b": torch.zeros(7)}, tmp_path / "transformer/diffusion_pytorch_model.safetensors"
     )
-    work = pricing._flow_workload(tmp_path, Z_IMAGE, (1024, 1024), 614)
+    work = workload._flow_workload(tmp_path, Z_IMAGE, (1024, 1024), 614)
     assert (work.operations, work.size, work.weights) == (2 * 307 * (64 * 64 + 256), (1024, 1024), 614)
 
 
@@ -81,7 +82,7 @@ def test_a_method_on_this_machine_is_measured(root):
 
 
 def test_a_method_without_a_model_asks_for_none(root, monkeypatch):
-    monkeypatch.setattr(pricing, "find_model", lambda _: pytest.fail("a model was asked for"))
+    monkeypatch.setattr(workload, "find_model", lambda _: pytest.fail("a model was asked for"))
     assert "measured here" in priced(config_of(root, method="gamma")).seconds_from
 
 
