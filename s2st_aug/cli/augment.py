@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from rich.table import Table
 from s2st_aug.cli.method_options import ClusterDevice, KitName, MethodName, with_device
 from s2st_aug.cli.progress import LogFormat, show_progress
 from s2st_aug.cli.terminal import err, out
+from s2st_aug.errors import UsageError
 
 if TYPE_CHECKING:
     from s2st_aug.config import AugmentConfig
@@ -38,6 +40,17 @@ def augment(
     kit: KitName = None,
     device: ClusterDevice = None,
     log_format: LogFormat = "text",
+    fiftyone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATASET[/VIEW]",
+            help="Images and labels of a FiftyOne dataset, or of a saved view of it, in place of the config's dataset.",
+        ),
+    ] = None,
+    fiftyone_field: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD", help="Its labels; default: ground_truth, or the only field with labels."),
+    ] = None,
 ) -> int:
     """The main job: a labelled dataset in, a run folder of checked variants out.
 
@@ -45,15 +58,38 @@ def augment(
     """
     from s2st_aug.config.load import load_config, refuse_unknown_domains
 
-    loaded = load_config(config, with_device(set_, device), method=method or kit)
-    refuse_unknown_domains(loaded.domains, loaded.method.name)
     place = run or f"runs/{config.stem}"
+    changes = with_device(set_, device)
+    if fiftyone is not None:
+        changes = [*changes, *curated_dataset(fiftyone, fiftyone_field, place)]
+    elif fiftyone_field is not None:
+        raise UsageError("--fiftyone-field needs --fiftyone")
+    loaded = load_config(config, changes, method=method or kit)
+    refuse_unknown_domains(loaded.domains, loaded.method.name)
     if dry_run or dry_run_full:
         return show_dry_run(loaded, place, full=dry_run_full)
     from s2st_aug.engine.options import Options
 
     options = Options(address=address, extend=extend, check_sources=check_sources)
     return run_and_report(loaded, place, options, log_format)
+
+
+def curated_dataset(name: str, field: str | None, place: str) -> list[str]:
+    """Writes a FiftyOne dataset or view as `<run>-source`; gives the change to the config that reads it."""
+    from s2st_aug.review.fiftyone_session import connect
+    from s2st_aug.storage.store import is_remote
+
+    if is_remote(place):
+        raise UsageError(f"--fiftyone needs a run folder on this machine, {place} is in a store")
+    fo = connect()
+    from s2st_aug.review.curated import open_view, write_dataset
+
+    found = write_dataset(open_view(fo, name), Path(f"{place}-source").absolute(), field)
+    labels = f"{found.labels} labels of {found.field}" if found.field else "no labels"
+    err.print(f"{name}: {found.images} images and {labels}, as {found.root}", markup=False)
+    if found.left_out:
+        err.print(f"{found.left_out} open lines are left out: COCO cannot hold them", markup=False)
+    return [f"dataset={json.dumps(found.dataset)}"]
 
 
 def run_and_report(config: AugmentConfig, place: str, options: Options, log_format: str = "text") -> int:

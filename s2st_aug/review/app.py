@@ -14,8 +14,10 @@ import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from s2st_aug.errors import Stopped, UsageError
+from s2st_aug.review.app_layout import TO_REVIEW
 from s2st_aug.review.deciding import REVIEWER
 from s2st_aug.review.fiftyone_session import connect
 from s2st_aug.review.push import open_dataset
@@ -48,7 +50,7 @@ def serve(
     install_plugin(fo)
     dataset = open_dataset(fo, run, name)
     with running(fo, port=port, address=address) as server:
-        url = f"http://{address}:{port}/datasets/{dataset.name}"
+        url = f"http://{address}:{port}/datasets/{dataset.name}{first_view(dataset)}"
         announce(url)
         if browser and not webbrowser.open(url):
             log.warning("no browser could be opened; go to %s", url)
@@ -58,6 +60,15 @@ def serve(
                 f"the App ended by itself (code {code}); decisions are kept in the database, "
                 "the same command opens it again"
             )
+
+
+def first_view(dataset: Any) -> str:
+    """The query of the App's address for the undecided variants, the least sure first; empty where all are decided."""
+    if not dataset.has_saved_view(TO_REVIEW) or not dataset.load_saved_view(TO_REVIEW):
+        return ""
+    from fiftyone.core.utils import to_slug
+
+    return f"?view={to_slug(TO_REVIEW)}"
 
 
 @contextlib.contextmanager

@@ -6,9 +6,12 @@ become relative here and never come back.
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from random import random
 from typing import Any
 
@@ -57,14 +60,31 @@ class Labels:
 
 
 def sample(
-    dataset_id: Any, filepath: str, group_id: str, slice_name: str, fields: Document, tags: Sequence[str] = ()
+    dataset_id: Any,
+    filepath: str,
+    group_id: str,
+    slice_name: str,
+    fields: Document,
+    tags: Sequence[str] = (),
+    *,
+    size: Size,
 ) -> Document:
     """One sample's document; fields that are None are left out, as FiftyOne does."""
     now = datetime.now(UTC)
     own = {"_id": ObjectId(), "filepath": filepath, "tags": list(tags), "_media_type": "image", "_rand": random()}
     own |= {"created_at": now, "last_modified_at": now, "_dataset_id": dataset_id}
+    own["metadata"] = _metadata(filepath, size)
     own["group"] = {"_id": ObjectId(group_id), "_cls": "Group", "name": slice_name}
     return own | {name: value for name, value in fields.items() if value is not None}
+
+
+def _metadata(filepath: str, size: Size) -> Document:
+    """As FiftyOne computes it, but for the channels, which only the pixels tell."""
+    found: Document = {"_cls": "ImageMetadata", "width": size[0], "height": size[1]}
+    with suppress(OSError):
+        found["size_bytes"] = Path(filepath).stat().st_size
+    kind = mimetypes.guess_type(filepath)[0]
+    return found | ({"mime_type": kind} if kind else {})
 
 
 def hallucinations(found: Iterable[Mapping[str, Any]], size: Size) -> Document:
@@ -102,7 +122,7 @@ def _drawn(one: SceneObject, size: Size) -> Document:
     if one.kind in ("polygon", "polyline"):
         points = [(np.asarray(outline, np.float64) / size).tolist() for outline in one.outlines]
         closed = one.kind == "polygon"
-        return _label("Polyline", one.category) | {"points": points, "closed": closed, "filled": closed} | own
+        return _label("Polyline", one.category) | {"points": points, "closed": closed, "filled": False} | own
     cut = _cropped(one)
     box = relative(cut[1] if cut else one.bbox, size)
     mask = {"mask": _packed(cut[0])} if cut else {}

@@ -226,7 +226,9 @@ class _Builder:
                 fields = (
                     {k: row[k] for k in ("scene_id", "dataset", "split")} | {"domain": name} | labels.fields((), {})
                 )
-                yield documents.sample(self.dataset_id, str(path), group_id(scene.scene_id), name, fields)
+                yield documents.sample(
+                    self.dataset_id, str(path), group_id(scene.scene_id), name, fields, size=_size(row)
+                )
         for row in scene.rows:
             yield self._variant(scene, row, labels)
 
@@ -244,7 +246,8 @@ class _Builder:
         fields |= {"source_path": str(scene.source), "fingerprint": self.fingerprints[row["variant_id"]]}
         tags = [TAGS[whole]] if whole in TAGS else []
         path = str(self.run.image_file(row["image"]))
-        return documents.sample(self.dataset_id, path, group_id(scene.scene_id), row["domain"], fields, tags)
+        group = group_id(scene.scene_id)
+        return documents.sample(self.dataset_id, path, group, row["domain"], fields, tags, size=_size(row))
 
 
 def measures(row: Row) -> dict[str, float | int | None]:

@@ -111,8 +111,11 @@ def test_a_person_reviews_in_the_app_and_export_follows(app, page, tmp_path):
     from s2st_aug.cli import main
     from s2st_aug.review.pull import pull
 
+    from s2st_aug.review.app import first_view
+
     run, dataset, address = app
-    visit(page, address)
+    visit(page, address + first_view(dataset))
+    eventually(lambda: page.locator("[data-cy=looker]").count() == 8)
 
     open_next(page)  # the variant of the most doubt, in the saved view
     panel = page.locator("[data-cy=s2st-panel]")
@@ -125,11 +128,11 @@ def test_a_person_reviews_in_the_app_and_export_follows(app, page, tmp_path):
 
     page.keyboard.press("Shift+R")
     eventually(lambda: list(journals(dataset).values()) == [["reject"]])
-    eventually(lambda: page.locator("[data-cy=s2st-decision]").inner_text() == "reject")
     rejected = next(iter(journals(dataset)))
-
-    page.keyboard.press("Shift+N")
+    shown = page.locator("[data-cy=s2st-slider] img").first  # a decision opens the next undecided variant
+    eventually(lambda: shown.get_attribute("src") != sources[0])
     eventually(lambda: page.locator("[data-cy=s2st-decision]").inner_text() == "undecided")
+    assert page.locator("[data-cy=s2st-advance]").is_checked()
     page.keyboard.press("`")  # the operator browser
     page.keyboard.type("S2ST: reject")
     page.get_by_text("S2ST: reject variant").first.click()

@@ -176,7 +176,7 @@ def test_documents_are_what_fiftyone_itself_would_store(run):
     numbers = {}
     fields = Labels.of(objects, (), (128, 72), numbers).fields((), {})
     fields["hallucinations"] = hallucinations([{"kind": "lamp", "bbox": (0, 0, 64, 36), "score": 0.5}], (128, 72))
-    ours = sample(None, "/x.png", "0" * 24, "night", fields)
+    ours = sample(None, "/x.png", "0" * 24, "night", fields, size=(128, 72))
     own = {"kind": "box", "signal": None}
     boxes = [
         fo.Detection(label="car", bounding_box=[1 / 128, 2 / 72, 32 / 128, 36 / 72], object_id="a", **own),
@@ -200,7 +200,8 @@ def test_documents_are_what_fiftyone_itself_would_store(run):
         ),
     ).to_mongo_dict()
     assert numbers == {"road": 1}
-    assert plain(ours) == plain({k: v for k, v in theirs.items() if k != "metadata"} | {"_id": None})
+    measured = {"_cls": "ImageMetadata", "width": 128, "height": 72, "mime_type": "image/png"}
+    assert plain(ours) == plain(theirs | {"_id": None, "metadata": measured})
 
 
 def plain(value):

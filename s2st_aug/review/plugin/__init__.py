@@ -5,15 +5,24 @@ FiftyOne loads it from this folder.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from s2st_aug.review import app_layout as looks
-from s2st_aug.review import deciding
+from s2st_aug.review import curated, deciding, translating
 
 REASONS = ("label no longer true", "object dissolved", "light made up", "not the domain", "artefacts", "other")
+DOMAINS = ("night", "rain", "dusk", "fog", "night_rain")
+METHODS = ("s2st", "histogram", "reinhard", "gamma", "ddib", "sdedit", "ledits")
+
+
+def configured(name: str, label: str, risk: str, **more: Any) -> Any:
+    """An operator's config with its risk, where this FiftyOne knows one: low reads, medium adds and can be undone."""
+    kind = getattr(types, "RiskLevel", None)
+    return foo.OperatorConfig(name=name, label=label, **more, **({"risk_level": kind(risk)} if kind else {}))
 
 
 class _Decide(foo.Operator):
@@ -24,9 +33,7 @@ class _Decide(foo.Operator):
     @property
     def config(self) -> Any:
         """What FiftyOne lists."""
-        return foo.OperatorConfig(
-            name=self.name, label=self.label, description=self.description, icon=self.icon, dynamic=True
-        )
+        return configured(self.name, self.label, "medium", description=self.description, icon=self.icon, dynamic=True)
 
     def decide(self, ctx: Any) -> deciding.Outcome:
         """The operator's own act."""
@@ -51,6 +58,7 @@ class Accept(_Decide):
     """The variant is fit for training."""
 
     name, label, icon = "accept", "S2ST: accept variant", "check_circle"
+    description = "The selected variants, or the open one, are fit for training"
 
     def decide(self, ctx: Any) -> deciding.Outcome:
         """Accept the selection or the open sample."""
@@ -61,6 +69,7 @@ class Reject(_Decide):
     """The variant is not fit for training."""
 
     name, label, icon = "reject", "S2ST: reject variant", "cancel"
+    description = "The selected variants, or the open one, are left out of exports; a reason is asked for"
 
     def resolve_input(self, ctx: Any) -> Any:
         """A reason to choose, and words of one's own."""
@@ -79,6 +88,7 @@ class IgnoreObject(_Decide):
     """A label is no longer true here: it becomes an ignored region on export."""
 
     name, label, icon = "ignore_object", "S2ST: ignore selected objects", "layers_clear"
+    description = "The selected labels become ignored regions on export"
 
     def decide(self, ctx: Any) -> deciding.Outcome:
         """Ignore the selected labels."""
@@ -89,6 +99,7 @@ class Undo(_Decide):
     """Take the last standing decision on a sample back."""
 
     name, label, icon = "undo", "S2ST: undo last decision", "undo"
+    description = "The last standing decision on the selected variants, or the open one, is taken back"
 
     def decide(self, ctx: Any) -> deciding.Outcome:
         """Undo on the selection or the open sample."""
@@ -101,7 +112,8 @@ class NextUndecided(foo.Operator):
     @property
     def config(self) -> Any:
         """What FiftyOne lists."""
-        return foo.OperatorConfig(name="next_undecided", label="S2ST: next undecided variant", icon="skip_next")
+        told = "Open the accepted variant that nobody decided on and that the checks are least sure of"
+        return configured("next_undecided", "S2ST: next undecided variant", "low", icon="skip_next", description=told)
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Open the sample, in the saved view of what is to be reviewed where the App shows groups."""
@@ -121,7 +133,7 @@ class PanelData(foo.Operator):
     @property
     def config(self) -> Any:
         """What FiftyOne lists."""
-        return foo.OperatorConfig(name="panel_data", label="S2ST: panel data", unlisted=True)
+        return configured("panel_data", "S2ST: panel data", "low", unlisted=True)
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Paths, measures, verdicts and progress, as plain values."""
@@ -130,7 +142,61 @@ class PanelData(foo.Operator):
         }
 
 
+class TranslateSelected(foo.Operator):
+    """A run over the selected samples, or over the whole view; its variants become a dataset of their own."""
+
+    @property
+    def config(self) -> Any:
+        """What FiftyOne lists; a run takes seconds to minutes an image, so it may be delegated."""
+        return configured(
+            "translate_selected", "S2ST: translate selected", "medium", icon="nights_stay", dynamic=True,
+            description="Night, rain, dusk or fog variants of the selected images or of the view, each label checked",
+            allow_immediate_execution=True, allow_delegated_execution=True, default_choice_to_delegated=True,
+        )  # fmt: skip
+
+    def resolve_input(self, ctx: Any) -> Any:
+        """Domains, method, model, labels and the run's folder."""
+        inputs, samples = types.Object(), self._samples(ctx)
+        inputs.view("what", types.Notice(label=f"{len(samples)} images will be translated; nothing here is changed"))
+        choices = types.Choices()
+        for domain in DOMAINS:
+            choices.add_choice(domain, label=domain)
+        inputs.list("domains", types.String(), required=True, default=["night"], label="Domains", view=choices)
+        inputs.enum("method", METHODS, default="s2st", required=True, label="Method")
+        inputs.str("model", default="street-mini", required=True, label="Model",
+                   description="street-mini (for demos), a Stable Diffusion folder, or a hub id")  # fmt: skip
+        fields = curated.label_fields(samples)
+        if fields:
+            inputs.enum("field", fields, default=fields[0], label="Labels that are checked")
+        place = str(Path("runs").absolute() / f"fiftyone-{ctx.dataset.name}")
+        inputs.str("run", default=place, required=True, label="Run folder")
+        return types.Property(inputs, view=types.View(label="Translate to other conditions"))
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """Run, push, and open what was made."""
+        p = ctx.params
+        domains = list(p.get("domains") or ["night"])
+        name = translating.translate_view(
+            self._samples(ctx), domains, Path(p["run"]).expanduser(), method=p.get("method") or "s2st",
+            model=p.get("model") or "street-mini", field=p.get("field"),
+            tell=lambda share, words: ctx.set_progress(progress=share, label=words),
+        )  # fmt: skip
+        if not getattr(ctx, "delegated", False):
+            ctx.ops.open_dataset(name)
+        return {"dataset": name}
+
+    def resolve_output(self, ctx: Any) -> Any:
+        """Where the variants are."""
+        outputs = types.Object()
+        outputs.str("dataset", label="Dataset with the variants")
+        return types.Property(outputs)
+
+    def _samples(self, ctx: Any) -> Any:
+        """The selected samples; without a selection all that the App shows."""
+        return ctx.dataset.select(ctx.selected, ordered=True) if ctx.selected else ctx.view
+
+
 def register(plugin: Any) -> None:
     """Called by FiftyOne."""
-    for operator in (Accept, Reject, IgnoreObject, Undo, NextUndecided, PanelData):
+    for operator in (Accept, Reject, IgnoreObject, Undo, NextUndecided, PanelData, TranslateSelected):
         plugin.register(operator)

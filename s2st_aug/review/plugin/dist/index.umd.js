@@ -10,6 +10,8 @@
   const KEYS = { A: "accept", R: "reject", I: "ignore_object", U: "undo", N: "next_undecided" };
   const changed = new EventTarget();
   let reason = "";
+  let advance = true;  // whether a decision on an open sample opens the next undecided one
+  let open = false;  // whether a sample is open
   let ours = false;  // whether the App shows a dataset of `review push`: in any other, no tab and no key is ours
 
   function run(name, params, then) {
@@ -18,7 +20,8 @@
   }
 
   function decide(name) {
-    run(name, name === "reject" && reason ? { reason } : {});
+    const decides = name === "accept" || name === "reject", next = advance && open && decides;
+    run(name, name === "reject" && reason ? { reason } : {}, (result) => { if (next && result && result.changed) run("next_undecided"); });
   }
 
   function isTyping(target) {
@@ -91,8 +94,15 @@
     return data;
   }
 
+  function Advance() {
+    const [on, setOn] = React.useState(advance);
+    return h("label", { style: { marginRight: 12 } }, h("input", { type: "checkbox", checked: on, "data-cy": "s2st-advance",
+      onChange: (e) => { advance = e.target.checked; setOn(advance); } }), " go to the next after a decision");
+  }
+
   function ReviewPanel() {
     const sampleId = recoil.useRecoilValue(fos.nullableModalSampleId);
+    open = Boolean(sampleId);
     const data = useData(sampleId);
     const [overlay, setOverlay] = React.useState(true);
     if (!data) return h("div", { style: { padding: 16 } }, "loading");
@@ -103,7 +113,7 @@
     return h("div", { style: box, "data-cy": "s2st-panel" },
       h("p", null, `${data.scene}, ${data.domain}: `, h("b", { "data-cy": "s2st-decision" }, data.decision), ` (${[data.status, ...data.reasons_of].join(", ")})`),
       h(Slider, { data, overlay }),
-      h("label", null, h("input", { type: "checkbox", checked: overlay, onChange: (e) => setOverlay(e.target.checked) }), " verdicts"),
+      h(Advance), h("label", null, h("input", { type: "checkbox", checked: overlay, onChange: (e) => setOverlay(e.target.checked) }), " verdicts"),
       data.why && h("details", { open: true, style: { margin: "8px 0" } }, h("summary", null, "Why it was rejected"),
         h("img", { src: fos.getSampleSrc(data.why), "data-cy": "s2st-why", alt: "source and variant, labels framed by verdict", style: { width: "100%" } })),
       h(Buttons, { reasons: data.reasons }), h(Measures, { data }), h(Progress, data));
@@ -118,6 +128,6 @@
 
   fop.registerComponent({
     name: "s2st_review", label: "S2ST review", component: ReviewPanel, type: fop.PluginComponentType.Panel, activator: isOurs,
-    panelOptions: { surfaces: "grid modal", helpMarkdown: "Source left, variant right. Shift+A accepts, Shift+R rejects, Shift+I ignores the selected labels, Shift+U undoes, Shift+N opens the next." },
+    panelOptions: { surfaces: "grid modal", helpMarkdown: "Source left, variant right. Shift+A accepts, Shift+R rejects, Shift+I ignores the selected labels, Shift+U undoes, Shift+N opens the next undecided, which a decision does too." },
   });
 })();

@@ -1,0 +1,69 @@
+"""What the operator "Translate selected" does: samples to a dataset on disk, a run of it, the run into FiftyOne.
+
+The run is a process of its own: Ray and the model live and end there, and the App keeps answering.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from s2st_aug.errors import UsageError
+from s2st_aug.review.curated import write_dataset
+from s2st_aug.review.push import push
+from s2st_aug.storage import RunFolder
+
+Progress = Callable[[float, str], None]  # share, words
+COMMAND = (sys.executable, "-c", "from s2st_aug.cli import main; main()")
+
+
+def translate_view(
+    view: Any,
+    domains: Sequence[str],
+    run: Path,
+    *,
+    method: str = "s2st",
+    model: str = "street-mini",
+    field: str | None = None,
+    tell: Progress = lambda share, words: None,
+    command: Sequence[str] = COMMAND,
+) -> str:
+    """Translate a view into the run folder `run` and push it; gives the name of the new FiftyOne dataset.
+
+    The same view and folder resume a run that was stopped. Raises UsageError with the run's own line where it fails;
+    samples that fail alone do not.
+    """
+    found = write_dataset(view, Path(f"{run}-source").absolute(), field)
+    config = Path(f"{run}.yaml")
+    config.parent.mkdir(parents=True, exist_ok=True)
+    told: dict[str, Any] = {"dataset": found.dataset, "domains": list(domains), "model": model}
+    config.write_text(yaml.safe_dump({**told, "method": {"name": method}}, sort_keys=False), encoding="utf-8")
+    words = [*command, "augment", str(config), "--run", str(run), "--log-format", "json"]
+    last = ""
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            last = _follow(line, tell) or last
+    if process.returncode > 1:  # 1: the run ended, and some samples failed
+        raise UsageError(last or f"the run ended with exit code {process.returncode}")
+    return push(RunFolder(run)).dataset
+
+
+def _follow(line: str, tell: Progress) -> str:
+    """Passes progress on; gives the message of an error."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return ""
+    if not isinstance(event, dict):
+        return ""
+    if event.get("event") == "progress" and event["total"]:
+        counts = f"{event['accepted']} accepted, {event['rejected']} rejected, {event['failed']} failed"
+        tell(event["done"] / event["total"], f"{event['done']} of {event['total']}: {counts}")
+    return str(event["message"]) if event.get("event") == "error" else ""

@@ -1,0 +1,245 @@
+"""A FiftyOne dataset or view goes in: as `augment --fiftyone`, and by the operator of the plugin."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from s2st_aug.errors import UsageError
+from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.images import encode_png
+from s2st_aug.testing.reviewed_runs import make_run
+
+pytestmark = pytest.mark.usefixtures("mongo")
+W, H = 128, 72
+
+
+@pytest.fixture
+def fo():
+    from s2st_aug.review.fiftyone_session import connect
+
+    fo = connect()
+    yield fo
+    for name in fo.list_datasets():
+        fo.delete_dataset(name)
+
+
+@pytest.fixture
+def dataset(fo, tmp_path):
+    """Three photos, two of one name, with boxes, a mask, an outline and an open line."""
+    made = fo.Dataset("my streets")
+    mask = np.zeros((9, 16), bool)
+    mask[:, 8:] = True
+    labels = [
+        fo.Detection(label="car", bounding_box=[0.25, 0.5, 0.125, 0.125]),
+        fo.Detection(label="rider", bounding_box=[0.5, 0.25, 0.125, 0.125], mask=mask),
+    ]
+    lanes = [
+        fo.Polyline(label="road", points=[[[0, 0.5], [1, 0.5], [1, 1]]], closed=True),
+        fo.Polyline(label="lane", points=[[[0, 0.5], [1, 0.5]]], closed=False),
+    ]
+    for place in ("a/0001", "b/0001", "b/0002"):
+        path = tmp_path / f"photos/{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_png(np.full((H, W, 3), 90, np.uint8)))
+        made.add_sample(
+            fo.Sample(
+                str(path), tags=["wanted"] if place.startswith("b") else [],
+                ground_truth=fo.Detections(detections=labels), lanes=fo.Polylines(polylines=lanes),
+            )
+        )  # fmt: skip
+    made.save_view("wanted", made.match_tags("wanted"))
+    return made
+
+
+def scenes(root):
+    card = load_card("coco")
+    return {s.scene_id: read_objects(card, root, s) for s in read_scenes(card, root, "train")}
+
+
+def test_a_view_becomes_a_dataset_with_its_labels_in_pixels(dataset, tmp_path):
+    from s2st_aug.review.curated import write_dataset
+
+    found = write_dataset(dataset, tmp_path / "source")
+    assert (found.images, found.labels, found.left_out, found.field) == (3, 6, 0, "ground_truth")
+    read = scenes(found.root)
+    ids = dataset.values("id")
+    assert sorted(read) == sorted(["train/0002", *(f"train/{i}_0001" for i in ids[:2])])
+    car, rider = read["train/0002"]
+    assert (car.category, car.bbox) == ("car", (32, 36, 48, 45))
+    assert rider.mask is not None
+    assert rider.mask[18:27, 72:80].all() and rider.mask.sum() == 9 * 8
+
+
+def test_outlines_come_too_and_open_lines_are_counted(dataset, tmp_path):
+    from s2st_aug.review.curated import write_dataset
+
+    found = write_dataset(dataset, tmp_path / "source", "lanes")
+    assert (found.labels, found.left_out) == (3, 3)
+    (road,) = scenes(found.root)["train/0002"]
+    assert road.outlines[0].tolist() == [[0, 36], [128, 36], [128, 72]]
+
+
+def test_the_same_view_is_the_same_dataset_and_another_is_refused(dataset, tmp_path):
+    from s2st_aug.review.curated import write_dataset
+
+    first = write_dataset(dataset, tmp_path / "source")
+    before = (first.root / "annotations/instances_train.json").read_bytes()
+    write_dataset(dataset, tmp_path / "source")
+    assert (first.root / "annotations/instances_train.json").read_bytes() == before
+    with pytest.raises(UsageError, match="holds another state of this view"):
+        write_dataset(dataset.limit(1), tmp_path / "source")
+
+
+def test_what_is_not_there_is_one_line(fo, dataset, tmp_path):
+    from s2st_aug.review.curated import open_view, write_dataset
+
+    assert len(open_view(fo, "my streets")) == 3
+    assert len(open_view(fo, "my streets/wanted")) == 2
+    for name, says in {
+        "my street": "holds no dataset 'my street'; did you mean 'my streets'",
+        "my streets/want": "has no saved view 'want'; did you mean 'wanted'",
+    }.items():
+        with pytest.raises(UsageError, match=says):
+            open_view(fo, name)
+    with pytest.raises(UsageError, match="no labels in the field 'lane': expected one of ground_truth, lanes"):
+        write_dataset(dataset, tmp_path / "x", "lane")
+    dataset.rename_sample_field("ground_truth", "mine")
+    with pytest.raises(UsageError, match=r"several fields hold labels: .*--fiftyone-field"):
+        write_dataset(dataset, tmp_path / "x")
+    Path(dataset.first().filepath).unlink()
+    with pytest.raises(UsageError, match=r"0001\.png: no image on this machine"):
+        write_dataset(dataset, tmp_path / "x", "mine")
+
+
+def test_augment_takes_a_view_in_place_of_the_configs_dataset(dataset, tmp_path, capsys):
+    from s2st_aug.cli import main
+
+    config = tmp_path / "night.yaml"
+    config.write_text("domains: [night]\nmethod: {name: gamma}\n")
+    words = ["augment", str(config), "--run", str(tmp_path / "run"), "--dry-run"]
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--fiftyone", "my streets/wanted"])
+    out, err = capsys.readouterr()
+    assert stop.value.code == 0, err
+    assert "2 images and 4 labels of ground_truth" in err and "2 in 1 domains" in out
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--fiftyone-field", "lanes"])
+    assert (stop.value.code, "needs --fiftyone" in capsys.readouterr().err) == (2, True)
+
+
+FAKE_RUN = """
+import json, sys
+from pathlib import Path
+from s2st_aug.testing.reviewed_runs import FakeRun, make_run
+words = sys.argv[1:]
+assert words[0] == "augment" and words[4:] == ["--log-format", "json"], words
+told = Path(words[1]).read_text()
+assert "night" in told and "-source" in told and "gamma" in told, told
+counts = dict(accepted=1, rejected=0, failed=0)
+print(json.dumps(dict(event="progress", done=1, total=2, **counts)), file=sys.stderr)
+print("no JSON", file=sys.stderr)
+make_run(Path(words[3]), FakeRun(scenes=2))
+"""
+
+
+def test_selected_samples_are_run_pushed_and_opened(fo, dataset, tmp_path):
+    from s2st_aug.review.translating import translate_view
+
+    told = []
+    name = translate_view(
+        dataset.load_saved_view("wanted"), ["night"], tmp_path / "run", method="gamma",
+        tell=lambda share, words: told.append((share, words)), command=(sys.executable, "-c", FAKE_RUN),
+    )  # fmt: skip
+    assert told == [(0.5, "1 of 2: 1 accepted, 0 rejected, 0 failed")]
+    assert "night" in fo.load_dataset(name).group_slices
+
+
+def test_a_run_that_fails_says_why(dataset, tmp_path):
+    from s2st_aug.review.translating import translate_view
+
+    line = json.dumps({"event": "error", "message": "no such model", "exit_code": 2})
+    command = (sys.executable, "-c", f"import sys; print({line!r}, file=sys.stderr); sys.exit(2)")
+    with pytest.raises(UsageError, match="no such model"):
+        translate_view(dataset, ["night"], tmp_path / "run", command=command)
+
+
+def test_the_plugin_is_downloaded_as_any_other(fo, tmp_path, monkeypatch):
+    import fiftyone.operators as foo
+    import fiftyone.plugins as fop
+    from fiftyone.plugins.core import ensure_plugin_compatibility
+
+    from s2st_aug.review.app import PLUGIN
+
+    monkeypatch.setattr(fo.config, "plugins_dir", str(tmp_path / "plugins"))
+    shutil.make_archive(str(tmp_path / "served/review"), "zip", PLUGIN)
+    serve = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        made = fop.download_plugin(f"http://127.0.0.1:{server.server_port}/review.zip")
+        server.shutdown()
+    assert [Path(place).parent.parent for place in made.values()] == [tmp_path / "plugins"]
+    assert "@s2st-aug/review" in fop.list_enabled_plugins()
+    ensure_plugin_compatibility("@s2st-aug/review")
+    ours = {o.name: o for o in foo.list_operators() if o.uri.startswith("@s2st-aug/review/")}
+    declared = fop.get_plugin("@s2st-aug/review").operators
+    assert ours.keys() == set(declared)
+    risks = {name: o.config.risk_level.value for name, o in ours.items()}
+    assert {n for n, risk in risks.items() if risk == "low"} == {"next_undecided", "panel_data"}
+    assert set(risks.values()) == {"low", "medium"}
+    assert all(o.config.description for o in ours.values() if not o.config.unlisted)
+    asked = ours["translate_selected"].config
+    assert asked.allow_delegated_execution and asked.default_choice_to_delegated
+
+
+def test_the_operator_asks_for_what_a_run_needs_and_takes_the_selection(fo, dataset, monkeypatch):
+    from s2st_aug.review import plugin, translating
+
+    seen = {}
+    monkeypatch.setattr(
+        translating, "translate_view", lambda view, *a, **k: seen.update(n=len(view), a=a, k=k) or "made"
+    )
+    opened = []
+    ctx = SimpleNamespace(
+        dataset=dataset, view=dataset.view(), selected=dataset.values("id")[1:], delegated=False,
+        params={"run": "~/x", "domains": ["rain"], "method": "gamma", "field": "lanes"}, set_progress=lambda **_: None,
+        ops=SimpleNamespace(open_dataset=opened.append),
+    )  # fmt: skip
+    operator = plugin.TranslateSelected()
+    asked = operator.resolve_input(ctx).type.properties
+    assert {"domains", "method", "model", "field", "run"} <= asked.keys()
+    assert operator.execute(ctx) == {"dataset": "made"}
+    assert (seen["n"], seen["a"]) == (2, (["rain"], Path("~/x").expanduser()))
+    assert (seen["k"]["method"], seen["k"]["field"], opened) == ("gamma", "lanes", ["made"])
+    ctx.selected = []
+    operator.execute(ctx)
+    assert seen["n"] == 3
+
+
+def test_variants_come_first_and_every_field_says_what_it_is(fo, tmp_path):
+    from s2st_aug.review.app import first_view
+    from s2st_aug.review.push import open_dataset, push
+
+    run = make_run(tmp_path / "run")
+    push(run)
+    made = open_dataset(fo, run)
+    assert (made.default_group_slice, first_view(made)) == ("night", "?view=to-review-least-sure-first")
+    unsaid = [p for p, f in made.get_field_schema(flat=True).items() if not f.description and "." not in p]
+    assert set(unsaid) <= {"id", "filepath", "tags", "metadata", "created_at", "last_modified_at", "group"}
+    assert made.get_field("strength").description.startswith("how far it moved from the source's domain")
+    labels = made.get_field_schema(flat=True)
+    assert labels["boxes.detections.structure"].description and labels["lines.polylines.verdict"].description
+    sample = made.first()
+    found = sample.metadata
+    assert (found.width, found.height, found.mime_type) == (W, H, "image/png")
+    assert found.size_bytes == Path(sample.filepath).stat().st_size
+    assert not any(line.filled for line in sample.lines.polylines)
