@@ -15,7 +15,7 @@ export FIFTYONE_DATABASE_VALIDATION ?= false
 export RAY_USAGE_STATS_ENABLED ?= 0
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help install demo test test-long coverage check format docs profiles bench measured wheel clean
+.PHONY: help install demo test test-long coverage check format docs profiles bench measured pictures wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -68,6 +68,11 @@ bench: $(STAMP)  ## run every benchmark suite, quick, into runs/bench
 
 measured: $(STAMP)  ## run every suite in full (hours), into docs/measured and README
 	@for s in method scenes faults formats cluster feed; do $(PY) pipelines/benchmark.py --suite $$s --json docs/measured/$$s.json; done
+	@$(PY) docs/hooks.py
+
+pictures: $(STAMP)  ## draw the pictures of the docs from the shipped weights, and bring tables up to date (minutes)
+	@$(PY) docs/figures.py
+	@$(PY) docs/image_path.py
 	@$(PY) docs/hooks.py
 
 wheel: $(STAMP)  ## build sdist and wheel into dist/

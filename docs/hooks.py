@@ -12,6 +12,7 @@
 | `<!-- columns NAME -->` | every column of the manifest, of a struct in it, or of the decisions |
 | `<!-- words NAME -->` | every value of a column of words, such as the causes of a verdict |
 | `<!-- record NAME -->` | every key of run.json or progress.json |
+| `<!-- gallery DOMAIN -->` | the figures below a picture of the gallery |
 | `<!-- measured NAME -->` | the figures of docs/measured/NAME.json |
 | `<!-- scale NAME -->` | a table of what large runs need, computed from docs/measured/scale.json |
 | `<!-- ablation QUESTION -->` | that question's cells of docs/measured/ablations.json |
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ from benchmarks.scale import driver_rows, network_rows, runs_of  # noqa: E402
 MARKER = re.compile(r"<!-- (\w+)(?: ([\w .-]+?))? -->")
 MEASURED = Path(__file__).parent / "measured"
 SCALE = {"runs": runs_of, "driver": driver_rows, "network": network_rows}
+GALLERY_FIGURES = ("distance", "strength", "structure")
 WORDS = {True: "holds", False: "**falls short**", None: "undecided"}
 PATH = (
     (
@@ -130,6 +133,28 @@ def scale(name: str | None) -> str:
         return table(("figure", "value", "goal", "", "how"), rows) if found else "Not measured yet."
     head, *rows_ = SCALE[name or "runs"](json.loads((MEASURED / "scale.json").read_text()))
     return table(head, rows_)
+
+
+def gallery(domain: str | None) -> str:
+    """What was measured of a domain's pictures in the gallery, as docs/figures.py keeps it."""
+    rows = json.loads((MEASURED / "gallery.json").read_text())[domain or ""]
+    head = ("street", "by", "distance to the truth", "strength", "structure", "labels kept, ignored, lost", "verdict")
+    each = (
+        (r["street"], r["method"], *(f"{r[n]:.2f}" if r[n] is not None else "" for n in GALLERY_FIGURES),
+         ", ".join(str(n) for n in r["labels"].values()), r["status"])
+        for r in rows
+    )  # fmt: skip
+    means = (
+        ("mean", by, *(f"{statistics.fmean(v):.2f}" if (v := known(rows, by, n)) else "" for n in GALLERY_FIGURES),
+         "", f"{sum(r['status'] == 'accepted' for r in rows if r['method'] == by)} accepted")
+        for by in dict.fromkeys(r["method"] for r in rows)
+    )  # fmt: skip
+    return table(head, [*each, *means])
+
+
+def known(rows: list[dict[str, Any]], method: str, name: str) -> list[float]:
+    """A method's values of one figure, where there are any."""
+    return [r[name] for r in rows if r["method"] == method and r[name] is not None]
 
 
 def ablation(question: str | None) -> str:
@@ -275,7 +300,7 @@ OF_THE_CODE = (
     reference.method, reference.presets, reference.model, reference.validation, reference.columns, reference.words,
     reference.record,
 )  # fmt: skip
-MAKERS = (root, path, measured, scale, ablation, same_street, *OF_THE_CODE)
+MAKERS = (root, path, gallery, measured, scale, ablation, same_street, *OF_THE_CODE)
 TABLES = {maker.__name__: maker for maker in MAKERS}
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from s2st_aug.records.domains import CONDITIONS
 
 ROOT = Path(__file__).parents[2]
 SKIPPED = {".venv", ".git", "runs", "site", "checkpoints", "dist", "build"}
@@ -100,6 +103,17 @@ def test_architecture_has_the_layers_that_the_import_linter_holds() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (layers,) = (c["layers"] for c in contracts if c["name"] == "layers")
     assert shown == [set(re.findall(r"\w+", layer)) for layer in layers]
+
+
+def test_the_gallery_has_a_picture_and_figures_of_every_domain() -> None:
+    page, stored = (ROOT / "docs/gallery.md").read_text(), json.loads((ROOT / "docs/measured/gallery.json").read_text())
+    assert set(stored) == set(re.findall(r"<!-- gallery (\w+) -->", page)) == set(CONDITIONS) - {"day"}
+    for domain, rows in stored.items():
+        assert f"(images/gallery_{domain}.jpg)" in page
+        assert (ROOT / f"docs/images/gallery_{domain}.jpg").is_file()
+        assert [(r["street"], r["method"]) for r in rows] == [
+            (s, m) for s in range(1, 7) for m in ("S2ST", "histogram")
+        ]
 
 
 def test_the_picture_of_the_path_is_drawn_from_the_code_of_today(monkeypatch: pytest.MonkeyPatch) -> None:
