@@ -109,9 +109,8 @@ def test_groups_show_their_slices_and_boxes(app, page):
 
 def test_a_person_reviews_in_the_app_and_export_follows(app, page, tmp_path):
     from s2st_aug.cli import main
-    from s2st_aug.review.pull import pull
-
     from s2st_aug.review.app import first_view
+    from s2st_aug.review.pull import pull
 
     run, dataset, address = app
     visit(page, address + first_view(dataset))
