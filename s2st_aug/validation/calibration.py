@@ -20,6 +20,7 @@ SIDES = (16, 24, 40, 72, 140)  # px of the stand-in objects
 A_PHOTO = 12  # stand-in objects a photo
 LEAST_PHOTOS = 8
 FALSE_ALARMS = 0.05
+LEAST_EVIDENCE, MOST_EVIDENCE = 0.05, 0.4  # that an object may be asked for before the detail step
 MARGIN = 0.8  # for the few places that a threshold at the edge of a sample rests on
 
 
@@ -73,9 +74,9 @@ def stand_ins(photo: Image, *key: str) -> tuple[SceneObject, ...]:
 
 
 def calibrate(changes: Iterable[TrueChange], settings: ValidationSettings, seen: str) -> Calibration:
-    """Set four thresholds so that at most one label in twenty is doubted.
+    """Set five thresholds so that at most one label in twenty is doubted.
 
-    They are keep_of_around, lost_of_around, keep_structure_raw and max_shift_px.
+    They are keep_of_around, lost_of_around, least_evidence, keep_structure_raw and max_shift_px.
     Raises DatasetError on fewer than eight photos, or none with structure in it.
     """
     rows = [_measured(change, i, settings) for i, change in enumerate(changes)]
@@ -89,24 +90,37 @@ def calibrate(changes: Iterable[TrueChange], settings: ValidationSettings, seen:
 
 
 def _measured(change: TrueChange, number: int, settings: ValidationSettings) -> np.ndarray:
-    """structure, structure_raw, shift, size and the surroundings' structure of each stand-in, `n 5`."""
+    """structure, structure_raw, shift, size, the surroundings' structure and evidence (NaN for none), `n 6`."""
     found = judge(change.source, change.variant, change.raw, stand_ins(change.source, str(number)), None, settings)
     rows = [
         # a well-kept object needs no comparison with its surroundings: its own structure stands for theirs
-        (o.structure, o.structure_raw, o.shift_px, o.bbox[2] - o.bbox[0], o.structure if o.around is None else o.around)
+        (
+            o.structure,
+            o.structure_raw,
+            o.shift_px,
+            o.bbox[2] - o.bbox[0],
+            o.structure if o.around is None else o.around,
+            np.nan if o.evidence is None else o.evidence,
+        )
         for o in found.objects
         if o.cause not in UNMEASURED and o.structure is not None
     ]
-    return np.array(rows, np.float64).reshape(-1, 5)
+    return np.array(rows, np.float64).reshape(-1, 6)
 
 
 def _thresholds(rows: np.ndarray) -> dict[str, float]:
-    """Each of the three alarms gets a third of the allowance."""
+    """Each of the three alarms (structure, a better place, evidence) gets a third of the allowance.
+
+    Without evidence (no detail step) `least_evidence` stays as it is.
+    """
     share = FALSE_ALARMS / 3
     keep = MARGIN * float(np.quantile(rows[:, 0] / np.maximum(rows[:, 4], 0.1), share))
     raw = MARGIN * float(np.quantile(rows[:, 1], share))
     moved = float(np.quantile(rows[:, 2], 1 - share)) / MARGIN
+    sure = rows[:, 5][np.isfinite(rows[:, 5])]
+    asked = np.clip(MARGIN * np.quantile(sure, share), LEAST_EVIDENCE, MOST_EVIDENCE) if len(sure) else None
     return {
+        **({} if asked is None else {"least_evidence": round(float(asked), 3)}),
         "keep_of_around": round(float(np.clip(keep, 0.2, 0.9)), 3),
         "lost_of_around": round(float(np.clip(keep / 2, 0.1, 0.45)), 3),
         "keep_structure_raw": round(float(np.clip(raw, 0.0, 0.9)), 3),
@@ -117,4 +131,5 @@ def _thresholds(rows: np.ndarray) -> dict[str, float]:
 def _alarms(rows: np.ndarray, s: ValidationSettings) -> float:
     least = np.clip(s.keep_of_around * rows[:, 4], s.least_structure, s.keep_structure)
     moved = (rows[:, 0] < IN_PLACE) & (rows[:, 2] >= np.maximum(s.max_shift_px, s.max_shift_of_size * rows[:, 3]))
-    return float(((rows[:, 0] < least) | moved | (rows[:, 1] < s.keep_structure_raw)).mean())
+    unsure = np.where(np.isfinite(rows[:, 5]), rows[:, 5] < s.least_evidence, rows[:, 1] < s.keep_structure_raw)
+    return float(((rows[:, 0] < least) | moved | unsure).mean())

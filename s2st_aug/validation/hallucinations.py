@@ -15,10 +15,10 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from s2st_aug.arrays import Box, Mask
+from s2st_aug.arrays import Box, Image, Mask
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.records.verdicts import Hallucination
-from s2st_aug.validation.gradients import source_directions, source_norm, source_weights, variant_directions
+from s2st_aug.validation.gradients import gradients, source_directions, source_norm, source_weights, variant_directions
 from s2st_aug.validation.lights import SIDE, scores
 from s2st_aug.validation.patches import Frame, clipped
 
@@ -39,7 +39,7 @@ OPEN = 25.0  # variance of the source's luma within a cell, in levels squared: b
 AROUND = 11, 5  # cells that are averaged, of which half must be open
 RED = 28.0, 68.0
 """Levels by which red rises over green and blue in the upper half: score 0 and 1. True dusks have up to 55."""
-PAD = 4  # px around a blob that its edges are looked for in
+PAD, SMOOTHED = 4, 5  # px around a blob that its edges are looked for in, and beyond that their gradients depend on
 EXPLAINED = 0.35, 0.55
 """Share of a blob's edges that the source does not have: below, half of its score is left, as of a lit window."""
 STREAK = 1.6
@@ -49,6 +49,7 @@ REFLECTED = 0.5  # what is left of its score
 
 Shape = Literal["blob", "piece", "wide"]
 SHAPES: tuple[Shape, ...] = ("blob", "piece", "wide")
+_KINDS = {"piece": "smear", "wide": "glow"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,23 +76,26 @@ class Candidates:
 def hallucinated_lights(source: Frame, variant: Frame, objects: Sequence[SceneObject]) -> tuple[Hallucination, ...]:
     """Lights outside labelled objects with the score that the source does not explain them, highest first."""
     seen = candidates(source, variant, objects)
-    compact = np.array([shape == "blob" for shape in seen.shapes], bool)
-    height = source.image.shape[0]
     found = []
     for box, shape, patch, score in zip(
-        seen.boxes, seen.shapes, seen.patches, scores(seen.patches, compact).tolist(), strict=True
+        seen.boxes, seen.shapes, seen.patches, scores(seen.patches).tolist(), strict=True
     ):
         if score >= LEAST_SCORE:
-            low, high = EXPLAINED
-            gap = unexplained(source, variant, box)
-            doubt = 0.5 + 0.5 * min(max((gap - low) / (high - low), 0.0), 1.0)
-            # a streak on the road is a lamp's reflection on the wet, which has no label; the lamp itself is judged
-            streak = box[1] > height / 2 and box[3] - box[1] >= STREAK * (box[2] - box[0])
-            weighed = score * doubt * (REFLECTED if streak else 1.0)
-            kind = _kind(patch, box, height) if shape == "blob" else "smear" if shape == "piece" else "glow"
+            weighed = score * unexplained_share(source, variant, box)
+            kind = _kind(patch, box, source.image.shape[0]) if shape == "blob" else _KINDS[shape]
             found.append(Hallucination(box, kind, weighed))
     found += red_sky(source, variant)
     return tuple(sorted(found, key=lambda h: -h.score))
+
+
+def unexplained_share(source: Frame, variant: Frame, box: Box) -> float:
+    """What is left of a score: half where the source's edges run as the candidate's do, and of a streak on the road."""
+    low, high = EXPLAINED
+    gap = unexplained(source.image, variant.image, box)
+    doubt = 0.5 + 0.5 * min(max((gap - low) / (high - low), 0.0), 1.0)
+    # a streak on the road is a lamp's reflection on the wet, which has no label; the lamp itself is judged
+    streak = box[1] > source.image.shape[0] / 2 and box[3] - box[1] >= STREAK * (box[2] - box[0])
+    return doubt * (REFLECTED if streak else 1.0)
 
 
 def red_sky(source: Frame, variant: Frame) -> list[Hallucination]:
@@ -116,20 +120,25 @@ def red_sky(source: Frame, variant: Frame) -> list[Hallucination]:
     return [Hallucination((x * kx, y * ky, (x + w) * kx, (y + h) * ky), "glow", score)]
 
 
-def unexplained(source: Frame, variant: Frame, box: Box) -> float:
-    """1 - how well the source's edges run along the blob's own, in [0, 1].
+def unexplained(source: Image, variant: Image, box: Box) -> float:
+    """1 - how well the source's edges run along the blob's own in red, green and blue together, in [0, 1].
 
-    A lit window had its frame by day, a false lamp had nothing.
+    A lit window had its frame by day, a false lamp had nothing. A light may be as bright as what is around it: in luma
+    alone it would have no edges.
     """
-    left, top, right, bottom = clipped((box[0] - PAD, box[1] - PAD, box[2] + PAD, box[3] + PAD), source.image.shape)
-    cut = (slice(top, bottom), slice(left, right))
-    x, y = variant.gradients.x[cut], variant.gradients.y[cut]
-    weights = source_weights(x, y)
-    (cos, sin), norm = source_directions(x, y, *weights), source_norm(*weights)
-    if norm <= 0:
-        return 0.0
-    there = variant_directions(source.gradients.x[cut], source.gradients.y[cut])
-    return min(max(1 - float((cos * there[..., 0] + sin * there[..., 1]).sum() / norm), 0.0), 1.0)
+    left, top, right, bottom = clipped((box[0] - PAD, box[1] - PAD, box[2] + PAD, box[3] + PAD), source.shape)
+    x0, y0 = max(left - SMOOTHED, 0), max(top - SMOOTHED, 0)
+    wide = slice(y0, bottom + SMOOTHED), slice(x0, right + SMOOTHED)
+    cut = slice(top - y0, bottom - y0), slice(left - x0, right - x0)
+    shared = norm = 0.0
+    for there, here in zip(cv2.split(source[wide]), cv2.split(variant[wide]), strict=True):
+        was, now = gradients(there.astype(np.float32)), gradients(here.astype(np.float32))
+        x, y = now.x[cut], now.y[cut]
+        weights = source_weights(x, y)
+        (cos, sin), before = source_directions(x, y, *weights), variant_directions(was.x[cut], was.y[cut])
+        shared += float((cos * before[..., 0] + sin * before[..., 1]).sum())
+        norm += source_norm(*weights)
+    return min(max(1 - shared / norm, 0.0), 1.0) if norm > 0 else 1.0
 
 
 def candidates(source: Frame, variant: Frame, objects: Sequence[SceneObject]) -> Candidates:

@@ -1,4 +1,4 @@
-"""The classifiers of hallucinated lights: small convolution networks on a blob's surroundings, in plain numpy."""
+"""The classifier of hallucinated lights: a small convolution network on their surroundings, in plain numpy."""
 
 from __future__ import annotations
 
@@ -11,35 +11,29 @@ from safetensors.numpy import load
 SIDE = 32  # px of the four pictures of a blob's surroundings
 LAYERS = ("conv1", "conv2", "conv3")  # 3x3, stride 2, then a ReLU
 CHANNELS = 12  # RGB of source and variant, then of both at a quarter of the size
-LAMP_CHANNELS = 6  # RGB of source and variant: what the network of lamps sees
-LAMP_DOUBT = 0.05 / 0.3  # its doubt on the scale of the other, where 0.95 rejects: 0.7 of its own did
 AT_ONCE = 8  # blobs, so that the layers stay in the processor's cache
 
 
-def scores(patches: np.ndarray, compact: np.ndarray) -> np.ndarray:
+def scores(patches: np.ndarray) -> np.ndarray:
     """How likely each candidate is hallucinated, in [0, 1], with the shipped weights.
 
-    `n 32 32 12` uint8: RGB of source and variant, then of both at a quarter of the size around the same point. Of two
-    networks the surer one counts; the one that knows lamps alone sees only those that are `compact` (`n` bool).
+    `n 32 32 12` uint8: RGB of source and variant, then of both at a quarter of the size around the same point.
     """
-    found = _in_parts(shipped("surroundings"), patches)
-    lamps = _in_parts(shipped("lights"), patches[compact][..., :LAMP_CHANNELS])
-    found[compact] = np.maximum(found[compact], 1 - (1 - lamps) * LAMP_DOUBT)
-    return found
+    return 1 / (1 + np.exp(-np.clip(logits(shipped(), patches), -30, 30)))
 
 
-def _in_parts(weights: dict[str, np.ndarray], patches: np.ndarray) -> np.ndarray:
-    parts = [scores_with(weights, patches[n : n + AT_ONCE]) for n in range(0, len(patches), AT_ONCE)]
+def logits(weights: dict[str, np.ndarray], patches: np.ndarray) -> np.ndarray:
+    """The network's output `n` with given weights, named as `pipelines/fit_lights.py` writes them."""
+    parts = [_logits(weights, patches[n : n + AT_ONCE]) for n in range(0, len(patches), AT_ONCE)]
     return np.concatenate(parts) if parts else np.empty(0)
 
 
-def scores_with(weights: dict[str, np.ndarray], patches: np.ndarray) -> np.ndarray:
-    """The same with given weights, named as `pipelines/fit_lights.py` writes them."""
+def _logits(weights: dict[str, np.ndarray], patches: np.ndarray) -> np.ndarray:
     x = patches.astype(np.float32) / 128 - 1
     for name in LAYERS:
         x = np.maximum(_conv(x, weights[f"{name}.weight"]) + weights[f"{name}.bias"], 0)
     hidden = np.maximum(x.reshape(len(x), -1) @ weights["hidden.weight"] + weights["hidden.bias"], 0)
-    return 1 / (1 + np.exp(-np.clip((hidden @ weights["out.weight"] + weights["out.bias"])[:, 0], -30, 30)))
+    return np.asarray((hidden @ weights["out.weight"] + weights["out.bias"])[:, 0])
 
 
 def _conv(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -55,6 +49,6 @@ def _conv(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 @cache
-def shipped(name: str = "surroundings") -> dict[str, np.ndarray]:
-    """`surroundings`: all shapes, fitted by `pipelines/fit_lights.py`; `lights`: lamps alone, fitted before it."""
-    return load(files("s2st_aug.validation").joinpath(f"{name}.safetensors").read_bytes())
+def shipped() -> dict[str, np.ndarray]:
+    """The weights that `pipelines/fit_lights.py` fitted."""
+    return load(files("s2st_aug.validation").joinpath("lights.safetensors").read_bytes())

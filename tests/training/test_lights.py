@@ -12,10 +12,24 @@ from safetensors import safe_open
 
 from s2st_aug.training import false_lights
 from s2st_aug.training.false_lights import FAMILIES, LEAST_CHANGE, false_light
-from s2st_aug.training.lights import Blobs, LightNet, Translated, fit_lights, gathered, write_lights
+from s2st_aug.training.lights import (
+    CONDITIONS,
+    SIZES,
+    Blobs,
+    LightNet,
+    Translated,
+    at_most,
+    fit_lights,
+    gathered,
+    street_pairs,
+    surest,
+    write_lights,
+)
 from s2st_aug.training.lights import _named as weights_of
 from s2st_aug.training.pasted_lights import Pair
-from s2st_aug.validation.lights import scores, scores_with
+from s2st_aug.validation.hallucinations import candidates
+from s2st_aug.validation.lights import logits, scores
+from s2st_aug.validation.patches import frame
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,13 +50,13 @@ def test_numpy_computes_what_was_trained():
     net = LightNet().eval()
     patches = np.random.default_rng(1).integers(0, 255, (5, 32, 32, 12), dtype=np.uint8)
     with torch.inference_mode():
-        expected = torch.sigmoid(net(torch.from_numpy(patches).permute(0, 3, 1, 2).float() / 128 - 1)).numpy()
-    assert scores_with(weights_of(net), patches) == pytest.approx(expected, abs=1e-5)
+        expected = net(torch.from_numpy(patches).permute(0, 3, 1, 2).float() / 128 - 1).numpy()
+    assert logits(weights_of(net), patches) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_light_that_the_source_has_not_is_learned_and_the_same_blobs_give_the_same_bytes(blobs, tmp_path):
     first, again = (fit_lights(blobs, steps=60) for _ in range(2))
-    right = (scores_with(first, blobs.patches) > 0.5) == blobs.made_up
+    right = (logits(first, blobs.patches) > 0) == blobs.made_up
     assert right.mean() > 0.9
     for name, weights in (("a", first), ("b", again)):
         write_lights(weights, tmp_path / name, "spots")
@@ -55,6 +69,30 @@ def test_lights_are_pasted_into_what_is_gathered():
     found = gathered([("a", Pair(day, day // 3, ()))])
     assert found.made_up.sum() >= 6
     assert found.patches.shape[1:] == (32, 32, 12)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25])
+def test_what_rejects_is_set_on_true_variants(share):
+    """Of eight pictures with one lamp each, the surest may reject where a share of them may."""
+    torch.manual_seed(0)
+    day = np.full((360, 640, 3), 120, np.uint8)
+    nights = []
+    for level in range(180, 260, 10):
+        nights.append(cv2.circle(np.full_like(day, 28), (300, 80), 6, (level,) * 3, -1, cv2.LINE_AA))
+    net = weights_of(LightNet())
+    net["out.weight"] *= 100
+    true = [surest(net, Pair(day, night, ())) for night in nights]
+    weights = at_most(share, net, true, [min(true)] * 4)
+    seen = [candidates(frame(day), frame(night), ()).patches for night in nights]
+    rejected = [(logits(weights, patches) >= np.log(0.95 / 0.05)).any() for patches in seen]
+    assert (share > 0) <= sum(rejected) <= share * len(nights)
+
+
+def test_streets_come_in_all_sizes():
+    shapes = [next(street_pairs(4, index))[1].variant.shape[1::-1] for index in range(3)]
+    assert shapes == list(SIZES[:3])
+    assert len(set(SIZES)) == 4
+    assert [name for name, _ in street_pairs(4, 1)] == [f"4-1-{c}" for c in CONDITIONS]
 
 
 def test_of_a_models_lights_only_the_true_ones_teach():
@@ -97,9 +135,9 @@ def test_each_family_of_false_lights_shows_where_it_is_said_to_be(family, monkey
 
 
 def test_the_shipped_weights_say_what_they_were_fitted_on():
-    with safe_open(str(files("s2st_aug.validation").joinpath("surroundings.safetensors")), "numpy") as file:
+    with safe_open(str(files("s2st_aug.validation").joinpath("lights.safetensors")), "numpy") as file:
         assert "streets of rng_key 4" in file.metadata()["fitted_on"]
-    assert scores(np.empty((0, 32, 32, 12), np.uint8), np.empty(0, bool)).shape == (0,)
+    assert scores(np.empty((0, 32, 32, 12), np.uint8)).shape == (0,)
 
 
 def test_what_trains_the_checks_imports_no_benchmark():

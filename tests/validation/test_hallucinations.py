@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from s2st_aug.records.scene import SceneObject
-from s2st_aug.validation.hallucinations import PIECE, candidates, hallucinated_lights, red_sky
+from s2st_aug.validation.hallucinations import PIECE, candidates, hallucinated_lights, red_sky, unexplained
 from s2st_aug.validation.patches import frame
 from s2st_aug.validation.settings import ValidationSettings
 
@@ -70,3 +70,14 @@ def test_a_dash_of_paint_that_the_headlights_lit_stands_in_the_source():
     for image, level in ((road, 215), (lit, 190)):
         cv2.fillConvexPoly(image, np.array([(310, 250), (318, 250), (312, 275), (296, 275)]), (level,) * 3, cv2.LINE_AA)
     assert all(h.score < LEAST for h in hallucinated_lights(frame(road), frame(lit), ()))
+
+
+def test_a_light_as_bright_as_what_is_around_it_is_not_taken_for_explained():
+    """Green of the same luma as a grey sky has edges in colour alone."""
+    day = cv2.rectangle(np.full((360, 640, 3), 180, np.uint8), (100, 60), (140, 84), (150, 150, 150), -1)
+    grey = np.full((360, 640, 3), 190, np.uint8)
+    for x in (100, 400):
+        cv2.rectangle(grey, (x, 60), (x + 40, 84), (117, 247, 118), -1)
+    assert unexplained(day, grey, (400.0, 60.0, 441.0, 85.0)) > 0.9
+    assert unexplained(day, grey, (100.0, 60.0, 141.0, 85.0)) < 0.35
+    assert unexplained(day, grey, (0.0, 0.0, 8.0, 8.0)) == 1.0

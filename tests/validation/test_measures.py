@@ -11,7 +11,7 @@ from s2st_aug.records.scene import SceneObject
 from s2st_aug.report.overlay import COLOURS, draw_overlay
 from s2st_aug.validation import objects
 from s2st_aug.validation.appearance import appearance
-from s2st_aug.validation.calibration import TrueChange, calibrate, retouched
+from s2st_aug.validation.calibration import MOST_EVIDENCE, TrueChange, calibrate, retouched
 from s2st_aug.validation.flicker import flicker
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.patches import SIDE, frame, in_front, strip_points, window
@@ -123,6 +123,20 @@ def test_calibration_reports_the_other_half_and_refuses_too_few(pair):
     assert found.settings.calibrated_on == "ten drawn streets"
     with pytest.raises(DatasetError, match="at least 8 photos"):
         calibrate(changes[:3], ValidationSettings(), "")
+
+
+def test_calibration_sets_the_evidence_that_a_label_must_have(pair):
+    """Where a model's pictures are soft, a bar that doubts true labels comes down; where they are sharp, it rises."""
+    photos = [np.roll(pair.source, 13 * i, 1) for i in range(8)]
+    pairs = [(p, retouched(p, str(i))) for i, p in enumerate(photos)]
+    soft = [TrueChange(p, v, cv2.GaussianBlur(v, (0, 0), 6)) for p, v in pairs]
+    sharp = [TrueChange(p, v, cv2.GaussianBlur(v, (0, 0), 0.5)) for p, v in pairs]
+    strict = calibrate(soft, ValidationSettings(least_evidence=0.9), "")
+    assert strict.before > 0.15
+    assert strict.settings.least_evidence < 0.9
+    assert strict.after < strict.before
+    raised = calibrate(sharp, ValidationSettings(), "").settings.least_evidence
+    assert ValidationSettings().least_evidence < raised <= MOST_EVIDENCE
 
 
 def test_the_overlay_marks_what_was_lost(pair):
