@@ -30,9 +30,10 @@ from s2st_aug.diffusion.street import street_picture
 from s2st_aug.errors import ModelError
 
 log = logging.getLogger(__name__)
-VERSION = 3
+VERSION = 4
 LEVELS_TRIED = (0.7, 0.3, 0.1, 0.03, 0.01)  # abar
 ROUND_TRIP_STEPS = 20
+LEAST_SIDE = 96  # pixels of the drawn street
 WORST_SHARE = 0.8  # of what a guess leaves that knows nothing of images
 WORST_ROUND_TRIP_DB = 15.0  # latents, against their own range of 6
 SURELY_GOOD = 0.02  # at or below it nothing is looked for
@@ -198,6 +199,10 @@ def _as_eps(raw: Tensor, noisy: Latent, abar: float, prediction: str) -> Latent:
 
 
 def picture_size(model: LatentModel) -> tuple[int, int]:
-    """(width, height) about half the native side: enough to judge by, a quarter of the cost."""
-    w, h = model.native_size
-    return max(round(w / 2 / model.stride), 2) * model.stride, max(round(h / 2 / model.stride), 2) * model.stride
+    """(width, height) about half the native side: enough to judge by, a quarter of the cost.
+
+    Not below LEAST_SIDE where the model itself is not: a small one knows no street of half its size.
+    """
+    sides = (min(max(side / 2, LEAST_SIDE), side) for side in model.native_size)
+    w, h = (max(round(side / model.stride), 2) * model.stride for side in sides)
+    return w, h

@@ -208,3 +208,12 @@ def test_a_wrong_config_of_a_true_model_is_refused_with_its_cause(name, tmp_path
 def test_a_true_model_is_accepted(changes, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     load_model(edited(tmp_path, "scheduler", changes))
+
+
+@pytest.mark.parametrize(
+    ("native", "stride", "picture"),
+    [((512, 512), 64, (256, 256)), ((1024, 1024), 16, (512, 512)), ((104, 104), 8, (96, 96)), ((64, 48), 8, (64, 48))],
+)
+def test_a_small_model_is_not_shown_a_street_of_half_its_size(native, stride, picture):
+    model = dataclasses.replace(tiny_latent_model(), native_size=native, stride=stride)
+    assert selftest.picture_size(model) == picture
