@@ -33,7 +33,7 @@ from benchmarks.chaos import KILLS, Shooting, Target, digests, shoot
 from benchmarks.figure import Figure, measured, undecided
 from benchmarks.million import draw_memory, memory, memory_figures, million, million_figures, stream
 from benchmarks.node_faults import KINDS as FAULTS
-from benchmarks.node_faults import NoNamespaces, node_faults
+from benchmarks.node_faults import SILENCE, NoNamespaces, node_faults
 from benchmarks.pieces import folder_or, kept, wanted
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.augment import ClusterConfig
@@ -192,12 +192,14 @@ def _node_figures(mixes: list[Result], goal: int) -> Iterator[Figure]:
     yield measured("node_faults", sum(hits.values()), "faults", goal, "at_least", n=len(mixes), why=why)
     differ, found = (sum(r[name] for r in mixes) for name in ("differ", "findings"))
     wrong = sum(len(r["wrong"]) for r in mixes)
+    silent = sum(told.startswith("driver hangs") for r in mixes for told in r["wrong"])
     why = (
         f"of {rows} rows {differ} differ from an undisturbed run (all columns but times); verify finds {found} faults; "
     )
     if again := sum(r.get("tried_again", 0) for r in mixes):
         why += f"{again} had failed and say so by two attempts; "
-    why += f"of {sum(len(r['ends']) for r in mixes)} exit codes {wrong} are untrue"
+    why += f"of {sum(len(r['ends']) for r in mixes)} exit codes {wrong - silent} are untrue"
+    why += f"; {silent} drivers were ended after {SILENCE:g} s without a commit" if silent else ""
     yield measured("node_faults_difference", differ + found + wrong, "rows", 0, "at_most", n=rows, why=why)
 
 
