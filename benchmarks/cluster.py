@@ -199,7 +199,7 @@ def _node_figures(mixes: list[Result], goal: int) -> Iterator[Figure]:
     if again := sum(r.get("tried_again", 0) for r in mixes):
         why += f"{again} had failed and say so by two attempts; "
     why += f"of {sum(len(r['ends']) for r in mixes)} exit codes {wrong - silent} are untrue"
-    why += f"; {silent} drivers were ended after {SILENCE:g} s without a commit" if silent else ""
+    why += f"; drivers ended after {SILENCE:g} s without a commit: {silent}" if silent else ""
     yield measured("node_faults_difference", differ + found + wrong, "rows", 0, "at_most", n=rows, why=why)
 
 
