@@ -29,7 +29,7 @@ from s2st_aug.training.package import Networks, write_model
 from s2st_aug.training.tokenizer import learn_vocabulary
 
 WAYS = ("hash", "s2st_aug", "diffusers")
-CLIP_L = {
+CLIP_L: dict[str, Any] = {
     "vocab_size": 49408, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
     "num_attention_heads": 12,
 }  # fmt: skip
@@ -68,16 +68,16 @@ def load(way: str, folder: Path, dtype: torch.dtype) -> dict[str, float]:
     import diffusers
     import transformers
 
-    for kind in (diffusers.UNet2DConditionModel, diffusers.AutoencoderKL, diffusers.StableDiffusionPipeline):
-        assert kind  # these modules are lazy: they are imported here
-    assert transformers.CLIPTextModel
+    pipeline: Any = diffusers.StableDiffusionPipeline
+    for lazy in ((diffusers, "UNet2DConditionModel"), (diffusers, "AutoencoderKL"), (transformers, "CLIPTextModel")):
+        getattr(*lazy)  # imported here, so that only loading is timed
     start, worked = time.perf_counter(), time.process_time()
     if way == "hash":
         hash_files(folder)
     elif way == "s2st_aug":
         load_model(folder, dtype=dtype, self_test=False)
     else:
-        diffusers.StableDiffusionPipeline.from_pretrained(folder, torch_dtype=dtype, local_files_only=True)
+        pipeline.from_pretrained(folder, torch_dtype=dtype, local_files_only=True)
     return {
         "seconds": round(time.perf_counter() - start, 2),
         "cpu_seconds": round(time.process_time() - worked, 2),
