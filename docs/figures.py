@@ -142,11 +142,11 @@ def _street(index: int) -> np.ndarray:
 
 def home(domain: str, _folder: Path) -> Image.Image:
     """The home page's street, by day or translated."""
-    drawn = draw_street(sample_street(HELD_OUT, BESIDE[2], (640, 360)))
+    drawn = draw_street(sample_street(HELD_OUT, BESIDE[1], (640, 360)))
     day = render_drawn(drawn, surfaces(drawn), "day")
     if domain == "day":
         return Image.fromarray(day)
-    made = load_translator([domain]).translate([day], [domain], [boxes(drawn)], [BESIDE[2]])[0]
+    made = load_translator([domain]).translate([day], [domain], [boxes(drawn)], [BESIDE[1]])[0]
     return Image.fromarray(made[domain].image)
 
 
