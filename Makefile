@@ -73,6 +73,7 @@ measured: $(STAMP)  ## run every suite in full (hours), into docs/measured and R
 pictures: $(STAMP)  ## draw the pictures of the docs from the shipped weights, and bring tables up to date (minutes)
 	@$(PY) docs/figures.py
 	@$(PY) docs/image_path.py
+	@$(PY) docs/notebook_pages.py python
 	@$(PY) docs/hooks.py
 
 wheel: $(STAMP)  ## build sdist and wheel into dist/
