@@ -72,6 +72,8 @@ DECIDES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+READ_BY_PEOPLE = (".md", ".svg")
+"""Model cards and their curves lie beside the weights and decide nothing."""
 WORDS_OF_SETTINGS = ("description", "use_attribute_docstrings")
 """Arguments of pydantic's that explain a setting and decide nothing."""
 
@@ -133,9 +135,8 @@ def fingerprint(patterns: tuple[str, ...], root: Path, *, settings_described: bo
 
     `settings_described`: as it was until November 2026, when rewording what a setting means made figures stale.
     """
-    files = sorted(
-        {p for pattern in patterns for p in root.glob(pattern) if p.is_file() and "__pycache__" not in p.parts}
-    )
+    found = {p for pattern in patterns for p in root.glob(pattern) if p.is_file() and "__pycache__" not in p.parts}
+    files = sorted(p for p in found if p.suffix not in READ_BY_PEOPLE)
     total = hashlib.sha256()
     for path in files:
         meaning = _meaning(path, settings_described=settings_described)

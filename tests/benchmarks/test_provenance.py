@@ -53,6 +53,9 @@ def test_what_decides_a_figure_changes_with_its_code_and_weights_and_not_with_it
     assert provenance.fingerprint(patterns, tree(tmp_path / "b", words)) == first
     assert provenance.fingerprint(patterns, tree(tmp_path / "c", CODE.replace("+ 1", "+ 2"))) != first
     assert provenance.fingerprint(patterns, tree(tmp_path / "d", CODE, b"2")) != first
+    card = tree(tmp_path / "e", CODE)
+    (card / "s2st_aug/weights/street-mini/README.md").write_text("a model card")
+    assert provenance.fingerprint(patterns, card) == first
 
 
 SETTINGS = """
