@@ -36,6 +36,7 @@ SUITES: dict[str, dict[str, tuple[Goal | None, str]]] = {
         "evals_per_variant_draft": (40, "evaluations"),
         "render_distance_vs_best_baseline": (1, "ratio"),
         "signal_state_kept": (0.95, "share"),
+        "kept_at_equal_strength": (0.0, "share"),
     },
     "scenes": {
         "scenes_per_second": (8, "1/s"),
@@ -63,6 +64,9 @@ SUITES: dict[str, dict[str, tuple[Goal | None, str]]] = {
         "lost_on_true_night": (0.03, "share"),
         "not_keep_on_true_night": (0.10, "share"),
         "ms_per_image": (40, "ms"),
+        "recall_invented_lamps": (0.9, "share"),
+        "recall_invented_smears": (0.9, "share"),
+        "rejected_for_lights": (0.1, "share"),
     },
     "formats": {
         **{f"lossless_{name}": (1.0, "share") for name in FORMATS},
@@ -100,6 +104,7 @@ SUITES: dict[str, dict[str, tuple[Goal | None, str]]] = {
     "gpu": {
         "cuda_parity": (40, "dB"),
         "gpu_busy": (0.85, "share"),
+        "oom_survived": (1, "share"),
         "sd21_seconds_per_variant": (None, "s"),
         "sd21_peak_gib": (None, "GiB"),
         "evals_per_second": (None, "1/s"),

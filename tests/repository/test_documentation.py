@@ -136,6 +136,10 @@ def test_every_name_in_code_letters_exists() -> None:
         for name in re.findall(r"`([A-Za-z_][\w.]*)(?:\([^`]*\))?`", text):
             last = name.rpartition(".")[2]
             is_code = "_" in last or re.search(r"[a-z][A-Z]|[A-Z][a-z]+[A-Z]", last)
-            if is_code and last not in known and not re.match(r"recall_|fpr_|rejected_for_|lossless_|index_|RAY_", last):
+            if (
+                is_code
+                and last not in known
+                and not re.match(r"recall_|fpr_|rejected_for_|lossless_|index_|RAY_", last)
+            ):
                 missing.append(f"{page.relative_to(ROOT)}: {name}")
     assert missing == []

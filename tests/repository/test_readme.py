@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.core import TyperGroup
 
+from benchmarks import SUITES
 from s2st_aug.cli import COMMANDS, build_group, load
 
 ROOT = Path(__file__).parents[2]
@@ -130,3 +132,6 @@ def test_the_figures_of_the_readme_are_the_stored_ones() -> None:
     for name, made in (("measured", hooks.readme_table()), ("alternatives", hooks.alternatives())):
         stored = text.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- /{name} -->")[0]
         assert stored == made, "run: python docs/hooks.py"
+    for path in sorted((ROOT / "docs/measured").glob("*.json")):
+        figures = json.loads(path.read_text()) if path.stem in SUITES else []
+        assert [f["name"] for f in figures if f["goal"] is not None and not hooks.explained(f["name"])[0]] == []
