@@ -161,10 +161,11 @@ def test_an_app_that_ends_by_itself_is_one_clear_line(monkeypatch, run):
     def ending(fo, *, port, address):
         yield subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
 
+    dataset = SimpleNamespace(name="d", has_saved_view=lambda name: False)
     monkeypatch.setattr(app, "running", ending)
     monkeypatch.setattr(app, "connect", lambda: None)
     monkeypatch.setattr(app, "install_plugin", lambda fo: None)
-    monkeypatch.setattr(app, "open_dataset", lambda fo, run, name: SimpleNamespace(name="d"))
+    monkeypatch.setattr(app, "open_dataset", lambda fo, run, name: dataset)
     told = []
     with pytest.raises(Stopped, match=r"ended by itself \(code 3\); decisions are kept"):
         app.serve(run, name=None, port=0, address="127.0.0.1", reviewer=None, browser=False, announce=told.append)
