@@ -29,7 +29,7 @@ from s2st_aug.errors import DatasetError
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.training.checkpoints import load_checkpoint, save_checkpoint
 from s2st_aug.training.data import to_pixels
-from s2st_aug.training.denoiser import DenoiserTraining, update_average
+from s2st_aug.training.denoiser import DenoiserTraining
 from s2st_aug.training.objectives import Objective
 from s2st_aug.training.prompts import canonical_prompt, write_prompt
 from s2st_aug.training.streets import DAY, StreetLoader
@@ -259,15 +259,9 @@ def train_step(
 
     Cells of lights weigh `1 + light_weight`: the mean that a cell learns stays what it was, it is only learnt sooner.
     """
-    for group in training.optimizer.param_groups:
-        group["lr"] = rate
     square = objective(training.networks, batch.clean, batch.noise, batch.tokens)
-    training.optimizer.zero_grad()
     weight = 1 + settings.light_weight * batch.lights[:, None]
-    (weight * square).mean().backward()
-    torch.nn.utils.clip_grad_norm_(training.networks.parameters(), 1.0)
-    training.optimizer.step()
-    update_average(training.average, training.networks, min(settings.ema, (training.step + 1) / (training.step + 10)))
+    training.update((weight * square).mean(), rate, settings.ema)
     return square.detach().mean((1, 2, 3))
 
 
@@ -351,7 +345,6 @@ def train_aligned(
         rate = learning_rate(training.step, max(training.step / settings.steps, spent / seconds), settings)
         batch = draw_batch(bank, photos, prompts, settings, rng)
         journal.pending.append((batch.kinds, train_step(training, batch, objective, settings, rate)))
-        training.step += 1
         if training.step % settings.new_street_every == 0 and (street := loader.take(block=False)) is not None:
             bank.add(street)
         if training.step % settings.refresh_every == 0:

@@ -13,17 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict
 
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.training.autoencoder import cosine
 from s2st_aug.training.checkpoints import adam_tensors, load_checkpoint, pack, restore_adam, save_checkpoint, unpack
 from s2st_aug.training.data import TrainingSample, balanced_indices, to_pixels
+from s2st_aug.training.objectives import v_prediction
 from s2st_aug.training.prompts import write_prompt
 
 log = logging.getLogger(__name__)
-TOWARDS_NOISE = 0.9  # 1: uniform
 
 
 class DenoiserSettings(BaseModel):
@@ -77,6 +76,17 @@ class DenoiserTraining:
             path, tensors | pack("adam", adam_tensors(self.optimizer)), {"step": self.step, "curve": self.curve}
         )
 
+    def update(self, loss: torch.Tensor, rate: float, ema: float) -> None:
+        """One step of Adam along the clipped gradient of `loss`, and of the average, which is young at first."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.networks.parameters(), 1.0)
+        self.optimizer.step()
+        update_average(self.average, self.networks, min(ema, (self.step + 1) / (self.step + 10)))
+        self.step += 1
+
     def resume(self, path: Path) -> None:
         """Take up a checkpoint where it exists."""
         if not path.is_file():
@@ -105,7 +115,7 @@ def encode_all(
 ) -> torch.Tensor:
     """Latents of all images and of their mirror images: float16 `2n c h w`, the mirrored ones last."""
     both = torch.cat([images, images.flip(-1)])
-    with torch.autocast(device, torch.bfloat16):
+    with torch.autocast(torch.device(device).type, torch.bfloat16):
         parts = [
             encode(to_pixels(chunk).to(device, memory_format=torch.channels_last)).half().cpu()
             for chunk in both.split(batch)
@@ -130,13 +140,16 @@ def train_denoiser(
     `latents`: per working size, `2n c h w` as `encode_all` gives them, in the order of `samples`.
     """
     training.resume(checkpoint)
-    alphas = torch.from_numpy(NoiseSchedule.stable_diffusion().alphas_cumprod).float().to(device)
+    objective = v_prediction(NoiseSchedule.stable_diffusion(), torch.device(device))
     rng, saved, running = np.random.default_rng([rng_key, training.step]), time.monotonic(), []
     torch.manual_seed(rng_key + training.step)
     while training.step < settings.steps:
-        clean, prompts = _draw(latents, samples, settings, rng)
-        running.append(_train_step(training, clean.to(device), tokenize(prompts).to(device), alphas, settings))
-        training.step += 1
+        latent, prompts = _draw(latents, samples, settings, rng)
+        clean, rate = latent.to(device), settings.lr * cosine(training.step, settings.steps, settings.lr_floor)
+        noise = torch.randn_like(clean) + settings.offset_noise * torch.randn_like(clean[:, :, :1, :1])
+        loss = objective(training.networks, clean, noise, tokenize(prompts).to(device)).mean()
+        training.update(loss, rate, settings.ema)
+        running.append(loss.item())
         if training.step % 25 == 0:
             training.curve.append((training.step, float(np.mean(running))))
             log.info("denoiser step %d of %d loss %.4f", training.step, settings.steps, training.curve[-1][1])
@@ -159,37 +172,6 @@ def _draw(
     prompts = [write_prompt(samples[i].domain, samples[i].medium, rng) for i in indices]
     kept = [prompt if rng.random() >= settings.prompt_dropout else "" for prompt in prompts]
     return pool[torch.from_numpy(indices + mirrored)].float(), kept
-
-
-def _train_step(
-    training: DenoiserTraining,
-    clean: torch.Tensor,
-    tokens: torch.Tensor,
-    alphas: torch.Tensor,
-    settings: DenoiserSettings,
-) -> float:
-    for group in training.optimizer.param_groups:
-        group["lr"] = settings.lr * cosine(training.step, settings.steps, settings.lr_floor)
-    steps = stratified_steps(len(clean), len(alphas)).to(clean.device)
-    abar = alphas[steps].view(-1, 1, 1, 1)
-    noise = torch.randn_like(clean) + settings.offset_noise * torch.randn_like(clean[:, :, :1, :1])
-    noisy = (abar.sqrt() * clean + (1 - abar).sqrt() * noise).to(memory_format=torch.channels_last)
-    with torch.autocast(clean.device.type, torch.bfloat16):
-        context = training.networks["text_encoder"](tokens)[0]
-        predicted = training.networks["unet"](noisy, steps, encoder_hidden_states=context).sample
-    loss = F.mse_loss(predicted.float(), abar.sqrt() * noise - (1 - abar).sqrt() * clean)
-    training.optimizer.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(training.networks.parameters(), 1.0)
-    training.optimizer.step()
-    update_average(training.average, training.networks, min(settings.ema, (training.step + 1) / (training.step + 10)))
-    return loss.item()
-
-
-def stratified_steps(count: int, total: int) -> torch.Tensor:
-    """One training step out of each of `count` strata, which crowd a little towards noise, where the prompt decides."""
-    uniform = (torch.arange(count) + torch.rand(count)) / count
-    return (uniform**TOWARDS_NOISE * total).long().clamp_max(total - 1)[torch.randperm(count)]
 
 
 @torch.no_grad()

@@ -9,8 +9,8 @@ import torch
 
 from s2st_aug.diffusion.flow_models import sd3_context
 from s2st_aug.diffusion.schedule import NoiseSchedule
-from s2st_aug.training.denoiser import TOWARDS_NOISE, stratified_steps
 
+TOWARDS_NOISE = 0.9  # 1: uniform
 Objective: TypeAlias = Callable[[torch.nn.ModuleDict, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """Networks by component, clean latents and noise `b c h w`, prompts as tokens `b n` -> squared error `b c h w`, each
 sample at a level drawn for it."""
@@ -60,3 +60,8 @@ def stratified_times(count: int) -> torch.Tensor:
     """A time of the flow, in 0..1, out of each of `count` strata, which crowd a little towards noise."""
     uniform = (torch.arange(count) + torch.rand(count)) / count
     return (uniform**TOWARDS_NOISE)[torch.randperm(count)]
+
+
+def stratified_steps(count: int, total: int) -> torch.Tensor:
+    """The same as training steps, 0 to `total - 1`: towards noise the prompt decides."""
+    return (stratified_times(count) * total).long().clamp_max(total - 1)

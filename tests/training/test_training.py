@@ -16,7 +16,8 @@ from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.training import autoencoder as ae
 from s2st_aug.training.checkpoints import load_checkpoint, save_checkpoint
 from s2st_aug.training.data import Source, TrainingSample, balanced_indices, list_samples, load_images, to_pixels
-from s2st_aug.training.denoiser import DenoiserSettings, stratified_steps
+from s2st_aug.training.denoiser import DenoiserSettings
+from s2st_aug.training.objectives import stratified_steps
 from s2st_aug.training.prompts import canonical_prompt, vocabulary_corpus, write_prompt
 from s2st_aug.training.recipe import Recipe, TrainingConfig, read_training_config
 from s2st_aug.training.tokenizer import learn_vocabulary
