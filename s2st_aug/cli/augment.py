@@ -61,7 +61,7 @@ def augment(
     place = run or f"runs/{config.stem}"
     changes = with_device(set_, device)
     if fiftyone is not None:
-        changes = [*changes, *curated_dataset(fiftyone, fiftyone_field, place)]
+        changes = [*curated_dataset(fiftyone, fiftyone_field, place), *changes]
     elif fiftyone_field is not None:
         raise UsageError("--fiftyone-field needs --fiftyone")
     loaded = load_config(config, changes, method=method or kit)
@@ -77,18 +77,15 @@ def augment(
 def curated_dataset(name: str, field: str | None, place: str) -> list[str]:
     """Writes a FiftyOne dataset or view as `<run>-source`; gives the change to the config that reads it."""
     from s2st_aug.review.fiftyone_session import connect
-    from s2st_aug.storage.store import is_remote
 
-    if is_remote(place):
-        raise UsageError(f"--fiftyone needs a run folder on this machine, {place} is in a store")
     fo = connect()
     from s2st_aug.review.curated import open_view, write_dataset
 
-    found = write_dataset(open_view(fo, name), Path(f"{place}-source").absolute(), field)
+    found = write_dataset(open_view(fo, name), place, field)
     labels = f"{found.labels} labels of {found.field}" if found.field else "no labels"
     err.print(f"{name}: {found.images} images and {labels}, as {found.root}", markup=False)
     if found.left_out:
-        err.print(f"{found.left_out} open lines are left out: COCO cannot hold them", markup=False)
+        err.print(f"{found.left_out} open or empty lines are left out: COCO cannot hold them", markup=False)
     return [f"dataset={json.dumps(found.dataset)}"]
 
 

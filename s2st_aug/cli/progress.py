@@ -20,10 +20,21 @@ if TYPE_CHECKING:
 LINE_SECONDS = 30.0
 TERMINAL_SECONDS = 5.0
 SMALL_BYTES = 8 * 2**20  # a download that is over before anybody asks
+
+
+def _chosen(form: str) -> str:
+    """Before any other option is read, so that what is wrong with them is told as JSON too."""
+    if form == "json":
+        log_as_json()
+    return form
+
+
 LogFormat = Annotated[
     Literal["text", "json"],
     typer.Option(
         "--log-format",
+        is_eager=True,
+        callback=_chosen,
         help="json: progress and warnings on stderr as one JSON object a line, and no bar.",
     ),
 ]
@@ -35,8 +46,6 @@ def show_progress(gpus: float, form: str = "text") -> Iterator[Callable[[Snapsho
 
     A rich bar with rate, time left and counts where stderr is a terminal, else `ProgressLines`.
     """
-    if form == "json":
-        log_as_json()
     if form == "json" or not err.is_terminal:
         yield ProgressLines(gpus, form)
         return

@@ -49,7 +49,8 @@ def check_all_seen(epoch: Epoch, mix: Mix, dropped: int) -> None:
 
 def check_drawn_anew(epoch: Epoch, earlier: Epoch, mix: Mix) -> None:
     """A part of the mix in each epoch is another part each time: how many of its images earlier epochs had already is
-    bounded by the hypergeometric distribution.
+    bounded by the hypergeometric distribution. That is of images drawn one by one: a loader that draws whole shards
+    wants a shuffle buffer of several of them.
     """
     again, before = len(epoch.images.keys() & earlier.images.keys()), len(earlier.images)
     most = stats.hypergeom.isf(TOLERANCE, len(mix.tags), before, len(epoch.images))

@@ -14,10 +14,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import cv2
 import numpy as np
 
+from s2st_aug.arrays import Mask
 from s2st_aug.errors import UsageError, did_you_mean
-from s2st_aug.formats.run_lengths import encode
+from s2st_aug.formats.coco.write import segmentation
+from s2st_aug.records.scene import SceneObject
+from s2st_aug.storage.run_folder import RunFolder
+from s2st_aug.storage.store import is_remote
 
 SPLIT = "train"
 KINDS = ("Detections", "Polylines", "Detection", "Polyline")
@@ -31,7 +36,7 @@ class Curated:
     root: Path
     images: int
     labels: int
-    left_out: int  # open lines
+    left_out: int  # open lines, and outlines without a point
     field: str | None  # that the labels are from; None: the view has none
 
     @property
@@ -78,50 +83,63 @@ def label_field(view: Any, wanted: str | None) -> str | None:
     raise UsageError(f"several fields hold labels: {', '.join(known)}; choose one with --fiftyone-field")
 
 
-def write_dataset(view: Any, folder: Path, field: str | None = None) -> Curated:
-    """Write the view below `folder`, in the order of its samples; again for the same view the same bytes.
+def write_dataset(view: Any, run: Path | str, field: str | None = None) -> Curated:
+    """Write the view as `<run>-source`, in the order of its samples; again for the same view the same bytes.
 
-    Of a grouped view the active slice counts. Raises UsageError for what is no image on this machine, and where the
-    folder holds another view's dataset.
+    Of a grouped view the active slice counts. Raises UsageError for a run folder in a store, for what is no image on
+    this machine, and where `run` was planned with another view, or with another state of this one.
     """
+    if is_remote(str(run)):
+        raise UsageError(f"a FiftyOne view needs a run folder on this machine, {run} is in a store")
+    if view.media_type not in ("image", "group"):
+        raise UsageError(f"expected a FiftyOne view of images, this one holds {view.media_type}")
     labels = label_field(view, field)
     names = _names([(s.id, s.filepath) for s in view.select_fields()])
     content: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": [], "categories": []}
     categories: dict[str, int] = {}
     left_out = 0
     for number, sample in enumerate(view.iter_samples(), 1):
-        width, height = _size(sample)
+        width, height = _size(sample.filepath)
         content["images"].append({"id": number, "file_name": names[sample.id], "width": width, "height": height})
         for label in _labels(sample, labels):
-            shape = _shape(label, (width, height))
-            if shape is None:
+            found = _object(label, (width, height))
+            if found is None:
                 left_out += 1
                 continue
-            kind = categories.setdefault(str(label.label), len(categories) + 1)
+            x1, y1, x2, y2 = found.bbox
+            kind = categories.setdefault(found.category, len(categories) + 1)
             own = {"id": len(content["annotations"]) + 1, "image_id": number, "category_id": kind, "iscrowd": 0}
-            content["annotations"].append(own | shape | {"fiftyone_id": str(label.id)})
+            own |= {"bbox": [x1, y1, x2 - x1, y2 - y1]} | segmentation(found)
+            content["annotations"].append(own | {"fiftyone_id": found.object_id})
     if not content["images"]:
         raise UsageError("the FiftyOne view holds no sample")
     content["categories"] = [{"id": number, "name": name} for name, number in categories.items()]
-    _write(folder, content, {names[s.id]: Path(s.filepath) for s in view.select_fields()})
+    folder = Path(f"{run}-source").absolute()
+    _write(folder, content, {names[s.id]: s.filepath for s in view.select_fields()}, planned=RunFolder(run).exists())
     return Curated(folder, len(content["images"]), len(content["annotations"]), left_out, labels)
 
 
-def _write(folder: Path, content: Mapping[str, Any], images: Mapping[str, Path]) -> None:
+def _write(folder: Path, content: Mapping[str, Any], images: Mapping[str, str], *, planned: bool) -> None:
+    """Labels last and whole, so that what a kill leaves is written again."""
     annotations = folder / f"annotations/instances_{SPLIT}.json"
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
-    if annotations.exists() and annotations.read_text(encoding="utf-8") != text:
+    links = {folder / f"images/{SPLIT}" / name: Path(path).absolute() for name, path in images.items()}
+    other = annotations.exists() and annotations.read_text(encoding="utf-8") != text
+    if planned and (other or any(link.is_symlink() and link.readlink() != to for link, to in links.items())):
         raise UsageError(
             f"{folder} holds another state of this view; move it away and name another run folder, as a run keeps "
             "the scenes and labels that it was planned with"
         )
     annotations.parent.mkdir(parents=True, exist_ok=True)
-    for name, path in images.items():
-        link = folder / f"images/{SPLIT}" / name
+    for link, to in links.items():
         link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.is_symlink():
-            link.symlink_to(path.absolute())
-    annotations.write_text(text, encoding="utf-8")
+        if link.exists() and not link.is_symlink():
+            raise UsageError(f"{link}: expected a link that an earlier call made, this is a file of its own")
+        link.unlink(missing_ok=True)
+        link.symlink_to(to)
+    partial = annotations.with_suffix(".part")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(annotations)
 
 
 def _names(samples: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -133,18 +151,21 @@ def _names(samples: Sequence[tuple[str, str]]) -> dict[str, str]:
     }
 
 
-def _size(sample: Any) -> tuple[int, int]:
-    """Width and height in pixels, from the metadata or the file."""
-    metadata = sample.metadata
-    if metadata is not None and metadata.width and metadata.height:
-        return metadata.width, metadata.height
+def _size(path: str) -> tuple[int, int]:
+    """Width and height in pixels as they are stored; FiftyOne's labels are of the picture as it is shown."""
     from PIL import Image
+    from PIL.ExifTags import Base
 
     try:
-        with Image.open(sample.filepath) as image:
-            return image.size
+        with Image.open(path) as image:
+            size, turned = image.size, image.getexif().get(Base.Orientation, 1) != 1
     except OSError as error:
-        raise UsageError(f"{sample.filepath}: no image on this machine ({error.strerror or 'not readable'})") from None
+        raise UsageError(f"{path}: no image on this machine ({error.strerror or 'not readable'})") from None
+    if turned:
+        raise UsageError(
+            f"{path}: turned or mirrored by its EXIF orientation; expected pixels stored as they are shown"
+        )
+    return size
 
 
 def _labels(sample: Any, field: str | None) -> Iterator[Any]:
@@ -155,22 +176,26 @@ def _labels(sample: Any, field: str | None) -> Iterator[Any]:
     yield from (lists[0] or ()) if lists else (found,)
 
 
-def _shape(label: Any, size: tuple[int, int]) -> dict[str, Any] | None:
-    """A label's box, area and outline or mask in pixels; None for an open line, which COCO has no word for."""
+def _object(label: Any, size: tuple[int, int]) -> SceneObject | None:
+    """A label in pixels; None for an open line, which COCO has no word for, and for an outline without a point."""
     width, height = size
     if hasattr(label, "points"):
-        if not label.closed:
+        outlines = tuple(np.asarray(part, np.float64) * size for part in label.points if len(part))
+        if not label.closed or not outlines:
             return None
-        outlines = [np.asarray(part, np.float64) * size for part in label.points]
         every = np.concatenate(outlines)
-        low, high = every.min(0), every.max(0)
-        box = [*low.tolist(), *(high - low).tolist()]
-        return {"bbox": box, "area": box[2] * box[3], "segmentation": [part.ravel().tolist() for part in outlines]}
+        (x1, y1), (x2, y2) = every.min(0).tolist(), every.max(0).tolist()
+        return SceneObject(str(label.id), "polygon", str(label.label), (x1, y1, x2, y2), outlines)
     x, y, w, h = (v * side for v, side in zip(label.bounding_box, (width, height, width, height), strict=True))
-    if label.mask is None:
-        return {"bbox": [x, y, w, h], "area": w * h}
-    whole = np.zeros((height, width), bool)
-    top, left = round(y), round(x)
-    cut = np.asarray(label.mask, bool)[: height - top, : width - left]
-    whole[top : top + cut.shape[0], left : left + cut.shape[1]] = cut
-    return {"bbox": [x, y, w, h], "area": int(cut.sum()), "segmentation": encode(whole)}
+    mask = _mask(label.get_mask(), (x, y, w, h), size) if label.has_mask else None
+    return SceneObject(str(label.id), "box", str(label.label), (x, y, x + w, y + h), mask=mask)
+
+
+def _mask(mask: np.ndarray, box: Sequence[float], size: tuple[int, int]) -> Mask:
+    """An instance mask stretched over its box, as FiftyOne shows it: bool, of the image's `size` (w, h)."""
+    x, y, w, h = (round(v) for v in box)
+    drawn = cv2.resize((mask > 0).astype(np.uint8), (max(w, 1), max(h, 1)), interpolation=cv2.INTER_NEAREST) > 0
+    whole = np.zeros(size[::-1], bool)
+    inside = whole[max(y, 0) : max(y + h, 0), max(x, 0) : max(x + w, 0)]
+    inside[:] = drawn[max(-y, 0) :, max(-x, 0) :][: inside.shape[0], : inside.shape[1]]
+    return whole

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from s2st_aug.errors import UsageError
+from s2st_aug.errors import EXIT_OK, EXIT_SOME_FAILED, UsageError
 from s2st_aug.review.curated import write_dataset
 from s2st_aug.review.push import push
 from s2st_aug.storage import RunFolder
@@ -26,7 +26,7 @@ COMMAND = (sys.executable, "-c", "from s2st_aug.cli import main; main()")
 def translate_view(
     view: Any,
     domains: Sequence[str],
-    run: Path,
+    run: Path | str,
     *,
     method: str = "s2st",
     model: str = "street-mini",
@@ -39,18 +39,21 @@ def translate_view(
     The same view and folder resume a run that was stopped. Raises UsageError with the run's own line where it fails;
     samples that fail alone do not.
     """
-    found = write_dataset(view, Path(f"{run}-source").absolute(), field)
-    config = Path(f"{run}.yaml")
-    config.parent.mkdir(parents=True, exist_ok=True)
+    found = write_dataset(view, run, field)
+    config = found.root / "config.yaml"
     told: dict[str, Any] = {"dataset": found.dataset, "domains": list(domains), "model": model}
     config.write_text(yaml.safe_dump({**told, "method": {"name": method}}, sort_keys=False), encoding="utf-8")
     words = [*command, "augment", str(config), "--run", str(run), "--log-format", "json"]
     last = ""
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        for line in process.stderr:
-            last = _follow(line, tell) or last
-    if process.returncode > 1:  # 1: the run ended, and some samples failed
+        try:
+            for line in process.stderr:
+                last = _follow(line, tell) or last
+        except BaseException:
+            process.terminate()  # it drains; the same view and folder resume
+            raise
+    if last or process.returncode not in (EXIT_OK, EXIT_SOME_FAILED):
         raise UsageError(last or f"the run ended with exit code {process.returncode}")
     return push(RunFolder(run)).dataset
 

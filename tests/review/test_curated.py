@@ -11,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -69,7 +70,7 @@ def scenes(root):
 def test_a_view_becomes_a_dataset_with_its_labels_in_pixels(dataset, tmp_path):
     from s2st_aug.review.curated import write_dataset
 
-    found = write_dataset(dataset, tmp_path / "source")
+    found = write_dataset(dataset, tmp_path / "run")
     assert (found.images, found.labels, found.left_out, found.field) == (3, 6, 0, "ground_truth")
     read = scenes(found.root)
     ids = dataset.values("id")
@@ -83,21 +84,84 @@ def test_a_view_becomes_a_dataset_with_its_labels_in_pixels(dataset, tmp_path):
 def test_outlines_come_too_and_open_lines_are_counted(dataset, tmp_path):
     from s2st_aug.review.curated import write_dataset
 
-    found = write_dataset(dataset, tmp_path / "source", "lanes")
+    found = write_dataset(dataset, tmp_path / "run", "lanes")
     assert (found.labels, found.left_out) == (3, 3)
     (road,) = scenes(found.root)["train/0002"]
     assert road.outlines[0].tolist() == [[0, 36], [128, 36], [128, 72]]
 
 
-def test_the_same_view_is_the_same_dataset_and_another_is_refused(dataset, tmp_path):
+def test_masks_are_stretched_over_their_boxes_read_from_files_and_cut_at_the_edge(fo, dataset, tmp_path):
     from s2st_aug.review.curated import write_dataset
 
-    first = write_dataset(dataset, tmp_path / "source")
-    before = (first.root / "annotations/instances_train.json").read_bytes()
-    write_dataset(dataset, tmp_path / "source")
-    assert (first.root / "annotations/instances_train.json").read_bytes() == before
+    mask = np.zeros((4, 4), bool)
+    mask[:, 2:] = True
+    cv2.imwrite(str(tmp_path / "mask.png"), (mask * 255).astype(np.uint8))
+    sample = dataset.first()
+    sample["ground_truth"] = fo.Detections(
+        detections=[
+            fo.Detection(label="car", bounding_box=[0.5, 0.25, 0.25, 0.5], mask=mask),
+            fo.Detection(label="car", bounding_box=[0.5, 0.25, 0.25, 0.5], mask_path=str(tmp_path / "mask.png")),
+            fo.Detection(label="bus", bounding_box=[-0.125, -0.25, 0.25, 0.5], mask=mask),
+        ]
+    )
+    sample["lanes"] = fo.Polylines(polylines=[fo.Polyline(label="road", points=[], closed=True)])
+    sample.save()
+    found = write_dataset(dataset.limit(1), tmp_path / "run")
+    own, stored, cut = next(iter(scenes(found.root).values()))
+    assert own.mask[18:54, 80:96].all() and own.mask.sum() == 36 * 16
+    assert (stored.mask == own.mask).all()
+    assert cut.mask[:18, :16].all() and cut.mask.sum() == 18 * 16
+    written = json.loads((found.root / "annotations/instances_train.json").read_text())
+    assert [a["area"] for a in written["annotations"]] == [576, 576, 288]
+    lanes = write_dataset(dataset, tmp_path / "other", "lanes")
+    assert (lanes.labels, lanes.left_out) == (2, 3)
+    roads = json.loads((lanes.root / "annotations/instances_train.json").read_text())["annotations"]
+    assert {a["area"] for a in roads} == {128 * 36 / 2}
+
+
+def test_the_same_view_is_the_same_dataset_and_a_planned_run_keeps_its_own(dataset, tmp_path):
+    from s2st_aug.review.curated import write_dataset
+
+    run = tmp_path / "run"
+    first = write_dataset(dataset, run)
+    labels = first.root / "annotations/instances_train.json"
+    before = labels.read_bytes()
+    assert write_dataset(dataset.limit(1), run).images == 1  # a dry run alone keeps nothing
+    write_dataset(dataset, run)
+    assert labels.read_bytes() == before
+    link = first.root / "images/train/0002.png"
+    link.unlink()
+    link.symlink_to(tmp_path / "another.png")
+    write_dataset(dataset, run)
+    assert link.readlink() == Path(dataset.last().filepath)
+    make_run(run)
+    write_dataset(dataset, run)
     with pytest.raises(UsageError, match="holds another state of this view"):
-        write_dataset(dataset.limit(1), tmp_path / "source")
+        write_dataset(dataset.limit(1), run)
+    link.unlink()
+    link.symlink_to(tmp_path / "another.png")
+    with pytest.raises(UsageError, match="holds another state of this view"):
+        write_dataset(dataset, run)
+
+
+def test_what_a_run_cannot_take_is_refused(fo, dataset, tmp_path):
+    from PIL import Image
+
+    from s2st_aug.review.curated import write_dataset
+
+    with pytest.raises(UsageError, match=r"on this machine, s3://b/run is in a store"):
+        write_dataset(dataset, "s3://b/run")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (W, H)).save(tmp_path / "turned.jpg", exif=exif)
+    turned = fo.Dataset("turned")
+    turned.add_sample(fo.Sample(str(tmp_path / "turned.jpg")))
+    with pytest.raises(UsageError, match=r"turned\.jpg: turned or mirrored by its EXIF orientation"):
+        write_dataset(turned, tmp_path / "run")
+    moving = fo.Dataset("moving")
+    moving.add_sample(fo.Sample(str(tmp_path / "a.mp4")))
+    with pytest.raises(UsageError, match="view of images, this one holds video"):
+        write_dataset(moving, tmp_path / "run")
 
 
 def test_what_is_not_there_is_one_line(fo, dataset, tmp_path):
@@ -132,6 +196,9 @@ def test_augment_takes_a_view_in_place_of_the_configs_dataset(dataset, tmp_path,
     out, err = capsys.readouterr()
     assert stop.value.code == 0, err
     assert "2 images and 4 labels of ground_truth" in err and "2 in 1 domains" in out
+    with pytest.raises(SystemExit):
+        main([*words, "--fiftyone", "my streets/wanted", "--set", "dataset.limit=1"])
+    assert "1 in 1 domains" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
         main([*words, "--fiftyone-field", "lanes"])
     assert (stop.value.code, "needs --fiftyone" in capsys.readouterr().err) == (2, True)
@@ -164,13 +231,32 @@ def test_selected_samples_are_run_pushed_and_opened(fo, dataset, tmp_path):
     assert "night" in fo.load_dataset(name).group_slices
 
 
-def test_a_run_that_fails_says_why(dataset, tmp_path):
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("print(json.dumps(dict(event='error', message='no such model', exit_code=2)), file=sys.stderr); sys.exit(2)",
+         "no such model"),
+        ("print(json.dumps(dict(event='error', message='unexpected', exit_code=1)), file=sys.stderr); sys.exit(1)",
+         "unexpected"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "exit code -9"),
+    ],
+)  # fmt: skip
+def test_a_run_that_fails_says_why_and_nothing_is_pushed(dataset, tmp_path, monkeypatch, code, says):
+    from s2st_aug.review import translating
+
+    monkeypatch.setattr(translating, "push", lambda _run: pytest.fail("pushed"))
+    command = (sys.executable, "-c", f"import json, sys; {code}")
+    with pytest.raises(UsageError, match=says):
+        translating.translate_view(dataset, ["night"], tmp_path / "run", command=command)
+
+
+def test_the_real_command_says_why_in_words_that_are_passed_on(dataset, tmp_path):
     from s2st_aug.review.translating import translate_view
 
-    line = json.dumps({"event": "error", "message": "no such model", "exit_code": 2})
-    command = (sys.executable, "-c", f"import sys; print({line!r}, file=sys.stderr); sys.exit(2)")
-    with pytest.raises(UsageError, match="no such model"):
-        translate_view(dataset, ["night"], tmp_path / "run", command=command)
+    with pytest.raises(UsageError, match="snow"):
+        translate_view(dataset, ["snow"], tmp_path / "run", method="gamma")
+    own = tmp_path / "run.yaml"
+    assert not own.exists()
 
 
 def test_the_plugin_is_downloaded_as_any_other(fo, tmp_path, monkeypatch):
@@ -218,7 +304,7 @@ def test_the_operator_asks_for_what_a_run_needs_and_takes_the_selection(fo, data
     asked = operator.resolve_input(ctx).type.properties
     assert {"domains", "method", "model", "field", "run"} <= asked.keys()
     assert operator.execute(ctx) == {"dataset": "made"}
-    assert (seen["n"], seen["a"]) == (2, (["rain"], Path("~/x").expanduser()))
+    assert (seen["n"], seen["a"]) == (2, (["rain"], str(Path("~/x").expanduser())))
     assert (seen["k"]["method"], seen["k"]["field"], opened) == ("gamma", "lanes", ["made"])
     ctx.selected = []
     operator.execute(ctx)

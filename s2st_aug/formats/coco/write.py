@@ -280,7 +280,7 @@ class CocoWriter:
         if found.signal:
             attributes["signal"] = found.signal
         head = {"id": self.count, "image_id": number, "category_id": category, "bbox": [x1, y1, x2 - x1, y2 - y1]}
-        return head | _segmentation(found) | {"iscrowd": int(image.is_ignored(found)), "attributes": attributes}
+        return head | segmentation(found) | {"iscrowd": int(image.is_ignored(found)), "attributes": attributes}
 
     def finish(self) -> None:
         """Images and categories, which are known now."""
@@ -295,7 +295,8 @@ class CocoWriter:
             written.close()
 
 
-def _segmentation(found: SceneObject) -> dict[str, Any]:
+def segmentation(found: SceneObject) -> dict[str, Any]:
+    """A label's `segmentation` and `area`: its mask, else its closed outlines, else its box alone."""
     x1, y1, x2, y2 = found.bbox
     if found.mask is not None:
         return {"segmentation": encode(found.mask), "area": float(found.mask.sum())}

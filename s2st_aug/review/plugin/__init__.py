@@ -11,12 +11,12 @@ from typing import Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
+from s2st_aug.methods import method_names
+from s2st_aug.records.domains import DOMAINS
 from s2st_aug.review import app_layout as looks
 from s2st_aug.review import curated, deciding, translating
 
 REASONS = ("label no longer true", "object dissolved", "light made up", "not the domain", "artefacts", "other")
-DOMAINS = ("night", "rain", "dusk", "fog", "night_rain")
-METHODS = ("s2st", "histogram", "reinhard", "gamma", "ddib", "sdedit", "ledits")
 
 
 def configured(name: str, label: str, risk: str, **more: Any) -> Any:
@@ -45,7 +45,8 @@ class _Decide(foo.Operator):
         ctx.ops.notify(outcome.message, variant="success" if outcome.changed else "warning")
         if outcome.changed:
             ctx.ops.reload_samples()
-        return {"message": outcome.message, "changed": outcome.changed}
+        alone = bool(ctx.current_sample) and not ctx.selected  # the open sample was decided on, not a selection
+        return {"message": outcome.message, "changed": outcome.changed, "open": alone}
 
     def resolve_output(self, ctx: Any) -> Any:
         """One line of text."""
@@ -162,7 +163,8 @@ class TranslateSelected(foo.Operator):
         for domain in DOMAINS:
             choices.add_choice(domain, label=domain)
         inputs.list("domains", types.String(), required=True, default=["night"], label="Domains", view=choices)
-        inputs.enum("method", METHODS, default="s2st", required=True, label="Method")
+        methods = [name for name in method_names() if name != "external"]
+        inputs.enum("method", methods, default="s2st", required=True, label="Method")
         inputs.str("model", default="street-mini", required=True, label="Model",
                    description="street-mini (for demos), a Stable Diffusion folder, or a hub id")  # fmt: skip
         fields = curated.label_fields(samples)
@@ -175,9 +177,10 @@ class TranslateSelected(foo.Operator):
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Run, push, and open what was made."""
         p = ctx.params
-        domains = list(p.get("domains") or ["night"])
+        domains, run = list(p.get("domains") or ["night"]), p["run"]
+        run = str(Path(run).expanduser()) if run.startswith("~") else run
         name = translating.translate_view(
-            self._samples(ctx), domains, Path(p["run"]).expanduser(), method=p.get("method") or "s2st",
+            self._samples(ctx), domains, run, method=p.get("method") or "s2st",
             model=p.get("model") or "street-mini", field=p.get("field"),
             tell=lambda share, words: ctx.set_progress(progress=share, label=words),
         )  # fmt: skip

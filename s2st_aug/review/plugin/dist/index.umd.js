@@ -11,7 +11,6 @@
   const changed = new EventTarget();
   let reason = "";
   let advance = true;  // whether a decision on an open sample opens the next undecided one
-  let open = false;  // whether a sample is open
   let ours = false;  // whether the App shows a dataset of `review push`: in any other, no tab and no key is ours
 
   function run(name, params, then) {
@@ -20,8 +19,8 @@
   }
 
   function decide(name) {
-    const decides = name === "accept" || name === "reject", next = advance && open && decides;
-    run(name, name === "reject" && reason ? { reason } : {}, (result) => { if (next && result && result.changed) run("next_undecided"); });
+    const decides = name === "accept" || name === "reject", next = advance && decides;
+    run(name, name === "reject" && reason ? { reason } : {}, (result) => { if (next && result && result.changed && result.open) run("next_undecided"); });
   }
 
   function isTyping(target) {
@@ -102,7 +101,6 @@
 
   function ReviewPanel() {
     const sampleId = recoil.useRecoilValue(fos.nullableModalSampleId);
-    open = Boolean(sampleId);
     const data = useData(sampleId);
     const [overlay, setOverlay] = React.useState(true);
     if (!data) return h("div", { style: { padding: 16 } }, "loading");
