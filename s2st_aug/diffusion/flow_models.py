@@ -33,7 +33,7 @@ from s2st_aug.diffusion.denoiser import Context, Latent
 from s2st_aug.diffusion.families import FLUX2, QWEN_IMAGE, SD3, Z_IMAGE, Family
 from s2st_aug.diffusion.flow import Velocity, flow_schedule, from_velocity, mu_of_flux2, mu_of_tokens
 from s2st_aug.diffusion.half_autoencoder import half_autoencoder
-from s2st_aug.diffusion.half_weights import HalfWeights
+from s2st_aug.diffusion.half_weights import half_network
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.model_files import read_config, weight_files
 from s2st_aug.diffusion.spread import free_room, spread
@@ -122,7 +122,7 @@ def build_flow(family: Family, parts: FlowParts) -> LatentModel:
         prediction_type="velocity",
         checkpointing=transformer.enable_gradient_checkpointing,
         compiling=transformer.compile,
-        halving=partial(HalfWeights, transformer) if transformer.dtype == torch.float32 else None,
+        halving=partial(half_network, transformer) if transformer.dtype == torch.float32 else None,
         halving_autoencoder=partial(half_autoencoder, parts.vae, made.encode, made.decode, made.factor),
     )
 

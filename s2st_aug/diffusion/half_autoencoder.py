@@ -8,14 +8,14 @@ the rest are tried at a drawn street. A photo that overflows all the same is don
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from s2st_aug.diffusion.components import Autoencoder
 from s2st_aug.diffusion.denoiser import Latent
+from s2st_aug.diffusion.half_weights import HalfWeights
 from s2st_aug.diffusion.street import street_picture
 
 log = logging.getLogger(__name__)
@@ -25,33 +25,6 @@ MOST_SHARE = 0.3
 INVISIBLE = 1.0  # grey levels, of 255: the rounding of an image is half of that
 
 
-class HalfAutoencoder:
-    """The weights of an autoencoder in `dtype`, all of them; the float32 ones stay beside them for `full`."""
-
-    def __init__(self, vae: Autoencoder, dtype: torch.dtype) -> None:
-        self._weights = [w for w in (*vae.parameters(), *vae.buffers()) if w.is_floating_point()]
-        self._full = [w.data for w in self._weights]
-        self._half = [w.data.to(dtype) for w in self._weights]
-        self._use(self._half)
-
-    @contextmanager
-    def full(self) -> Iterator[None]:
-        """The autoencoder with its float32 weights while the block runs."""
-        self._use(self._full)
-        try:
-            yield
-        finally:
-            self._use(self._half)
-
-    def undo(self) -> None:
-        """The float32 weights for good."""
-        self._use(self._full)
-
-    def _use(self, weights: list[Tensor]) -> None:
-        for weight, data in zip(self._weights, weights, strict=True):
-            weight.data = data
-
-
 @torch.no_grad()
 def half_autoencoder(
     vae: Autoencoder,
@@ -59,7 +32,7 @@ def half_autoencoder(
     decode: Callable[[Latent], Tensor],
     factor: int,
     dtype: torch.dtype,
-) -> HalfAutoencoder | None:
+) -> HalfWeights | None:
     """A float32 autoencoder, from now on in `dtype`; None, with a warning, where it stays in float32.
 
     `encode` and `decode` are by these weights, `factor` is of pixels per latent cell.
@@ -70,8 +43,12 @@ def half_autoencoder(
     else:
         street = street_picture((CELLS * factor, CELLS * factor)).to(vae.device)
         full = decode(encode(street))
-        half = HalfAutoencoder(vae, dtype)
-        why = _why_unstable(street, full, decode(encode(street)))
+        half = HalfWeights((w for w in (*vae.parameters(), *vae.buffers()) if w.is_floating_point()), dtype)
+        try:
+            why = _why_unstable(street, full, decode(encode(street)))
+        except BaseException:
+            half.undo()
+            raise
         if not why:
             return half
         half.undo()

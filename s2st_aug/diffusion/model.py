@@ -15,7 +15,6 @@ from jaxtyping import Float
 
 from s2st_aug.arrays import AnyImage
 from s2st_aug.diffusion.denoiser import Context, Denoiser, Latent
-from s2st_aug.diffusion.half_autoencoder import HalfAutoencoder
 from s2st_aug.diffusion.half_weights import HalfWeights
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.vocabulary import Vocabulary
@@ -52,7 +51,7 @@ class LatentModel:
     checkpointing: Callable[[], None] | None = None  # turns gradient checkpointing of the network on
     compiling: Callable[[], None] | None = None  # has torch.compile compile the network at its next call
     halving: Callable[[torch.dtype], HalfWeights] | None = None  # keeps the network's weights in half precision
-    halving_autoencoder: Callable[[torch.dtype], HalfAutoencoder | None] | None = None  # where that is stable
+    halving_autoencoder: Callable[[torch.dtype], HalfWeights | None] | None = None  # where that is stable
     full_weights: Callable[[], AbstractContextManager[None]] = nullcontext  # float32 ones, while its block runs
     config_sha256: str = ""  # over the folder's config files
     vocabulary: Vocabulary | None = None  # the words that it knows
@@ -62,7 +61,7 @@ class LatentModel:
 
         The autoencoder's stay in float32 where half precision is not stable, and what cannot be halved stays too.
         """
-        halves: list[HalfWeights | HalfAutoencoder | None] = []
+        halves: list[HalfWeights | None] = []
         if network != torch.float32 and self.halving is not None:
             halves.append(self.halving(network))
         if autoencoder != torch.float32 and self.halving_autoencoder is not None:

@@ -29,7 +29,7 @@ from s2st_aug.diffusion.denoiser import Context, Latent, from_v_prediction
 from s2st_aug.diffusion.families import SDXL, Family
 from s2st_aug.diffusion.flow_models import load_flow
 from s2st_aug.diffusion.half_autoencoder import half_autoencoder
-from s2st_aug.diffusion.half_weights import HalfWeights
+from s2st_aug.diffusion.half_weights import half_network
 from s2st_aug.diffusion.lora import fuse_lora, read_lora
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.model_choice import ModelChoice, read_choice, single_file
@@ -162,7 +162,7 @@ def build_model(
         dtype=unet.dtype,
         checkpointing=unet.enable_gradient_checkpointing,
         compiling=unet.compile,
-        halving=partial(HalfWeights, unet),
+        halving=partial(half_network, unet),
         halving_autoencoder=partial(half_autoencoder, vae, encode, decode, factor),
     )
 

@@ -152,6 +152,7 @@ class Translator:
         done = s2st(self._denoiser(dtype), schedule, clean, prompts, targets, s, group.keys)
 
         pixels = self.model.decode(torch.cat([clean, done.latent])).float()
+        pixels = pixels.where(torch.isfinite(pixels), torch.nan)  # a clamp makes white of infinity
         images = ((pixels + 1) * 127.5).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
         own = torch.stack([done.st_iterations, done.to_iterations, done.forward, done.backward], 1)
         costs = own.cpu().numpy() + np.array([0, 0, done.shared / count, 0])

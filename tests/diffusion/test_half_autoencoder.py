@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from s2st_aug.diffusion.half_autoencoder import HalfAutoencoder
+from s2st_aug.diffusion.half_weights import HalfWeights
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.methods import MethodConfig, find_method
 from s2st_aug.translation.settings import PRESETS, method_settings
@@ -54,7 +54,7 @@ def test_where_it_is_stable_it_runs_in_half_and_float32_comes_back(tiny_kl_folde
 def test_one_that_overflows_stays_in_float32_and_one_line_says_why(loud_folder, caplog):
     model = load_model(loud_folder, self_test=False)
     whole = through(model)
-    broken = HalfAutoencoder(model.halving_autoencoder.args[0], torch.float16)
+    broken = HalfWeights(model.halving_autoencoder.args[0].parameters(), torch.float16)
     assert not torch.isfinite(through(model)).all()
     broken.undo()
     with caplog.at_level(logging.WARNING):
