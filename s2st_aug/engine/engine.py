@@ -36,7 +36,7 @@ from s2st_aug.engine.context import RunContext, Sealed
 from s2st_aug.engine.finish import FinishStage
 from s2st_aug.engine.proof import Proof
 from s2st_aug.engine.ray_session import LIGHT_CPUS, RemoteAttemptTracker, nodes_with
-from s2st_aug.engine.translate import TranslateStage
+from s2st_aug.engine.translate import AHEAD, TranslateStage
 from s2st_aug.engine.worker_log import log_to_run
 from s2st_aug.storage.plan import table_to_batches
 
@@ -46,7 +46,7 @@ ACTOR_CPUS = 0.8  # so that the light stages run beside actors on as many cores 
 LISTED_AT_ONCE = 1000  # batches of a work list in one block
 NO_PROGRESS_SECONDS = 24 * 3600
 CALLS = "max_concurrent_calls_per_actor"
-AHEAD = 3  # calls for each device: one computes, one is read before it, one is finished after it
+RELIEF_SECONDS = 300.0  # for one batch; a node without room for the worker never answers
 SETTLE_SECONDS = 1.0
 RECYCLED = 75  # exit code of an actor that ends itself
 
@@ -152,7 +152,7 @@ class Relief:
             start = ray.remote(FinishActor).options(num_cpus=LIGHT_CPUS, label_selector=selector)
             self._worker, self._avoided = start.remote(self._sealed, self._tracker, relieves=True), avoided
         try:
-            table = ray.get(self._worker.__call__.remote(pack([translated])))
+            table = ray.get(self._worker.__call__.remote(pack([translated])), timeout=RELIEF_SECONDS)
         except RayError as error:
             log.warning("batch %s was lost on its way to another node: %s", translated.batch.key, error)
             self._worker = None

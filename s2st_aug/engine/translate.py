@@ -46,6 +46,7 @@ DEVICE_ERRORS = (
     *("CUDA error", "CUDA driver", "CUDA-capable device", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS"),
     *("device-side assert", "NVML", "NCCL error", "uncorrectable ECC", "HIP error", "MPS backend"),
 )
+AHEAD = 3  # calls for each device: one computes, one is read before it, one is finished after it
 CAREFUL_FROM = 3  # the begin of a batch that is suspected of killing its workers
 
 

@@ -149,6 +149,8 @@ class RunLock:
         self._stop.set()
         self._thread.join()
         self._run.store.guard = None
+        faulty = isinstance(error, (OSError, S2STError)) and not isinstance(error, Stopped)
+        lost = faulty and self._is_taken()  # before it is released: whoever takes it then takes nothing away
         try:
             if self._holds():
                 self._store.write_many({_name(self.epoch): _encode(replace(self._fresh(), released=True))})
@@ -156,7 +158,7 @@ class RunLock:
         except (OSError, Stopped) as failure:  # it goes with this process, or is stale in a while
             _LEFT.add(self.token)
             log.warning("%s: the lock is not released: %s", self._run.place, failure)
-        if isinstance(error, (OSError, S2STError)) and not isinstance(error, Stopped) and self._is_taken():
+        if lost:
             raise LockLost(f"{self._run.place}: {TAKEN}") from error
 
     def _is_taken(self) -> bool:

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -22,11 +23,11 @@ from s2st_aug.engine.attempts import AttemptTracker
 from s2st_aug.engine.batches import pack, unpack
 from s2st_aug.engine.commit import CommitStage
 from s2st_aug.engine.context import RunContext, identify, method_for_workers
-from s2st_aug.engine.engine import AHEAD, devices_of, most_finishers
+from s2st_aug.engine.engine import devices_of, most_finishers
 from s2st_aug.engine.planning import plan_batches
 from s2st_aug.engine.prepare import with_absolute_root
 from s2st_aug.engine.sources import SourceReader
-from s2st_aug.engine.translate import TranslateStage
+from s2st_aug.engine.translate import AHEAD, TranslateStage
 from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.errors import ConfigError
 from s2st_aug.formats import dataset_card
@@ -448,3 +449,21 @@ def test_a_device_of_a_tenth_of_a_second_a_variant_is_kept_busy(tmp_path):
     busy = stand_in.busy / (time.monotonic() - start)
     print(f"busy {busy:.3f}, {(time.process_time() - spent) / 40:.3f} s of the processor a variant")
     assert busy >= 0.93  # the first batch is read and the last finished beside nothing: 0.95 and more of a long run
+
+
+def test_a_relief_that_never_answers_lets_the_batch_go(monkeypatch, caplog):
+    """A node can be too full to place the worker; without a limit its batch waited for ever."""
+    from ray.exceptions import GetTimeoutError
+
+    from s2st_aug.engine import engine
+
+    def never(_reference, *, timeout):
+        raise GetTimeoutError(f"nothing in {timeout:.0f} s")
+
+    monkeypatch.setattr(engine.ray, "get", never)
+    monkeypatch.setattr(engine, "pack", lambda batches: batches)
+    relief = engine.Relief(None, None)
+    relief._worker = SimpleNamespace(__call__=SimpleNamespace(remote=lambda batches: "reference"))
+    assert relief(SimpleNamespace(batch=SimpleNamespace(key="k")), []) is None
+    assert relief._worker is None
+    assert "batch k was lost on its way to another node: nothing in 300 s" in caplog.text

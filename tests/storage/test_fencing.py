@@ -128,6 +128,23 @@ def test_what_fails_after_the_lock_was_lost_is_the_locks_loss(made, error):
         raise error  # while the lock is held
 
 
+def test_an_error_of_the_holder_is_its_own_though_another_run_is_next_at_once(made, monkeypatch):
+    lock, successors = RunLock(made.run), ExitStack()
+    delete = made.run.store.delete
+
+    def released(name):
+        delete(name)
+        successors.enter_context(RunLock(RunFolder(made.run.path)))
+
+    def fail():
+        with lock:
+            monkeypatch.setattr(lock._store, "delete", released)
+            raise RunFolderError("pending/00000.parquet: cannot be read")
+
+    with successors, pytest.raises(RunFolderError, match="cannot be read"):
+        fail()
+
+
 def test_a_heartbeat_of_who_lost_the_lock_stops(made, monkeypatch):
     monkeypatch.setattr(locks, "BEAT_SECONDS", 0.05)
     with RunLock(made.run) as old:
