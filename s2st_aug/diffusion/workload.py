@@ -26,6 +26,7 @@ class Workload:
     counted: str  # how
     size: tuple[int, int]
     weights: int
+    half: bool = False  # it computes in the precision of its files, and that is half
 
 
 def workload_of(model: str, photo: tuple[int, int]) -> Workload:
@@ -53,9 +54,10 @@ def _tensors(path: Path) -> list[tuple[str, int]]:
 
 def _flow_workload(folder: Path, family: Family, photo: tuple[int, int], held: int) -> Workload:
     size = working_size(*photo, (FLOW_SIDE, FLOW_SIDE), 16)
-    parameters = sum(n for path in weight_files(folder, family.denoiser)[0] for _, n in _tensors(path))
+    tensors = [tensor for path in weight_files(folder, family.denoiser)[0] for tensor in _tensors(path)]
+    parameters, half = sum(n for _, n in tensors), all(BYTES.get(kind) == 2 for kind, _ in tensors)
     tokens = size[0] // 16 * (size[1] // 16) + TEXT_TOKENS
-    return Workload(2.0 * parameters * tokens, "two a parameter and token, attention left out", size, held)
+    return Workload(2.0 * parameters * tokens, "two a parameter and token, attention left out", size, held, half)
 
 
 def _unet_workload(folder: Path, photo: tuple[int, int], held: int) -> Workload:

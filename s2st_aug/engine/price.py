@@ -56,7 +56,7 @@ def price(config: AugmentConfig, identity: MethodIdentity, scenes: Sequence[Scen
     if work is None:
         return Price(None, "not measured: " + ("no image is there" if device else "no GPU here"), None, "no model")
     kind = "an H100-class GPU" if on_gpu else f"{config.cluster.threads_per_actor} CPU threads"
-    rate = _rate(config, on_gpu=on_gpu)
+    rate = _rate(config, work, on_gpu=on_gpu)
     how = (
         f"estimated for the network alone: {cost.evaluations:.0f} evaluations of {work.operations / 1e12:.2f} TFLOP"
         f" at {work.size[0]}x{work.size[1]} ({work.counted}), {rate / 1e12:g} TFLOP/s assumed for {kind};"
@@ -80,16 +80,16 @@ def _device_here(config: AugmentConfig, *, on_gpu: bool) -> str | None:
         return None
 
 
-def _rate(config: AugmentConfig, *, on_gpu: bool) -> float:
-    half = getattr(config.method.settings, "dtype", "float32") != "float32"
-    return (
-        ASSUMED["gpu half" if half else "gpu float32"] if on_gpu else ASSUMED["cpu"] * config.cluster.threads_per_actor
-    )
+def _rate(config: AugmentConfig, work: Workload, *, on_gpu: bool) -> float:
+    if not on_gpu:
+        return ASSUMED["cpu"] * config.cluster.threads_per_actor
+    half = work.half or getattr(config.method.settings, "dtype", "float32") != "float32"
+    return ASSUMED["gpu half" if half else "gpu float32"]
 
 
 def _guess(config: AugmentConfig, cost: Cost, work: Workload, *, on_gpu: bool) -> float:
     """Seconds of a variant by counting alone."""
-    return cost.evaluations * work.operations / _rate(config, on_gpu=on_gpu)
+    return cost.evaluations * work.operations / _rate(config, work, on_gpu=on_gpu)
 
 
 def _measured(config: AugmentConfig, scenes: Sequence[Scene], device: str, domains: int) -> Price:

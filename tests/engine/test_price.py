@@ -72,6 +72,10 @@ def test_a_transformer_is_counted_by_its_parameters_and_tokens(tmp_path):
     )
     work = workload._flow_workload(tmp_path, Z_IMAGE, (1024, 1024), 614)
     assert (work.operations, work.size, work.weights) == (2 * 307 * (64 * 64 + 256), (1024, 1024), 614)
+    assert not work.half
+    half = {"w": torch.zeros(30, 10, dtype=torch.bfloat16)}
+    save_file(half, tmp_path / "transformer/diffusion_pytorch_model.safetensors")
+    assert workload._flow_workload(tmp_path, Z_IMAGE, (1024, 1024), 614).half
 
 
 def test_a_method_on_this_machine_is_measured(root):
