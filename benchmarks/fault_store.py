@@ -46,7 +46,7 @@ def read_pictures(path: Path, objects: Iterable[SceneObject]) -> list[Picture]:
             tuple(by_id[i] for i in a["struck"]),
             picture,
             None if a["box"] is None else tuple(a["box"]),
-            a.get("kind", ""),
+            a["kind"],
         )
         for a, picture in zip(about, painted, strict=True)
     ]

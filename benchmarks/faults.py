@@ -47,6 +47,7 @@ from benchmarks.fault_trials import (
 )
 from benchmarks.figure import Figure, measured
 from benchmarks.invented_rates import invented_figures
+from benchmarks.provenance import DECIDES, ROOT, fingerprint
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import MissingDependency
@@ -110,8 +111,8 @@ def pictures_of(place: Place, *, signals_alone: bool, with_model: bool) -> Itera
     """A street's pictures, kept where a folder is named for them: with the model's own, or what else there is."""
     if not (folder := os.environ.get("S2ST_BENCH_KEEP")):
         return street_pictures(place, signals_alone=signals_alone, with_model=with_model)
-    path = Path(folder) / f"pictures-{place.name}{'-model' * with_model}.npz"
-    fuller = Path(folder) / f"pictures-{place.name}-model.npz"
+    path = Path(folder) / f"pictures-{_code()}-{place.name}{'-model' * with_model}.npz"
+    fuller = Path(folder) / f"pictures-{_code()}-{place.name}-model.npz"
     if not with_model and fuller.is_file():
         return [p for p in read_pictures(fuller, place.objects) if not p.translated]
     if not path.is_file():
@@ -130,11 +131,16 @@ def _kept(name: str, compute: Callable[[], Iterable[Trial]]) -> list[Trial]:
     if not folder:
         return list(compute())
     checks = str(validation_identity(SETTINGS)["checks"])[:8]
-    path = Path(folder) / f"{name}-{checks}.jsonl"
+    path = Path(folder) / f"{name}-{_code()}-{checks}.jsonl"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_trials(path, compute())
     return read_trials(path)
+
+
+def _code() -> str:
+    """Of all that decides the suite: what older code planted is not taken for what this one would."""
+    return fingerprint(DECIDES["faults"], ROOT)[:8]
 
 
 @cache

@@ -48,10 +48,13 @@ _TRANSLATION = (
 )  # fmt: skip
 DECIDES: dict[str, tuple[str, ...]] = {
     "method": (
-        *_TRANSLATION, "benchmarks/method.py", "benchmarks/label_aware.py", "benchmarks/comparison.py",
-        "benchmarks/baselines.py",
+        *_TRANSLATION, "s2st_aug/validation/**/*", "benchmarks/scenes.py", "benchmarks/method.py",
+        "benchmarks/label_aware.py", "benchmarks/comparison.py", "benchmarks/baselines.py",
     ),
-    "scenes": (*_TRANSLATION, "benchmarks/scenes.py", "benchmarks/lights.py", "benchmarks/beyond.py"),
+    "scenes": (
+        *_TRANSLATION, "s2st_aug/validation/st*.py", "s2st_aug/training/measure.py", "benchmarks/scenes.py",
+        "benchmarks/lights.py", "benchmarks/beyond.py",
+    ),
     "faults": (
         *_TRANSLATION, "s2st_aug/validation/**/*", "s2st_aug/weights/street-mini-detector/**/*",
         "benchmarks/fault*.py", "benchmarks/planted_faults.py", "benchmarks/invented*.py",
@@ -66,7 +69,7 @@ DECIDES: dict[str, tuple[str, ...]] = {
         "benchmarks/orders.py",
     ),
     "feed": ("s2st_aug/feed/*.py", "s2st_aug/review/*.py", "benchmarks/feed.py", "benchmarks/receipt_loops.py"),
-    "gpu": (*_TRANSLATION, "benchmarks/gpu/*.py"),
+    "gpu": (*_TRANSLATION, "s2st_aug/engine/[ctv]*.py", "benchmarks/gpu/*.py"),
     "gain": (*_TRANSLATION, "s2st_aug/gain/**/*.py", "s2st_aug/validation/**/*.py", "s2st_aug/feed/entries.py"),
     "comparison": (*_TRANSLATION, "benchmarks/comparison.py", "benchmarks/baselines.py"),
 }  # fmt: skip
@@ -124,37 +127,31 @@ def last_commit_of(path: Path) -> str | None:
 def is_stale(stored: Mapping[str, Any]) -> bool:
     """Whether a file that decides a stored figure has changed since, or nobody knows which decided it."""
     suite, decides = stored.get("decided_by"), stored.get("decides")
-    return suite not in DECIDES or all(
-        decides != fingerprint(DECIDES[suite], ROOT, settings_described=described) for described in (False, True)
-    )
+    return suite not in DECIDES or decides != fingerprint(DECIDES[suite], ROOT)
 
 
 @functools.cache
-def fingerprint(patterns: tuple[str, ...], root: Path, *, settings_described: bool = False) -> str:
-    """A hash over the files of a checkout that match.
-
-    `settings_described`: as it was until November 2026, when rewording what a setting means made figures stale.
-    """
+def fingerprint(patterns: tuple[str, ...], root: Path) -> str:
+    """A hash over the files of a checkout that match."""
     found = {p for pattern in patterns for p in root.glob(pattern) if p.is_file() and "__pycache__" not in p.parts}
     files = sorted(p for p in found if p.suffix not in READ_BY_PEOPLE)
     total = hashlib.sha256()
     for path in files:
-        meaning = _meaning(path, settings_described=settings_described)
-        total.update(f"{path.relative_to(root).as_posix()} {meaning}\n".encode())
+        total.update(f"{path.relative_to(root).as_posix()} {_meaning(path)}\n".encode())
     return total.hexdigest()[:16]
 
 
 @functools.cache
-def _meaning(path: Path, *, settings_described: bool) -> str:
+def _meaning(path: Path) -> str:
     data = path.read_bytes()
     if path.suffix == ".py":
         tree = ast.parse(data)
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 node.body = node.body[_is_text(node.body[0]) :] if node.body else []
-            if isinstance(node, ast.ClassDef) and not settings_described:
+            if isinstance(node, ast.ClassDef):
                 node.body = [statement for statement in node.body if not _is_text(statement)]
-            if isinstance(node, ast.Call) and not settings_described:
+            if isinstance(node, ast.Call):
                 node.keywords = [k for k in node.keywords if k.arg not in WORDS_OF_SETTINGS]
         data = ast.dump(tree).encode()
     return hashlib.sha256(data).hexdigest()

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
@@ -34,7 +34,7 @@ from s2st_aug.engine.commit import CommitStage
 from s2st_aug.engine.context import identify
 from s2st_aug.engine.options import PLAIN_START
 from s2st_aug.engine.prepare import prepare, with_absolute_root
-from s2st_aug.engine.translate import TranslateStage
+from s2st_aug.engine.translate import AHEAD, TranslateStage
 from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.errors import S2STError
 from s2st_aug.procedural.drawing import draw_street
@@ -163,7 +163,7 @@ def sd21(work: Work) -> Iterator[Figure]:
 
 
 def _busy(translator: Translator, work: Work, folder: Path, about: str) -> Figure:
-    """Share of the time in which the device works, through the engine's own stages.
+    """Share of the time until the last batch is translated in which the device works, through the engine's own stages.
 
     This process reads and translates, others judge and write.
     """
@@ -173,13 +173,12 @@ def _busy(translator: Translator, work: Work, folder: Path, about: str) -> Figur
     stage._translator = translator  # the shape under test, in place of the model that the config names
     with ProcessPoolExecutor(2 if work.dry else 8, get_context("spawn")) as pool:
         list(pool.map(_finish, [None] * (1 if work.dry else 8)))  # start them before the clock does
-        with _device_watch() as shares:
-            begin, waiting = time.perf_counter(), list[Future]()
-            for batch in batches:
-                waiting.append(pool.submit(_finish, (context, stage(batch))))
+        begin = time.perf_counter()
+        with _device_watch() as shares, ThreadPoolExecutor(AHEAD) as callers:  # as many calls as a run has under way
+            waiting = [pool.submit(_finish, (context, translated)) for translated in callers.map(stage, batches)]
             network = time.perf_counter() - begin
-            statuses = [status for done in waiting for status in done.result()]
-            seconds = time.perf_counter() - begin
+        statuses = [status for done in waiting for status in done.result()]
+        seconds = time.perf_counter() - begin
     rest = f"{len(statuses)} variants ({statuses.count('failed')} failed) in {seconds:.1f} s, "
     rest += f"the last translated after {network:.1f} s"
     if not shares:

@@ -96,7 +96,9 @@ if [ "$TRAIN_SECONDS" -gt 0 ]; then
   train "$first" "$TRAIN_SECONDS" "$parts" "$config" "$@"
   if [ -n "$THEN" ]; then
     kill "${renderers[@]:0:RENDERERS}" 2>/dev/null
-    train "$last" "$THEN_SECONDS" "$OUT/then" "${then[@]}" "init_from=$first/weights.safetensors"
+    # where the first left no weights, the second begins as its own config says
+    [ ! -f "$first/weights.safetensors" ] || then+=("init_from=$first/weights.safetensors")
+    train "$last" "$THEN_SECONDS" "$OUT/then" "${then[@]}"
   fi
   kill "${renderers[@]}" 2>/dev/null
 fi

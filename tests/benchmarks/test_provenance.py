@@ -81,13 +81,6 @@ def test_what_a_setting_means_may_be_said_better_and_its_value_may_not_change(tm
     assert provenance.fingerprint(patterns, tree(tmp_path / "c", DESCRIBED.replace("0.5", "0.6"))) != first
 
 
-def test_a_figure_with_the_former_kind_of_hash_counts_until_its_code_changes():
-    formats = provenance.DECIDES["formats"]
-    former = provenance.fingerprint(formats, provenance.ROOT, settings_described=True)
-    assert former != provenance.fingerprint(formats, provenance.ROOT)
-    assert not provenance.is_stale({**provenance.stamp_of("formats"), "decides": former})
-
-
 def test_a_figure_is_stale_once_what_decides_it_is_another_or_unknown():
     now = provenance.stamp_of("formats")
     assert not provenance.is_stale(now)

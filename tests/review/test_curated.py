@@ -18,6 +18,7 @@ import pytest
 from s2st_aug.errors import UsageError
 from s2st_aug.formats import load_card, read_objects, read_scenes
 from s2st_aug.images import encode_png
+from s2st_aug.methods.registry import METHODS
 from s2st_aug.testing.reviewed_runs import make_run
 
 pytestmark = pytest.mark.usefixtures("mongo")
@@ -303,6 +304,7 @@ def test_the_operator_asks_for_what_a_run_needs_and_takes_the_selection(fo, data
     operator = plugin.TranslateSelected()
     asked = operator.resolve_input(ctx).type.properties
     assert {"domains", "method", "model", "field", "run"} <= asked.keys()
+    assert {*plugin.METHODS} == METHODS.keys() - {"external"}
     assert operator.execute(ctx) == {"dataset": "made"}
     assert (seen["n"], seen["a"]) == (2, (["rain"], str(Path("~/x").expanduser())))
     assert (seen["k"]["method"], seen["k"]["field"], opened) == ("gamma", "lanes", ["made"])

@@ -11,12 +11,12 @@ from typing import Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
-from s2st_aug.methods import method_names
 from s2st_aug.records.domains import DOMAINS
 from s2st_aug.review import app_layout as looks
 from s2st_aug.review import curated, deciding, translating
 
 REASONS = ("label no longer true", "object dissolved", "light made up", "not the domain", "artefacts", "other")
+METHODS = ("s2st", "histogram", "reinhard", "gamma", "ddib", "sdedit", "ledits")  # the package's, which lie above
 
 
 def configured(name: str, label: str, risk: str, **more: Any) -> Any:
@@ -163,8 +163,7 @@ class TranslateSelected(foo.Operator):
         for domain in DOMAINS:
             choices.add_choice(domain, label=domain)
         inputs.list("domains", types.String(), required=True, default=["night"], label="Domains", view=choices)
-        methods = [name for name in method_names() if name != "external"]
-        inputs.enum("method", methods, default="s2st", required=True, label="Method")
+        inputs.enum("method", METHODS, default="s2st", required=True, label="Method")
         inputs.str("model", default="street-mini", required=True, label="Model",
                    description="street-mini (for demos), a Stable Diffusion folder, or a hub id")  # fmt: skip
         fields = curated.label_fields(samples)
