@@ -180,5 +180,5 @@ def _plot(config: GainConfig, rows: Sequence[ArmResult]) -> None:
     ]
     axes.barh([r.arm for r in rows], [r.headline.mean for r in rows], xerr=errors, capsize=4, color="#4878a8")
     axes.invert_yaxis()
-    axes.set_xlabel(f"{HEADLINE[config.task]}, mean and 95 % interval over {len(config.rng_keys)} rng_keys")
+    axes.set_xlabel(f"{HEADLINE[config.task]}, mean and 95 % interval over rng_keys and test images")
     figure.savefig(config.out / "result.png", dpi=110)
