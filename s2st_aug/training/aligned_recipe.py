@@ -46,8 +46,8 @@ class AlignedConfig(BaseModel):
     name: str
     """the model's name"""
     streets: StreetSettings = StreetSettings()
-    photos: Source | None = None
-    """folders day and night; null: none"""
+    photos: tuple[Source, ...] = ()
+    """real photos of known conditions; they are samples with fresh noise, for nobody has their streets aligned"""
     autoencoder_from: str = "street-mini"
     """model whose autoencoder, vocabulary and text encoder's shape are taken"""
     autoencoder: ae.AutoencoderSettings | None = None
@@ -185,9 +185,9 @@ class AlignedRecipe:
         return torch.cat(parts), samples + photos
 
     def _photos(self) -> tuple[list[TrainingSample], torch.Tensor]:
-        if self.config.photos is None:
+        if not self.config.photos:
             return [], torch.empty(0)
-        samples = list_samples([self.config.photos], ("day", "night"))
+        samples = list_samples(self.config.photos, CONDITIONS)
         return samples, load_images(samples, self.config.streets.size, quality=92, rng=np.random.default_rng(0))
 
     @cached_property

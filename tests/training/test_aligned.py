@@ -253,7 +253,7 @@ def test_a_slow_compiler_is_given_up() -> None:
 def config(repo: Path):
     """The shipped config, small: 64x48, two levels, no photos."""
     changes = {
-        "photos": None,
+        "photos": [],
         "streets": STREETS.model_dump(),
         "aligned": SMALL.model_dump() | {"batch": 2, "steps": 4},
         "denoiser": {"channels": [8, 16], "text_width": 16, "text_layers": 1},
