@@ -28,6 +28,7 @@ from s2st_aug.profiles.build import build_profile, measure
 from s2st_aug.profiles.cleaning import ReferencePhotos
 from s2st_aug.profiles.colours import colours_of
 from s2st_aug.records.profile import DomainProfile
+from s2st_aug.translation.presets import presets_of
 from s2st_aug.translation.settings import method_settings
 from s2st_aug.translation.translator import Translator
 
@@ -37,11 +38,12 @@ PROMPT = "tissue"  # the shipped models know no such word: guidance stays at 1
 CROP = (192, 108)  # px of the slide, w h; shown to the model enlarged
 SIZE = (640, 360)
 EOSIN = 0.5  # how deep the pink is for a unit of brown
+OPTIMISED = {"st_iterations": 10, "to_method": "latents"}
 CELLS: dict[str, dict[str, Any]] = {
-    "as shipped, guidance 1": {},
-    "no horizontal bands": {"bands": "whole"},
-    "eta uniform": {"eta": "uniform"},
-    "ST 0, TO 0": {"st_iterations": 0, "to_iterations": 0},
+    "as shipped": {},
+    "ST 10, TO 10": OPTIMISED,
+    "ST 10, TO 10, no horizontal bands": {**OPTIMISED, "bands": "whole"},
+    "ST 10, TO 10, eta uniform": {**OPTIMISED, "eta": "uniform"},
 }
 
 
@@ -96,7 +98,7 @@ def beyond(preset: str = "standard", model: str = "street-mini", known: Sequence
         profile = stain_profile(loaded, references, Path(folder))
     stored = {(c.name, c.settings): c for c in known if c.question == QUESTION}
     for name, overrides in CELLS.items():
-        settings = method_settings(preset, {"label_aware": False, "guidance": 1.0, **overrides})
+        settings = method_settings(preset, {"label_aware": False, "guidance": 1.0, **overrides}, presets_of(model))
         identity = hash_of(
             {"method": settings.model_dump(mode="json"), "model": loaded.sha256, "profile": profile.references_sha256}
         )
