@@ -53,7 +53,7 @@ DECIDES: dict[str, tuple[str, ...]] = {
     ),
     "scenes": (
         *_TRANSLATION, "s2st_aug/validation/st*.py", "s2st_aug/training/measure.py", "benchmarks/scenes.py",
-        "benchmarks/lights.py", "benchmarks/beyond.py",
+        "benchmarks/lights.py",
     ),
     "faults": (
         *_TRANSLATION, "s2st_aug/validation/**/*", "s2st_aug/weights/street-mini-detector/**/*",
