@@ -129,9 +129,11 @@ def test_the_figures_of_the_readme_are_the_stored_ones() -> None:
     hooks = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(hooks)
     text = (ROOT / "README.md").read_text()
-    for name, made in (("measured", hooks.readme_table()), ("alternatives", hooks.alternatives())):
+    tables = (("limits", hooks.limits()), ("measured", hooks.readme_table()), ("alternatives", hooks.alternatives()))
+    for name, made in tables:
         stored = text.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- /{name} -->")[0]
         assert stored == made, "run: python docs/hooks.py"
+    assert len(hooks.limits().splitlines()) == len(hooks.LIMITS), "a limit names a figure that is not stored"
     for path in sorted((ROOT / "docs/measured").glob("*.json")):
         figures = json.loads(path.read_text()) if path.stem in SUITES else []
         assert [f["name"] for f in figures if f["goal"] is not None and not hooks.explained(f["name"])[0]] == []
