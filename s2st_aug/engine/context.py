@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def method_for_workers(config: AugmentConfig) -> MethodConfig[Any]:
     """What the method is told, with absolute paths: workers start in other folders than the driver."""
     method, validation = config.for_method(), config.validation
     given = {name: getattr(method.settings, name) for name in find_method(config.method.name).files}
-    own = {name: _absolute(place) for name, place in given.items() if place is not None}
+    own = {name: _absolute_paths(value) for name, value in given.items()}
     if validation.detector and validation.detector not in SHIPPED:
         validation = validation.model_copy(update={"detector": _absolute(validation.detector)})
     return replace(
@@ -46,6 +47,15 @@ def method_for_workers(config: AugmentConfig) -> MethodConfig[Any]:
 
 def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
+
+
+def _absolute_paths(value: Any) -> Any:
+    """A setting that names a file or folder, or a list or a table (domain -> file) of them; what is unset stays so."""
+    if isinstance(value, Mapping):
+        return {key: _absolute_paths(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_absolute_paths, value))
+    return _absolute(str(value)) if value else value
 
 
 @dataclass(frozen=True, slots=True)

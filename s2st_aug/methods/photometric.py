@@ -51,7 +51,7 @@ class Photometric(Method[PhotometricSettings]):
     """
 
     settings = PhotometricSettings
-    files = ("references",)
+    files = ("references", "light_map")
     needs_model = False
     any_domain = True
 

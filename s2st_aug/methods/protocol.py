@@ -130,7 +130,8 @@ class Method(ABC, Generic[Settings]):
     settings: ClassVar[type[BaseModel]]
     """the method's own settings: a frozen pydantic record that forbids unknown keys"""
     files: ClassVar[tuple[str, ...]] = ()
-    """settings that name files or folders, which workers are told by absolute paths"""
+    """settings that name a file or folder, or a list or table of them: workers, which may start in another folder, are
+    told absolute paths"""
     version: ClassVar[str]
     """part of the plan hash: another one whenever the same settings give other pixels"""
     presets: ClassVar[Mapping[str, BaseModel]] = {}

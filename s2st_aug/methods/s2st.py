@@ -26,6 +26,7 @@ class S2ST(Method[MethodSettings]):
     settings = MethodSettings
     version = "1"
     presets = PRESETS
+    files = ("light_map",)
 
     def presets_on(self, model: str) -> Mapping[str, MethodSettings]:
         """With what the model's folder says of `draft` and `standard`."""

@@ -310,6 +310,13 @@ def test_workers_are_told_absolute_paths(repo, tmp_path, monkeypatch):
     assert method_for_workers(make_config(root, model="own")).model == str(tmp_path / "own")
 
 
+@pytest.mark.parametrize("name", ["s2st", "histogram"])
+def test_workers_are_told_where_the_light_map_lies(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    config = make_config(make_dataset(tmp_path / "data", 1), method={"name": name, "light_map": "own.safetensors"})
+    assert method_for_workers(config).settings.light_map == str(tmp_path / "own.safetensors")
+
+
 @pytest.fixture
 def hungry():
     fake = fakes.HungryTranslator

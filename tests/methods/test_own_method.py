@@ -14,10 +14,10 @@ from engine_here import rows_of, run_here
 from onnx import TensorProto, helper
 
 from s2st_aug.config import load_config
-from s2st_aug.engine.context import identify
+from s2st_aug.engine.context import identify, method_for_workers
 from s2st_aug.errors import ConfigError
 from s2st_aug.images import read_image
-from s2st_aug.methods.registry import METHODS, method_source
+from s2st_aug.methods.registry import METHODS, find_method, method_source
 from s2st_aug.storage.verify import verify
 from s2st_aug.testing.datasets import make_dataset
 
@@ -75,6 +75,16 @@ def test_the_networks_bytes_are_in_the_plan(config):
     Path("night.onnx").unlink()
     with pytest.raises(ConfigError, match=r"^method\.networks: no file for night: night\.onnx$"):
         identify(load_config(config))
+
+
+def test_a_worker_in_another_folder_finds_the_networks(config, tmp_path, monkeypatch):
+    """As on a cluster that is joined: its workers do not start where the driver does."""
+    told = method_for_workers(load_config(config))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    translator = find_method("onnx_method:OnnxMethod").load(told, "cpu")
+    photo = np.full((36, 64, 3), 200, np.uint8)
+    assert abs(translator.translate([photo], ["night"])[0]["night"].image.mean() - 50) <= 1
 
 
 def test_code_that_is_not_installed_is_shipped(config, tmp_path):
