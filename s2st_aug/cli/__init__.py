@@ -11,46 +11,52 @@ from typer.core import TyperCommand, TyperGroup
 
 # command -> "module:function, one-line help"; `a b` is command b of group a
 COMMANDS: dict[str, tuple[str, str]] = {
-    "translate": ("s2st_aug.cli.translate:translate", "Image files in, night and rain variants of the same size out."),
+    "translate": (
+        "s2st_aug.cli.translate:translate",
+        "Translate image files to night, rain and other conditions, at the same size.",
+    ),
     "augment": (
         "s2st_aug.cli.augment:augment",
-        "The main job: a labelled dataset in, a run folder of checked variants out.",
+        "Translate a labelled dataset and check every label; results go to a run folder.",
     ),
     "adopt": (
         "s2st_aug.cli.adopt:adopt",
-        "Images that another generator made for your scenes, judged as a run folder.",
+        "Check pictures that another generator made; results go to a run folder.",
     ),
-    "preview": ("s2st_aug.cli.preview:preview", "Draw a contact sheet before a long run."),
-    "status": ("s2st_aug.cli.status:status", "Progress, rate, time left and failures of a run folder."),
-    "verify": ("s2st_aug.cli.verify:verify", "Check every promise of a run folder against its files."),
+    "preview": ("s2st_aug.cli.preview:preview", "Translate a few scenes and draw a contact sheet, before a long run."),
+    "status": ("s2st_aug.cli.status:status", "Show progress, rate, time left and failures of a run."),
+    "verify": ("s2st_aug.cli.verify:verify", "Check a run folder: rows, images and hashes."),
     "rescore": (
         "s2st_aug.cli.rescore:rescore",
         "Apply new thresholds to the stored measures; nothing is translated again.",
     ),
     "config ls": ("s2st_aug.cli.config:ls", "List the shipped configs."),
     "config cp": ("s2st_aug.cli.config:cp", "Copy a shipped config, to edit it."),
-    "config show": ("s2st_aug.cli.config:show", "Show a config as it will be used, with where each value comes from."),
+    "config show": ("s2st_aug.cli.config:show", "Show every value that a config sets, and where it comes from."),
     "domain build": ("s2st_aug.cli.domain:build", "Build a domain profile from unpaired photos."),
-    "calibrate": ("s2st_aug.cli.calibrate:calibrate", "Set thresholds from your own photos."),
-    "merge": ("s2st_aug.cli.merge:merge", "Join two runs of one plan."),
-    "migrate": ("s2st_aug.cli.migrate:migrate", "Convert a run folder of an older schema."),
+    "calibrate": ("s2st_aug.cli.calibrate:calibrate", "Choose thresholds from your own photos."),
+    "merge": ("s2st_aug.cli.merge:merge", "Merge run folders of the same plan."),
+    "migrate": ("s2st_aug.cli.migrate:migrate", "Convert a run folder of an older version."),
     "review push": ("s2st_aug.cli.review:push", "Load a run into FiftyOne."),
     "review open": ("s2st_aug.cli.review:open_app", "Open the FiftyOne App on a run."),
-    "review close": ("s2st_aug.cli.review:close", "Take the review plugin out of FiftyOne again."),
-    "review pull": ("s2st_aug.cli.review:pull", "Store the decisions in the run folder."),
-    "export": ("s2st_aug.cli.export:export", "Write a training set with a lock file."),
-    "report": ("s2st_aug.cli.report:report", "Write one self-contained HTML page."),
-    "scenes": ("s2st_aug.cli.scenes:scenes", "Render procedural street scenes with exact labels."),
-    "gain": ("s2st_aug.cli.gain:gain", "Train with and without the variants, with control arms."),
-    "doctor": ("s2st_aug.cli.doctor:doctor", "What is installed, what is missing, and the command that fixes it."),
+    "review close": ("s2st_aug.cli.review:close", "Remove the review plugin from FiftyOne."),
+    "review pull": ("s2st_aug.cli.review:pull", "Store decisions in the run folder."),
+    "export": ("s2st_aug.cli.export:export", "Write a training set."),
+    "report": ("s2st_aug.cli.report:report", "Write an HTML report or review page."),
+    "scenes": ("s2st_aug.cli.scenes:scenes", "Render street scenes with exact labels."),
+    "gain": ("s2st_aug.cli.gain:gain", "Measure whether training with variants helps."),
+    "doctor": (
+        "s2st_aug.cli.doctor:doctor",
+        "Check the installation, a dataset or a model, and print the command that fixes each problem.",
+    ),
 }
 ALIASES = {"regate": "rescore"}  # older spellings, accepted and not listed
 GROUPS = {
-    "config": "Shipped configs, and what a config comes to.",
-    "domain": "Build domain profiles.",
+    "config": "List, copy and show configs.",
+    "domain": "Build a profile of a new domain.",
     "review": "Review a run in FiftyOne.",
 }
-HELP = "Night and rain variants of labelled driving scenes, with every label checked to still be true."
+HELP = "Translate labelled driving images to night, rain, dusk and fog, and check every label in the result."
 EPILOG = (
     "Exit codes: 0 success; 1 some samples failed, or an unexpected error; 2 wrong usage, nothing was started;"
     " 3 a check failed; 4 stopped early, the same command resumes."
@@ -131,7 +137,7 @@ def _set_verbose(value: bool) -> None:
 Verbose = Annotated[
     bool,
     typer.Option(
-        "--verbose", "-v", callback=_set_verbose, expose_value=False, help="Log progress, and show tracebacks."
+        "--verbose", "-v", callback=_set_verbose, expose_value=False, help="Log progress and show tracebacks."
     ),
 ]
 Version = Annotated[

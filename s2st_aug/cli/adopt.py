@@ -16,25 +16,30 @@ from s2st_aug.errors import UsageError
 
 def adopt(
     config: Annotated[Path, typer.Argument(help="YAML file, as for augment: dataset, domains, validation, cluster.")],
-    variants: Annotated[Path, typer.Option(help="Folder of the pictures, searched with its subfolders.")],
+    variants: Annotated[Path, typer.Option(help="Folder with the pictures; subfolders are searched too.")],
     pattern: Annotated[
         str,
-        typer.Option(help="Their names: {scene} is the scene's id or the image's own name; `.*` is any image type."),
+        typer.Option(help="File names: {scene} is the scene's id or the image's name; `.*` matches any image type."),
     ] = "{scene}__{domain}.png",
-    run: Annotated[str | None, typer.Option(help="Run folder, or s3://...; default: runs/<config stem>.")] = None,
-    made_by: Annotated[str, typer.Option(help="What made them, with its version; kept in every row.")] = "",
-    note: Annotated[str, typer.Option(help="Anything else to keep in run.json: prompts, settings, weights.")] = "",
-    address: Annotated[str | None, typer.Option(help="A running Ray; default: one on this machine.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value over the config.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List missing and surplus pictures and plan only.")
-    ] = False,
+    run: Annotated[
+        str | None, typer.Option(help="Run folder or s3://... address; default: runs/<config name>.")
+    ] = None,
+    made_by: Annotated[str, typer.Option(help="Name and version of the generator; stored in every row.")] = "",
+    note: Annotated[str, typer.Option(help="Text to store in run.json: prompts, settings, weights.")] = "",
+    address: Annotated[
+        str | None, typer.Option(help="Address of a Ray cluster; default: start Ray on this machine.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a config value: key=value. Repeatable.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list missing and surplus pictures.")] = False,
     check_sources: Annotated[
-        bool, typer.Option("--check-sources", help="Hash every source image against the plan.")
+        bool,
+        typer.Option("--check-sources", help="Compare every source image with the plan; changed ones are done again."),
     ] = False,
     log_format: LogFormat = "text",
 ) -> int:
-    """Judge pictures made elsewhere as if they were a run's own: the same rows, checks, review, report and export.
+    """Check pictures that another generator made; review, report and export work as for any run.
 
     Nothing is translated. The same command resumes a stopped run.
     """

@@ -23,19 +23,28 @@ if TYPE_CHECKING:
 
 def augment(
     config: Annotated[Path, typer.Argument(help="YAML file, as in configs/.")],
-    run: Annotated[str | None, typer.Option(help="Run folder, or s3://...; default: runs/<config stem>.")] = None,
-    address: Annotated[str | None, typer.Option(help="A running Ray; default: one on this machine.")] = None,
+    run: Annotated[
+        str | None, typer.Option(help="Run folder or s3://... address; default: runs/<config name>.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Address of a Ray cluster; default: start Ray on this machine.")
+    ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value over the config, for example run.seed=1.")
+        list[str] | None,
+        typer.Option("--set", help="Override a config value: key=value, for example run.seed=1. Repeatable."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Plan and estimate only; --dry-run=full parses every label.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Only plan, and estimate time and memory; --dry-run=full also reads every label."
+        ),
     ] = False,
     dry_run_full: Annotated[bool, typer.Option("--dry-run-full", hidden=True)] = False,
     check_sources: Annotated[
-        bool, typer.Option("--check-sources", help="Hash every source image against the plan.")
+        bool,
+        typer.Option("--check-sources", help="Compare every source image with the plan; changed ones are done again."),
     ] = False,
-    extend: Annotated[bool, typer.Option("--extend", help="Add the dataset's new scenes to the same plan.")] = False,
+    extend: Annotated[bool, typer.Option("--extend", help="Add new scenes of the dataset to an existing run.")] = False,
     method: MethodName = None,
     kit: KitName = None,
     device: ClusterDevice = None,
@@ -44,15 +53,17 @@ def augment(
         str | None,
         typer.Option(
             metavar="DATASET[/VIEW]",
-            help="Images and labels of a FiftyOne dataset, or of a saved view of it, in place of the config's dataset.",
+            help="Translate a FiftyOne dataset, or a saved view of it, instead of the config's dataset.",
         ),
     ] = None,
     fiftyone_field: Annotated[
         str | None,
-        typer.Option(metavar="FIELD", help="Its labels; default: ground_truth, or the only field with labels."),
+        typer.Option(
+            metavar="FIELD", help="Field with the labels; default: ground_truth, or the only field with labels."
+        ),
     ] = None,
 ) -> int:
-    """The main job: a labelled dataset in, a run folder of checked variants out.
+    """Translate a labelled dataset and check every label; results go to a run folder.
 
     The same command resumes a stopped run.
     """

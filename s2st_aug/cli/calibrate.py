@@ -20,17 +20,20 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    photos: Annotated[Path, typer.Option(help="A folder of your own source photos, searched with its subfolders.")],
+    photos: Annotated[
+        Path, typer.Option(help="Folder with your own photos of the source domain; subfolders are searched too.")
+    ],
     model: Annotated[
-        str, typer.Option(help="The model whose round trip stands for what a translation may do to detail.")
+        str, typer.Option(help="Model whose encoder and decoder show how much detail a translation may lose.")
     ] = "street-mini",
     file: Annotated[
-        Path | None, typer.Option("--out", help="Write the thresholds as the `validation:` part of a config (YAML).")
+        Path | None,
+        typer.Option("--out", help="Write the thresholds to a YAML file, as the `validation:` part of a config."),
     ] = None,
     device: Device = "auto",
-    limit: Annotated[int, typer.Option(min=8, help="At most so many photos, evenly chosen.")] = 40,
+    limit: Annotated[int, typer.Option(min=8, help="Maximum number of photos, chosen evenly.")] = 40,
 ) -> None:
-    """Choose thresholds on half of the photos and print how often they doubt a true label on the other half."""
+    """Choose thresholds on half of your photos, and print how often they reject a true label on the other half."""
     from s2st_aug.formats.names import IMAGE_SUFFIXES
 
     if not photos.is_dir():

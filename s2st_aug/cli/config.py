@@ -15,11 +15,11 @@ from s2st_aug.cli.terminal import out, print_json, print_text
 from s2st_aug.containment import refuse_unwritable
 from s2st_aug.errors import UsageError
 
-Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def ls(json: Json = False) -> None:
-    """List the shipped configs with what each is for."""
+    """List the shipped configs and what each is for."""
     from s2st_aug.config.shipped import shipped_configs
 
     found = shipped_configs()
@@ -34,10 +34,10 @@ def ls(json: Json = False) -> None:
 
 
 def cp(
-    name: Annotated[str, typer.Argument(help="As `config ls` lists it.")],
+    name: Annotated[str, typer.Argument(help="Name as `config ls` shows it.")],
     to: Annotated[Path | None, typer.Argument(help="File or folder to copy to; default: this folder.")] = None,
 ) -> None:
-    """Copy a shipped config, to edit it; a file that is there is never replaced."""
+    """Copy a shipped config to edit it. An existing file is never replaced."""
     from s2st_aug.config.shipped import find_shipped
 
     shipped = find_shipped(name)
@@ -53,11 +53,13 @@ def cp(
 
 def show(
     config: Annotated[str, typer.Argument(help="YAML file, or the name of a shipped config.")],
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value over the config.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a config value: key=value. Repeatable.")
+    ] = None,
     method: MethodName = None,
     json: Json = False,
 ) -> None:
-    """Show every value of a config for `augment` as it will be used, and where it comes from."""
+    """Show every value of a config that `augment` will use, and where it comes from."""
     from s2st_aug.config.origin import resolved_values
     from s2st_aug.config.shipped import find_shipped
 

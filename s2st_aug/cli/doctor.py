@@ -44,15 +44,15 @@ class DoctorFinding:
 def doctor(
     root: Annotated[Path | None, typer.Argument(help="With --dataset: the folder to check.")] = None,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", help="A dataset card (name or YAML) to check ROOT against.")
+        str | None, typer.Option("--dataset", help="Check ROOT against this dataset card (name or YAML file).")
     ] = None,
-    model: Annotated[str, typer.Option("--model", help="The model you mean to use.")] = "street-mini",
-    place: Annotated[Path, typer.Option("--place", help="Where runs will be written.")] = Path(),
-    json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    model: Annotated[str, typer.Option("--model", help="Also check this model.")] = "street-mini",
+    place: Annotated[Path, typer.Option("--place", help="Folder for runs: check its free space.")] = Path(),
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """What is installed, what is missing, and the command that fixes it.
+    """Check the installation, a dataset or a model, and print the command that fixes each problem.
 
-    Exit 3 where something needed is missing, 1 where labels cannot be trusted.
+    Exit code 3 if something that is needed is missing, 1 if labels cannot be trusted.
     """
     if dataset is not None and root is None:
         raise UsageError("doctor --dataset CARD needs the folder too: s2st-aug doctor --dataset CARD ROOT")

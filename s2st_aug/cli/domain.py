@@ -22,20 +22,23 @@ def build(
     references: Annotated[Path, typer.Option(help="Folder of photos of the target domain.")],
     file: Annotated[Path, typer.Option("--out", help="The profile to write (.safetensors).")],
     source: Annotated[
-        list[str] | None, typer.Option(help="NAME=DIR of a source domain; may be repeated. Default: the shipped day.")
+        list[str] | None,
+        typer.Option(help="Photos of a source domain: NAME=DIR. Repeatable. Default: the shipped day."),
     ] = None,
-    prompt: Annotated[str | None, typer.Option(help="What the model is told of the target; needed with one.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Prompt for the target domain; required unless --model none.")
+    ] = None,
     model: Annotated[
         str,
         typer.Option(
-            help="street-mini, street-photo, a Stable Diffusion folder, or a hub id; none: what images alone say, "
-            "enough to judge pictures made elsewhere and for the photometric methods."
+            help="street-mini, street-photo, a Stable Diffusion folder or a hub id; none: a profile from the images "
+            "alone, which is enough for adopt and for the photometric methods."
         ),
     ] = "street-mini",
     device: Device = "auto",
-    source_prompt: Annotated[str | None, typer.Option(help="What the model is told of the source.")] = None,
+    source_prompt: Annotated[str | None, typer.Option(help="Prompt for the source domain.")] = None,
 ) -> None:
-    """Build a domain profile for one model, or for none, and report what cleaning took away."""
+    """Build a profile of a domain from photos, and report which photos were left out."""
     sources: dict[str, Path] = {}
     for text in source or []:
         key, _, folder = text.partition("=")

@@ -22,45 +22,43 @@ Run = Annotated[Path, typer.Argument(help="A run folder.")]
 Format = Annotated[
     str,
     typer.Option(
-        help="bdd100k, cityscapes, coco, yolo, kitti, the data set's own (zod, nuimages, comma10k), one of an installed"
-        " package, or package.module:OBJECT.",
+        help="bdd100k, cityscapes, coco, yolo, kitti, the dataset's own format (zod, nuimages, comma10k), one of an"
+        " installed package, or package.module:OBJECT.",
         autocompletion=complete_format,
     ),
 ]
 Out = Annotated[Path, typer.Option(help="A new or empty folder, or an earlier export to replace.")]
-AcceptedOnly = Annotated[bool, typer.Option("--accepted-only", help="Only variants that a person accepted.")]
+AcceptedOnly = Annotated[bool, typer.Option("--accepted-only", help="Only variants that a reviewer accepted.")]
 Mix = Annotated[
-    float | None, typer.Option(help="Fraction of the exported images that is synthetic; without it, all of both.")
+    float | None, typer.Option(help="Share of synthetic images, for example 0.3; default: all scenes and all variants.")
 ]
 ImageFormat = Annotated[
-    Literal["png", "jpeg"] | None, typer.Option(help="File type of the variants; default: the source's own.")
+    Literal["png", "jpeg"] | None, typer.Option(help="File type of the variants; default: that of the source.")
 ]
 Link = Annotated[
     Literal["copy", "reflink", "hard"],
     typer.Option(
-        help="A copy is safe. So is a reflink, which takes no room on a disk that shares blocks (Btrfs, XFS), and is a"
-        " copy elsewhere. A hard link saves room, and whatever a trainer changes in place (Ultralytics restores JPEGs"
-        " and saves them) changes the run and the source data set too."
+        help="How images get into the export. copy: safe. reflink: as safe, and takes no space on Btrfs and XFS; copies"
+        " elsewhere. hard: takes no space, but if a trainer changes an image in place (Ultralytics repairs some JPEGs),"
+        " the run or the source dataset changes too."
     ),
 ]
-Balance = Annotated[bool, typer.Option("--balance", help="As many variants of every domain as of the rarest.")]
+Balance = Annotated[bool, typer.Option("--balance", help="Take the same number of variants from each domain.")]
 BalanceClasses = Annotated[
     bool,
-    typer.Option(
-        "--balance-classes", help="With --mix: prefer variants that hold rare classes (repeat-factor weights)."
-    ),
+    typer.Option("--balance-classes", help="With --mix: prefer variants with rare classes (repeat-factor weights)."),
 ]
 Lost = Annotated[
     Literal["paint", "drop-image", "drop-label"],
     typer.Option(
-        help="Labels to ignore in a format that cannot say so (YOLO): grey over them in the variant's copy and drop"
-        " their line (paint), leave the variant out, or drop the line alone."
+        help="What happens to a label to ignore in YOLO, which cannot mark it. paint: its box is grey in the variant's"
+        " copy and its line is left out. drop-image: the variant is left out. drop-label: only the line is left out."
     ),
 ]
-WithVal = Annotated[bool, typer.Option("--with-val", help="Copy the data set's held-out splits too, untouched.")]
+WithVal = Annotated[bool, typer.Option("--with-val", help="Also copy the dataset's held-out splits, unchanged.")]
 Unjudged = Annotated[
     Literal["ignore", "train"] | None,
-    typer.Option(help="Labels that the measure could not judge: ignored in training (default), or left as they are."),
+    typer.Option(help="Labels that the checks could not judge: ignored in training (default), or trained on."),
 ]
 Unread = Annotated[Literal["void", "train"] | None, typer.Option(hidden=True, help="The older spelling of --unjudged.")]
 
@@ -80,7 +78,7 @@ def export(
     unjudged: Unjudged = None,
     unread: Unread = None,
 ) -> None:
-    """A training set with a lock file: real scenes and checked variants, labels carried byte for byte."""
+    """Write a training set of real scenes and checked variants, with your labels byte for byte and a lock file."""
     from s2st_aug.export import ExportOptions, export_run
 
     options = ExportOptions(

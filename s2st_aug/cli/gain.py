@@ -9,15 +9,20 @@ import typer
 
 
 def gain(
-    config: Annotated[Path, typer.Argument(help="A gain config, as configs/gain_camvid_dusk.yaml.")],
-    address: Annotated[str | None, typer.Option(help="Ray cluster; default: this machine.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for results; default: the config's.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value over the config, for example training.replaced=0.3.")
+    config: Annotated[Path, typer.Argument(help="YAML file for gain, such as configs/gain_camvid_dusk.yaml.")],
+    address: Annotated[
+        str | None, typer.Option(help="Address of a Ray cluster; default: start Ray on this machine.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Results and summary as JSON on stdout.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for results; default: `out` in the config.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Override a config value: key=value, for example training.replaced=0.3. Repeatable."
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print results and summary as JSON.")] = False,
 ) -> None:
-    """Train with and without the augmented images, with control arms, and report."""
+    """Train with and without variants and with simple augmentations as controls, and compare them on real images."""
     from s2st_aug.cli.terminal import out as console
     from s2st_aug.cli.terminal import print_text
     from s2st_aug.gain.config import load_config

@@ -10,10 +10,10 @@ from s2st_aug.cli.terminal import out as console
 
 
 def merge(
-    runs: Annotated[list[str], typer.Argument(help="Two or more run folders of one plan.")],
+    runs: Annotated[list[str], typer.Argument(help="Two or more run folders of the same plan.")],
     out: Annotated[str, typer.Option(help="The new run folder.")],
 ) -> int:
-    """Join two runs of one plan; a finished row goes before a failed one, the first folder before the second."""
+    """Merge run folders of the same plan. A finished row wins over a failed one, then the first folder wins."""
     from contextlib import ExitStack
 
     from s2st_aug.errors import UsageError

@@ -12,18 +12,18 @@ MethodName = Annotated[
     str | None,
     typer.Option(
         "--method",
-        help="s2st, histogram, reinhard, gamma, ddib, sdedit, ledits, an installed one, or package.module:Class;"
-        " its settings start anew.",
+        help="s2st, histogram, reinhard, gamma, ddib, sdedit, ledits, an installed one, or package.module:Class,"
+        " with default settings.",
     ),
 ]
 KitName = Annotated[str | None, typer.Option("--kit", hidden=True, help="Former spelling of --method.")]
-Device = Annotated[str, typer.Option("--device", help="auto (CUDA where there is any), cpu, cuda, cuda:N or mps.")]
+Device = Annotated[str, typer.Option("--device", help="auto (CUDA if available), cpu, cuda, cuda:N or mps.")]
 ClusterDevice = Annotated[
     str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps; default: the config's cluster.device.")
 ]
 Seed = Annotated[
     list[int] | None,
-    typer.Option("--seed", "--rng-key", metavar="N", help="The random integer: the same one gives the same bytes."),
+    typer.Option("--seed", "--rng-key", metavar="N", help="Random seed: the same number gives the same bytes."),
 ]
 
 

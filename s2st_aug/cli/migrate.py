@@ -10,7 +10,7 @@ from s2st_aug.cli.terminal import out
 
 
 def migrate(run: Annotated[str, typer.Argument(help="Run folder.")]) -> int:
-    """Convert a run folder of an older schema to this one's; the old files are kept in quarantine/."""
+    """Convert a run folder of an older version; the old files are kept in quarantine/."""
     from s2st_aug.storage.lock import RunLock
     from s2st_aug.storage.migrate import migrate as convert
     from s2st_aug.storage.run_folder import RunFolder

@@ -29,21 +29,27 @@ MOST_COLUMNS = 24
 
 def preview(
     config: Annotated[Path, typer.Argument(help="YAML file, as for augment.")],
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Scenes, evenly over the dataset.")] = 8,
+    count: Annotated[
+        int, typer.Option("-n", "--count", min=1, help="Number of scenes, spread evenly over the dataset.")
+    ] = 8,
     sweep: Annotated[
         list[str] | None,
-        typer.Option("--sweep", help="key=a,b,c: one column per value, e.g. method.guidance=2,3; repeatable."),
+        typer.Option(
+            "--sweep", help="key=a,b,c makes one column per value, for example method.guidance=2,3. Repeatable."
+        ),
     ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value over the config.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a config value: key=value. Repeatable.")
+    ] = None,
     out_file: Annotated[
-        Path | None, typer.Option("--out", help="Where the sheet goes; default: runs/<config stem>-preview.png.")
+        Path | None, typer.Option("--out", help="File for the contact sheet; default: runs/<config name>-preview.png.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="The table as JSON on stdout.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
     method: MethodName = None,
     kit: KitName = None,
     device: ClusterDevice = None,
 ) -> int:
-    """A contact sheet and a table of a few scenes under one or more settings; no run folder is made."""
+    """Translate a few scenes with one or more settings, and show them on a contact sheet and in a table."""
     from s2st_aug.config.load import refuse_unknown_domains
     from s2st_aug.containment import refuse_unwritable
 

@@ -35,7 +35,7 @@ LogFormat = Annotated[
         "--log-format",
         is_eager=True,
         callback=_chosen,
-        help="json: progress and warnings on stderr as one JSON object a line, and no bar.",
+        help="json: write progress and warnings to stderr, one JSON object per line.",
     ),
 ]
 

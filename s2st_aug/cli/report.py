@@ -20,18 +20,17 @@ if TYPE_CHECKING:
 
 def report(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
-    out_file: Annotated[
-        Path | None, typer.Option("--out", help="Where the page goes; default RUN/report.html.")
-    ] = None,
+    out_file: Annotated[Path | None, typer.Option("--out", help="File for the page; default: RUN/report.html.")] = None,
     review: Annotated[
-        bool, typer.Option("--review", help="A page to take decisions on, saved as JSON for `review pull --file`.")
+        bool, typer.Option("--review", help="Write a page to review on; it saves decisions for `review pull --file`.")
     ] = False,
     references: Annotated[
-        list[str] | None, typer.Option("--references", help="DOMAIN=DIR of photos, for the distance.")
+        list[str] | None,
+        typer.Option("--references", help="Photos to measure the distance to: DOMAIN=DIR. Repeatable."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> int:
-    """One self-contained HTML page, a contact sheet, and a summary."""
+    """Write a self-contained HTML page and a contact sheet, and print a summary."""
     from s2st_aug.report.contact_sheet import write_contact_sheet
     from s2st_aug.report.evidence import write_evidence
     from s2st_aug.report.html import write_report

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def rescore(
     run: Annotated[str, typer.Argument(help="Run folder.")],
-    config: Annotated[Path, typer.Option(help="YAML: a whole config, its validation part, or the thresholds alone.")],
+    config: Annotated[
+        Path, typer.Option(help="YAML file: a complete config, its validation part, or only thresholds.")
+    ],
 ) -> int:
     """Apply new thresholds to the stored measures; nothing is translated again.
 

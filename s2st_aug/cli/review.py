@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 Run = Annotated[Path, typer.Argument(help="A run folder.")]
-Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
-Name = Annotated[str | None, typer.Option(help="Name of the FiftyOne dataset; default: from the run.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str | None, typer.Option(help="Name of the FiftyOne dataset; default: derived from the run.")]
 
 
 def push(run: Run, name: Name = None, json: Json = False) -> None:
-    """Make or bring up to date the run's grouped dataset in FiftyOne."""
+    """Load a run into FiftyOne as a grouped dataset, or update it there."""
     from s2st_aug.cli.terminal import out, print_json
     from s2st_aug.review.fiftyone_session import prepare
     from s2st_aug.storage import RunFolder
@@ -45,7 +45,7 @@ def open_app(
     name: Name = None,
     port: Annotated[int, typer.Option(help="Port of the App.")] = 5151,
     address: Annotated[str, typer.Option(help="Address that the App listens on.")] = "127.0.0.1",
-    reviewer: Annotated[str | None, typer.Option(help="Whose decisions these are; default: the login name.")] = None,
+    reviewer: Annotated[str | None, typer.Option(help="Name to store with decisions; default: the login name.")] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
     """Open the FiftyOne App on a run; Ctrl-C ends it."""
@@ -65,7 +65,7 @@ def open_app(
 
 
 def close() -> None:
-    """Take the review plugin out of FiftyOne again; datasets and decisions stay."""
+    """Remove the review plugin from FiftyOne; datasets and decisions stay."""
     from s2st_aug.cli.terminal import out
     from s2st_aug.review.fiftyone_session import prepare
 
@@ -81,7 +81,9 @@ def close() -> None:
 def pull(
     run: Run,
     name: Name = None,
-    file: Annotated[Path | None, typer.Option(help="A JSON file saved by the page of `report --review`.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="File of decisions that the page of `report --review` saved.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Store decisions in the run folder; pulling twice adds nothing."""

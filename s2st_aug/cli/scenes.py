@@ -13,9 +13,10 @@ from s2st_aug.errors import UsageError
 
 def scenes(
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="Folder to write; OUT/<condition>/ is a complete tree each.")
+        Path,
+        typer.Argument(metavar="OUT", help="Output folder; OUT/<condition>/ is a complete dataset for each condition."),
     ],
-    count: Annotated[int, typer.Option(help="How many scenes.")] = 16,
+    count: Annotated[int, typer.Option(help="Number of scenes.")] = 16,
     format: Annotated[str, typer.Option(help="bdd100k or cityscapes.")] = "bdd100k",
     conditions: Annotated[
         str, typer.Option(help="Comma-separated: day, dusk, night, rain, fog, night_rain.")
@@ -23,12 +24,15 @@ def scenes(
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "1280x720",
     seed: Seed = None,
     sequences: Annotated[
-        int, typer.Option(help="Short sequences with a moving camera besides the scenes (BDD100K: tracking sets).")
+        int,
+        typer.Option(
+            help="Number of short sequences with a moving camera, in addition to the scenes (BDD100K tracking sets)."
+        ),
     ] = 0,
-    frames: Annotated[int, typer.Option(help="Frames of each sequence, five a second.")] = 10,
-    val_share: Annotated[float, typer.Option(help="Share of scenes in split val.")] = 0.2,
+    frames: Annotated[int, typer.Option(help="Frames per sequence, at five per second.")] = 10,
+    val_share: Annotated[float, typer.Option(help="Share of scenes that go into the split val.")] = 0.2,
 ) -> None:
-    """Render street scenes under several conditions, aligned to the pixel, with exact native labels."""
+    """Render street scenes with exact labels, each under several conditions at the same pixels."""
     from rich.progress import Progress
 
     from s2st_aug.cli.terminal import err

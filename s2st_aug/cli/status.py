@@ -14,10 +14,10 @@ WATCH_SECONDS = 2.0
 
 def status(
     run: Annotated[str, typer.Argument(help="Run folder.")],
-    json_: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds until the run ends.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat every two seconds until the run ends.")] = False,
 ) -> int:
-    """Progress, rate, time left and failures of a run folder, from its files alone."""
+    """Show progress, rate, time left and failures of a run, from the files in its folder."""
     from s2st_aug.storage.progress import report_of
 
     while True:

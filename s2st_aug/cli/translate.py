@@ -23,7 +23,7 @@ def translate(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Photos to translate.")],
     to: Annotated[
         list[str],
-        typer.Option("--to", help="A domain (night, rain, dusk, fog, night_rain) or a profile file; may be repeated."),
+        typer.Option("--to", help="A domain (night, rain, dusk, fog, night_rain) or a profile file. Repeatable."),
     ],
     folder: Annotated[Path, typer.Option("--out", help="Folder for <stem>__<domain>.png.")],
     method: MethodName = None,
@@ -31,14 +31,14 @@ def translate(
         str, typer.Option(help="street-mini, street-photo, a Stable Diffusion folder, or a hub id.")
     ] = "street-mini",
     preset: Annotated[
-        str | None, typer.Option(help="Of s2st: draft, standard, paper or reference.", show_default="standard")
+        str | None, typer.Option(help="Preset of s2st: draft, standard, paper or reference.", show_default="standard")
     ] = None,
     seed: Seed = None,
     device: Device = "auto",
-    batch: Annotated[int, typer.Option(min=1, help="Photos translated at once.")] = 4,
-    json: Annotated[bool, typer.Option("--json", help="What was made and measured as JSON on stdout.")] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Photos per batch.")] = 4,
+    json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Translate photos to other conditions and print what was measured."""
+    """Translate image files to other conditions, and print strength and structure."""
     rng_key = one_seed(seed)
     _check_inputs(images, folder, to, method or "s2st", model)
     from s2st_aug import api

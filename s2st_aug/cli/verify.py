@@ -17,12 +17,12 @@ SHOWN = 20
 
 def verify(
     run: Annotated[str, typer.Argument(help="Run folder.")],
-    json_: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Move what is wrong to quarantine/, so that resuming makes it again.")
+        bool, typer.Option("--repair", help="Move damaged files to quarantine/; the next augment makes them again.")
     ] = False,
 ) -> int:
-    """Check every promise of a run folder against its files; exit 0 only if all hold, 3 otherwise."""
+    """Check that a run folder keeps every promise: rows, images, hashes. Exit code 0 if so, else 3."""
     from s2st_aug.storage.generations import finish_replacement
     from s2st_aug.storage.lock import RunLock
     from s2st_aug.storage.repair import repair as set_aside
