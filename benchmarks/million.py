@@ -195,8 +195,7 @@ def _stream(config: AugmentConfig, folder: RunFolder) -> Result:
     from s2st_aug.storage.plan import plan_files
 
     context = RunContext.of(folder.place, config, identify(config), folder.run_json())
-    with ray_session(config.cluster, None):
-        tracker = open_tracker()
+    with ray_session(config.cluster, None), open_tracker() as tracker:
         ray.get(tracker.drain.remote())
         peaks, closed = [0], threading.Event()
         watcher = threading.Thread(target=_watch_store, args=(peaks, closed), daemon=True)

@@ -12,8 +12,8 @@ from s2st_aug.config.hashes import validation_hash
 from s2st_aug.diffusion.model_choice import with_absolute_paths
 from s2st_aug.formats import Card, dataset_card
 from s2st_aug.methods import MethodConfig, MethodIdentity, find_method
-from s2st_aug.profiles.store import SUFFIX
 from s2st_aug.randomness import sample_key
+from s2st_aug.records.profile import SUFFIX
 from s2st_aug.storage.naming import variant_id
 from s2st_aug.storage.run_folder import RunInfo
 from s2st_aug.storage.store import mask_uri

@@ -63,8 +63,8 @@ class Driver:
         self._options.watch(self._progress.write("running"))
         config, own = self._context.config, method_source(self._context.config.method.name)
         shipped: dict[str, Any] = {"model": config.model, "ship": [own] if own else []}
-        with ray_session(config.cluster, self._options.address, **shipped), Drain() as drain:
-            tracker = open_tracker()
+        session = ray_session(config.cluster, self._options.address, **shipped)
+        with session, open_tracker() as tracker, Drain() as drain:
             overseer = Overseer(
                 tracker, drain, self._progress, self._options, self._health, config.cluster.hang_seconds
             )

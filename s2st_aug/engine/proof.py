@@ -1,4 +1,4 @@
-"""A worker shows, before it works, that it sees what the driver sees: the run folder, the dataset, model and profiles.
+"""A worker shows, before it works, that it sees what the driver sees: run folder, dataset, and whatever decides pixels.
 
 A node without the share would else write into a folder that it makes itself, and report success.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from s2st_aug.config.hashes import validation_hash
 from s2st_aug.engine.context import RunContext, Witness
 from s2st_aug.engine.remote_dataset import open_remote_dataset
 from s2st_aug.errors import S2STError, WorkerFault
@@ -67,19 +69,26 @@ class Proof:
         return not files or any(_size(root, name) == size for name, size in files)
 
     def _same_files(self) -> None:
-        """The method's files have the driver's hashes."""
-        method, there = self._context.method, self._context.identity
+        """Whatever decides pixels and verdicts has the driver's hashes here."""
+        context = self._context
         try:
-            here = find_method(method.name).identify(method)
+            method = find_method(context.method.name)
+            here = method.identify(context.method)
+            checks = validation_hash(context.method.validation)
         except (S2STError, OSError) as error:
             raise WorkerFault(f"{error}") from None
-        pairs = {
-            f"the model {method.model}": (here.model_sha256, there.model_sha256),
-            "the profiles": (list(here.profiles.values()), list(there.profiles.values())),
+        there = context.identity
+        pairs: dict[str, tuple[Any, Any]] = {
+            "the version of the method": (here.version, there.version),
+            f"the model {context.method.model}": (here.model_sha256, there.model_sha256),
+            "the profiles": (dict(here.profiles), dict(there.profiles)),
+            "the checks or their detector": (checks, context.validation_sha256),
         }
-        other = [what for what, (ours, theirs) in pairs.items() if ours != theirs]
+        for name in (here.settings.keys() | there.settings.keys()) - set(method.files):  # where they lie may differ
+            pairs[f"method.{name}"] = (here.settings.get(name), there.settings.get(name))
+        other = sorted(what for what, (ours, theirs) in pairs.items() if ours != theirs)
         if other:
-            raise WorkerFault(f"{' and '.join(other)}: other files here than at the driver")
+            raise WorkerFault(f"{' and '.join(other)}: other here than at the driver")
 
     def _seen(self, look: Callable[[], bool]) -> bool:
         until = time.monotonic() + self._patience

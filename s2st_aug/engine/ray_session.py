@@ -213,11 +213,17 @@ def nodes_with(needs: Mapping[str, float]) -> list[str]:
     ]
 
 
-def open_tracker() -> ActorHandle:
+@contextmanager
+def open_tracker() -> Iterator[ActorHandle]:
     """A tracker on the driver's own node: it lives and dies with the run.
 
-    Killed, it starts anew and knows of nothing.
+    Killed, it starts anew and knows of nothing. Workers are made with its handle, which to Ray is one that it cannot
+    count: it would keep the process for as long as the session.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(AttemptTracker)
-    return cast(ActorHandle, actor.options(scheduling_strategy=here).remote())
+    tracker = cast(ActorHandle, actor.options(scheduling_strategy=here).remote())
+    try:
+        yield tracker
+    finally:
+        ray.kill(tracker)

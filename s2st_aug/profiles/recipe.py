@@ -18,10 +18,10 @@ from s2st_aug.images import read_image
 from s2st_aug.procedural.write import write_scenes
 from s2st_aug.profiles.build import build_profile, measure, split_references
 from s2st_aug.profiles.cleaning import ReferencePhotos
-from s2st_aug.profiles.store import SUFFIX, save_profile
+from s2st_aug.profiles.store import save_profile
 from s2st_aug.real_data import DataPath
 from s2st_aug.records.domains import CONDITIONS
-from s2st_aug.records.profile import Discriminant, DomainProfile
+from s2st_aug.records.profile import SUFFIX, Discriminant, DomainProfile
 from s2st_aug.validation.strength import accuracy, fit_discriminant
 
 log = logging.getLogger(__name__)

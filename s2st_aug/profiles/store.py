@@ -23,10 +23,9 @@ from s2st_aug.errors import ConfigError, ProfileError, did_you_mean
 from s2st_aug.images import sha256_bytes
 from s2st_aug.profiles.colours import LEVELS, stored_colours
 from s2st_aug.records.domains import CONDITIONS
-from s2st_aug.records.profile import Discriminant, DomainProfile, is_name
+from s2st_aug.records.profile import SUFFIX, Discriminant, DomainProfile, is_name
 
 FORMAT = "s2st_aug.profile/1"
-SUFFIX = ".safetensors"
 SUMS = "SHA256SUMS"
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SUFFIX = ".safetensors"
+"""of the file that a profile is stored in"""
 NO_LATENTS = np.zeros((0, 0, 0), np.float32)
 """latents and seeds of a profile that was built without a model"""
 

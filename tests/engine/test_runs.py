@@ -8,9 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from engine_here import run_here
 
@@ -63,6 +66,19 @@ def test_the_same_result_for_any_cluster(undisturbed, tmp_path, cluster):
     config = make_config(root, cluster=cluster)
     assert augment(config, tmp_path / "run").exit_code == 0
     assert contents(tmp_path / "run") == contents(run)
+    for _ in range(100):  # who is told to end takes a moment
+        if not (left := trackers()):
+            break
+        time.sleep(0.1)
+    assert not left, "a process of a run that has ended is still there"
+
+
+def trackers() -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            found += [process] * any("AttemptTracker" in word for word in process.cmdline())
+    return found
 
 
 @pytest.mark.filterwarnings("ignore:The minimum number of concurrent actors")  # a slow machine may leave but one batch

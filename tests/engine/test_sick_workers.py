@@ -219,11 +219,23 @@ def test_a_worker_without_the_dataset_is_not_absent_images(started, tmp_path, mo
     assert not run.worker()(run.batches[2]).given_back
 
 
-def test_a_worker_with_other_model_files_is_refused(started):
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"model_sha256": "another"}, "the model"),
+        ({"profiles": {"night": "another", "rain": "another"}}, "the profiles"),
+        ({"settings": {"references": ["another"]}}, "method.references"),
+        ({"version": "another"}, "the version of the method"),
+        (None, "the checks or their detector"),
+    ],
+)
+def test_a_worker_with_other_files_is_refused(started, part, said):
+    """Whatever decides a pixel or a verdict: pictures, references and detectors too, not the model alone."""
     run = started()
-    other = replace(run.context, identity=replace(run.context.identity, model_sha256="another"))
+    identity = replace(run.context.identity, **part) if part else run.context.identity
+    other = replace(run.context, identity=identity, **({} if part else {"validation_sha256": "another"}))
     back = run.worker("other", other)(run.batches[0])
-    assert back.given_back and "other files here than at the driver" in back.fault
+    assert back.given_back and said in back.fault and back.fault.endswith("other here than at the driver")
 
 
 def test_a_place_is_avoided_after_three_faults_with_nothing_done_between(monkeypatch):

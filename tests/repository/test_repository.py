@@ -212,6 +212,16 @@ def test_importing_the_package_is_quick_and_imports_nothing_heavy() -> None:
     assert min(spent) < 0.3
 
 
+def test_driver_and_workers_of_a_method_without_a_network_do_without_torch() -> None:
+    """It took a second of each process's start, and every one of a run's workers is a process."""
+    code = (
+        "import sys, s2st_aug.engine.augment, s2st_aug.engine.engine, s2st_aug.testing.methods;"
+        "print(*({'torch', 'diffusers', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
 PINNED = {
     "translate": ["photo", "to", "model", "preset", "rng_key", "device"],
     "augment": ["config", "run", "changes", "on_progress", "options"],
