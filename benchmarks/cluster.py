@@ -37,6 +37,7 @@ from benchmarks.node_faults import SILENCE, NoNamespaces, node_faults
 from benchmarks.pieces import folder_or, kept, wanted
 from s2st_aug.config import AugmentConfig
 from s2st_aug.config.augment import ClusterConfig
+from s2st_aug.storage.progress import Snapshot
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.verify import verify
 from s2st_aug.testing.datasets import make_config, make_dataset
@@ -50,6 +51,7 @@ ROUND, ROUNDS = (
 )  # kills of one run, runs: one more than a hundred kills need, since a run may end before its last shot
 MIX, MIXES = 25, 9  # faults of one mix on two nodes, mixes: one more than 200 need, since its time may run out before
 SIMULATED_WAIT = 4.8  # seconds a batch: two cores stand for 64 GPUs' machines
+WARM = 3  # rounds of all GPUs that are not measured: as many batches are under way for each before the first ends
 MEMORY = (1, 10, 100)  # thousands of scenes
 CURVE = [f"{step}-{n}" for step in ("memory", "stream") for n in MEMORY]
 TARGETS: tuple[Target, ...] = (
@@ -218,10 +220,10 @@ def _speed(folder: Path, rounds: int, turns: int) -> Result:
     os.environ["S2ST_FAKE_SLEEP"] = str(WAIT)
     try:
         with _quiet_ray(ClusterConfig(actors=(8, 8)), num_gpus=8):
-            alone = _rate(folder / "one", 1, 4 * rounds)
+            alone, _ = _rate(folder / "one", 1, 4 * rounds)
             eight, bare = [], []
             for turn in range(turns):
-                eight.append(_rate(folder / f"turn-{turn}", 8, 4 * rounds))
+                eight.append(_rate(folder / f"turn-{turn}", 8, 4 * rounds)[0])
                 bare.append(_bare_rate(folder / f"turn-{turn}/data", 8, 8 * 4 * rounds))
     finally:
         os.environ.pop("S2ST_FAKE_SLEEP")
@@ -275,40 +277,47 @@ def _simulated(folder: Path, nodes: int, gpus: int, rounds: int) -> Result:
         for _ in range(nodes - 1):
             cluster.add_node(**node)
         ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
-        alone = _rate(folder / "one", 1, 4 * rounds)
-        before = time.process_time()
-        together = _rate(folder / "all", nodes, rounds * gpus, gpus)
-        spent = time.process_time() - before
+        alone, _ = _rate(folder / "one", 1, 8)
+        together, driver_ms = _rate(folder / "all", nodes, rounds * gpus, gpus, warm=rounds // 2)
     finally:
         ray.shutdown()
         cluster.shutdown()
         os.environ.pop("S2ST_FAKE_SLEEP")
     counts = {"nodes": nodes, "gpus": nodes * gpus, "batches": nodes * gpus * rounds, "wait": wait}
-    return {**counts, "alone": alone, "together": together, "driver_ms_a_batch": spent / counts["batches"] * 1000}
+    return {**counts, "alone": alone, "together": together, "driver_ms_a_batch": driver_ms}
 
 
 def _simulated_figures(result: Result) -> Iterator[Figure]:
     gpus, share = result["gpus"], result["together"] / (result["gpus"] * result["alone"])
     why = f"{result['nodes']} Ray nodes of {gpus // result['nodes']} logical GPUs on one machine, an actor a node; "
-    why += f"waits of {result['wait']} s a batch of four; load average {result['load']:.1f}"
+    why += f"waits of {result['wait']} s a batch of four, the second half of {result['batches']} batches; "
+    why += f"load average {result['load']:.1f} on {os.cpu_count()} cores"
     yield measured(f"scaling_{gpus}", share, "share of linear", 0.9, "at_least", n=result["batches"], why=why)
     yield Figure("driver_ms_per_batch", result["driver_ms_a_batch"], "ms", None, None, result["batches"], None, why)
 
 
-def _rate(folder: Path, actors: int, batches: int, gpus: int = 1) -> float:
-    """Batches a second between the first and the last commit, each actor with so many logical GPUs."""
+def _rate(folder: Path, actors: int, batches: int, gpus: int = 1, warm: int = WARM) -> tuple[float, float]:
+    """Batches a second, each actor with so many logical GPUs and so many batches; and the driver's processor time, in
+    milliseconds a batch. Both without the first `warm` rounds of all GPUs.
+    """
     root = make_dataset(folder / "data", 4 * batches * actors, size=(64, 64))
     cluster = {"actors": [actors, actors], "gpus_per_actor": gpus}
     config = make_config(root, cluster=cluster, domains=["night"])
-    _start(config, folder / "run")
-    lines = [json.loads(x) for path in (folder / "run/logs").iterdir() for x in path.read_text().splitlines()]
-    return _steady([line["time"] for line in lines], actors * gpus)
+    spent: list[float] = []
+    _start(config, folder / "run", lambda snapshot: spent.append(time.process_time()))
+    logs = (folder / "run/logs").glob("batches-*.jsonl")
+    times = [json.loads(line)["time"] for path in logs for line in path.read_text().splitlines()]
+    settled = spent[warm * actors * gpus :]
+    return _steady(times, actors * gpus, warm), (settled[-1] - settled[0]) / (len(settled) - 1) * 1000
 
 
-def _steady(times: list[float], actors: int) -> float:
-    """Commits a second, the first and the last round of all actors left out (starting up, running dry)."""
-    inner = np.sort(times)[actors - 1 : len(times) - actors + 1]
-    return (len(inner) - 1) / (inner[-1] - inner[0])
+def _steady(times: list[float], at_once: int, warm: int = WARM) -> float:
+    """Commits a second of so many GPUs, without the first rounds (starting up) and the last (running dry).
+
+    From the end of a round to the end of another: GPUs that wait for the same time commit in waves.
+    """
+    ends = np.sort(times)[at_once - 1 :: at_once][warm - 1 : -1]
+    return float(at_once * (len(ends) - 1) / (ends[-1] - ends[0]))
 
 
 def _bare_rate(data: Path, actors: int, batches: int) -> float:
@@ -332,10 +341,10 @@ def _bare_rate(data: Path, actors: int, batches: int) -> float:
     return _steady(times, actors)
 
 
-def _start(config: AugmentConfig, run_folder: Path) -> None:
+def _start(config: AugmentConfig, run_folder: Path, watch: Callable[[Snapshot], None] = lambda snapshot: None) -> None:
     from s2st_aug.engine.augment import Options, augment
 
-    summary = augment(config, run_folder, Options())
+    summary = augment(config, run_folder, Options(watch=watch))
     assert summary.exit_code == 0, summary
 
 
@@ -348,7 +357,7 @@ PIECES: dict[str, Callable[..., Result]] = {
     **{f"nodes-{i}": lambda folder, i=i: _node_faults(folder, MIX, 100 + i) for i in range(MIXES)},
     "speed-quick": lambda folder: _speed(folder, 3, 1),
     "speed": lambda folder: _speed(folder, 4, 3),
-    "simulated": lambda folder: _simulated(folder, 8, 8, 4),
+    "simulated": lambda folder: _simulated(folder, 8, 8, 32),
     "million-quick": lambda folder: million(folder, 20),
     "million": lambda folder: million(folder, 1000),
     "memory-quick": lambda folder: memory(folder, 2),
