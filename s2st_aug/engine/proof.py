@@ -84,9 +84,12 @@ class Proof:
             "the profiles": (dict(here.profiles), dict(there.profiles)),
             "the checks or their detector": (checks, context.validation_sha256),
         }
-        for name in (here.settings.keys() | there.settings.keys()) - set(method.files):  # where they lie may differ
-            pairs[f"method.{name}"] = (here.settings.get(name), there.settings.get(name))
-        other = sorted(what for what, (ours, theirs) in pairs.items() if ours != theirs)
+        told = context.method.settings.model_dump(mode="json", include=set(method.files))
+        for name in here.settings.keys() | there.settings.keys():
+            ours = here.settings.get(name)
+            if name not in told or ours != told[name]:  # not a place, which may be written in another way here
+                pairs[f"method.{name}"] = (ours, there.settings.get(name))
+        other = sorted(what for what, (mine, yours) in pairs.items() if mine != yours)
         if other:
             raise WorkerFault(f"{' and '.join(other)}: other here than at the driver")
 

@@ -8,13 +8,14 @@ import shutil
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from s2st_aug.cli.progress import note_of
 from s2st_aug.engine import commit as commits
-from s2st_aug.engine import finish, translate
+from s2st_aug.engine import finish, proof, translate
 from s2st_aug.engine.attempts import AVOIDED, DRAINING, AttemptTracker, Seat
 from s2st_aug.engine.commit import CommitResult, CommitStage
 from s2st_aug.engine.context import Sealed, Witness, identify
@@ -29,6 +30,7 @@ from s2st_aug.engine.prepare import prepare, with_absolute_root
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.errors import WorkerFault
+from s2st_aug.images import sha256_file
 from s2st_aug.storage import progress as progresses
 from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.plan import table_to_batches
@@ -236,6 +238,35 @@ def test_a_worker_with_other_files_is_refused(started, part, said):
     other = replace(run.context, identity=identity, **({} if part else {"validation_sha256": "another"}))
     back = run.worker("other", other)(run.batches[0])
     assert back.given_back and said in back.fault and back.fault.endswith("other here than at the driver")
+
+
+class Places(fakes.FakeSettings):
+    plain: str
+    hashed: str
+
+
+class Placed(fakes.FakeMethod):
+    """Names a file and hashes another, the two ways in which a method may tell of its files."""
+
+    settings, files = Places, ("plain", "hashed")
+
+    def identify(self, config):
+        known = super().identify(config)
+        return replace(known, settings={**known.settings, "hashed": sha256_file(Path(config.settings.hashed))})
+
+
+def test_where_a_methods_file_lies_may_differ_and_what_it_holds_may_not(started, tmp_path, monkeypatch):
+    monkeypatch.setattr(proof, "find_method", lambda name: Placed())
+    run, file = started(), tmp_path / "file"
+    file.write_bytes(b"one")
+    method = replace(run.context.method, settings=Places(plain=str(file), hashed=str(file)))
+    there = Placed().identify(method)
+    there = replace(there, settings={**there.settings, "plain": "file"})  # as the driver's user wrote it
+    context = replace(run.context, method=method, identity=there)
+    proof.Proof(context).show()
+    file.write_bytes(b"another")
+    with pytest.raises(WorkerFault, match=r"^method\.hashed: other here"):
+        proof.Proof(context).show()
 
 
 def test_a_place_is_avoided_after_three_faults_with_nothing_done_between(monkeypatch):
