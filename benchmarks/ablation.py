@@ -56,7 +56,6 @@ QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "ST 10, TO 10": {"st_iterations": 10, "to_method": "latents"},
         "ST 10, TO 10, one-sided": {"st_iterations": 10, "to_method": "latents", "structure_sides": "one"},
         "direct inversion": {"to_method": "direct"},
-        "null-text, 3 iterations": {"to_method": "null_text", "to_iterations": 3, "to_rate": 0.01},
         "10 % fresh noise in the seed": {"seed_noise": 0.1},
     },
     "guidance": {
