@@ -15,6 +15,7 @@ from typing import Any, cast
 import psutil
 import ray
 from ray.actor import ActorHandle
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from s2st_aug.config.augment import ClusterConfig
@@ -226,4 +227,7 @@ def open_tracker() -> Iterator[ActorHandle]:
     try:
         yield tracker
     finally:
-        ray.kill(tracker)
+        try:
+            ray.kill(tracker)
+        except (RayError, RuntimeError, ValueError) as error:  # Ray itself is gone: so is the tracker
+            log.debug("the tracker is not ended: %s", error)
