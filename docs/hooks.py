@@ -223,9 +223,14 @@ def kit(figure: dict[str, Any]) -> str:
 
 def limits() -> str:
     """README's list of limits, each with its stored figures; a limit whose figures are not stored is left out."""
-    known = {f["name"]: value(as_read(f)) for suite in SUITES for f in stored(suite)}
+    known = known_values()
     told = [limit for limit in LIMITS if set(re.findall(r"{(\w+)}", limit)) <= set(known)]
     return "\n".join(f"- {limit.format(**known)}" for limit in told)
+
+
+def known_values() -> dict[str, str]:
+    """Every stored figure as README shows it."""
+    return {f["name"]: value(as_read(f)) for suite in SUITES for f in stored(suite)}
 
 
 def alternatives() -> str:
@@ -265,6 +270,20 @@ def write_readme() -> None:
         head, _, rest = text.partition(f"<!-- {name} -->\n")
         text = f"{head}<!-- {name} -->\n{made}\n<!-- /{name} -->{rest.partition(f'<!-- /{name} -->')[2]}"
     path.write_text(text)
+
+
+def write_cards() -> None:
+    """Bring what the embedded models cannot do up to date on their cards."""
+    for path, text in cards().items():
+        path.write_text(text)
+
+
+def cards() -> dict[Path, str]:
+    """Each embedded model's card with today's figures."""
+    from s2st_aug.training.card import CANNOT, with_limits
+
+    folders = {name: Path(__file__).parents[1] / "s2st_aug/weights" / name / "README.md" for name in CANNOT}
+    return {path: with_limits(path.read_text(), name, known_values()) for name, path in folders.items()}
 
 
 def value(figure: dict[str, Any]) -> str:
@@ -331,3 +350,4 @@ TABLES = {maker.__name__: maker for maker in MAKERS}
 
 if __name__ == "__main__":
     write_readme()
+    write_cards()

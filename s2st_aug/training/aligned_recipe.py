@@ -26,8 +26,9 @@ from s2st_aug.training import autoencoder as ae
 from s2st_aug.training import denoiser as dn
 from s2st_aug.training.aligned import AlignedSettings, PromptBank, StreetBank, train_aligned
 from s2st_aug.training.backbones import FlowBackbone, FlowSettings, UNetBackbone
+from s2st_aug.training.card import CardFacts, write_card
 from s2st_aug.training.checkpoints import load_checkpoint, pack, save_checkpoint, unpack
-from s2st_aug.training.data import Source, TrainingSample, list_samples, load_images, to_pixels
+from s2st_aug.training.data import Source, TrainingSample, list_samples, load_images, to_pixels, told_source
 from s2st_aug.training.objectives import Objective
 from s2st_aug.training.package import read_vocabulary
 from s2st_aug.training.parts import write_parts
@@ -45,6 +46,10 @@ class AlignedConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     name: str
     """the model's name"""
+    licence: str = "other"
+    """of the weights, for the model card"""
+    history: str = ""
+    """how these very weights came to be, for the model card"""
     streets: StreetSettings = StreetSettings()
     photos: tuple[Source, ...] = ()
     """real photos of known conditions; they are samples with fresh noise, for nobody has their streets aligned"""
@@ -273,12 +278,14 @@ class AlignedRecipe:
 
 
 def package_weights(path: Path, out: Path) -> int:
-    """A file of averaged weights as a folder that `load_model` opens, without profiles; gives the training step.
+    """A file of averaged weights as a folder that `load_model` opens, with a model card (not for a flow) and without
+    profiles; gives the training step.
 
     A file without an autoencoder takes that of the model that its config names. Raises ModelError where there is none.
     """
     tensors, state = load_checkpoint(path)
-    config = AlignedConfig.model_validate_json(state["config"]).model_copy(update={"init_from": None, "device": "cpu"})
+    told = AlignedConfig.model_validate_json(state["config"])
+    config = told.model_copy(update={"init_from": None, "device": "cpu"})
     recipe = AlignedRecipe(config, path.parent)
     vae = recipe.autoencoder(stopped=lambda: True)
     own = unpack("vae", tensors)
@@ -290,7 +297,23 @@ def package_weights(path: Path, out: Path) -> int:
     for name, network in training.average.items():
         network.load_state_dict(unpack(name, tensors))
     recipe.backbone.write(out, training.average, vae, recipe.vocabulary)
+    if told.flow is None:
+        write_card(out, card_facts(told, out.name, step=int(state["step"]), streets=int(state["streets"])))
     return int(state["step"])
+
+
+def card_facts(config: AlignedConfig, name: str, *, step: int, streets: int) -> CardFacts:
+    """What the card of a model with aligned seeds says; figures are measured later, and `docs/hooks.py` tells them."""
+    rendered = f"{streets:,} streets under six conditions, rendered by this package, Apache-2.0"
+    data = [(f"streets of `rng_key` {config.streets.rng_key}", 6 * streets, rendered)]
+    begun = f" from {config.init_from}" if config.init_from else ""
+    history = (
+        f"Trained with *aligned seeds*{begun}: {step:,} updates of {config.aligned.batch}. The model has seen aligned "
+        f"pairs of *other* streets than those that it is measured on. {config.history}"
+    ).strip()
+    photos = [told_source(source, CONDITIONS) for source in config.photos]
+    command = "Reproduce: `python pipelines/train_aligned.py CONFIG --package DIR` (resumable)."
+    return CardFacts(name, config.licence, [*data, *photos], {}, [], history, config.streets.size, command)
 
 
 def lean_weights(path: Path, out: Path) -> int:

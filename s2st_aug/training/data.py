@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from s2st_aug.errors import DatasetError
 from s2st_aug.formats.names import IMAGE_SUFFIXES
 from s2st_aug.images import read_image
-from s2st_aug.real_data import DataPath
+from s2st_aug.real_data import DataPath, name_of
 
 Medium = Literal["photo", "scene"]
 
@@ -61,6 +61,17 @@ def list_samples(sources: Sequence[Source], domains: Sequence[str]) -> list[Trai
     if not samples:
         raise DatasetError(f"no training image of {', '.join(domains)} under {', '.join(str(s.root) for s in sources)}")
     return samples
+
+
+def told_source(source: Source, domains: Sequence[str]) -> tuple[str, int | str, str]:
+    """A source for a model card: folder and selection, number of images (`unknown` without the folder), terms."""
+    rules = [f"only `{source.match}`"] * bool(source.match)
+    rules += [f"without `{source.exclude}`"] * (source.exclude != r"(?!)")
+    try:
+        count: int | str = len(list_samples([source], domains))
+    except DatasetError:
+        count = "unknown"
+    return ", ".join([f"`{name_of(source.root)}`", *rules]), count, source.terms
 
 
 def _list_source(source: Source) -> Iterator[TrainingSample]:

@@ -21,13 +21,12 @@ from safetensors.torch import load_file
 
 from s2st_aug.diffusion import networks
 from s2st_aug.errors import ConfigError, did_you_mean
-from s2st_aug.real_data import name_of
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.training import autoencoder as ae
 from s2st_aug.training import denoiser as dn
 from s2st_aug.training.card import CardFacts, write_card
 from s2st_aug.training.checkpoints import load_checkpoint, save_checkpoint, unpack
-from s2st_aug.training.data import Source, TrainingSample, list_samples, load_images, to_pixels
+from s2st_aug.training.data import Source, TrainingSample, list_samples, load_images, to_pixels, told_source
 from s2st_aug.training.package import Networks, read_vocabulary, write_model
 from s2st_aug.training.prompts import vocabulary_corpus
 from s2st_aug.training.scenes import render_training_scenes
@@ -224,17 +223,13 @@ class Recipe:
         """
         figures = self.folder / "figures.json"
         rows = json.loads(figures.read_text()) if figures.is_file() else []
-        data = []
-        for source in self.config.data:  # folder and selection, as a card's reader needs them
-            rules = [f"only `{source.match}`"] * bool(source.match)
-            rules += [f"without `{source.exclude}`"] * (source.exclude != r"(?!)")
-            name = ", ".join([f"`{name_of(source.root)}`", *rules])
-            data.append((name, len(list_samples([source], self.config.domains)), source.terms))
+        data = [told_source(source, self.config.domains) for source in self.config.data]
         files = {"autoencoder": "autoencoder", "UNet and text encoder": "denoiser", "decoder": "decoder"}
         paths = {name: self.folder / f"{file}.safetensors" for name, file in files.items()}
         curves = {name: load_checkpoint(path)[1]["curve"] for name, path in paths.items() if path.is_file()}
         config = self.config
-        facts = CardFacts(config.name, config.licence, data, curves, [tuple(row) for row in rows], config.history)
+        told = [tuple(row) for row in rows]
+        facts = CardFacts(config.name, config.licence, data, curves, told, config.history, config.sizes[0])
         write_card(config.out, facts)
 
     def folded_autoencoder(self, *, final: bool = False) -> Any:

@@ -134,6 +134,10 @@ def test_the_figures_of_the_readme_are_the_stored_ones() -> None:
         stored = text.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- /{name} -->")[0]
         assert stored == made, "run: python docs/hooks.py"
     assert len(hooks.limits().splitlines()) == len(hooks.LIMITS), "a limit names a figure that is not stored"
+    for path, card in hooks.cards().items():
+        assert path.read_text() == card, "run: python docs/hooks.py"
+        assert card.count("\n- **") > 5
+        assert "not measured)" not in card
     for path in sorted((ROOT / "docs/measured").glob("*.json")):
         figures = json.loads(path.read_text()) if path.stem in SUITES else []
         assert [f["name"] for f in figures if f["goal"] is not None and not hooks.explained(f["name"])[0]] == []

@@ -277,6 +277,10 @@ def test_shapes_are_the_configs(config, tmp_path: Path, rendered: Path) -> None:
     AlignedRecipe(made, tmp_path, parts=tmp_path / "parts").run(["false"])
     weights = join_parts(tmp_path / "parts", tmp_path / "joined")
     assert package_weights(weights, tmp_path / "model") == 4
+    card = (tmp_path / "model/README.md").read_text()
+    assert all(
+        told in card for told in ("## What it cannot do", "aligned seeds", "native size 64x48", "license: other")
+    )
     model = load_model(tmp_path / "model", self_test=False)
     assert (model.native_size, model.latent_channels, model.latent_factor, model.stride) == ((64, 48), 16, 8, 16)
     assert torch.isfinite(model.decode(model.encode(torch.zeros(1, 3, 48, 64)))).all()

@@ -9,7 +9,7 @@ import pytest
 
 from s2st_aug.testing.models import tiny_latent_model
 from s2st_aug.training import measure
-from s2st_aug.training.card import CardFacts, draw_curves, write_card
+from s2st_aug.training.card import CardFacts, draw_curves, with_limits, write_card
 
 
 def test_the_card_states_licence_data_and_figures(tmp_path):
@@ -28,8 +28,13 @@ def test_the_card_states_licence_data_and_figures(tmp_path):
         "| camvid | 204 | CC BY-NC |",
         "28.1 dB (n=10)",
         "configs/train_street_photo.yaml",
+        "## What it cannot do",
+        "Real day photos come (not measured) of the way to dusk",
     ):
         assert expected in text
+    told = with_limits(text, "street-photo", {"strength_dusk_photos": "0.61 (0.5 to 0.7)"})
+    assert "Real day photos come 0.61 (0.5 to 0.7) of the way to dusk" in told
+    assert "Its autoencoder alone reproduces photos with (not measured)" in told
     assert ET.fromstring((tmp_path / "curves.svg").read_text()).tag.endswith("svg")
 
 
