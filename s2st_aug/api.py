@@ -184,7 +184,7 @@ def validate(
     before, after = (read_photo(i).rgb if isinstance(i, str | Path) else i for i in (source, variant))
     if before.shape != after.shape:
         told = " and ".join("x".join(map(str, image.shape[1::-1])) for image in (before, after))
-        raise UsageError(f"source and variant must be of one size, came {told}")
+        raise UsageError(f"source and variant must be of one size, got {told}")
     profiles = find_image_profiles([domain], model, required=False)
     checks = validity_checks(profiles, thresholds or ValidationSettings())
     (name,) = profiles
@@ -198,7 +198,7 @@ def _label(given: SceneObject | Mapping[str, Any], number: int) -> SceneObject:
         x1, y1, x2, y2 = map(float, given["bbox"])
         return SceneObject(str(given.get("object_id", number)), "box", str(given["category"]), (x1, y1, x2, y2))
     except (KeyError, TypeError, ValueError):
-        raise UsageError(f"label {number}: expected `category` and `bbox` (four numbers), came {given!r}") from None
+        raise UsageError(f"label {number}: expected `category` and `bbox` (four numbers), got {given!r}") from None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

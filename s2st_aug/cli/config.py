@@ -44,7 +44,7 @@ def cp(
     target = to or Path(shipped.path.name)
     target = target / shipped.path.name if target.is_dir() else target
     if target.exists():
-        raise UsageError(f"{target} is there already; name another file")
+        raise UsageError(f"{target} already exists; name another file")
     refuse_unwritable(target.parent, "TO")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(shipped.path.read_bytes())

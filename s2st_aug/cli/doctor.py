@@ -57,7 +57,7 @@ def doctor(
     if dataset is not None and root is None:
         raise UsageError("doctor --dataset CARD needs the folder too: s2st-aug doctor --dataset CARD ROOT")
     if dataset is None and root is not None:
-        raise UsageError(f"doctor needs to know what {root} should be: s2st-aug doctor --dataset CARD {root}")
+        raise UsageError(f"doctor needs a dataset card to check {root} against: s2st-aug doctor --dataset CARD {root}")
     findings = list(check_dataset(dataset, root) if dataset is not None and root is not None else look(model, place))
     if json:
         print_json([asdict(f) for f in findings])

@@ -54,7 +54,7 @@ def build(
             raise UsageError(f"no such folder of photos: {place}")
     refuse_unwritable(file.parent, "--out")
     if prompt is None and model != NO_MODEL:
-        raise UsageError("--prompt: missing; the model is told it of the target, such as 'a street at night'")
+        raise UsageError("--prompt is missing; it describes the target domain, for example 'a street at night'")
     from s2st_aug.diffusion.device import resolve_device
     from s2st_aug.diffusion.stable_diffusion import load_model
     from s2st_aug.profiles import build_profile, find_image_profiles, find_profile, save_profile

@@ -22,7 +22,7 @@ def merge(
     from s2st_aug.storage.run_folder import RunFolder
 
     if len(runs) < 2:
-        raise UsageError(f"merge: expected two run folders or more, came {len(runs)}")
+        raise UsageError(f"merge: expected two run folders or more, got {len(runs)}")
     folders = [RunFolder(place) for place in runs]
     for folder in folders:
         folder.run_json()

@@ -95,7 +95,7 @@ def expand_sweep(
     axes = [[(key, value) for value in values] for key, values in map(read_sweep, sweep)]
     keys = [axis[0][0] for axis in axes]
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
-        raise UsageError(f"--sweep: {', '.join(twice)} is swept twice; give all its values at once")
+        raise UsageError(f"--sweep: {', '.join(twice)} is swept twice; give all its values in one --sweep")
     lasts = [key.rpartition(".")[2] for key in keys]
     shown = {key: last if lasts.count(last) == 1 else key for key, last in zip(keys, lasts, strict=True)}
     found = {}
@@ -106,7 +106,7 @@ def expand_sweep(
     columns = sum(len(c.domains) for c in found.values())
     if columns > MOST_COLUMNS:
         raise UsageError(
-            f"this sweep has {columns} columns, at most {MOST_COLUMNS} are legible; sweep fewer values or domains"
+            f"this sweep has {columns} columns, but at most {MOST_COLUMNS} can be read; use fewer values or domains"
         )
     return found
 

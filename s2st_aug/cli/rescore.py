@@ -63,7 +63,7 @@ def thresholds(path: Path) -> ValidationSettings:
     raw = read_yaml(path)
     given = raw.get("validation") or {} if "validation" in raw or "dataset" in raw else raw
     if not isinstance(given, dict):
-        raise ConfigError(f"{path}: validation: expected thresholds by name, came {type(given).__name__}")
+        raise ConfigError(f"{path}: validation: expected thresholds by name, got {type(given).__name__}")
     known = ValidationSettings.model_fields
     unknown = [f"{k}: unknown{did_you_mean(str(k), known)}" for k in given if k not in known]
     try:

@@ -74,7 +74,7 @@ def _check_inputs(images: list[Path], folder: Path, to: list[str], method: str, 
         raise UsageError(f"expected image files, got a folder: {', '.join(folders)}")
     doubled = [stem for stem, count in Counter(p.stem for p in images).items() if count > 1]
     if doubled:
-        raise UsageError(f"two inputs of one stem would write the same file: {', '.join(doubled)}")
+        raise UsageError(f"inputs with the same file name would overwrite each other: {', '.join(doubled)}")
     refuse_unwritable(folder, "--out")
     if model in EMBEDDED:  # the folder of any other model may hold profiles of its own
         refuse_unknown_domains(to, method)

@@ -144,11 +144,11 @@ class ClusterConfig(Record):
     @model_validator(mode="after")
     def _ordered(self) -> ClusterConfig:
         if self.actors[0] > self.actors[1]:
-            raise ValueError(f"actors: expected [least, most], came {list(self.actors)}")
+            raise ValueError(f"actors: expected [least, most], got {list(self.actors)}")
         if self.gpus_per_actor > 1 and self.gpus_per_actor != int(self.gpus_per_actor):
-            raise ValueError(f"gpus_per_actor: a share below 1 or a whole number, came {self.gpus_per_actor}")
+            raise ValueError(f"gpus_per_actor: a share below 1 or a whole number, got {self.gpus_per_actor}")
         if self.spread_model and self.gpus_per_actor < 2:
-            raise ValueError(f"spread_model: needs gpus_per_actor of 2 or more, came {self.gpus_per_actor:g}")
+            raise ValueError(f"spread_model: needs gpus_per_actor of 2 or more, got {self.gpus_per_actor:g}")
         return self
 
 

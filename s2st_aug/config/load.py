@@ -52,7 +52,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"config {path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
-        raise ConfigError(f"config {path}: expected a mapping at the top, came {type(raw).__name__}")
+        raise ConfigError(f"config {path}: expected a mapping at the top, got {type(raw).__name__}")
     return raw
 
 
@@ -177,7 +177,7 @@ def _problem(error: ErrorDetails, record: type[BaseModel]) -> str:
         return f"{place}: missing"
     message, came = error["msg"].removeprefix("Value error, "), repr(error["input"])
     came = came if len(came) <= 60 else came[:57] + "..."
-    return f"{place}: {message[:1].lower()}{message[1:]} (came {came})"
+    return f"{place}: {message[:1].lower()}{message[1:]} (got {came})"
 
 
 def _known_at(record: type[BaseModel], place: Iterable[int | str]) -> list[str]:

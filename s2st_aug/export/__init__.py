@@ -76,7 +76,7 @@ def export_run(
             output.finish(lock_of(info, context, settings, view))
     except OSError as error:
         raise Stopped(
-            f"--out {out}: cannot be written ({error.strerror or error}); nothing was left there, the same command"
+            f"--out {out}: cannot be written ({error.strerror or error}); nothing was written, the same command"
             " starts anew"
         ) from None
     return _summary(context, target, view)
@@ -155,18 +155,17 @@ def _refuse_source(split: str, root: str) -> None:
     """Raises UsageError where the run's source is of a held-out split, or is not there any more."""
     if split in HELD_OUT:
         raise UsageError(
-            f"the run is of split {split!r}: synthetic images never go into a split that is held out; export a run of"
-            " train"
+            f"the run is over split {split!r}: synthetic images never go into a held-out split; export a run of train"
         )
     if not root or not Path(root).is_dir():
         raise UsageError(
-            f"the run's source data set is not at {root or '(unknown)'}; put it back, its labels are read from there"
+            f"the run's source dataset is not at {root or '(unknown)'}; put it back, its labels are read from there"
         )
 
 
 def _refuse_inside(out: Path, run: Path, root: Path) -> None:
-    for name, place in (("run folder", run), ("source data set", root)):
+    for name, place in (("run folder", run), ("source dataset", root)):
         if out.resolve().is_relative_to(place.resolve()):
-            raise UsageError(f"--out {out}: lies inside the {name} {place}, which an export leaves alone")
+            raise UsageError(f"--out {out}: lies inside the {name} {place}, which an export never changes")
         if place.resolve().is_relative_to(out.resolve()):
             raise UsageError(f"--out {out}: holds the {name} {place}; choose another folder")

@@ -28,7 +28,7 @@ def open_as_consumer(context: ExportContext, target: DatasetFormat, card: Card) 
         view = target.open_export(card, context.output.partial, context.split)
     except (ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError, DatasetError) as error:
         raise CheckFailed(
-            f"the export cannot be opened as {target.title} ({type(error).__name__}: {error}); nothing was left"
+            f"the export cannot be opened as {target.title} ({type(error).__name__}: {error}); nothing was written"
         ) from None
     for why, where in view.complaints:
         context.losses.add("consumer", f"{target.title}'s loaders: {why}", where)
@@ -59,7 +59,7 @@ def _compare_images(context: ExportContext, target: DatasetFormat, view: Consume
         if names:
             raise CheckFailed(
                 f"the export opened as {target.title}: of {len(placed)} images {len(names)} are {told}, the first"
-                f" {min(names)}; nothing was left"
+                f" {min(names)}; nothing was written"
             )
 
 

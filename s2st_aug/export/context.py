@@ -48,7 +48,7 @@ class ExportContext(WriteContext):
             yield scene
         if left:
             raise CheckFailed(
-                f"{self.root}: {left} scenes of the run are no longer in split {self.split!r} of the data set"
+                f"{self.root}: {left} scenes of the run are no longer in split {self.split!r} of the dataset"
             )
 
     def variant_suffix(self, scene: Scene) -> str:

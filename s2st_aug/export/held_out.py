@@ -28,7 +28,7 @@ def held_out_scenes(context: ExportContext, trained: Container[str]) -> Iterator
             if scene.image in trained or (same_folder and scene.scene_id.partition("/")[2] in run):
                 context.losses.add("held-out image", "the run trains on it: it is not held out", scene.scene_id)
             elif not (context.root / scene.image).is_file():
-                context.losses.add("held-out image", "its file is not there", scene.scene_id)
+                context.losses.add("held-out image", "its file does not exist", scene.scene_id)
             else:
                 yield scene
 

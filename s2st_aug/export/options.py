@@ -47,10 +47,10 @@ class ExportOptions:
         """Raises UsageError, one line that names the option."""
         for name in ("accepted_only", "balance", "by_class", "with_val"):
             if not isinstance(value := getattr(self, name), bool):
-                raise UsageError(f"{name}: expected True or False, came {value!r}")
+                raise UsageError(f"{name}: expected True or False, got {value!r}")
         mix = self.mix
         if mix is not None and (isinstance(mix, bool) or not isinstance(mix, Real) or not 0 <= float(mix) <= 1):
-            raise UsageError(f"--mix: expected a fraction from 0 to 1, came {mix!r}")
+            raise UsageError(f"--mix: expected a fraction from 0 to 1, got {mix!r}")
         if self.by_class and mix is None:
             raise UsageError("--balance-classes chooses among the variants and needs --mix, which says how many")
         for name, kind in (("lost", LostPolicy), ("link", Link), ("image_format", ImageFormat | None)):
@@ -58,7 +58,7 @@ class ExportOptions:
             value = getattr(self, name)
             if value not in words and not (name == "image_format" and value is None):
                 option = name.replace("_", "-")
-                raise UsageError(f"--{option}: expected one of {', '.join(words)}, came {value!r}")
+                raise UsageError(f"--{option}: expected one of {', '.join(words)}, got {value!r}")
         unjudged_policy(self.unjudged, self.unread)
 
     @property
@@ -97,9 +97,9 @@ def unjudged_policy(unjudged: str | None, unread: str | None = None) -> Unjudged
     Raises UsageError for another word, or for two that differ.
     """
     if unjudged is not None and unjudged not in UNREAD:
-        raise UsageError(f"--unjudged: expected {' or '.join(UNREAD)}, came {unjudged!r}")
+        raise UsageError(f"--unjudged: expected {' or '.join(UNREAD)}, got {unjudged!r}")
     if unread is not None and unread not in UNREAD.values():
-        raise UsageError(f"--unread: expected {' or '.join(UNREAD.values())}, came {unread!r}")
+        raise UsageError(f"--unread: expected {' or '.join(UNREAD.values())}, got {unread!r}")
     asked = {policy for policy, old in UNREAD.items() if unjudged == policy or unread == old}
     if len(asked) > 1:
         raise UsageError(f"--unjudged {unjudged} and --unread {unread} contradict one another; give --unjudged alone")

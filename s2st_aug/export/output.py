@@ -77,7 +77,7 @@ class OutputFolder:
         Raises UsageError for a name twice or one that leaves the folder.
         """
         if name in self.sha256 or name.startswith("/") or ".." in name.split("/"):
-            raise UsageError(f"{name!r} cannot be written: it is there already, or lies outside of the export")
+            raise UsageError(f"{name!r} cannot be written: it already exists, or lies outside the export")
         folder = name.rpartition("/")[0]
         if folder not in self._made:
             (self.partial / folder).mkdir(parents=True, exist_ok=True)
@@ -165,7 +165,7 @@ def refuse_foreign(out: Path) -> None:
         return
     if not (out / LOCK).is_file():
         raise UsageError(
-            f"--out {out}: the folder is not empty and holds no {LOCK}: not an export of ours; choose another"
+            f"--out {out}: the folder is not empty and holds no {LOCK}: not an export of s2st-aug; choose another"
         )
     try:
         ours = {LOCK, *json.loads((out / LOCK).read_bytes())["files"]}

@@ -98,8 +98,8 @@ def select(
     variants, sources = _mixed(variants, sources, mix, weights)
     if not variants and mix:
         raise UsageError(
-            f"--mix {mix} of {len(sources)} real images is not one synthetic image; expected a larger fraction, or more"
-            " images"
+            f"--mix {mix} of {len(sources)} real images is less than one synthetic image; use a larger fraction or"
+            " more images"
         )
     counted = _counted(variants, sources, rows, objects)
     domains = tuple(sorted({str(row["domain"]) for row in rows}))
@@ -111,7 +111,7 @@ def _refuse_held_out(table: pa.Table) -> None:
     held_out = sorted(set(table["split"].unique().to_pylist()) & HELD_OUT)
     if held_out:
         raise UsageError(
-            f"the run is of split {held_out[0]!r}: synthetic images never go into a split that is held out;"
+            f"the run is over split {held_out[0]!r}: synthetic images never go into a held-out split;"
             " export a run of train"
         )
 
@@ -120,8 +120,7 @@ def _refuse_mixed_datasets(table: pa.Table) -> None:
     names = sorted(set(table["dataset"].unique().to_pylist()))
     if len(names) > 1:
         raise UsageError(
-            f"the manifest holds rows of {len(names)} datasets ({', '.join(names)}), expected one; a run is over one"
-            " dataset"
+            f"the manifest holds rows of {len(names)} datasets ({', '.join(names)}); expected a run over one dataset"
         )
 
 

@@ -11,7 +11,7 @@ from s2st_aug.errors import UsageError
 
 def wrong(name: str, expected: str, came: object) -> UsageError:
     """The error to raise; what came is shortened to a line."""
-    return UsageError(f"{name}: expected {expected}, came {' '.join(reprlib.repr(came).split())}")
+    return UsageError(f"{name}: expected {expected}, got {' '.join(reprlib.repr(came).split())}")
 
 
 def refuse_other(name: str, came: object, kind: type) -> None:

@@ -34,7 +34,7 @@ def exported_ids(export: Path | str, index: FeedIndex) -> dict[str, str]:
     refuse_other("index", index, FeedIndex)
     root = Path(export).resolve()
     if not (root / LOCK).is_file():
-        raise UsageError(f"{root}: expected a folder of `s2st-aug export`, found no {LOCK}")
+        raise UsageError(f"{root}: expected a folder written by `s2st-aug export`, found no {LOCK}")
     names = json.loads((root / LOCK).read_text(encoding="utf-8"))["names"]
     ids = {(e.scene.scene_id, e.domain if e.synthetic else "real"): e.sample_id for e in index.entries}
     return {str(root / name): ids.get(tuple(place), f"{name} (not in the feed)") for name, place in names.items()}
@@ -163,7 +163,7 @@ def detectron2_hook(receipt: Receipt, every: int = 1000) -> Any:
     refuse_other("receipt", receipt, Receipt)
     refuse_below_one("every", every)
     if receipt.mode != "sampled":
-        raise UsageError("mode: expected 'sampled', since Detectron2's loader has no epochs, came 'exact'")
+        raise UsageError("mode: expected 'sampled', since Detectron2's loader has no epochs, got 'exact'")
 
     class ReceiptHook(_module("detectron2.engine").HookBase):  # type: ignore[misc]
         def after_step(self) -> None:

@@ -41,7 +41,7 @@ class Mix:
             raise UsageError(f"shares: no image of the mix is of {name!r}{did_you_mean(name, domains)}")
         shares = [*(self.shares or {"": 1.0}).values()]
         if not math.isclose(sum(shares), 1, abs_tol=1e-6) or min(shares) < 0:
-            raise UsageError(f"shares: expected fractions that sum to 1, came {dict(self.shares or {})}")
+            raise UsageError(f"shares: expected fractions that sum to 1, got {dict(self.shares or {})}")
 
     @classmethod
     def of(cls, index: FeedIndex, *, split: str = "train", shares: Mapping[str, float] | None = None) -> Mix:

@@ -146,9 +146,9 @@ class Receipt:
                 return
             if epoch.end == "broken off":
                 raise CheckFailed(
-                    f"feed receipt: an epoch was broken off after {epoch.total} of {len(self.mix.tags)} images, so not "
-                    "every image was yielded once; expected limit_batches=N where every epoch ends so, or "
-                    "end_epoch(early=True) where training stops"
+                    f"feed receipt: an epoch ended after {epoch.total} of {len(self.mix.tags)} images, so not "
+                    "every image was yielded once; expected limit_batches=N if every epoch ends so, or "
+                    "end_epoch(early=True) if training stops"
                 )
             check_drawn_anew(epoch, merged(self.epochs[:-1]), self.mix)
         check_sampled(epoch, self.mix)

@@ -33,7 +33,7 @@ __all__ = [
 def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
     """The scenes of a split, light and in a stable order; raises DatasetError for what cannot be read at all."""
     if not root.is_dir():
-        raise DatasetError(f"dataset folder {root} is not there")
+        raise DatasetError(f"dataset folder not found: {root}")
     if split not in card.splits:
         raise DatasetError(f"{card.name} has no split {split!r}{did_you_mean(split, card.splits)}")
     found = False

@@ -30,7 +30,7 @@ def load_card(name_or_path: str | Path) -> Card:
     path = Path(name_or_path)
     if _is_file_name(path):
         if not path.is_file():
-            raise DatasetError(f"dataset card {path} is not there")
+            raise DatasetError(f"dataset card not found: {path}")
     elif str(path) not in card_names():
         raise DatasetError(f"no dataset card named {str(path)!r}{did_you_mean(str(path), card_names())}")
     else:

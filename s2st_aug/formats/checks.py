@@ -36,7 +36,7 @@ def check_card(card: Card, root: Path, *, sample: int = SAMPLE) -> list[CardFind
     A cause is told once a split, with how often it was met and the first place.
     """
     if not root.is_dir():
-        return [CardFinding("error", "", f"dataset folder {root} is not there; get it from {card.where}")]
+        return [CardFinding("error", "", f"dataset folder not found: {root}; get it from {card.where}")]
     card, plain = card_at(card, root), card
     findings = _once_a_card(finding for split in card.splits for finding in _split(card, root, split, sample))
     if card.images != plain.images:

@@ -19,7 +19,7 @@ def train_and_test(config: GainConfig, arm: str, rng_key: int) -> dict[str, floa
     folder = config.out / "trainings" / f"{arm}-{rng_key}"
     dataset = external.datasets[arm]  # type: ignore[index]
     if not dataset.exists():
-        raise DatasetError(f"{dataset}: the training set of {arm} is not there")
+        raise DatasetError(f"{dataset}: the training set of {arm} does not exist")
     folder.mkdir(parents=True, exist_ok=True)
     command = list(external.command)
     filled = {"dataset": dataset, "arm": arm, "rng_key": rng_key, "out": folder}

@@ -107,7 +107,7 @@ def _source_cell(info: RunInfo, row: Row, lines: dict[str, tuple[np.ndarray, ...
     picture = read_or_none(Path(info.dataset_root) / row["source_image"])
     caption = (
         row["scene_id"],
-        f"{len(row['objects'])} labels" if picture is not None else "the source image is not there",
+        f"{len(row['objects'])} labels" if picture is not None else "the source image is missing",
     )
     return SheetCell(picture, tuple(outlines_of(row["objects"], lines, keep_all=True)), caption)
 

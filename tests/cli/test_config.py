@@ -44,7 +44,7 @@ def test_a_copy_is_the_file_and_replaces_nothing(
     assert (tmp_path / "here/job.sbatch").is_file()
     capsys.readouterr()
     assert call("cp", "demo.yaml", tmp_path) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert call("cp", "dmo") == 2
     assert "did you mean 'demo'" in capsys.readouterr().err
 

@@ -133,7 +133,7 @@ def test_foreign_and_nested_out_folders_are_refused(tmp_path):
     bdd(tmp_path)
     run = run_over(tmp_path, "bdd100k")
     put(tmp_path, "mine/notes.txt", "keep me")
-    with pytest.raises(UsageError, match="not an export of ours"):
+    with pytest.raises(UsageError, match="not an export of s2st-aug"):
         export_run(run, "bdd100k", tmp_path / "mine")
     export_run(run, "bdd100k", tmp_path / "out")
     put(tmp_path, "out/added.txt", "keep me")
@@ -147,7 +147,7 @@ def test_foreign_and_nested_out_folders_are_refused(tmp_path):
 def test_a_held_out_split_is_refused(tmp_path):
     put(tmp_path, "data/labels/det_20/det_val.json", f"[{RECORD}]")
     image(tmp_path, "data/images/100k/val/a b.jpg")
-    with pytest.raises(UsageError, match="held out"):
+    with pytest.raises(UsageError, match="held-out"):
         export_run(run_over(tmp_path, "bdd100k", "val"), "bdd100k", tmp_path / "out")
 
 
@@ -323,7 +323,7 @@ def test_mix_is_the_share_of_synthetic_images(tmp_path, mix, real, synthetic):
 
 def test_a_mix_of_less_than_one_synthetic_image_is_told_apart_from_a_run_without_variants(tmp_path):
     bdd(tmp_path, json.dumps([json.loads(RECORD)]))
-    with pytest.raises(UsageError, match=r"--mix 0\.1 of 1 real images is not one synthetic image"):
+    with pytest.raises(UsageError, match=r"--mix 0\.1 of 1 real images is less than one synthetic image"):
         export_run(run_over(tmp_path, "bdd100k"), "bdd100k", tmp_path / "out", mix=0.1)
 
 

@@ -32,7 +32,7 @@ def test_no_synthetic_image_goes_into_a_held_out_split_whatever_the_format(tmp_p
     info["config"]["dataset"]["split"] = split
     (run / "run.json").write_text(json.dumps(info))
     for target in FORMATS:
-        with pytest.raises(UsageError, match="held out"):
+        with pytest.raises(UsageError, match="held-out"):
             export_run(run, target, tmp_path / "out")
 
 

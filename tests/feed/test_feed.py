@@ -60,7 +60,7 @@ def test_gates_and_decisions_are_applied(tmp_path):
 
 def test_a_run_of_val_is_refused(tmp_path):
     run = make_run(tmp_path / "run", FakeRun(scenes=2, split="val"))
-    with pytest.raises(UsageError, match="held out"):
+    with pytest.raises(UsageError, match="held-out"):
         open_feed(run)
 
 
@@ -201,20 +201,20 @@ def test_real_images_come_in_the_pixels_that_their_labels_are_in(tmp_path):
 
 
 WRONG = [
-    ({"mix": "x"}, "--mix: expected a fraction from 0 to 1, came 'x'"),
-    ({"mix": True}, "--mix: expected a fraction from 0 to 1, came True"),
-    ({"mix": float("nan")}, "--mix: expected a fraction from 0 to 1, came nan"),
-    ({"unjudged": "void"}, "--unjudged: expected ignore or train, came 'void'"),
+    ({"mix": "x"}, "--mix: expected a fraction from 0 to 1, got 'x'"),
+    ({"mix": True}, "--mix: expected a fraction from 0 to 1, got True"),
+    ({"mix": float("nan")}, "--mix: expected a fraction from 0 to 1, got nan"),
+    ({"unjudged": "void"}, "--unjudged: expected ignore or train, got 'void'"),
     (
         {"unjudged": "train", "unread": "void"},
         "--unjudged train and --unread void contradict one another; give --unjudged alone",
     ),
-    ({"unread": "keep"}, "--unread: expected void or train, came 'keep'"),
-    ({"accepted_only": "no"}, "accepted_only: expected True or False, came 'no'"),
-    ({"balance": 1}, "balance: expected True or False, came 1"),
-    ({"domains": "night"}, "domains: expected a list of names, came 'night'"),
-    ({"domains": [1]}, "domains: expected a list of names, came [1]"),
-    ({"run": None}, "run: expected a RunFolder or its path, came None"),
+    ({"unread": "keep"}, "--unread: expected void or train, got 'keep'"),
+    ({"accepted_only": "no"}, "accepted_only: expected True or False, got 'no'"),
+    ({"balance": 1}, "balance: expected True or False, got 1"),
+    ({"domains": "night"}, "domains: expected a list of names, got 'night'"),
+    ({"domains": [1]}, "domains: expected a list of names, got [1]"),
+    ({"run": None}, "run: expected a RunFolder or its path, got None"),
 ]
 
 
@@ -228,19 +228,19 @@ def test_a_wrong_argument_of_a_feed_is_one_line(run, given, message):
 def test_a_wrong_argument_of_dataset_receipt_or_shards_is_one_line(index, tmp_path):
     mix = Mix.of(index)
     calls = [
-        (lambda: RunDataset([1]), "index: expected a FeedIndex, came [1]"),
-        (lambda: RunDataset(index, 3), "transform: expected a function, came 3"),
-        (lambda: Mix.of(None), "index: expected a FeedIndex, came None"),
+        (lambda: RunDataset([1]), "index: expected a FeedIndex, got [1]"),
+        (lambda: RunDataset(index, 3), "transform: expected a function, got 3"),
+        (lambda: Mix.of(None), "index: expected a FeedIndex, got None"),
         (
             lambda: Mix.of(index, shares={"night": "x"}),
-            "shares: expected a fraction for each domain, or None, came {'night': 'x'}",
+            "shares: expected a fraction for each domain, or None, got {'night': 'x'}",
         ),
-        (lambda: FeedReceipt([], {}), "mix: expected a Mix, came {}"),
-        (lambda: FeedReceipt([], mix, identify="id"), "identify: expected a function, came 'id'"),
-        (lambda: FeedReceipt([], mix, drop_last=0), "drop_last: expected a whole number of at least 1, came 0"),
+        (lambda: FeedReceipt([], {}), "mix: expected a Mix, got {}"),
+        (lambda: FeedReceipt([], mix, identify="id"), "identify: expected a function, got 'id'"),
+        (lambda: FeedReceipt([], mix, drop_last=0), "drop_last: expected a whole number of at least 1, got 0"),
         (
             lambda: write_shards(index, tmp_path, per_shard=0),
-            "per_shard: expected a whole number of at least 1, came 0",
+            "per_shard: expected a whole number of at least 1, got 0",
         ),
     ]
     for call, message in calls:

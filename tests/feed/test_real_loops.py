@@ -120,10 +120,10 @@ def test_an_empty_epoch_fails_at_once(ids, mix, mode):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"limit_batches": 0}, "limit_batches: expected a whole number of at least 1, came 0"),
-        ({"limit_batches": 0.5}, "limit_batches: expected a whole number of at least 1, came 0.5"),
+        ({"limit_batches": 0}, "limit_batches: expected a whole number of at least 1, got 0"),
+        ({"limit_batches": 0.5}, "limit_batches: expected a whole number of at least 1, got 0.5"),
         ({"padding": -1}, "padding: expected a whole number of at least 0, or None, came -1"),
-        ({"padding": True}, "padding: expected a whole number of at least 0, or None, came True"),
+        ({"padding": True}, "padding: expected a whole number of at least 0, or None, got True"),
     ],
 )
 def test_a_wrong_argument_is_one_line(mix, given, message):

@@ -382,7 +382,7 @@ def test_an_external_trainer_is_run_per_arm_and_key_and_its_failure_is_one_line(
     )
     config = load_config(tmp_path / "gain.yaml")
     assert train_and_test(config, "s2st_gated", 3) == {"ap": 4.0}
-    with pytest.raises(DatasetError, match="the training set of real_only is not there"):
+    with pytest.raises(DatasetError, match="the training set of real_only does not exist"):
         train_and_test(config, "real_only", 3)
     broken = config.model_copy(
         update={"external": config.external.model_copy(update={"command": (sys.executable, "-c", "1/0")})}

@@ -322,7 +322,7 @@ def test_a_profile_without_a_model_has_what_images_alone_say(tmp_path, capsys):
     with pytest.raises(ProfileError, match="was built without a model, for images alone; build one"):
         find_profile(str(file), MODEL)
     assert run_group(build_group(), [*words, "--out", str(file)]) == 2
-    assert "--prompt: missing" in capsys.readouterr().err
+    assert "--prompt is missing" in capsys.readouterr().err
 
 
 def test_shipped_profiles_have_all_the_quantiles_of_their_references():

@@ -29,7 +29,7 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
             for frame in _frames(folder / file):
                 name = f"{root}/{_name(frame)}"
                 if not (folder / name).is_file():
-                    raise ValueError(f"{file}: {name} is not there")
+                    raise ValueError(f"{file}: {name} does not exist")
                 labels = [label for label in frame.get("labels") or () if isinstance(label, dict)]
                 if index == 0:
                     told = [label.get("attributes") for label in labels]

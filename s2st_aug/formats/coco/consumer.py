@@ -48,7 +48,7 @@ def _open(view: ConsumerView, folder: Path, root: str, file: str, tree: LabelTre
         if entry["id"] in images:
             raise ValueError(f"{file}: image id {entry['id']!r} twice")
         if listing and not (folder / name).is_file():
-            raise ValueError(f"{file}: {name} is not there")
+            raise ValueError(f"{file}: {name} does not exist")
         images[entry["id"]] = name
         if listing:
             view.add(name, ())

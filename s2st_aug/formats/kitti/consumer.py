@@ -24,7 +24,7 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
         wanted = {line.strip() for line in listed.read_text(encoding="utf-8").split("\n")} - {""}
         absent = wanted - {stem_of(name) for name in images}
         if absent:
-            raise ValueError(f"{listed.name} names {min(absent)}, which is not there")
+            raise ValueError(f"{listed.name} names {min(absent)}, which does not exist")
         images = [name for name in images if stem_of(name) in wanted]
     classes: dict[str, None] = {}
     for name in images:

@@ -59,7 +59,7 @@ def _listed(root: Path, split: str) -> frozenset[str] | None:
     path = root / "ImageSets" / f"{split}.txt"
     if not path.is_file():
         if split == "val":
-            raise NoImages(f"{path} is not there; KITTI's val split is the list of names in that file")
+            raise NoImages(f"file not found: {path}; it lists the names of KITTI's val split")
         return None
     try:
         lines = text_lines(path.read_bytes())

@@ -30,7 +30,7 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
         if row.get("is_key_frame") is not True or Path(name).suffix.lower() not in IMAGE_SUFFIXES:
             continue
         if not (folder / name).is_file():
-            raise ValueError(f"{name} is not there")
+            raise ValueError(f"{name} does not exist")
         if row.get("sample_token") not in samples:
             view.complaints.append(("a row of sample_data whose sample is not listed", name))
         images[str(row.get("token"))] = name

@@ -71,12 +71,12 @@ def images_of(folder: Path, data: dict[str, Any], split: str) -> list[str]:
                 Path(line.replace("./", f"{path.parent}/")) if line.startswith("./") else Path(line) for line in lines
             ]
         else:
-            raise ValueError(f"data.yaml: {split}: {place} is not there")
+            raise ValueError(f"data.yaml: {split}: {place} does not exist")
         for image in below:
             if not image.is_relative_to(folder):
                 raise ValueError(f"{place}: {image} lies outside of the export")
             if not image.is_file():
-                raise ValueError(f"{place}: {image} is not there")
+                raise ValueError(f"{place}: {image} does not exist")
             found.append(image.relative_to(folder).as_posix())
     return sorted(found)
 

@@ -38,12 +38,12 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
         other = alike.of(own) if found is None else None
         if other is not None and other not in labels:
             raise DatasetError(
-                f"{root / other}: differs from {own}, the label of {image}, in case or Unicode form alone; rename one"
+                f"{root / other}: differs from {own}, the label of {image}, only in case or Unicode form; rename one"
             )
         key = file_key(root / found) if found else None
         if key is not None and key.length and not named:
             raise DatasetError(
-                f"{root}: no file names the classes of {found}; put `names` into data.yaml, or a name a line into"
+                f"{root}: no file names the classes of {found}; put `names` into data.yaml, or one name per line into"
                 " classes.txt"
             )
         yield Scene(f"{split}/{stem}", card.name, split, image, found, key)
@@ -61,7 +61,7 @@ def _stems(images: list[tuple[str, str]]) -> dict[str, str]:
         stem = stem_of(below) if shared[stem_of(below)] == 1 else stem_of(image)
         if files.setdefault(stem, image) != image:
             raise DatasetError(
-                f"data.yaml: {files[stem]} and {image} differ in their suffix alone and share one label file;"
+                f"data.yaml: {files[stem]} and {image} differ only in their suffix and share one label file;"
                 " rename one of them"
             )
         found[image] = stem

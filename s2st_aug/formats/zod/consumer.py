@@ -23,7 +23,7 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
         view.notes.append("there is no trainval-frames-full.json or -mini.json: ZOD's development kit needs one")
     for info in frames(card, folder, split_name(split)):
         if not (folder / info.image).is_file():
-            raise ValueError(f"{info.image} is not there")
+            raise ValueError(f"{info.image} does not exist")
         path = folder / card.images / info.frame_id / "annotations" / OBJECTS
         features = json.loads(path.read_bytes().decode("utf-8-sig")) if path.is_file() else []
         said = [_properties(feature) for feature in features]
