@@ -65,6 +65,12 @@ class AlignedSettings(BaseModel):
     """share of samples whose noise is the seed of the street by day [share]"""
     weights: tuple[float, ...] = (0.18, 0.11, 0.26, 0.21, 0.10, 0.14)
     """how often each of day, dusk, night, rain, fog, night_rain is the target [share]"""
+    paired_conditions: tuple[str, ...] = ()
+    """conditions whose photos are aligned too, each with a day of its own photo in a day photo's colours"""
+    paired_share: float = 0.3
+    """share of such photos, and of day photos, among the aligned samples, where there are any [share]"""
+    pairs_each: int = 3
+    """days that a photo, and its mirror image, is paired with [days]"""
     photo_share: float = 0.15
     """share of photos among the samples with fresh noise [share]"""
     prompt_dropout: float = 0.12
@@ -103,6 +109,8 @@ class StreetBank:
     ends: torch.Tensor  # capacity, float32: abar of the level that a seed lies at
     made_at: np.ndarray  # capacity: training step of the seed; -1 where there is none
     lights: torch.Tensor  # capacity 6 h w, bool: cells with a light, in the dark conditions
+    learnt: np.ndarray  # capacity 6, bool: the conditions that may be learnt from; of a pair of photos only one
+    paired: np.ndarray  # capacity, bool: made of photos
     count: int = 0
 
     @classmethod
@@ -112,11 +120,15 @@ class StreetBank:
         half: dict[str, Any] = {"dtype": torch.float16, "device": model.device}
         latents, seeds = torch.zeros(capacity, len(CONDITIONS), *shape, **half), torch.zeros(capacity, *shape, **half)
         lights = torch.zeros(capacity, len(CONDITIONS), *shape[1:], dtype=torch.bool, device=model.device)
-        return cls(model, latents, seeds, torch.zeros(capacity, device=model.device), np.full(capacity, -1), lights)
+        ends, made_at = torch.zeros(capacity, device=model.device), np.full(capacity, -1)
+        learnt, paired = np.ones((capacity, len(CONDITIONS)), bool), np.zeros(capacity, bool)
+        return cls(model, latents, seeds, ends, made_at, lights, learnt, paired)
 
     @torch.no_grad()
-    def add(self, street: torch.Tensor) -> None:
-        """Encode one street, uint8 `6 3 h w`."""
+    def add(self, street: torch.Tensor, only: Sequence[str] | None = None) -> None:
+        """Encode one street, uint8 `6 3 h w`; of a pair of photos `only` one condition is learnt from."""
+        if only is not None:
+            self.paired[self.count], self.learnt[self.count] = True, [c in only for c in CONDITIONS]
         with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.model.device.type == "cuda"):
             self.latents[self.count] = self.model.encode(to_pixels(street.to(self.model.device))).half()
         self.lights[self.count] = cells_of_lights(street.to(self.model.device), self.model.latent_factor)
@@ -124,8 +136,21 @@ class StreetBank:
 
     @property
     def usable(self) -> np.ndarray:
-        """Streets with a seed."""
+        """Rows with a seed."""
         return np.flatnonzero(self.made_at[: self.count] >= 0)
+
+    def draw(self, aligned: int, fresh: int, settings: AlignedSettings, rng: np.random.Generator) -> np.ndarray:
+        """Rows and conditions of a batch, `b 2`: those that need a seed first, some of them pairs of photos."""
+        usable, paired = self.usable, self.paired
+        of_photos, of_streets = usable[paired[usable]], usable[~paired[usable]]
+        streets = np.flatnonzero(~paired[: self.count])
+        rows = np.concatenate([rng.choice(of_streets, aligned), rng.choice(streets, fresh)])
+        conditions = rng.choice(len(CONDITIONS), aligned + fresh, p=settings.weights)
+        if len(of_photos):
+            for k in np.flatnonzero(rng.random(aligned) < settings.paired_share):
+                rows[k] = rng.choice(of_photos)
+                conditions[k] = rng.choice(np.flatnonzero(self.learnt[rows[k]]))
+        return np.stack([rows, conditions], 1)
 
     @torch.no_grad()
     def refresh(self, settings: AlignedSettings, step: int, rng: np.random.Generator) -> None:
@@ -182,7 +207,7 @@ class PromptBank:
 
     tokens: torch.Tensor  # n length
     written: Mapping[tuple[str, str], np.ndarray]  # (condition, medium) -> rows of `tokens`
-    canonical: Mapping[str, int]
+    canonical: Mapping[tuple[str, str], int]  # the plain ones; a photo's says that it is one, but by day
 
     @classmethod
     def write(
@@ -191,11 +216,11 @@ class PromptBank:
         """Row 0 is the empty prompt. A photo's prompt says that it is one, so that a plain prompt leads to none."""
         texts = [""]
         written: dict[tuple[str, str], np.ndarray] = {}
-        canonical: dict[str, int] = {}
+        canonical: dict[tuple[str, str], int] = {}
         for condition in CONDITIONS:
-            canonical[condition] = len(texts)
-            texts.append(canonical_prompt(condition))
-            for medium in ("scene", "photo"):
+            for medium, said in (("scene", ""), ("photo", "" if condition == "day" else "photo")):
+                canonical[condition, medium] = len(texts)
+                texts.append(canonical_prompt(condition, said))
                 drawn = [write_prompt(condition, medium, rng) for _ in range(4 * count)]
                 kept = [p for p in drawn if medium == "scene" or "photo" in p][:count]
                 written[condition, medium] = np.arange(len(texts), len(texts) + len(kept))
@@ -205,7 +230,7 @@ class PromptBank:
     def draw(self, condition: str, medium: str, canonical_share: float, rng: np.random.Generator) -> int:
         """A row for that condition."""
         if medium == "scene" and rng.random() < canonical_share:
-            return self.canonical[condition]
+            return self.canonical[condition, medium]
         rows = self.written[condition, medium]
         return int(rows[rng.integers(len(rows))])  # `choice` costs ten times that, a hundred times a step
 
@@ -233,10 +258,14 @@ def draw_batch(
     aligned = int(wanted) + int(rng.random() < wanted - int(wanted))
     fresh = settings.batch - aligned
     is_photo = (rng.random(fresh) < settings.photo_share) & bool(photos)
-    conditions = rng.choice(len(CONDITIONS), settings.batch, p=settings.weights)
-    streets = np.concatenate([rng.choice(bank.usable, aligned), rng.integers(bank.count, size=fresh)])
+    streets, conditions = bank.draw(aligned, fresh, settings, rng).T
     clean, lights = bank.latents[streets, conditions].float(), bank.lights[streets, conditions]
-    rows = [prompts.draw(CONDITIONS[c], "scene", settings.canonical_share, rng) for c in conditions]
+    rows = [
+        prompts.canonical[CONDITIONS[c], "photo"]
+        if bank.paired[street]
+        else prompts.draw(CONDITIONS[c], "scene", settings.canonical_share, rng)
+        for street, c in zip(streets, conditions, strict=True)
+    ]
     for k in aligned + np.flatnonzero(is_photo):
         domain, latents = photos[int(rng.integers(len(photos)))]
         clean[k] = latents[int(rng.integers(len(latents)))].float()
@@ -330,13 +359,14 @@ def train_aligned(
         folder / "seeds.safetensors",
     )
     training.resume(checkpoint)
+    first += bank.count  # pairs of photos are in it already
     bank.resume(seeds, loader)
     journal = Journal(folder / "log.jsonl", before=training.curve[-1][1] if training.curve else 0.0)
     rng, saved, started = np.random.default_rng([settings.rng_key, training.step]), time.monotonic(), journal.seconds
     torch.manual_seed(settings.rng_key + training.step)
     while bank.count < first and not stopped() and (street := loader.take(block=True)) is not None:
         bank.add(street)
-    if not bank.count:
+    if bank.paired[: bank.count].all():
         raise DatasetError(f"{loader.source.folder}: no street was rendered in {loader.patience:.0f} s")
     while len(bank.usable) < min(first, bank.count):
         bank.refresh(settings, training.step, rng)

@@ -32,6 +32,7 @@ from s2st_aug.training.data import Source, TrainingSample, list_samples, load_im
 from s2st_aug.training.objectives import Objective
 from s2st_aug.training.package import read_vocabulary
 from s2st_aug.training.parts import write_parts
+from s2st_aug.training.photo_pairs import photo_pairs
 from s2st_aug.training.prompts import vocabulary_corpus
 from s2st_aug.training.streets import StreetFolder, StreetLoader, StreetSettings, wait_for
 from s2st_aug.training.tokenizer import learn_vocabulary
@@ -231,7 +232,7 @@ class AlignedRecipe:
             return rows.input_ids
 
         prompts = PromptBank.write(tokenize, settings.prompts, rng, self.device)
-        bank = StreetBank.empty(model, self.config.streets.size, self.config.streets.most)
+        bank = self._bank(model)
         loader = StreetLoader(self.streets, wait=self.waits)
         objective = self.backbone.objective(model)
         if self.config.compile_seconds and self.device == "cuda":
@@ -252,6 +253,20 @@ class AlignedRecipe:
             )
         finally:
             loader.stop()
+
+    def _bank(self, model: LatentModel) -> StreetBank:
+        """Room for the streets, with the pairs of photos in it."""
+        settings = self.config.aligned
+        pairs: list[tuple[torch.Tensor, list[str]]] = []
+        if settings.paired_conditions:
+            samples, images = self._photos()
+            pairs = list(
+                photo_pairs(samples, images, settings.paired_conditions, settings.pairs_each, settings.rng_key)
+            )
+        bank = StreetBank.empty(model, self.config.streets.size, self.config.streets.most + len(pairs))
+        for street, learnt in pairs:
+            bank.add(street, learnt)
+        return bank
 
     def _photo_latents(self, vae: Any) -> list[tuple[str, torch.Tensor]]:
         """Latents of the photos and of their mirror images by domain, on the device."""

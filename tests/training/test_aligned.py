@@ -18,6 +18,7 @@ from s2st_aug.diffusion.denoiser import with_context
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import ConfigError, DatasetError, ModelError
+from s2st_aug.images import to_lab
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.testing.models import CONTEXT_DIM, tiny_latent_model
 from s2st_aug.training import aligned_recipe
@@ -44,9 +45,11 @@ from s2st_aug.training.aligned_recipe import (
 )
 from s2st_aug.training.checkpoints import load_checkpoint, save_checkpoint
 from s2st_aug.training.compiling import compile_within
+from s2st_aug.training.data import TrainingSample
 from s2st_aug.training.denoiser import DenoiserTraining, start_training
 from s2st_aug.training.objectives import sd3_velocity, v_prediction
 from s2st_aug.training.parts import join_parts, write_parts
+from s2st_aug.training.photo_pairs import photo_pairs, recoloured
 from s2st_aug.training.streets import DAY, StreetFolder, StreetLoader, StreetSettings, wait_for
 
 STREETS = StreetSettings(size=(64, 48), rendered=(128, 96), first=3, most=12)
@@ -159,11 +162,47 @@ def test_an_aligned_sample_ends_in_the_seed_of_its_day(bank: StreetBank, prompts
         assert (end - bank.seeds[street].float()).abs().max() < 0.01
 
 
+def test_pairs_of_photos_are_learnt_from_their_own_seed_and_as_photos(bank: StreetBank, prompts: PromptBank) -> None:
+    """A photo at dusk, whose made-up day gives a seed and nothing else; and a day that leads to itself."""
+    rng = np.random.default_rng(0)
+    photos = torch.from_numpy(rng.integers(0, 120, (2, 3, 48, 64), dtype=np.uint8))
+    samples = [TrainingSample(Path(), d, "photo") for d in ("dusk", "day")]
+    pairs = list(photo_pairs(samples, photos, ["dusk"], each=1, rng_key=0))
+    assert [only for _, only in pairs] == [["dusk"], ["day"]] * 2
+    assert torch.equal(pairs[2][0][1], photos[0])  # the second is not mirrored
+    assert torch.equal(pairs[0][0][1], photos[0].flip(-1))
+    made = StreetBank.empty(bank.model, (64, 48), 8)
+    for street, only in pairs:
+        made.add(street, only)
+    for _ in range(3):
+        made.add(torch.full((6, 3, 48, 64), 255, dtype=torch.uint8))
+    made.refresh(SMALL.model_copy(update={"refresh_batch": 7}), 0, rng)
+    always = {"aligned_share": 1.0, "paired_share": 1.0, "aligned_prompt_dropout": 0.0}
+    batch = draw_batch(made, [], prompts, SMALL.model_copy(update=always), rng)
+    assert {KINDS[k] for k in batch.kinds.tolist()} == {"dusk", "day"}
+    rows = {KINDS[k]: row.tolist() for k, row in zip(batch.kinds.tolist(), batch.tokens, strict=True)}
+    assert rows["dusk"] == tokenize(["a photo of a street at dusk"])[0].tolist()
+    assert rows["day"] == tokenize(["a street by day"])[0].tolist()
+    none = draw_batch(made, [], prompts, SMALL.model_copy(update={"aligned_share": 0.5, "paired_share": 0.0}), rng)
+    whites = made.latents[6].float()
+    assert all(any(torch.equal(c, w) for w in whites) for c in none.clean)  # streets alone
+
+
+def test_a_photo_takes_a_days_colours_and_keeps_its_place() -> None:
+    rng = np.random.default_rng(0)
+    dusk, day = rng.integers(20, 60, (24, 32, 3), dtype=np.uint8), rng.integers(120, 250, (24, 32, 3), dtype=np.uint8)
+    made = recoloured(dusk, day)
+    assert abs(float(made.mean()) - float(day.mean())) < 4
+    assert np.corrcoef(to_lab(made)[..., 0].ravel(), to_lab(dusk)[..., 0].ravel())[0, 1] > 0.95
+    with pytest.raises(DatasetError, match="pairs of photos: none of day among"):
+        list(photo_pairs([TrainingSample(Path(), "dusk", "photo")], torch.zeros(1, 3, 8, 8), ["dusk"], 1, 0))
+
+
 def test_photo_prompts_say_that_they_are_photos() -> None:
     texts: list[str] = []
     bank = PromptBank.write(lambda t: texts.extend(t) or tokenize(t), 16, np.random.default_rng(0))
     assert all("photo" in texts[row] for row in bank.written["night", "photo"])
-    assert texts[bank.canonical["night"]] == "a street at night"
+    assert texts[bank.canonical["night", "scene"]] == "a street at night"
 
 
 def test_oldest_seeds_are_refreshed_first(bank: StreetBank) -> None:
