@@ -95,11 +95,12 @@ def as_markdown(
     day, night = (np.mean([m.seed for m in means if m.condition == c], axis=0) for c in ("day", "night"))
     spread = np.mean([np.std([m.seed for m in means if m.condition == c], axis=0) for c in ("day", "night")], axis=0)
     lines = [
-        f"# The seed check\n\n{about}\n\n![channel means](seed_check.svg)\n",
-        f"A seed keeps {kept_share(means):.3f} of its latent's channel means; sqrt(abar_T) is {expected:.3f}. "
-        f"Day and night differ by {float(np.max(np.abs(day - night) / np.maximum(spread, 1e-9))):.1f} times their "
-        "spread in the channel that tells most.\n",
-        "| way | mean L* |\n|---|---|",
+        f"# The seed check\n\n{about}\n\n![Channel means of seeds over those of latents](seed_check.svg)\n",
+        f"Does a seed still know how bright its image was? A seed keeps {kept_share(means):.3f} of its latent's channel "
+        f"means; sqrt(abar_T) is {expected:.3f}. In the channel that separates them best, the seeds of day and night "
+        f"differ by {float(np.max(np.abs(day - night) / np.maximum(spread, 1e-9))):.1f} times their spread. The table "
+        "shows how dark a night image becomes with each way to sample it.\n",
+        "| image or way to sample it | mean L* (95 % interval) |\n|---|---|",
         *(f"| {name} | {mean:.1f} ({low:.1f} to {high:.1f}) |" for name, (mean, low, high) in found.items()),
     ]
     return "\n".join(lines) + "\n"

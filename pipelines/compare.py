@@ -87,11 +87,12 @@ def write(rows: list[Row], asked: argparse.Namespace) -> None:
     about = (
         f"# Side by side\n\n{machine} {asked.count} held-out streets to night and rain "
         f"(null-text, at {asked.null_text_steps} steps: {asked.null_text}). "
-        "Every method is given the labels and finished as ours is: detail, lights, held signals. Each is swept over "
-        "its own knob; its best is bold. Identity is doing nothing; it and the true render are the ends of every "
-        f"scale. Aims have two sides: {aims}. The last columns are paired, with a 95 % bootstrap interval; below 0 "
-        "ours is nearer to the true render.\n\n"
-        f"![structure against distance]({asked.json.stem}.svg)"
+        "Every method gets the labels, and the same detail step, lights and held signals afterwards. Each is run at "
+        "several values of its main setting (knob); its best is bold. Distance is 0 for the true render and 1 for "
+        f"identity, which does nothing. Aims have two sides: {aims}. The last two columns compare S2ST's distance with "
+        "the other method's at the same structure, variant by variant, with a 95 % bootstrap interval (below 0: S2ST "
+        "is nearer to the truth), and say for how many variants S2ST reaches that structure.\n\n"
+        f"![Structure against distance, one line for each method]({asked.json.stem}.svg)"
     )
     asked.json.with_suffix(".md").write_text(as_markdown(found, about), encoding="utf-8")
     asked.json.with_suffix(".svg").write_text(draw_pareto(found), encoding="utf-8")
