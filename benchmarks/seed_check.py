@@ -96,7 +96,7 @@ def as_markdown(
     spread = np.mean([np.std([m.seed for m in means if m.condition == c], axis=0) for c in ("day", "night")], axis=0)
     lines = [
         f"# The seed check\n\n{about}\n\n![Channel means of seeds over those of latents](seed_check.svg)\n",
-        f"Does a seed still know how bright its image was? A seed keeps {kept_share(means):.3f} of its latent's channel "
+        f"Does a seed still know how bright its image was? It keeps {kept_share(means):.3f} of its latent's channel "
         f"means; sqrt(abar_T) is {expected:.3f}. In the channel that separates them best, the seeds of day and night "
         f"differ by {float(np.max(np.abs(day - night) / np.maximum(spread, 1e-9))):.1f} times their spread. The table "
         "shows how dark a night image becomes with each way to sample it.\n",
