@@ -65,17 +65,17 @@ def shown(text: str) -> str:
     lines = [line.rstrip() for line in text.splitlines() if "\u2501" not in line]
     if len(lines) > LINES:
         lines = [*lines[: LINES // 2], "...", *lines[-LINES // 2 :]]
-    return "\n".join(lines).strip("\n").replace("```", "'''")
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n").replace("```", "'''")
 
 
 def small(picture: bytes) -> bytes:
-    """A picture of at most 900 pixels across, as JPEG."""
+    """A picture of at most 720 pixels across, as JPEG."""
     import io
 
     from PIL import Image
 
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    image.thumbnail((900, 900))
+    image.thumbnail((720, 720))
     held = io.BytesIO()
     image.save(held, "JPEG", quality=80)
     return held.getvalue()

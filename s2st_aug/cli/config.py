@@ -19,18 +19,25 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def ls(json: Json = False) -> None:
-    """List the shipped configs and what each is for."""
+    """List the shipped configs by what each is for, those for `augment` first."""
     from s2st_aug.config.shipped import shipped_configs
 
     found = shipped_configs()
     if json:
         print_json([{**asdict(c), "path": str(c.path)} for c in found])
         return
-    table = Table("name", "for", "what", box=None, header_style="bold")
-    for c in found:
-        table.add_row(c.name, c.kind, c.about)
-    out.print(table)
-    out.print("copy one: s2st-aug config cp NAME", markup=False)
+    wide = max(len(c.name) for c in found)
+    kinds = dict.fromkeys(("s2st-aug augment", "s2st-aug gain", "a cluster", *sorted(c.kind for c in found)))
+    for kind in kinds:
+        table = Table(title=f"For {kind}", title_justify="left", box=None, show_header=False, pad_edge=False)
+        table.add_column(min_width=wide)
+        table.add_column(min_width=40)
+        for c in found:
+            if c.kind == kind:
+                table.add_row(c.name, c.about)
+        out.print(table)
+        out.print()
+    out.print("Copy one: s2st-aug config cp NAME. Every value of one: s2st-aug config show NAME.", markup=False)
 
 
 def cp(

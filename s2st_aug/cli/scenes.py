@@ -56,7 +56,8 @@ def scenes(
             frames=frames,
             tell=lambda done: bar.update(task, completed=done),
         )
-    console.print(f"{total} images x {len(names)} conditions ({', '.join(names)}) in {out}")
+    what = f"{total} {'scene' if total == 1 else 'scenes'} under each of: {', '.join(names)}"
+    console.print(f"{what}; in {out}")
 
 
 def parse_size(text: str) -> tuple[int, int]:

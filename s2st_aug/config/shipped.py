@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class ShippedConfig:
-    """A config by its name (`demo`, `cluster/aws`), its file, what it is for and what its first comment says."""
+    """A config by its name (`demo`, `cluster/aws`), its file, what it is for and the first sentence of its comment."""
 
     name: str
     path: Path
@@ -55,7 +56,17 @@ def kind_of(raw: object) -> str | None:
 
 def _describe(path: Path, folder: Path) -> ShippedConfig:
     text = path.read_text(encoding="utf-8")
-    comments = (line.lstrip("#").strip() for line in text.splitlines() if line.startswith("#") and line[1:2] != "!")
     place = path.relative_to(folder)
     kind = "a cluster" if place.parent.name == "cluster" else kind_of(yaml.safe_load(text)) or "training a model"
-    return ShippedConfig(place.with_suffix("").as_posix(), path, kind.strip("`"), next(comments, ""))
+    return ShippedConfig(place.with_suffix("").as_posix(), path, kind.strip("`"), _first_sentence(text))
+
+
+def _first_sentence(text: str) -> str:
+    """What a file's first comment says, up to its first full stop; lines that go on in lower case are joined."""
+    lines = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("#") and line[1:2] != "!"]
+    said = lines[0] if lines else ""
+    for line in lines[1:]:
+        if not line[:1].islower():  # another sentence, or a command of its own
+            break
+        said += f" {line}"
+    return re.split(r"(?<=\.)\s", said)[0]

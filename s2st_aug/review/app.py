@@ -79,7 +79,7 @@ def running(fo: ModuleType, *, port: int, address: str = "127.0.0.1") -> Iterato
     """
     folder = Path(fo.constants.SERVER_DIR)
     command = [sys.executable, str(folder / "main.py"), "--port", str(port), "--address", address]
-    environment = os.environ | {"FIFTYONE_DISABLE_SERVICES": "1"}
+    environment = {"FIFTYONE_ALLOW_LEGACY_ORCHESTRATORS": "true"} | os.environ | {"FIFTYONE_DISABLE_SERVICES": "1"}
     server = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

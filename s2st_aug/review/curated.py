@@ -127,8 +127,8 @@ def _write(folder: Path, content: Mapping[str, Any], images: Mapping[str, str], 
     other = annotations.exists() and annotations.read_text(encoding="utf-8") != text
     if planned and (other or any(link.is_symlink() and link.readlink() != to for link, to in links.items())):
         raise UsageError(
-            f"{folder} holds another state of this view; move it away and name another run folder, as a run keeps "
-            "the scenes and labels that it was planned with"
+            f"{folder} holds another state of this view; name another run folder, as a run keeps the scenes and labels "
+            "that it was planned with"
         )
     annotations.parent.mkdir(parents=True, exist_ok=True)
     for link, to in links.items():

@@ -31,7 +31,12 @@ def test_every_config_is_listed_with_what_it_is_for(capsys: pytest.CaptureFixtur
     assert listed["cluster/aws"]["kind"] == "a cluster"
     assert [c.name for c in shipped_configs() if not c.about] == []
     assert call("ls") == 0
-    assert "bdd100k_street-mini" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    order = [
+        told.index(line) for line in ("For s2st-aug augment", "bdd100k_street-mini", "For a cluster", "For training")
+    ]
+    assert order == sorted(order)
+    assert all(c["about"].endswith((".", ":", "yaml")) for c in listed.values()), "a sentence is cut"
 
 
 def test_a_copy_is_the_file_and_replaces_nothing(

@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -157,3 +160,101 @@ def test_a_person_reviews_in_the_app_and_export_follows(app, page, tmp_path):
     assert stop.value.code == 0
     names = {row["variant_id"]: row["image"].rpartition("/")[2] for row in run.read_manifest().to_pylist()}
     assert len(list((tmp_path / "out").rglob("*.png"))) == 4 + 8 - 1 and names[rejected]
+
+
+@pytest.fixture(scope="module")
+def curated(mongo, tmp_path_factory):
+    """Three rendered streets as somebody's own dataset in an App that may queue; its page, and FiftyOne's folder."""
+    from s2st_aug.formats import load_card, read_objects, read_scenes
+    from s2st_aug.procedural.write import write_scenes
+    from s2st_aug.review.app import install_plugin, running
+    from s2st_aug.review.fiftyone_session import connect
+
+    folder = tmp_path_factory.mktemp("curated")
+    write_scenes(folder / "scenes", 3, "bdd100k", ("day",), (320, 180), 0, val_share=0)
+    fo = connect()
+    dataset = fo.Dataset("my own streets", persistent=True)
+    root, card = folder / "scenes/day", load_card("bdd100k")
+    for scene in read_scenes(card, root, "train"):
+        boxes = [(o.category, o.bbox) for o in read_objects(card, root, scene) if o.kind == "box"]
+        labels = [
+            fo.Detection(label=what, bounding_box=[x1 / 320, y1 / 180, (x2 - x1) / 320, (y2 - y1) / 180])
+            for what, (x1, y1, x2, y2) in boxes
+        ]
+        dataset.add_sample(fo.Sample(str(root / scene.image), ground_truth=fo.Detections(detections=labels)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FIFTYONE_DEFAULT_DATASET_DIR", str(folder / "fiftyone"))
+        install_plugin(fo)
+        port = free_port()
+        with running(fo, port=port):
+            yield f"http://127.0.0.1:{port}/datasets/{dataset.name}", folder / "fiftyone"
+    for name in fo.list_datasets():
+        fo.delete_dataset(name)
+
+
+def ask_to_translate(page, address, selected):
+    """Select some samples and open the operator's form; gives its dialog."""
+    visit(page, address)
+    for number in selected:
+        page.locator("[data-cy=looker]").nth(number).hover()
+        page.locator("[data-cy=looker]").nth(number).locator("[data-cy^=looker-checkbox-]").first.click()
+    form = page.locator("[role=dialog]")
+    page.keyboard.press("`")
+    page.keyboard.type("S2ST: translate")
+    page.get_by_text("S2ST: translate selected").first.click()
+    form.get_by_text(f"The selected images ({len(selected)})").wait_for()
+    return form
+
+
+@pytest.mark.slow
+def test_selected_samples_are_translated_in_the_app_and_their_variants_are_opened(curated, page):
+    from s2st_aug.api import open_run
+
+    address, folder = curated
+    form = ask_to_translate(page, address, (0, 1))
+    form.locator("button").last.click()  # beside "Schedule": at once
+    page.locator("li", has_text="Execute").first.click()
+    form.get_by_role("button", name="Execute").click()
+    form.get_by_text("starting Ray").wait_for()
+    page.wait_for_url("**/datasets/s2st-my-own-streets-translated-*", timeout=4 * PATIENCE)
+    eventually(lambda: page.locator("[data-cy=looker]").count() == 2)
+    assert [row["domain"] for row in open_run(folder / "my-own-streets-translated").rows()] == ["night", "night"]
+
+    form = ask_to_translate(page, address, (2,))  # another state of the view, into the same run folder
+    form.locator("button").last.click()
+    page.locator("li", has_text="Execute").first.click()
+    form.get_by_role("button", name="Execute").click()
+    page.get_by_text("holds another state of this view").wait_for()
+
+
+@pytest.mark.slow
+def test_what_is_queued_in_the_app_is_run_by_fiftyones_own_service(curated, page):
+    from s2st_aug.api import open_run
+    from s2st_aug.review.fiftyone_session import connect
+
+    address, folder = curated
+    form = ask_to_translate(page, address, (2,))
+    form.locator("input").last.fill("queued")  # a relative path starts at FiftyOne's folder
+    form.get_by_role("button", name="Schedule").click()
+    page.get_by_text("successfully scheduled").wait_for()
+
+    connect()
+    from fiftyone.operators.delegated import DelegatedOperationService
+
+    (queued,) = DelegatedOperationService().list_operations()
+    service = subprocess.Popen(
+        [Path(sys.executable).parent / "fiftyone", "delegated", "launch"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        done = ("completed", "failed")
+        eventually(lambda: DelegatedOperationService().get(queued.id).run_state in done, 4 * PATIENCE / 1000)
+    finally:
+        service.terminate()
+        service.wait()
+    found = DelegatedOperationService().get(queued.id)
+    assert (found.run_state, found.result.error) == ("completed", None)
+    assert found.result.result["dataset"].startswith("s2st-queued-")
+    assert found.status.progress == 1
+    assert len(list(open_run(folder / "queued").rows())) == 1

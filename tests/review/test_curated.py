@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import threading
+import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -223,13 +225,35 @@ make_run(Path(words[3]), FakeRun(scenes=2))
 def test_selected_samples_are_run_pushed_and_opened(fo, dataset, tmp_path):
     from s2st_aug.review.translating import translate_view
 
-    told = []
-    name = translate_view(
-        dataset.load_saved_view("wanted"), ["night"], tmp_path / "run", method="gamma",
-        tell=lambda share, words: told.append((share, words)), command=(sys.executable, "-c", FAKE_RUN),
-    )  # fmt: skip
-    assert told == [(0.5, "1 of 2: 1 accepted, 0 rejected, 0 failed")]
+    view, command = dataset.load_saved_view("wanted"), (sys.executable, "-c", FAKE_RUN)
+    told, name = to_the_end(translate_view(view, ["night"], tmp_path / "run", method="gamma", command=command))
+    assert (0.5, "1 of 2: 1 accepted, 0 rejected, 0 failed") in told
+    assert [share for share, _ in told] == [0, 0, 0.5, 1]
     assert "night" in fo.load_dataset(name).group_slices
+
+
+def to_the_end(steps):
+    """What a generator yielded, and what it returned."""
+    told = []
+    while True:
+        try:
+            told.append(next(steps))
+        except StopIteration as end:
+            return told, end.value
+
+
+def test_a_run_that_nobody_watches_any_more_is_stopped(dataset, tmp_path):
+    from s2st_aug.review.translating import translate_view
+
+    pid = tmp_path / "pid"
+    code = f"import os, pathlib, time; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    steps = translate_view(dataset, ["night"], tmp_path / "run", command=(sys.executable, "-c", code))
+    assert len([next(steps), next(steps)]) == 2
+    while not pid.is_file() or not pid.read_text():
+        time.sleep(0.02)
+    steps.close()  # the page was closed
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
 
 
 @pytest.mark.parametrize(
@@ -248,14 +272,14 @@ def test_a_run_that_fails_says_why_and_nothing_is_pushed(dataset, tmp_path, monk
     monkeypatch.setattr(translating, "push", lambda _run: pytest.fail("pushed"))
     command = (sys.executable, "-c", f"import json, sys; {code}")
     with pytest.raises(UsageError, match=says):
-        translating.translate_view(dataset, ["night"], tmp_path / "run", command=command)
+        to_the_end(translating.translate_view(dataset, ["night"], tmp_path / "run", command=command))
 
 
 def test_the_real_command_says_why_in_words_that_are_passed_on(dataset, tmp_path):
     from s2st_aug.review.translating import translate_view
 
     with pytest.raises(UsageError, match="snow"):
-        translate_view(dataset, ["snow"], tmp_path / "run", method="gamma")
+        to_the_end(translate_view(dataset, ["snow"], tmp_path / "run", method="gamma"))
     own = tmp_path / "run.yaml"
     assert not own.exists()
 
@@ -288,29 +312,64 @@ def test_the_plugin_is_downloaded_as_any_other(fo, tmp_path, monkeypatch):
     assert asked.allow_delegated_execution and asked.default_choice_to_delegated
 
 
-def test_the_operator_asks_for_what_a_run_needs_and_takes_the_selection(fo, dataset, monkeypatch):
+def made_of(steps, seen):
+    """A stand-in for a run: it tells of its steps and gives a dataset, or raises."""
+
+    def run(view, *places, **options):
+        seen.update(n=len(view), places=places, options=options)
+        for step in steps:
+            if isinstance(step, Exception):
+                raise step
+            yield step
+        return "made"
+
+    return run
+
+
+def test_the_operator_asks_for_what_a_run_needs_and_takes_the_selection(fo, dataset, monkeypatch, tmp_path):
     from s2st_aug.review import plugin, translating
 
-    seen = {}
-    monkeypatch.setattr(
-        translating, "translate_view", lambda view, *a, **k: seen.update(n=len(view), a=a, k=k) or "made"
-    )
-    opened = []
+    monkeypatch.setattr(fo.config, "default_dataset_dir", str(tmp_path / "fiftyone"))
+    monkeypatch.setattr(fo.config, "allow_legacy_orchestrators", False)
+    seen, shown, steps = {}, [], [(0.5, "half")]
+    monkeypatch.setattr(translating, "translate_view", made_of(steps, seen))
     ctx = SimpleNamespace(
         dataset=dataset, view=dataset.view(), selected=dataset.values("id")[1:], delegated=False,
-        params={"run": "~/x", "domains": ["rain"], "method": "gamma", "field": "lanes"}, set_progress=lambda **_: None,
-        ops=SimpleNamespace(open_dataset=opened.append),
+        params={"run": "mine/x", "domains": ["rain"], "method": "gamma", "field": "lanes"},
+        set_progress=lambda **told: shown.append(told),
+        ops=SimpleNamespace(
+            open_dataset=lambda name: ("open", name), set_progress=lambda **told: told,
+            notify=lambda message, variant: (variant, message),
+        ),
     )  # fmt: skip
     operator = plugin.TranslateSelected()
     asked = operator.resolve_input(ctx).type.properties
-    assert {"domains", "method", "model", "field", "run"} <= asked.keys()
-    assert {*plugin.METHODS} == METHODS.keys() - {"external"}
+    assert {"domains", "method", "model", "field", "run", "now"} <= asked.keys()
+    assert "selected images (2)" in asked["what"].view.label and "LEGACY_ORCHESTRATORS" in asked["now"].view.label
+    assert asked["run"].default == str(tmp_path / "fiftyone/my-streets-translated")  # not the server's own folder
+    assert list(operator.execute(ctx)) == [{"progress": 0.5, "label": "half"}, ("open", "made")]
+    assert (seen["n"], seen["places"]) == (2, (["rain"], tmp_path / "fiftyone/mine/x"))
+    assert (seen["options"]["method"], seen["options"]["field"]) == ("gamma", "lanes")
+    steps.append(UsageError("no such model"))
+    assert list(operator.execute(ctx))[-1] == ("error", "no such model")
+    steps.pop()
+    ctx.selected, ctx.delegated, ctx.params["run"] = [], True, "~/x"
     assert operator.execute(ctx) == {"dataset": "made"}
-    assert (seen["n"], seen["a"]) == (2, (["rain"], str(Path("~/x").expanduser())))
-    assert (seen["k"]["method"], seen["k"]["field"], opened) == ("gamma", "lanes", ["made"])
-    ctx.selected = []
-    operator.execute(ctx)
-    assert seen["n"] == 3
+    assert (seen["n"], seen["places"][1], shown) == (3, Path("~/x").expanduser(), [{"progress": 0.5, "label": "half"}])
+    assert "No image is selected" in operator.resolve_input(ctx).type.properties["what"].view.label
+
+
+def test_the_operator_offers_every_method_that_is_installed(tmp_path, monkeypatch):
+    from s2st_aug.review import plugin
+
+    assert {*plugin.METHODS} == METHODS.keys() - {"external"}
+    info = tmp_path / "invert-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: invert\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[s2st_aug.methods]\ninvert = nowhere:Invert\n")
+    assert "invert" not in plugin.method_choices()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert plugin.method_choices() == [*plugin.METHODS, "invert"]
 
 
 def test_variants_come_first_and_every_field_says_what_it_is(fo, tmp_path):

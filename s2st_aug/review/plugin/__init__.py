@@ -5,18 +5,37 @@ FiftyOne loads it from this folder.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import fiftyone as fo
 import fiftyone.operators as foo
+from fiftyone.core.utils import to_slug
 from fiftyone.operators import types
 
+from s2st_aug.errors import S2STError
 from s2st_aug.records.domains import DOMAINS
 from s2st_aug.review import app_layout as looks
 from s2st_aug.review import curated, deciding, translating
 
 REASONS = ("label no longer true", "object dissolved", "light made up", "not the domain", "artefacts", "other")
 METHODS = ("s2st", "histogram", "reinhard", "gamma", "ddib", "sdedit", "ledits")  # the package's, which lie above
+AT_ONCE = (
+    "This App runs it at once and shows nothing else until it is done. To queue long runs, start the App with "
+    "FIFTYONE_ALLOW_LEGACY_ORCHESTRATORS=true (`s2st-aug review open` does) and run `fiftyone delegated launch`."
+)
+
+
+def method_choices() -> list[str]:
+    """The package's methods, and those that other installed packages offer; nothing of theirs is imported."""
+    return [*METHODS, *sorted({point.name for point in entry_points(group="s2st_aug.methods")} - {*METHODS})]
+
+
+def run_folder(said: str) -> Path | str:
+    """A run's place: a path starts at the home or at FiftyOne's own folder for datasets, whatever runs the App."""
+    return said if "://" in said else Path(fo.config.default_dataset_dir).expanduser() / Path(said).expanduser()
 
 
 def configured(name: str, label: str, risk: str, **more: Any) -> Any:
@@ -152,40 +171,57 @@ class TranslateSelected(foo.Operator):
         return configured(
             "translate_selected", "S2ST: translate selected", "medium", icon="nights_stay", dynamic=True,
             description="Night, rain, dusk or fog variants of the selected images or of the view, each label checked",
-            allow_immediate_execution=True, allow_delegated_execution=True, default_choice_to_delegated=True,
+            execute_as_generator=True, allow_immediate_execution=True,
+            allow_delegated_execution=True, default_choice_to_delegated=True,
         )  # fmt: skip
 
     def resolve_input(self, ctx: Any) -> Any:
         """Domains, method, model, labels and the run's folder."""
         inputs, samples = types.Object(), self._samples(ctx)
-        inputs.view("what", types.Notice(label=f"{len(samples)} images will be translated; nothing here is changed"))
+        which = "The selected images" if ctx.selected else "No image is selected: all that the App shows"
+        inputs.view("what", types.Notice(label=f"{which} ({len(samples)}) will be translated; nothing here is changed"))
+        if not getattr(fo.config, "allow_legacy_orchestrators", True):
+            inputs.view("now", types.Notice(label=AT_ONCE))
         choices = types.Choices()
         for domain in DOMAINS:
             choices.add_choice(domain, label=domain)
         inputs.list("domains", types.String(), required=True, default=["night"], label="Domains", view=choices)
-        inputs.enum("method", METHODS, default="s2st", required=True, label="Method")
+        inputs.enum("method", method_choices(), default="s2st", required=True, label="Method")
         inputs.str("model", default="street-mini", required=True, label="Model",
                    description="street-mini (for demos), a Stable Diffusion folder, or a hub id")  # fmt: skip
         fields = curated.label_fields(samples)
         if fields:
             inputs.enum("field", fields, default=fields[0], label="Labels that are checked")
-        place = str(Path("runs").absolute() / f"fiftyone-{ctx.dataset.name}")
-        inputs.str("run", default=place, required=True, label="Run folder")
+        place = str(run_folder(f"{to_slug(ctx.dataset.name)}-translated"))
+        inputs.str("run", default=place, required=True, label="Run folder", description="made if it is not there")
         return types.Property(inputs, view=types.View(label="Translate to other conditions"))
 
-    def execute(self, ctx: Any) -> dict[str, Any]:
-        """Run, push, and open what was made."""
+    def execute(self, ctx: Any) -> Any:
+        """Run and push; in the App with its progress shown, and the new dataset opened."""
         p = ctx.params
-        domains, run = list(p.get("domains") or ["night"]), p["run"]
-        run = str(Path(run).expanduser()) if run.startswith("~") else run
-        name = translating.translate_view(
-            self._samples(ctx), domains, run, method=p.get("method") or "s2st",
-            model=p.get("model") or "street-mini", field=p.get("field"),
-            tell=lambda share, words: ctx.set_progress(progress=share, label=words),
+        steps = translating.translate_view(
+            self._samples(ctx), list(p.get("domains") or ["night"]), run_folder(p["run"]),
+            method=p.get("method") or "s2st", model=p.get("model") or "street-mini", field=p.get("field"),
         )  # fmt: skip
-        if not getattr(ctx, "delegated", False):
-            ctx.ops.open_dataset(name)
-        return {"dataset": name}
+        if not ctx.delegated:
+            return self._shown(ctx, steps)
+        while True:
+            try:
+                share, words = next(steps)
+                ctx.set_progress(progress=share, label=words)
+            except StopIteration as end:
+                return {"dataset": end.value}
+
+    def _shown(self, ctx: Any, steps: Iterator[translating.Told]) -> Iterator[Any]:
+        """What the App is to do while the run goes on; an error is one line there, as on a terminal."""
+        try:
+            while True:
+                share, words = next(steps)
+                yield ctx.ops.set_progress(label=words, progress=share)
+        except StopIteration as end:
+            yield ctx.ops.open_dataset(end.value)
+        except S2STError as error:
+            yield ctx.ops.notify(str(error), variant="error")
 
     def resolve_output(self, ctx: Any) -> Any:
         """Where the variants are."""
