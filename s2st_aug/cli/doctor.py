@@ -325,14 +325,17 @@ def check_dataset(card: str, root: Path) -> Iterator[DoctorFinding]:
     from s2st_aug.formats.checks import check_card
 
     loaded = load_card(card)
-    states: dict[str, State] = {"ok": "ok", "warning": "note", "untrusted": "wrong", "error": "missing"}
+    states: dict[str, State] = {
+        "ok": "ok", "note": "note", "warning": "note", "untrusted": "wrong", "error": "missing"
+    }  # fmt: skip
     for one in check_card(loaded, root):
         fix = (
             ""
-            if one.level == "ok"
+            if one.level in ("ok", "note")
             else "mend these labels; as they stand they are carried, and never judged"
             if one.level == "untrusted"
-            else f"compare the folder with the tree in datasets/{loaded.name}.yaml; the data: {loaded.where}"
+            else f"put or link the files there, or write your paths into a copy of the card "
+            f"datasets/{loaded.name}.yaml and name it as dataset.format; the data: {loaded.where}"
         )
         yield DoctorFinding(one.split or loaded.name, states[one.level], one.text, fix)
     yield DoctorFinding(

@@ -9,7 +9,7 @@ from s2st_aug.errors import DatasetError, LabelError, NoImages, did_you_mean
 from s2st_aug.formats.base import Card, DatasetFormat
 from s2st_aug.formats.cards import card_names, dataset_card, format_of, load_card
 from s2st_aug.formats.label_images import image_sizes
-from s2st_aug.formats.layout import nested_root
+from s2st_aug.formats.layout import expected_and_found
 from s2st_aug.formats.pixels import Orientation, PixelFrame, in_frame, mask_size, pixel_frame, without_frame
 from s2st_aug.formats.registry import find_format, format_names
 from s2st_aug.records.scene import Scene, SceneObject
@@ -41,9 +41,7 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
         found = True
         yield scene
     if not found:
-        below = nested_root(card, root)
-        lies = f"; such a tree lies in {below}: give that folder" if below else ""
-        expected = f"expected the tree of the card {card.name}{lies}"
+        expected = expected_and_found(card, root)
         if others := [other for other in card.splits if other != split and _has_image(card, root, other)]:
             expected = f"splits with images: {', '.join(others)}"
         raise NoImages(f"{root}: split {split!r} of {card.name} holds no image; {expected}")

@@ -12,7 +12,7 @@ from s2st_aug.errors import DatasetError, LabelError, NoImages
 from s2st_aug.formats import format_of, read_objects, read_scenes
 from s2st_aug.formats.base import Card
 from s2st_aug.formats.cards import card_at
-from s2st_aug.formats.layout import nested_root
+from s2st_aug.formats.layout import expected_and_found
 from s2st_aug.formats.names import IMAGE_SUFFIXES, LookAlikes, list_files
 from s2st_aug.records.scene import Scene, SceneObject
 
@@ -23,9 +23,8 @@ SAMPLE = 200
 class CardFinding:
     """One line about a split of the dataset."""
 
-    level: Literal[
-        "ok", "warning", "untrusted", "error"
-    ]  # `untrusted`: labels there are not to be trained on as they are
+    level: Literal["ok", "note", "warning", "untrusted", "error"]
+    """`note`: nothing to do; `untrusted`: labels that are not to be trained on as they are"""
     split: str
     text: str
 
@@ -40,17 +39,11 @@ def check_card(card: Card, root: Path, *, sample: int = SAMPLE) -> list[CardFind
     card, plain = card_at(card, root), card
     findings = _once_a_card(finding for split in card.splits for finding in _split(card, root, split, sample))
     if card.images != plain.images:
-        findings.append(
-            CardFinding("warning", "", f"the tree lies in other folders than usual: images at {card.images}")
-        )
+        findings.append(CardFinding("note", "", f"the tree lies in other folders than usual: images at {card.images}"))
     if not any(finding.level in ("ok", "error") for finding in findings):
-        findings.append(CardFinding("error", "", f"no split of {card.name} can be read; {_expected(card, root)}"))
+        told = f"no split of {card.name} can be read; {expected_and_found(card, root)}"
+        findings = [CardFinding("error", "", told)]
     return findings
-
-
-def _expected(card: Card, root: Path) -> str:
-    below = nested_root(card, root)
-    return f"its tree lies in {below}: give that folder" if below else f"expected images at {card.images}"
 
 
 def _once_a_card(findings: Iterable[CardFinding]) -> list[CardFinding]:
@@ -67,7 +60,7 @@ def _split(card: Card, root: Path, split: str, sample: int) -> Iterator[CardFind
     try:
         scenes = list(read_scenes(card, root, split))
     except NoImages:
-        yield CardFinding("warning", split, "not there")
+        yield CardFinding("note", split, "not there")
         return
     except DatasetError as error:
         yield CardFinding("error", split, str(error))

@@ -43,6 +43,22 @@ def nested_root(card: Card, root: Path) -> str | None:
     return next((folder.rstrip("/") for folder in _folders(root) if _holds(root, folder, card.images, card)), None)
 
 
+def expected_and_found(card: Card, root: Path) -> str:
+    """Where the card's images and labels are looked for, and what lies at the root instead, as half a sentence."""
+    below = nested_root(card, root)
+    if below:
+        return f"such a tree lies in {below}: give that folder"
+    split = card.splits[0]
+    labels = " or ".join(tree.path.format(split=split, stem="NAME") for tree in card.labels[:2])
+    folders = [folder for folder in ("", *_folders(root)) if _has_image(root / folder)]
+    files = sorted(entry.name for entry in root.iterdir() if entry.suffix.lower() not in IMAGE_SUFFIXES)
+    found = [f"images in {folders[0] or 'the folder itself'}" if folders else "no image", *files[:3]]
+    return (
+        f"expected, for example, images in {card.images.format(split=split)} and labels at {labels}; "
+        f"found {', '.join(found)}{', ...' if len(files) > 3 else ''}"
+    )
+
+
 def _splits(card: Card) -> list[str]:
     return list(dict.fromkeys(name for split in card.splits for name in SPELLINGS.get(split, (split,))))
 

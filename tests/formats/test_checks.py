@@ -42,6 +42,28 @@ def test_missing_and_wrong_folders_say_where_to_get_it(tmp_path):
     assert check_card(card, tmp_path)[-1].level == "error"
 
 
+def test_files_that_lie_as_they_were_downloaded_are_told_beside_what_is_looked_for(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        Image.new("RGB", (64, 48)).save(tmp_path / name)
+    (tmp_path / "bdd100k_labels_images_train.json").write_text("[]")
+    (only,) = check_card(load_card("bdd100k"), tmp_path)
+    assert only.level == "error"
+    for clue in (
+        "images in images/100k/train and labels at labels/det_20/det_train.json",
+        "found images in the folder",
+    ):
+        assert clue in only.text
+    assert only.text.endswith("itself, bdd100k_labels_images_train.json")
+
+
+def test_a_split_that_is_absent_beside_another_needs_nothing(tmp_path):
+    Image.new("RGB", (64, 48)).save(bdd(tmp_path, ["a.jpg"]) / "a.jpg")
+    assert [(f.level, f.split) for f in check_card(load_card("bdd100k"), tmp_path)] == [
+        ("ok", "train"),
+        ("note", "val, test"),
+    ]
+
+
 def test_dark_images_tagged_day_are_suspects_and_damaged_ones_are_not(tmp_path):
     folder = bdd(tmp_path, ["day.jpg", "night.jpg", "torn.jpg"])
     Image.fromarray(np.full((48, 64, 3), 120, np.uint8)).save(folder / "day.jpg")

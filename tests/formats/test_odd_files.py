@@ -267,7 +267,7 @@ def test_one_cause_of_several_splits_is_told_once(tmp_path):
 def test_a_kitti_tree_without_halves_is_whole(tmp_path):
     put(tmp_path, "training/label_2/a.txt", "Car 0 0 0 4 5 20 25 1 1 1 1 1 1 1\n")
     image(tmp_path, "training/image_2/a.png")
-    assert {f.level for f in check_card(load_card("kitti"), tmp_path)} == {"ok", "warning"}
+    assert {f.level for f in check_card(load_card("kitti"), tmp_path)} == {"ok", "note"}
 
 
 def test_kittis_halves_hold_names_with_blanks(tmp_path):
@@ -355,7 +355,7 @@ def test_folders_that_an_archive_puts_around_the_parts_are_found(tmp_path, name,
     split = "training" if name == "kitti" else "train"
     before = [len(read_objects(card, root, s)) for s in read_scenes(card, root, split)]
     assert sum(before) > 0
-    assert any("in other folders than usual" in line for line in told(name, root, "warning"))
+    assert any("in other folders than usual" in line for line in told(name, root, "note"))
     write_run(tmp_path / "run", card, root, split)
     for target in (name, "yolo"):
         summary = export_run(tmp_path / "run", target, tmp_path / target)
