@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -66,6 +67,12 @@ def test_the_page_as_printed_makes_a_judged_run(config, tmp_path):
             read_image(p).astype(float) for p in (run.image_file(row["image"]), tmp_path / "data" / row["source_image"])
         )
         assert np.abs(dark - 0.25 * source).max() <= 1
+
+
+def test_a_domain_by_the_file_of_its_profile_is_called_by_its_own_name(config, repo, tmp_path):
+    shutil.copyfile(repo / "s2st_aug/weights/street-mini/profiles/night.safetensors", "dark.safetensors")
+    run = run_here(load_config(config, ["domains=[dark.safetensors]"]), tmp_path / "run")
+    assert {row["status"] for row in rows_of(run).values()} <= {"ok", "rejected"}
 
 
 def test_the_networks_bytes_are_in_the_plan(config):
