@@ -32,7 +32,13 @@ def adopt(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Override a config value: key=value. Repeatable.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list missing and surplus pictures.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Only list missing and surplus pictures, and plan; --dry-run=full parses every label."
+        ),
+    ] = False,
+    dry_run_full: Annotated[bool, typer.Option("--dry-run-full", hidden=True)] = False,
     check_sources: Annotated[
         bool,
         typer.Option("--check-sources", help="Compare every source image with the plan; changed ones are done again."),
@@ -55,8 +61,8 @@ def adopt(
     out.print(
         f"{listed.found} pictures taken, {len(listed.missing)} missing, {len(listed.surplus)} left over", markup=False
     )
-    if dry_run:
-        return show_dry_run(loaded, place, full=False)
+    if dry_run or dry_run_full:
+        return show_dry_run(loaded, place, full=dry_run_full)
     options = Options(address=address, check_sources=check_sources)
     with show_progress(0, log_format) as watch:
         summary = adopt_listed(loaded, listed, place, replace(options, watch=watch))

@@ -191,6 +191,17 @@ def test_a_config_without_a_folder_of_pictures_is_refused(root):
         identify(make_config(root, method={"name": "external"}))
 
 
+@pytest.mark.parametrize(("word", "labels"), [("--dry-run", "not parsed"), ("--dry-run=full", "parsed")])
+def test_a_dry_run_makes_nothing_and_parses_labels_on_demand(root, pictures, tmp_path, capsys, word, labels):
+    config = tmp_path / "a.yaml"
+    config.write_text(f"dataset: {{format: bdd100k, root: {root}}}\ndomains: [night, rain]\n")
+    with pytest.raises(SystemExit) as stopped:
+        main(["adopt", str(config), "--variants", str(pictures), "--run", str(tmp_path / "run"), word])
+    told = capsys.readouterr().out
+    assert (stopped.value.code, (tmp_path / "run").exists()) == (0, False)
+    assert "6 pictures taken" in told and f" {labels}" in told
+
+
 @pytest.mark.slow
 def test_the_command_on_ray(root, pictures, tmp_path, capsys):
     config = tmp_path / "a.yaml"
