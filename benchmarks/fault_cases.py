@@ -91,15 +91,7 @@ class Place:
     @cached_property
     def objects(self) -> tuple[SceneObject, ...]:
         """The labelled things with their pixels."""
-        labels = read_labels(self.drawn[0])
-        found = []
-        for o in labels.objects:
-            if name := CATEGORIES[o.instance.category].det:
-                x1, y1, x2, y2 = map(float, o.box)
-                signal = next((state for state in STATES if state == o.instance.signal), None)
-                mask = labels.owner == o.instance.number
-                found.append(SceneObject(str(o.instance.number), "mask", name, (x1, y1, x2, y2), (), mask, signal))
-        return tuple(found)
+        return tuple(labelled(self.drawn[0]))
 
     @cached_property
     def emission(self) -> Emission:
@@ -109,12 +101,25 @@ class Place:
 
     def visible(self, condition: ConditionName) -> list[bool]:
         """Of each object whether its outline shows under a condition, without noise, and enough of it is its own."""
-        clean = _lab(render_drawn(*self.drawn, condition, noise=0.0))
+        clean = lab(render_drawn(*self.drawn, condition, noise=0.0))
         return [
             own_share(o) >= LEAST_OWN and outline_contrast(clean, o.mask) >= VISIBLE_SHARE
             for o in self.objects
             if o.mask is not None
         ]
+
+
+def labelled(drawn: Drawn) -> list[SceneObject]:
+    """The labelled things of a drawn street with their pixels."""
+    labels = read_labels(drawn)
+    found = []
+    for o in labels.objects:
+        if name := CATEGORIES[o.instance.category].det:
+            x1, y1, x2, y2 = map(float, o.box)
+            signal = next((state for state in STATES if state == o.instance.signal), None)
+            mask = labels.owner == o.instance.number
+            found.append(SceneObject(str(o.instance.number), "mask", name, (x1, y1, x2, y2), (), mask, signal))
+    return found
 
 
 def place_of(key: int, index: int, model: LatentModel, size: tuple[int, int] = SIZE) -> Place:
@@ -182,7 +187,7 @@ def _struck(
     street = place.street
     for i in rng.permutation(len(items)).tolist():
         item, uid = items[i], int(items[i].object_id) // 8
-        if uid in hit or len(chosen) >= AT_ONCE or any(_gap(item, other) <= APART for other in chosen):
+        if uid in hit or len(chosen) >= AT_ONCE or any(gap(item, other) <= APART for other in chosen):
             continue
         instead = SCENE_FAULTS[name](place.street, things[uid], rng)
         if instead is not None:
@@ -199,7 +204,7 @@ def _changed_visibly(
     edge: of them nothing is asked."""
     if not items or name == "signal_changed" or name.startswith("shift"):
         return tuple(items)
-    before, after = (_lab(render_drawn(*s, condition, noise=0.0)) for s in (place.drawn, scene))
+    before, after = (lab(render_drawn(*s, condition, noise=0.0)) for s in (place.drawn, scene))
     far = np.linalg.norm(after - before, axis=-1) >= VISIBLE_STEP
     return tuple(o for o in items if o.mask is not None and far[o.mask].mean() >= CHANGED_SHARE)
 
@@ -215,7 +220,7 @@ def _painted_faults(
         image = pair
         struck: list[SceneObject] = []
         for i in rng.permutation(len(items)).tolist():
-            fits = len(struck) < AT_ONCE and all(_gap(items[i], other) > APART for other in struck)
+            fits = len(struck) < AT_ONCE and all(gap(items[i], other) > APART for other in struck)
             if fits and (planted := plant(image, items[i], rng)) is not None:
                 image, struck = replace(image, variant=planted.variant), [*struck, items[i]]
         if struck:
@@ -293,7 +298,7 @@ def _struck_photo(pair: Pair, name: str, rng: np.random.Generator) -> tuple[Imag
     struck: list[SceneObject] = []
     for i in rng.permutation(len(pair.objects)).tolist():
         item = pair.objects[i]
-        fits = len(struck) < AT_ONCE and all(_gap(item, other) > APART for other in struck)
+        fits = len(struck) < AT_ONCE and all(gap(item, other) > APART for other in struck)
         if fits and (planted := PAINTED_FAULTS[name](pair, item, rng)) is not None:
             pair, struck = replace(pair, variant=planted.variant), [*struck, item]
     return (pair.variant if struck else None), tuple(struck)
@@ -309,11 +314,13 @@ def side_of(item: SceneObject) -> float:
     return min(item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1])
 
 
-def _gap(a: SceneObject, b: SceneObject) -> float:
+def gap(a: SceneObject, b: SceneObject) -> float:
+    """Pixels between two boxes, across or down, whichever is more; below 0 where they overlap."""
     return max(a.bbox[0] - b.bbox[2], b.bbox[0] - a.bbox[2], a.bbox[1] - b.bbox[3], b.bbox[1] - a.bbox[3])
 
 
-def _lab(image: Image) -> np.ndarray:
+def lab(image: Image) -> np.ndarray:
+    """CIELAB of an RGB image, `h w 3` float32."""
     return cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
 
 

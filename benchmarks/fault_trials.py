@@ -8,12 +8,15 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 import s2st_aug
-from benchmarks.fault_cases import CONTROL, LEAST_SIDE, Picture, side_of
+from benchmarks.fault_cases import CONTROL, LEAST_SIDE, Picture, lab, side_of
 from benchmarks.fault_emission import Emission, Emitted
 from benchmarks.fault_scenes import SCENE_FAULTS
 from benchmarks.planted_faults import LIGHT_FAULTS, PAINTED_FAULTS, WHOLE_FAULTS
-from s2st_aug.arrays import Box
+from s2st_aug.arrays import Box, Image
+from s2st_aug.images import resize, to_uint8
 from s2st_aug.profiles.store import load_profile
 from s2st_aug.records.profile import DomainProfile
 from s2st_aug.records.verdicts import Hallucination, Judgement, ObjectVerdict
@@ -21,11 +24,16 @@ from s2st_aug.validation import gates
 from s2st_aug.validation.appearance import appearance
 from s2st_aug.validation.detectors import Detector, hallucinated_objects
 from s2st_aug.validation.judge import judge
+from s2st_aug.validation.patches import clipped
 from s2st_aug.validation.settings import ValidationSettings
 
 FAULTS = (*SCENE_FAULTS, *PAINTED_FAULTS, *LIGHT_FAULTS, *WHOLE_FAULTS)
 PASTED = (*LIGHT_FAULTS, "pasted_car", "duplicated")  # something that no label has: found at its place
 NEAR_PLACE = 4.0  # px around a planted thing in which a made-up one counts as it
+COPIES = ("identity", "darkened")  # of the source
+EVERY = 4  # px of those pictures that are compared
+SHOWN = 10.0  # CIE76 units from which a light is seen at a glance
+BRIGHTEST = 0.1  # of a light's place, that it is measured on
 SETTINGS = ValidationSettings()
 PROFILES = Path(s2st_aug.__file__).parent / "weights" / "street-mini" / "profiles"
 
@@ -34,7 +42,8 @@ PROFILES = Path(s2st_aug.__file__).parent / "weights" / "street-mini" / "profile
 class Trial:
     """`fault` is `control` where nothing was planted. `item` is the object judged (object trials), `there` the score of
     what the checks made out at the planted place (trials of PASTED), `there_detector` the same with the detector; the
-    rest is the image's. In a `translated` trial the model itself painted the picture.
+    rest is the image's. In a `translated` trial the model itself painted the picture. A `hidden` fault was
+    planted and is not in what is emitted (the light layer paints lamps and nights of its own): nothing is to be found.
     """
 
     fault: str
@@ -54,6 +63,7 @@ class Trial:
     structure: float | None = None
     strength: float | None = None
     tone: float = 0.0
+    hidden: bool = False
 
     @property
     def small(self) -> bool:
@@ -61,8 +71,13 @@ class Trial:
         return self.item is not None and self.side < LEAST_SIDE
 
 
-def trials_of(name: str, emission: Emission, picture: Picture, detector: Detector | None) -> Iterator[Trial]:
-    """Every trial of one picture: its struck objects (of a control all that are visible), and the image itself."""
+def trials_of(
+    name: str, emission: Emission, picture: Picture, detector: Detector | None, control: Emitted | None = None
+) -> Iterator[Trial]:
+    """Every trial of one picture: its struck objects (of a control all that are visible), and the image itself.
+
+    `control` is what is emitted of the same condition with nothing planted: it tells whether a fault shows at all.
+    """
     done = emission.emitted(picture.painted, picture.origin)
     found = judge(emission.source, done.variant, done.raw, emission.objects, profile_of(picture.origin), SETTINGS)
     verdicts, width = {o.object_id: o for o in found.objects}, emission.source.shape[1]
@@ -72,7 +87,29 @@ def trials_of(name: str, emission: Emission, picture: Picture, detector: Detecto
             verdicts[o.object_id], status=found.status,
         )  # fmt: skip
     if picture.fault == CONTROL or picture.fault in (*LIGHT_FAULTS, *WHOLE_FAULTS):
-        yield _image_trial(name, emission, picture, done, found, detector)
+        trial = _image_trial(name, emission, picture, done, found, detector)
+        yield replace(trial, hidden=control is not None and not shows(picture, done.variant, control.variant))
+
+
+def light_shown(variant: Image, control: Image, box: Box) -> float:
+    """How far a light's place differs from the picture without it: the tenth of it that differs most, CIE76."""
+    left, top, right, bottom = clipped(box, variant.shape)
+    cut = slice(top, bottom), slice(left, right)
+    far = np.sort(np.linalg.norm(lab(variant[cut]) - lab(control[cut]), axis=-1).ravel())
+    return float(far[-max(1, round(BRIGHTEST * len(far))) :].mean())
+
+
+def shows(picture: Picture, variant: Image, control: Image) -> bool:
+    """Whether what was planted is in the variant: a light by its place, an identity or a darkened copy where the
+    variant is nearer to it than to what is emitted of the true picture; anything else is taken to be.
+    """
+    if picture.fault in LIGHT_FAULTS and picture.box is not None:
+        return light_shown(variant, control, picture.box) >= SHOWN
+    if picture.fault not in COPIES:
+        return True
+    planted = to_uint8(resize(picture.painted, variant.shape[1::-1]))
+    here, there, true = (lab(x[::EVERY, ::EVERY]) for x in (variant, planted, control))
+    return bool(np.linalg.norm(here - there, axis=-1).mean() < np.linalg.norm(here - true, axis=-1).mean())
 
 
 @cache

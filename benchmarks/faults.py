@@ -32,12 +32,15 @@ from benchmarks.fault_cases import (
     signal_streets,
     street_pictures,
 )
+from benchmarks.fault_emission import Emitted
 from benchmarks.fault_rates import COUNTED, rate_figure, size_name
 from benchmarks.fault_sets import set_figures
 from benchmarks.fault_store import read_pictures, write_pictures
 from benchmarks.fault_trials import (
+    COPIES,
     FAULTS,
     SETTINGS,
+    SHOWN,
     Trial,
     caught,
     profile_of,
@@ -47,6 +50,7 @@ from benchmarks.fault_trials import (
 )
 from benchmarks.figure import Figure, measured
 from benchmarks.invented_rates import invented_figures
+from benchmarks.planted_faults import LIGHT_FAULTS
 from benchmarks.provenance import DECIDES, ROOT, fingerprint
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.stable_diffusion import load_model
@@ -72,6 +76,7 @@ def run(*, quick: bool) -> Iterator[Figure]:
     trials = collected(quick=quick)
     for name in FAULTS:
         yield _recall(name, trials)
+    yield from _shown(trials)
     yield from _false_alarms(trials)
     yield from _by_size_and_class(trials)
     yield from _of_the_model(trials)
@@ -104,7 +109,11 @@ def _model(name: str) -> LatentModel:
 def _street(key: int, index: int, *, with_model: bool) -> Iterator[Trial]:
     place = place_of(key, index, _model("street-mini"))
     pictures = pictures_of(place, signals_alone=index >= SIGNALS_FROM, with_model=with_model)
-    return chain.from_iterable(trials_of(place.name, place.emission, p, _detector()) for p in pictures)
+    controls: dict[str, Emitted] = {}
+    for picture in pictures:
+        if picture.fault == CONTROL and not picture.translated:
+            controls[picture.origin] = place.emission.emitted(picture.painted, picture.origin)
+        yield from trials_of(place.name, place.emission, picture, _detector(), controls.get(picture.origin))
 
 
 def pictures_of(place: Place, *, signals_alone: bool, with_model: bool) -> Iterable[Picture]:
@@ -153,13 +162,23 @@ def _detector() -> Detector | None:
 
 
 def _counted(name: str, trials: Sequence[Trial]) -> list[Trial]:
-    """Rendered streets alone, objects of 16 px and more: what the aims are about."""
-    return [t for t in trials if t.fault == name and not t.translated and t.origin != "photo" and not t.small]
+    """Rendered streets alone, objects of 16 px and more, lights and copies as far as they are emitted."""
+    some = [t for t in trials if t.fault == name and not t.translated and t.origin != "photo"]
+    return [t for t in some if not t.small and not t.hidden]
 
 
 def _recall(name: str, trials: Sequence[Trial]) -> Figure:
     goal = 0.95 if name in AIMED else None
     return rate_figure(f"recall_{name}", [caught(t) for t in _counted(name, trials)], goal, "", at_least=True)
+
+
+def _shown(trials: Sequence[Trial]) -> Iterator[Figure]:
+    """How many lights and copies of the source are in what is emitted, and what is found of all that were planted."""
+    for name in (*LIGHT_FAULTS, *COPIES):
+        every = [t for t in trials if t.fault == name and not t.translated and t.origin != "photo"]
+        why = f"lights: {SHOWN:g} CIE76 units from the picture without it; copies: nearer to it than to the true one's"
+        yield rate_figure(f"shown_{name}", [not t.hidden for t in every], None, why)
+        yield rate_figure(f"recall_{name}_planted", [caught(t) for t in every], None, "whether it is emitted or not")
 
 
 def _false_alarms(trials: Sequence[Trial]) -> Iterator[Figure]:

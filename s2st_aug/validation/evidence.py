@@ -2,7 +2,8 @@
 
 Source and `raw` are compared at the scale that a small model paints at, so that nothing of the paste takes part: edges
 that run the same way, both ways round; light and shade that rise and fall together; colours' edges; a place nearby that
-fits better. One logistic regression makes a share of these measures (docs/validity.md#before-the-detail-step).
+fits better; and the look of the place in both pictures. A small network makes a share of all this
+(docs/validity.md#before-the-detail-step).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from s2st_aug.arrays import Box, Image
 from s2st_aug.records.scene import SceneObject
+from s2st_aug.validation.evidence_network import SIDE, Views, logits, shipped
 from s2st_aug.validation.patches import LEAST_FREE
 from s2st_aug.validation.structure import edge_field, edge_weights
 
@@ -23,18 +25,17 @@ PAINTED, WIDTH = 288, 640  # px: what a small model paints at, and what is compa
 OUTLINE, REACH = 2, 8  # px at WIDTH: an object's outline, and how far around it is looked
 FLOOR, HALF, CAP = 0.7, 0.5, 20.0  # |g| that counts, g squared that counts half, and |g| that counts no more
 NEIGHBOURS = 9  # px: side of the window in which light and shade are compared
-TYPICAL = 24.0  # px of the source: an object's shorter side
-WEIGHTS = (0.046, -0.216, 0.716, 0.358, 0.972, -0.815, -0.656, -0.018, 0.514, 0.272, -1.913, 1.491)
-MEANS = (0.259, 0.410, 0.304, 0.333, 0.527, 0.523, 0.125, 1.908, -0.748, 0.103, 0.738, 0.208)
-SPREADS = (0.210, 0.181, 0.235, 0.277, 0.147, 0.151, 0.135, 0.366, 0.605, 0.143, 0.739, 0.337)
-BIAS = -0.939
-"""Fitted by `pipelines/fit_evidence.py`, each measure less its mean and over its spread."""
+TYPICAL = 12.0  # px at WIDTH of an object's side
+MARGIN, LEAST_MARGIN = 0.5, 6.0  # around an object in its cutout: a share of its size, and px at WIDTH
+FINE = 1.5  # px of the cutout's source that one of its own may leap over; beyond, it is smoothed first
+NEAR = 2  # px at WIDTH around an object's place that still are its place
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Coarse:
     """An image as a small model could paint it: edges of light, and of two colours, at WIDTH pixels across."""
 
+    rgb: Image  # h w 3 uint8
     light: np.ndarray  # h w float32, levels
     edges: tuple[np.ndarray, np.ndarray]  # x and y gradients of light
     colours: tuple[tuple[np.ndarray, np.ndarray], ...]  # of red less green, and of yellow less blue
@@ -44,10 +45,11 @@ def coarse(image: Image) -> Coarse:
     """An RGB image of any size, brought down to PAINTED pixels across first."""
     h, w = image.shape[:2]
     small = cv2.resize(image, (PAINTED, max(4, round(h * PAINTED / w))), interpolation=cv2.INTER_AREA)
-    large = cv2.resize(small, (WIDTH, max(4, round(h * WIDTH / w))), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    rgb = cv2.resize(small, (WIDTH, max(4, round(h * WIDTH / w))), interpolation=cv2.INTER_CUBIC)
+    large = rgb.astype(np.float32)
     red, green, blue = cv2.split(large)
     light = cv2.cvtColor(large, cv2.COLOR_RGB2GRAY)
-    return Coarse(light, _edges(light), (_edges(red - green), _edges((red + green) / 2 - blue)))
+    return Coarse(rgb, light, _edges(light), (_edges(red - green), _edges((red + green) / 2 - blue)))
 
 
 def _edges(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -55,40 +57,81 @@ def _edges(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=1 / 32)
 
 
-def evidence(item: SceneObject, front: Sequence[Box], source: Coarse, raw: Coarse, width: int) -> float | None:
-    """How surely an object is in the raw picture what it is in the source, in [0, 1]; None where the source is flat.
+def evidence(
+    items: Sequence[SceneObject], fronts: Sequence[Sequence[Box]], source: Coarse, raw: Coarse, width: int
+) -> list[float | None]:
+    """How surely each object is in the raw picture what it is in the source, in [0, 1]; None where the source is flat.
 
-    `width` is the images' own, in pixels; `front` the boxes of what hides parts of the object.
+    `width` is the images' own, in pixels; `fronts` the boxes of what hides parts of each object.
     """
-    found = measures(item, front, source, raw, width)
-    if found is None:
-        return None
-    score = BIAS + sum(w * (v - m) / s for w, v, m, s in zip(WEIGHTS, found, MEANS, SPREADS, strict=True))
-    return 1 / (1 + math.exp(-min(max(score, -30.0), 30.0)))
+    found = [measures(item, front, source, raw, width) for item, front in zip(items, fronts, strict=True)]
+    seen = [n for n, values in enumerate(found) if values is not None]
+    sure: list[float | None] = [None] * len(items)
+    if seen:
+        cut = np.stack([cutout(items[n].bbox, fronts[n], source.rgb, raw.rgb, WIDTH / width) for n in seen])
+        outputs = logits(shipped(), Views(cut, np.array([found[n] for n in seen], np.float32)))
+        for n, value in zip(seen, outputs.tolist(), strict=True):
+            sure[n] = 1 / (1 + math.exp(-min(max(value, -30.0), 30.0)))
+    return sure
 
 
 def measures(
     item: SceneObject, front: Sequence[Box], source: Coarse, raw: Coarse, width: int
 ) -> tuple[float, ...] | None:
-    """What WEIGHTS weigh, in their order; None where the source has no edges there."""
+    """The numbers that the network sees; None where the source has no edges there."""
     found = _window(item.bbox, front, source.light.shape, WIDTH / width)
     if found is None:
         return None
     cut, mask = found
     sx, sy, vx, vy = (plane[cut] for plane in (*source.edges, *raw.edges))
-    structure, around, gain, load = _along(sx, sy, vx, vy, mask)
-    if load <= 0:
+    agreed = _along(sx, sy, vx, vy, mask)
+    if agreed.load <= 0:
         return None
-    back, _, _, load_back = _along(vx, vy, sx, sy, mask, floor=FLOOR / 2, place=False)
-    together, alike, alike_back = _shading(source.light[cut], raw.light[cut], mask)
+    back = _along(vx, vy, sx, sy, mask, floor=FLOOR / 2)
     hues = [(*(p[cut] for p in s), *(p[cut] for p in v)) for s, v in zip(source.colours, raw.colours, strict=True)]
-    colour = _colour(hues, mask)
-    side = min(item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1])
-    size = math.log(max(side, 1.0) / TYPICAL)
     n = float(np.count_nonzero(mask))
-    fuller = math.log((load_back / n + 0.3) / (load / n + 0.3))
-    return (structure, around, back, together, alike, alike_back, min(gain, 1.0), math.log(load / n + 0.1), fuller,
-            colour, size, structure * size)  # fmt: skip
+    wide, high = ((item.bbox[i + 2] - item.bbox[i]) * WIDTH / width for i in (0, 1))
+    away, near, far = _elsewhere(agreed, vx, vy)
+    return (
+        agreed.structure, agreed.around, back.structure, _together(source.light[cut], raw.light[cut], mask),
+        min(far + near, 1.0), math.log(agreed.load / n + 0.1),
+        math.log((back.load / n + 0.3) / (agreed.load / n + 0.3)), _colour(hues, mask),
+        away / REACH, min(away / max(min(wide, high), 4.0), 2.0), near, far,
+        math.log(max(wide, 0.5) / TYPICAL), math.log(max(high, 0.5) / TYPICAL),
+    )  # fmt: skip
+
+
+def cutout(box: Box, front: Sequence[Box], source: Image, raw: Image, scale: float) -> np.ndarray:
+    """An object's place in both pictures, `SIDE SIDE 7` uint8; `scale` of the boxes to the pictures' pixels."""
+    x1, y1, x2, y2 = (float(np.clip(np.nan_to_num(v), -1e4, 1e4)) * scale for v in box)
+    across, down = (max(MARGIN * size, LEAST_MARGIN) for size in (x2 - x1, y2 - y1))
+    left, top, kx, ky = x1 - across, y1 - down, (x2 - x1 + 2 * across) / SIDE, (y2 - y1 + 2 * down) / SIDE
+    out = np.empty((SIDE, SIDE, 7), np.uint8)
+    for i, picture in enumerate((source, raw)):
+        out[..., 3 * i : 3 * i + 3] = _shrunk(picture, left, top, kx, ky)
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    for value, other in ((255, box), *((0, other) for other in front)):
+        a, b, c, d = (
+            max(round((float(np.clip(np.nan_to_num(v), -1e4, 1e4)) * scale - o) / k), 0)
+            for v, o, k in zip(other, (left, top) * 2, (kx, ky) * 2, strict=True)
+        )
+        mask[b : max(d, b + (value > 0)), a : max(c, a + (value > 0))] = value
+    out[..., 6] = mask
+    return out
+
+
+def _shrunk(picture: Image, left: float, top: float, kx: float, ky: float) -> np.ndarray:
+    """SIDE pixels of a picture, each kx x ky of its own, from a corner on; edge pixels repeated outside."""
+    if max(kx, ky) > FINE:
+        x, y = max(int(left) - 4, 0), max(int(top) - 4, 0)
+        part = picture[y : max(int(top + SIDE * ky) + 5, y + 1), x : max(int(left + SIDE * kx) + 5, x + 1)]
+        if part.size:
+            picture, left, top = cv2.blur(part, (max(round(kx), 1), max(round(ky), 1))), left - x, top - y
+    to_picture = np.array([[kx, 0, left + kx / 2 - 0.5], [0, ky, top + ky / 2 - 0.5]])
+    return cv2.warpAffine(
+        picture, to_picture, (SIDE, SIDE), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
 
 
 def _window(
@@ -112,36 +155,47 @@ def _window(
     return cut, free if free.sum() >= LEAST_FREE * mask.sum() else mask
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Along:
+    """How edges of one picture run along those of another: inside a mask and around it, and the weight inside it."""
+
+    structure: float
+    around: float
+    load: float
+    core: np.ndarray  # h w 2, the weighted directions inside the mask
+
+
 def _along(
-    sx: np.ndarray, sy: np.ndarray, vx: np.ndarray, vy: np.ndarray, mask: np.ndarray, *, floor: float = FLOOR,
-    place: bool = True,
-) -> tuple[float, float, float, float]:  # fmt: skip
-    """Structure inside the mask and around it, how much better a place nearby fits, and what structure is over."""
+    sx: np.ndarray, sy: np.ndarray, vx: np.ndarray, vy: np.ndarray, mask: np.ndarray, *, floor: float = FLOOR
+) -> _Along:
     field, weight = edge_weights(sx, sy, floor, CAP, HALF)
-    there = edge_field(vx, vy, HALF)
-    dot = (field * there).sum(-1)
+    dot = (field * edge_field(vx, vy, HALF)).sum(-1)
     load, rest = float(weight[mask].sum()), float(weight[~mask].sum())
-    structure = float(dot[mask].sum()) / max(load, 1e-6)
     around = float(dot[~mask].sum()) / rest if rest > 1 else 0.45
-    gain = 0.0
-    if place and load > 0:
-        core = np.ascontiguousarray(field * mask[..., None])
-        wide = cv2.copyMakeBorder(there, REACH, REACH, REACH, REACH, cv2.BORDER_CONSTANT)
-        gain = float(cv2.matchTemplate(wide, core, cv2.TM_CCORR).max()) / load - structure
-    return structure, around, gain, load
+    return _Along(float(dot[mask].sum()) / max(load, 1e-6), around, load, field * mask[..., None])
 
 
-def _shading(source: np.ndarray, raw: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]:
-    """Local correlation of light: signed and unsigned weighed by the source's contrast, unsigned by the picture's."""
+def _elsewhere(agreed: _Along, vx: np.ndarray, vy: np.ndarray) -> tuple[float, float, float]:
+    """How far away (px at WIDTH) the object's edges fit best, how much better a place within NEAR fits than its own,
+    and how much better than that the best one.
+    """
+    wide = cv2.copyMakeBorder(edge_field(vx, vy, HALF), REACH, REACH, REACH, REACH, cv2.BORDER_CONSTANT)
+    fits = cv2.matchTemplate(wide, np.ascontiguousarray(agreed.core), cv2.TM_CCORR) / agreed.load
+    y, x = divmod(int(np.argmax(fits)), fits.shape[1])
+    beside = slice(REACH - NEAR, REACH + NEAR + 1)
+    near = float(fits[beside, beside].max())
+    return math.hypot(x - REACH, y - REACH), near - float(fits[REACH, REACH]), float(fits[y, x]) - near
+
+
+def _together(source: np.ndarray, raw: np.ndarray, mask: np.ndarray) -> float:
+    """Local correlation of light, weighed by the source's contrast."""
     window = (NEIGHBOURS, NEIGHBOURS)
     mean_s, mean_v = cv2.blur(source, window), cv2.blur(raw, window)
     var_s = np.maximum(cv2.blur(source * source, window) - mean_s * mean_s, 0)
     var_v = np.maximum(cv2.blur(raw * raw, window) - mean_v * mean_v, 0)
     both = (cv2.blur(source * raw, window) - mean_s * mean_v) / np.sqrt(var_s * var_v + 1)
-    both, a, b = both[mask], np.sqrt(var_s)[mask], np.sqrt(var_v)[mask]
-    each = np.abs(both)
-    total_a, total_b = max(float(a.sum()), 1e-6), max(float(b.sum()), 1e-6)
-    return float(a @ both) / total_a, float(a @ each) / total_a, float(b @ each) / total_b
+    weight = np.sqrt(var_s)[mask]
+    return float(weight @ both[mask]) / max(float(weight.sum()), 1e-6)
 
 
 def _colour(hues: Sequence[tuple[np.ndarray, ...]], mask: np.ndarray) -> float:

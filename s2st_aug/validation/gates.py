@@ -21,6 +21,8 @@ from s2st_aug.validation.strength import LEAST_ACCURACY
 
 IN_PLACE = 0.9
 """Structure from which an object stands where it stood: a pole's edges fit as well further along themselves."""
+SURE = 0.5
+"""Evidence from which an object is there though it kept less than a share of its surroundings' structure."""
 AROUND_UNKNOWN = 0.45  # taken where nothing around an object has structure, or an older manifest does not say
 DARK = 20.0  # mean L* below which an image without contrast is black, above it washed out
 LIGHTS = ("lamp", "signal", "tail_light", "smear", "glow", "overlay")  # kinds of hallucinations that no detector names
@@ -86,7 +88,8 @@ def _by_structure(item: ObjectVerdict, structure: float, s: ValidationSettings, 
         another = item.kind in LINES and structure >= s.keep_structure and item.shift_px > STRIP
         doubtful = another or item.shift_unsure or _is_small(item, s)
         return "ignore" if doubtful else "lost", "moved", f"moved: by {item.shift_px:.1f} px"
-    least = keep_threshold(item.around, s)
+    sure = item.evidence is not None and item.evidence >= SURE
+    least = s.least_structure if sure else keep_threshold(item.around, s)
     if structure >= least:
         if item.evidence is not None and item.evidence < s.least_evidence:
             why = f"evidence {item.evidence:.2f} < {s.least_evidence:g}"

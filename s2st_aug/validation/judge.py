@@ -62,8 +62,11 @@ def judge(
     small = small_copy(frames[0]), small_copy(frames[1])
     strength, strength_null = _strength(small[0], small[1], profile.discriminant if profile else None)
     painted = None if frames[2] is frames[1] else (coarse(source), coarse(raw))
+    fronts = in_front(objects)
+    sure = _evidence(objects, fronts, *painted, source.shape[1]) if painted else {}
     verdicts = tuple(
-        _object(item, frames, painted, settings, front) for item, front in zip(objects, in_front(objects), strict=True)
+        _object(item, frames, sure.get(n), settings, front)
+        for n, (item, front) in enumerate(zip(objects, fronts, strict=True))
     )
     found = hallucinated_lights(frames[0], frames[1], objects)
     if detector is None and settings.detector:
@@ -104,10 +107,19 @@ def _strength(
     return value, "source_in_target" if value is None else ungated(discriminant)
 
 
+def _evidence(
+    objects: Sequence[SceneObject], fronts: Sequence[Sequence[Box]], source: Coarse, raw: Coarse, width: int
+) -> dict[int, float | None]:
+    """Evidence before the detail step, by the number of an object, of those that have any: no lines, none unsound."""
+    some = [n for n, item in enumerate(objects) if item.unsound is None and item.kind not in LINES]
+    found = evidence([objects[n] for n in some], [fronts[n] for n in some], source, raw, width)
+    return dict(zip(some, found, strict=True))
+
+
 def _object(
     item: SceneObject,
     frames: tuple[Frame, Frame, Frame],
-    painted: tuple[Coarse, Coarse] | None,
+    sure: float | None,
     settings: ValidationSettings,
     front: Sequence[Box],
 ) -> ObjectVerdict:
@@ -132,9 +144,7 @@ def _object(
     )
     if found.structure is None:
         return verdict
-    was = now = kept = sure = None
-    if painted and item.kind not in LINES:
-        sure = evidence(item, front, *painted, frames[0].image.shape[1])
+    was = now = kept = None
     if canonical_category(item.category) == "traffic light":
         was = signal_state(frames[0].image, item.bbox)
         if item.signal and was != item.signal:

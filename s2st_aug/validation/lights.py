@@ -31,12 +31,12 @@ def logits(weights: dict[str, np.ndarray], patches: np.ndarray) -> np.ndarray:
 def _logits(weights: dict[str, np.ndarray], patches: np.ndarray) -> np.ndarray:
     x = patches.astype(np.float32) / 128 - 1
     for name in LAYERS:
-        x = np.maximum(_conv(x, weights[f"{name}.weight"]) + weights[f"{name}.bias"], 0)
+        x = np.maximum(convolved(x, weights[f"{name}.weight"]) + weights[f"{name}.bias"], 0)
     hidden = np.maximum(x.reshape(len(x), -1) @ weights["hidden.weight"] + weights["hidden.bias"], 0)
     return np.asarray((hidden @ weights["out.weight"] + weights["out.bias"])[:, 0])
 
 
-def _conv(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def convolved(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """3x3 convolution of `n h w c` by `9c k`, stride 2, a border of zeros."""
     n, h, w, c = x.shape
     wide = np.zeros((n, h + 2, w + 2, c), np.float32)

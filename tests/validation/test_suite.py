@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -136,3 +137,46 @@ def test_no_two_curves_of_a_panel_look_alike() -> None:
         assert len(set(looks)) == len(looks)
     for lines in panels:
         assert len({str(line._dash_pattern) for line in lines}) == len(lines)
+
+
+def test_a_light_that_the_emitted_picture_does_not_show_is_no_miss(pair, trials):
+    """The light layer may replace what a model painted: nothing is there to be found, and the share shown is told."""
+    box = (40.0, 40.0, 60.0, 60.0)
+    lit = pair.variant.copy()
+    lit[44:56, 44:56] = 255
+    assert fault_trials.light_shown(lit, pair.variant, box) > fault_trials.SHOWN
+    assert fault_trials.light_shown(pair.variant, pair.variant, box) == 0
+    light = next(t for t in trials if t.fault == CONTROL and t.item is None)
+    every = [
+        replace(light, fault="pasted_light", category="lamp", there=0.0, hidden=hidden) for hidden in (True, False)
+    ]
+    assert len(faults._counted("pasted_light", every)) == 1
+    found = {f.name: f for f in faults._shown(every)}
+    assert found["shown_pasted_light"].value == 0.5
+    assert found["recall_pasted_light_planted"].n == 2
+
+
+def test_a_copy_of_the_source_that_is_emitted_as_a_true_night_is_no_miss(pair):
+    """The light layer makes a night of it: then there is no copy that could be found."""
+    copy = Picture("identity", "night", False, (), pair.source)
+    assert fault_trials.shows(copy, pair.source, pair.variant)
+    assert not fault_trials.shows(copy, pair.variant, pair.variant)
+    assert fault_trials.shows(replace(copy, fault="duplicated"), pair.variant, pair.variant)
+
+
+def test_the_lights_of_a_street_are_told_by_what_its_untouched_picture_emits(pair, monkeypatch):
+    box = (40.0, 40.0, 60.0, 60.0)
+    lit = pair.variant.copy()
+    lit[44:56, 44:56] = 255
+    pictures = [
+        Picture(CONTROL, "night", False, (), pair.variant),
+        Picture("pasted_light", "night", False, (), pair.variant, box, "lamp"),
+        Picture("pasted_light", "night", False, (), lit, box, "lamp"),
+    ]
+    place = SimpleNamespace(name="drawn", emission=Painted(pair.source, pair.objects))
+    monkeypatch.setattr(faults, "place_of", lambda *_: place)
+    monkeypatch.setattr(faults, "_model", lambda _: None)
+    monkeypatch.setattr(faults, "pictures_of", lambda *_, **__: pictures)
+    monkeypatch.setattr(faults, "_detector", lambda: None)
+    found = [t.hidden for t in faults._street(6, 0, with_model=False)]
+    assert found == [False, True, False]
