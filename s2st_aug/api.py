@@ -66,10 +66,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedMethod:
-    """Any method of the registry, ready.
-
-    Its translator, the checks of what it makes, and its domains by the names they go by.
-    """
+    """A method that is ready to use: its translator, the checks of its results, and the names of its domains."""
 
     translator: TranslatorLike
     judge: Judge
@@ -84,9 +81,9 @@ def load_method(
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
 ) -> LoadedMethod:
-    """A method by name with its own settings, for domains (shipped names or profile files) of different names.
+    """Load a method by name, with settings of its own, for some domains (shipped names or profile files).
 
-    `device` is auto (CUDA where there is any), cpu, cuda, cuda:N or mps.
+    Two domains may not have the same name. `device` is auto (CUDA if available), cpu, cuda, cuda:N or mps.
 
     Raises UsageError, ConfigError, ModelError or ProfileError.
     """
@@ -108,7 +105,7 @@ def load_translator(
     overrides: Mapping[str, Any] | None = None,
     device: str = "auto",
 ) -> Translator:
-    """S2ST for these domains (shipped names or profile files) of different names.
+    """Load S2ST for some domains (shipped names or profile files), no two with the same name.
 
     Raises ModelError, ProfileError, ConfigError.
     """
@@ -126,7 +123,10 @@ def translate(
     rng_key: int = 0,
     device: str = "auto",
 ) -> Image:
-    """One photo (RGB uint8, or a path) in one domain, at its own size; for many use `load_translator` once."""
+    """Translate one photo (RGB uint8, or a path) to one domain, at the same size.
+
+    For many photos, call `load_translator` once and use what it returns.
+    """
     rgb = read_photo(photo).rgb if isinstance(photo, str | Path) else photo
     translator = load_translator([to], model=model, preset=preset, device=device)
     done = translator.translate([rgb], [to], keys=[sample_key(rng_key, to)])[0][to]
@@ -143,12 +143,12 @@ def augment(
     on_progress: Callable[[Snapshot], None] | None = None,
     options: Options | None = None,
 ) -> RunSummary:
-    """A labelled dataset in, a run folder of checked variants out; the same call resumes a stopped run.
+    """Translate a labelled dataset into a run folder of checked variants. The same call resumes a stopped run.
 
-    `config` is a YAML file (then `changes` are `key=value`, as `--set` takes them, and `run` is runs/<its stem> where
-    none is given) or a record. `on_progress` is called with the counts after every commit, and while none comes.
+    `config` is a YAML file or a record. For a file, `changes` are `key=value` as for `--set`, and `run` is
+    runs/<config name> by default. `on_progress` is called with the counts after every commit, and regularly in between.
 
-    Raises UsageError before anything is started. A bad sample raises nothing: it is a failed row, and
+    Raises UsageError before anything is started. A bad sample raises nothing: it becomes a failed row, and
     `RunSummary.exit_code` says so.
     """
     if isinstance(config, AugmentConfig):
@@ -173,13 +173,13 @@ def validate(
     model: str = "street-mini",
     thresholds: ValidationSettings | None = None,
 ) -> Judgement:
-    """Is the variant in its domain, is the street still there, and which of the source's labels are still true?
+    """Check whether the variant is in its domain, still shows the same street, and which labels are still true.
 
     Images are RGB uint8 of one size, or paths. A label is a SceneObject, or a mapping with `category` and `bbox`
     (x1, y1, x2, y2 in pixels). `domain` is a shipped name or a profile's file; strength is None for any other name.
-    Whoever made the variant is judged alike: no model is loaded.
+    It does not matter what made the variant; no model is loaded.
 
-    Raises UsageError for images of different sizes, and for a label that is none.
+    Raises UsageError for images of different sizes, and for an invalid label.
     """
     before, after = (read_photo(i).rgb if isinstance(i, str | Path) else i for i in (source, variant))
     if before.shape != after.shape:
@@ -203,7 +203,7 @@ def _label(given: SceneObject | Mapping[str, Any], number: int) -> SceneObject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FileResult:
-    """What became of one image file: its variants by domain and what the checks say of them, or why there are none."""
+    """The result for one image file: its variants by domain with the checks' judgements, or the error."""
 
     path: Path
     photo: Photo | None
@@ -221,7 +221,7 @@ def translate_files(
     batch: int = 4,
     judge: Judge | None = None,
 ) -> Iterator[FileResult]:
-    """Every file in every domain, `batch` photos at a time; an unreadable file comes back with its error."""
+    """Translate every file to every domain, `batch` photos at a time. An unreadable file is returned with its error."""
     for i in range(0, len(paths), batch):
         read = [_read(path) for path in paths[i : i + batch]]
         good = [r for r in read if r.photo]
