@@ -54,30 +54,26 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class DatasetConfig(Record):
-    """Which scenes.
-
-    `select` keeps those whose image attribute is one of the values; `limit` the first so many of them.
-    """
+    """Which scenes to translate: those that `select` names, at most `limit` of them."""
 
     format: str
     """a dataset card: its name (bdd100k, cityscapes, coco, yolo, kitti, ...) or a YAML file"""
     root: str
     """the dataset's folder; read-only, not in the plan hash"""
     split: str = "train"
-    """one of the card's splits"""
+    """a split that the card lists"""
     select: dict[str, Values] = Field(default_factory=dict)
-    """image attribute to the values that are taken, e.g. `timeofday: [daytime]`; one value may stand
-    alone"""
+    """image attribute and the values to include, for example `timeofday: [daytime]`; a single value needs no list"""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """take only the first so many scenes; null: all [scenes]"""
+    """maximum number of scenes, taken from the start; null: all [scenes]"""
     darkest_day: Annotated[float, Field(ge=0, le=255)] = DARK
-    """an image that is selected as `timeofday: daytime` and has a lower mean luma is listed and skipped; 0 takes
-    all [grey levels]"""
+    """with `select` for `timeofday: daytime`: images with a lower mean luma are skipped and listed; 0: keep all
+    [grey levels]"""
     absent_images: Literal["skip", "fail"] = "skip"
-    """what becomes of a scene whose image file is missing. skip: it is left out of the plan, before `limit`, and
-    listed in logs/absent_images.jsonl; fail: a failed row each"""
+    """what happens to a scene whose image file is missing. skip: it is left out (before `limit` is applied) and listed
+    in logs/absent_images.jsonl; fail: it becomes a failed row"""
     rescale_labels: bool = False
-    """scale labels to the image file where they were drawn on an image of another size of the same proportions"""
+    """scale the labels if they were drawn on an image of another size with the same proportions"""
 
     @property
     def checks_daylight(self) -> bool:
@@ -86,10 +82,10 @@ class DatasetConfig(Record):
 
 
 class MethodChoice(Record):
-    """The translator and its own settings. In YAML they are one group: `method: {name: s2st, preset: draft}`."""
+    """The method and its settings, in one group of the YAML: `method: {name: s2st, preset: draft}`."""
 
     name: str = "s2st"
-    """s2st, histogram, one that an installed package offers, or a class as package.module:Class"""
+    """s2st, histogram, reinhard, gamma, ddib, sdedit, ledits, one of an installed package, or package.module:Class"""
     settings: BaseModel
     """the method's own record; its keys stand beside `name`"""
 
@@ -99,47 +95,45 @@ class MethodChoice(Record):
 
 
 class RunConfig(Record):
-    """What belongs to the run as a whole. Users write `seed`; inside it is `rng_key`, for the seed is z_T there."""
+    """Settings of the run as a whole. Users write `seed`; the code says `rng_key`, because its seed is z_T."""
 
     rng_key: Annotated[int, Field(ge=0, lt=2**63, validation_alias=AliasChoices("seed", "rng_key"))] = 0
-    """the run's random integer: the same one gives the same pixels; `run.rng_key` is its former name [any
-    integer]"""
+    """random seed: the same number gives the same pixels; former name `run.rng_key` [any integer]"""
     image_format: Literal["png", "jpeg"] = "png"
     """png is lossless; jpeg is quality 95 without chroma subsampling"""
 
 
 class ClusterConfig(Record):
-    """How the work is spread.
+    """How the work is distributed.
 
-    Nothing here changes a pixel, but for `batch_size` (50 dB), which keeps the run's first value.
+    Nothing here changes pixels, except `batch_size` (single pixels, 50 dB), which keeps the run's first value.
     """
 
     actors: Annotated[tuple[Count, Count], BeforeValidator(_as_range)] = (1, 2)
-    """fewest and most workers, each with its own copy of the model; one number is both [workers]"""
+    """minimum and maximum number of workers, each with a copy of the model; a single number sets both [workers]"""
     gpus_per_actor: Annotated[float, Field(ge=0)] = 0
-    """GPUs of a worker. 0: CPU; a share below 1 lets workers share a GPU [GPUs]"""
+    """GPUs per worker. 0: CPU; below 1: workers share a GPU [GPUs]"""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
-    """auto: the GPUs that gpus_per_actor gives an actor, else the CPU; cpu, cuda, cuda:N or mps: that one, also where
-    gpus_per_actor is 0 (mps has not been run by us)"""
+    """auto: the GPUs from gpus_per_actor, or the CPU if that is 0; cpu, cuda, cuda:N or mps: this device, even if
+    gpus_per_actor is 0 (mps is untested)"""
     spread_model: bool = False
-    """true: the GPUs of an actor hold one model together, for a model that does not fit on one; else each holds its
-    own"""
+    """true: spread one model over the GPUs of a worker, if it does not fit on one; false: a copy on each GPU"""
     batch_size: Annotated[int, Field(ge=1, le=256)] = 4
-    """scenes translated at once; a resumed run keeps its first value [scenes]"""
+    """scenes per batch; a resumed run keeps its first value [scenes]"""
     threads_per_actor: Annotated[int, Field(ge=1)] = 1
-    """CPU threads of a worker; another number may move single pixels [threads]"""
+    """CPU threads per worker; another number may change single pixels [threads]"""
     attempts: Annotated[int, Field(ge=1)] = 3
-    """how often a failing sample is tried, over all starts of the run [attempts]"""
+    """maximum attempts for a failing sample, over all starts of the run [attempts]"""
     creep_gib: Annotated[float, Field(gt=0)] = 2.0
-    """a worker whose memory has grown by so much since its first batches is ended and started anew [GiB]"""
+    """a worker is restarted if its memory has grown by this much since its first batches [GiB]"""
     hang_seconds: Annotated[float, Field(gt=0)] = 1800.0
-    """a batch that has been at a worker for so long, and for ten times as long as the slowest so far, has hung: its
-    worker is ended, and the batch goes to another [s]"""
+    """a batch is considered hung after this time, if it has also taken ten times as long as the slowest so far: its
+    worker is ended, and the batch is given to another [s]"""
     share_seconds: Annotated[float, Field(gt=0)] = 60.0
-    """how long a worker waits at its start to see the driver's lock in the run folder: shares may show it late
-    [s]"""
+    """how long a starting worker waits until it sees the driver's lock in the run folder; network shares may show it
+    late [s]"""
     drain_seconds: Annotated[float, Field(gt=0)] = 300.0
-    """how long Ctrl-C or TERM waits for batches under way [s]"""
+    """after Ctrl-C or TERM, how long to wait for batches in progress [s]"""
 
     @model_validator(mode="after")
     def _ordered(self) -> ClusterConfig:
@@ -153,13 +147,13 @@ class ClusterConfig(Record):
 
 
 class AugmentConfig(Record):
-    """A run: a labelled dataset in, variants of it in some domains out."""
+    """A run: which labelled dataset to translate, to which domains, and how."""
 
     dataset: DatasetConfig
     domains: Annotated[tuple[str, ...], BeforeValidator(_as_names), Field(min_length=1)]
-    """shipped profiles by name (night, rain, dusk, fog, night_rain), or paths of built ones"""
+    """target domains: night, rain, dusk, fog, night_rain, or paths of profiles that you built"""
     model: str = "street-mini"
-    """street-mini, street-photo, a folder in Stable Diffusion format, or a hub id (`owner/name@revision`); or a group:
+    """street-mini, street-photo, a folder in diffusers' format, or a hub id (`owner/name@revision`); or a group:
     `{base: NAME, loras: [{path: FILE, weight: 1}], vae: NAME}`"""
     method: MethodChoice = Field(default_factory=lambda: MethodChoice(settings=find_method("s2st").settings()))
     validation: ValidationSettings = ValidationSettings()
