@@ -15,7 +15,10 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).parent / "notebooks"
 LINES = 40  # of one output; the middle of a longer one is left out
-PROGRESS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|^.*\r(?!\n)", re.M)
+TABLE = ("\u250f", "\u2521")  # how lines of a table begin that are drawn with what bars are drawn with, too
+PROGRESS = re.compile(
+    r"\x1b\[[0-9;?]*[A-Za-z]|^.*\r(?!\n)|^.*ipywidgets.*$", re.M
+)  # Ray misses widgets: not our matter
 
 
 def page_of(name: str) -> str:
@@ -62,7 +65,7 @@ def joined(outputs: list[Any]) -> list[Any]:
 def shown(text: str) -> str:
     """An output's text, without the terminal's codes and bars, without this run's own folder, and not too long."""
     text = re.sub(r"/tmp/tmp\w+", "/tmp/here", PROGRESS.sub("", text)).strip("\n")
-    lines = [line.rstrip() for line in text.splitlines() if "\u2501" not in line]
+    lines = [line.rstrip() for line in text.splitlines() if "\u2501" not in line or line.startswith(TABLE)]
     if len(lines) > LINES:
         lines = [*lines[: LINES // 2], "...", *lines[-LINES // 2 :]]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n").replace("```", "'''")

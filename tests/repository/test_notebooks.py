@@ -41,6 +41,8 @@ def test_an_output_is_shown_without_codes_of_the_terminal_and_not_too_long(monke
     from notebook_pages import shown
 
     assert shown("10 %\r20 %\r\x1b[1mdone\x1b[0m in /tmp/tmpab12_x/run\n") == "done in /tmp/here/run"
+    table = "\u250f\u2501\u2501\u2513\n\u2503 a\u2503\n\u2521\u2501\u2501\u2529"
+    assert shown(f"{table}\n\n\n\n\u2501\u2501\u2501 50 %\nx") == f"{table}\n\nx"
     long = shown("\n".join(map(str, range(100)))).splitlines()
     assert (len(long), long[0], long[20], long[-1]) == (41, "0", "...", "99")
 
