@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 ACTOR_CPUS = 0.8  # so that the light stages run beside actors on as many cores as there are actors
 LISTED_AT_ONCE = 1000  # batches of a work list in one block
 NO_PROGRESS_SECONDS = 24 * 3600
+NEVER_SHRINK = -1.0
+"""use of a pool below which Ray Data ends workers, one after the other, and starts others with the next wave of
+commits: a start takes seconds of processor time, and of a translating worker the loading of its model"""
 CALLS = "max_concurrent_calls_per_actor"
 RELIEF_SECONDS = 300.0  # for one batch; a node without room for the worker never answers
 SETTLE_SECONDS = 1.0
@@ -290,5 +293,6 @@ def _settle_context() -> None:
     context.print_on_execution_start = False
     context.execution_options.preserve_order = False
     context.execution_no_progress_timeout_s = NO_PROGRESS_SECONDS
+    context.autoscaling_config.actor_pool_util_downscaling_threshold = NEVER_SHRINK
     for name in ("ray.data", "ray.data._internal"):
         logging.getLogger(name).setLevel(logging.ERROR)

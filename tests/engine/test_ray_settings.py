@@ -5,10 +5,12 @@ from __future__ import annotations
 import mmap
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray
 from ray.data import DataContext
+from ray.data._internal.actor_autoscaler.default_actor_autoscaler import DefaultActorAutoscaler
 
 from s2st_aug.engine.engine import _settle_context
 from s2st_aug.engine.ray_session import LEAN
@@ -28,6 +30,25 @@ def test_the_job_manager_knows_how_long_a_stopped_job_may_take():
 
 def test_ray_data_knows_the_settings_of_a_run():
     context = DataContext.get_current()
-    known = {*vars(context), *vars(context.execution_options)}
+    parts = (context, context.execution_options, context.autoscaling_config)
+    known = [set(vars(part)) for part in parts]
     _settle_context()
-    assert {*vars(context), *vars(context.execution_options)} == known
+    assert [set(vars(part)) for part in parts] == known
+
+
+def test_a_pool_is_not_made_smaller_while_there_is_work():
+    """Commits come in waves: between two of them workers were ended that the next one started again."""
+    _settle_context()
+    pool = SimpleNamespace(
+        current_size=lambda: 8,
+        min_size=lambda: 1,
+        max_size=lambda: 64,
+        get_pool_util=lambda: 0.0,
+        num_pending_actors=lambda: 0,
+    )
+    operator = SimpleNamespace(
+        has_completed=lambda: False, _inputs_complete=False, metrics=SimpleNamespace(num_inputs_received=9)
+    )
+    resources = SimpleNamespace(get_allocation=lambda op: None, get_op_usage=lambda op: None)
+    scaler = DefaultActorAutoscaler({}, resources, config=DataContext.get_current().autoscaling_config)
+    assert scaler._derive_target_scaling_config(pool, operator, None).delta == 0
