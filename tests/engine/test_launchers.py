@@ -27,7 +27,9 @@ def folder():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("launcher", "rows"), [("ray_submit", 12), ("slurm", 12), ("kuberay", 48)])
+@pytest.mark.parametrize(
+    ("launcher", "rows"), [("ray_submit", 12), ("aws", 12), ("gcp", 12), ("slurm", 12), ("kuberay", 48)]
+)
 def test_a_launcher_starts_and_its_run_is_whole(launcher, rows, folder, repo):
     done = launcher_lab.run_lab(launcher, folder, repo)
     logs = "".join(f"\n== {p}\n{p.read_text()[-2000:]}" for p in sorted(folder.glob("*/log")))

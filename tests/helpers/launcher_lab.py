@@ -15,6 +15,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -161,10 +162,43 @@ def fill(repo: Path, name: str, values: Mapping[str, str]) -> str:
     return text
 
 
-def ray_submit(folder: Path, repo: Path) -> int:
+MOUNT = """
+import os, sys
+assert sys.argv[1:4] == ["-t", "nfs4", "FILESERVER:/"], sys.argv
+os.execv("{mount}", ["mount", "--bind", "{files}", sys.argv[4]])
+"""
+
+
+def in_cloud(folder: Path, repo: Path, name: str, head: Host, worker: Host, clone: Path) -> tuple[str, list[str]]:
+    """A cloud's file with machines of this lab in the place of the provider's, and what is added to the command.
+
+    Its commands stay as they are: setup with apt's check, pip's extras and the mount, and both starts.
+    """
+    files, at = folder / "fileserver", folder / "mnt"
+    shutil.copytree(folder / "share/data", files / "bdd100k")
+    fake(folder, "sudo", "import os, sys\nos.execvp(sys.argv[1], sys.argv[1:])\n")
+    fake(folder, "mount", MOUNT.format(mount=shutil.which("mount"), files=files))
+    for host in (head, worker):  # on the PATH of a login shell, which /etc/profile makes anew; and what pip would bring
+        with (host.home / ".bashrc").open("a") as file:
+            file.write(f"export PATH={folder}/fakes:$PATH\n")
+        (host.home / "clients/google_api_python_client-2.0.dist-info").mkdir(parents=True)
+        metadata = "Metadata-Version: 2.1\nName: google-api-python-client\nVersion: 2.0\n"
+        (host.home / "clients/google_api_python_client-2.0.dist-info/METADATA").write_text(metadata)
+    config = yaml.safe_load(fill(repo, name, {"REPOSITORY": str(clone), " /data": f" {at}"}))
+    for key in ("available_node_types", "head_node_type", "max_workers"):
+        del config[key]
+    config["provider"] = {"type": "local", "head_ip": head.ip, "worker_ips": [worker.ip]}
+    config["auth"] = {"ssh_user": "lab", "ssh_private_key": "~/.ssh/id_ed25519"}
+    return yaml.safe_dump(config), ["--set", f"dataset.root={at}/bdd100k"]
+
+
+def ray_submit(folder: Path, repo: Path, name: str = "on_premise.yaml") -> int:
     """`ray up` and `ray submit` as documented, over an ssh that reaches the hosts of this lab."""
     build_network(folder)
-    head, worker = Host(folder, 1, "head", PYTHONPATH=PACKAGES), Host(folder, 2, "worker", PYTHONPATH=PACKAGES)
+    head, worker = (
+        Host(folder, n, named, PYTHONPATH=f"{PACKAGES}:{folder / named / 'clients'}")
+        for n, named in ((1, "head"), (2, "worker"))
+    )
     fake(folder, "ssh", SSH.format(folder=str(folder)))
     fake(folder, "rsync", RSYNC.format(folder=str(folder)))
     for host in (head, worker):
@@ -186,9 +220,13 @@ def ray_submit(folder: Path, repo: Path) -> int:
     config = small_config(folder)
     shutil.copyfile(config, clone / "configs/lab.yaml")
     sh(f"cd {clone} && git add -A && git -c user.name=t -c user.email=t@t commit -qm config")
-    values = {"HEAD": head.ip, "WORKER1, WORKER2": worker.ip, "USER": "lab", "REPOSITORY": str(clone)}
+    if name == "on_premise.yaml":
+        values = {"HEAD": head.ip, "WORKER1, WORKER2": worker.ip, "USER": "lab", "REPOSITORY": str(clone)}
+        filled, more = fill(repo, name, values), []
+    else:
+        filled, more = in_cloud(folder, repo, name, head, worker, clone)
     cluster = folder / "cluster.yaml"
-    cluster.write_text(fill(repo, "on_premise.yaml", values))
+    cluster.write_text(filled)
     client = folder / "client"
     (client / ".ssh").mkdir(parents=True)
     (client / ".ssh/id_ed25519").write_text("a key\n")
@@ -201,7 +239,7 @@ def ray_submit(folder: Path, repo: Path) -> int:
     ray = [sys.executable, "-m", "ray.scripts.scripts"]
     run = str(folder / "share/runs/night")
     subprocess.run([*ray, "up", "-y", "--no-config-cache", str(cluster)], env=environment, check=True)
-    words = ["pipelines/augment.py", "s2st-aug/configs/lab.yaml", "--run", run, "--address", "auto"]
+    words = ["pipelines/augment.py", "s2st-aug/configs/lab.yaml", "--run", run, *more, "--address", "auto"]
     done = subprocess.run([*ray, "submit", str(cluster), *words], env=environment, cwd=clone, check=False)
     return done.returncode
 
@@ -436,8 +474,12 @@ def copy_step(repo: Path, root: Path, place: str, rest: str) -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[3])
-    sys.exit(
-        {"ray_submit": ray_submit, "slurm": slurm, "kuberay": kuberay, "docker": docker}[sys.argv[1]](
-            Path(sys.argv[2]), Path(sys.argv[3])
-        )
-    )
+    scenarios: dict[str, Callable[[Path, Path], int]] = {
+        "ray_submit": ray_submit,
+        "aws": partial(ray_submit, name="aws.yaml"),
+        "gcp": partial(ray_submit, name="gcp.yaml"),
+        "slurm": slurm,
+        "kuberay": kuberay,
+        "docker": docker,
+    }
+    sys.exit(scenarios[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3])))
