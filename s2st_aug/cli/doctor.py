@@ -194,8 +194,8 @@ def strength_findings(model: str) -> Iterator[DoctorFinding]:
     for name, own in discriminants_beside(model).items():
         told = "unknown" if own.accuracy is None else f"{own.accuracy:.2f}"
         gates = ungated(own) is None
-        text = f"accuracy on other photos {told}" + ("" if gates else ": measured, rejects nothing")
-        fix = "" if gates else f"build a profile whose accuracy on other photos is {LEAST_ACCURACY:g} or more"
+        text = f"accuracy on other photos {told}" + ("" if gates else "; strength is reported but never rejects")
+        fix = "" if gates else f"build a profile with an accuracy of {LEAST_ACCURACY:g} or more on other photos"
         yield DoctorFinding(f"strength {name}", "ok" if gates else "note", text, fix)
 
 
@@ -354,8 +354,9 @@ def _run(command: list[str]) -> str | None:
 def _tell(findings: list[DoctorFinding]) -> None:
     from rich.text import Text
 
+    width = 2 + max((len(f.name) for f in findings), default=0)
     for f in findings:
         word, style = WORDS[f.state]
-        out.print(Text.assemble((f"{word:8}", style), (f"{f.name:14}", "bold"), f.text))
+        out.print(Text.assemble((f"{word:8}", style), (f"{f.name:{width}}", "bold"), f.text))
         if f.fix:
-            out.print(Text.assemble(" " * 22, "Fix: ", (f.fix, "cyan")))
+            out.print(Text.assemble(" " * (8 + width), "Fix: ", (f.fix, "cyan")))

@@ -137,3 +137,14 @@ def test_labels_that_cannot_be_trusted_are_exit_1_and_a_tree_that_cannot_be_read
     said = capsys.readouterr().out
     assert ("WRONG" in said) == (code == 1)
     assert ("MISSING" in said) == (code == 3)
+
+
+def test_a_long_name_does_not_run_into_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+    findings = [
+        doctor.DoctorFinding("strength night_rain", "ok", "tested"),
+        doctor.DoctorFinding("ray", "note", "2.60", "upgrade it"),
+    ]
+    doctor._tell(findings)
+    first, second, fix = capsys.readouterr().out.splitlines()
+    assert first.split("  ")[-1] == "tested"
+    assert first.index("tested") == second.index("2.60") == fix.index("Fix:")
