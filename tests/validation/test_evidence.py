@@ -38,6 +38,13 @@ def test_what_the_detail_step_pastes_is_no_evidence(pair):
     assert false.evidence < SETTINGS.least_evidence < true.evidence
 
 
+@pytest.mark.parametrize("grey", [10, 60, 128, 250])
+def test_of_a_model_that_paints_nothing_no_label_is_kept_whatever_was_pasted(pair, grey):
+    found = judge(pair.source, pair.variant, np.full_like(pair.source, grey), pair.objects, None, SETTINGS)
+    assert {o.verdict for o in found.objects} <= {"ignore", "lost"}
+    assert found.structure > 0.7
+
+
 def test_no_detail_step_asks_for_no_such_evidence(pair):
     found = judge(pair.source, pair.variant, pair.variant, pair.objects, None, SETTINGS)
     assert [o.evidence for o in found.objects] == [None] * 3
