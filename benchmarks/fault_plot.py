@@ -40,8 +40,8 @@ def panels(found: Sequence[Curve]) -> Figure:
 
     figure = Figure(figsize=(11, 5))
     objects = (
-        [c for c in found if c.threshold == "least_evidence"],
-        [c for c in found if c.threshold != "least_evidence"],
+        [c for c in found if c.threshold == "keep_of_around"],
+        [c for c in found if c.threshold != "keep_of_around"],
     )
     for axes, title, curves in zip(figure.subplots(1, 2), TITLES, objects, strict=True):
         _frame(axes, title)

@@ -73,7 +73,7 @@ def size_name(side: float) -> str:
 
 
 def curves(trials: Sequence[Trial]) -> list[Curve]:
-    """Object faults over least_evidence, made-up things over max_hallucination, image faults over max_tone_explained.
+    """Object faults over keep_of_around, made-up things over max_hallucination, image faults over max_tone_explained.
 
     False alarms are those of true objects of at least 16 px, or of true renders: the same threshold on the same scenes.
     """
@@ -81,16 +81,16 @@ def curves(trials: Sequence[Trial]) -> list[Curve]:
     by_name = {name: [t for t in large if t.fault == name] for name in (CONTROL, *FAULTS)}
     objects = [t for t in by_name[CONTROL] if t.item]
     images = [t for t in by_name[CONTROL] if not t.item]
-    asked = np.round(np.r_[0, np.geomspace(0.005, 0.995, 40)], 4)
+    keep = np.round(np.arange(0, 1.01, 0.05), 3)
     if not objects or not images:
         return []
-    doubts = [_by_evidence(t, asked) for t in objects]
+    doubts = [_by_share(t, keep) for t in objects]
     out = []
     for name in FAULTS:
         some = by_name[name]
         if some and some[0].item:
-            found = np.mean([_by_evidence(t, asked) for t in some], 0)
-            out.append(Curve(name, "least_evidence", asked, np.mean(doubts, 0), found, len(some)))
+            found = np.mean([_by_share(t, keep) for t in some], 0)
+            out.append(Curve(name, "keep_of_around", keep, np.mean(doubts, 0), found, len(some)))
         elif some and name in PASTED:
             out.append(_scored(name, "max_hallucination", [t.there or 0.0 for t in some], [t.lamp for t in images]))
         elif some:
@@ -98,8 +98,11 @@ def curves(trials: Sequence[Trial]) -> list[Curve]:
     return out
 
 
-def _by_evidence(trial: Trial, thresholds: np.ndarray) -> np.ndarray:
-    return np.array([caught(trial, SETTINGS.model_copy(update={"least_evidence": float(v)})) for v in thresholds])
+def _by_share(trial: Trial, thresholds: np.ndarray) -> np.ndarray:
+    free = {"least_structure": 0.1, "keep_structure": 0.7}  # so that the share alone decides
+    return np.array(
+        [caught(trial, SETTINGS.model_copy(update={**free, "keep_of_around": float(v)})) for v in thresholds]
+    )
 
 
 def _scored(name: str, threshold: str, planted: list[float], true: list[float]) -> Curve:

@@ -127,7 +127,7 @@ def test_wilsons_interval_holds_the_rate_and_narrows():
 
 def test_no_two_curves_of_a_panel_look_alike() -> None:
     line = np.linspace(0, 0.2, 3)
-    names = [("least_evidence", name) for name in "abcdefgh"] + [("max_tone_explained", name) for name in "ijklm"]
+    names = [("keep_of_around", name) for name in "abcdefgh"] + [("max_tone_explained", name) for name in "ijklm"]
     drawn = fault_plot.panels([fault_rates.Curve(name, threshold, line, line, line, 9) for threshold, name in names])
     panels = [[line for line in axes.lines if not line.get_label().startswith("_")] for axes in drawn.axes]
     assert [len(lines) for lines in panels] == [8, 5]
