@@ -5,7 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -29,16 +34,39 @@ log = logging.getLogger("s2st_aug")
 
 
 def run_group(group: TyperGroup, argv: list[str] | None) -> int:
-    """Run the command line; gives the exit code back, and every error as one line on stderr."""
+    """Run the command line; gives the exit code back, and every error as one line on stderr.
+
+    SIGTERM ends a command as Ctrl-C does, so that it lets go of what it holds; a run that drains has its own answer.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    try:
-        code = group.main(args=argv, prog_name="s2st-aug", standalone_mode=False)
-    except Exception as error:
-        log.debug("traceback", exc_info=True)
-        return fail(*explain(error))
+    with interrupted_by_term() as heard:
+        try:
+            code = group.main(args=argv, prog_name="s2st-aug", standalone_mode=False)
+        except Exception as error:
+            log.debug("traceback", exc_info=True)
+            return fail(*explain(error))
     if code == KEYBOARD_INTERRUPT:
-        return fail("stopped by Ctrl-C; the same command resumes", EXIT_STOPPED)
+        return fail(f"stopped by {'SIGTERM' if heard else 'Ctrl-C'}; the same command resumes", EXIT_STOPPED)
     return code if isinstance(code, int) else EXIT_OK
+
+
+@contextmanager
+def interrupted_by_term() -> Iterator[list[int]]:
+    """SIGTERM raises KeyboardInterrupt while the block runs, in the main thread; the signals that came."""
+    heard: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield heard
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield heard
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def explain(error: Exception) -> tuple[str, int]:

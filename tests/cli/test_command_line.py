@@ -4,16 +4,22 @@ import errno
 import importlib
 import logging
 import re
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 from typer.core import TyperGroup
 
 from s2st_aug import __version__
 from s2st_aug.cli import ALIASES, COMMANDS, GROUPS, build_group, load
 from s2st_aug.cli.terminal import explain, run_group
 from s2st_aug.errors import CheckFailed, ConfigError, Stopped, UnreadableImage
+from s2st_aug.storage.lock import read_holder
+from s2st_aug.storage.run_folder import RunFolder
+from s2st_aug.testing.datasets import make_config, make_dataset
 
 PYTHON = [sys.executable, "-c", "import sys; from s2st_aug.cli import main; main(sys.argv[1:])"]
 
@@ -132,6 +138,30 @@ def test_ctrl_c_is_exit_4(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr(importlib.import_module("s2st_aug.storage.run_folder").RunFolder, "run_json", stop)
     assert run("report", ".") == 4
     assert "the same command resumes" in capsys.readouterr().err
+
+
+def test_term_before_a_run_drains_is_exit_4_and_lets_the_folder_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Planning a million scenes takes half a minute; it ended with the signal, as if killed, and the lock stayed."""
+    config = make_config(make_dataset(tmp_path / "data", 1))
+    path, place = tmp_path / "run.yaml", tmp_path / "run"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    seen = []
+
+    def plan(*_: object, **__: object) -> None:
+        seen.append(read_holder(RunFolder(place)))
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("s2st_aug.engine.augment.prepare", plan)
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert run("augment", str(path), "--run", str(place)) == 4
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err.strip().endswith("stopped by SIGTERM; the same command resumes")
+    assert seen[0] is not None and read_holder(RunFolder(place)) is None
 
 
 def test_messages_are_not_read_as_markup(capsys: pytest.CaptureFixture[str]) -> None:
