@@ -72,6 +72,8 @@ def test_the_report_fits_works_by_keyboard_and_is_silent(run: Path, tab: Any) ->
 def test_decisions_are_taken_by_keyboard_and_saved_as_the_file_that_pull_reads(run: Path, tab: Any) -> None:
     tab.goto(write_review_page(run).as_uri())
     assert fits(tab)
+    wide = [tab.locator(part).bounding_box()["width"] for part in ("#slider", "#compare")]
+    assert wide[0] == wide[1]  # the slider's thumb stands where the pictures meet
     tab.keyboard.press("a")
     assert "reviewer" in tab.locator("#said").inner_text()
     tab.keyboard.type("ann a")
