@@ -206,24 +206,27 @@ def ask_to_translate(page, address, selected):
     return form
 
 
+def choose(page, form, how):
+    """Execute or Schedule, whichever of them the App offers first (it remembers the last)."""
+    form.locator("button").last.click()  # the arrow beside the button
+    page.locator("li", has_text=how).first.click()
+    form.get_by_role("button", name=how).click()
+
+
 @pytest.mark.slow
 def test_selected_samples_are_translated_in_the_app_and_their_variants_are_opened(curated, page):
     from s2st_aug.api import open_run
 
     address, folder = curated
     form = ask_to_translate(page, address, (0, 1))
-    form.locator("button").last.click()  # beside "Schedule": at once
-    page.locator("li", has_text="Execute").first.click()
-    form.get_by_role("button", name="Execute").click()
+    choose(page, form, "Execute")
     form.get_by_text("starting Ray").wait_for()
     page.wait_for_url("**/datasets/s2st-my-own-streets-translated-*", timeout=4 * PATIENCE)
     eventually(lambda: page.locator("[data-cy=looker]").count() == 2)
     assert [row["domain"] for row in open_run(folder / "my-own-streets-translated").rows()] == ["night", "night"]
 
     form = ask_to_translate(page, address, (2,))  # another state of the view, into the same run folder
-    form.locator("button").last.click()
-    page.locator("li", has_text="Execute").first.click()
-    form.get_by_role("button", name="Execute").click()
+    choose(page, form, "Execute")
     page.get_by_text("holds another state of this view").wait_for()
 
 
@@ -235,7 +238,7 @@ def test_what_is_queued_in_the_app_is_run_by_fiftyones_own_service(curated, page
     address, folder = curated
     form = ask_to_translate(page, address, (2,))
     form.locator("input").last.fill("queued")  # a relative path starts at FiftyOne's folder
-    form.get_by_role("button", name="Schedule").click()
+    choose(page, form, "Schedule")
     page.get_by_text("successfully scheduled").wait_for()
 
     connect()
