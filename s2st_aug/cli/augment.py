@@ -128,6 +128,9 @@ def show_dry_run(config: AugmentConfig, place: str, *, full: bool) -> int:
 
 def print_summary(summary: RunSummary) -> None:
     """What was made, where it lies, and the next commands."""
+    from s2st_aug.export import own_format
+    from s2st_aug.storage import RunFolder
+
     s = summary.snapshot
     out.print(summary_table(s))
     for name, count in sorted({**s.reasons, **s.failures}.items(), key=lambda item: -item[1])[:8]:
@@ -141,7 +144,8 @@ def print_summary(summary: RunSummary) -> None:
         out.print(f"contact sheet: {summary.sheet}", markup=False)
     out.print(f"next: s2st-aug verify {summary.run}", markup=False)
     out.print(f"      s2st-aug review push {summary.run}", markup=False)
-    out.print(f"      s2st-aug export {summary.run} --format bdd100k --out {summary.run}-export", markup=False)
+    form = own_format(RunFolder(summary.run))
+    out.print(f"      s2st-aug export {summary.run} --format {form} --out {summary.run}-export", markup=False)
 
 
 def summary_table(s: Snapshot) -> Table:

@@ -146,8 +146,8 @@ def note_of(snapshot: Snapshot, gpus: float) -> str:
 
 
 def _left(seconds: float | None) -> str:
-    """`, 12 min left`; empty where no rate is known yet."""
-    if seconds is None:
+    """`, 12 min left`; empty where nothing is left, or no rate is known yet."""
+    if not seconds:
         return ""
     return f", {seconds / 3600:.1f} h left" if seconds >= 3600 else f", {max(1, round(seconds / 60))} min left"
 

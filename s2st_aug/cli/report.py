@@ -121,9 +121,13 @@ def _tell(run: Path, page: Path, sheet: Path, lines: list[DomainLine]) -> None:
 
 def next_commands(run: Path) -> list[tuple[str, str]]:
     """Three commands worth trying on a run, each with what it does; as they can be typed from the checkout."""
+    from s2st_aug.export import own_format
+    from s2st_aug.storage import RunFolder
+
+    form = own_format(RunFolder(run))
     tool = ".venv/bin/s2st-aug" if Path(".venv/bin/s2st-aug").exists() else "s2st-aug"
     return [
         (f"{tool} verify {run}", "every promise checked against the files"),
         (f"{tool} review push {run} && {tool} review open {run}", "look, accept, reject in FiftyOne"),
-        (f"{tool} export {run} --format bdd100k --out {run}-bdd100k", "a training set with its lock file"),
+        (f"{tool} export {run} --format {form} --out {run}-export", "a training set with its lock file"),
     ]

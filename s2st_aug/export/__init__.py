@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
-from s2st_aug.errors import Stopped, UsageError
+from s2st_aug.errors import DatasetError, Stopped, UsageError
 from s2st_aug.export.consumers import open_as_consumer, unreadable_sources, write_lists
 from s2st_aug.export.context import ExportContext
 from s2st_aug.export.convert import export_converted
@@ -23,7 +23,16 @@ from s2st_aug.formats.loss_report import LossReport
 from s2st_aug.storage.decisions import from_table, resolve
 from s2st_aug.storage.run_folder import RunFolder
 
-__all__ = ["LOCK", "ExportOptions", "ExportSummary", "UnjudgedPolicy", "export_run"]
+__all__ = ["LOCK", "ExportOptions", "ExportSummary", "UnjudgedPolicy", "export_run", "own_format"]
+
+
+def own_format(run: RunFolder) -> str:
+    """The format of the run's own dataset; `coco` where that cannot be written, or its card is not here."""
+    try:
+        name = load_card(str(run.run_json().config["dataset"]["format"])).adapter
+        return name if find_format(name).native_writer else "coco"
+    except DatasetError:
+        return "coco"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ def test_off_a_terminal_a_line_every_thirty_seconds(capsys: pytest.CaptureFixtur
     told = capsys.readouterr().err.splitlines()
     assert told[0] == "12 of 40, 0.25/s, 9 accepted, 2 rejected, 1 failed, 2 min left"
     assert len(told) == 4 and told[3].startswith("40 of 40, "), told
+    assert told[3].endswith("failed"), "nothing is left"
 
 
 @pytest.fixture

@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 
 from s2st_aug.cli import main
+from s2st_aug.cli.report import next_commands
+from s2st_aug.export import own_format
 from s2st_aug.formats import load_card
+from s2st_aug.records.manifest import SCHEMA_VERSION
+from s2st_aug.storage import RunFolder
+from s2st_aug.storage.run_folder import RunInfo
+from s2st_aug.testing.reviewed_runs import PLAN
 from s2st_aug.testing.runs import write_run
 
 
@@ -23,6 +29,15 @@ def test_export_says_what_it_wrote(tmp_path, native, capsys):
     assert "1 real and 1 synthetic images in kitti form" in said
     assert "loss_report.json" in said
     assert (tmp_path / "out/s2st_aug.lock.json").is_file()
+
+
+@pytest.mark.parametrize(("card", "form"), [("bdd100k", "bdd100k"), ("coco", "coco"), ("gone.yaml", "coco")])
+def test_the_next_command_that_is_proposed_exports_the_datasets_own_format(tmp_path, card, form):
+    run = RunFolder(tmp_path / "run")
+    config = {"dataset": {"format": card}}
+    run.write_run_json(RunInfo(SCHEMA_VERSION, "0", PLAN, "b" * 64, "fake", "c" * 64, str(tmp_path), config))
+    assert own_format(run) == form
+    assert f"--format {form} --out" in next_commands(run.path)[-1][0]
 
 
 @pytest.mark.parametrize(
