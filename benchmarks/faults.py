@@ -162,9 +162,9 @@ def _detector() -> Detector | None:
 
 
 def _counted(name: str, trials: Sequence[Trial]) -> list[Trial]:
-    """Rendered streets alone, objects of 16 px and more, lights and copies as far as they are emitted."""
+    """Rendered streets alone, objects of 16 px and more."""
     some = [t for t in trials if t.fault == name and not t.translated and t.origin != "photo"]
-    return [t for t in some if not t.small and not t.hidden]
+    return [t for t in some if not t.small]
 
 
 def _recall(name: str, trials: Sequence[Trial]) -> Figure:
@@ -173,12 +173,13 @@ def _recall(name: str, trials: Sequence[Trial]) -> Figure:
 
 
 def _shown(trials: Sequence[Trial]) -> Iterator[Figure]:
-    """How many lights and copies of the source are in what is emitted, and what is found of all that were planted."""
+    """How many lights and copies of the source can still be seen in what is emitted, and what is found of those."""
     for name in (*LIGHT_FAULTS, *COPIES):
         every = [t for t in trials if t.fault == name and not t.translated and t.origin != "photo"]
         why = f"lights: {SHOWN:g} CIE76 units from the picture without it; copies: nearer to it than to the true one's"
         yield rate_figure(f"shown_{name}", [not t.hidden for t in every], None, why)
-        yield rate_figure(f"recall_{name}_planted", [caught(t) for t in every], None, "whether it is emitted or not")
+        found = [caught(t) for t in every if not t.hidden]
+        yield rate_figure(f"recall_{name}_shown", found, None, "of those that can be seen in what is emitted")
 
 
 def _false_alarms(trials: Sequence[Trial]) -> Iterator[Figure]:
