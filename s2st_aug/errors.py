@@ -1,6 +1,6 @@
 """Every error a user can cause, in one small tree.
 
-S2STError                        one clear line: what was expected, what came, where
+S2STError                        one clear line: what was expected, what was found, where
 ├── UsageError         (exit 2)  wrong usage; nothing was started
 │   ├── ConfigError              unknown key, wrong value: all problems at once
 │   ├── ModelError               no weights, wrong format, misread schedule, missing hub repository
@@ -72,7 +72,7 @@ class DatasetError(UsageError):
 
 
 class NoImages(DatasetError):
-    """A split of which no image is in the folder."""
+    """A split without any image in the folder."""
 
 
 class PlanMismatch(UsageError):
@@ -143,7 +143,7 @@ class CheckFailed(S2STError):
 
 
 class WorkerFault(S2STError):
-    """A worker that cannot work, whatever it is given: its device, its model, its mounts. No sample is to blame.
+    """A worker that cannot work on any sample because of its device, model or mounts.
 
     `certain` is False for what a sample may bring about too: an error of the device while it is computed.
     """
@@ -162,7 +162,7 @@ class Stopped(S2STError):
 
 
 class LockLost(Stopped):
-    """Another run took the lock of the run folder: whoever held it before writes nothing more."""
+    """Another run took the lock of the run folder; this process must stop writing."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

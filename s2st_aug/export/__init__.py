@@ -1,4 +1,4 @@
-"""Training sets out of a run folder in any dataset format, labels carried byte for byte, a lock file over all of it."""
+"""Write a training set from a run folder in any dataset format, with labels byte for byte and a lock file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def own_format(run: RunFolder) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ExportSummary:
-    """What an export holds."""
+    """What an export contains."""
 
     out: Path
     format: str

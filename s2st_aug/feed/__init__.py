@@ -1,4 +1,4 @@
-"""From a run to a training loop, with proof of what the loop was given: data set forms and the receipt."""
+"""Read a run in a training loop: datasets for several libraries, and a receipt that proves what the loop was given."""
 
 from __future__ import annotations
 

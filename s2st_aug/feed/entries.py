@@ -101,7 +101,7 @@ def open_feed(
     unjudged: UnjudgedPolicy | None = None,
     unread: str | None = None,
 ) -> FeedIndex:
-    """The training set of a run: its sources and the variants that passed the gates and that nobody rejected.
+    """The training set of a run: its sources, and the variants that passed the checks and that no reviewer rejected.
 
     `mix` is the fraction of synthetic images, `balance` takes as many of every domain, `by_class` prefers rare classes;
     `unjudged="train"` leaves labels that the measure could not judge (verdict *ignore*, no word of a person) in

@@ -1,4 +1,4 @@
-"""The feed's receipt: what training was given, held against the mix that was locked.
+"""The feed's receipt: compares what a training was given with the locked mix.
 
 Images are counted where the loop takes them, batch by batch, so workers that read ahead, samplers that a framework puts
 in, and limits on an epoch are counted as they are. At an epoch's end the counts of all ranks come together.
@@ -47,7 +47,7 @@ def by_sample_id(batch: Any) -> Iterable[str]:
 
 
 class Receipt:
-    """Counts what it is told: `count` for each batch, `end_epoch`, and `close` at last; a framework's hooks do that.
+    """Counts batches by calls of `count`, `end_epoch` and finally `close`; hooks of a framework make these calls.
 
     `identify` gives the sample ids in a batch: variant ids and scene ids of the mix. Raises CheckFailed as soon as, or
     at the epoch's end, the mix does not hold; on every rank.

@@ -122,7 +122,7 @@ def variant_names(scene: Scene, mark: str, suffix: str, *, tail: str = "", by_vi
 
 @dataclass(frozen=True, slots=True)
 class VariantEdit:
-    """What an export changes of a scene's labels for one variant: names, domain, labels that no longer hold."""
+    """What an export changes in a scene's labels for one variant: names, domain, labels that no longer hold."""
 
     domain: str
     names: VariantNames
@@ -175,7 +175,7 @@ class ClassList:
 
 @dataclass(slots=True)
 class ConsumerView:
-    """What the programs that train on a format find in an exported folder, told by their documented rules."""
+    """What programs that train on a format find in an exported folder, by their documented rules."""
 
     images: dict[str, Counter[str]] = field(default_factory=dict)  # below the folder -> labels by class, ignored too
     ignored: Counter[str] = field(default_factory=Counter)  # image -> labels that training leaves alone
@@ -220,7 +220,7 @@ class Placed(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteContext:
-    """What a writer is given: the source dataset, the folder to write, the report of what could not be expressed."""
+    """What a writer gets: the source dataset, the output folder, and the report of what the format cannot hold."""
 
     card: Card
     root: Path
@@ -273,7 +273,7 @@ def _mark(domain: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetFormat:
-    """One dataset format: how it is read, how a variant's labels are written in it, what else may be asked.
+    """A dataset format: how it is read, and how a variant's labels are written.
 
     The first four fields must be given: such a dataset can be read, translated, checked and converted to other formats.
     With `native_writer` it can be exported as what it is, with `conversion_writer` other datasets can be exported to

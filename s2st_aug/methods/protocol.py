@@ -1,4 +1,4 @@
-"""What a method is: how it is identified before a run, loaded in a worker, and asked for a batch.
+"""The interface of a method: it is identified before a run, loaded in a worker, and called for each batch.
 
 A whole one, which darkens and needs no model::
 
@@ -39,7 +39,7 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class MethodConfig(Generic[Settings]):
-    """All that a method is told of a run: plain values, the same in the driver and in every worker."""
+    """What a method knows about a run: plain values, the same in the driver and in every worker."""
 
     name: str
     """as the config spells it"""
@@ -59,7 +59,7 @@ class MethodConfig(Generic[Settings]):
 
 @dataclass(frozen=True, slots=True)
 class MethodIdentity:
-    """What the driver knows before a worker exists.
+    """Everything that decides a pixel, known in the driver before a worker exists.
 
     Whatever decides a pixel is in here: the plan hash is made of it.
     """
@@ -86,7 +86,7 @@ class MethodIdentity:
 
 
 class TranslatorLike(Protocol):
-    """A method, loaded: what a worker calls."""
+    """A loaded method, which a worker calls."""
 
     def translate(
         self,
@@ -107,7 +107,7 @@ class TranslatorLike(Protocol):
 
 @runtime_checkable
 class InTwoParts(Protocol):
-    """A translator whose work on the device ends before its work does: the device takes the next batch meanwhile."""
+    """A translator that finishes its work in a second part without the device, which meanwhile takes the next batch."""
 
     def start(
         self,
@@ -121,7 +121,7 @@ class InTwoParts(Protocol):
 
 
 class Method(ABC, Generic[Settings]):
-    """A translator in the registry. One object of it lives in each process; it holds no state."""
+    """A method in the registry. Each process has one object of it, without state."""
 
     needs_model: ClassVar[bool] = True
     """False: the config's `model` is neither loaded, hashed nor downloaded, and rows name none"""
@@ -158,7 +158,7 @@ class Method(ABC, Generic[Settings]):
         return {name: profile.sha256 if profile else "" for name, profile in self._profiles(config).items()}
 
     def judge(self, config: MethodConfig[Settings]) -> Judge:
-        """The validity checks against the domain profiles. Only fakes have a reason to change this."""
+        """The validity checks against the domain profiles. Only fakes need to override this."""
         from s2st_aug.methods.checks import validity_checks  # torch: the driver and the CLI do without
 
         return validity_checks(self._profiles(config), config.validation)

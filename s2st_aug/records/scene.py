@@ -1,4 +1,4 @@
-"""A labelled scene: what was planned (`Scene`, light, by the million) and what its labels say (`SceneObject`)."""
+"""A labelled scene as planned (`Scene`, small enough for millions) and its labels (`SceneObject`)."""
 
 from __future__ import annotations
 

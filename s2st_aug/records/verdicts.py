@@ -129,7 +129,7 @@ class Hallucination:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """All that the checks say of one variant: measures, and what the thresholds make of them.
+    """What the checks say about one variant: the measures, and the verdicts that follow from the thresholds.
 
     Rejected is a value, no exception. `change`, `tone_explained`, `contrast` and `lightness` are None in rows of
     schema 1 that were not rejected for them.
@@ -153,7 +153,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a sample has no variant: the word that programs read, and the sentence for people."""
+    """Why a sample has no variant: a word for programs and a sentence for people."""
 
     kind: FailureKind
     reason: str

@@ -74,7 +74,7 @@ class Run:
         return read_image(Path(self.info.dataset_root) / row["source_image"])
 
     def decisions(self) -> dict[tuple[str, str | None], Decision]:
-        """What people decided and still holds, by (variant_id, object_id or None)."""
+        """The decisions that hold, by (variant_id, object_id or None)."""
         return resolve(from_table(self.folder.read_decisions()))
 
 
