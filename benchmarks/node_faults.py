@@ -460,10 +460,18 @@ class Mix:
         if driver is None or not driver.alive:
             return False
         driver.codes.add(-9 if number == signal.SIGKILL else 4)
+        if not self._has_lock(
+            driver
+        ):  # it may not have begun: it joins Ray before the command, which nothing else does
+            driver.codes.add(-number)
         driver.process.send_signal(number)
         self._hit("kill")
         self._other_host()
         return True
+
+    def _has_lock(self, driver: Driver) -> bool:
+        holder = read_holder(RunFolder(self.run))
+        return holder is not None and holder.pid == driver.process.pid
 
     def _other_host(self, *, must: bool = False) -> None:
         """The next driver's host; a lock of another host's dead driver has to be silent for a while."""
@@ -529,9 +537,7 @@ class Mix:
         if driver is None or self.sleepers or self.seconds:
             return False
         driver.process.send_signal(signal.SIGSTOP)
-        holder = read_holder(RunFolder(self.run))
-        has_lock = holder is not None and holder.pid == driver.process.pid
-        driver.codes |= {4} if has_lock else {2, 4}  # who had not come that far finds the folder locked
+        driver.codes |= {4} if self._has_lock(driver) else {2, 4}  # who had not come that far finds the folder locked
         driver.since, driver.epoch = time.monotonic(), newest_epoch(self.run)
         self.sleepers.append(driver)
         self.driver = None
