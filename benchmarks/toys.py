@@ -36,6 +36,7 @@ from s2st_aug.images import encode_png
 from s2st_aug.profiles.build import ReferencePhotos, build_profile
 from s2st_aug.profiles.build import measure as measure_photos
 from s2st_aug.records.domains import CONDITIONS
+from s2st_aug.records.translated import Translated
 from s2st_aug.training import denoiser as dn
 from s2st_aug.training.aligned import AlignedSettings, PromptBank, StreetBank, train_aligned
 from s2st_aug.training.checkpoints import load_checkpoint, pack, save_checkpoint, unpack
@@ -133,8 +134,8 @@ class Toy:
         encoders, tokenizers = (
             {n: v for n, v in parts.items() if n.startswith(k)} for k in ("text_encoder", "tokenizer")
         )
-        made = FlowParts(parts["transformer"], parts["vae"], encoders, tokenizers, {"shift": 1.0})
-        return replace(build_flow(self.family, made), native_size=self.size)
+        flow = FlowParts(parts["transformer"], parts["vae"], encoders, tokenizers, {"shift": 1.0})
+        return replace(build_flow(self.family, flow), native_size=self.size)
 
     def write(self, folder: Path, parts: Mapping[str, Any]) -> None:
         """In diffusers' format, in float32."""
@@ -394,7 +395,9 @@ def distance_left(model: LatentModel, streets: torch.Tensor, work: Path) -> floa
     settings = MethodSettings(steps=10, st_iterations=5, to_iterations=1, guidance=2.0, to_method="latents")
     made = Translator(model, {"night": profile}, settings).translate(list(shown[6:, DAY]), ["night"])
     truth = shown[6:, NIGHT].astype(float)
-    after = np.mean([np.abs(one["night"].image - true).mean() for one, true in zip(made, truth, strict=True)])
+    nights = [one["night"] for one in made]
+    images = [night.image for night in nights if isinstance(night, Translated)]
+    after = np.mean([np.abs(image - true).mean() for image, true in zip(images, truth, strict=True)])
     return float(after / np.abs(shown[6:, DAY] - truth).mean())
 
 
