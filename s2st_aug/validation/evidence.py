@@ -28,6 +28,8 @@ NEIGHBOURS = 9  # px: side of the window in which light and shade are compared
 TYPICAL = 12.0  # px at WIDTH of an object's side
 MARGIN, LEAST_MARGIN = 0.5, 6.0  # around an object in its cutout: a share of its size, and px at WIDTH
 FINE = 1.5  # px of the cutout's source that one of its own may leap over; beyond, it is smoothed first
+LOAD, FULLER = 5, 6  # of the numbers that the network sees
+BLANK = 0.02  # of the source's weight of edges, below which a picture shows nothing at a place
 NEAR = 2  # px at WIDTH around an object's place that still are its place
 
 
@@ -71,8 +73,17 @@ def evidence(
         cut = np.stack([cutout(items[n].bbox, fronts[n], source.rgb, raw.rgb, WIDTH / width) for n in seen])
         outputs = logits(shipped(), Views(cut, np.array([found[n] for n in seen], np.float32)))
         for n, value in zip(seen, outputs.tolist(), strict=True):
-            sure[n] = 1 / (1 + math.exp(-min(max(value, -30.0), 30.0)))
+            shown = 1 / (1 + math.exp(-min(max(value, -30.0), 30.0)))
+            sure[n] = 0.0 if _is_blank(found[n]) else shown
     return sure
+
+
+def _is_blank(numbers: tuple[float, ...] | None) -> bool:
+    """Whether the raw picture has next to no edges where the source has some: a network that never saw that guesses."""
+    if numbers is None:
+        return False
+    load = math.exp(numbers[LOAD]) - 0.1
+    return math.exp(numbers[FULLER]) * (load + 0.3) - 0.3 < BLANK * load
 
 
 def measures(

@@ -63,6 +63,15 @@ def test_evidence_falls_where_an_object_fades_away_and_is_none_where_the_source_
     assert evidence([car], [()], coarse(plain), coarse(pair.variant), 320) == [None]
 
 
+def test_a_picture_without_edges_is_evidence_of_nothing_at_any_place(pair):
+    """Whatever the network makes of it: it was never shown a blank picture."""
+    boxes = [(x, y, x + 12.0, y + 14.0) for x in range(8, 300, 24) for y in range(60, 160, 20)]
+    places = [replace(pair.objects[0], bbox=box) for box in boxes]
+    for grey in (0, 40, 120):
+        found = evidence(places, [()] * len(places), coarse(pair.source), coarse(np.full_like(pair.source, grey)), 320)
+        assert {value for value in found if value is not None} == {0.0}
+
+
 @pytest.mark.parametrize("box", [(-50.0, -50.0, -10.0, -10.0), (0.0, 0.0, 1e9, 1e9), (float("nan"), 0.0, 5.0, 5.0)])
 def test_odd_boxes_raise_nothing(pair, box):
     odd = replace(pair.objects[0], bbox=box)
