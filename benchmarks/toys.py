@@ -189,7 +189,8 @@ def chat_tokenizer() -> Any:
         CORPUS * 3, trainers.BpeTrainer(vocab_size=1000, initial_alphabet=letters, show_progress=False)
     )
     content = json.loads(learnt.to_str())["model"]
-    tokenizer = Qwen2Tokenizer(vocab=content["vocab"], merges=[(left, right) for left, right in content["merges"]])
+    merges: Any = [(left, right) for left, right in content["merges"]]  # annotated as strings, read as pairs
+    tokenizer = Qwen2Tokenizer(vocab=content["vocab"], merges=merges)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
     tokenizer.chat_template = CHAT
     return tokenizer
@@ -232,8 +233,8 @@ def z_image() -> Parts:
         in_channels=COLOURS, dim=96, n_layers=3, n_refiner_layers=1, n_heads=3, n_kv_heads=3, cap_feat_dim=TEXT,
         axes_dims=[8, 12, 12], axes_lens=[1024, 64, 64],
     )  # fmt: skip
-    for token in (transformer.x_pad_token, transformer.cap_pad_token):
-        torch.nn.init.normal_(token, std=0.02)  # left uninitialised
+    for name in ("x_pad_token", "cap_pad_token"):  # left uninitialised
+        torch.nn.init.normal_(transformer.get_parameter(name), std=0.02)
     scales = {"scaling_factor": 1 / float(np.mean(DEVIATION)), "shift_factor": float(np.mean(MEAN))}
     return {"transformer": transformer, "vae": pass_pixels(diffusers.AutoencoderKL(**KL, **scales)), **qwen3(3)}
 
