@@ -229,7 +229,7 @@ def z_image() -> Parts:
     """Three layers of 96 channels and two refiners; one scale and shift for all colours."""
     import diffusers
 
-    transformer: torch.nn.Module = diffusers.ZImageTransformer2DModel(
+    transformer: Any = diffusers.ZImageTransformer2DModel(
         in_channels=COLOURS, dim=96, n_layers=3, n_refiner_layers=1, n_heads=3, n_kv_heads=3, cap_feat_dim=TEXT,
         axes_dims=[8, 12, 12], axes_lens=[1024, 64, 64],
     )  # fmt: skip
