@@ -73,7 +73,7 @@ def test_a_loop_by_next_is_held_to_the_loader_s_own_length(ids, mix):
 def test_an_epoch_that_is_broken_off_without_a_word_is_not_exact(ids, mix):
     """It was held to the rule of `sampled` instead, and nobody was told."""
     receipt = FeedReceipt(loader(ids, shuffle=True), mix)
-    with pytest.raises(CheckFailed, match=r"broken off after 12 of 50 images.*limit_batches=N"), receipt:
+    with pytest.raises(CheckFailed, match=r"ended after 12 of 50 images.*limit_batches=N"), receipt:
         take(receipt, 3)
     told = FeedReceipt(loader(ids, shuffle=True), mix)
     with told:
@@ -122,7 +122,7 @@ def test_an_empty_epoch_fails_at_once(ids, mix, mode):
     [
         ({"limit_batches": 0}, "limit_batches: expected a whole number of at least 1, got 0"),
         ({"limit_batches": 0.5}, "limit_batches: expected a whole number of at least 1, got 0.5"),
-        ({"padding": -1}, "padding: expected a whole number of at least 0, or None, came -1"),
+        ({"padding": -1}, "padding: expected a whole number of at least 0, or None, got -1"),
         ({"padding": True}, "padding: expected a whole number of at least 0, or None, got True"),
     ],
 )
