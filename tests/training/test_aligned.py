@@ -318,7 +318,7 @@ def test_shapes_are_the_configs(config, tmp_path: Path, rendered: Path) -> None:
     assert package_weights(weights, tmp_path / "model") == 4
     card = (tmp_path / "model/README.md").read_text()
     assert all(
-        told in card for told in ("## What it cannot do", "aligned seeds", "native size 64x48", "license: other")
+        told in card for told in ("## What it cannot do", "aligned seeds", "native size 64x48", "license: apache-2.0")
     )
     model = load_model(tmp_path / "model", self_test=False)
     assert (model.native_size, model.latent_channels, model.latent_factor, model.stride) == ((64, 48), 16, 8, 16)
