@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from safetensors import safe_open
 
 from s2st_aug.diffusion import networks
@@ -85,6 +85,12 @@ class AlignedConfig(BaseModel):
     """auto (CUDA where there is any), cpu, cuda, cuda:N or mps"""
     threads: int = 1
     """CPU threads [threads]"""
+
+    @field_validator("photos", mode="before")
+    @classmethod
+    def _one_or_none(cls, value: Any) -> Any:
+        """Weights that were written while there was one folder of photos, or none, still say so."""
+        return () if value is None else (value,) if isinstance(value, dict) else value
 
 
 def read_aligned_config(path: Path, changes: dict[str, Any] | None = None) -> AlignedConfig:

@@ -231,7 +231,8 @@ def test_a_hub_id_may_pin_its_revision_itself(cached):
 
 def test_a_revision_that_is_not_there_is_named_with_its_remedy(cached):
     with pytest.raises(
-        ModelError, match=r"owner/tiny@abc: not in the local cache.*`hf download owner/tiny --revision abc`"
+        ModelError,
+        match=r"owner/tiny@abc: no such folder, not in the local cache.*`hf download owner/tiny --revision abc`",
     ):
         find_model("owner/tiny@abc")
 

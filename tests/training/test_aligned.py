@@ -306,6 +306,12 @@ def config(repo: Path):
     return read
 
 
+def test_a_config_of_one_folder_of_photos_or_of_none_is_still_read(config, tmp_path: Path) -> None:
+    folder = {"root": str(tmp_path), "domain": "day"}
+    assert config(photos=None).photos == ()
+    assert config(photos=folder).photos == config(photos=[folder]).photos
+
+
 def test_shapes_are_the_configs(config, tmp_path: Path, rendered: Path) -> None:
     """Factor 8, 16 channels and attention at two levels: trained, written in parts, joined, packaged, opened."""
     auto = {"channels": 8, "blocks": [1, 1, 1, 1], "steps": 2, "batch": 2, "crop": 32}

@@ -82,7 +82,7 @@ def test_every_door_takes_a_pinned_hub_id(photo, tmp_path, capsys, monkeypatch, 
         "calibrate": ("calibrate", "--photos", tmp_path),
     }
     assert call(*arguments[door], "--model", "owner/tiny@abc") == 2
-    assert "owner/tiny@abc: not in the local cache" in capsys.readouterr().err
+    assert "owner/tiny@abc: no such folder, not in the local cache" in capsys.readouterr().err
 
 
 def rain_named(path: Path, name: str) -> Path:
