@@ -77,7 +77,7 @@ def curves(trials: Sequence[Trial]) -> list[Curve]:
 
     False alarms are those of true objects of at least 16 px, or of true renders: the same threshold on the same scenes.
     """
-    large = [t for t in trials if not (t.small or t.hidden or t.translated or t.origin == "photo")]
+    large = [t for t in trials if not (t.small or t.translated or t.origin == "photo")]
     by_name = {name: [t for t in large if t.fault == name] for name in (CONTROL, *FAULTS)}
     objects = [t for t in by_name[CONTROL] if t.item]
     images = [t for t in by_name[CONTROL] if not t.item]
@@ -118,7 +118,7 @@ def precision_rows(trials: Sequence[Trial]) -> Iterator[tuple[str, float, float,
     False alarms are the same kind's: true objects not kept, true renders with a made-up light, or true renders
     rejected.
     """
-    some = [t for t in trials if not (t.small or t.hidden or t.translated or t.origin == "photo")]
+    some = [t for t in trials if not (t.small or t.translated or t.origin == "photo")]
     control = [t for t in some if t.fault == CONTROL]
     images = [t for t in control if not t.item]
     limit = SETTINGS.max_hallucination or 2.0
@@ -140,7 +140,7 @@ def breakdown(
 ) -> Iterator[tuple[str, str, int, int]]:
     """(fault, group, hits, n), faults in their order, for everything that strikes an object or a place."""
     for name in (CONTROL, *FAULTS):
-        some = [t for t in trials if t.fault == name and t.category != "image" and not (t.translated or t.hidden)]
+        some = [t for t in trials if t.fault == name and t.category != "image" and not t.translated]
         for group in sorted({by(t) for t in some}):
             hits = [caught(t, detector=detector) for t in some if by(t) == group]
             yield name, group, sum(hits), len(hits)

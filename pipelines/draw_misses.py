@@ -30,11 +30,8 @@ from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.records.scene import SceneObject
 from s2st_aug.validation.judge import judge
 
-SHOWN, CELL, AROUND = (
-    10,
-    200,
-    0.8,
-)  # misses, px of a picture's side, and how much of an object's size is shown around it
+SHOWN, CELL = 10, 200  # misses, and px of a picture's side
+AROUND = 0.8  # of an object's size that is shown around it
 
 
 @dataclass(frozen=True, slots=True, eq=False)

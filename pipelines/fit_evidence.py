@@ -113,9 +113,10 @@ def _keep(path: Path, numbered: Sequence[tuple[int, Lesson]]) -> None:
     views, _ = views_of([x for _, x in numbered])
     fault, origin, side = ([getattr(x, name) for _, x in numbered] for name in ("fault", "origin", "side"))
     street = [n for n, _ in numbered]
-    np.savez(
-        path, cutouts=views.cutouts, numbers=views.numbers, street=street, fault=fault, origin=origin, side=side
-    )  # fmt: skip
+    with path.open("wb") as file:  # by its name, numpy would write another file where it does not end in .npz
+        np.savez(
+            file, cutouts=views.cutouts, numbers=views.numbers, street=street, fault=fault, origin=origin, side=side
+        )  # fmt: skip
 
 
 def _kept(path: Path) -> list[tuple[int, Lesson]]:

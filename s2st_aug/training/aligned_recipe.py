@@ -188,7 +188,7 @@ class AlignedRecipe:
             count = wait_for(self.streets, count, seconds)
         parts = [self.streets.render(index) for index in range(count)]
         samples = [TrainingSample(self.streets.path(i), c, "scene") for i in range(count) for c in CONDITIONS]
-        photos, images = self._photos()
+        photos, images = self._photos
         parts += [images] if photos else []
         if not parts:
             raise DatasetError(
@@ -196,6 +196,7 @@ class AlignedRecipe:
             )
         return torch.cat(parts), samples + photos
 
+    @cached_property
     def _photos(self) -> tuple[list[TrainingSample], torch.Tensor]:
         if not self.config.photos:
             return [], torch.empty(0)
@@ -265,7 +266,7 @@ class AlignedRecipe:
         settings = self.config.aligned
         pairs: list[tuple[torch.Tensor, list[str]]] = []
         if settings.paired_conditions:
-            samples, images = self._photos()
+            samples, images = self._photos
             pairs = list(
                 photo_pairs(samples, images, settings.paired_conditions, settings.pairs_each, settings.rng_key)
             )
@@ -276,7 +277,7 @@ class AlignedRecipe:
 
     def _photo_latents(self, vae: Any) -> list[tuple[str, torch.Tensor]]:
         """Latents of the photos and of their mirror images by domain, on the device."""
-        samples, images = self._photos()
+        samples, images = self._photos
         domains = sorted({s.domain for s in samples})
         chosen = {d: torch.tensor([s.domain == d for s in samples]) for d in domains}
         return [
