@@ -460,9 +460,7 @@ class Mix:
         if driver is None or not driver.alive:
             return False
         driver.codes.add(-9 if number == signal.SIGKILL else 4)
-        if not self._has_lock(
-            driver
-        ):  # it may not have begun: it joins Ray before the command, which nothing else does
+        if not self._has_lock(driver):  # it joins Ray before the command begins, which alone answers a signal
             driver.codes.add(-number)
         driver.process.send_signal(number)
         self._hit("kill")
