@@ -58,7 +58,8 @@ def report(
             out.print(line)
         for domain, found in evidence.common.items():
             if found:
-                what = f"{len(found)} places look alike in all variants and not in their sources"
+                places = "1 place looks" if len(found) == 1 else f"{len(found)} places look"
+                what = f"{places} alike in all variants and not in their sources"
                 out.print(f"warning: {domain}: {what}; see the report")
     return EXIT_OK
 
