@@ -30,9 +30,9 @@ WAYS: dict[str, dict] = {
     "day seed, guidance 6": {**PLAIN, "guidance": 6.0},
     "translated seed, guidance 1": {**PLAIN, "guidance": 1.0, "st_iterations": 10},
     "translated seed, guidance 3": {**PLAIN, "guidance": 3.0, "st_iterations": 10},
-    "translated seed, TO: S2ST as it ships": {"label_aware": False},
+    "translated seed, TO: the plain standard": {"label_aware": False},
 }
-"""Ways to sample a night from a day photo -> what differs from `standard`."""
+"""Ways to sample a night from a day photo -> what differs from the plain `standard`."""
 
 
 @dataclass(frozen=True, slots=True)
