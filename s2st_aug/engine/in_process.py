@@ -18,6 +18,7 @@ from s2st_aug.engine.remote_dataset import with_local_root
 from s2st_aug.engine.sources import SourceReader, SourceScene
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidatedBatch, ValidateStage
+from s2st_aug.errors import WorkerFault
 from s2st_aug.formats import dataset_card
 from s2st_aug.records.manifest import ManifestRow
 from s2st_aug.records.scene import Scene
@@ -35,12 +36,16 @@ def translate_and_validate(
 ) -> Iterator[ValidatedBatch]:
     """What a run's workers do with planned batches.
 
-    Raises UsageError where the method cannot be loaded, and nothing for a bad sample.
+    Raises UsageError where the method cannot be loaded, WorkerFault where it fails whatever it is given, and nothing
+    for a bad sample.
     """
     translate, validate = TranslateStage(context, AttemptTracker(), device=device), ValidateStage(context)
     for batch in batches:
         translate.load()  # else a method that cannot be loaded would fail every sample
-        yield validate(translate(batch))
+        translated = translate(batch)
+        if translated.fault:  # there is no other worker to give it to
+            raise WorkerFault(translated.fault, certain=translated.certain)
+        yield validate(translated)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -38,7 +38,7 @@ class Overseer:
         self._said = False
 
     def look(self) -> None:
-        """Never raises: a tracker that does not answer this time is asked again."""
+        """Never raises: who does not answer this time, the tracker or Ray, is asked again."""
         now = time.monotonic()
         if now < self._next:
             return
@@ -49,12 +49,11 @@ class Overseer:
             under_way, places = ray.get(
                 [self._tracker.under_way.remote(), self._tracker.places.remote()], timeout=LOOK_SECONDS
             )
+            self._say(under_way)
+            self._end_hung(under_way)
+            self._give_up(places, now)
         except Exception as error:
-            log.debug("the tracker does not answer: %s", error)
-            return
-        self._end_hung(under_way)
-        self._say(under_way)
-        self._give_up(places, now)
+            log.debug("no look this time: %s", error)
 
     def _end_hung(self, under_way: list[UnderWay]) -> None:
         """Ends the processes whose batches take too long; Ray starts others and runs the batches again."""

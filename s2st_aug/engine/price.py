@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from s2st_aug.config import AugmentConfig
 from s2st_aug.diffusion.workload import Workload, workload_of
-from s2st_aug.errors import UsageError
+from s2st_aug.errors import UsageError, WorkerFault
 from s2st_aug.methods import MethodIdentity, find_method
 from s2st_aug.records.scene import Scene
 from s2st_aug.storage.plan import PlannedScene
@@ -99,9 +99,12 @@ def _measured(config: AugmentConfig, scenes: Sequence[Scene], device: str, domai
     alone = config.model_copy(update={"cluster": config.cluster.model_copy(update={"batch_size": 1})})
     planned = [PlannedScene(scene, None, None, None) for scene in (scenes[0], scenes[-1])]
     ends, failed = [], ""
-    for variant in preview_variants(alone, planned, device=device):
-        ends.append(time.perf_counter())
-        failed = failed or (variant.row.reasons[0] if variant.row.status == "failed" else "")
+    try:
+        for variant in preview_variants(alone, planned, device=device):
+            ends.append(time.perf_counter())
+            failed = failed or (variant.row.reasons[0] if variant.row.status == "failed" else "")
+    except WorkerFault as fault:
+        failed = str(fault)
     if failed or len(ends) < 2 * domains:
         return Price(None, f"not measured: {failed or 'nothing came out'}", None, "not measured")
     seconds = (ends[domains] - ends[domains - 1]) / domains

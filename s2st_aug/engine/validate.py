@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
+from s2st_aug.arrays import Image
 from s2st_aug.engine.batches import TranslatedBatch, VariantResult
 from s2st_aug.engine.context import RunContext
 from s2st_aug.engine.proof import Proof
@@ -74,7 +77,10 @@ class ValidateStage:
         try:
             judgement = self._load()(source.rgb, image, raw, source.objects, variant.domain)
             data = encode_jpeg(image) if file_type == "jpeg" else encode_png(image, source.photo.form)
+        except WorkerFault:
+            raise
         except Exception as error:
+            self._refuse_if_sick(image, variant.domain, error)
             return self._failed(translated, variant, failure_of(error)), b""
         split = ("oom_split",) if variant.oom_split else ()
         scene = translated.batch.scenes[variant.scene].scene
@@ -100,6 +106,16 @@ class ValidateStage:
             except Exception as error:
                 raise WorkerFault(f"the checks cannot be loaded: {reason_of(error)}") from error
         return self._judge
+
+    def _refuse_if_sick(self, image: Image, domain: str, first: Exception) -> None:
+        """Raises WorkerFault where a picture without anything on it fails too: then no sample is to blame."""
+        blank = np.zeros_like(image)
+        try:
+            self._load()(blank, blank, blank, (), domain)
+            encode_png(blank)
+        except Exception as error:
+            told = f"{reason_of(error)}; at first {reason_of(first)}"
+            raise WorkerFault(f"the checks fail without any photo too: {told}") from first
 
     def _failed(self, translated: TranslatedBatch, variant: VariantResult, failure: Failure) -> ManifestRow:
         """A row without a variant; `attempt n` in its reasons is for people, `attempts` for programs."""

@@ -3,7 +3,8 @@
 They are deterministic in the image and the domain, need no weights, and misbehave on request: a photo whose top left
 pixel is one of MAGIC makes the translator raise, run out of memory, diverge, kill its process, or keep memory.
 `S2ST_FAKE_SLEEP` (seconds a batch) stands for a model's work. `S2ST_FAKE_ILL` makes whole workers ill: `load` (no
-model), `device` (a CUDA error that stays), `raise` (whatever they are given), `hang` (an hour a batch).
+model), `device` (a CUDA error that stays), `raise` (whatever they are given), `hang` (an hour a batch), `judge` (the
+checks fail on whatever they are given).
 """
 
 from __future__ import annotations
@@ -99,6 +100,8 @@ def _darken(photo: Image, domain: str, key: int) -> Translated:
 
 def _judge(source: Image, variant: Image, raw: Image, objects: Sequence[SceneObject], domain: str) -> Judgement:
     """Rejects a variant that is not darker; keeps every object."""
+    if os.environ.get("S2ST_FAKE_ILL") == "judge":
+        raise RuntimeError("the detector's runtime is gone")
     verdicts = tuple(
         ObjectVerdict(o.object_id, o.kind, o.category, o.bbox, "keep", None, 1.0, 1.0, 1.0, 0.0) for o in objects
     )

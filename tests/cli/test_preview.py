@@ -58,6 +58,16 @@ def test_a_sweep_makes_a_column_for_each_value_and_domain(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plain.png", "small.yaml", "swept.png"]
 
 
+def test_a_method_that_cannot_work_here_is_one_line_and_no_empty_sheet(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sheet of sources without a variant was written, and the exit code was 0."""
+    monkeypatch.setenv("S2ST_FAKE_ILL", "device")
+    assert preview(config, "-n", "2", "--out", str(tmp_path / "plain.png")) == 4
+    assert "CUDA error: an illegal memory access" in capsys.readouterr().err
+    assert not (tmp_path / "plain.png").exists()
+
+
 @pytest.mark.parametrize(
     ("sweeps", "names"),
     [

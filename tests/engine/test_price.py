@@ -127,6 +127,13 @@ def test_a_scene_that_cannot_be_made_is_no_measurement(root, monkeypatch):
     assert price(config, identify(config), scenes, PHOTO).seconds_from.startswith("not measured: ")
 
 
+def test_a_method_that_fails_whatever_it_is_given_is_no_measurement(root, monkeypatch):
+    monkeypatch.setenv("S2ST_FAKE_ILL", "raise")
+    config = config_of(root, method=FAKE)
+    found = price(config, identify(config), list(selected_scenes(config.dataset)), PHOTO)
+    assert found.seconds_from.startswith("not measured: it fails without any photo too: ValueError")
+
+
 def test_the_dry_run_shows_price_time_and_memory(root):
     lines = dict(dry_run(config_of(root, "cluster.actors=[1,4]", method=FAKE), full=False).lines())
     assert "measured here" in lines["time per variant"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -29,6 +31,7 @@ from s2st_aug.engine.overseer import Overseer
 from s2st_aug.engine.prepare import prepare, with_absolute_root
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidateStage
+from s2st_aug.engine.worker_log import log_to_run
 from s2st_aug.errors import WorkerFault
 from s2st_aug.images import sha256_file
 from s2st_aug.storage import progress as progresses
@@ -92,6 +95,29 @@ def test_what_fails_outside_of_one_sample_is_the_workers(started, monkeypatch, i
     rows = run.rows()
     assert len(rows) == 12
     assert {(r["status"], r["attempts"]) for r in rows.values()} == {("ok", 1)}
+
+
+def test_checks_that_fail_on_whatever_they_are_given_are_the_workers(started, monkeypatch):
+    """A detector whose runtime was gone on one node failed every row that came to it."""
+    run = started()
+    done = run.worker()(run.batches[0])
+    stage = FinishStage(run.context, run.tracker, seat=Seat("a:1", "a (finishing)"))
+    with monkeypatch.context() as ill:
+        ill.setenv(ILL, "judge")
+        back = stage(done)
+    assert back.given_back and stage.retire_reason and not list(run.folder.store.names(".state/rows"))
+    assert back.fault == (
+        "the checks fail without any photo too: RuntimeError: the detector's runtime is gone; "
+        "at first RuntimeError: the detector's runtime is gone"
+    )
+
+    def judge(source, *rest):
+        if source.any():
+            raise ValueError("this photo makes the checks raise")
+
+    one = ValidateStage(run.context)
+    one._judge = judge
+    assert {r.reasons[0] for r in one(done).rows} == {"ValueError: this photo makes the checks raise"}
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
@@ -422,6 +448,27 @@ def test_a_hung_batch_is_given_back_by_ending_its_worker(overseen):
     assert overseen.tracker.begin("batch", Seat("w:2", "a")) == 2  # what it was begun for stays counted
 
 
+def test_a_tracker_that_does_not_answer_does_not_end_the_watch(overseen, monkeypatch):
+    """With the thread that looks ended the drain: SIGTERM was heard by nobody."""
+
+    def not_now(*given, **more):
+        raise TimeoutError("the tracker is starting anew")
+
+    overseen.tracker.begin("batch", Seat("w:1", "a"))
+    time.sleep(0.06)
+    overseen.tracker.handle_of = not_now
+    overseen.overseer.look()
+    overseen.health.fault("10.0.0.2/firstgpu (finishing)", "k", "why", certain=True)
+    overseen.health.avoided["10.0.0.2/firstgpu (finishing)"] = "why"
+    monkeypatch.setattr("ray.nodes", not_now)
+    overseen.overseer.look()
+    del overseen.tracker.handle_of
+    overseen.tracker.enter(Seat("w:1", "a"), "its handle")
+    monkeypatch.setattr("ray.nodes", lambda: CLUSTER)
+    overseen.overseer.look()
+    assert overseen.killed == [("its handle", False)]
+
+
 def test_the_run_ends_with_one_line_when_no_healthy_worker_is_left(overseen):
     overseen.tracker.enter(Seat("w:1", "10.0.0.7"), None)
     for _ in range(3):
@@ -469,6 +516,34 @@ def test_a_driver_that_hangs_itself_is_told_by_the_age_of_its_progress(tmp_path)
     assert report["stalled"] and report["silent_seconds"] > 299
     assert not report_of(str(tmp_path))["stalled"]
     assert read_snapshot(folder).done == 5
+
+
+def test_what_a_worker_warns_of_reaches_the_run_folder(started, tmp_path):
+    run = started()
+    log = logging.getLogger("s2st_aug.engine.translate")
+    seat = Seat("10.0.0.7:5", "10.0.0.7/abcdef01 GPU 0")
+    handler = log_to_run(run.context, seat, proof.Proof(run.context))
+    bare = replace(run.context, run=str(tmp_path / "not mounted"))
+    nowhere = log_to_run(bare, seat, proof.Proof(bare))
+    try:
+        log.info("all is well")
+        handler.flush()
+        assert not list(run.folder.store.names("logs"))
+        log.warning("batch 1 is given back")
+        handler.flush()
+        log.error("batch %d is lost", 2)  # at once: nobody knows what comes after it
+    finally:
+        for one in (handler, nowhere):
+            logging.getLogger("s2st_aug").removeHandler(one)
+    (name,) = run.folder.store.names("logs")
+    assert name == f"logs/worker-{socket.gethostname()}-{os.getpid()}.log"
+    lines = run.folder.store.read(name).decode().splitlines()
+    assert lines[0] == "worker 10.0.0.7:5 at 10.0.0.7/abcdef01 GPU 0"
+    assert [line.partition(" WARNING ")[2] or line.partition(" ERROR ")[2] for line in lines[1:]] == [
+        "s2st_aug.engine.translate: batch 1 is given back",
+        "s2st_aug.engine.translate: batch 2 is lost",
+    ]
+    assert not (tmp_path / "not mounted").exists()
 
 
 def test_two_threads_may_count_and_look(tmp_path):
