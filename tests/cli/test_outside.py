@@ -148,6 +148,37 @@ def test_no_command_touches_what_lies_outside(place, fault, command, capsys):
     assert not any(p.read_bytes() == SECRET for p in copies)
 
 
+def linked_part(place: Place) -> None:
+    part = place.run.path / place.run.manifest_parts()[0]
+    shutil.move(part, place.others / "part.parquet")
+    part.symlink_to(place.others / "part.parquet")
+
+
+WITHOUT_IMAGES = {
+    "status": ["status", "RUN"],
+    "rescore": ["rescore", "RUN", "--config", "CONFIG"],
+    "migrate": ["migrate", "RUN"],
+}
+"""commands that open no image: a name that leads outside is passed on, or refused, and never followed"""
+
+
+@pytest.mark.parametrize("command", WITHOUT_IMAGES)
+@pytest.mark.parametrize("fault", [climbing, linked_images, linked_part], ids=lambda f: f.__name__)
+def test_what_opens_no_image_follows_no_name_either(place, fault, command, tmp_path, capsys):
+    if command == "migrate":
+        info = json.loads((place.run.path / "run.json").read_text())
+        (place.run.path / "run.json").write_text(json.dumps({**info, "schema_version": 1}))
+    fault(place)
+    (tmp_path / "thresholds.yaml").write_text("max_ignored: 0.5\n")
+    before = state(place.others)
+    given = {"RUN": place.run.path, "CONFIG": tmp_path / "thresholds.yaml"}
+    code = call(*(given.get(word, word) for word in WITHOUT_IMAGES[command]))
+    said = capsys.readouterr().err
+    assert state(place.others) == before
+    assert code in (0, 2) and "Traceback" not in said
+    assert (code == 2) == ("outside" in said) == (fault is linked_part and command != "status")
+
+
 @pytest.mark.parametrize("fault", [absolute, climbing, source], ids=lambda f: f.__name__)
 def test_repair_sets_the_row_aside_and_the_run_can_be_finished(place, fault, capsys):
     fault(place)

@@ -12,6 +12,7 @@ import ray
 from ray.data import DataContext
 from ray.data._internal.actor_autoscaler.default_actor_autoscaler import DefaultActorAutoscaler
 
+from s2st_aug.engine import ray_session
 from s2st_aug.engine.engine import _settle_context
 from s2st_aug.engine.ray_session import LEAN
 
@@ -26,6 +27,19 @@ def test_the_processes_of_a_ray_that_is_started_here_know_what_they_read(name):
 def test_the_job_manager_knows_how_long_a_stopped_job_may_take():
     jobs = (Path(ray.__file__).parent / "dashboard/modules/job").glob("*.py")
     assert any("RAY_JOB_STOP_WAIT_TIME_S" in path.read_text() for path in jobs)
+
+
+def test_ray_knows_what_is_set_of_its_environment_and_read_of_it():
+    """A name that a version drops would be set, and do nothing."""
+    named = set(re.findall(r'"(RAY_[A-Z_]+)"', Path(ray_session.__file__).read_text())) - set(LEAN)
+    assert {"RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"} <= named
+    folder = Path(ray.__file__).parent
+    sources = (path.read_bytes() for path in folder.rglob("*.py") if path.stat().st_size < 1 << 20)
+    unknown = set(named)
+    for text in sources:
+        unknown = {name for name in unknown if name.encode() not in text}
+    with (folder / "_raylet.so").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
+        assert [name for name in unknown if not re.search(rb"\b%b\b" % name.encode(), held)] == []
 
 
 def test_ray_data_knows_the_settings_of_a_run():
