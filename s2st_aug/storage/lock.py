@@ -24,7 +24,7 @@ import psutil
 
 from s2st_aug.errors import LockLost, RunFolderError, S2STError, Stopped
 from s2st_aug.storage.run_folder import LOCK, STATE, RunFolder
-from s2st_aug.storage.store import Store
+from s2st_aug.storage.store import SPARE, Store
 
 log = logging.getLogger(__name__)
 
@@ -205,9 +205,13 @@ def _holders(newest: LockHolder | None, lock: LockHolder | None) -> list[LockHol
 
 
 def _newest(store: Store) -> LockHolder | None:
-    """The holder of the newest epoch, released or not."""
-    name = max(store.names(EPOCHS), default=None)
-    if name is None:
+    """The holder of the newest epoch, released or not.
+
+    Where a file cannot be renamed over, a heartbeat takes the epoch's file away for an instant and leaves its spare.
+    """
+    looks = (max(store.names(folder), default="") for folder in (EPOCHS, f"{SPARE}/{EPOCHS}", EPOCHS))
+    name = next(filter(None, looks), "").removeprefix(f"{SPARE}/")
+    if not name:
         return None
     return _read(store, name) or LockHolder("", "", "", 0, 0.0, 0.0, _number(name))
 

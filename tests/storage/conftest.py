@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -93,3 +94,16 @@ def finished(made) -> Made:
         made.commit(number)
     gather(made.run)
     return made
+
+
+@pytest.fixture
+def no_replacing(monkeypatch):
+    """A server that renames onto free names only, as some do."""
+    real = Path.replace
+
+    def replace(self, target):
+        if Path(target).exists():
+            raise OSError(errno.EEXIST, "File exists")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)

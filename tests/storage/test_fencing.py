@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 from object_store import s3_server
@@ -15,7 +17,7 @@ from object_store import s3_server
 from s2st_aug.errors import LockLost, RunFolderError
 from s2st_aug.storage import lock as locks
 from s2st_aug.storage import shards
-from s2st_aug.storage.lock import RunLock, read_holder
+from s2st_aug.storage.lock import Fence, RunLock, read_holder
 from s2st_aug.storage.run_folder import RunFolder, parquet_bytes
 from s2st_aug.storage.shards import gather, list_shards
 from s2st_aug.storage.store import open_store
@@ -153,7 +155,28 @@ def test_a_heartbeat_of_who_lost_the_lock_stops(made, monkeypatch):
         with RunLock(new) as holder:
             assert old.lost.wait(5)
             assert (holder.epoch, old.epoch) == (2, 1)
+            until = time.monotonic() + 5  # its last heartbeat may have gone over the new holder's record
+            while read_holder(new).token != holder.token and time.monotonic() < until:
+                time.sleep(0.02)
             assert read_holder(new).token == holder.token and not holder.lost.is_set()
+
+
+def test_a_heartbeat_where_no_rename_over_a_file_is_possible_does_not_lose_the_lock(made, no_replacing, monkeypatch):
+    """For an instant the epoch's file is away, and only its spare is there: who looked then saw a lost lock."""
+    seen = []
+    with RunLock(made.run) as lock:
+        rename = Path.rename
+
+        def rename_later(self, target):
+            if target.parent.name == "epochs":
+                seen.append((target.exists(), Fence(made.run.store, lock.token, 0.0).holds()))
+            return rename(self, target)
+
+        monkeypatch.setattr(Path, "rename", rename_later)
+        lock._store.write_many({locks._name(lock.epoch): locks._encode(lock._fresh())})
+        assert seen == [(False, True)]
+    (made.run.path / ".state/epochs").rename(made.run.path / ".state/gone")
+    assert not Fence(made.run.store, lock.token, 0.0).holds()
 
 
 @pytest.mark.parametrize("kind", ["none", "stale", "left by an older version"])

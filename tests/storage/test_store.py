@@ -163,19 +163,6 @@ def test_progress_does_not_mind_a_clock_that_jumps(tmp_path, monkeypatch):
     assert snapshot.done == 3
 
 
-@pytest.fixture
-def no_replacing(monkeypatch):
-    """A server that renames onto free names only, as some do."""
-    real = Path.replace
-
-    def replace(self, target):
-        if Path(target).exists():
-            raise OSError(errno.EEXIST, "File exists")
-        return real(self, target)
-
-    monkeypatch.setattr(Path, "replace", replace)
-
-
 def test_progress_is_flushed_a_few_times_a_second_and_always_at_the_end(tmp_path):
     run = RunFolder(tmp_path)
     progress = Progress(run, Snapshot("running", 100, 0, 0, 0, time.time(), time.time(), 0.0))
