@@ -189,8 +189,12 @@ class _Watcher:
                 self._overseer.look()
         else:
             return
-        self._begun = set(ray.get(self._tracker.drain.remote()))
-        if not self._closed.wait(self._seconds):
+        until = time.monotonic() + self._seconds
+        try:
+            self._begun = set(ray.get(self._tracker.drain.remote(), timeout=self._seconds))
+        except Exception as error:  # the deadline holds all the same
+            log.warning("workers cannot be told that the run drains: %s", error)
+        if not self._closed.wait(max(until - time.monotonic(), 0.0)):
             log.warning("the drain took more than %.0f s", self._seconds)
             signal.pthread_kill(
                 threading.main_thread().ident or 0, signal.SIGINT

@@ -22,8 +22,17 @@ def in_time():
     signal.alarm(0)
 
 
-def test_the_deadline_wakes_a_driver_that_waits_for_a_receipt(in_time, monkeypatch):
-    monkeypatch.setattr("ray.get", lambda reference: reference)
+def answers(reference, timeout):
+    return reference
+
+
+def is_gone(reference, timeout):
+    raise ConnectionError("the tracker's node does not answer")
+
+
+@pytest.mark.parametrize("get", [answers, is_gone])
+def test_the_deadline_wakes_a_driver_that_waits_for_a_receipt(get, in_time, monkeypatch):
+    monkeypatch.setattr("ray.get", get)
     tracker = SimpleNamespace(drain=SimpleNamespace(remote=lambda: ["a batch whose worker is gone"]))
     lock = SimpleNamespace(lost=threading.Event())
     start = time.monotonic()
