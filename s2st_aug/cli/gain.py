@@ -20,6 +20,10 @@ def gain(
             "--set", help="Override a config value: key=value, for example training.replaced=0.3. Repeatable."
         ),
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps; default: `device` in the config."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print results and summary as JSON.")] = False,
 ) -> None:
     """Train with and without variants and with simple augmentations as controls, and compare them on real images."""
@@ -29,7 +33,7 @@ def gain(
     from s2st_aug.gain.experiment import run_experiment
     from s2st_aug.gain.tables import write_tables
 
-    settings = load_config(config, set_ or ())
+    settings = load_config(config, [*(set_ or ()), *([f"device={device}"] if device else [])])
     settings = settings if out is None else settings.model_copy(update={"out": out})
     page = write_tables(settings, run_experiment(settings, address=address))
     if json:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from s2st_aug.errors import S2STError
+from s2st_aug.errors import S2STError, UsageError
 
 
 def run_tasks(
@@ -18,13 +18,22 @@ def run_tasks(
     gpus_per_task: float = 0,
     address: str | None = None,
 ) -> Iterator[tuple[int, Any]]:
-    """(index, result) of `function(*task)` as each ends; an exception inside is raised here as what it was."""
+    """(index, result) of `function(*task)` as each ends; an exception inside is raised here as what it was.
+
+    Raises UsageError where a Ray of this machine has fewer GPUs than a task needs: it would wait for them for ever.
+    """
     import ray
 
     started = not ray.is_initialized()
+    joined = address or os.environ.get("RAY_ADDRESS")
     if started:
-        _start(address or os.environ.get("RAY_ADDRESS"))
+        _start(joined)
     try:
+        if started and not joined and (gpus := ray.cluster_resources().get("GPU", 0)) < gpus_per_task:
+            raise UsageError(
+                f"gpus_per_training: {gpus_per_task:g}, but Ray finds {gpus:g} GPUs on this machine; "
+                "--set gpus_per_training=0 trains on the CPU, --address joins a cluster"
+            )
         remote = ray.remote(num_cpus=cpus_per_task, num_gpus=gpus_per_task, max_retries=2)(function)
         waiting = {remote.remote(*task): index for index, task in enumerate(tasks)}
         while waiting:

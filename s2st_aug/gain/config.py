@@ -174,7 +174,10 @@ class GainConfig(_Record):
     cpus_per_training: Annotated[int, Field(ge=1)] = 1
     """CPUs of a training [CPUs]"""
     gpus_per_training: Annotated[float, Field(ge=0)] = 0
-    """GPUs of a training [GPUs]"""
+    """GPUs that are reserved for a training; a share lets several trainings use one [GPUs]"""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    """auto: the GPU from gpus_per_training, or the CPU if that is 0; cpu, cuda, cuda:N or mps: this device, even if
+    gpus_per_training is 0 (mps is untested). Your own trainer (`external`) chooses its device itself"""
     out: Path
     """folder of results; a training that is there is not done again"""
 
@@ -186,6 +189,8 @@ class GainConfig(_Record):
             raise ValueError("the S2ST arms need `run`, a run folder")
         if self.external is not None and set(self.arms) - self.external.datasets.keys():
             raise ValueError("external.datasets must name a training set for every arm")
+        if self.task == "external" and self.device != "auto":
+            raise ValueError("external.command says where it trains, device cannot")
         truths = self.detection.truths if self.task == "detection" and self.detection else {}
         if set(self.arms) & set(ORACLES) and set(self.domains) - truths.keys():
             raise ValueError("the arms " + ", ".join(ORACLES) + " need detection.truths, a tree for every domain")

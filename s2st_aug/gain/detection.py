@@ -21,7 +21,7 @@ from s2st_aug.gain.config import ORACLES, DetectionData, GainConfig
 from s2st_aug.gain.networks import CenterNet
 from s2st_aug.gain.results import Measures, Outcome
 from s2st_aug.gain.segmentation import list_photos
-from s2st_aug.gain.training import fit, to_batch
+from s2st_aug.gain.training import fit, place_of, to_batch
 from s2st_aug.gain.variants import TrainVariant, stem_of, variants_of
 from s2st_aug.images import read_image, read_photo, resize
 
@@ -81,8 +81,9 @@ def train(config: GainConfig, arm: str, rng_key: int) -> nn.Module:
         ]
         drawn = [_augment(*pair, settings.crop, rng) for pair in pairs]
         made = [targets(boxes, settings.crop or settings.size, len(data.classes), settings.cell) for _, boxes in drawn]
-        heat, geometry, weight = (torch.from_numpy(np.stack(part)) for part in zip(*made, strict=True))
-        logits, guessed = network(to_batch([image for image, _ in drawn]))
+        device = place_of(network)
+        heat, geometry, weight = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*made, strict=True))
+        logits, guessed = network(to_batch([image for image, _ in drawn], device))
         return loss(logits, guessed, heat, geometry, weight)
 
     return fit(build, loss_of, len(scenes.images), config, rng_key)
@@ -118,8 +119,8 @@ def evaluate(network: nn.Module, scenes: BoxedScenes, classes: tuple[str, ...], 
     """AP on one test set, at the training size."""
     found = []
     for image in scenes.images:
-        logits, geometry = network(to_batch([image]))
-        found.append(decode(logits, geometry, cell=cell))
+        logits, geometry = network(to_batch([image], place_of(network)))
+        found.append(decode(logits.cpu(), geometry.cpu(), cell=cell))
     return average_precision(scenes.boxes, found, classes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +18,7 @@ from s2st_aug.errors import RunFolderError
 from s2st_aug.gain import detection, external, segmentation
 from s2st_aug.gain.config import GainConfig
 from s2st_aug.gain.results import Outcome
-from s2st_aug.gain.training import first_config, first_file, store_first
+from s2st_aug.gain.training import device_of, first_config, first_file, store_first
 
 log = logging.getLogger(__name__)
 Runner = Callable[..., Iterator[tuple[int, Any]]]
@@ -38,7 +39,10 @@ def run_experiment(
     """What was measured per arm, in the order of `rng_keys`; one file per training under `out/results`.
 
     `run` is what spreads the trainings; the first training, where the config asks for one, ends before any other.
+    Raises UsageError for a device that is named and missing.
     """
+    if address is None and "RAY_ADDRESS" not in os.environ:  # a cluster's nodes may have what this machine lacks
+        device_of(config)
     needs = {"cpus_per_task": config.cpus_per_training, "gpus_per_task": config.gpus_per_training, "address": address}
     if config.training.first is not None and not first_file(config).exists():
         log.info("gain: the first training, on real images alone, %d updates", config.training.first.steps)

@@ -19,7 +19,7 @@ from s2st_aug.gain.arms import changed, changes
 from s2st_aug.gain.config import GainConfig, Photos, SegmentationData
 from s2st_aug.gain.networks import Segmenter
 from s2st_aug.gain.results import Outcome, draws
-from s2st_aug.gain.training import fit, to_batch
+from s2st_aug.gain.training import fit, place_of, to_batch
 from s2st_aug.gain.variants import TrainVariant, variants_of
 from s2st_aug.images import read_image, resize
 
@@ -77,9 +77,9 @@ def train(config: GainConfig, arm: str, rng_key: int) -> nn.Module:
             image, mask = (counterpart(i, rng) if r else None) or (labelled.images[i], labelled.masks[i])
             drawn.append(_augment(image, mask, rng))
         target = torch.from_numpy(np.stack([mask[::2, ::2] for _, mask in drawn])).long()  # the network's own size
-        return functional.cross_entropy(
-            network(to_batch([image for image, _ in drawn])), target, weights, ignore_index=data.void
-        )
+        device = place_of(network)
+        logits = network(to_batch([image for image, _ in drawn], device))
+        return functional.cross_entropy(logits, target.to(device), weights.to(device), ignore_index=data.void)
 
     return fit(build, loss_of, len(labelled.images), config, rng_key)
 
@@ -147,8 +147,8 @@ def evaluate(network: nn.Module, data: SegmentationData, size: tuple[int, int]) 
     confusions = np.zeros((len(paths), classes, classes), np.int64)
     for confusion, path in zip(confusions, paths, strict=True):
         truth = read_mask(data.test, path.stem)
-        logits = network(to_batch([resize(read_image(path), size)]))
-        guess = functional.interpolate(logits, size=truth.shape, mode="bilinear").argmax(1)[0].numpy()
+        logits = network(to_batch([resize(read_image(path), size)], place_of(network)))
+        guess = functional.interpolate(logits, size=truth.shape, mode="bilinear").argmax(1)[0].cpu().numpy()
         known = truth < classes
         pairs = truth[known].astype(int) * classes + guess[known]
         confusion += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)

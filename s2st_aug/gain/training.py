@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from s2st_aug.arrays import Image
+from s2st_aug.diffusion.device import resolve_device
 from s2st_aug.errors import RunFolderError
 from s2st_aug.gain.config import GainConfig
 from s2st_aug.gain.results import Measures
@@ -20,10 +21,25 @@ from s2st_aug.randomness import numpy_generator, sample_key
 Loss = Callable[[nn.Module, np.ndarray, np.ndarray, np.random.Generator], Tensor]
 
 
-def to_batch(images: list[Image]) -> Tensor:
-    """uint8 photos of one size as a float batch in [-1, 1], channels_last."""
-    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+def to_batch(images: list[Image], device: torch.device) -> Tensor:
+    """uint8 photos of one size as a float batch in [-1, 1], channels_last, on a device."""
+    batch = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
     return batch.contiguous(memory_format=torch.channels_last)
+
+
+def device_of(config: GainConfig) -> torch.device:
+    """Where networks of this experiment are trained and tested, in the process that asks.
+
+    Ray shows a training the GPUs that it reserved for it. Raises UsageError for a device that is named and missing.
+    """
+    if config.device == "auto" and not config.gpus_per_training:
+        return torch.device("cpu")
+    return torch.device(resolve_device(config.device))
+
+
+def place_of(network: nn.Module) -> torch.device:
+    """The device that a network is on."""
+    return next(network.parameters()).device
 
 
 def fit(build: Callable[[], nn.Module], loss_of: Loss, count: int, config: GainConfig, rng_key: int) -> nn.Module:
@@ -38,7 +54,8 @@ def fit(build: Callable[[], nn.Module], loss_of: Loss, count: int, config: GainC
     network = build()
     if settings.first is not None:
         network.load_state_dict(first_weights(config))
-    network = network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    device = device_of(config)
+    network = network.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
     order, rng = numpy_generator(rng_key, "order"), numpy_generator(rng_key, "changes")
@@ -46,7 +63,7 @@ def fit(build: Callable[[], nn.Module], loss_of: Loss, count: int, config: GainC
         indices = order.integers(count, size=settings.batch)
         replaced = order.random(settings.batch) < settings.replaced
         optimiser.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16):
             loss = loss_of(network, indices, replaced, rng)
         loss.backward()
         optimiser.step()

@@ -16,7 +16,7 @@ from s2st_aug.engine.engine import devices_of
 from s2st_aug.errors import UsageError
 
 HERE = "cuda:0" if torch.cuda.is_available() else "cpu"
-DOORS = ("translate", "augment", "preview", "domain build", "calibrate")
+DOORS = ("translate", "augment", "preview", "domain build", "calibrate", "gain")
 
 
 def test_auto_is_what_is_there():

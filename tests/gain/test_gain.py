@@ -5,6 +5,7 @@ Equal updates, paired orders, honest statements, AP that a perfect detector reac
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import cv2
@@ -15,7 +16,7 @@ import torch
 import yaml
 from gain_photos import photos
 
-from s2st_aug.errors import ConfigError, DatasetError, RunFolderError
+from s2st_aug.errors import ConfigError, DatasetError, RunFolderError, UsageError
 from s2st_aug.gain.arms import CHANGES, changed
 from s2st_aug.gain.boxes import Boxes, average_precision, decode, targets
 from s2st_aug.gain.config import ORACLES, load_config
@@ -24,6 +25,7 @@ from s2st_aug.gain.statistics import compare, estimate
 from s2st_aug.images import luma
 from s2st_aug.testing.reviewed_runs import FakeRun, make_dataset, make_run
 
+HERE = "cuda:0" if torch.cuda.is_available() else "cpu"
 TINY = {"steps": 2, "batch": 2, "size": [64, 48], "widths": [4, 8]}
 
 
@@ -463,3 +465,54 @@ def test_a_gain_at_night_holds_where_it_is_large_and_its_interval_above_0_and_no
     *_, over, car = gain_figures(tmp_path / "none.json", both)
     assert over.value == pytest.approx(sum(ours) / 3 - 12.1 / 3) and "against histogram" in over.why
     assert over.holds is holds and car.value == pytest.approx(0.75) and car.holds
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "found"), [("auto", 0, "cpu"), ("cpu", 1, "cpu"), ("auto", 1, HERE), ("auto", 0.5, HERE)]
+)
+def test_a_training_takes_the_gpu_that_is_reserved_for_it_or_the_device_that_is_named(tmp_path, device, gpus, found):
+    from s2st_aug.gain.training import device_of
+
+    config = load_config(segmentation_config(tmp_path, device=device, gpus_per_training=gpus))
+    assert str(device_of(config)) == found
+
+
+def test_every_tensor_of_a_training_is_on_its_device(tmp_path, monkeypatch):
+    """On `meta`, where shapes alone are computed: what stays on the CPU would be refused there."""
+    from s2st_aug.gain import detection, segmentation, training
+
+    boxes, masks = detection_config(tmp_path / "boxes"), load_config(segmentation_config(tmp_path))
+    monkeypatch.setattr(training, "device_of", lambda config: torch.device("meta"))
+    monkeypatch.setattr(torch, "autocast", lambda *named: contextlib.nullcontext())
+    for network in (segmentation.train(masks, "photometric", 0), detection.train(boxes, "s2st_gated", 0)):
+        assert {p.device.type for p in network.parameters()} == {"meta"}
+
+
+def test_a_device_that_is_not_there_is_one_line_before_anything_is_trained(tmp_path, monkeypatch):
+    from s2st_aug.gain.experiment import run_experiment
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    config = load_config(segmentation_config(tmp_path, device="cuda:99"))
+    with pytest.raises(UsageError, match=r"^device cuda:99: this machine has \d+ CUDA devices"):
+        run_experiment(config, run=lambda *tasks, **needs: pytest.fail("started"))
+
+
+def test_gpus_that_are_not_there_are_not_waited_for(monkeypatch):
+    import ray
+
+    from s2st_aug.engine.experiments import run_tasks
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    for name, answer in (("init", None), ("shutdown", None), ("cluster_resources", {"CPU": 2.0})):
+        monkeypatch.setattr(ray, name, lambda *given, answer=answer, **named: answer)
+    with pytest.raises(UsageError, match=r"^gpus_per_training: 0\.5, but Ray finds 0 GPUs.*gpus_per_training=0.*CPU"):
+        next(run_tasks(len, [([],)], gpus_per_task=0.5))
+
+
+def test_the_device_does_not_decide_what_was_trained_and_no_one_names_it_to_somebody_elses_trainer(tmp_path):
+    configs = [load_config(segmentation_config(tmp_path, device=d)) for d in ("auto", "cuda")]
+    assert len({c.sha256() for c in configs}) == 1
+    own = {"command": ["true"], "datasets": {"real_only": str(tmp_path)}}
+    with pytest.raises(ConfigError, match=r"external\.command says where it trains, device cannot"):
+        load_config(segmentation_config(tmp_path, task="external", external=own, arms=["real_only"]), ["device=cuda"])
