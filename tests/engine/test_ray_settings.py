@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import mmap
 import re
 from pathlib import Path
@@ -9,6 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 import ray
+from ray._private import internal_api, utils
+from ray._private.node import Node
+from ray.cluster_utils import Cluster
 from ray.data import DataContext
 from ray.data._internal.actor_autoscaler.default_actor_autoscaler import DefaultActorAutoscaler
 
@@ -66,3 +70,11 @@ def test_a_pool_is_not_made_smaller_while_there_is_work():
     resources = SimpleNamespace(get_allocation=lambda op: None, get_op_usage=lambda op: None)
     scaler = DefaultActorAutoscaler({}, resources, config=DataContext.get_current().autoscaling_config)
     assert scaler._derive_target_scaling_config(pool, operator, None).delta == 0
+
+
+def test_what_the_benchmarks_use_of_rays_private_parts_is_there():
+    assert callable(internal_api.get_memory_info_reply) and callable(internal_api.get_state_from_address)
+    assert callable(utils.set_sigterm_handler)  # chaos adds nodes from a thread, which may set no handler
+    assert "wait" in inspect.signature(Cluster.add_node).parameters
+    assert "allow_graceful" in inspect.signature(Cluster.remove_node).parameters
+    assert "self.all_processes" in inspect.getsource(Node)
