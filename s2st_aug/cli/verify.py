@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from s2st_aug.cli.terminal import err, out, print_json
-from s2st_aug.errors import EXIT_CHECK, EXIT_OK
+from s2st_aug.errors import EXIT_CHECK, EXIT_OK, counted
 
 if TYPE_CHECKING:
     from s2st_aug.storage.verify import VerifyReport
@@ -56,7 +56,7 @@ def _show(report: VerifyReport, repaired: int) -> None:
     if len(report.findings) > SHOWN:
         err.print(f"... and {len(report.findings) - SHOWN} more (--json lists all)", markup=False)
     if repaired:
-        aside = f"moved {repaired} findings to quarantine/"
+        aside = f"moved {counted(repaired, 'finding')} to quarantine/"
         out.print(f"{aside}; run augment again to make what is missing", markup=False)
     if report.unfinished:
         done = report.planned - report.unfinished
@@ -64,5 +64,7 @@ def _show(report: VerifyReport, repaired: int) -> None:
     found = ", ".join(f"{n} {kind}" for kind, n in report.counts().items() if n)
     verdict = "every promise holds" if report.holds else found or "unfinished"
     counts = f"{report.ok} ok, {report.rejected} rejected, {report.failed} failed"
-    out.print(f"{verdict}: {report.rows} rows ({counts})", markup=False)
-    out.print(f"hashed {report.images_hashed} images and {report.sources_hashed} sources", markup=False)
+    out.print(f"{verdict}: {counted(report.rows, 'row')} ({counts})", markup=False)
+    out.print(
+        f"hashed {counted(report.images_hashed, 'image')} and {counted(report.sources_hashed, 'source')}", markup=False
+    )

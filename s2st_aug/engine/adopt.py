@@ -17,7 +17,7 @@ from s2st_aug.engine.context import identify
 from s2st_aug.engine.options import PLAIN_START, Options, RunSummary
 from s2st_aug.engine.planning import selected_scenes
 from s2st_aug.engine.remote_dataset import with_local_root
-from s2st_aug.errors import ConfigError, UsageError
+from s2st_aug.errors import ConfigError, UsageError, counted
 from s2st_aug.methods import find_method
 from s2st_aug.methods.pictures import PATTERN, Pictures
 from s2st_aug.storage.run_folder import RunFolder
@@ -85,14 +85,16 @@ def list_pictures(config: AugmentConfig) -> PictureList:
                 missing.append((scene.scene_id, domain, next(pictures.names(scene, domain))))
                 continue
             if name in taken:
-                raise UsageError(f"{name}: both {taken[name]} and {scene.scene_id} would take it; name more of the id")
+                raise UsageError(
+                    f"{name}: matches both {taken[name]} and {scene.scene_id}; use more of the scene id in file names"
+                )
             taken[name] = scene.scene_id
             counts[domain] += 1
     surplus = [name for name in pictures.listed() if name not in taken]
     if empty := [domain for domain, count in counts.items() if not count]:
         first = next(name for _, domain, name in missing if domain == empty[0])
-        there = f"it has {surplus[0]} and others" if surplus else "it has no picture that is not taken"
-        raise UsageError(f"{pictures.folder}: no picture for {empty[0]}, such as {first}; {there}")
+        there = f"other files there: {surplus[0]}, ..." if surplus else "every picture there is used already"
+        raise UsageError(f"{pictures.folder}: no picture for {empty[0]}; expected names such as {first}; {there}")
     unprofiled = tuple(domain for domain, sha256 in identity.profiles.items() if not sha256)
     return PictureList(len(taken), tuple(missing), tuple(surplus), unprofiled)
 
@@ -134,18 +136,18 @@ def warn(listed: PictureList) -> None:
     if listed.missing:
         scene, domain, name = listed.missing[0]
         log.warning(
-            "%d pictures are missing: failed rows, listed in %s; the first: %s for %s (looked for %s)",
-            *(len(listed.missing), MISSING, scene, domain, name),
+            "%s missing: failed rows, listed in %s; first: %s for %s (looked for %s)",
+            *(counted(len(listed.missing), "picture"), MISSING, scene, domain, name),
         )
     if listed.surplus:
         log.warning(
-            "%d pictures belong to no scene of the plan: left out, listed in %s; the first: %s",
-            *(len(listed.surplus), SURPLUS, listed.surplus[0]),
+            "%s left out, for no scene of the plan: listed in %s; first: %s",
+            *(counted(len(listed.surplus), "picture"), SURPLUS, listed.surplus[0]),
         )
     if listed.unprofiled:
         log.warning(
-            "no profile of %s: strength will be null, all else is judged; s2st-aug domain build NAME --references DIR "
-            "--model none --out FILE makes one",
+            "no profile for %s: strength is not measured, everything else is checked; to build a profile: "
+            "s2st-aug domain build NAME --references DIR --model none --out FILE",
             ", ".join(listed.unprofiled),
         )
 

@@ -11,7 +11,7 @@ from s2st_aug.engine.driver import Driver
 from s2st_aug.engine.options import PLAIN_START, Options, RunSummary
 from s2st_aug.engine.prepare import Prepared, prepare, with_absolute_root
 from s2st_aug.engine.refusals import refuse, refuse_place
-from s2st_aug.errors import LockLost
+from s2st_aug.errors import LockLost, counted
 from s2st_aug.report.contact_sheet import write_contact_sheet
 from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.reconcile import Books, count_books, reconcile
@@ -77,14 +77,17 @@ def _finish(folder: RunFolder, ready: Prepared, stopped: str) -> RunSummary:
 def _shortfall(folder: RunFolder, books: Books) -> str:
     """Why a run whose batches have all come back is not finished; empty where it is."""
     if books.swept:
-        log.warning("%d images that no row names were moved to quarantine/", books.swept)
+        log.warning("moved %s without a manifest row to quarantine/", counted(books.swept, "image"))
     if books.doubled:
-        return f"{folder.place}: {books.doubled} rows too many; `s2st-aug verify --repair` sets them aside"
+        remedy = f"`s2st-aug verify {folder.place} --repair` moves them to quarantine/"
+        return f"{folder.place}: {counted(books.doubled, 'duplicate or unplanned row')}; {remedy}"
     if books.absent:
-        images = f", {books.without_image} for want of their image" if books.without_image else ""
+        images = (
+            f" ({books.without_image} of them with a row, but without an image file)" if books.without_image else ""
+        )
         return (
-            f"{folder.place}: {books.absent} of {books.planned} variants are not in the run folder although workers "
-            f"wrote them{images}; does every node see the same folder there?"
+            f"{folder.place}: {books.absent} of {books.planned} variants are missing from the run folder, although "
+            f"workers wrote them{images}; does every node see the same folder under this path?"
         )
     return ""
 
@@ -96,5 +99,5 @@ def _draw_sheet(folder: RunFolder) -> str:
     try:
         return str(write_contact_sheet(folder.path))
     except Exception as error:
-        log.warning("no contact sheet: %s", error)
+        log.warning("the contact sheet could not be drawn: %s", error)
         return ""

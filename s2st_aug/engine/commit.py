@@ -80,7 +80,7 @@ class CommitStage:
         except Stopped as error:
             return replace(nothing, stop=str(error))
         except OSError as error:
-            raise WorkerFault(f"storage fails for good: {error}") from error
+            raise WorkerFault(f"storage fails after retries: {error}") from error
         self._refuse_another_folder()  # a mount that went meanwhile took along what was written
         return replace(
             nothing,
@@ -92,7 +92,9 @@ class CommitStage:
 
     def _refuse_another_folder(self) -> None:
         if not self._proof.may_write():
-            raise WorkerFault(f"{self._run.place} is not the driver's run folder here, or another run took its lock")
+            raise WorkerFault(
+                f"{self._run.place} on this node is not the driver's run folder, or another run took its lock"
+            )
 
     def _write(self, validated: ValidatedBatch) -> None:
         store = self._run.store
@@ -100,4 +102,7 @@ class CommitStage:
         placed = place_images(store, validated.files)
         rows = [r if r.image is None else replace(r, image=placed[r.image]) for r in validated.rows]
         if not commit_shard(store, shard, rows_to_table(rows)):
-            log.warning("batch %s was committed by another worker: its rows stand, and its images", shard.key)
+            log.warning(
+                "batch %s had already been committed by another worker; that worker's rows and images are kept",
+                shard.key,
+            )

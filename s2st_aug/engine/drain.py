@@ -38,6 +38,6 @@ class Drain:
         if self.requested.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         log.warning(
-            "%s: what is under way is finished first; Ctrl-C once more stops at once", signal.Signals(number).name
+            "%s: finishing the batches under way; press Ctrl-C again to stop at once", signal.Signals(number).name
         )
         self.request(f"stopped by {signal.Signals(number).name}")

@@ -27,7 +27,7 @@ from s2st_aug.engine.health import Health
 from s2st_aug.engine.options import Options
 from s2st_aug.engine.overseer import Overseer
 from s2st_aug.engine.pending import PENDING
-from s2st_aug.errors import Stopped
+from s2st_aug.errors import Stopped, counted
 from s2st_aug.methods.registry import method_source
 from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.progress import Progress
@@ -91,7 +91,8 @@ class Driver:
             shun |= {*self._returned.values()} - {""}
             idle = 0 if self._progress.snapshot("running").done > before else idle + 1
             if self._returned and idle == IDLE_ROUNDS:
-                raise Stopped(f"{len(self._returned)} batches came back {idle} times; the last: {self._health.last}")
+                left = f"{counted(len(self._returned), 'batch')} came back undone in each of {idle} rounds"
+                raise Stopped(f"{left}; last reason: {self._health.last}")
             pending = self._folder_of_returned(pending)
 
     def _folder_of_returned(self, pending: list[str]) -> list[str]:
@@ -149,9 +150,9 @@ class Driver:
             return
         if not result.place:
             return
-        log.warning("%s cannot work and is replaced: %s", f"{result.actor} at {result.place}", result.fault)
+        log.warning("worker %s is faulty and is replaced: %s", f"{result.actor} at {result.place}", result.fault)
         if self._health.fault(result.place, result.key, result.fault, certain=result.certain):
-            log.warning("%s is avoided from now on: %s", result.place, result.fault)
+            log.warning("%s gets no more work, its workers failed repeatedly: %s", result.place, result.fault)
             tracker.avoid.remote([result.place])
 
 
@@ -193,9 +194,12 @@ class _Watcher:
         try:
             self._begun = set(ray.get(self._tracker.drain.remote(), timeout=self._seconds))
         except Exception as error:  # the deadline holds all the same
-            log.warning("workers cannot be told that the run drains: %s", error)
+            log.warning("workers could not be told to finish up: %s", error)
         if not self._closed.wait(max(until - time.monotonic(), 0.0)):
-            log.warning("the drain took more than %.0f s", self._seconds)
+            log.warning(
+                "batches under way did not finish within %.0f s (cluster.drain_seconds); resuming makes them",
+                self._seconds,
+            )
             signal.pthread_kill(
                 threading.main_thread().ident or 0, signal.SIGINT
             )  # a real one: it wakes a main thread that waits in C

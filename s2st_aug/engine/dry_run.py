@@ -18,7 +18,7 @@ from s2st_aug.engine.planning import selected_scenes
 from s2st_aug.engine.price import Price, price
 from s2st_aug.engine.remote_dataset import dataset_folder, fetched, with_local_root
 from s2st_aug.engine.sources import reason_of
-from s2st_aug.errors import LabelError
+from s2st_aug.errors import LabelError, counted
 from s2st_aug.formats import Card, dataset_card, format_of, read_objects
 from s2st_aug.formats.checks import cause_of, once_each, unsound_labels
 from s2st_aug.formats.daylight import DarkScene
@@ -53,9 +53,9 @@ class DryRun:
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Name and value, for a table."""
-        kept = "without their image" if self.fails else "more have no image: left out"
+        kept = "without an image, which will fail" if self.fails else "more without an image, left out"
         yield "scenes", f"{self.scenes} ({self.absent} {kept})"
-        yield "variants", f"{self.scenes * self.domains} in {self.domains} domains"
+        yield "variants", f"{self.scenes * self.domains} in {counted(self.domains, 'domain')}"
         yield "batches", str(self.batches)
         yield "plan hash", self.plan_sha256
         yield "network evaluations", f"{self.forward:.0f} forward, {self.backward:.0f} backward"
@@ -64,8 +64,8 @@ class DryRun:
         yield "labels", "not parsed (--dry-run=full parses them)" if self.labels is None else f"{self.labels} parsed"
         if self.dark is not None:
             yield (
-                "dark by day",
-                f"{self.dark} scenes are tagged daytime and dark: they will be skipped (dataset.darkest_day)",
+                "dark daytime",
+                f"{counted(self.dark, 'scene')} tagged daytime but dark, to be skipped (dataset.darkest_day)",
             )
         yield "problems", str(len(self.problems))
 
@@ -103,7 +103,7 @@ def dry_run(config: AugmentConfig, *, full: bool, run: str = ".") -> DryRun:
         sample = sample or chunk[:SAMPLED]
         missing = [s for s in chunk if not (root / s.image).is_file()]
         absent += len(missing)
-        problems += [("absent", f"{s.scene_id}: its image {s.image} is absent") for s in missing]
+        problems += [("absent", f"{s.scene_id}: image not found: {s.image}") for s in missing]
         if full:
             with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
                 parsed = list(pool.map(partial(_parse, card, place), chunk))
@@ -127,7 +127,7 @@ def dry_run(config: AugmentConfig, *, full: bool, run: str = ".") -> DryRun:
         bytes_free=_free(run),
         labels=objects if full else None,
         dark=len(dark) if full and config.dataset.checks_daylight else None,
-        problems=once_each(problems, f"{scenes} scenes"),
+        problems=once_each(problems, counted(scenes, "scene")),
         fails=fails,
         price=price(config, identity, readable, known[readable[0].scene_id]) if readable else None,
         actors=config.cluster.actors,
@@ -173,4 +173,4 @@ def _time(seconds: float) -> str:
 
 
 def _gib(value: int | None) -> str:
-    return "as much as the store gives" if value is None else f"{value / 2**30:.{1 if value >= 2**30 else 2}f} GiB"
+    return "unknown (object store)" if value is None else f"{value / 2**30:.{1 if value >= 2**30 else 2}f} GiB"

@@ -96,7 +96,7 @@ class TranslateActor:
                 if not self._door.wait_for(self._is_empty, timeout=SETTLE_SECONDS):
                     continue
                 time.sleep(SETTLE_SECONDS)  # what the last call gave back is on its way
-                log.warning("recycling this actor: %s", reason)
+                log.warning("replacing this worker process: %s", reason)
                 self._log.flush()
                 os._exit(RECYCLED)
             stage = min(self._stages, key=lambda s: s.inside)

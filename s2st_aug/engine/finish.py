@@ -52,10 +52,10 @@ class FinishStage:
             self._proof.show()
             return replace(self._commit(self._validate(translated)), finished=self._seat.place)
         except WorkerFault as fault:
-            log.warning("batch %s is given back: %s", translated.batch.key, fault)
+            log.warning("batch %s is returned undone: %s", translated.batch.key, fault)
             self.retire_reason = str(fault)
             return nothing_done(replace(translated, given_back=True, place=self._seat.place, fault=str(fault)))
 
     def _nobody_can(self, translated: TranslatedBatch) -> CommitResult:
         time.sleep(AVOIDED_SECONDS)
-        return nothing_done(replace(translated, given_back=True, place="", fault="this place is avoided"))
+        return nothing_done(replace(translated, given_back=True, place="", fault="this node or GPU gets no more work"))

@@ -36,7 +36,7 @@ class Health:
         known = set(places)
         if not known or known - self.avoided.keys():
             return ""
-        return f"no healthy worker is left: {len(known)} of {len(known)} failed, the last at {self._last}"
+        return f"no healthy worker is left: {len(known)} of {len(known)} failed, last on {self._last}"
 
     @property
     def cannot_finish(self) -> set[str]:
@@ -48,7 +48,7 @@ class Health:
         known = set(nodes)
         if any(not any(is_on(place, node) for place in self.cannot_finish) for node in known) or not known:
             return ""
-        return f"no node is left that can judge and write images, the last fault at {self._last}"
+        return f"no node is left that can check and write images; last fault on {self._last}"
 
     @property
     def last(self) -> str:

@@ -18,7 +18,7 @@ from s2st_aug.engine.remote_dataset import with_local_root
 from s2st_aug.engine.sources import SourceReader, SourceScene
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidatedBatch, ValidateStage
-from s2st_aug.errors import WorkerFault
+from s2st_aug.errors import WorkerFault, counted
 from s2st_aug.formats import dataset_card
 from s2st_aug.records.manifest import ManifestRow
 from s2st_aug.records.scene import Scene
@@ -61,7 +61,7 @@ def spread_scenes(config: AugmentConfig, count: int) -> tuple[list[PlannedScene]
     absent: list[Scene] = []
     every = list(islice(selected_scenes(with_local_root(config).dataset, on_absent=absent.append), LOOKED_AT))
     if absent:
-        log.warning("%d scenes have no image: left out; the first: %s", len(absent), absent[0].image)
+        log.warning("left out %s without an image; first: %s", counted(len(absent), "scene"), absent[0].image)
     return [PlannedScene(scene, None, None, None) for scene in spread(every, count)], len(every)
 
 

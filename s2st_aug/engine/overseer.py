@@ -63,7 +63,10 @@ class Overseer:
         for batch in (b for b in under_way if b.seconds > limit):
             handle = ray.get(self._tracker.handle_of.remote(batch.worker), timeout=LOOK_SECONDS)
             log.warning(
-                "batch %s has hung at %s for %.0f s; its worker is ended", batch.key, batch.worker, batch.seconds
+                "batch %s has not finished on %s after %.0f s; that worker is stopped",
+                batch.key,
+                batch.worker,
+                batch.seconds,
             )
             self._tracker.give_back.remote(batch.key)
             if handle is not None:
@@ -73,7 +76,7 @@ class Overseer:
         """progress.json with the time since the last commit; one line when that is much longer than usual."""
         oldest = under_way[0] if under_way else None
         note = (
-            f"batch {oldest.key} at {oldest.worker} for {oldest.seconds:.0f} s" if oldest else "no batch is under way"
+            f"batch {oldest.key} on {oldest.worker} for {oldest.seconds:.0f} s" if oldest else "no batch is under way"
         )
         snapshot = self._progress.look(note)
         if not snapshot.stalled:
@@ -81,9 +84,7 @@ class Overseer:
             return
         self._options.waiting(snapshot)
         if not self._said:
-            log.warning(
-                "nothing has been committed for %.0f s; the longest under way: %s", snapshot.silent_seconds, note
-            )
+            log.warning("nothing has been committed for %.0f s; longest under way: %s", snapshot.silent_seconds, note)
         self._said = True
 
     def _give_up(self, places: list[str], now: float) -> None:

@@ -52,7 +52,7 @@ def selected_scenes(
         yield scene
     if found and not labelled:
         log.warning(
-            "%s: no image of split %r has a label; the card %s says where labels lie",
+            "%s: no image of split %r has labels; dataset card %r says where they are expected",
             dataset.root,
             dataset.split,
             dataset.format,
@@ -62,7 +62,7 @@ def selected_scenes(
     if not found:
         wanted = " and ".join(f"{key} in {list(values)}" for key, values in select.items()) or "an image"
         if on_skip is not None and dataset.checks_daylight:
-            wanted += f" and an image that is bright by day (mean luma {dataset.darkest_day:g} and more)"
+            wanted += f" and an image that is not dark (mean luma at least {dataset.darkest_day:g})"
         raise DatasetError(f"{dataset.root}: no scene of split {dataset.split!r} has {wanted}")
 
 
@@ -82,9 +82,9 @@ def _with_image(
 
 def _all_absent(card: Card, root: Path, split: str, scene: Scene) -> DatasetError:
     there = [other for other in card.splits if other != split and _has_image(card, root, other)]
-    known = f"splits with images: {', '.join(there)}" if there else f"no split of the card {card.name} has any"
-    first = f"the first that is missing: {root / scene.image}"
-    return DatasetError(f"{root}: split {split!r} has labels and no image; {known}; {first}")
+    known = f"splits with images: {', '.join(there)}" if there else "no other split has any"
+    first = f"first missing file: {root / scene.image}"
+    return DatasetError(f"{root}: split {split!r} has labels but no images; {known}; {first}")
 
 
 def _has_image(card: Card, root: Path, split: str) -> bool:

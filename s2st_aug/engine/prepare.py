@@ -23,7 +23,7 @@ from s2st_aug.engine.planning import plan_batches
 from s2st_aug.engine.proof import witness_of
 from s2st_aug.engine.recheck import recheck_sources
 from s2st_aug.engine.remote_dataset import with_local_root
-from s2st_aug.errors import UsageError
+from s2st_aug.errors import UsageError, counted
 from s2st_aug.formats.cards import absolute_card
 from s2st_aug.formats.daylight import DarkScene
 from s2st_aug.methods import MethodIdentity
@@ -164,9 +164,9 @@ def _list_dark(folder: RunFolder, dark: list[DarkScene]) -> None:
     folder.store.write_many({DARK_SOURCES: lines.encode()})
     darkest = min(dark, key=lambda s: s.luma)
     log.warning(
-        "%d scenes are tagged daytime and dark: skipped, listed in %s; the darkest: %s (mean luma %.0f); "
-        "dataset.darkest_day=0 takes them",
-        *(len(dark), DARK_SOURCES, darkest.scene.scene_id, darkest.luma),
+        "skipped %s tagged daytime but dark, listed in %s; darkest: %s (mean luma %.0f); dataset.darkest_day=0 "
+        "includes them",
+        *(counted(len(dark), "scene"), DARK_SOURCES, darkest.scene.scene_id, darkest.luma),
     )
 
 
@@ -175,9 +175,9 @@ def _list_absent(folder: RunFolder, absent: list[Scene]) -> None:
     lines = "".join(json.dumps({"scene_id": s.scene_id, "image": s.image}) + "\n" for s in absent)
     folder.store.write_many({ABSENT_IMAGES: lines.encode()})
     log.warning(
-        "%d scenes have no image: left out, listed in %s; the first: %s; dataset.absent_images=fail makes failed rows"
-        " of them",
-        *(len(absent), ABSENT_IMAGES, absent[0].image),
+        "left out %s without an image, listed in %s; first: %s; dataset.absent_images=fail counts them as failed "
+        "instead",
+        *(counted(len(absent), "scene"), ABSENT_IMAGES, absent[0].image),
     )
 
 
@@ -239,7 +239,11 @@ def _masked(config: AugmentConfig) -> dict[str, Any]:
 def _with_first_batch_size(config: AugmentConfig, info: RunInfo) -> AugmentConfig:
     if config.cluster.batch_size == info.batch_size:
         return config
-    log.warning("batch_size stays %d, as the run began; %d is ignored", info.batch_size, config.cluster.batch_size)
+    log.warning(
+        "this run was started with batch_size %d and keeps it; %d is ignored",
+        info.batch_size,
+        config.cluster.batch_size,
+    )
     return config.model_copy(update={"cluster": config.cluster.model_copy(update={"batch_size": info.batch_size})})
 
 

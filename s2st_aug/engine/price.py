@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from s2st_aug.config import AugmentConfig
 from s2st_aug.diffusion.workload import Workload, workload_of
-from s2st_aug.errors import UsageError, WorkerFault
+from s2st_aug.errors import UsageError, WorkerFault, counted
 from s2st_aug.methods import MethodIdentity, find_method
 from s2st_aug.records.scene import Scene
 from s2st_aug.storage.plan import PlannedScene
@@ -54,15 +54,17 @@ def price(config: AugmentConfig, identity: MethodIdentity, scenes: Sequence[Scen
     if scenes and device and guess * domains <= PATIENCE:
         return _measured(config, scenes, device, domains)
     if work is None:
-        return Price(None, "not measured: " + ("no image is there" if device else "no GPU here"), None, "no model")
+        return Price(
+            None, "not measured: " + ("no image found" if device else "no GPU on this machine"), None, "no model"
+        )
     kind = "an H100-class GPU" if on_gpu else f"{config.cluster.threads_per_actor} CPU threads"
     rate = _rate(config, work, on_gpu=on_gpu)
     how = (
         f"estimated for the network alone: {cost.evaluations:.0f} evaluations of {work.operations / 1e12:.2f} TFLOP"
         f" at {work.size[0]}x{work.size[1]} ({work.counted}), {rate / 1e12:g} TFLOP/s assumed for {kind};"
-        " preview on the run's own machine measures it"
+        " run `s2st-aug preview` on the run's own machine to measure it"
     )
-    return Price(guess, how, work.weights, "weights alone, activations come on top")
+    return Price(guess, how, work.weights, "weights only, without activations")
 
 
 def _wants_gpu(config: AugmentConfig) -> bool:
@@ -106,12 +108,12 @@ def _measured(config: AugmentConfig, scenes: Sequence[Scene], device: str, domai
     except WorkerFault as fault:
         failed = str(fault)
     if failed or len(ends) < 2 * domains:
-        return Price(None, f"not measured: {failed or 'nothing came out'}", None, "not measured")
+        return Price(None, f"not measured: {failed or 'fewer than two images'}", None, "not measured")
     seconds = (ends[domains] - ends[domains - 1]) / domains
     w, h = variant.row.width, variant.row.height
     threads = config.cluster.threads_per_actor
-    where = f"{device} with {threads} thread{'s' if threads > 1 else ''}" if device == "cpu" else device
-    how = f"measured here: one scene of {w}x{h} to {domains} domains on {where}, alone, with reading and checks"
+    where = f"{device} with {counted(threads, 'thread')}" if device == "cpu" else device
+    how = f"measured here: one scene of {w}x{h} to {counted(domains, 'domain')} on {where}, with reading and checks"
     peak, peak_of = _peak(device)
     return Price(seconds, how, peak, f"measured here: {peak_of}")
 

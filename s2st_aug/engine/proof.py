@@ -49,9 +49,11 @@ class Proof:
             return
         if not self._seen(self.may_write):
             place = mask_uri(self._context.run)
-            raise WorkerFault(f"{place} is not the driver's run folder here, its lock is not in it; is it mounted?")
+            raise WorkerFault(
+                f"{place} on this node is not the driver's run folder (no lock of the driver in it); is it mounted?"
+            )
         if not self._seen(self.sees_dataset):
-            raise WorkerFault(f"{mask_uri(self._context.config.dataset.root)} is not the driver's dataset here")
+            raise WorkerFault(f"{mask_uri(self._context.config.dataset.root)} on this node is not the driver's dataset")
         self._same_files()
         self._shown = True
 
@@ -60,7 +62,7 @@ class Proof:
         try:
             return self._fence is None or self._fence.holds()
         except OSError as error:
-            raise WorkerFault(f"storage fails for good: {error}") from error
+            raise WorkerFault(f"storage fails after retries: {error}") from error
 
     def sees_dataset(self) -> bool:
         """Whether any of the driver's images is here, of its size."""
@@ -79,7 +81,7 @@ class Proof:
             raise WorkerFault(f"{error}") from None
         there = context.identity
         pairs: dict[str, tuple[Any, Any]] = {
-            "the version of the method": (here.version, there.version),
+            "the method's version": (here.version, there.version),
             f"the model {context.method.model}": (here.model_sha256, there.model_sha256),
             "the profiles": (dict(here.profiles), dict(there.profiles)),
             "the checks or their detector": (checks, context.validation_sha256),
@@ -91,7 +93,7 @@ class Proof:
                 pairs[f"method.{name}"] = (ours, there.settings.get(name))
         other = sorted(what for what, (mine, yours) in pairs.items() if mine != yours)
         if other:
-            raise WorkerFault(f"{' and '.join(other)}: other here than at the driver")
+            raise WorkerFault(f"differs between this node and the driver: {', '.join(other)}")
 
     def _seen(self, look: Callable[[], bool]) -> bool:
         until = time.monotonic() + self._patience

@@ -10,6 +10,7 @@ from itertools import chain
 
 from s2st_aug.config.augment import DatasetConfig
 from s2st_aug.engine.remote_dataset import fetched
+from s2st_aug.errors import counted
 from s2st_aug.images import sha256_file
 from s2st_aug.storage.plan import PlannedScene, batches_to_table, plan_files, table_to_batches
 from s2st_aug.storage.repair import set_rows_aside
@@ -45,7 +46,11 @@ def recheck_sources(run: RunFolder, dataset: DatasetConfig) -> list[str]:
     set_rows_aside(run, {f"{scene}\t{domain}" for scene in changed for domain in domains})
     if changed:
         first = ", ".join(sorted(changed)[:SHOWN]) + (", ..." if len(changed) > SHOWN else "")
-        log.warning("%d sources changed (%s): their rows are in quarantine/", len(changed), first)
+        log.warning(
+            "%s changed (%s); rows made from it were moved to quarantine/ and will be made again",
+            counted(len(changed), "source image"),
+            first,
+        )
     return sorted(changed)
 
 

@@ -37,7 +37,7 @@ def refuse_place(folder: RunFolder, config: AugmentConfig) -> None:
             raise ConfigError(f"dataset.root: folder not found: {root}")
         if not is_remote(folder.place) and Path(folder.place).resolve().is_relative_to(root.resolve()):
             raise UsageError(
-                f"the run folder {folder.place} lies inside the dataset {root}, which is never written to; "
+                f"the run folder {folder.place} is inside the dataset {root}, which must not be written to; "
                 "choose another --run"
             )
 
@@ -57,8 +57,8 @@ def _refuse_other_plan(info: RunInfo, config: AugmentConfig, identity: MethodIde
             if plan_hash(first, identity, info.algorithm_version) == info.plan_sha256:
                 return
     raise PlanMismatch(
-        f"the run folder holds plan {info.plan_sha256[:16]}, this config is plan {wanted[:16]} "
-        f"({_what_changed(info, config, identity)} changed); use another --run folder, or the first config"
+        f"the run folder was started with plan {info.plan_sha256[:16]}, this config gives plan {wanted[:16]} "
+        f"({_what_changed(info, config, identity)} changed); use another --run folder, or the config of its first start"
         + ("" if options.extend else " (--extend adds scenes to the same plan)")
     )
 

@@ -69,7 +69,7 @@ class RemoteDataset:
         """
         there = self._list(deep=True)
         if not there:
-            raise DatasetError(f"{self._uri}: no file is there")
+            raise DatasetError(f"{self._uri}: no files found")
 
         def place(file: RemoteFile) -> None:
             if not is_source(card, file.name):
@@ -134,7 +134,7 @@ class RemoteDataset:
 
     def _path(self, name: str, below: Path) -> Path:
         if not stays_below(name):
-            raise DatasetError(f"{self._uri}: {name!r} is not a name below the dataset's root")
+            raise DatasetError(f"{self._uri}: {name!r} leads outside of the dataset")
         return below / name
 
     def _copy(self, file: RemoteFile) -> Path:
@@ -196,7 +196,7 @@ def with_local_root(config: AugmentConfig) -> AugmentConfig:
     root = open_remote_dataset(dataset.root).make_placeholders(load_card(dataset.format))
     if dataset.checks_daylight:
         log.warning(
-            "%s: images on an object store are not looked at beforehand: dark ones are taken too",
+            "%s: images on an object store are not checked for darkness; dark ones tagged daytime are translated too",
             mask_uri(dataset.root),
         )
     bare = dataset.model_copy(update={"root": str(root), "darkest_day": 0.0})

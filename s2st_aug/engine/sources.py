@@ -75,7 +75,9 @@ def read_source(root: Path, card: Card, planned: PlannedScene) -> SourceScene:
         data = _read_planned(root, planned)
         digest = sha256_bytes(data)
         if planned.sha256 not in (None, digest):
-            raise SourceChanged(f"{planned.scene.image}: its bytes are not the ones that were planned")
+            raise SourceChanged(
+                f"{planned.scene.image}: its contents changed since it was planned; --check-sources plans it anew"
+            )
         orientation = orientation_of(card, root, planned.scene)
         photo = read_photo(data, name=planned.scene.image, orientation=orientation)
         check_label(root, planned)
@@ -127,4 +129,4 @@ def check_label(root: Path, planned: PlannedScene) -> None:
     except OSError as error:
         raise LabelError(f"{scene.label_file}: cannot be read ({error.strerror or type(error).__name__})") from None
     if hashlib.sha256(record).hexdigest() != scene.label_key.sha256:
-        raise SourceChanged(f"{scene.label_file}: the record of {scene.scene_id} is not the one that was planned")
+        raise SourceChanged(f"{scene.label_file}: the record of {scene.scene_id} changed since it was planned")

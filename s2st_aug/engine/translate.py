@@ -123,14 +123,14 @@ class TranslateStage:
             return back
         if begun == AVOIDED:
             time.sleep(AVOIDED_SECONDS)
-            return replace(back, place="", fault="this place is avoided")
+            return replace(back, place="", fault="this node or GPU gets no more work")
         try:
             return self._done(batch, begun) or back
         except WorkerFault as fault:
             if self._sick:  # another batch's fault has been told: this one came too late to be one of its own
                 return replace(back, place="", fault=str(fault))
             self._sick, self.retire_reason = True, str(fault)
-            log.warning("batch %s is given back: %s", batch.key, fault)
+            log.warning("batch %s is returned undone: %s", batch.key, fault)
             return replace(back, fault=str(fault), certain=fault.certain)
 
     def _done(self, batch: PlannedBatch, begun: int) -> TranslatedBatch | None:
@@ -144,20 +144,20 @@ class TranslateStage:
             if waited > DRAIN_ASK_SECONDS and not self._tracker.begin(f"{batch.key}/turn", self._seat):
                 return None
             if self._sick:
-                raise WorkerFault("its process is being replaced")
+                raise WorkerFault("this worker process is being replaced")
             if begun < CAREFUL_FROM:
                 finish = self._guarded(batch, sources)
             else:  # a scene that was begun twice alone and never ended is the culprit
-                log.warning("batch %s lost its worker more than once; its scenes are tried one by one", batch.key)
+                log.warning("batch %s lost its worker more than once; trying its scenes one by one", batch.key)
                 finish = self._without_culprits(batch, sources, announce=True)
             if grown := self._memory.after_batch():
-                self.retire_reason = f"its memory has crept {grown / 2**30:.1f} GiB above what is allowed"
+                self.retire_reason = f"its memory grew by {grown / 2**30:.1f} GiB (cluster.creep_gib)"
         if waited > DRAIN_ASK_SECONDS:
             self._tracker.end([f"{batch.key}/turn"])
         try:
             results = finish()
         except Exception as error:
-            log.warning("batch %s: %s; looking for the culprit", batch.key, reason_of(error))
+            log.warning("batch %s: %s; trying its scenes one by one", batch.key, reason_of(error))
             with self._device_turn:
                 results = self._without_culprits(batch, sources)()
         done = _translated(batch, sources, results, self._seat.name, time.monotonic() - start - waited)
@@ -168,7 +168,7 @@ class TranslateStage:
         sources = [self._read(planned) for planned in batch.scenes]
         failed = next((s.failure for s in sources if s.failure), None)
         if failed and not self._proof.sees_dataset():
-            raise WorkerFault(f"the dataset is gone here: {failed.reason}")
+            raise WorkerFault(f"this node no longer sees the dataset: {failed.reason}")
         return sources
 
     def load(self) -> TranslatorLike:
@@ -193,7 +193,7 @@ class TranslateStage:
         # from here on the exception is gone, and with it the frames that held the model and its activations
         if out_of_memory:
             return self._split(batch, sources, reason)
-        log.warning("batch %s: %s; looking for the culprit", batch.key, reason)
+        log.warning("batch %s: %s; trying its scenes one by one", batch.key, reason)
         return self._without_culprits(batch, sources)
 
     def _without_culprits(self, batch: PlannedBatch, sources: list[SourceScene], *, announce: bool = False) -> Finish:
@@ -243,7 +243,7 @@ class TranslateStage:
         except WorkerFault:
             raise
         except Exception as error:
-            raise WorkerFault(f"it fails without any photo too: {reason_of(error)}; at first {first}") from error
+            raise WorkerFault(f"a batch of blank images fails too: {reason_of(error)}; first error: {first}") from error
 
     def _run(self, batch: PlannedBatch, sources: Sequence[SourceScene]) -> Finish:
         """What the device does of a whole batch, in its planned shape; raises WorkerFault for model and device."""
@@ -274,7 +274,7 @@ class TranslateStage:
     def _split(self, batch: PlannedBatch, sources: list[SourceScene], reason: str) -> Finish:
         """After memory ran out: halves, down to single scenes; what does not even fit alone fails."""
         log.warning(
-            "batch %s of %d: %s; splitting it, and all of its size from now on", batch.key, len(sources), reason
+            "batch %s of %d: %s; it is split, and so are later batches of its size", batch.key, len(sources), reason
         )
         self._recycle()
         self._too_much = min(self._too_much, _load(sources))
@@ -365,9 +365,11 @@ def _failure_in(made: Translated | SampleError | None, source: SourceScene, doma
     if isinstance(made, SampleError):
         return failure_of(made)
     if not isinstance(made, Translated):
-        return Failure("error", f"BadResult: the method gave {type(made).__name__} for {domain}, not Translated")
+        return Failure(
+            "error", f"BadResult: for {domain} the method returned {type(made).__name__}, expected Translated"
+        )
     for image in (made.image, made.raw):
         if image.shape != source.rgb.shape or image.dtype != np.uint8:
             came, wanted = (f"{'x'.join(map(str, a.shape))} {a.dtype}" for a in (image, source.rgb))
-            return Failure("error", f"BadResult: the method gave {came} for {domain}, its source is {wanted}")
+            return Failure("error", f"BadResult: for {domain} the method returned {came}, expected {wanted}")
     return None

@@ -58,7 +58,7 @@ class ValidateStage:
     def _source(self, translated: TranslatedBatch, scene: int) -> SourceScene:
         source, planned = self._read(translated.batch.scenes[scene]), translated.batch.scenes[scene].scene
         if source.failure and not self._proof.sees_dataset():
-            raise WorkerFault(f"the dataset is gone here: {source.failure.reason}")
+            raise WorkerFault(f"this node no longer sees the dataset: {source.failure.reason}")
         if source.failure is None and source.sha256 != translated.source_hashes[scene]:
             changed = SourceChanged(f"{planned.image}: changed while it was translated")
             return replace(source, failure=failure_of(changed))
@@ -70,7 +70,7 @@ class ValidateStage:
         """A variant's row and the bytes of its image; none of a failed one."""
         failure = variant.failure or (source.failure if source else None)
         if failure or source is None or source.photo is None:
-            failure = failure or Failure("error", "it has neither pixels nor a reason")
+            failure = failure or Failure("error", "the method returned neither pixels nor a reason")
             return self._failed(translated, variant, failure), b""
         file_type = self._context.config.run.image_format
         image, raw = (translated.pixels(variant, raw=raw) for raw in (False, True))
@@ -114,8 +114,8 @@ class ValidateStage:
             self._load()(blank, blank, blank, (), domain)
             encode_png(blank)
         except Exception as error:
-            told = f"{reason_of(error)}; at first {reason_of(first)}"
-            raise WorkerFault(f"the checks fail without any photo too: {told}") from first
+            told = f"{reason_of(error)}; first error: {reason_of(first)}"
+            raise WorkerFault(f"the checks fail on a blank image too: {told}") from first
 
     def _failed(self, translated: TranslatedBatch, variant: VariantResult, failure: Failure) -> ManifestRow:
         """A row without a variant; `attempt n` in its reasons is for people, `attempts` for programs."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
 
 _SPELLINGS = {
@@ -45,3 +47,8 @@ def canonical_category(category: str) -> str:
         return name
     tried = (" ".join(words), " ".join(words[:2]), words[0] if words[0] == "lane" else "", words[-1])
     return next((_MEANS[t] for t in tried if t in _MEANS), name)
+
+
+def count_categories(categories: Iterable[str]) -> str:
+    """`2 x rider, 6 x traffic light`, by name; empty for none."""
+    return ", ".join(f"{number} x {name}" for name, number in sorted(Counter(categories).items()))

@@ -17,6 +17,7 @@ import yaml
 from s2st_aug import __version__
 from s2st_aug.arrays import Image
 from s2st_aug.errors import RunFolderError, UsageError
+from s2st_aug.records.classes import count_categories
 from s2st_aug.report import evidence, kid, plot, ranking, summary
 from s2st_aug.report.contact_sheet import read_or_none, spread
 from s2st_aug.report.embed import SIZES, data_uri, fitting_size
@@ -126,6 +127,7 @@ def render(template: str, **context: Any) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["count_categories"] = count_categories
     return environment.get_template(template).render(**context)
 
 

@@ -106,11 +106,12 @@ class RunLock:
             if is_live(holder) or self._shows_life(holder):
                 age = time.time() - holder.beat
                 who = f"process {holder.pid} on {holder.host}, last heartbeat {age:.0f} s ago"
-                raise RunFolderError(f"{self._run.place}: locked by another run ({who})")
-            log.warning("taking over a stale lock of %s", holder)
+                freed = f"it is released when that process ends, or after {STALE_SECONDS:.0f} s without a heartbeat"
+                raise RunFolderError(f"{self._run.place}: locked by another run ({who}); {freed}")
+            log.warning("taking over the stale lock of process %d on %s", holder.pid, holder.host)
         self._me = replace(self._me, epoch=1 + (newest.epoch if newest else 0))
         if not self._created():
-            raise RunFolderError(f"{self._run.place}: another run is taking the lock at this moment")
+            raise RunFolderError(f"{self._run.place}: another run is taking the lock right now; try again")
         self._store.write_many({LOCK: _encode(self._fresh())})
         for name in list(self._store.names(EPOCHS)):
             if _number(name) < self._me.epoch:
@@ -124,7 +125,9 @@ class RunLock:
         if not self._store.write_new(_name(self._me.epoch), _encode(self._fresh())):
             return False
         if not self._store.exclusive:
-            log.warning("%s: this store knows no conditional put; two starts at once are told apart", self._run.place)
+            log.warning(
+                "%s: no conditional writes here, two runs that start at once are told apart in 2 s", self._run.place
+            )
             time.sleep(SETTLE_SECONDS)
         return self._fence.holds()
 
@@ -157,7 +160,7 @@ class RunLock:
                 self._store.delete(LOCK)
         except (OSError, Stopped) as failure:  # it goes with this process, or is stale in a while
             _LEFT.add(self.token)
-            log.warning("%s: the lock is not released: %s", self._run.place, failure)
+            log.warning("%s: the lock could not be released: %s", self._run.place, failure)
         if lost:
             raise LockLost(f"{self._run.place}: {TAKEN}") from error
 
@@ -178,7 +181,7 @@ class RunLock:
                 record = _encode(self._fresh())
                 self._store.write_many({_name(self.epoch): record, LOCK: record})
             except Exception:
-                log.warning("no heartbeat this time", exc_info=True)
+                log.warning("the heartbeat could not be written; trying again in %.0f s", BEAT_SECONDS, exc_info=True)
 
     def _holds(self) -> bool:
         return not self.lost.is_set() and Fence(self._store, self._me.token).holds()

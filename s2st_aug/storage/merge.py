@@ -52,7 +52,7 @@ def _refuse(runs: list[RunFolder], infos: list[RunInfo], out: RunFolder) -> None
             raise RunFolderError(f"{run.place}: runs of two plans ({held}) cannot be merged")
         if info.validation_sha256 != infos[0].validation_sha256:
             raise RunFolderError(
-                f"{run.place}: judged by other thresholds than {runs[0].place}; `s2st-aug rescore` gives both the same"
+                f"{run.place}: checked with other thresholds than {runs[0].place}; run `s2st-aug rescore` on both first"
             )
 
 

@@ -183,7 +183,7 @@ class RunFolder:
             if (name := first_outside(rows[column])) is not None:
                 raise RunFolderError(
                     f"{self.place}: the manifest's {column} names {name!r}, outside of {PATHS[column]}; "
-                    f"`s2st-aug verify {self.place} --repair` sets the row aside"
+                    f"`s2st-aug verify {self.place} --repair` moves the row to quarantine/"
                 )
 
 
@@ -202,7 +202,7 @@ def read_part(store: Store, name: str, columns: list[str] | None) -> pa.Table:
         return pq.read_table(pa.BufferReader(store.read(name)), columns=columns)
     except (pa.ArrowException, OSError) as error:
         repairable = name.startswith((MANIFEST, DECISIONS))
-        hint = f"; `s2st-aug verify {store.root} --repair` sets it aside" if repairable else ""
+        hint = f"; `s2st-aug verify {store.root} --repair` moves it to quarantine/" if repairable else ""
         raise RunFolderError(f"{store.root}/{name}: cannot be read ({str(error).splitlines()[0]}){hint}") from None
 
 

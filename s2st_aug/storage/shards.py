@@ -147,7 +147,7 @@ class _Parts:
             return True
         self._lost += 1
         if self._lost > MOST_LOST:
-            raise RunFolderError(f"{self._run.place}/{name}: exists and is not listed; does another run write here?")
+            raise RunFolderError(f"{self._run.place}/{name}: exists already; is another run writing to this folder?")
         time.sleep(0.05)  # until the other gather's part is listed here too
         return False
 
@@ -163,7 +163,7 @@ class _Parts:
         self.look()
         taken = sorted(left & self.taken)
         for name in taken:
-            log.info("dropping %s: the manifest holds it", name)
+            log.info("deleting %s: its rows are in the manifest", name)
             rows = _read_shard(run.store, name)
             if rows is not None and pc.any(failed := pc.equal(rows["status"], "failed")).as_py():
                 known = run.read_manifest(["scene_id", "domain"])

@@ -465,8 +465,10 @@ def _full_or_same(error: OSError, root: str) -> Exception:
 def storage_stopped(root: str, error: OSError) -> Stopped:
     """What ends a run whose folder cannot be written any more: a full disk, or storage that fails for good."""
     if error.errno in DISK_FULL:
-        return Stopped(f"{root}: the disk is full; what was finished is kept, make room and run the same command")
-    return Stopped(f"{root}: storage fails: {error}; what was finished is kept, and the same command resumes")
+        return Stopped(
+            f"{root}: the disk is full; finished images are kept; free some space and run the same command to resume"
+        )
+    return Stopped(f"{root}: storage fails ({error}); finished images are kept; run the same command to resume")
 
 
 def at_once(actions: Iterable[Callable[[], T]]) -> list[T]:
@@ -488,7 +490,7 @@ def retry(action: Callable[[], T]) -> T:
         except OSError as error:
             if error.errno is not None and error.errno not in _TRANSIENT:
                 raise
-            log.warning("storage error, trying again in %s s: %s", pause, error)
+            log.warning("storage error, retrying in %s s: %s", pause, error)
             time.sleep(pause)
     return action()
 

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s2st_aug.containment import stays_below
-from s2st_aug.errors import RunFolderError
+from s2st_aug.errors import RunFolderError, counted
 from s2st_aug.images import sha256_bytes, sha256_file
 from s2st_aug.records.manifest import MANIFEST_SCHEMA
 from s2st_aug.records.scene import LabelKey
@@ -142,7 +142,7 @@ def _readable_rows(run: RunFolder) -> tuple[pa.Table, list[VerifyFinding]]:
         try:
             tables.append(read_part(run.store, name, COLUMNS))
         except RunFolderError:
-            torn.append(VerifyFinding("torn", f"{name}: cannot be read, its rows are unknown", image=name))
+            torn.append(VerifyFinding("torn", f"{name}: cannot be read, so its rows are unknown", image=name))
     schema = pa.schema([MANIFEST_SCHEMA.field(c) for c in COLUMNS])
     return pa.concat_tables(tables).cast(schema) if tables else schema.empty_table(), torn
 
@@ -152,7 +152,7 @@ def _torn_decisions(run: RunFolder) -> Iterator[VerifyFinding]:
         try:
             read_part(run.store, name, None).cast(DECISION_SCHEMA)
         except (RunFolderError, pa.ArrowException, ValueError):
-            yield VerifyFinding("torn", f"{name}: cannot be read, its decisions are unknown", image=name)
+            yield VerifyFinding("torn", f"{name}: cannot be read, so its decisions are unknown", image=name)
 
 
 def _keys(planned: pa.Array, rows: pa.Table) -> Iterator[VerifyFinding]:
@@ -175,19 +175,19 @@ def _rows(rows: pa.Table, info: RunInfo) -> Iterator[VerifyFinding]:
     images: Counter[str] = Counter(i for i in rows["image"].to_pylist() if i)
     for name, count in images.items():
         if count > 1:
-            yield VerifyFinding("doubled", f"{count} rows name the image {name}")
+            yield VerifyFinding("doubled", f"{count} rows refer to the image {name}")
     for row in rows.to_pylist():
         key = f"{row['scene_id']}\t{row['domain']}"
         if row["plan_sha256"] != info.plan_sha256:
-            yield VerifyFinding("foreign", f"{_spell(key)}: a row of plan {row['plan_sha256'][:12]}", key=key)
+            yield VerifyFinding("foreign", f"{_spell(key)}: a row of another plan, {row['plan_sha256'][:12]}", key=key)
         elif (made_by := [row[name] for name in METHOD]) != method:
             what = f"made by {' '.join(n[:12] for n in made_by)}, in a run of {' '.join(n[:12] for n in method)}"
             yield VerifyFinding("foreign", f"{_spell(key)}: {what}", key=key)
         elif row["variant_id"] != expected_id(row, info):
-            yield VerifyFinding("foreign", f"{_spell(key)}: its variant_id does not follow from its row", key=key)
+            yield VerifyFinding("foreign", f"{_spell(key)}: its variant_id does not match its row", key=key)
         missing = [m for m in ("structure", "strength") if row[m] is None and row[f"{m}_null"] is None]
         if row["status"] == "ok" and missing:
-            what = f"{_spell(key)}: ok, without {' and '.join(missing)}, and nothing says why"
+            what = f"{_spell(key)}: ok, but {' and '.join(missing)} is null without a reason"
             yield VerifyFinding("unmeasured", what, key=key)
 
 
@@ -222,7 +222,7 @@ def _images(run: RunFolder, rows: pa.Table) -> Iterator[VerifyFinding]:
             yield VerifyFinding(kind, f"{_spell(key)}: status {status}, image {image}", key=key)
     named = set(images)
     extra = (name for name in run.store.names(IMAGES) if name not in named)
-    yield from (VerifyFinding("extra", f"{name}: no row names it", image=name) for name in extra)
+    yield from (VerifyFinding("extra", f"{name}: no row refers to it", image=name) for name in extra)
 
 
 def _image(store: Store, name: str, sha256: str, key: str) -> VerifyFinding | None:
@@ -234,9 +234,9 @@ def _image(store: Store, name: str, sha256: str, key: str) -> VerifyFinding | No
     except RunFolderError:
         return outside
     except FileNotFoundError:
-        return VerifyFinding("missing", f"{name}: the image of {_spell(key)} is absent", key=key)
+        return VerifyFinding("missing", f"{name}: the image of {_spell(key)} is missing", key=key)
     if found != sha256:
-        return VerifyFinding("torn", f"{name}: its bytes are not those of its row", image=name, key=key)
+        return VerifyFinding("torn", f"{name}: its SHA-256 is not the one in its row", image=name, key=key)
     return None
 
 
@@ -258,7 +258,7 @@ def _sources(info: RunInfo, rows: pa.Table) -> Iterator[VerifyFinding]:
     with ThreadPoolExecutor(THREADS) as pool:
         for (name, sha256), found in zip(claims, pool.map(lambda c: _hash(root / c[0]), claims), strict=True):
             if found != sha256:
-                what = "absent" if found is None else "other bytes than when it was translated"
+                what = "missing" if found is None else "changed since it was translated"
                 yield VerifyFinding("changed", f"source {name}: {what}")
 
 
@@ -281,7 +281,9 @@ def _top_level(run: RunFolder) -> Iterator[VerifyFinding]:
 
 def _leftovers(run: RunFolder) -> Iterator[VerifyFinding]:
     """Temporaries, and batches that are committed and not in the manifest yet."""
-    yield from (VerifyFinding("left", f"{name}: a temporary", image=name) for name in run.store.names(TMP))
+    yield from (VerifyFinding("left", f"{name}: a temporary file", image=name) for name in run.store.names(TMP))
     waiting = sum(1 for _ in list_shards(run.store))
     if waiting:
-        yield VerifyFinding("left", f"{waiting} committed batches are not gathered into the manifest; resuming does it")
+        yield VerifyFinding(
+            "left", f"{counted(waiting, 'committed batch')} not in the manifest yet; resuming gathers them"
+        )

@@ -224,5 +224,5 @@ def test_a_dry_run_counts_and_finds_bad_labels(config, tmp_path, capsys):
     assert "train/f000000" in capsys.readouterr().err
     (root / "images/100k/train/f000001.png").unlink()
     assert call("augment", path, "--dry-run", "--method", FAKE) == 0
-    assert "5 (1 more have no image: left out)" in capsys.readouterr().out
+    assert "5 (1 more without an image, left out)" in capsys.readouterr().out
     assert not (tmp_path / "never").exists()

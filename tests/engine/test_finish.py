@@ -42,7 +42,7 @@ def test_receipts_of_rows_that_are_nowhere_do_not_finish_a_run(config, tmp_path)
     run_here(config, tmp_path / "run", batches=slice(0, 1))
     summary = finish(config, tmp_path / "run", heard=2)
     assert summary.exit_code == 4
-    assert "8 of 12 variants are not in the run folder" in summary.stopped
+    assert "8 of 12 variants are missing from the run folder" in summary.stopped
     assert (summary.snapshot.state, summary.snapshot.ok) == ("stopped", 4)
     assert read_snapshot(RunFolder(tmp_path / "run")).ok == 4
     run_here(config, tmp_path / "run")
@@ -55,7 +55,8 @@ def test_a_row_without_its_image_is_made_again(config, tmp_path):
     lost.unlink()
     summary = finish(config, tmp_path / "run")
     assert summary.exit_code == 4
-    assert "1 of 12 variants are not in the run folder" in summary.stopped and "want of their image" in summary.stopped
+    assert "1 of 12 variants are missing from the run folder" in summary.stopped
+    assert "1 of them with a row, but without an image file" in summary.stopped
     run_here(config, tmp_path / "run")
     assert finish(config, tmp_path / "run").exit_code == 0
     assert verify(run).holds and lost.is_file()
@@ -108,7 +109,7 @@ def test_storage_that_fails_the_driver_for_good_stops_the_run(config, tmp_path, 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setattr(driving, "_finish", end)
-    with pytest.raises(Stopped, match=r"storage fails.*the same command resumes"):
+    with pytest.raises(Stopped, match=r"storage fails.*run the same command to resume"):
         driving.augment(config, tmp_path / "run")
     monkeypatch.undo()
     assert driving.augment(config, tmp_path / "run").exit_code == 0

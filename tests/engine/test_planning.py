@@ -85,7 +85,9 @@ def test_no_image_at_all_is_one_error_with_the_first_path_and_the_splits_that_ex
     if not whole:
         (root / "images/100k/train").mkdir()
     first = root / "images/100k/train/f000000.png"
-    with pytest.raises(DatasetError, match=f"split 'train' has labels and no image; splits with images: val;.*{first}"):
+    with pytest.raises(
+        DatasetError, match=f"split 'train' has labels but no images; splits with images: val;.*{first}"
+    ):
         list(selected_scenes(make_config(root).dataset))
 
 
@@ -94,10 +96,10 @@ def test_dry_run_and_preview_count_what_is_left_out(tmp_path, caplog):
     (root / "images/100k/train/f000001.png").unlink()
     found = dry_run(make_config(root), full=True)
     assert (found.scenes, found.absent, found.problems) == (2, 1, [])
-    assert dict(found.lines())["scenes"] == "2 (1 more have no image: left out)"
+    assert dict(found.lines())["scenes"] == "2 (1 more without an image, left out)"
     scenes, total = spread_scenes(make_config(root), 8)
     assert (len(scenes), total) == (2, 2)
-    assert "1 scenes have no image: left out; the first: images/100k/train/f000001.png" in caplog.text
+    assert "left out 1 scene without an image; first: images/100k/train/f000001.png" in caplog.text
 
 
 def test_the_list_of_absent_images_lies_in_the_runs_logs(tmp_path, caplog):
@@ -107,7 +109,7 @@ def test_the_list_of_absent_images_lies_in_the_runs_logs(tmp_path, caplog):
     prepare(config, folder, Options(), identify(config))
     (line,) = (tmp_path / "run/logs/absent_images.jsonl").read_text().splitlines()
     assert json.loads(line) == {"scene_id": "train/f000001", "image": "images/100k/train/f000001.png"}
-    assert "1 scenes have no image" in caplog.text
+    assert "left out 1 scene without an image, listed in logs/absent_images.jsonl" in caplog.text
 
 
 def test_new_keys_change_no_plan_hash_at_their_defaults(tmp_path):
@@ -123,7 +125,7 @@ def test_a_data_set_without_any_label_is_told(tmp_path, caplog):
     root = make_dataset(tmp_path / "data", 2)
     (root / "labels/det_20/det_train.json").unlink()
     assert len(list(selected_scenes(make_config(root).dataset))) == 2
-    assert "no image of split 'train' has a label" in caplog.text
+    assert "no image of split 'train' has labels" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ def test_a_data_set_of_nothing_but_dark_days_says_so(tmp_path):
     root = make_dataset(tmp_path / "data", 1)
     darken(root, "f000000.png")
     config = make_config(root, dataset={"format": "bdd100k", "root": str(root), "select": {"timeofday": ["daytime"]}})
-    with pytest.raises(DatasetError, match="bright by day"):
+    with pytest.raises(DatasetError, match="an image that is not dark"):
         list(plan_batches(config, "plan", ("night",)))
 
 
@@ -185,7 +187,7 @@ def test_the_list_of_dark_sources_lies_in_the_runs_logs(tmp_path, caplog):
             "image": "images/100k/train/f000000.png",
             "mean_luma": 20.0,
         }
-    assert "1 scenes are tagged daytime and dark: skipped" in caplog.text
+    assert "skipped 1 scene tagged daytime but dark" in caplog.text
     assert RunFolder(tmp_path / "run").run_json().planned_scenes == 2
     estimate = dry_run(config, full=True)
     assert (estimate.scenes, estimate.dark) == (2, 1)

@@ -101,7 +101,7 @@ def test_what_would_take_too_long_to_measure_is_counted_and_never_loaded(root, m
         r"estimated for the network alone: \d+ evaluations of 0\.0\d TFLOP at \d+x\d+ \(counted", found.seconds_from
     )
     assert "assumed for 1 CPU threads" in found.seconds_from
-    assert (found.memory, found.memory_from) == (work.weights, "weights alone, activations come on top")
+    assert (found.memory, found.memory_from) == (work.weights, "weights only, without activations")
 
 
 def test_a_gpu_that_is_not_here_is_assumed_and_half_precision_counts(root, monkeypatch):
@@ -112,7 +112,7 @@ def test_a_gpu_that_is_not_here_is_assumed_and_half_precision_counts(root, monke
     )
     assert full.seconds == pytest.approx(5 * half.seconds)
     assert "30 TFLOP/s assumed for an H100-class GPU" in full.seconds_from
-    assert "no GPU here" in priced(config_of(root, "cluster.device=cuda", method="gamma")).seconds_from
+    assert "no GPU on this machine" in priced(config_of(root, "cluster.device=cuda", method="gamma")).seconds_from
 
 
 def test_pictures_of_another_generator_cost_nothing(root):
@@ -131,7 +131,7 @@ def test_a_method_that_fails_whatever_it_is_given_is_no_measurement(root, monkey
     monkeypatch.setenv("S2ST_FAKE_ILL", "raise")
     config = config_of(root, method=FAKE)
     found = price(config, identify(config), list(selected_scenes(config.dataset)), PHOTO)
-    assert found.seconds_from.startswith("not measured: it fails without any photo too: ValueError")
+    assert found.seconds_from.startswith("not measured: a batch of blank images fails too: ValueError")
 
 
 def test_the_dry_run_shows_price_time_and_memory(root):

@@ -211,11 +211,11 @@ def test_a_preview_of_an_empty_address_is_one_line_without_the_secret(address, t
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(make_config(uri).model_dump(mode="json")))
     assert run_group(build_group(), ["preview", str(tmp_path / "c.yaml")]) == 2
     said = capsys.readouterr().err
-    assert "no file is there" in said and "pa55word" not in said and said.count("\n") == 1
+    assert "no files found" in said and "pa55word" not in said and said.count("\n") == 1
 
 
 def test_an_empty_address_is_one_clear_error(address):
-    with pytest.raises(DatasetError, match=r"s3://\*\*\*@bucket/none.*no file is there"):
+    with pytest.raises(DatasetError, match=r"s3://\*\*\*@bucket/none.*no files found"):
         RemoteDataset(address.format("none")).make_placeholders(load_card("bdd100k"))
 
 

@@ -107,8 +107,8 @@ def test_checks_that_fail_on_whatever_they_are_given_are_the_workers(started, mo
         back = stage(done)
     assert back.given_back and stage.retire_reason and not list(run.folder.store.names(".state/rows"))
     assert back.fault == (
-        "the checks fail without any photo too: RuntimeError: the detector's runtime is gone; "
-        "at first RuntimeError: the detector's runtime is gone"
+        "the checks fail on a blank image too: RuntimeError: the detector's runtime is gone; "
+        "first error: RuntimeError: the detector's runtime is gone"
     )
 
     def judge(source, *rest):
@@ -241,7 +241,7 @@ def test_a_worker_without_the_dataset_is_not_absent_images(started, tmp_path, mo
     assert not worker(run.batches[0]).given_back
     shutil.move(run.root, tmp_path / "unmounted")
     back = worker(run.batches[1])
-    assert back.given_back and "the dataset is gone here" in back.fault
+    assert back.given_back and "this node no longer sees the dataset" in back.fault
     shutil.move(tmp_path / "unmounted", run.root)
     (run.root / "images/100k/train/f000004.png").unlink()  # one image alone is a bad sample
     assert not run.worker()(run.batches[2]).given_back
@@ -253,7 +253,7 @@ def test_a_worker_without_the_dataset_is_not_absent_images(started, tmp_path, mo
         ({"model_sha256": "another"}, "the model"),
         ({"profiles": {"night": "another", "rain": "another"}}, "the profiles"),
         ({"settings": {"references": ["another"]}}, "method.references"),
-        ({"version": "another"}, "the version of the method"),
+        ({"version": "another"}, "the method's version"),
         (None, "the checks or their detector"),
     ],
 )
@@ -263,7 +263,7 @@ def test_a_worker_with_other_files_is_refused(started, part, said):
     identity = replace(run.context.identity, **part) if part else run.context.identity
     other = replace(run.context, identity=identity, **({} if part else {"validation_sha256": "another"}))
     back = run.worker("other", other)(run.batches[0])
-    assert back.given_back and said in back.fault and back.fault.endswith("other here than at the driver")
+    assert back.given_back and said in back.fault and "differs between this node and the driver: " in back.fault
 
 
 class Places(fakes.FakeSettings):
@@ -291,7 +291,7 @@ def test_where_a_methods_file_lies_may_differ_and_what_it_holds_may_not(started,
     context = replace(run.context, method=method, identity=there)
     proof.Proof(context).show()
     file.write_bytes(b"another")
-    with pytest.raises(WorkerFault, match=r"^method\.hashed: other here"):
+    with pytest.raises(WorkerFault, match=r"driver: method\.hashed$"):
         proof.Proof(context).show()
 
 
@@ -302,14 +302,14 @@ def test_a_place_is_avoided_after_three_faults_with_nothing_done_between(monkeyp
     assert [health.fault("a", "k", "why", certain=True) for _ in range(3)] == [False, False, True]
     assert [health.fault("b", "one batch", "why", certain=False) for _ in range(9)] == [False] * 9
     assert not health.hopeless(["a", "b"]) and not health.hopeless([])
-    assert health.hopeless(["a"]).startswith("no healthy worker is left: 1 of 1 failed, the last at b: why")
+    assert health.hopeless(["a"]).startswith("no healthy worker is left: 1 of 1 failed, last on b: why")
 
 
 def test_workers_at_a_place_that_is_avoided_begin_nothing(started, monkeypatch):
     monkeypatch.setattr(translate, "AVOIDED_SECONDS", 0.01)
     run = started()
     run.tracker.avoid(["a"])
-    assert run.worker("a")(run.batches[0]).fault == "this place is avoided"
+    assert run.worker("a")(run.batches[0]).fault == "this node or GPU gets no more work"
     assert not run.worker("b")(run.batches[0]).given_back
     assert run.tracker.begin("x", Seat("a:1", "a")) == AVOIDED
     run.tracker.enter(Seat("b:1", "b"))
@@ -340,7 +340,10 @@ def test_a_worker_that_cannot_finish_has_another_node_do_it(started, monkeypatch
     monkeypatch.setattr(finish, "AVOIDED_SECONDS", 0.01)
     back = stage(done[0])
     assert (
-        handed == [["a (finishing)"]] and back.given_back and back.fault == "this place is avoided" and not back.place
+        handed == [["a (finishing)"]]
+        and back.given_back
+        and back.fault == "this node or GPU gets no more work"
+        and not back.place
     )
     well = FinishStage(run.context, run.tracker, seat=Seat("b:1", "b (finishing)"))
     relieved = FinishStage(run.context, run.tracker, seat=sick, hand_over=lambda translated, places: well(translated))
@@ -402,8 +405,8 @@ def test_the_run_ends_when_no_node_is_left_that_can_finish(overseen, monkeypatch
     time.sleep(0.06)
     overseen.overseer.look()
     assert overseen.drain.why == (
-        "no node is left that can judge and write images, "
-        "the last fault at 10.0.0.2/firstgpu (finishing): storage fails for good"
+        "no node is left that can check and write images; "
+        "last fault on 10.0.0.2/firstgpu (finishing): storage fails for good"
     )
 
 
@@ -477,9 +480,7 @@ def test_the_run_ends_with_one_line_when_no_healthy_worker_is_left(overseen):
     assert not overseen.drain.requested.is_set()  # another may be starting
     time.sleep(0.06)
     overseen.overseer.look()
-    assert (
-        overseen.drain.why == "no healthy worker is left: 1 of 1 failed, the last at 10.0.0.7: CUDA error: unspecified"
-    )
+    assert overseen.drain.why == "no healthy worker is left: 1 of 1 failed, last on 10.0.0.7: CUDA error: unspecified"
 
 
 def test_status_and_console_say_when_nothing_moves(overseen, monkeypatch, tmp_path, caplog):
@@ -501,7 +502,7 @@ def test_status_and_console_say_when_nothing_moves(overseen, monkeypatch, tmp_pa
         stalled = report_of(str(tmp_path))
     assert (moving["stalled"], stalled["stalled"]) == (False, True)
     assert stalled["eta_seconds"] is None and stalled["rate"] < moving["rate"]
-    assert stalled["silent_seconds"] > 0.3 and "batch batch at w:1" in stalled["under_way"]
+    assert stalled["silent_seconds"] > 0.3 and "batch batch on w:1" in stalled["under_way"]
     assert "nothing committed for" in note_of(overseen.shown[-1], 0)
     assert "nothing has been committed for" in caplog.text
 

@@ -101,7 +101,7 @@ class Returned(logging.Handler):
     count = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.count += "cannot work and is replaced" in record.getMessage()
+        self.count += "is faulty and is replaced" in record.getMessage()
 
 
 def raylets() -> list[str]:

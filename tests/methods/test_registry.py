@@ -195,8 +195,8 @@ def test_wrong_pixels_of_a_method_fail_their_rows_alone(package, tmp_path, monke
     )
     reasons = {key[1]: row["reasons"][0] for key, row in rows_of(run_here(config, tmp_path / "run")).items()}
     assert reasons == {
-        "night": "BadResult: the method gave 8x8x3 uint8 for night, its source is 32x48x3 uint8",
-        "rain": "BadResult: the method gave NoneType for rain, not Translated",
+        "night": "BadResult: for night the method returned 8x8x3 uint8, expected 32x48x3 uint8",
+        "rain": "BadResult: for rain the method returned NoneType, expected Translated",
     }
 
 

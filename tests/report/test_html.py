@@ -89,7 +89,7 @@ def test_every_section_says_what_the_manifest_says(page: str) -> None:
         assert f'id="{section}"' in page
     assert page.count('class="after"') == 15  # 16 rows, one failed, none shown twice
     assert "UnreadableImage: &lt;truncated&gt; &amp; torn" in page
-    assert "lost: traffic light" in page
+    assert "lost: 1 x traffic light" in page
     assert "666666666666" in page
 
 

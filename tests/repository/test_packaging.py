@@ -221,6 +221,16 @@ def test_the_dockerfile_passes_hadolint() -> None:
     assert done.returncode == 0
 
 
+def test_the_workflows_pass_actionlint() -> None:
+    actionlint = shutil.which("actionlint")
+    if actionlint is None:
+        pytest.skip("actionlint is not on the PATH; docs/release.md says where it comes from")
+    files = sorted(map(str, (ROOT / ".github/workflows").glob("*.yml")))
+    done = subprocess.run([actionlint, "-no-color", *files], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout + done.stderr == ""
+    assert files and done.returncode == 0
+
+
 def test_environment_and_hooks_agree_with_the_pins() -> None:
     import yaml
 

@@ -32,3 +32,19 @@ def test_the_changelog_groups_changes_as_keep_a_changelog_does() -> None:
     assert heads[1:] == [f"[{version}] - {date}" for version, date in released()]
     groups = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     assert set(re.findall(r"^### (.+)$", text, re.M)) <= groups
+
+
+def addresses(root: Path) -> dict[str, bool]:
+    """Where the repository's public address belongs, and whether one is there."""
+    clusters = [p.read_text() for p in (root / "configs/cluster").glob("*.yaml")]
+    return {
+        "pyproject.toml": "urls" in tomllib.loads((root / "pyproject.toml").read_text())["project"],
+        "mkdocs.yml": bool(re.search(r"^(site_url|repo_url|edit_uri):", (root / "mkdocs.yml").read_text(), re.M)),
+        "CITATION.cff": bool({"repository-code", "url"} & set(yaml.safe_load((root / "CITATION.cff").read_text()))),
+        "configs/cluster": not any(" REPOSITORY " in text for text in clusters),
+    }
+
+
+def test_the_public_address_is_everywhere_or_nowhere() -> None:
+    found = addresses(ROOT)
+    assert len(set(found.values())) == 1, f"docs/release.md lists where it belongs: {found}"

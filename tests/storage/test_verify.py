@@ -118,7 +118,7 @@ def test_an_unfinished_run_says_how_much_is_there(made):
 
 def test_a_torn_manifest_part_is_one_clear_line_where_it_is_needed(finished):
     broken(finished, "torn part")
-    with pytest.raises(RunFolderError, match=r"cannot be read .*--repair` sets it aside"):
+    with pytest.raises(RunFolderError, match=r"cannot be read .*--repair` moves it to quarantine/"):
         finished.run.read_manifest()
 
 
