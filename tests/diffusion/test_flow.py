@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from backbones import FLOWS, run_whole_method
+from backbones import FLOWS, run_whole_method, their_latents
 
 from s2st_aug.diffusion import ddim
 from s2st_aug.diffusion.denoiser import Context, guided, with_context
@@ -137,30 +137,6 @@ def models(folders) -> Callable[[str], LatentModel]:
     return model
 
 
-def their_latents(folder: Path, name: str, seed: torch.Tensor, sigmas: list[float], guidance: float) -> torch.Tensor:
-    """What the architecture's own pipeline makes of the state `seed`, with the times that we visit."""
-    import diffusers
-
-    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True)
-    pipeline.scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=1.0)
-    pipeline.set_progress_bar_config(disable=True)
-    size = {"height": 2 * seed.shape[2], "width": 2 * seed.shape[3], "output_type": "latent", "sigmas": sigmas}
-    if name == "sd3":
-        return pipeline(prompt=PROMPTS, latents=seed, guidance_scale=guidance, **size).images
-    if name == "flux2":
-        packed = torch.nn.functional.pixel_unshuffle(seed, 2)
-        out = pipeline(prompt=PROMPTS, latents=packed, guidance_scale=guidance, **size).images
-        mean, std = pipeline.vae.bn.running_mean, (pipeline.vae.bn.running_var + 1e-4).sqrt()
-        cells = (torch.nn.functional.pixel_unshuffle(out, 2) - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
-        return torch.nn.functional.pixel_shuffle(cells, 2)
-    if name == "z_image":  # its scale counts from the prompt, ours from the empty one
-        return pipeline(prompt=list(PROMPTS), latents=seed, guidance_scale=guidance - 1, **size).images
-    tokens = torch.nn.functional.pixel_unshuffle(seed, 2).flatten(2).transpose(1, 2)
-    out = pipeline(prompt=PROMPTS, latents=tokens, true_cfg_scale=1.0, **size).images
-    cells = out.transpose(1, 2).unflatten(2, (seed.shape[2] // 2, seed.shape[3] // 2))
-    return torch.nn.functional.pixel_shuffle(cells, 2)
-
-
 @pytest.mark.parametrize(
     ("name", "guidance"),
     [
@@ -177,7 +153,8 @@ def test_sampling_goes_as_the_pipeline_does(folders, models, name, guidance):
     model = models(name)
     noise = torch.randn(2, model.latent_channels, 24, 32, generator=torch.Generator().manual_seed(3))
     sigmas = [flow_time(model.schedule.abar(t)) for t in model.schedule.timesteps(5)]
-    theirs = their_latents(folders(name), name, noise * math.hypot(sigmas[0], 1 - sigmas[0]), sigmas, guidance)
+    state = noise * math.hypot(sigmas[0], 1 - sigmas[0])
+    theirs = their_latents(folders(name), PROMPTS, state, sigmas, guidance)
     with torch.no_grad():
         denoise = guided(model.denoiser, model.embed([""]), guidance)
         ours = ddim.sample(with_context(denoise, model.embed(PROMPTS)), noise, model.schedule, 5)

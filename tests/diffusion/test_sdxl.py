@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from backbones import run_whole_method, write_sdxl
-from original_names import original_unet, original_vae
+from original_names import open_clip, original_unet, original_vae
 from safetensors.torch import load_file, save_file
 
 from s2st_aug.diffusion import ddim
@@ -27,6 +26,7 @@ from s2st_aug.errors import ModelError
 
 load_random = partial(load_model, self_test=False)
 PROMPT = "a street at night"
+SECOND = "conditioner.embedders.1.model."  # of the second text encoder in a checkpoint of one file
 
 
 @pytest.fixture(scope="module")
@@ -96,32 +96,6 @@ def test_an_autoencoder_that_overflows_in_half_runs_in_float32_and_says_so_once(
         assert torch.equal(model.encode(pixels), load_random(folder).encode(pixels))
 
 
-def original_text(key: str) -> str:
-    """A key of the second text encoder as OpenCLIP spells it."""
-    key = key.replace("text_model.encoder.layers.", "transformer.resblocks.").replace("layer_norm", "ln_")
-    key = key.replace(".fc1.", ".c_fc.").replace(".fc2.", ".c_proj.").replace("self_attn", "attn")
-    key = key.replace("text_model.embeddings.position_embedding.weight", "positional_embedding")
-    key = key.replace("text_model.embeddings.token_embedding", "token_embedding")
-    return "conditioner.embedders.1.model." + key.replace("text_model.final_ln_", "ln_final").replace(
-        "ln_final.", "ln_final."
-    )
-
-
-def open_clip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The second text encoder's weights as OpenCLIP holds them: query, key and value in one, the projection turned."""
-    made = {}
-    for key, value in state.items():
-        name = key.replace("text_model.final_layer_norm.", "ln_final.")
-        if name == "text_projection.weight":
-            made["conditioner.embedders.1.model.text_projection"] = value.T.contiguous()
-        elif match := re.search(r"(.*self_attn)\.q_proj\.(weight|bias)$", key):
-            parts = [state[f"{match[1]}.{p}_proj.{match[2]}"] for p in "qkv"]
-            made[original_text(f"{match[1]}.in_proj_{match[2]}")] = torch.cat(parts)
-        elif not re.search(r"self_attn\.[kv]_proj", key):
-            made[original_text(name)] = value
-    return made
-
-
 def test_a_checkpoint_in_one_file_is_the_model_of_its_folder(folder, model, tmp_path):
     weights = "diffusion_pytorch_model.safetensors"
     unet = load_file(folder / "unet" / weights).items()
@@ -132,7 +106,8 @@ def test_a_checkpoint_in_one_file_is_the_model_of_its_folder(folder, model, tmp_
     for key, value in load_file(folder / "text_encoder" / "model.safetensors").items():
         state[f"conditioner.embedders.0.transformer.text_model.{key.removeprefix('text_model.')}"] = value
     save_file(
-        state | open_clip(load_file(folder / "text_encoder_2" / "model.safetensors")), tmp_path / "xl.safetensors"
+        state | open_clip(load_file(folder / "text_encoder_2" / "model.safetensors"), SECOND),
+        tmp_path / "xl.safetensors",
     )
     shutil.copytree(folder, tmp_path / "configs", ignore=shutil.ignore_patterns("*.safetensors"))
     one = load_random(

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from original_names import original_unet, original_vae
+from original_names import open_clip, original_unet, original_vae
 from safetensors.torch import load_file, save_file
 
 from s2st_aug.diffusion.model_choice import ModelChoice, spell_choice
@@ -19,9 +19,12 @@ load_random = partial(load_model, self_test=False)
 LAYERS = 1
 
 
-@pytest.fixture(scope="module")
-def pair(tiny_kl_folder, tmp_path_factory):
-    """A folder whose UNet the original code could have, and the same weights in one file."""
+@pytest.fixture(scope="module", params=["SD 1.5", "SD 2.1"])
+def pair(request, tiny_kl_folder, tmp_path_factory):
+    """A folder whose UNet the original code could have, and the same weights in one file, with what such files hold
+    beside: averaged weights, positions, and in Stable Diffusion 2 the last layer of the text encoder, which is unused.
+    """
+    newer = request.param == "SD 2.1"
     from diffusers import UNet2DConditionModel
 
     folder = tmp_path_factory.mktemp("pair") / "folder"
@@ -30,15 +33,26 @@ def pair(tiny_kl_folder, tmp_path_factory):
     UNet2DConditionModel(
         sample_size=(12, 16), block_out_channels=(8, 16), layers_per_block=LAYERS, norm_num_groups=4,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=16, attention_head_dim=2,
+        cross_attention_dim=16, attention_head_dim=2, use_linear_projection=newer,
     ).save_pretrained(folder / "unet")  # fmt: skip
     stem = "diffusion_pytorch_model.safetensors"
     state = {original_unet(k): v for k, v in load_file(folder / "unet" / stem).items()}
     for key, value in load_file(folder / "vae" / stem).items():
         conv = "attentions" in key and "group_norm" not in key and key.endswith("weight")
         state[original_vae(key, 3)] = value[:, :, None, None].contiguous() if conv else value
-    for key, value in load_file(folder / "text_encoder" / "model.safetensors").items():
-        state[f"cond_stage_model.transformer.text_model.{key.removeprefix('text_model.')}"] = value
+    text = load_file(folder / "text_encoder" / "model.safetensors")
+    if newer:
+        state |= open_clip(text, "cond_stage_model.model.")
+        for key in [k for k in state if "resblocks.0" in k]:
+            state[key.replace("resblocks.0", "resblocks.23")] = torch.ones(1)
+        state["cond_stage_model.model.text_projection"] = torch.ones(16, 16)
+        state["cond_stage_model.model.logit_scale"] = torch.ones(())
+    else:
+        state |= {
+            f"cond_stage_model.transformer.text_model.{k.removeprefix('text_model.')}": v for k, v in text.items()
+        }
+        state["cond_stage_model.transformer.text_model.embeddings.position_ids"] = torch.arange(12)[None]
+    state |= {"model_ema.decay": torch.ones(()), "alphas_cumprod": torch.ones(1000)}
     file = folder.parent / "checkpoint.safetensors"
     save_file(state, file)
     return folder, file

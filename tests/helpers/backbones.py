@@ -274,3 +274,34 @@ def run_whole_method(model: LatentModel, to_method: str) -> Translated | Diverge
     return Translator(model, {"night": some_profile(model)}, settings).translate([street((65, 47))], ["night"])[0][
         "night"
     ]
+
+
+def their_latents(
+    folder: Path, prompts: list[str], state: torch.Tensor, sigmas: list[float], guidance: float = 1.0
+) -> torch.Tensor:
+    """What a flow's own pipeline makes of a state, with the times that we visit: latents as ours are."""
+    import diffusers
+
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True)
+    pipeline.scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=1.0)
+    pipeline.set_progress_bar_config(disable=True)
+    side = pipeline.vae_scale_factor
+    size = {"height": side * state.shape[2], "width": side * state.shape[3], "output_type": "latent", "sigmas": sigmas}
+    name = type(pipeline).__name__
+    if name == "StableDiffusion3Pipeline":
+        return pipeline(prompt=prompts, latents=state, guidance_scale=guidance, **size).images
+    if name == "ZImagePipeline":  # its scale counts from the prompt, ours from the empty one
+        return pipeline(prompt=list(prompts), latents=state, guidance_scale=guidance - 1, **size).images
+    packed = torch.nn.functional.pixel_unshuffle(state, 2)
+    if name == "Flux2KleinPipeline":
+        out = pipeline(prompt=prompts, latents=packed, guidance_scale=guidance, **size).images
+        norm = pipeline.vae.bn
+        deviation = (norm.running_var + pipeline.vae.config.batch_norm_eps).sqrt()
+        cells = (torch.nn.functional.pixel_unshuffle(out, 2) - norm.running_mean[:, None, None]) / deviation[
+            :, None, None
+        ]
+        return torch.nn.functional.pixel_shuffle(cells, 2)
+    tokens = packed.flatten(2).transpose(1, 2)
+    out = pipeline(prompt=prompts, latents=tokens, true_cfg_scale=1.0, **size).images
+    cells = out.transpose(1, 2).unflatten(2, (state.shape[2] // 2, state.shape[3] // 2))
+    return torch.nn.functional.pixel_shuffle(cells, 2)

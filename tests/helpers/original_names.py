@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import torch
+
 RESNET = {
     "norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0", "conv2": "out_layers.3",
     "time_emb_proj": "emb_layers.1", "conv_shortcut": "skip_connection",
@@ -51,3 +53,26 @@ def original_vae(key: str, levels: int) -> str:
         key = key.replace("mid_block.attentions.0", "mid.attn_1")
         key = re.sub(rf"\.({'|'.join(map(re.escape, ATTENTION))})\.", lambda m: f".{ATTENTION[m[1]]}.", key)
     return "first_stage_model." + key.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
+
+
+def original_text(key: str, prefix: str) -> str:
+    """A text encoder's key as OpenCLIP spells it, behind a prefix."""
+    key = key.removeprefix("text_model.").replace("encoder.layers.", "transformer.resblocks.")
+    key = key.replace("final_layer_norm.", "ln_final.").replace("layer_norm", "ln_").replace("self_attn", "attn")
+    key = key.replace(".fc1.", ".c_fc.").replace(".fc2.", ".c_proj.")
+    key = key.replace("embeddings.position_embedding.weight", "positional_embedding")
+    return prefix + key.replace("embeddings.token_embedding", "token_embedding")
+
+
+def open_clip(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """A text encoder's weights as OpenCLIP holds them: query, key and value in one, the projection turned."""
+    made = {}
+    for key, value in state.items():
+        if key == "text_projection.weight":
+            made[prefix + "text_projection"] = value.T.contiguous()
+        elif match := re.search(r"(.*self_attn)\.q_proj\.(weight|bias)$", key):
+            parts = [state[f"{match[1]}.{p}_proj.{match[2]}"] for p in "qkv"]
+            made[original_text(f"{match[1]}.in_proj_{match[2]}", prefix)] = torch.cat(parts)
+        elif not re.search(r"self_attn\.[kv]_proj", key):
+            made[original_text(key, prefix)] = value
+    return made
