@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from benchmarks import same_street
@@ -86,3 +89,12 @@ def test_the_board_keeps_a_version_and_its_table_ranks_by_distance(shown, tmp_pa
     (tmp_path / "board.json").write_text(text)
     with pytest.raises(UsageError, match="holds Same Street 0, this is Same Street 1"):
         read_board(tmp_path / "board.json")
+
+
+def test_a_device_that_is_not_there_is_one_line_before_a_street_is_rendered(repo, tmp_path):
+    words = ["--device", "gpu", "--streets", str(tmp_path / "streets"), "--json", str(tmp_path / "board.json")]
+    done = subprocess.run(
+        [sys.executable, "pipelines/leaderboard.py", *words], cwd=repo, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (2, "error: device 'gpu': expected auto, cpu, cuda, cuda:N or mps\n")
+    assert not (tmp_path / "streets").exists()

@@ -14,7 +14,15 @@ from backbones import FLOWS, write_sdxl
 from safetensors.torch import save_file
 
 from s2st_aug.diffusion.distilled import doubts
-from s2st_aug.diffusion.model_files import choose_weights, find_model, hash_files, read_family, weight_files
+from s2st_aug.diffusion.model_files import (
+    HUB_CONFIGS,
+    VAE_PATTERNS,
+    choose_weights,
+    find_model,
+    hash_files,
+    read_family,
+    weight_files,
+)
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import ModelError
 
@@ -402,3 +410,17 @@ def test_a_repository_is_refused_by_its_configs_and_its_listing_before_weights_a
     with pytest.raises(ModelError, match="guidance-distilled"):
         find_model("owner/lcm")
     assert not [p for p in hub.patterns if "safetensors" in p]
+
+
+def test_an_autoencoder_of_the_hub_is_downloaded_alone(tiny_folder, tiny_kl_folder, monkeypatch):
+    hub = Hub(tiny_folder / "vae", monkeypatch)
+    choice = json.dumps({"base": str(tiny_kl_folder), "vae": "owner/taesd"})
+    assert type(load_model(choice, self_test=False).halving_autoencoder.args[0]).__name__ == "AutoencoderTiny"
+    assert set(hub.patterns) == set(VAE_PATTERNS)
+
+
+def test_of_a_hub_model_that_lends_configs_no_weight_is_downloaded(tiny_folder, tmp_path, monkeypatch):
+    (tmp_path / "v1-5.safetensors").write_bytes(b"")
+    hub = Hub(tiny_folder, monkeypatch)
+    assert find_model(json.dumps({"base": str(tmp_path / "v1-5.safetensors"), "config": "owner/lender"})) == tiny_folder
+    assert hub.patterns == HUB_CONFIGS and not any("safetensors" in pattern for pattern in HUB_CONFIGS)
