@@ -46,6 +46,7 @@ def connect() -> ModuleType:
 
 
 def _touch_database(fiftyone: ModuleType) -> None:
+    from fiftyone.core.service import ServiceListenTimeout
     from pymongo.errors import PyMongoError
 
     uri = fiftyone.config.database_uri
@@ -54,6 +55,11 @@ def _touch_database(fiftyone: ModuleType) -> None:
     except PyMongoError as error:
         raise MissingDependency(
             f"no MongoDB answers at {uri or 'the port FiftyOne chose'} ({str(error)[:80]}); {_MONGOD}"
+        ) from None
+    except ServiceListenTimeout:  # FiftyOne waits for a minute
+        raise MissingDependency(
+            "FiftyOne's database program mongod was started and did not answer within 60 s; where the machine is busy, "
+            "run the same command again, or set FIFTYONE_DATABASE_URI to a MongoDB (6.0 or later) that runs"
         ) from None
     except Exception as error:  # FiftyOne's own and psutil's: every one of them means that mongod did not start
         raise MissingDependency(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2st_aug.errors import UsageError
+from s2st_aug.errors import MissingDependency, UsageError
+from s2st_aug.review.fiftyone_session import _touch_database
 from s2st_aug.review.pull import pull
 from s2st_aug.storage.decisions import Decision, conflicts, from_table, new_only, resolve, to_table
 from s2st_aug.testing.reviewed_runs import FakeRun, make_run
@@ -219,3 +221,14 @@ def test_every_operator_of_the_plugin_is_declared_and_the_panel_asks_whose_datas
     script = (PLUGIN / "dist/index.umd.js").read_text()
     assert set(re.findall(r': "([a-z_]+)"', script.split("KEYS = ")[1].split("}")[0])) <= set(declared)
     assert "activator: isOurs" in script and "if (!ours ||" in script
+
+
+def test_a_database_that_is_slow_to_answer_is_not_told_as_missing():
+    service = pytest.importorskip("fiftyone.core.service")
+
+    def list_datasets():
+        raise service.ServiceListenTimeout("DatabaseService")
+
+    slow = SimpleNamespace(config=SimpleNamespace(database_uri=None), list_datasets=list_datasets)
+    with pytest.raises(MissingDependency, match=r"did not answer within 60 s.*run the same command again"):
+        _touch_database(slow)
