@@ -50,7 +50,8 @@ def draw_sheet(
         first = next((cell.picture for cell in row if cell.picture is not None), None)
         heights.append(cell_width * 9 // 16 if first is None else round(cell_width * first.shape[0] / first.shape[1]))
     width = GAP + len(columns) * (cell_width + GAP)
-    height = TITLE + HEADER + sum(h + CAPTION + GAP for h in heights) + (LEGEND if legend else 0)
+    lines = _legend_lines(legend, width)
+    height = TITLE + HEADER + sum(h + CAPTION + GAP for h in heights) + LEGEND * len(lines)
     canvas = PIL.Image.new("RGB", (width, height), PAPER)
     draw = PIL.ImageDraw.Draw(canvas)
     _text(draw, (GAP, 9), title, 19, INK, width - 2 * GAP)
@@ -61,7 +62,8 @@ def draw_sheet(
         for i, cell in enumerate(row):
             _draw_cell(canvas, cell, (GAP + i * (cell_width + GAP), top), (cell_width, h))
         top += h + CAPTION + GAP
-    _draw_legend(draw, legend, top)
+    for i, line in enumerate(lines):
+        _draw_legend(draw, line, top + i * LEGEND)
     return np.asarray(canvas)
 
 
@@ -95,12 +97,24 @@ def _draw_cell(canvas: PIL.Image.Image, cell: SheetCell, at: tuple[int, int], si
     _text(draw, (x, y + size[1] + 17), cell.caption[1], 13, QUIET, size[0])
 
 
-def _draw_legend(draw: PIL.ImageDraw.ImageDraw, legend: Sequence[Mark], top: int) -> None:
-    x = GAP
+def _legend_lines(legend: Sequence[Mark], width: int) -> list[list[tuple[int, Mark]]]:
+    """Marks with their x, in as many lines as a sheet of this width needs."""
+    lines: list[list[tuple[int, Mark]]] = []
+    x = width
     for mark in legend:
+        needed = 44 + int(_font(14).getlength(mark.word)) + 1
+        if x + needed > width - GAP:
+            lines.append([])
+            x = GAP
+        lines[-1].append((x, mark))
+        x += needed + 35
+    return lines
+
+
+def _draw_legend(draw: PIL.ImageDraw.ImageDraw, line: Sequence[tuple[int, Mark]], top: int) -> None:
+    for x, mark in line:
         _line(draw, np.array([(x, top + 11), (x + 36, top + 11)]), mark)
         _text(draw, (x + 44, top + 2), mark.word, 14, INK, 400)
-        x += 60 + int(_font(14).getlength(mark.word)) + 20
 
 
 def _line(draw: PIL.ImageDraw.ImageDraw, points: np.ndarray, mark: Mark) -> None:

@@ -9,8 +9,8 @@ import pytest
 from s2st_aug.errors import RunFolderError
 from s2st_aug.images import read_image
 from s2st_aug.report.contact_sheet import contact_sheet, spread, write_contact_sheet
-from s2st_aug.report.palette import STATUSES, VERDICTS
-from s2st_aug.report.sheet import CAPTION, GAP, HEADER, TITLE
+from s2st_aug.report.palette import PAPER, STATUSES, VERDICTS
+from s2st_aug.report.sheet import CAPTION, GAP, HEADER, LEGEND, TITLE, VERDICT_LEGEND, SheetCell, draw_sheet
 from s2st_aug.storage.run_folder import RunFolder
 
 WIDTH, HEIGHT = 384, 216
@@ -60,3 +60,13 @@ def test_a_moved_run_without_its_dataset_is_still_drawn(run: Path, tmp_path: Pat
 def test_no_run_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="not a run folder"):
         write_contact_sheet(tmp_path)
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(1, 3), (2, 2), (3, 1)])
+def test_the_legend_of_a_narrow_sheet_goes_on_in_another_line(columns: int, lines: int) -> None:
+    bare, sheet = (
+        draw_sheet("title", ["night"] * columns, [[SheetCell(None)] * columns], legend=legend)
+        for legend in ((), VERDICT_LEGEND)
+    )
+    assert (sheet[:, -GAP:] == PAPER).all(), "the legend runs over the right margin"
+    assert len(sheet) - len(bare) == lines * LEGEND
