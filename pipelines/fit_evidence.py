@@ -1,6 +1,6 @@
 """Fit what the checks make of an object before the detail step; one command does all of it:
 
-nice python pipelines/fit_evidence.py [--streets 186] [--sharp 30] [--photos 30] [--keep FILE] writes
+nice python pipelines/fit_evidence.py [--streets 886] [--sharp 30] [--photos 30] [--keep FILE] writes
 s2st_aug/validation/evidence.safetensors and prints, for thresholds, the share of true objects doubted and of faults
 found on every sixth street, which are fitted on only after that. It learns from streets of rng_key 4, from number 100
 on, and from photos of CamVid's video 0016E5; on streets 0 to 13 of that key an evidence of 0.15 is set so that it
@@ -32,7 +32,7 @@ from s2st_aug.validation.evidence_network import Views, logits
 from s2st_aug.validation.settings import ValidationSettings
 
 OUT = Path(__file__).parents[1] / "s2st_aug" / "validation" / "evidence.safetensors"
-NUMBERS = (*range(100, 243), *range(300, 343))  # of streets whose pictures pass the autoencoder
+NUMBERS = (*range(100, 243), *range(300, 343), *range(3000, 3700))  # of streets whose pictures pass the autoencoder
 SHARP_FIRST = 400  # number of the first street whose pictures are only made as small
 HELD_OUT = 6  # one street in so many says how well a fit does
 CHOOSING, DOUBTED = 14, 0.02  # streets that say what an evidence means, and the share of their true objects below it
@@ -81,7 +81,7 @@ def choosing() -> Iterator[Lesson]:
 def main() -> None:
     """Gather, fit without every sixth street and report on it, fit on all, set what 0.15 means, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--streets", type=int, default=186)
+    parser.add_argument("--streets", type=int, default=len(NUMBERS))
     parser.add_argument("--sharp", type=int, default=30)
     parser.add_argument("--photos", type=int, default=30)
     parser.add_argument("--steps", type=int, default=STEPS)

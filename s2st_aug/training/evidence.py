@@ -13,7 +13,7 @@ from torch import nn
 from s2st_aug.validation.evidence_network import LAYERS, MOST, NUMBERS, PLANES, QUIET, Views
 
 WIDTHS, HIDDEN, TOLD = (16, 32, 48), 48, 24
-STEPS, BATCH, RATE, DECAY, WARM = 4000, 96, 2e-3, 0.02, 60
+STEPS, BATCH, RATE, DECAY, WARM = 12000, 96, 2e-3, 0.02, 60
 DROP, DROP_LATE = 0.3, 0.2
 BRIGHTER = 0.2  # share by which either picture is made brighter or darker
 JITTER = 0.05  # spreads by which numbers are moved
