@@ -1,6 +1,6 @@
 """Small trained models of the large families: SDXL, FLUX.2-klein-base, Z-Image, Qwen-Image (docs/backbones.md).
 
-    python -m benchmarks.toys z-image --work DIR    # trains for a minute or two of a core; DIR/weights.safetensors
+    python -m benchmarks.toys z-image --work DIR    # trains for one to four minutes of a core; DIR/weights.safetensors
     python -m benchmarks.toys z-image --weights FILE --package FOLDER --json OUT    # for `load_model`, and measures it
 
 A toy's denoising network is trained on rendered streets through the adapter that runs the published models, which
@@ -121,6 +121,7 @@ class Toy:
     build: Callable[[], Parts]
     steps: int  # updates of 8 samples
     lr: float = 2e-3
+    fresh: float = 0.6  # share of the updates before aligned seeds
 
     def model(self, parts: Mapping[str, Any]) -> LatentModel:
         """The model around networks in memory, at the size of its streets."""
@@ -196,8 +197,11 @@ def chat_tokenizer() -> Any:
     return tokenizer
 
 
-def qwen3(layers: int) -> Parts:
-    """A small Qwen3 as it was drawn, its words as large as its layers' answers, and its tokenizer."""
+def qwen3(layers: int, attention: float = 1.0) -> Parts:
+    """A small Qwen3 as it was drawn, its words as large as its layers' answers, and its tokenizer.
+
+    Values and outputs of its attention are so many times as large as drawn: tokens then know of those before them.
+    """
     from transformers import Qwen3Config, Qwen3Model
 
     tokenizer = chat_tokenizer()
@@ -207,6 +211,9 @@ def qwen3(layers: int) -> Parts:
     )  # fmt: skip
     encoder = Qwen3Model(config).eval().requires_grad_(False)
     encoder.embed_tokens.weight.mul_(networks.TOKEN_SCALE)
+    for layer in encoder.layers:
+        for part in (layer.self_attn.v_proj, layer.self_attn.o_proj):
+            part.weight.mul_(attention)
     return {"text_encoder": encoder, "tokenizer": tokenizer}
 
 
@@ -236,7 +243,7 @@ def z_image() -> Parts:
     for name in ("x_pad_token", "cap_pad_token"):  # left uninitialised
         torch.nn.init.normal_(transformer.get_parameter(name), std=0.02)
     scales = {"scaling_factor": 1 / float(np.mean(DEVIATION)), "shift_factor": float(np.mean(MEAN))}
-    return {"transformer": transformer, "vae": pass_pixels(diffusers.AutoencoderKL(**KL, **scales)), **qwen3(3)}
+    return {"transformer": transformer, "vae": pass_pixels(diffusers.AutoencoderKL(**KL, **scales)), **qwen3(3, 4.0)}
 
 
 def qwen_image() -> Parts:
@@ -267,7 +274,7 @@ def qwen_image() -> Parts:
 TOYS = {
     "sdxl": Toy(SDXL, (144, 80), sdxl, 500, 1e-3),
     "flux2-klein": Toy(FLUX2, (48, 28), flux2, 150),
-    "z-image": Toy(Z_IMAGE, (48, 28), z_image, 250),
+    "z-image": Toy(Z_IMAGE, (48, 28), z_image, 600, fresh=0.4),
     "qwen-image": Toy(QWEN_IMAGE, (48, 28), qwen_image, 300),
 }
 
@@ -295,7 +302,7 @@ def learnt_error(model: LatentModel, table: Context) -> Objective:
 
 
 def train(toy: Toy, work: Path) -> Path:
-    """Fresh noise for three fifths of the updates, then half the samples from seeds of days; gives the weights."""
+    """Fresh noise for the first updates, then half the samples from seeds of days; gives the weights."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     parts, streets = toy.build(), StreetSettings(rng_key=KEY, size=toy.size, most=STREETS)
@@ -316,7 +323,7 @@ def train(toy: Toy, work: Path) -> Path:
     objective = learnt_error(taught, average.embed(texts))
     fresh: Parts = {"batch": 8, "lr": toy.lr, "warm_up": 30, "ema": 0.99, "offset_noise": 0.0, "new_street_every": 1}
     fresh |= {"aligned_share": 0.0, "aligned_prompt_dropout": 0.08, "refresh_every": 10_000, "save_every": 1e9}
-    fresh |= {"steps": round(0.6 * toy.steps)}
+    fresh |= {"steps": round(toy.fresh * toy.steps)}
     aligned = fresh | {"steps": toy.steps, "aligned_share": 0.5, "decay_from": 0.7, "refresh_every": 20}
     for first, settings in ((16, fresh), (32, aligned)):
         own = replace(source, settings=streets.model_copy(update={"first": first}))

@@ -27,7 +27,7 @@ from s2st_aug.training.prompts import canonical_prompt
 from s2st_aug.training.streets import StreetFolder, StreetSettings
 
 WEIGHTS = Path(__file__).parent / "toys"
-HEEDS = ("sdxl", "qwen-image")  # the prompt; the other two were trained for too short a time
+HEEDS = ("sdxl", "z-image", "qwen-image")  # the prompt; FLUX.2's was trained for too short a time
 each_toy = pytest.mark.parametrize("name", TOYS)
 FLUX = pytest.param("flux2-klein", marks=pytest.mark.slow)  # 512 tokens a prompt
 
