@@ -54,7 +54,7 @@ class DryRun:
     def lines(self) -> Iterator[tuple[str, str]]:
         """Name and value, for a table."""
         kept = "without an image, which will fail" if self.fails else "more without an image, left out"
-        yield "scenes", f"{self.scenes} ({self.absent} {kept})"
+        yield "scenes", f"{self.scenes} ({self.absent} {kept})" if self.absent else str(self.scenes)
         yield "variants", f"{self.scenes * self.domains} in {counted(self.domains, 'domain')}"
         yield "batches", str(self.batches)
         yield "plan hash", self.plan_sha256
