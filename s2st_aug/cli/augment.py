@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,12 +14,16 @@ from rich.table import Table
 from s2st_aug.cli.method_options import ClusterDevice, KitName, MethodName, with_device
 from s2st_aug.cli.progress import LogFormat, show_progress
 from s2st_aug.cli.terminal import err, out
-from s2st_aug.errors import UsageError
+from s2st_aug.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from s2st_aug.config import AugmentConfig
     from s2st_aug.engine.options import Options, RunSummary
+    from s2st_aug.storage import RunFolder
     from s2st_aug.storage.progress import Snapshot
+
+SHOWN_FAILED = 10
+"""images that a summary lists"""
 
 
 def augment(
@@ -135,6 +140,9 @@ def print_summary(summary: RunSummary) -> None:
     out.print(summary_table(s))
     for name, count in sorted({**s.reasons, **s.failures}.items(), key=lambda item: -item[1])[:8]:
         out.print(f"  {count} x {name}", markup=False)
+    if s.failed:
+        for line in failed_samples(RunFolder(summary.run)):
+            out.print(line, markup=False)
     if summary.stopped:
         err.print(
             f"{summary.stopped}; {s.total - s.done} of {s.total} are left, the same command resumes", markup=False
@@ -146,6 +154,24 @@ def print_summary(summary: RunSummary) -> None:
     out.print(f"      s2st-aug review push {summary.run}", markup=False)
     form = own_format(RunFolder(summary.run))
     out.print(f"      s2st-aug export {summary.run} --format {form} --out {summary.run}-export", markup=False)
+
+
+def failed_samples(run: RunFolder) -> Iterator[str]:
+    """A line for each of the first images that failed: in which domains, and why."""
+    from s2st_aug.storage.run_folder import FAILED_PART, read_part
+
+    rows = (
+        read_part(run.store, FAILED_PART, ["source_image", "domain", "reasons"])
+        if run.store.size(FAILED_PART)
+        else None
+    )
+    images: dict[tuple[str, str], list[str]] = {}
+    for row in rows.to_pylist() if rows else ():
+        images.setdefault((row["source_image"], (row["reasons"] or ["no reason stored"])[0]), []).append(row["domain"])
+    for (image, why), domains in sorted(images.items())[:SHOWN_FAILED]:
+        yield f"failed: {image} in {', '.join(sorted(domains))}: {why}"
+    if len(images) > SHOWN_FAILED:
+        yield f"... and {counted(len(images) - SHOWN_FAILED, 'more image')}; `reasons` in the manifest says why"
 
 
 def summary_table(s: Snapshot) -> Table:

@@ -320,11 +320,16 @@ def check_hub() -> Iterator[DoctorFinding]:
 
 
 def check_dataset(card: str, root: Path) -> Iterator[DoctorFinding]:
-    """A dataset folder against its card: every split's images and a sample of its labels."""
+    """A dataset folder against its card: every split's images and a sample of its labels.
+
+    Raises UsageError for a folder that does not exist.
+    """
     from s2st_aug.formats import load_card
     from s2st_aug.formats.checks import check_card
 
     loaded = load_card(card)
+    if not root.is_dir():
+        raise UsageError(f"dataset folder not found: {root}; get it from {loaded.where}")
     states: dict[str, State] = {
         "ok": "ok", "note": "note", "warning": "note", "untrusted": "wrong", "error": "missing"
     }  # fmt: skip
@@ -332,7 +337,7 @@ def check_dataset(card: str, root: Path) -> Iterator[DoctorFinding]:
         fix = (
             ""
             if one.level in ("ok", "note")
-            else "mend these labels; as they stand they are carried, and never judged"
+            else "correct them in the source; a run carries labels as they are, and judges only those it can read"
             if one.level == "untrusted"
             else f"put or link the files there, or write your paths into a copy of the card "
             f"datasets/{loaded.name}.yaml and name it as dataset.format; the data: {loaded.where}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -26,6 +27,8 @@ def merge(
     folders = [RunFolder(place) for place in runs]
     for folder in folders:
         folder.run_json()
+    if len({os.path.realpath(folder.place) for folder in folders}) < len(folders):
+        raise UsageError(f"merge: expected different run folders, got the same run folder twice: {' '.join(runs)}")
     with ExitStack() as locks:
         for folder in folders:
             locks.enter_context(RunLock(folder))

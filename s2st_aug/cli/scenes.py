@@ -42,6 +42,8 @@ def scenes(
     rng_key = one_seed(seed)
     names = [c.strip() for c in conditions.split(",") if c.strip()]
     total = count + sequences * frames
+    if total == 0:
+        raise UsageError("nothing to render: expected a --count above 0, or --sequences with --frames above 0")
     with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("scenes", total=max(total, 1))
         write_scenes(

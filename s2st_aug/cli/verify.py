@@ -47,6 +47,10 @@ def verify(
         print_json({"holds": report.holds, **numbers, **report.counts(), "repaired": repaired, "findings": found})
     else:
         _show(report, repaired)
+        if report.sources_unchecked:
+            where = folder.run_json().dataset_root
+            sources = counted(report.sources_unchecked, "source")
+            out.print(f"{sources} not checked: there is no folder {where} on this machine", markup=False)
     return EXIT_OK if report.holds else EXIT_CHECK
 
 

@@ -92,6 +92,8 @@ def prepare(
         if table.num_rows:
             pending.append(f"{PENDING}/{lock.epoch if lock else 0:08d}-{number:05d}.parquet")
             folder.store.write_many({pending[-1]: parquet_bytes(table)})
+    if info.validation_sha256 != context.validation_sha256:
+        _with_new_validation(folder, config, info, len(done.finished), starts=bool(pending))
     if lock is not None and pending:
         context = replace(context, witness=_witness(folder, config, pending[0], lock))
     return Prepared(context, pending, Progress(folder, _first_snapshot(folder, info, len(context.domains), done)))
@@ -220,12 +222,29 @@ def _first_info(config: AugmentConfig, identity: MethodIdentity) -> RunInfo:
 
 
 def _resumed_info(info: RunInfo, config: AugmentConfig, wanted: str) -> RunInfo:
-    """What may change on resume: places, cluster, validation; and, with `--extend`, the limit."""
+    """What may change on resume: places, cluster; with `--extend` the limit; `_with_new_validation` does the rest."""
     plans = info.same_plans if wanted in (info.plan_sha256, *info.same_plans) else (*info.same_plans, wanted)
     masked = _masked(config)
     masked["first_limit"] = info.config.get("first_limit", info.config.get("dataset", {}).get("limit"))
     masked["cluster"]["batch_size"] = info.batch_size
+    masked["validation"] = info.config.get("validation", masked["validation"])
     return replace(info, dataset_root=mask_uri(config.dataset.root), config=masked, same_plans=plans)
+
+
+def _with_new_validation(
+    folder: RunFolder, config: AugmentConfig, info: RunInfo, finished: int, *, starts: bool
+) -> None:
+    """Other thresholds on resume hold for what is left to do; with nothing left, run.json keeps the earlier ones."""
+    if starts:
+        changed = {**info.config, "validation": config.validation.model_dump(mode="json")}
+        folder.write_run_json(replace(info, config=changed, validation_sha256=validation_hash(config.validation)))
+    if finished:
+        log.warning(
+            "validation changed: %d variants keep the verdicts of other thresholds; "
+            "`s2st-aug rescore %s --config FILE` judges all by the new ones",
+            finished,
+            folder.place,
+        )
 
 
 def _masked(config: AugmentConfig) -> dict[str, Any]:

@@ -96,6 +96,8 @@ class VerifyReport:
     unfinished: int
     images_hashed: int
     sources_hashed: int
+    sources_unchecked: int
+    """sources of a dataset whose folder is not on this machine"""
     findings: tuple[VerifyFinding, ...] = field(default=())
 
     @property
@@ -122,6 +124,7 @@ def verify(run: RunFolder) -> VerifyReport:
     counts = Counter(rows["status"].to_pylist())
     unfinished = len(planned) - pc.sum(pc.is_in(planned, value_set=row_keys(rows))).as_py() if len(planned) else 0
     hashed = sum(1 for image in rows["image"].to_pylist() if image)
+    sources, reachable = len(set(rows["source_image"].to_pylist())), _reachable(info)
     return VerifyReport(
         planned=len(planned),
         rows=rows.num_rows,
@@ -130,7 +133,8 @@ def verify(run: RunFolder) -> VerifyReport:
         failed=counts["failed"],
         unfinished=unfinished,
         images_hashed=hashed,
-        sources_hashed=len(set(rows["source_image"].to_pylist())) if _reachable(info) else 0,
+        sources_hashed=sources if reachable else 0,
+        sources_unchecked=0 if reachable else sources,
         findings=tuple(findings + changed),
     )
 

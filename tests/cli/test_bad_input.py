@@ -60,9 +60,13 @@ WRONG = [
     "scenes {tmp}/scenes --size 12by9",
     "scenes {tmp}/scenes --conditions sunny",
     "scenes {tmp}/scenes --count -1",
+    "scenes {tmp}/scenes --count 0",
+    "scenes {tmp}/scenes --count 0 --sequences 2 --frames 0",
     "gain {no}.yaml",
     "gain {config}",
     "doctor --dataset bdd100k",
+    "doctor --dataset bdd100k {no}",
+    "doctor --dataset bdd100k {file}",
 ]
 
 

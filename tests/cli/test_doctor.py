@@ -69,7 +69,8 @@ def test_a_dataset_is_checked_against_its_card(tmp_path: Path, capsys: pytest.Ca
     )
     assert run_group(build_group(), ["doctor", "--dataset", "bdd100k", str(out / "day")]) == 0
     assert "1 scenes, 1 with labels" in capsys.readouterr().out
-    assert run_group(build_group(), ["doctor", "--dataset", "bdd100k", str(tmp_path / "none")]) == 3
+    assert run_group(build_group(), ["doctor", "--dataset", "bdd100k", str(tmp_path / "none")]) == 2
+    assert "dataset folder not found" in capsys.readouterr().err
     assert run_group(build_group(), ["doctor", "--dataset", "bdd10k", str(out / "day")]) == 2
     assert "did you mean" in capsys.readouterr().err
 

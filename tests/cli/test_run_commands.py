@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,19 +15,22 @@ from engine_here import run_here
 from schema_1 import schema_1_run
 
 from s2st_aug.cli import main
+from s2st_aug.cli.augment import print_summary
+from s2st_aug.config.hashes import validation_hash
 from s2st_aug.engine.attempts import AttemptTracker
 from s2st_aug.engine.commit import CommitStage
 from s2st_aug.engine.context import identify
-from s2st_aug.engine.options import Options
+from s2st_aug.engine.options import Options, RunSummary
 from s2st_aug.engine.prepare import prepare, with_absolute_root
 from s2st_aug.engine.translate import TranslateStage
 from s2st_aug.engine.validate import ValidateStage
 from s2st_aug.storage.generations import replace_manifest
 from s2st_aug.storage.plan import table_to_batches
+from s2st_aug.storage.progress import read_snapshot
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.shards import gather
 from s2st_aug.testing.datasets import make_config, make_dataset
-from s2st_aug.testing.methods import FAKE
+from s2st_aug.testing.methods import FAKE, RAISES
 
 
 def call(*words: object) -> int:
@@ -49,6 +54,51 @@ def test_verify_says_that_every_promise_holds(run, capsys):
     assert call("verify", run.place, "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["holds"], report["rows"], report["torn"]) == (True, 12, 0)
+
+
+def test_verify_says_of_how_many_sources_it_could_see_none(run, config, tmp_path, capsys):
+    Path(config.dataset.root).rename(tmp_path / "elsewhere")
+    assert call("verify", run.place) == 0
+    assert f"6 sources not checked: there is no folder {config.dataset.root}" in capsys.readouterr().out
+    assert call("verify", run.place, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["sources_hashed"], report["sources_unchecked"]) == (0, 6)
+
+
+def test_the_summary_of_a_run_lists_the_samples_that_failed_and_why(tmp_path, capsys):
+    root = make_dataset(tmp_path / "data", 14, magic=dict.fromkeys(range(1, 13), RAISES))
+    run = run_here(make_config(root), tmp_path / "run")
+    print_summary(RunSummary(run.place, read_snapshot(run)))
+    told = capsys.readouterr().out.partition("failed: ")[2].splitlines()
+    assert told[0].startswith("images/100k/train/f000001.png in night, rain: ")
+    assert sum(line.startswith("failed: ") for line in told) == 9
+    assert told[10].startswith("... and 2 more images")
+
+
+def test_one_run_under_two_names_is_not_merged_with_itself(run, tmp_path, capsys):
+    (tmp_path / "again").symlink_to(run.path)
+    assert call("merge", run.place, tmp_path / "again", "--out", tmp_path / "merged") == 2
+    assert "the same run folder" in capsys.readouterr().err
+
+
+def test_resuming_with_other_thresholds_says_which_verdicts_stay(config, tmp_path, caplog):
+    """run.json, its hash and the rows never speak of different thresholds, and nothing changes in silence."""
+    other = config.model_copy(update={"validation": config.validation.model_copy(update={"min_side_px": 14.0})})
+    old, new = validation_hash(config.validation), validation_hash(other.validation)
+    run = run_here(config, tmp_path / "run", batches=slice(1))
+    held = {"half": run, "whole": run_here(config, tmp_path / "whole")}
+    run_here(other, run.place)
+    assert "4 variants keep the verdicts of other thresholds; `s2st-aug rescore " in caplog.text
+    caplog.clear()
+    run_here(other, held["whole"].place)
+    assert "12 variants keep the verdicts of other thresholds" in caplog.text
+    for name, sha256, side, rows in (("half", new, 14.0, {old: 4, new: 8}), ("whole", old, 10.0, {old: 12})):
+        info = held[name].run_json()
+        assert (info.validation_sha256, info.config["validation"]["min_side_px"]) == (sha256, side)
+        assert Counter(held[name].read_manifest(["validation_sha256"])["validation_sha256"].to_pylist()) == rows
+    caplog.clear()
+    run_here(config, held["whole"].place)
+    assert "other thresholds" not in caplog.text
 
 
 def test_verify_repair_and_resume_mend_a_torn_image(run, config, capsys):
