@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from safetensors import safe_open
 
 from s2st_aug.diffusion import networks
+from s2st_aug.diffusion.device import resolve_device
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.model_files import find_model
 from s2st_aug.errors import ConfigError, DatasetError, ModelError
@@ -119,10 +120,10 @@ class AlignedRecipe:
 
     def __init__(self, config: AlignedConfig, folder: Path, *, parts: Path | None = None) -> None:
         self.config, self.folder, self.parts = config, folder, parts
-        self.device = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = resolve_device(config.device)
         self.streets = StreetFolder(folder / "streets", config.streets)
         torch.set_num_threads(config.threads)
-        if self.device == "cuda":
+        if self.device.startswith("cuda"):
             torch.backends.cudnn.benchmark = True
             torch.set_float32_matmul_precision("high")
 
@@ -242,7 +243,7 @@ class AlignedRecipe:
         bank = self._bank(model)
         loader = StreetLoader(self.streets, wait=self.waits)
         objective = self.backbone.objective(model)
-        if self.config.compile_seconds and self.device == "cuda":
+        if self.config.compile_seconds and self.device.startswith("cuda"):
             _compile(training.networks, self.backbone.main, objective, prompts, bank, self.config)
         try:
             train_aligned(

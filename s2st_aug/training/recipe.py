@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file
 
 from s2st_aug.diffusion import networks
+from s2st_aug.diffusion.device import resolve_device
 from s2st_aug.errors import ConfigError, did_you_mean
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.training import autoencoder as ae
@@ -114,8 +115,8 @@ class Recipe:
 
     @property
     def device(self) -> str:
-        """CUDA where it is, unless the config says otherwise."""
-        return self.config.device if self.config.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+        """CUDA where it is, unless the config says otherwise; raises UsageError for a device that is not there."""
+        return resolve_device(self.config.device)
 
     def run(self, stages: tuple[str, ...] = STAGES) -> Path:
         """Run the stages in their order; gives the folder of the finished model."""

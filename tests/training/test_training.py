@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from s2st_aug.diffusion.networks import build_autoencoder, build_tokenizer
 from s2st_aug.diffusion.stable_diffusion import load_model
-from s2st_aug.errors import ConfigError, DatasetError
+from s2st_aug.errors import ConfigError, DatasetError, UsageError
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.training import autoencoder as ae
+from s2st_aug.training.aligned_recipe import AlignedConfig, AlignedRecipe
 from s2st_aug.training.checkpoints import load_checkpoint, save_checkpoint
 from s2st_aug.training.data import Source, TrainingSample, balanced_indices, list_samples, load_images, to_pixels
 from s2st_aug.training.denoiser import DenoiserSettings
@@ -155,6 +156,19 @@ def tiny_config(photos, out, **denoiser: object) -> TrainingConfig:
         ),
         device="cpu",
     )
+
+
+@pytest.mark.parametrize(
+    ("device", "says"), [("gpu", "device 'gpu': expected auto, cpu"), ("cuda:99", "device cuda:99: this machine has")]
+)
+def test_a_device_that_is_not_there_is_one_line_before_anything_is_read(tmp_path, device, says):
+    """No photos, no street and no checkpoint are there."""
+    small = tiny_config(tmp_path / "photos", tmp_path / "out").model_copy(update={"device": device})
+    with pytest.raises(UsageError, match=says):
+        Recipe(small, tmp_path / "checkpoints").run()
+    with pytest.raises(UsageError, match=says):
+        AlignedRecipe(AlignedConfig(name="tiny", device=device), tmp_path / "aligned")
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")
