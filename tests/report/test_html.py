@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from s2st_aug.cli import build_group
@@ -263,3 +264,16 @@ def test_a_class_has_one_spelling_and_its_ignored_labels_are_counted() -> None:
     (line, small) = summary.class_lines(pa.table({"objects": [objects]}))
     assert (line.category, line.counts) == ("traffic light", {"keep": 2, "ignore": 1, "lost": 1})
     assert small.size == "small"
+
+
+def test_a_caption_counts_every_label_as_the_reasons_do(run: Path) -> None:
+    """Those without a box too: stuff is one entry a class."""
+    for part in (run / "manifest").glob("*.parquet"):
+        table = pq.read_table(part)
+        rows = table.to_pylist()
+        for row in rows:
+            row["objects"][0:1] = [{**o, "kind": "stuff"} for o in row["objects"][0:1]]
+        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), part)
+    counts = {r["scene_id"]: len(r["objects"]) for r in RunFolder(run).read_manifest().to_pylist() if r["image"]}
+    captions = re.findall(r"<figcaption>(.+?), .*?; *\n?(\d+) labels?", write_report(run).read_text(), re.S)
+    assert captions and all(int(labels) == counts[scene_id] for scene_id, labels in captions)
