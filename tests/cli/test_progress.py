@@ -82,7 +82,7 @@ def test_ctrl_c_once_drains_and_says_so_twice_stops_and_term_never_does(caplog: 
     with caplog.at_level(logging.WARNING), Drain() as drain:
         signal.raise_signal(signal.SIGINT)
         assert (drain.requested.is_set(), drain.why) == (True, "stopped by SIGINT")
-        assert "Ctrl-C once more stops at once" in caplog.text
+        assert "press Ctrl-C again to stop at once" in caplog.text
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
