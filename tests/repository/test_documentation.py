@@ -29,9 +29,11 @@ def texts() -> list[Path]:
 
 
 def slugs(page: Path) -> set[str]:
-    """The anchors of a page: of headings, as MkDocs makes them, and those that are given."""
-    heads = re.findall(r"^#{1,6} (.+)$", page.read_text(), re.M)
+    """The anchors of a page: of headings, as MkDocs makes them, and those that are given, also before a paragraph."""
+    text = page.read_text()
+    heads = re.findall(r"^#{1,6} (.+)$", text, re.M)
     given = {m[1] for h in heads if (m := re.search(r"\{#([\w-]+)\}", h))}
+    given |= set(re.findall(r'^<a id="([\w-]+)"></a>$', text, re.M))
     plain = (re.sub(r"[^\w\s-]", "", re.sub(r"\{#.*\}", "", h).replace("`", "")).strip().lower() for h in heads)
     return given | {re.sub(r"[-\s]+", "-", p) for p in plain}
 
