@@ -22,18 +22,31 @@ Scale: TypeAlias = "float | Tensor"  # of all channels, or `1 c 1 1`
 
 
 def load_network(folder: Path, component: str, kind: Any, dtype: torch.dtype, *, place: Path | None = None) -> Network:
-    """A component's network from its folder, or from another `place`; raises ModelError."""
+    """A component's network from its folder, or from another `place`; raises ModelError.
+
+    A weight that its files lack would be drawn at random, anew in each worker, so it is refused too.
+    """
     if place is None:
         place, variant = folder / component, weight_files(folder, component)[1]
     else:
         variant = choose_weights(str(place), component, [p.name for p in place.iterdir()])[1]
     key = "dtype" if component.startswith("text_encoder") else "torch_dtype"
     try:
-        network = kind.from_pretrained(
-            place, use_safetensors=True, variant=variant, local_files_only=True, **{key: dtype}
+        network, told = kind.from_pretrained(
+            place,
+            use_safetensors=True,
+            variant=variant,
+            local_files_only=True,
+            output_loading_info=True,
+            **{key: dtype},
         )
     except Exception as error:  # a truncated or foreign file fails in many ways, all meaning the same to the user
         raise ModelError(f"{folder}: {component} cannot be loaded ({first_line(error)})") from None
+    if lacking := sorted(told["missing_keys"]):
+        raise ModelError(
+            f"{folder}: {component} lacks {len(lacking)} of a {type(network).__name__}'s weights, {lacking[0]} among "
+            "them; download it again, or convert it with the versions of diffusers and transformers that are here"
+        )
     return network.eval().requires_grad_(False)
 
 

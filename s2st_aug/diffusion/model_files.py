@@ -262,6 +262,8 @@ def choose_weights(where: str, component: str, names: Collection[str]) -> tuple[
         raise ModelError(
             f"{where}: {component} has only {others[0]}; pickles are not read, convert the model to safetensors"
         )
+    if index := next((n for n in sorted(names) if n.startswith(f"{stem}.safetensors.index.")), ""):
+        raise ModelError(f"{where}: {component} has {index} and none of the shards that it lists")
     if others := sorted(n for n in names if n.endswith((".safetensors", ".gguf"))):
         raise ModelError(f"{where}: {component} has only {others[0]}; expected {stem}.safetensors or its fp16 variant")
     raise ModelError(f"{where}: {component} holds no weights ({stem}.safetensors is missing)")

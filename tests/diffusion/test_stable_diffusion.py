@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from s2st_aug.diffusion import ddim
 from s2st_aug.diffusion.denoiser import guided, with_context
@@ -297,3 +298,18 @@ def test_a_compiled_network_predicts_the_same(tiny_folder):
     context, latents = model.embed([""]), torch.randn(1, 4, 12, 16, generator=torch.Generator().manual_seed(0))
     for t in (500, 20):
         assert torch.allclose(compiled.denoiser(latents, t, context), model.denoiser(latents, t, context), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("component", "stem"),
+    [("text_encoder", "model"), ("unet", "diffusion_pytorch_model"), ("vae", "diffusion_pytorch_model")],
+)
+def test_a_weight_that_is_lacking_is_named_and_not_drawn_at_random(own_folder, component, stem):
+    """A text encoder whose files lack weights would else load, with others in each worker."""
+    file = own_folder / component / f"{stem}.safetensors"
+    state = load_file(file)
+    del state[sorted(state)[len(state) // 2]]
+    save_file(state, file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=rf"{component} lacks 1 of a \w+'s weights, \S+ among them") as caught:
+        load_model(own_folder, self_test=False)
+    assert "\n" not in str(caught.value)

@@ -361,6 +361,7 @@ def test_weights_are_chosen_by_name(names, found, variant):
         ([f"{STEM}.non_ema.safetensors"], "only diffusion_pytorch_model.non_ema.safetensors; expected"),
         ([f"{STEM}-00001-of-00003.safetensors", INDEX], "lacks 2 of 3 shards: 00002-of-00003, 00003-of-00003"),
         ([f"{STEM}-00001-of-00001.safetensors"], "has 1 shards and no index file"),
+        ([INDEX, "config.json"], f"has {INDEX} and none of the shards that it lists"),
     ],
 )
 def test_weights_that_are_not_there_are_named(names, says):
