@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 from ray_head import RAY, clean_clone, ray_head
 
-from s2st_aug.storage.lock import read_holder
-from s2st_aug.storage.progress import read_snapshot
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.storage.verify import verify
 from s2st_aug.testing.datasets import make_config, make_dataset
@@ -83,39 +79,6 @@ def test_a_submitted_job_runs_and_a_client_without_the_token_is_told(repo, head,
     assert not [
         p for run in ("run", "joined") for p in (tmp_path / run).rglob("*") if p.is_file() and secret in p.read_bytes()
     ]
-
-
-@pytest.mark.slow
-def test_a_job_that_is_stopped_drains_for_longer_than_rays_own_three_seconds(repo, head, tmp_path):
-    """By the documented command: without its environment Ray kills the driver 3 s after TERM, in mid-batch."""
-    config = tmp_path / "run.yaml"
-    config.write_text(yaml.safe_dump(make_config(make_dataset(tmp_path / "data", 12)).model_dump(mode="json")))
-    small = clean_clone(repo, tmp_path / "checkout")
-    given = json.dumps({"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "330", "S2ST_FAKE_SLEEP": "12"}})
-    words = ["--address", head.dashboard, "--submission-id", "drained"]
-    script = [sys.executable, "pipelines/augment.py", str(config), "--run", str(tmp_path / "run")]
-    started = [*words, "--no-wait", "--working-dir", ".", "--runtime-env-json", given, "--", *script]
-    subprocess.run([*RAY, "job", "submit", *started], env=head.environment, cwd=small, check=True, timeout=400)
-    folder = RunFolder(tmp_path / "run")
-
-    def done():
-        return folder.exists() and (shown := read_snapshot(folder)) is not None and shown.done
-
-    assert within(300, done), "nothing was committed"
-    subprocess.run([*RAY, "job", "stop", "--no-wait", *words[:2], "drained"], env=head.environment, check=True)
-    before = time.monotonic()
-    assert within(120, lambda: read_snapshot(folder).state == "stopped"), read_snapshot(folder)
-    assert time.monotonic() - before > 3.5, "there was nothing to drain"
-    assert 0 < read_snapshot(folder).done < 24
-    assert within(30, lambda: read_holder(folder) is None)  # the lock is released
-
-
-def within(seconds, look):
-    """Whether it comes true in time."""
-    until = time.monotonic() + seconds
-    while not (seen := look()) and time.monotonic() < until:
-        time.sleep(0.1)
-    return bool(seen)
 
 
 @pytest.mark.slow
