@@ -10,6 +10,7 @@ from PIL import Image
 
 from s2st_aug.errors import DatasetError, LabelError
 from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.formats.bdd100k.edit import label_id
 
 CARD = load_card("bdd100k")
 
@@ -61,6 +62,13 @@ def test_signal_colour_in_both_spellings(tmp_path, spelling):
 def test_empty_frames_are_scenes_without_objects(tmp_path, labels):
     (scene,) = scenes(tree(tmp_path, json.dumps([frame(labels=labels)])))
     assert read_objects(CARD, tmp_path, scene) == ()
+
+
+def test_a_label_whose_id_is_null_is_called_by_its_number(tmp_path):
+    label = frame()["labels"][0] | {"id": None}
+    (scene,) = scenes(tree(tmp_path, json.dumps([frame(labels=[label, label])])))
+    assert [found.object_id for found in read_objects(CARD, tmp_path, scene)] == ["0", "1"]
+    assert label_id(label, json.dumps(label), "", 1) == "1"
 
 
 def test_byte_order_mark_windows_lines_and_unicode_names(tmp_path):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s2st_aug.formats.base import VariantEdit
+from s2st_aug.formats.bdd100k.labels import own_id
 from s2st_aug.formats.json_edit import (
     Edit,
     Member,
@@ -136,7 +137,7 @@ def label_id(value: object, token: str, prefix: str, index: int) -> str:
     """The id that the reader gives a label, before it is made unique."""
     if not isinstance(value, dict):
         return f"{prefix}{index}"
-    found = value.get("id", index)
+    found = own_id(value, index)
     if isinstance(found, str) and not found.isascii():
         found = json.loads(token.encode("latin-1"))["id"]
     return prefix + str(found)

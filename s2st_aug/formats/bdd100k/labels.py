@@ -47,6 +47,12 @@ def _labels(record: dict[str, Any], where: str) -> list[Any]:
     return found
 
 
+def own_id(label: dict[str, Any], index: int) -> Any:
+    """A label's id, or its index where it has none or null."""
+    found = label.get("id")
+    return index if found is None else found
+
+
 def _object(label: Any, prefix: str, index: int) -> SceneObject:
     """One label; what is broken of it, or missing, makes it unsound and costs no other label."""
     if not isinstance(label, dict):
@@ -57,7 +63,7 @@ def _object(label: Any, prefix: str, index: int) -> SceneObject:
     shape, broken = _shape(label)
     unsound = broken or (None if category else "it has no category")
     return SceneObject(
-        object_id=prefix + str(label.get("id", index)),
+        object_id=f"{prefix}{own_id(label, index)}",
         category=category or UNKNOWN,
         signal=SIGNALS.get(str(flags.get("trafficlightcolor", ""))),
         crowd=flags.get("crowd") is True or flags.get("iscrowd") is True or flags.get("ignored") is True,
