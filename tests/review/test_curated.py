@@ -198,10 +198,10 @@ def test_augment_takes_a_view_in_place_of_the_configs_dataset(dataset, tmp_path,
         main([*words, "--fiftyone", "my streets/wanted"])
     out, err = capsys.readouterr()
     assert stop.value.code == 0, err
-    assert "2 images and 4 labels of ground_truth" in err and "2 in 1 domains" in out
+    assert "2 images and 4 labels of ground_truth" in err and "2 in 1 domain" in out
     with pytest.raises(SystemExit):
         main([*words, "--fiftyone", "my streets/wanted", "--set", "dataset.limit=1"])
-    assert "1 in 1 domains" in capsys.readouterr().out
+    assert "1 in 1 domain" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
         main([*words, "--fiftyone-field", "lanes"])
     assert (stop.value.code, "needs --fiftyone" in capsys.readouterr().err) == (2, True)
