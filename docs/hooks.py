@@ -55,7 +55,7 @@ LIMITS = (
     "the way to dusk; `street-mini` was trained on rendered streets and is for demos. Stable Diffusion has not been "
     "measured on real photos.",
     "**A simple augmentation may do as well.** On real dusk photos, training with variants raises mIoU by "
-    "{gain_miou_dusk} over day photos alone, but by {gain_over_best_control} over the best simple augmentation.",
+    "{gain_miou_dusk} over day photos alone, but by only {gain_over_best_control} over the best simple augmentation.",
     "**Lights are imperfect.** At night {light_recall_night} of the true lights shine, and {light_precision_night} of "
     "the lights that shine are true.",
     "**Scale.** No run used more than one machine. One GPU was busy {gpu_busy} of the time. In a test with "
