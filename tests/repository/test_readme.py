@@ -12,6 +12,7 @@ import pytest
 from typer.core import TyperGroup
 
 from benchmarks import SUITES
+from benchmarks.gain import gain_figures
 from s2st_aug.cli import COMMANDS, build_group, load
 
 ROOT = Path(__file__).parents[2]
@@ -141,3 +142,11 @@ def test_the_figures_of_the_readme_are_the_stored_ones() -> None:
     for path in sorted((ROOT / "docs/measured").glob("*.json")):
         figures = json.loads(path.read_text()) if path.stem in SUITES else []
         assert [f["name"] for f in figures if f["goal"] is not None and not hooks.explained(f["name"])[0]] == []
+
+
+def test_the_figures_on_gain_are_those_of_the_stored_experiments(repo: Path) -> None:
+    """They are read from results of their own: whoever stores a new experiment runs suite feed again."""
+    measured = repo / "docs/measured"
+    stored = {figure["name"]: figure["value"] for figure in json.loads((measured / "feed.json").read_text())}
+    for found in gain_figures(measured / "gain_camvid_dusk.json", measured / "gain_scenes.json"):
+        assert stored[found.name] == pytest.approx(found.value), found.name
