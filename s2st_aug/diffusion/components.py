@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -42,12 +42,18 @@ def load_network(folder: Path, component: str, kind: Any, dtype: torch.dtype, *,
         )
     except Exception as error:  # a truncated or foreign file fails in many ways, all meaning the same to the user
         raise ModelError(f"{folder}: {component} cannot be loaded ({first_line(error)})") from None
-    if lacking := sorted(told["missing_keys"]):
-        raise ModelError(
-            f"{folder}: {component} lacks {len(lacking)} of a {type(network).__name__}'s weights, {lacking[0]} among "
-            "them; download it again, or convert it with the versions of diffusers and transformers that are here"
-        )
+    refuse_lacking(folder, component, sorted(told["missing_keys"]))
     return network.eval().requires_grad_(False)
+
+
+def refuse_lacking(where: Path, component: str, lacking: Sequence[str]) -> None:
+    """Raises ModelError for a component whose files lack these weights: they would be drawn at random, or be empty."""
+    if lacking:
+        others = f" and {len(lacking) - 1} others" if len(lacking) > 1 else ""
+        raise ModelError(
+            f"{where}: {component} lacks the weight {lacking[0]}{others}; "
+            "download it again, or convert it with the versions of diffusers and transformers that are here"
+        )
 
 
 def load_tokenizer(folder: Path, kind: Any, component: str = "tokenizer") -> Tokenizer:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from s2st_aug.diffusion.checkpoint import load_checkpoint
 from s2st_aug.diffusion.components import (
     Autoencoder,
     Network,
@@ -20,7 +21,6 @@ from s2st_aug.diffusion.components import (
     class_of,
     decoder_of,
     encoder_of,
-    first_line,
     load_network,
     load_tokenizer,
     pixels_per_cell,
@@ -267,62 +267,36 @@ def _load_networks(
 
     vae_folder = folder / "vae" if choice.vae is None else find_vae(choice.vae)
     vae_class = getattr(diffusers, class_of(vae_folder, AUTOENCODERS))
-    kinds: dict[str, Any] = {"text_encoder": transformers.CLIPTextModel}
+    kinds: dict[str, Any] = {"unet": diffusers.UNet2DConditionModel, "text_encoder": transformers.CLIPTextModel}
     if family is SDXL:
         kinds["text_encoder_2"] = transformers.CLIPTextModelWithProjection
     file = single_file(choice)
     if file is None:
-        unet = load_network(folder, "unet", diffusers.UNet2DConditionModel, dtype)
-        encoders = {component: load_network(folder, component, kind, dtype) for component, kind in kinds.items()}
-    else:
-        unet, own_vae, encoders = _load_single_file(file, folder, kinds, dtype)
-    if file is None or choice.vae is not None:
-        vae = load_network(folder, "vae", vae_class, torch.float32, place=vae_folder)
-    else:
-        vae = own_vae
-    if (own := vae.config.latent_channels) != unet.config.in_channels:
-        raise ModelError(f"vae {choice.vae}: it gives {own} channels, the UNet takes {unet.config.in_channels}")
+        networks = {component: load_network(folder, component, kind, dtype) for component, kind in kinds.items()}
+    else:  # a checkpoint need not hold an autoencoder that another takes the place of
+        own = {"vae": diffusers.AutoencoderKL} if choice.vae is None else {}
+        networks = load_checkpoint(file, folder, kinds | own, dtype)
+    if "vae" not in networks:
+        networks["vae"] = load_network(folder, "vae", vae_class, torch.float32, place=vae_folder)
+    vae = networks.pop("vae")
+    if (own_channels := vae.config.latent_channels) != networks["unet"].config.in_channels:
+        raise ModelError(
+            f"vae {choice.vae}: it gives {own_channels} channels, the UNet takes {networks['unet'].config.in_channels}"
+        )
     for lora in choice.loras:
-        update = read_lora(Path(lora.path).expanduser())
-        changed = fuse_lora({"unet": unet, **encoders}, update, lora.weight)
+        changed = fuse_lora(networks, read_lora(Path(lora.path).expanduser()), lora.weight)
         log.info("LoRA %s at %g: fused into %d layers", lora.path, lora.weight, changed)
     if device.type == "cuda" and hasattr(vae, "enable_slicing"):
         vae.enable_slicing()  # its activations at full size are the most that a batch asks of memory at once
+    unet = networks.pop("unet")
     for network in (unet, vae):
         network.to(device="cpu" if gpus > 1 else device, memory_format=torch.channels_last)
     if gpus > 1:
         spread(unet, free_room(gpus))
         vae.to(device)
-    first, *others = (encoder.to(device) for encoder in encoders.values())
+    first, *others = (encoder.to(device) for encoder in networks.values())
     tokenizer = load_tokenizer(folder, transformers.CLIPTokenizer)
     if not others:
         return Networks(unet, vae, first, tokenizer)
     second = load_tokenizer(folder, transformers.CLIPTokenizer, "tokenizer_2")
     return Networks(unet, vae, first, tokenizer, (others[0], second))
-
-
-def _load_single_file(
-    file: Path, configs: Path, kinds: Mapping[str, Any], dtype: torch.dtype
-) -> tuple[Network, Autoencoder, dict[str, TextEncoder]]:
-    """The networks of a checkpoint in one file, as the original code of Stable Diffusion wrote it.
-
-    Raises ModelError where it does not fit the configs.
-    """
-    import diffusers
-    from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm, load_single_file_checkpoint
-
-    diffusers.utils.logging.set_verbosity_error()  # it warns of an empty list of modules
-    lent: dict[str, Any] = {"config": str(configs), "local_files_only": True}
-    try:
-        unet = diffusers.UNet2DConditionModel.from_single_file(str(file), subfolder="unet", torch_dtype=dtype, **lent)
-        vae = diffusers.AutoencoderKL.from_single_file(str(file), subfolder="vae", torch_dtype=torch.float32, **lent)
-        state = load_single_file_checkpoint(str(file))
-        encoders = {
-            name: create_diffusers_clip_model_from_ldm(kind, state, subfolder=name, torch_dtype=dtype, **lent)
-            for name, kind in kinds.items()
-        }
-    except Exception as error:  # a truncated file, or one of another family, fails in many ways
-        raise ModelError(f"{file}: does not load with the configs of {configs} ({first_line(error)})") from None
-    for network in (unet, vae, *encoders.values()):
-        network.eval().requires_grad_(False)
-    return unet, vae, encoders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from functools import partial
 
@@ -80,8 +81,39 @@ def test_what_does_not_fit_is_one_line(pair, tmp_path):
     with pytest.raises(ModelError, match=r"model\.config nowhere: no such folder, nor a hub id"):
         load_random(spell_choice(ModelChoice(base=str(pair[1]), config="nowhere")))
     (tmp_path / "cut.safetensors").write_bytes(pair[1].read_bytes()[:500])
-    for name, says in (("cut", "does not load with the configs of"), ("absent", "no such file")):
+    for name, says in (("cut", "cannot be read as safetensors"), ("absent", "no such file")):
         file = tmp_path / f"{name}.safetensors"
         with pytest.raises(ModelError, match=says) as caught:
             load_random(spell_choice(ModelChoice(base=str(file), config=str(folder))))
         assert "\n" not in str(caught.value)
+
+
+PARTS = {"unet": "model.diffusion_model.", "vae": "first_stage_model.", "text_encoder": "cond_stage_model."}
+
+
+@pytest.mark.parametrize("lost", ["the first", "one within", "all"])
+@pytest.mark.parametrize("part", PARTS)
+def test_a_weight_that_a_file_lacks_is_named(pair, tmp_path, part, lost):
+    """Such a network would else be left with an empty tensor, which fails much later."""
+    folder, file = pair
+    state = load_file(file)
+    unused = r"position_ids|resblocks\.23|text_projection|logit_scale"
+    own = sorted(key for key in state if key.startswith(PARTS[part]) and not re.search(unused, key))
+    middle = len(own) // 2
+    chosen = {"the first": own[:1], "one within": own[middle : middle + 1]}
+    for key in chosen.get(lost, own):
+        del state[key]
+    save_file(state, tmp_path / "short.safetensors")
+    says = rf"short\.safetensors: {part} lacks the weight \S+( and \d+ others)?; download it again"
+    with pytest.raises(ModelError, match=says) as caught:
+        load_random(spell_choice(ModelChoice(base=str(tmp_path / "short.safetensors"), config=str(folder))))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_needs_no_autoencoder_where_another_is_named(pair, tmp_path):
+    folder, file = pair
+    state = {key: value for key, value in load_file(file).items() if not key.startswith(PARTS["vae"])}
+    save_file(state, tmp_path / "short.safetensors")
+    choice = ModelChoice(base=str(tmp_path / "short.safetensors"), config=str(folder), vae=str(folder))
+    pixels = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert torch.equal(load_random(spell_choice(choice)).encode(pixels), load_random(folder).encode(pixels))
