@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -66,5 +67,6 @@ def adopt(
     options = Options(address=address, check_sources=check_sources)
     with show_progress(0, log_format) as watch:
         summary = adopt_listed(loaded, listed, place, replace(options, watch=watch))
-    print_summary(summary)
+    with suppress(KeyboardInterrupt):  # by now a signal changes nothing of how it ended
+        print_summary(summary)
     return summary.exit_code

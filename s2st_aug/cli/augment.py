@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -111,7 +112,8 @@ def run_and_report(config: AugmentConfig, place: str, options: Options, log_form
 
     with show_progress(config.cluster.gpus_per_actor, log_format) as watch:
         summary = start(config, place, replace(options, watch=watch, waiting=watch))
-    print_summary(summary)
+    with suppress(KeyboardInterrupt):  # by now a signal changes nothing of how it ended
+        print_summary(summary)
     return summary.exit_code
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from s2st_aug.config import AugmentConfig
 from s2st_aug.engine.context import identify
+from s2st_aug.engine.drain import Drain
 from s2st_aug.engine.driver import Driver
 from s2st_aug.engine.options import PLAIN_START, Options, RunSummary
 from s2st_aug.engine.prepare import Prepared, prepare, with_absolute_root
@@ -48,9 +49,11 @@ def _driven(folder: RunFolder, ready: Prepared, options: Options, lock: RunLock)
     """What is left is computed, and the run summed up; from here on whatever storage does is no wrong usage."""
     try:
         stopped = ""
-        if ready.pending:
-            stopped = Driver(ready.context, options, folder, ready.progress, lock).run(ready.pending)
-        return _finish(folder, ready, stopped)
+        with Drain() as drain:
+            if ready.pending:
+                stopped = Driver(ready.context, options, folder, ready.progress, lock, drain).run(ready.pending)
+            drain.listen()  # a signal from here on ends nothing that is quicker to finish
+            return _finish(folder, ready, stopped)
     except LockLost as lost:
         return RunSummary(folder.place, ready.progress.snapshot("stopped", str(lost)), str(lost))
     except OSError as error:
@@ -60,9 +63,13 @@ def _driven(folder: RunFolder, ready: Prepared, options: Options, lock: RunLock)
 def _finish(folder: RunFolder, ready: Prepared, stopped: str) -> RunSummary:
     """The manifest from the shards, what it holds against what was planned, then the sheet.
 
-    The run is finished when the folder says so; receipts of workers whose folder was another one count for nothing.
+    The run is finished when the folder says so; receipts of workers whose folder was another one count for nothing,
+    nor does a stop that came after the last commit.
     """
     gather(folder)
+    if stopped and _is_all_done(folder, ready):
+        log.info("%s, when nothing was left to do", stopped)
+        stopped = ""
     torn = () if stopped else folder.store.names(TMP)  # of a worker that was killed while it wrote; now nobody writes
     folder.store.delete_many([*ready.pending, *torn])
     books = count_books(folder) if stopped else reconcile(folder)
@@ -72,6 +79,14 @@ def _finish(folder: RunFolder, ready: Prepared, stopped: str) -> RunSummary:
     sheet = "" if stopped else _draw_sheet(folder)
     snapshot = ready.progress.write("stopped" if stopped else "finished", stopped)
     return RunSummary(folder.place, snapshot, stopped, sheet)
+
+
+def _is_all_done(folder: RunFolder, ready: Prepared) -> bool:
+    """Whether every planned variant has its row, and no failed one waits for the attempt of this start."""
+    books = count_books(folder)
+    ready.progress.settle(books.ok, books.rejected, books.failed, retried=True)
+    shown = ready.progress.snapshot("stopped")
+    return books.complete and shown.done == shown.total
 
 
 def _shortfall(folder: RunFolder, books: Books) -> str:

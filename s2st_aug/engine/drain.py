@@ -12,7 +12,10 @@ log = logging.getLogger(__name__)
 
 
 class Drain:
-    """Turns the first SIGINT or SIGTERM into a request to drain, the second into an immediate stop."""
+    """Turns the first SIGINT or SIGTERM into a request to drain, the second SIGINT into an immediate stop.
+
+    From `listen` to the end of the block, which puts back the handlers that it found at its start.
+    """
 
     def __init__(self) -> None:
         self.requested = threading.Event()
@@ -21,13 +24,17 @@ class Drain:
 
     def __enter__(self) -> Drain:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._on_signal)
+            self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)
+
+    def listen(self) -> None:
+        """Hear signals from here on; nothing where that is done already, or outside of the main thread."""
+        for number in self._before:
+            signal.signal(number, self._on_signal)
 
     def request(self, why: str) -> None:
         """Drain for another reason than a signal."""
@@ -37,7 +44,5 @@ class Drain:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.requested.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
-        log.warning(
-            "%s: finishing the batches under way; press Ctrl-C again to stop at once", signal.Signals(number).name
-        )
+        log.warning("%s: finishing what is under way; press Ctrl-C again to stop at once", signal.Signals(number).name)
         self.request(f"stopped by {signal.Signals(number).name}")

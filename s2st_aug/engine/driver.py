@@ -47,24 +47,32 @@ class Driver:
     """
 
     def __init__(
-        self, context: RunContext, options: Options, folder: RunFolder, progress: Progress, lock: RunLock
+        self,
+        context: RunContext,
+        options: Options,
+        folder: RunFolder,
+        progress: Progress,
+        lock: RunLock,
+        drain: Drain,
     ) -> None:
         self._context, self._options, self._folder = context, options, folder
-        self._progress, self._lock = progress, lock
+        self._progress, self._lock, self._drain = progress, lock, drain
         self._log = _batch_log(folder)
         self._ended: deque[str] = deque(maxlen=LAST_ENDED)
         self._health = Health()
         self._returned: dict[str, str] = {}  # batches of this round that a worker could not do -> where
 
     def run(self, pending: list[str]) -> str:
-        """Why it stopped before its end; empty where it did not."""
+        """Why it stopped before its end; empty where it did not. The drain listens as soon as Ray is there."""
         from s2st_aug.engine.ray_session import open_tracker, ray_session
 
         self._options.watch(self._progress.write("running"))
         config, own = self._context.config, method_source(self._context.config.method.name)
         shipped: dict[str, Any] = {"model": config.model, "ship": [own] if own else []}
         session = ray_session(config.cluster, self._options.address, **shipped)
-        with session, open_tracker() as tracker, Drain() as drain:
+        drain = self._drain
+        with session, open_tracker() as tracker:
+            drain.listen()
             overseer = Overseer(
                 tracker, drain, self._progress, self._options, self._health, config.cluster.hang_seconds
             )

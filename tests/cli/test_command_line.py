@@ -16,8 +16,10 @@ from typer.core import TyperGroup
 from s2st_aug import __version__
 from s2st_aug.cli import ALIASES, COMMANDS, GROUPS, build_group, load
 from s2st_aug.cli.terminal import explain, run_group
+from s2st_aug.engine.options import RunSummary
 from s2st_aug.errors import CheckFailed, ConfigError, Stopped, UnreadableImage
 from s2st_aug.storage.lock import read_holder
+from s2st_aug.storage.progress import Snapshot
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.testing.datasets import make_config, make_dataset
 
@@ -162,6 +164,17 @@ def test_term_before_a_run_drains_is_exit_4_and_lets_the_folder_go(
         signal.signal(signal.SIGTERM, before)
     assert capsys.readouterr().err.strip().endswith("stopped by SIGTERM; the same command resumes")
     assert seen[0] is not None and read_holder(RunFolder(place)) is None
+
+
+def test_term_after_a_run_has_ended_changes_nothing_of_how_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(make_config(make_dataset(tmp_path / "data", 1)).model_dump(mode="json")))
+    finished = RunSummary(str(tmp_path / "run"), Snapshot("finished", 2, 2, 0, 0, 1.0, 0.0, 1.0))
+    monkeypatch.setattr("s2st_aug.engine.augment.augment", lambda *_: finished)
+    monkeypatch.setattr("s2st_aug.cli.augment.print_summary", lambda _: signal.raise_signal(signal.SIGTERM))
+    assert run("augment", str(path), "--run", str(tmp_path / "run")) == 0
 
 
 def test_messages_are_not_read_as_markup(capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,6 +80,7 @@ def test_json_lines_hold_counts_and_warnings(forms_come_back: None, capsys: pyte
 def test_ctrl_c_once_drains_and_says_so_twice_stops_and_term_never_does(caplog: pytest.LogCaptureFixture) -> None:
     before = signal.getsignal(signal.SIGINT)
     with caplog.at_level(logging.WARNING), Drain() as drain:
+        drain.listen()
         signal.raise_signal(signal.SIGINT)
         assert (drain.requested.is_set(), drain.why) == (True, "stopped by SIGINT")
         assert "press Ctrl-C again to stop at once" in caplog.text

@@ -359,7 +359,7 @@ def test_translating_at_a_node_does_not_clear_it_of_faults_in_finishing(started)
     """Each batch that was translated there and finished elsewhere reset the count."""
     run = started()
     progress = Progress(run.folder, Snapshot("running", 100, 0, 0, 0, time.time(), time.time(), 0.0))
-    driver = Driver(run.context, PLAIN_START, run.folder, progress, None)
+    driver = Driver(run.context, PLAIN_START, run.folder, progress, None, Drain())
     tracker, sick = Reference(run.tracker), Seat("a:2", "a (finishing)")
     back = CommitResult("k", "a:1", [], [], [], 0.0, given_back=True, place=sick.place, fault="storage fails")
     for _ in range(3):
