@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,7 +33,7 @@ from s2st_aug.records.scene import Scene
 from s2st_aug.storage.generations import finish_replacement
 from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.plan import plan_files, planned_scene_ids, table_to_batches, write_plan
-from s2st_aug.storage.progress import Progress, Snapshot, read_snapshot
+from s2st_aug.storage.progress import Progress, Snapshot, read_snapshot, write_snapshot
 from s2st_aug.storage.run_folder import PROGRESS, RunFolder, RunInfo, parquet_bytes, read_part
 from s2st_aug.storage.shards import gather
 from s2st_aug.storage.store import TMP, LocalStore, is_remote, mask_uri
@@ -143,6 +144,9 @@ def _plan(folder: RunFolder, config: AugmentConfig, info: RunInfo, known: set[st
     if not known:  # the first batch is made before run.json: a dataset that cannot be read leaves no run folder behind
         batches = chain([next(batches)], batches)
     folder.write_run_json(info)
+    if folder.store.size(PROGRESS) is None:  # a long plan: `status` shows that it is being made
+        now = time.time()
+        write_snapshot(folder, Snapshot("running", 0, 0, 0, 0, now, now, 0.0, message="planning"))
     with collector_paused():
         files, scenes = write_plan(folder, batches, first_file=info.plan_files)
     if dark:
@@ -276,4 +280,6 @@ def _first_snapshot(folder: RunFolder, info: RunInfo, domains: int, done: Comple
         last = read_snapshot(folder)
     except UsageError:
         return fresh
-    return replace(fresh, started=last.started, busy_seconds=last.busy_seconds, reasons=last.reasons)
+    failures = last.failures if fresh.done == total else {}  # those that are tried again are counted again
+    fresh = replace(fresh, reasons=last.reasons, failures=failures)
+    return replace(fresh, started=last.started, busy_seconds=last.busy_seconds)

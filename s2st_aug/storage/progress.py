@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import pyarrow.compute as pc
 
-from s2st_aug.errors import RunFolderError, S2STError
+from s2st_aug.errors import RunFolderError, S2STError, counted
 from s2st_aug.storage.lock import is_live, read_holder
 from s2st_aug.storage.run_folder import PROGRESS, RunFolder
+from s2st_aug.storage.shards import list_shards
 
 State = Literal["running", "finished", "stopped", "failed"]
 RATE_WINDOW = 64  # commits
@@ -41,9 +42,9 @@ class Snapshot:
     updated: float
     """when this was written, Unix seconds"""
     started: float
-    """when this start began, Unix seconds"""
+    """when the first start began, Unix seconds"""
     busy_seconds: float
-    """of all starts together"""
+    """of all starts together that had something to do"""
     rate: float | None = None
     """rows a second over the last commits; null at first"""
     reasons: dict[str, int] = field(default_factory=dict)
@@ -120,7 +121,7 @@ class Progress:
             silent = time.monotonic() - t1
             usual = (t1 - t0) / (len(self._commits) - 1) if len(self._commits) > 2 else None
             rate = (n1 - n0) / (t1 - t0 + max(silent - (usual or silent), 0.0)) if t1 > t0 else None
-            busy = self._first.busy_seconds + time.monotonic() - self._start
+            passed = time.monotonic() - self._start if self._first.done != self._first.total else 0.0
             return Snapshot(
                 state,
                 self._first.total,
@@ -129,7 +130,7 @@ class Progress:
                 failed=self._counts["failed"],
                 updated=time.time(),
                 started=self._first.started,
-                busy_seconds=busy,
+                busy_seconds=self._first.busy_seconds + passed,
                 rate=rate,
                 reasons=dict(self._reasons),
                 failures=dict(self._failures),
@@ -186,13 +187,16 @@ def write_snapshot(run: RunFolder, snapshot: Snapshot) -> None:
 
 
 def read_snapshot(run: RunFolder) -> Snapshot:
-    """What progress.json says; raises RunFolderError where there is none."""
+    """What progress.json says; raises RunFolderError, which says what is there, where there is none."""
     try:
         raw: dict[str, Any] = json.loads(run.store.read(PROGRESS))
         known = {f.name for f in fields(Snapshot)}
         return Snapshot(**{key: value for key, value in raw.items() if key in known})
     except FileNotFoundError:
-        raise RunFolderError(f"{run.place}: no {PROGRESS}: nothing was started here") from None
+        there = counted(run.read_manifest(["status"]).num_rows, "row")
+        if waiting := sum(1 for _ in list_shards(run.store)):
+            there += f" and {counted(waiting, 'committed batch')}"
+        raise RunFolderError(f"{run.place}: no {PROGRESS}; found {there}; the same augment command resumes") from None
     except (ValueError, TypeError) as error:
         raise RunFolderError(f"{run.place}/{PROGRESS}: damaged ({error})") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -122,6 +123,18 @@ def test_verify_repair_and_resume_mend_a_torn_image(run, config, capsys):
 def test_verify_of_no_run_folder_is_wrong_usage(tmp_path, capsys):
     assert call("verify", tmp_path / "nothing") == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_status_without_progress_json_says_what_is_there(config, tmp_path, capsys):
+    """It said that nothing was started, of a folder with rows too."""
+    run = run_here(config, tmp_path / "run")
+    (run.path / "progress.json").unlink()
+    rows = run.read_manifest(["status"]).num_rows
+    assert call("status", run.place) == 2
+    assert f"no progress.json; found {rows} rows; the same augment command resumes" in capsys.readouterr().err
+    shutil.rmtree(run.path / "manifest")
+    assert call("status", run.place) == 2
+    assert "no progress.json; found 0 rows" in capsys.readouterr().err
 
 
 def test_status_reads_the_files_alone(config, tmp_path, capsys):

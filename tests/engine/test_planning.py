@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from engine_here import run_here
 
 from s2st_aug.config.hashes import plan_hash
 from s2st_aug.engine.context import identify
@@ -18,9 +19,11 @@ from s2st_aug.engine.options import Options
 from s2st_aug.engine.pending import CompletedRows, pending_tables
 from s2st_aug.engine.planning import plan_batches, selected_scenes
 from s2st_aug.engine.prepare import prepare
-from s2st_aug.errors import DatasetError
+from s2st_aug.errors import DatasetError, RunFolderError
 from s2st_aug.images import encode_png
+from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.plan import batches_to_table, table_to_batches, write_plan
+from s2st_aug.storage.progress import read_snapshot, report_of
 from s2st_aug.storage.run_folder import RunFolder
 from s2st_aug.testing.datasets import make_config, make_dataset
 
@@ -221,3 +224,34 @@ def test_pending_is_the_plan_less_what_stands(tmp_path):
     assert part[0].attempt == 2
     assert part[0].scenes == batches[1].scenes  # the batch keeps its company
     assert (part[1].scenes, part[1].todo, part[1].attempt) == (batches[2].scenes, batches[2].todo, 1)
+
+
+def test_status_of_a_run_that_is_planned_says_so(tmp_path, monkeypatch):
+    """Planning a million scenes takes half a minute, in which it said that nothing was started."""
+    seen = []
+
+    def slow(*given, **more):
+        with pytest.raises(RunFolderError, match="not a run folder"):
+            report_of(str(tmp_path / "run"))
+        for number, batch in enumerate(plan_batches(*given, **more)):
+            seen.extend([report_of(str(tmp_path / "run"))] if number else [])
+            yield batch
+
+    config = make_config(make_dataset(tmp_path / "data", 2), cluster={"batch_size": 1})
+    monkeypatch.setattr("s2st_aug.engine.prepare.plan_batches", slow)
+    folder = RunFolder(tmp_path / "run")
+    with RunLock(folder) as lock:
+        ready = prepare(config, folder, Options(), identify(config), lock=lock)
+    assert [(r["state"], r["done"], r["total"], r["message"]) for r in seen] == [("running", 0, 0, "planning")]
+    assert ready.progress.write("running").message == ""
+    assert report_of(str(tmp_path / "run"))["total"] == 4
+
+
+def test_a_start_with_nothing_to_do_keeps_why_rows_failed(tmp_path):
+    root = make_dataset(tmp_path / "data", 2)
+    (root / "images/100k/train/f000001.png").write_bytes(b"no image")
+    config = make_config(root, cluster={"attempts": 1})
+    before = read_snapshot(run_here(config, tmp_path / "run"))
+    assert before.failures
+    after = read_snapshot(run_here(config, tmp_path / "run"))
+    assert (after.failures, after.failed) == (before.failures, before.failed)

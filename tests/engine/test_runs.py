@@ -84,7 +84,7 @@ def trackers() -> list[psutil.Process]:
 @pytest.mark.filterwarnings("ignore:The minimum number of concurrent actors")  # a slow machine may leave but one batch
 @pytest.mark.parametrize("actors", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4))])
 def test_actors_order_and_a_stop_leave_the_same_images(undisturbed, tmp_path, actors):
-    """Logical GPUs, a label file in another order, stopped by TERM after two batches and resumed."""
+    """Logical GPUs, a label file in another order, stopped by TERM after a batch and resumed."""
     root, run = undisturbed
     shuffled = shutil.copytree(root, tmp_path / "data")
     labels = shuffled / "labels/det_20/det_train.json"
@@ -96,11 +96,12 @@ def test_actors_order_and_a_stop_leave_the_same_images(undisturbed, tmp_path, ac
 
     def stop(snapshot):
         seen.append(snapshot.done)
-        if snapshot.done >= 4 and len(seen) < 5:
+        if snapshot.done >= 2 and len(seen) < 5:
             signal.raise_signal(signal.SIGTERM)
 
     first = augment(config, tmp_path / "run", Options(watch=stop))
-    assert first.exit_code == 4
+    left = first.snapshot.total - first.snapshot.done  # none where the driver was slow to hear of the others
+    assert first.exit_code == (4 if left else 0)
     assert augment(config, tmp_path / "run").exit_code == 0
     assert identities(tmp_path / "run") == identities(run)
 
@@ -145,10 +146,10 @@ def test_failed_rows_are_tried_again_within_the_cap(ray_here, tmp_path):
     run = tmp_path / "run"
     run_here(make_config(root), run)
     assert Counter(row["status"] for row in contents(run).values()) == {"failed": 4, "ok": 6}
-    for failures in ({"error": 2, "diverged": 2}, {}):
+    for _ in ("the second attempt, and the last", "nothing is left to try"):
         summary = augment(make_config(root, cluster={"attempts": 2}), run)
         assert (summary.exit_code, summary.snapshot.failed, summary.snapshot.ok) == (1, 4, 6)
-        assert summary.snapshot.failures == failures
+        assert summary.snapshot.failures == {"error": 2, "diverged": 2}
         assert verify(RunFolder(run)).holds
         row = contents(run)["train/f000001", "rain"]
         assert row["attempts"] == 2

@@ -178,6 +178,15 @@ def test_progress_is_flushed_a_few_times_a_second_and_always_at_the_end(tmp_path
     assert read_snapshot(run).done == 6
 
 
+def test_a_start_with_nothing_to_do_adds_no_time(tmp_path):
+    """Each rerun of a finished run added what it took to look: its price per variant grew."""
+    told = {"updated": time.time(), "started": time.time(), "busy_seconds": 10.0}
+    progress = Progress(RunFolder(tmp_path), Snapshot("running", 4, 3, 0, 1, **told))
+    time.sleep(0.01)
+    assert progress.write("finished").busy_seconds == 10.0
+    assert Progress(RunFolder(tmp_path), Snapshot("running", 4, 3, 0, 0, **told)).write("running").busy_seconds > 10.0
+
+
 def test_no_rename_over_a_file_is_needed(tmp_path, no_replacing):
     store = LocalStore(tmp_path)
     store.write_many({"run.json": b"1", "a/b": b"1"})
