@@ -14,6 +14,7 @@ from s2st_aug.formats import format_of, frame_of, read_objects
 from s2st_aug.formats.base import ClassList, ConvertedImage, DatasetFormat
 from s2st_aug.formats.classes import common_class
 from s2st_aug.formats.names import flat_names, split_name
+from s2st_aug.formats.references import split_reference
 from s2st_aug.records.scene import UNKNOWN, Scene, SceneObject
 
 _AREAS = frozenset({"direct", "alternative", "drivable area"})
@@ -123,9 +124,8 @@ def _report_source(context: ExportContext, scene: Scene, labels: int, target: Da
     if not target.holds_image_attributes:
         why = f"{target.name} has none (weather, time of day, scene)"
         losses.add("image attributes", why, scene.scene_id, len(scene.attributes))
-    losses.add(
-        "file", "extra label files are read where they hold labels, not copied", scene.scene_id, len(scene.extra_files)
-    )
+    others = {path for path, _ in map(split_reference, scene.extra_files)} - {scene.label_file}
+    losses.add("file", "extra label files are read where they hold labels, not copied", scene.scene_id, len(others))
 
 
 def _once_each(

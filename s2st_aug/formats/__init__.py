@@ -36,9 +36,16 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
         raise DatasetError(f"dataset folder not found: {root}")
     if split not in card.splits:
         raise DatasetError(f"{card.name} has no split {split!r}{did_you_mean(split, card.splits)}")
-    found = False
+    found = set[str]()
     for scene in format_of(card).read_scenes(card, root, split):
-        found = True
+        if scene.scene_id in found:
+            other = next(
+                s.image for s in format_of(card).read_scenes(card, root, split) if s.scene_id == scene.scene_id
+            )
+            raise DatasetError(
+                f"{root}: {other} and {scene.image} differ only in their suffix; rename one, with its label file"
+            )
+        found.add(scene.scene_id)
         yield scene
     if not found:
         expected = expected_and_found(card, root)

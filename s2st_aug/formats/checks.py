@@ -16,6 +16,8 @@ from s2st_aug.formats.layout import expected_and_found
 from s2st_aug.formats.names import IMAGE_SUFFIXES, LookAlikes, list_files
 from s2st_aug.records.scene import Scene, SceneObject
 
+NAMED = "no image lies where"
+"""in what a format says of a split whose own files name its place"""
 SAMPLE = 200
 
 
@@ -41,7 +43,8 @@ def check_card(card: Card, root: Path, *, sample: int = SAMPLE) -> list[CardFind
     if card.images != plain.images:
         findings.append(CardFinding("note", "", f"the tree lies in other folders than usual: images at {card.images}"))
     if not any(finding.level in ("ok", "error") for finding in findings):
-        told = f"no split of {card.name} can be read; {expected_and_found(card, root)}"
+        named = next((finding.text for finding in findings if NAMED in finding.text), None)
+        told = named or f"no split of {card.name} can be read; {expected_and_found(card, root)}"
         findings = [CardFinding("error", "", told)]
     return findings
 
@@ -59,8 +62,8 @@ def _once_a_card(findings: Iterable[CardFinding]) -> list[CardFinding]:
 def _split(card: Card, root: Path, split: str, sample: int) -> Iterator[CardFinding]:
     try:
         scenes = list(read_scenes(card, root, split))
-    except NoImages:
-        yield CardFinding("note", split, "not there")
+    except NoImages as error:
+        yield CardFinding("note", split, str(error) if NAMED in str(error) else "not there")
         return
     except DatasetError as error:
         yield CardFinding("error", split, str(error))
@@ -90,18 +93,25 @@ def _images(card: Card, root: Path, split: str, scenes: list[Scene]) -> Iterator
     absent, unlisted = sorted(named - there), sorted(there - named)
     if absent:
         told = f"{len(absent)} of {len(scenes)} images are absent, the first {absent[0]}: they are left out of a run"
-        yield CardFinding("warning", split, told + _elsewhere(root, absent, unlisted))
+        yield CardFinding("warning", split, told + _elsewhere(root, card.images.format(split=split), absent, unlisted))
     if unlisted:
         yield CardFinding(
             "warning", split, f"{len(unlisted)} images have no label record, the first {unlisted[0]}: they are not used"
         )
 
 
-def _elsewhere(root: Path, absent: list[str], unlisted: list[str]) -> str:
-    """Where files lie that may be meant: of another case or Unicode form, or in a folder below; empty: nowhere."""
+def _elsewhere(root: Path, images: str, absent: list[str], unlisted: list[str]) -> str:
+    """Where files lie that may be meant: of another case or Unicode form, or in another folder; empty: nowhere.
+
+    A label file may name images below the root, or below the folder above, where names below `images` are asked for.
+    """
     alike, below = LookAlikes(root), {PurePosixPath(name).name: name for name in unlisted}
     spelled = [found for name in absent if (found := alike.of(name))]
-    moved = [below[last] for name in absent if (last := PurePosixPath(name).name) in below]
+    moved = []
+    for name in absent:
+        last = PurePosixPath(name).name
+        asked = (f"{images}/{last}", name.removeprefix(f"{images}/"))
+        moved += [found] if (found := below.get(last) or next((n for n in asked if (root / n).is_file()), None)) else []
     if spelled:
         return f"; {len(spelled)} are there in other case or Unicode form, the first {spelled[0]}"
     return f"; {len(moved)} of their names lie in other folders, the first {moved[0]}" if moved else ""

@@ -14,12 +14,18 @@ PIXEL_LIMIT = 40_000_000  # 7680x4320 fits
 
 def decode(rle: Any, where: str) -> np.ndarray:
     """`{"counts": text or list, "size": [h, w]}` to a bool mask `h w`; raises LabelError for what does not fit."""
-    height, width, counts = _parts(rle, where)  # in column order
+    height, width, runs = run_lengths(rle, where)
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape(width, height).T
+
+
+def run_lengths(rle: Any, where: str) -> tuple[int, int, np.ndarray]:
+    """Height, width and the lengths of the runs in column order; raises LabelError for what does not fit."""
+    height, width, counts = _parts(rle, where)
     runs = _runs(counts, where) if isinstance(counts, str) else _listed(counts, where)
     if int(runs.sum()) != height * width:
         raise LabelError(f"{where}: run lengths sum to {int(runs.sum())}, expected {height}x{width}")
-    values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape(width, height).T
+    return height, width, runs
 
 
 def encode(mask: np.ndarray) -> dict[str, Any]:

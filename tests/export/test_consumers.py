@@ -122,3 +122,101 @@ def test_data_yaml_leads_to_the_export_whatever_its_style(text, expected):
     found = yaml.safe_load(edit_data_yaml(text.encode(), {"train": ["images/train"]}))
     expected = expected or {"train": "images/train", "valid": "../valid/images", "names": {0: "a"}}
     assert found == expected
+
+
+def yolo_export(tmp_path, rows: str, data="train: images/train\nval: images/val\nnames: [car, person]\n"):
+    """A YOLO dataset of one image with these lines, exported as it is; what its loaders complain about."""
+    from trees import image, put
+
+    image(tmp_path, "data/images/train/a.jpg")
+    put(tmp_path, "data/labels/train/a.txt", rows)
+    put(tmp_path, "data/data.yaml", data)
+    write_run(tmp_path / "run", load_card("yolo"), tmp_path / "data")
+    export_run(tmp_path / "run", "yolo", tmp_path / "out")
+    losses = json.loads((tmp_path / "out/loss_report.json").read_bytes())["losses"]
+    return [loss["why"].partition(": ")[2] for loss in losses if loss["what"] == "consumer"]
+
+
+BOX = "0 0.5 0.5 0.2 0.2\n"
+DROPPED = "the image is dropped"
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (BOX + "1 1.005 0.5 0.1 0.1\n", None),
+        (BOX + "inf 0.5 0.5 0.1 0.1\n", f"class inf of 2: {DROPPED}"),
+        (BOX + "1e400 0.5 0.5 0.1 0.1\n", f"class 1e400 of 2: {DROPPED}"),
+        ("0 0.5 0.5 0.2 0.2 0.93\n", f"a line of 6 columns, 5 are asked for: {DROPPED}"),
+        ("0 0.5 0.5 0.2\n", f"a line of 4 columns, 5 are asked for: {DROPPED}"),
+        (BOX + "1 nan 0.5 0.1 0.1\n", f"a coordinate that is no fraction of the image: {DROPPED}"),
+        (BOX + "1 -0.1 0.5 0.1 0.1\n", f"a coordinate that is no fraction of the image: {DROPPED}"),
+        (BOX + "1 120 40 20 20\n", f"a coordinate that is no fraction of the image: {DROPPED}"),
+        (BOX + "1 0,5 0,5 0,1 0,1\n", f"a word where a number belongs: {DROPPED}"),
+        (BOX + BOX, "a line that stands there twice is taken once"),
+        ("0 .1 .1 .5 .1 .5 .5\n0 .1 .1 .5 .1 .5 .5 .9\n", f"an outline with an odd count of numbers: {DROPPED}"),
+    ],
+)
+def test_what_ultralytics_drops_of_the_sources_own_labels_is_told(tmp_path, rows, told):
+    assert yolo_export(tmp_path, rows) == ([told] if told else [])
+
+
+def test_a_box_among_poses_is_told(tmp_path):
+    data = "train: images/train\nval: images/val\nkpt_shape: [1, 3]\nnames: [car]\n"
+    pose = "0 0.5 0.5 0.2 0.2 0.5 0.5 2\n"
+    assert yolo_export(tmp_path, pose + BOX, data) == [f"a line of 5 columns, 8 are asked for: {DROPPED}"]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "told"),
+    [
+        ({"bbox": [float("nan"), 1, 2, 3]}, "a box with a coordinate that is no number"),
+        ({"bbox": [1, 1, 9, 9], "segmentation": {"size": [20, 40], "counts": [5]}}, "run lengths that do not fill"),
+        ({"bbox": [1, 1, 9, 9], "segmentation": {"size": [20, 40], "counts": [5, 795]}}, None),
+    ],
+)
+def test_what_cocos_loaders_stop_at_is_told(tmp_path, annotation, told):
+    from trees import image, put
+
+    image(tmp_path, "data/train2017/a.jpg")
+    annotation = {"id": 1, "image_id": 1, "category_id": 1} | annotation
+    listed = {"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 1, "name": "car"}]}
+    put(tmp_path, "data/annotations/instances_train2017.json", json.dumps(listed | {"annotations": [annotation]}))
+    write_run(tmp_path / "run", load_card("coco"), tmp_path / "data")
+    export_run(tmp_path / "run", "coco", tmp_path / "out")
+    found = (tmp_path / "out/loss_report.json").read_text(encoding="utf-8")
+    assert (told or "COCO's loaders") in found if told else "COCO's loaders" not in found
+
+
+@pytest.mark.parametrize(
+    ("box", "told"), [({"x1": 1, "y1": 1}, True), ({"x1": "1", "y1": 1, "x2": 9, "y2": 9}, True), (None, False)]
+)
+def test_a_box_that_scalabel_stops_at_is_told(tmp_path, box, told):
+    from trees import image, put
+
+    image(tmp_path, "data/images/100k/train/a.jpg")
+    frame = {"name": "a.jpg", "labels": [{"id": "1", "category": "car", "box2d": box}]}
+    put(tmp_path, "data/labels/det_20/det_train.json", json.dumps([frame]))
+    write_run(tmp_path / "run", load_card("bdd100k"), tmp_path / "data")
+    export_run(tmp_path / "run", "bdd100k", tmp_path / "out")
+    found = (tmp_path / "out/loss_report.json").read_text(encoding="utf-8")
+    assert ("a box2d without the numbers x1, y1, x2, y2: they stop" in found) == told
+
+
+def test_a_word_among_kittis_numbers_is_told(tmp_path):
+    from trees import image, put
+
+    image(tmp_path, "data/training/image_2/a.png")
+    line = "Traffic light 0 0 1 1 9 9 1 1 1 1 1 1 1 1\n"  # a class of two words shifts the columns
+    put(tmp_path, "data/training/label_2/a.txt", line)
+    write_run(tmp_path / "run", load_card("kitti"), tmp_path / "data", "training")
+    export_run(tmp_path / "run", "kitti", tmp_path / "out")
+    found = (tmp_path / "out/loss_report.json").read_text(encoding="utf-8")
+    assert "a word where a number belongs: they stop" in found
+
+
+def test_records_of_one_label_file_are_no_extra_files(tmp_path, native):
+    root, split = native("coco")
+    write_run(tmp_path / "run", load_card("coco"), root, split)
+    export_run(tmp_path / "run", "yolo", tmp_path / "out")
+    assert "extra label files" not in (tmp_path / "out/loss_report.json").read_text(encoding="utf-8")

@@ -385,3 +385,62 @@ def test_a_category_id_of_two_names_is_neither(tmp_path):
         (UNKNOWN, "category 3 is listed under two names"),
         ("tram", None),
     ]
+
+
+def test_one_image_listed_under_two_ids_is_refused_by_name(tmp_path):
+    coco(tmp_path, [{"id": 9, "file_name": "a.jpg"}, {"id": 10, "file_name": "./a.jpg"}], [mark(1)])
+    with pytest.raises(DatasetError, match=r"'a.jpg' is listed twice, as image 9 and 10; keep one of them"):
+        scenes("coco", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("format", "split", "folder", "label"),
+    [
+        ("kitti", "training", "training/image_2", ("training/label_2/a.txt", "Car 0 0 0 1 1 9 9 1 1 1 1 1 1 1\n")),
+        ("kitti", "training", "training/image_2", None),
+        ("coco", "train", "train2017", None),
+        ("bdd100k", "train", "images/100k/train", None),
+        ("comma10k", "train", "imgs", None),
+        ("cityscapes", "train", "leftImg8bit/train/bonn", None),
+    ],
+)
+def test_two_files_that_would_be_one_scene_are_refused_by_both_names(tmp_path, format, split, folder, label):
+    name = "bonn_000000_000001_leftImg8bit" if format == "cityscapes" else "a"
+    for suffix in ("jpg", "png"):
+        image(tmp_path, f"{folder}/{name}.{suffix}")
+    if label:
+        put(tmp_path, *label)
+    with pytest.raises(DatasetError, match=rf"{folder}/{name}.jpg and {folder}/{name}.png differ only in their suffix"):
+        scenes(format, tmp_path, split)
+
+
+@pytest.mark.parametrize("name", ["./a.jpg", "x//a.jpg", "x/./a.jpg"])
+@pytest.mark.parametrize("format", ["coco", "bdd100k"])
+def test_a_name_that_takes_a_detour_is_exported_to_its_own_format(tmp_path, format, name):
+    place = "x/a.jpg" if name.startswith("x") else "a.jpg"
+    if format == "coco":
+        image(tmp_path, f"data/train2017/{place}")
+        coco(tmp_path / "data", [{"id": 9, "file_name": name}], [mark(1)])
+    else:
+        image(tmp_path, f"data/images/100k/train/{place}")
+        put(tmp_path, "data/labels/det_20/det_train.json", json.dumps([{"name": name, "labels": []}]))
+    out, _ = exported(tmp_path, format, tmp_path / "data")
+    assert len(find_format(format).open_export(load_card(format), out, "train").images) == 2
+
+
+@pytest.mark.parametrize("place", ["images/nowhere", "images/*", "[a, b]"])
+def test_a_place_of_data_yaml_without_an_image_is_named(tmp_path, place):
+    image(tmp_path, "images/train/a.jpg")
+    put(tmp_path, "labels/train/a.txt", "0 0.5 0.5 0.1 0.1\n")
+    put(tmp_path, "data.yaml", f"train: {place}\nnames: [car]\n")
+    told = [f.text for f in check_card(load_card("yolo"), tmp_path) if "data.yaml looks for `train`" in f.text]
+    assert len(told) == 1 and place.strip("[]").split(",")[0] in told[0]
+    with pytest.raises(DatasetError, match=r"no image lies where data\.yaml looks for `train`"):
+        scenes("yolo", tmp_path)
+
+
+def test_names_that_begin_at_the_root_are_found_out(tmp_path):
+    coco(tmp_path, [{"id": 9, "file_name": "train2017/a.jpg"}], [mark(1)])
+    (tmp_path / "train2017/train2017/a.jpg").rename(tmp_path / "train2017/a.jpg")
+    told = " | ".join(f.text for f in check_card(load_card("coco"), tmp_path))
+    assert "1 of their names lie in other folders, the first train2017/a.jpg" in told

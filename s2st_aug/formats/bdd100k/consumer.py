@@ -6,6 +6,8 @@ https://doc.scalabel.ai/format.html: names are unique (`videoName` and `name` to
 from __future__ import annotations
 
 import json
+import math
+import posixpath
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
     for index, tree in enumerate(trees):
         for file in files_of(folder, tree, split):
             for frame in _frames(folder / file):
-                name = f"{root}/{_name(frame)}"
+                name = posixpath.normpath(f"{root}/{_name(frame)}")
                 if not (folder / name).is_file():
                     raise ValueError(f"{file}: {name} does not exist")
                 labels = [label for label in frame.get("labels") or () if isinstance(label, dict)]
@@ -37,6 +39,8 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
                     categories = [plain_name(label.get("category")) for label in labels]
                     if None in categories:
                         view.complaints.append(("a label without category", name))
+                    if any(label.get("box2d") is not None and not _is_box(label["box2d"]) for label in labels):
+                        view.complaints.append(("a box2d without the numbers x1, y1, x2, y2: they stop", name))
                     view.add(name, (category or UNKNOWN for category in categories), sum(marks))
                 elif name not in view.images:
                     view.add(name, ())
@@ -48,6 +52,11 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
     found = {name for counts in view.images.values() for name in counts}
     view.classes = tuple(sorted(found - {UNKNOWN}))
     return view
+
+
+def _is_box(box: Any) -> bool:
+    values = [box.get(key) for key in ("x1", "y1", "x2", "y2")] if isinstance(box, dict) else [None]
+    return all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values)
 
 
 def _frames(path: Path) -> list[dict[str, Any]]:

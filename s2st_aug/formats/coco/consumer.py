@@ -8,12 +8,16 @@ https://detectron2.readthedocs.io/en/latest/tutorials/datasets.html).
 from __future__ import annotations
 
 import json
+import math
+import posixpath
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from s2st_aug.errors import LabelError
 from s2st_aug.formats.base import Card, ConsumerView, LabelTree
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, split_name
+from s2st_aug.formats.run_lengths import run_lengths
 from s2st_aug.formats.tree import files_of, spelled_in
 from s2st_aug.formats.values import plain_id
 
@@ -44,7 +48,7 @@ def _open(view: ConsumerView, folder: Path, root: str, file: str, tree: LabelTre
     names = {c["id"]: str(c.get("name")) for c in _listed(data, "categories", file)}
     images: dict[Any, str] = {}
     for entry in data["images"]:
-        name = f"{root}/{entry['file_name']}"
+        name = posixpath.normpath(f"{root}/{entry['file_name']}")
         if entry["id"] in images:
             raise ValueError(f"{file}: image id {entry['id']!r} twice")
         if listing and not (folder / name).is_file():
@@ -91,8 +95,15 @@ def _broken(item: dict[str, Any]) -> str | None:
     box, outlines = item.get("bbox"), item.get("segmentation")
     if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, int | float) for v in box):
         return "an annotation without a box"
+    if not all(math.isfinite(v) for v in box):
+        return "a box with a coordinate that is no number"
     if not all(v > 0 for v in box[2:]):
         return "a box without width or height"
+    if isinstance(outlines, dict):
+        try:
+            run_lengths(outlines, "segmentation")
+        except LabelError:
+            return "run lengths that do not fill their mask: they stop"
     whole = isinstance(outlines, list) and all(
         isinstance(o, list) and len(o) >= 6 and len(o) % 2 == 0 for o in outlines
     )

@@ -54,9 +54,13 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
 
 
 def _listed(card: Card, split: str, spelled: str, own: LabelTree, indexes: list[_Index]) -> Iterator[Scene]:
-    file, seen = indexes[0].file, set[str]()
+    file, seen, owners = indexes[0].file, set[str](), dict[str, int | str]()
     folder = (own.images if own.kind != "panoptic" else None) or card.images
     for image, name, key in indexes[0].listed():
+        if owners.setdefault(name, image) != image:
+            raise DatasetError(
+                f"{file}: {name!a} is listed twice, as image {owners[name]!a:.40} and {image!a:.40}; keep one of them"
+            )
         stem = f"{split}/{stem_of(name)}"  # a.jpg and a.png are two images: the later one keeps its suffix
         scene_id = unique(f"{split}/{name}" if stem in seen else stem, seen, file)
         extras = tuple(reference for index in indexes for reference in index.references(image))

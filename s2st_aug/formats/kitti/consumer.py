@@ -6,6 +6,7 @@ Fifteen columns a line; a split is the list of names in ImageSets, as OpenPCDet 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from s2st_aug.formats.base import Card, ConsumerView
@@ -38,7 +39,16 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
         rows = [words for line in lines if (words := line.split())]
         if any(len(row) not in (15, 16) for row in rows):
             view.complaints.append(("a line of other than 15 columns", name))
+        elif not all(map(_is_number, (word for row in rows for word in row[1:]))):
+            view.complaints.append(("a word where a number belongs: they stop", name))
         view.add(f"{root}/{name}", (row[0] for row in rows), sum(row[0] == "DontCare" for row in rows))
         classes |= dict.fromkeys(row[0] for row in rows)
     view.classes = tuple(sorted(classes))
     return view
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False

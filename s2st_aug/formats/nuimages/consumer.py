@@ -6,6 +6,7 @@ https://github.com/nutonomy/nuscenes-devkit, python-sdk/nuimages/nuimages.py.
 from __future__ import annotations
 
 import json
+import posixpath
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
     samples, named = (_by_token(place / f"{name}.json") for name in ("sample", "category"))
     images: dict[str, str] = {}
     for row in _rows(folder, table(card, folder, split, "sample_data")):
-        name = str(row.get("filename"))
+        name = posixpath.normpath(str(row.get("filename")))
         if row.get("is_key_frame") is not True or Path(name).suffix.lower() not in IMAGE_SUFFIXES:
             continue
         if not (folder / name).is_file():

@@ -6,7 +6,6 @@ list a leading `./` means the list's folder; the last `/images/` of an image's p
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,6 +18,8 @@ from s2st_aug.formats.yolo.names import data_file
 from s2st_aug.formats.yolo.read import label_of
 
 _SUFFIXES = IMAGE_SUFFIXES | {".avif", ".dng", ".heic", ".heif", ".jp2", ".mpo"}
+_SLACK = 0.01
+"""of a fraction beyond 0 or 1, as Ultralytics allows"""
 
 
 def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
@@ -98,16 +99,37 @@ def _read_labels(view: ConsumerView, folder: Path, image: str, names: dict[int, 
     path = folder / label_of(image)
     rows = [row.split() for row in path.read_bytes().decode("utf-8", "replace").splitlines()] if path.is_file() else []
     rows = [row for row in rows if row]
-    classes, complaint = Counter[str](), None
-    for row in rows:
-        try:
-            number = int(float(row[0]))
-        except ValueError:
-            number = -1
-        complaint = complaint or (None if number in names else f"class {row[0]} of {len(names)}: the image is dropped")
-        classes[names.get(number, f"class {row[0]}")] += 1
-    if not keypoints and any(len(row) > 6 for row in rows) and any(len(row) in (5, 6) for row in rows):
-        complaint = complaint or "boxes and outlines in one file: a box is taken for an outline of two points"
-    if complaint:
+    numbers = [_class_number(row[0]) for row in rows]
+    unknown = next((row[0] for row, number in zip(rows, numbers, strict=True) if number not in names), None)
+    if unknown is not None:
+        view.complaints.append((f"class {unknown} of {len(names)}: the image is dropped", image))
+    elif complaint := _amiss(rows, keypoints):
         view.complaints.append((complaint, image))
-    view.add(image, classes.elements())
+    view.add(image, (names.get(number, f"class {row[0]}") for row, number in zip(rows, numbers, strict=True)))
+
+
+def _class_number(word: str) -> int:
+    """The number of a class, whose fraction is cut off; -1 for what is no number."""
+    try:
+        return int(float(word))
+    except (ValueError, OverflowError):
+        return -1
+
+
+def _amiss(rows: list[list[str]], keypoints: Any) -> str | None:
+    """For what Ultralytics drops the image of a label file, misreads it or leaves lines of it out."""
+    outlines = not keypoints and any(len(row) > 6 for row in rows)
+    columns = 5 + (int(keypoints[0]) * int(keypoints[1]) if keypoints else 0)
+    if outlines and any(len(row) in (5, 6) for row in rows):
+        return "boxes and outlines in one file: a box is taken for an outline of two points"
+    if outlines and any(len(row) % 2 == 0 for row in rows):
+        return "an outline with an odd count of numbers: the image is dropped"
+    if not outlines and (other := next((len(row) for row in rows if len(row) != columns), None)):
+        return f"a line of {other} columns, {columns} are asked for: the image is dropped"
+    try:
+        values = [float(word) for row in rows for word in (row[1:] if outlines else row[1:5])]
+    except ValueError:
+        return "a word where a number belongs: the image is dropped"
+    if not all(-_SLACK <= value <= 1 + _SLACK for value in values):
+        return "a coordinate that is no fraction of the image: the image is dropped"
+    return "a line that stands there twice is taken once" if len(set(map(tuple, rows))) < len(rows) else None

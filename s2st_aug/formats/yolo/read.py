@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from s2st_aug.errors import DatasetError, LabelError
+from s2st_aug.errors import DatasetError, LabelError, NoImages
 from s2st_aug.formats.base import Card
 from s2st_aug.formats.geometry import outline_box
 from s2st_aug.formats.json_stream import read_span
@@ -19,7 +19,7 @@ from s2st_aug.formats.pixels import NOWHERE
 from s2st_aug.formats.text_lines import TextLine, text_lines
 from s2st_aug.formats.tree import SPELLINGS, file_key
 from s2st_aug.formats.values import coordinate
-from s2st_aug.formats.yolo.names import ClassNames, class_names, data_yaml
+from s2st_aug.formats.yolo.names import ClassNames, class_names, data_file, data_yaml
 from s2st_aug.records.scene import UNKNOWN, ObjectKind, Scene, SceneObject
 
 _BOX, _SCORED = 4, 5
@@ -31,6 +31,8 @@ _SLACK = 0.01
 def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
     """The images of a split; an image without a label file is a background image, and a scene without objects."""
     named, stems = bool(class_names(card, root).names), _stems(list(_images(card, root, split)))
+    if not stems and (told := _named_places(root, split)):
+        raise NoImages(f"{root}: no image lies where {told}")
     labels, alike = {label_of(image) for image in stems}, LookAlikes(root)
     for image, stem in stems.items():
         own = label_of(image)
@@ -103,6 +105,13 @@ def places(root: Path, split: str) -> list[str]:
     return [_below(root, base, str(place)) for place in (found if isinstance(found, list) else [found])]
 
 
+def _named_places(root: Path, split: str) -> str:
+    """What data.yaml says of a split, as half a sentence; empty where it is silent."""
+    file, data = data_file(root), data_yaml(root)
+    key = "valid" if split == "val" and "val" not in data else split
+    return f"{file.name} looks for `{key}`: {data[key]!a:.200}" if file and data.get(key) is not None else ""
+
+
 def split_files(root: Path, split: str) -> list[str]:
     """The lists of images that data.yaml names for a split."""
     return [place for place in places(root, split) if place.endswith(".txt") and (root / place).is_file()]
@@ -116,7 +125,7 @@ def listed_classes(card: Card, root: Path, scenes: list[Scene]) -> list[str]:
 def _below(root: Path, base: str, place: str) -> str:
     """A place of data.yaml below the root, which may be named in full; Roboflow's leading `../` means the root."""
     for name in (f"{base}/{place}" if base and not Path(base).is_absolute() else place, place):
-        clean = name.removeprefix(str(root)).lstrip("/") if name.startswith(str(root)) else name
+        clean = name.removeprefix(f"{root}/")
         while clean.startswith(("../", "./")):
             clean = clean.partition("/")[2]
         clean = safe_name(clean, "data.yaml")
