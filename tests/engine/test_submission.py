@@ -1,18 +1,25 @@
-"""Clean clients against a local head with token authentication, end to end: `ray job submit`, and `--address`."""
+"""Clean clients against a local head with token authentication, end to end: `ray job submit`, `stop`, `--address`."""
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 import yaml
-from ray_head import RAY, clean_clone, ray_head
+from engine_here import rows_of
+from ray_head import RAY, Head, clean_clone, ray_head
 
-from s2st_aug.storage.run_folder import RunFolder
+from s2st_aug.storage.lock import read_holder
+from s2st_aug.storage.progress import read_snapshot
+from s2st_aug.storage.run_folder import PROGRESS, RunFolder
 from s2st_aug.storage.verify import verify
 from s2st_aug.testing.datasets import make_config, make_dataset
 
@@ -79,6 +86,54 @@ def test_a_submitted_job_runs_and_a_client_without_the_token_is_told(repo, head,
     assert not [
         p for run in ("run", "joined") for p in (tmp_path / run).rglob("*") if p.is_file() and secret in p.read_bytes()
     ]
+
+
+def documented(repo: Path, verb: str, head: Head, **filled: object) -> list[str]:
+    """The words of `ray job VERB ...` as docs/cluster.md prints it, with its names in capitals filled in."""
+    page = (repo / "docs/cluster.md").read_text(encoding="utf-8")
+    found = re.search(rf"`ray (job {verb} .*?)`", page)
+    assert found, f"docs/cluster.md prints no `ray job {verb}`"
+    words = [w.replace("http://HEAD:8265", head.dashboard) for w in shlex.split(found[1])]
+    known = {"python": sys.executable, **filled}
+    return [*RAY, *(str(known.get(w, w)) for w in words)]
+
+
+@pytest.mark.slow
+def test_a_job_that_is_stopped_as_documented_drains_and_resumes_whole(repo, head, tmp_path):
+    """Without the environment of the documented command Ray kills the driver 3 s after TERM, in mid-batch."""
+    made = make_config(make_dataset(tmp_path / "data", 12), cluster={"actors": [1, 1], "batch_size": 2})
+    config, run = tmp_path / "run.yaml", RunFolder(tmp_path / "run")
+    config.write_text(yaml.safe_dump(made.model_dump(mode="json")))
+    small = clean_clone(repo, tmp_path / "checkout")
+    words = documented(repo, "submit", head, CONFIG=config, PLACE=run.place)
+    given = words.index("--runtime-env-json") + 1
+    slow = json.loads(words[given])
+    slow["env_vars"]["S2ST_FAKE_SLEEP"] = "8"
+    first = [*words[:given], json.dumps(slow), "--no-wait", "--submission-id", "drained", *words[given + 1 :]]
+    subprocess.run(first, env=head.environment, cwd=small, check=True, timeout=400)
+    assert within(300, lambda: run.exists() and run.store.size(PROGRESS) and read_snapshot(run).done), "no commit"
+    before = time.monotonic()
+    stop = documented(repo, "stop", head, JOB="drained")
+    subprocess.run(stop, env=head.environment, check=True, timeout=400)
+    assert within(120, lambda: read_snapshot(run).state == "stopped"), read_snapshot(run)
+    assert time.monotonic() - before > 3.5, "there was nothing to drain"
+    assert within(30, lambda: read_holder(run) is None)  # the lock is released
+    stopped, kept = verify(run), rows_of(run)
+    assert 0 < len(kept) == read_snapshot(run).done < 24
+    assert not stopped.findings
+    resumed = subprocess.run(words, env=head.environment, cwd=small, check=False, timeout=400)
+    assert resumed.returncode == 0
+    report, rows = verify(run), rows_of(run)
+    assert (report.holds, report.ok) == (True, 24)
+    assert {key: rows[key] for key in kept} == kept, "what was committed was made again"
+
+
+def within(seconds, look):
+    """Whether it comes true in time."""
+    until = time.monotonic() + seconds
+    while not (seen := look()) and time.monotonic() < until:
+        time.sleep(0.1)
+    return bool(seen)
 
 
 @pytest.mark.slow
