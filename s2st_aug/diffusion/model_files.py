@@ -14,6 +14,7 @@ from s2st_aug.diffusion.families import DIFFUSERS, Family, family_of
 from s2st_aug.diffusion.model_choice import EMBEDDED, ModelChoice, read_choice, single_file
 from s2st_aug.diffusion.strangers import file_that_is_no_model, folder_that_is_no_model
 from s2st_aug.diffusion.supported import refuse_configs
+from s2st_aug.diffusion.vae_fit import refuse_misfit
 from s2st_aug.errors import ModelError
 from s2st_aug.images import sha256_bytes, sha256_file
 
@@ -50,6 +51,9 @@ def find_model(name_or_path: str | Path, revision: str | None = None) -> Path:
     put_on = {"LoRA adapters": choice.loras, "another vae": choice.vae, "a checkpoint in one file": single_file(choice)}
     if family.is_flow and (wrong := next((what for what, there in put_on.items() if there), None)):
         raise ModelError(f"{choice.base}: {wrong}: of {family.name} only whole folders are read")
+    if choice.vae is not None:
+        place = find_vae(choice.vae)
+        refuse_misfit(choice.vae, read_config(place.parent, place.name), choice.base, _configs(folder))
     return folder
 
 

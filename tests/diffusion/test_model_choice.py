@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from s2st_aug.config.load import parse_config
 from s2st_aug.diffusion.lora import fuse_lora, read_lora
 from s2st_aug.diffusion.model_choice import ModelChoice, read_choice, spell_choice, with_absolute_paths
+from s2st_aug.diffusion.model_files import find_model
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import ConfigError, ModelError
 from s2st_aug.methods.checks import hash_model
@@ -134,6 +135,42 @@ def test_another_autoencoder_takes_the_place_of_the_bases(tiny_folder, tiny_kl_f
     assert model.sha256 == hash_model(named).shell.sha256 != base.sha256
     with pytest.raises(ModelError, match="vae nowhere: no such folder, nor a hub id"):
         load_random(spell_choice(ModelChoice(base=str(tiny_folder), vae="nowhere")))
+
+
+SIX_BLOCKS = {"block_out_channels": [8] * 6}
+MISFITS = {
+    "SDXL's scale": (
+        {"scaling_factor": 0.13025},
+        "its scaling_factor is 0.13025, but that of .* is 0.18215: it was made",
+    ),
+    "no scale": ({"scaling_factor": None}, None),
+    "a shift": ({"shift_factor": 0.1159}, "its shift_factor is 0.1159, but that of .* is 0.25"),
+    "no shift": ({"shift_factor": None}, "its shift_factor is not set, but that of .* is 0.25"),
+    "a rounded scale": ({"scaling_factor": 0.1822}, None),
+    "means": ({"latents_mean": [0.1] * 4, "latents_std": [2] * 4}, r"its latents_mean is \[0.1, .* is not set"),
+    "FLUX.2's channels": ({"latent_channels": 32}, "its latents have 32 channels, but the UNet of .* takes 4"),
+    "another size": (SIX_BLOCKS, "it shrinks images by 32, but .* was trained on images shrunk by 4"),
+    "TAESD": ({"_class_name": "AutoencoderTiny", "scaling_factor": 1.0, "shift_factor": None}, None),
+    "a tiny one of another size": (
+        {"_class_name": "AutoencoderTiny", "encoder_block_out_channels": [64] * 4, "block_out_channels": None},
+        "it shrinks images by 8, but .* was trained on images shrunk by 4",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MISFITS)
+def test_another_familys_autoencoder_is_refused_where_its_config_shows_it(tiny_kl_folder, tmp_path, kind):
+    changes, says = MISFITS[kind]
+    config = json.loads((tiny_kl_folder / "vae/config.json").read_text()) | changes
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae/config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+    named = spell_choice(ModelChoice(base=str(tiny_kl_folder), vae=str(tmp_path)))
+    if says is None:
+        assert find_model(named) == tiny_kl_folder
+        return
+    with pytest.raises(ModelError, match=f"^vae {tmp_path}: {says}") as caught:
+        find_model(named)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_put_on_a_model_is_in_its_hash(tiny_folder, tmp_path):
