@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
 import pyarrow as pa
 
-from s2st_aug.records.classes import canonical_category
+from s2st_aug.records.classes import canonical_category, count_categories
 from s2st_aug.records.manifest import judgement_of
 from s2st_aug.records.scene import LINES
 from s2st_aug.records.translated import RESAMPLED
@@ -162,9 +161,9 @@ def object_rejections(
 ) -> Iterator[tuple[Gate, str]]:
     """An object lost that must not be, too many that cannot be judged, or something that the source does not have."""
     critical = {canonical_category(category) for category in s.critical}
-    lost = Counter(o.category for o in objects if o.verdict == "lost" and canonical_category(o.category) in critical)
+    lost = [o.category for o in objects if o.verdict == "lost" and canonical_category(o.category) in critical]
     if lost:
-        yield "lost", ", ".join(f"{n} {category}" for category, n in sorted(lost.items()))
+        yield "lost", count_categories(lost)
     measurable = [o for o in objects if o.cause not in UNMEASURED]
     ignored = sum(o.verdict == "ignore" for o in measurable)
     if measurable and ignored > s.max_ignored * len(measurable):

@@ -40,7 +40,7 @@ def test_what_a_variant_is_rejected_for_is_framed_whatever_its_kind(kind):
     lost = ObjectVerdict(
         "1", kind, "traffic sign", (20.0, 30.0, 60.0, 70.0), "lost", "moved: by 9 px", 0.4, 0.4, 3.0, 9.0
     )
-    picture = draw_overlay(grey, grey, Judgement("rejected", ("lost: 1 traffic sign",), (lost,), (), 0.7, 0.5, 0.8))
+    picture = draw_overlay(grey, grey, Judgement("rejected", ("lost: 1 x traffic sign",), (lost,), (), 0.7, 0.5, 0.8))
     assert (picture[:360] == VERDICTS["lost"].colour).all(-1).any()
 
 

@@ -58,7 +58,7 @@ def test_a_changed_signal_is_lost_and_rejects_the_image(pair):
     assert objects["light"].verdict == "lost"
     assert objects["light"].reason.startswith("signal changed: red became")
     assert found.status == "rejected"
-    assert any(r.startswith("lost: 1 traffic light") for r in found.reasons)
+    assert any(r.startswith("lost: 1 x traffic light") for r in found.reasons)
 
 
 @pytest.mark.parametrize("key", range(4))

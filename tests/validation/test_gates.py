@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
+from s2st_aug.records.classes import count_categories
 from s2st_aug.records.manifest import ManifestRow, rows_to_table
 from s2st_aug.records.verdicts import Hallucination, Judgement, ObjectVerdict
 from s2st_aug.validation import gates
@@ -233,6 +234,8 @@ CRITICAL_SPELLINGS = [
 @pytest.mark.parametrize("category", CRITICAL_SPELLINGS)
 def test_whatever_a_data_set_calls_it_a_lost_person_signal_or_sign_rejects_the_image(category):
     lost = measured(0.02, category=category, verdict="lost")
-    assert rejections([lost]) == [("lost", f"1 {category}")]
+    assert rejections([lost]) == [("lost", f"1 x {category}")]
+    others = [replace(lost, category=other) for other in ("rider", category, "Van")]
+    assert rejections([lost, *others]) == [("lost", count_categories(["rider", category, category]))]  # as the report
     assert rejections([measured(0.02, category="Van", verdict="lost")]) == []
     assert rejections([lost], [], SETTINGS.model_copy(update={"critical": ("car",)})) == []
