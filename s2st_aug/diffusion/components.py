@@ -96,6 +96,15 @@ def decoder_of(vae: Autoencoder) -> Callable[[Latent], Tensor]:
     return decode
 
 
+def decode_one_by_one(vae: Autoencoder, device: torch.device) -> None:
+    """Has an autoencoder encode and decode a batch image by image: its activations are what needs most memory.
+
+    An AutoencoderTiny on a CPU keeps whole batches. It needs little, and other kernels would move its values by 1e-6.
+    """
+    if device.type != "cpu" or type(vae).__name__ != "AutoencoderTiny":
+        vae.enable_slicing()
+
+
 def _scale_and_shift(vae: Autoencoder) -> tuple[Scale, Scale]:
     """Of all channels, or of each where a config lists means and deviations.
 

@@ -23,6 +23,7 @@ from s2st_aug.diffusion.components import (
     TextEncoder,
     Tokenizer,
     class_of,
+    decode_one_by_one,
     decoder_of,
     encoder_of,
     load_network,
@@ -83,6 +84,7 @@ def load_flow(
     transformer = load_network(folder, "transformer", getattr(diffusers, family.denoiser_class), own)
     vae_class = getattr(diffusers, class_of(folder / "vae", family.autoencoders))
     vae = load_network(folder, "vae", vae_class, torch.float32).to(device)
+    decode_one_by_one(vae, device)
     if gpus > 1:
         spread(transformer, free_room(gpus))
     else:

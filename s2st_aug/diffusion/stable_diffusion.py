@@ -19,6 +19,7 @@ from s2st_aug.diffusion.components import (
     TextEncoder,
     Tokenizer,
     class_of,
+    decode_one_by_one,
     decoder_of,
     encoder_of,
     load_network,
@@ -279,15 +280,10 @@ def _load_networks(
     if "vae" not in networks:
         networks["vae"] = load_network(folder, "vae", vae_class, torch.float32, place=vae_folder)
     vae = networks.pop("vae")
-    if (own_channels := vae.config.latent_channels) != networks["unet"].config.in_channels:
-        raise ModelError(
-            f"vae {choice.vae}: it gives {own_channels} channels, the UNet takes {networks['unet'].config.in_channels}"
-        )
     for lora in choice.loras:
         changed = fuse_lora(networks, read_lora(Path(lora.path).expanduser()), lora.weight)
         log.info("LoRA %s at %g: fused into %d layers", lora.path, lora.weight, changed)
-    if device.type == "cuda" and hasattr(vae, "enable_slicing"):
-        vae.enable_slicing()  # its activations at full size are the most that a batch asks of memory at once
+    decode_one_by_one(vae, device)
     unet = networks.pop("unet")
     for network in (unet, vae):
         network.to(device="cpu" if gpus > 1 else device, memory_format=torch.channels_last)

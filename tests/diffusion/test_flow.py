@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from backbones import FLOWS, run_whole_method, their_latents
+from backbones import FLOWS, batches_of_autoencoders, run_whole_method, their_latents
 
 from s2st_aug.diffusion import ddim
 from s2st_aug.diffusion.denoiser import Context, guided, with_context
@@ -208,6 +208,14 @@ def test_sd3_without_t5_has_zeros_in_its_place(folders, models, tmp_path):
     assert short.tokens.shape == whole.tokens.shape == (2, 12 + 256, 48)
     assert not short.tokens[:, 12:].any() and whole.tokens[:, 12:].any()
     assert torch.equal(short.tokens[:, :12], whole.tokens[:, :12])
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_each_flows_autoencoder_takes_a_batch_image_by_image(models, name):
+    pixels = torch.rand(3, 3, 48, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad(), batches_of_autoencoders() as seen:
+        models(name).decode(models(name).encode(pixels))
+    assert seen == {"encoder": [1, 1, 1], "decoder": [1, 1, 1]}
 
 
 @pytest.mark.parametrize("name", FLOWS)

@@ -7,12 +7,15 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+import diffusers
 import numpy as np
 import pytest
 import torch
+from backbones import batches_of_autoencoders
 from safetensors.torch import load_file, save_file
 
 from s2st_aug.diffusion import ddim
+from s2st_aug.diffusion.components import decode_one_by_one, decoder_of, encoder_of
 from s2st_aug.diffusion.denoiser import guided, with_context
 from s2st_aug.diffusion.model_files import combined_hash, commit_of, find_model, hash_files, hash_weights
 from s2st_aug.diffusion.stable_diffusion import load_model
@@ -313,3 +316,35 @@ def test_a_weight_that_is_lacking_is_named_and_not_drawn_at_random(own_folder, c
     with pytest.raises(ModelError, match=rf"{component} lacks the weight \S+; download it again") as caught:
         load_model(own_folder, self_test=False)
     assert "\n" not in str(caught.value)
+
+
+def test_an_autoencoder_takes_a_batch_image_by_image(tiny_kl_folder):
+    """The memory that it needs does not grow with the batch; kernels for another batch move single values a little."""
+    model = load_random(tiny_kl_folder)
+    vae = diffusers.AutoencoderKL.from_pretrained(tiny_kl_folder / "vae").to(memory_format=torch.channels_last)
+    pixels = torch.rand(3, 3, 48, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        with batches_of_autoencoders() as seen:
+            latents = model.encode(pixels)
+            decoded = model.decode(latents)
+        assert seen == {"encoder": [1, 1, 1], "decoder": [1, 1, 1]}
+        assert torch.equal(torch.cat([model.decode(row) for row in latents.split(1)]), decoded)
+        with batches_of_autoencoders() as seen:
+            whole = encoder_of(vae)(pixels), decoder_of(vae)(latents)
+        assert seen == {"encoder": [3], "decoder": [3]}
+    assert (whole[0] - latents).abs().max() < 1e-5 and (whole[1] - decoded).abs().max() < 1e-4
+
+
+def test_a_small_autoencoder_on_a_cpu_keeps_whole_batches(tiny_folder):
+    """So that the pixels of the embedded models stay those that were measured."""
+    with torch.no_grad(), batches_of_autoencoders() as seen:
+        model = load_random(tiny_folder)
+        model.decode(model.encode(torch.zeros(3, 3, 48, 64)))
+    assert seen == {"encoder": [3], "decoder": [3]}
+
+
+@pytest.mark.parametrize(("device", "sliced"), [("cpu", False), ("cuda", True), ("mps", True)])
+def test_on_a_gpu_every_autoencoder_takes_image_by_image(device, sliced):
+    vae = diffusers.AutoencoderTiny(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4)
+    decode_one_by_one(vae, torch.device(device))
+    assert vae.use_slicing == sliced

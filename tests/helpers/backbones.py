@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -239,6 +241,24 @@ def write_qwen_image(folder: Path) -> Path:
 
 
 FLOWS = {"sd3": write_sd3, "flux2": write_flux2, "z_image": write_z_image, "qwen_image": write_qwen_image}
+
+
+@contextmanager
+def batches_of_autoencoders() -> Iterator[dict[str, list[int]]]:
+    """How many images each call of an encoder and of a decoder is given while its block runs."""
+    seen: dict[str, list[int]] = {"encoder": [], "decoder": []}
+
+    def note(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        kind = type(module).__name__.lower()
+        for side in seen:
+            if side in kind and "autoencoder" not in kind and not kind.endswith(("block2d", "layer")):
+                seen[side].append(len(inputs[0]))
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(note)
+    try:
+        yield seen
+    finally:
+        hook.remove()
 
 
 def street(size: tuple[int, int], key: int = 0) -> np.ndarray:
