@@ -72,11 +72,15 @@ class ExportContext(WriteContext):
         return boxes if hides else ()
 
     def place_source(self, scene: Scene, name: str, suffix: str | None = None) -> None:
-        """The real image under a name of the export, in the file type of a suffix (None: its own), without loss."""
+        """The real image under a name of the export: its bytes, or, for another file type, its pixels.
+
+        A `suffix` is given in a conversion. An image with an orientation tag is then written anew, without the tag and
+        in the pixels that its labels are in: formats differ in whether they apply such a tag.
+        """
         path, sha256 = self.root / scene.image, self.selection.sources.get(scene.scene_id)
         if scene.split == self.split:
             self.images[name] = Placed(scene.scene_id, "real")
-        if suffix is None or is_as_stored(scene.image, suffix):
+        if suffix is None or (is_as_stored(scene.image, suffix) and orientation_tag(path) == 1):
             self.output.place(name, path, sha256)
         else:
             turn = orientation_of(self.card, self.root, scene)
@@ -96,9 +100,9 @@ class ExportContext(WriteContext):
     ) -> None:
         """The synthetic image under a name of the export, in the file type of a suffix and its source's quality.
 
-        `hidden` are boxes to paint over, but for what the scene's `objects` that hold cover. Where labels are in stored
-        pixels that the source's orientation tag turns, the variant carries the same tag (`as_source`: if the real image
-        does), so that both open alike, and labels fit both or none.
+        `hidden` are boxes to paint over, but for what the scene's `objects` that hold cover. Where the real image keeps
+        its orientation tag (`as_source`) and labels are in stored pixels, the variant carries the same tag, so that
+        both open alike, and labels fit both or none.
         """
         self.images[name] = Placed(scene.scene_id, variant.domain)
         path, sha256 = self.run.path / variant.image, variant.image_sha256  # it was checked when it was selected

@@ -9,7 +9,7 @@ from dataclasses import replace
 from s2st_aug.errors import LabelError, UsageError
 from s2st_aug.export.context import ExportContext
 from s2st_aug.export.held_out import held_out_scenes
-from s2st_aug.export.images import is_as_stored
+from s2st_aug.export.images import orientation_tag, variant_suffix
 from s2st_aug.formats import format_of, frame_of, read_objects
 from s2st_aug.formats.base import ClassList, ConvertedImage, DatasetFormat
 from s2st_aug.formats.classes import common_class
@@ -47,8 +47,8 @@ def export_converted(context: ExportContext, target: DatasetFormat) -> None:
                 lost=variant.lost,
             )
             hidden = context.hidden(variant, target, real.objects)
-            kept, name = is_as_stored(scene.image, real.suffix), writer.image_name(image)  # and so its orientation tag
-            context.place_variant(scene, variant, name, image.suffix, real.objects, hidden, as_source=kept)
+            name = writer.image_name(image)
+            context.place_variant(scene, variant, name, image.suffix, real.objects, hidden, as_source=False)
             writer.add(image)
     writer.finish()
 
@@ -71,11 +71,13 @@ def _converted(
         context.losses.add("scene", f"its label cannot be read: {error}", scene.scene_id)
         return None
     once = tuple(_once_each(context, scene, objects, target))
+    turned = orientation_tag(context.root / scene.image) != 1  # it is written anew, as PNG or JPEG
+    own = variant_suffix(scene.image, None) if turned else "." + scene.image.rpartition(".")[2]
     _report_source(context, scene, len(once), target)
     return ConvertedImage(
         stem=stem,
         mark="",
-        suffix=".png" if png_only else "." + scene.image.rpartition(".")[2],
+        suffix=".png" if png_only else own,
         size=size,
         objects=tuple(replace(item, category=context.classes.name(item.category)) for item in once),
         attributes=scene.attributes,

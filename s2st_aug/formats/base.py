@@ -106,11 +106,12 @@ class VariantNames:
 def variant_names(scene: Scene, mark: str, suffix: str, *, tail: str = "", by_video: bool = False) -> VariantNames:
     """The variant's names: the mark ends the stem, or (`by_video`) the video's folder, so that a video stays whole.
 
-    `tail` is what follows the stem in names of images (Cityscapes: `_leftImg8bit`), `suffix` the variant's file type
-    with its dot. Raises LabelError where the image's name does not end in the scene's stem.
+    `tail` is what follows the stem in names of images (Cityscapes: `_leftImg8bit`), if it does; `suffix` is the
+    variant's file type with its dot. Raises LabelError where the image's name does not end in the scene's stem.
     """
     source = scene.scene_id.removeprefix(f"{scene.split}/")
     base = scene.image.rpartition(".")[0]
+    tail = tail if base.endswith(source + tail) else ""
     if not base.endswith(source + tail):
         raise LabelError(f"{scene.scene_id}: the image {scene.image} does not hold its name")
     folder = base[: len(base) - len(source + tail)].rstrip("/")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
+from PIL import Image, ImageOps
 
 from s2st_aug.errors import CheckFailed
 from s2st_aug.export import export_run
-from s2st_aug.formats import load_card
+from s2st_aug.formats import load_card, read_objects, read_scenes
 from s2st_aug.formats.base import ConsumerView
 from s2st_aug.formats.names import flat_names
 from s2st_aug.formats.registry import FORMATS, find_format
@@ -220,3 +222,66 @@ def test_records_of_one_label_file_are_no_extra_files(tmp_path, native):
     write_run(tmp_path / "run", load_card("coco"), root, split)
     export_run(tmp_path / "run", "yolo", tmp_path / "out")
     assert "extra label files" not in (tmp_path / "out/loss_report.json").read_text(encoding="utf-8")
+
+
+def test_a_cityscapes_tree_with_plain_image_names_is_exported_to_its_own_format(tmp_path):
+    from trees import image, put
+
+    image(tmp_path, "data/leftImg8bit/train/my city/photo 1.png")
+    outline = {"label": "car", "polygon": [[1, 1], [9, 1], [9, 9]]}
+    put(tmp_path, "data/gtFine/train/my city/photo 1_gtFine_polygons.json", json.dumps({"objects": [outline]}))
+    write_run(tmp_path / "run", load_card("cityscapes"), tmp_path / "data")
+    export_run(tmp_path / "run", "cityscapes", tmp_path / "out")
+    names = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*photo*")}
+    assert names == {
+        "leftImg8bit/train/my city/photo 1.png",
+        "leftImg8bit/train/my city/photo 1-night.png",
+        "gtFine/train/my city/photo 1_gtFine_polygons.json",
+        "gtFine/train/my city/photo 1-night_gtFine_polygons.json",
+    }
+
+
+@pytest.mark.parametrize("target", ["yolo", "coco", "kitti", "bdd100k"])
+@pytest.mark.parametrize("source", ["yolo", "coco", "kitti", "bdd100k"])
+def test_labels_fit_an_image_that_is_turned_whoever_reads_it(tmp_path, source, target):
+    if source == target:
+        pytest.skip("a native export keeps the file and its tag")
+    root, split = turned_tree(tmp_path / "data", source)
+    write_run(tmp_path / "run", load_card(source), root, split)
+    export_run(tmp_path / "run", target, tmp_path / "out")
+    card, sizes = load_card(target), set()
+    for scene in read_scenes(card, tmp_path / "out", "training" if target == "kitti" else "train"):
+        x1, y1, x2, y2 = (round(v) for v in read_objects(card, tmp_path / "out", scene)[0].bbox)
+        stored = Image.open(tmp_path / "out" / scene.image).convert("RGB")
+        for pixels in (stored, ImageOps.exif_transpose(Image.open(tmp_path / "out" / scene.image)).convert("RGB")):
+            sizes.add(pixels.size)
+            if "night" not in scene.image:
+                inside = np.asarray(pixels)[y1 + 8 : y2 - 8, x1 + 8 : x2 - 8]
+                assert inside.size and inside[..., 0].min() > 150 and inside[..., 1].max() < 100
+    assert len(sizes) == 1
+
+
+def turned_tree(root, format: str):
+    """One JPEG of 160x96 that is shown upright, with a red square where its label is by the format's own rule."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.full((96, 160, 3), 60, np.uint8)
+    pixels[8:40, 96:144] = (220, 20, 20)
+    folder = load_card(format).images.format(split="training" if format == "kitti" else "train")
+    (root / folder).mkdir(parents=True)
+    Image.fromarray(pixels).save(root / folder / "a.jpg", exif=exif, quality=95)
+    box = {"x1": 96, "y1": 8, "x2": 144, "y2": 40}
+    frame = {"name": "a.jpg", "labels": [{"id": "1", "category": "car", "box2d": box}]}
+    mark = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [96, 8, 48, 32]}
+    listed = {"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 1, "name": "car"}]}
+    text = {
+        "bdd100k": ("labels/det_20/det_train.json", json.dumps([frame])),
+        "coco": ("annotations/instances_train2017.json", json.dumps(listed | {"annotations": [mark]})),
+        "kitti": ("training/label_2/a.txt", "Car 0 0 0 96 8 144 40 1 1 1 1 1 1 1\n"),
+        "yolo": ("labels/train/a.txt", f"0 {(96 - 24) / 96} {120 / 160} {32 / 96} {48 / 160}\n"),  # upright: 96x160
+    }[format]
+    (root / text[0]).parent.mkdir(parents=True, exist_ok=True)
+    (root / text[0]).write_text(text[1])
+    if format == "yolo":
+        (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [car]\n")
+    return root, "training" if format == "kitti" else "train"
