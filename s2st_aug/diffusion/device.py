@@ -25,9 +25,11 @@ def resolve_device(wanted: str = "auto") -> str:
     if wanted.startswith("cuda"):
         number = int(wanted.partition(":")[2] or 0)
         if number >= cuda:
-            why = "" if cuda else f"; torch {torch.__version__} sees none (is it a build for your CUDA?)"
-            raise UsageError(f"device {wanted}: this machine has {cuda} CUDA devices{why}; --device cpu computes here")
+            why = (
+                "" if cuda else f"; torch {torch.__version__} finds none; check that it was built for your CUDA version"
+            )
+            raise UsageError(f"device {wanted}: this machine has {cuda} CUDA devices{why}; use --device cpu")
         return f"cuda:{number}"
     if wanted == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("device mps: torch finds no Metal device here; --device cpu computes here")
+        raise UsageError("device mps: torch finds no Metal device on this machine; use --device cpu")
     return wanted

@@ -35,7 +35,7 @@ WORDS = re.compile(
     r"(?<![a-z])(turbo|lightning|lcm|hyper-?sd(?:xl)?|dmd2?|distilled|schnell|(?<!\d)[1-8]-?steps?)(?![a-z])"
 )
 """What few-step models are called by others, at the end of a path"""
-NO_PATH = "distilled to few steps, without a path back to its seed"
+NO_PATH = "distilled to few steps and cannot be inverted"
 
 
 def refuse_distilled(where: str, configs: Mapping[str, Mapping[str, Any]]) -> None:
@@ -45,7 +45,8 @@ def refuse_distilled(where: str, configs: Mapping[str, Mapping[str, Any]]) -> No
     place, origin = _origin(configs)
     if known := _known(origin):
         raise ModelError(
-            f"{where}: {place} was saved from {known} (_name_or_path), which is {NO_PATH}; use {DISTILLED[known]}"
+            f"{where}: the config of {place} says that it was saved from {known} (_name_or_path), which is {NO_PATH}; "
+            f"use {DISTILLED[known]}"
         )
 
 
@@ -54,8 +55,8 @@ def doubts(where: str, configs: Mapping[str, Mapping[str, Any]]) -> Iterator[str
     for said in (_last(where), _last(_origin(configs)[1])):
         if found := WORDS.search(said.lower()):
             yield (
-                f"{where}: {said!r} sounds like a model {NO_PATH} ({found[0]}): what it inverts, it may not "
-                "reconstruct; use the model that it was made from"
+                f"{where}: the name {said!r} suggests a model {NO_PATH} ({found[0]}): variants may not resemble "
+                "their sources; use the model that it was made from"
             )
             break
     scheduler = configs.get("scheduler", {})
@@ -63,8 +64,8 @@ def doubts(where: str, configs: Mapping[str, Mapping[str, Any]]) -> Iterator[str
     name = scheduler.get("_class_name", "")
     if name.startswith("Euler") and scheduler.get("timestep_spacing") == "trailing" and not ends_in_noise:
         yield (
-            f"{where}: its scheduler, {name} with trailing steps, is that of SD-Turbo and SDXL-Turbo, which are "
-            f"{NO_PATH}: is it one of these?"
+            f"{where}: its scheduler is {name} with trailing steps, as for SD-Turbo and SDXL-Turbo, which are "
+            f"{NO_PATH}; if it is one of these, use the model that it was made from"
         )
 
 

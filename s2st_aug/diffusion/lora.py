@@ -55,14 +55,14 @@ def read_lora(path: Path) -> LoraFile:
     found = LoraFile(path)
     for key, tensor in state.items():
         if foreign := next((kind for mark, kind in FOREIGN.items() if mark in key), None):
-            raise ModelError(f"LoRA {path}: holds {key}: {foreign} is not plain LoRA for Stable Diffusion")
+            raise ModelError(f"LoRA {path}: has the weight {key}: it is a {foreign}, but only plain LoRA is supported")
         _place(found, key, tensor)
     for network, updates in found.updates.items():
         for module, update in updates.items():
             if update.down is None or update.up is None:
-                raise ModelError(f"LoRA {path}: {network} {module} has one half of its update")
+                raise ModelError(f"LoRA {path}: {network} {module} has only one of its two matrices (down and up)")
     if not found.updates:
-        raise ModelError(f"LoRA {path}: holds no update")
+        raise ModelError(f"LoRA {path}: has no LoRA weights")
     return found
 
 
@@ -70,7 +70,7 @@ def _place(found: LoraFile, key: str, tensor: Tensor) -> None:
     alpha, part = _ALPHA.fullmatch(key), _PART.fullmatch(key)
     match = alpha or part
     if match is None:
-        raise ModelError(f"LoRA {found.path}: {key} is no part of a plain LoRA")
+        raise ModelError(f"LoRA {found.path}: has the weight {key}, which a plain LoRA does not have")
     prefix, network = next(((p, n) for p, n in _NETWORKS if key.startswith(p)), ("", ""))
     own = found.updates.setdefault(network or "unet", {})
     update = own.setdefault(_flat(match["module"][len(prefix) :]), _Update())
@@ -111,16 +111,23 @@ def fuse_lora(networks: Mapping[str, torch.nn.Module], lora: LoraFile, weight: f
     changed = 0
     for name, updates in lora.updates.items():
         if name not in networks:
-            raise ModelError(f"LoRA {lora.path}: it changes {name}, which this model lacks: made for SDXL?")
+            raise ModelError(
+                f"LoRA {lora.path}: it changes {name}, which this model does not have; it may be made for SDXL"
+            )
         layers = {_flat(path): m for path, m in networks[name].named_modules() if isinstance(m, _LAYERS)}
         for module, update in updates.items():
             layer = layers.get(module)
             if layer is None:
-                raise ModelError(f"LoRA {lora.path}: {name} has no layer {module}: made for another model?")
+                raise ModelError(
+                    f"LoRA {lora.path}: {name} has no layer {module}; the LoRA may be made for another model"
+                )
             delta = _delta(update)
             if delta.numel() != layer.weight.numel() or delta.shape[0] != layer.weight.shape[0]:
                 came, wanted = ("x".join(map(str, t.shape)) for t in (delta, layer.weight))
-                raise ModelError(f"LoRA {lora.path}: {name} {module} is {wanted}, the update {came}: another model's?")
+                raise ModelError(
+                    f"LoRA {lora.path}: {name} {module} has the shape {wanted}, the LoRA's update {came}; "
+                    "it may be made for another model"
+                )
             layer.weight += weight * delta.reshape(layer.weight.shape).to(layer.weight)
             changed += 1
     return changed

@@ -50,7 +50,7 @@ def find_model(name_or_path: str | Path, revision: str | None = None) -> Path:
     family = read_family(folder)
     put_on = {"LoRA adapters": choice.loras, "another vae": choice.vae, "a checkpoint in one file": single_file(choice)}
     if family.is_flow and (wrong := next((what for what, there in put_on.items() if there), None)):
-        raise ModelError(f"{choice.base}: {wrong}: of {family.name} only whole folders are read")
+        raise ModelError(f"{choice.base}: {wrong} cannot be used with {family.name}; name the model's folder alone")
     if choice.vae is not None:
         place = find_vae(choice.vae)
         refuse_misfit(choice.vae, read_config(place.parent, place.name), choice.base, _configs(folder))
@@ -70,13 +70,15 @@ def _find(choice: ModelChoice, revision: str | None) -> Path:
     if folder.suffix.lower() in SINGLE_FILES and "://" not in name:
         raise ModelError(f"{name}: {file_that_is_no_model(folder)}")
     if "://" in name:
-        raise ModelError(f"{name}: an address; name the repository, owner/name")
+        raise ModelError(f"{name}: expected the name of a repository (owner/name), not its address")
     hub = _HUB_ID.fullmatch(name)
     if hub and hub[2] and Path(hub[1]).is_dir():
-        raise ModelError(f"{name}: {hub[1]} is a folder here, and a folder has no revisions")
+        raise ModelError(
+            f"{name}: {hub[1]} is a folder on this machine, and folders have no revisions; name {hub[1]} alone"
+        )
     if hub and not folder.exists():
         return _download(hub[1], hub[2] or revision)
-    what = "a file, and no model" if folder.is_file() else "no such model"
+    what = "a file that is not a model" if folder.is_file() else "no such model"
     raise ModelError(
         f"{name}: {what}; expected {', '.join(EMBEDDED)}, a folder in diffusers' format, "
         "or a hub id like owner/name or owner/name@revision"
@@ -122,7 +124,7 @@ def _lent_configs(file: Path, lender: str) -> Path:
     if not folder.is_dir():
         hub = _HUB_ID.fullmatch(lender)
         if not hub:
-            raise ModelError(f"model.config {lender}: no such folder, nor a hub id like owner/name")
+            raise ModelError(f"model.config {lender}: neither a folder nor a hub id like owner/name")
         folder = _download(hub[1], hub[2], HUB_CONFIGS)
     refuse_layout(folder)
     return folder
@@ -145,7 +147,7 @@ def commit_of(folder: Path) -> str:
 
 def _embedded(name: str) -> Path:
     if not (EMBEDDED[name] / "model_index.json").is_file():
-        why = " (its licence keeps it out of the wheel: use a checkout)" if name == "street-photo" else ""
+        why = " (its licence keeps it out of the wheel; use a git checkout)" if name == "street-photo" else ""
         raise ModelError(f"{name}: no weights at {EMBEDDED[name]}{why}")
     return EMBEDDED[name]
 
@@ -181,7 +183,7 @@ def _download(repository: str, revision: str | None, patterns: Sequence[str] = (
         return fetch([*HUB_CONFIGS, *wanted])
     except GatedRepoError:
         raise ModelError(
-            f"{repository}: the hub asks for an accepted licence and a login (`hf auth login`){mirror}"
+            f"{repository}: accept its licence on the hub and log in with `hf auth login`{mirror}"
         ) from None
     except RevisionNotFoundError:
         raise ModelError(f"{repository}: the hub has no revision {revision!r}") from None
@@ -190,7 +192,7 @@ def _download(repository: str, revision: str | None, patterns: Sequence[str] = (
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
         where = f"{repository}@{revision}" if revision else repository
         if moved:
-            raise ModelError(f"{where}: no longer on the hub, it moved to {moved}: name that as the model") from None
+            raise ModelError(f"{where}: no longer on the hub; it moved to {moved}, so name that as the model") from None
         raise ModelError(
             f"{where}: no such folder, not in the local cache, and the hub cannot be reached "
             f"({type(error).__name__}); "
@@ -267,7 +269,7 @@ def choose_weights(where: str, component: str, names: Collection[str]) -> tuple[
             f"{where}: {component} has only {others[0]}; pickles are not read, convert the model to safetensors"
         )
     if index := next((n for n in sorted(names) if n.startswith(f"{stem}.safetensors.index.")), ""):
-        raise ModelError(f"{where}: {component} has {index} and none of the shards that it lists")
+        raise ModelError(f"{where}: {component} has {index} and none of the shards that it lists; download them")
     if others := sorted(n for n in names if n.endswith((".safetensors", ".gguf"))):
         raise ModelError(f"{where}: {component} has only {others[0]}; expected {stem}.safetensors or its fp16 variant")
     raise ModelError(f"{where}: {component} holds no weights ({stem}.safetensors is missing)")
@@ -278,9 +280,13 @@ def _refuse_incomplete(where: str, component: str, shards: Mapping[int, int], na
     count = max(shards.values())
     missing = [f"{n:05d}-of-{count:05d}" for n in range(1, count + 1) if n not in shards]
     if missing:
-        raise ModelError(f"{where}: {component} lacks {len(missing)} of {count} shards: {', '.join(missing)}")
+        raise ModelError(
+            f"{where}: {component} lacks {len(missing)} of {count} shards, download them: {', '.join(missing)}"
+        )
     if not any(name.endswith(".index.json") or ".index." in name for name in names):
-        raise ModelError(f"{where}: {component} has {count} shards and no index file (*.safetensors.index.json)")
+        raise ModelError(
+            f"{where}: {component} has its weights in shards and no index file; download *.safetensors.index.json too"
+        )
 
 
 def hash_choice(name: str, folder: Path) -> dict[str, str]:
@@ -298,7 +304,7 @@ def hash_choice(name: str, folder: Path) -> dict[str, str]:
         if not path.is_file():
             what = "a folder; name its .safetensors file" if path.is_dir() else "no such file"
             hub = _HUB_ID.fullmatch(lora.path) is not None and not path.suffix
-            way = f"; a LoRA of the hub is downloaded first: `hf download {lora.path}`" if hub else ""
+            way = f"; to use a LoRA from the hub, download it first: `hf download {lora.path}`" if hub else ""
             raise ModelError(f"LoRA {path}: {what}{way if not path.is_dir() else ''}")
         files[f"lora {number} x {lora.weight:g}/{path.name}"] = sha256_file(path)
     return files
@@ -312,12 +318,13 @@ def find_vae(name: str) -> Path:
     folder = Path(name).expanduser()
     if folder.suffix.lower() in SINGLE_FILES:
         raise ModelError(
-            f"vae {name}: one file; expected a folder in diffusers' format, or a hub id like stabilityai/sd-vae-ft-mse"
+            f"vae {name}: a single file; expected a folder in diffusers' format, "
+            "or a hub id like stabilityai/sd-vae-ft-mse"
         )
     if not folder.is_dir():
         hub = _HUB_ID.fullmatch(name)
         if not hub:
-            raise ModelError(f"vae {name}: no such folder, nor a hub id like madebyollin/taesd")
+            raise ModelError(f"vae {name}: neither a folder nor a hub id like madebyollin/taesd")
         folder = _download(hub[1], hub[2], VAE_PATTERNS)
     place = folder / "vae" if (folder / "vae").is_dir() else folder
     if not (place / "config.json").is_file():

@@ -96,7 +96,7 @@ def _store(path: Path, result: SelfTest) -> None:
         temporary.write_text(json.dumps(dataclasses.asdict(result)))
         temporary.replace(path)
     except OSError as error:
-        log.info("self-test not cached: %s", error)
+        log.info("the result of the self-test cannot be stored and is measured again next time: %s", error)
 
 
 def _refuse(model: LatentModel, result: SelfTest) -> None:
@@ -105,17 +105,19 @@ def _refuse(model: LatentModel, result: SelfTest) -> None:
     if not SPREAD[0] <= result.spread <= SPREAD[1]:
         spread = f"latents of a street spread by {result.spread:.2f}, expected {SPREAD[0]:.2f} to {SPREAD[1]:g}"
         raise ModelError(
-            f"{model.name}: {spread}; wrong scaling_factor in the vae config, or damaged weights? ({found})"
+            f"{model.name}: {spread}; check scaling_factor in the vae's config, or download the weights again ({found})"
         )
     better = result.likely_residual < min(CLEARLY_BETTER * result.residual, WORST_SHARE)
     if result.likely != own and better and result.residual > SURELY_GOOD:
         likely = f"{result.likely} would, residual {result.likely_residual:.2f}"
         raise ModelError(
-            f"{model.name}: the scheduler config says {own}, but the network answers as {likely} ({found})"
+            f"{model.name}: the scheduler's config says {own}, but the network answers as {likely}; correct the config "
+            f"({found})"
         )
     if not (result.residual < WORST_SHARE and result.round_trip_db > WORST_ROUND_TRIP_DB):
         raise ModelError(
-            f"{model.name}: the network does not find the noise in a latent ({found}); untrained or damaged weights?"
+            f"{model.name}: the network does not predict the noise in a latent ({found}); "
+            "its weights are untrained or damaged"
         )
 
 

@@ -38,8 +38,8 @@ def device_map(network: torch.nn.Module, room: Mapping[Device, int]) -> dict[str
     if any(device not in room for device in placed.values()):
         needed, there = compute_module_sizes(network)[""] / 2**30, sum(room.values()) / 2**30
         raise ModelError(
-            f"a network of {needed:.3f} GiB does not fit into {there:.3f} GiB on {len(room)} devices: "
-            "some of it is left over"
+            f"the network needs {needed:.3f} GiB and cannot be spread over {len(room)} devices "
+            f"with {there:.3f} GiB free; use more GPUs (cluster.gpus_per_actor)"
         )
     return placed
 

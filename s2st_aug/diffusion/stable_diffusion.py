@@ -193,8 +193,8 @@ def read_schedule(folder: Path) -> tuple[str, NoiseSchedule]:
         )
     if prediction == "epsilon" and config.get("rescale_betas_zero_snr"):
         raise ModelError(
-            f"{folder}: rescale_betas_zero_snr needs v_prediction: "
-            "at a step without signal epsilon says nothing of the image"
+            f"{folder}: the scheduler has rescale_betas_zero_snr, which needs prediction_type v_prediction: "
+            "at a step that is pure noise, epsilon says nothing about the image"
         )
     return prediction, NoiseSchedule.from_config(config)
 
@@ -282,7 +282,7 @@ def _load_networks(
     vae = networks.pop("vae")
     for lora in choice.loras:
         changed = fuse_lora(networks, read_lora(Path(lora.path).expanduser()), lora.weight)
-        log.info("LoRA %s at %g: fused into %d layers", lora.path, lora.weight, changed)
+        log.info("LoRA %s with weight %g changed %d layers", lora.path, lora.weight, changed)
     decode_one_by_one(vae, device)
     unet = networks.pop("unet")
     for network in (unet, vae):

@@ -24,9 +24,9 @@ def file_that_is_no_model(path: Path) -> str:
     """Why this file cannot be the model, and the way out."""
     kind = path.suffix.lower()
     if kind == ".gguf":
-        return "GGUF holds rounded weights, through which no gradient passes; name the model's safetensors"
+        return "GGUF holds rounded weights, through which no gradient passes; use the model's safetensors"
     if kind in PICKLES:
-        return "a pickle can run any code, and is not read; use the safetensors of the same model"
+        return "pickles can run any code and are not read; use the same model as safetensors"
     if not path.exists():
         return "no such file"
     try:
@@ -42,12 +42,12 @@ def _of_keys(path: Path, keys: list[str]) -> str:
     if any("lora_" in key or ".lora." in key for key in keys):
         return f"a LoRA adapter; name it beside its base model: model: {{base: ..., loras: [{{path: {path}}}]}}"
     if "emb_params" in keys or len(keys) <= 2:
-        return "an embedding or another small part (textual inversion?), which is not read"
+        return "an embedding or another small part (textual inversion?), which is not supported"
     if family := next((name for mark, name in FLOWS.items() if any(key.startswith(mark) for key in bare)), None):
-        return f"a transformer of {family}; of flows only whole folders in diffusers' format are read"
+        return f"only the transformer of {family}; name the complete folder in diffusers' format"
     if lender := next((name for mark, name in LENDERS.items() if any(key.startswith(mark) for key in keys)), None):
         whose = f"model: {{base: {path}, config: {lender}}}"
-        return f"a checkpoint in one file has neither configs nor tokenizer; name a model that lends them: {whose}"
+        return f"a checkpoint in one file has neither configs nor tokenizer; name a model to take them from: {whose}"
     if all(key.startswith(("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")) for key in keys):
         return "an autoencoder; name the folder that it is in beside its base model: model: {base: ..., vae: ...}"
     return "no whole model of Stable Diffusion (autoencoder, UNet and text encoder in one file); name its folder"

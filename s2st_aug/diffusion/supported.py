@@ -17,16 +17,16 @@ Config = Mapping[str, Any]
 REFUSED = {
     "FluxPipeline": "FLUX.1 is guidance-distilled; use black-forest-labs/FLUX.2-klein-base-4B",
     "Flux2Pipeline": "FLUX.2-dev is guidance-distilled; use black-forest-labs/FLUX.2-klein-base-4B",
-    "StableDiffusion3InpaintPipeline": "an inpainting model takes a mask; use the model that it was made from",
-    "QwenImageEditPipeline": "an editor takes the source beside the prompt; use Qwen/Qwen-Image",
-    "QwenImageEditPlusPipeline": "an editor takes the source beside the prompt; use Qwen/Qwen-Image",
-    "ZImageOmniPipeline": "an editor takes the source beside the prompt; use Tongyi-MAI/Z-Image",
-    "LatentConsistencyModelPipeline": "a model distilled to few steps has no path back to its seed; use its base model",
-    "StableDiffusionInpaintPipeline": "an inpainting model takes a mask; use the model that it was made from",
-    "StableDiffusionDepth2ImgPipeline": "a depth model takes a depth map; use the model that it was made from",
-    "StableDiffusionXLInpaintPipeline": "an inpainting model takes a mask; use the model that it was made from",
-    "StableDiffusionUpscalePipeline": "an upscaler takes a small image; use a text-to-image model",
-    "StableDiffusionInstructPix2PixPipeline": "it takes the source as channels; it fits as a method of your own",
+    "StableDiffusion3InpaintPipeline": "an inpainting model needs a mask; use the model that it was made from",
+    "QwenImageEditPipeline": "an editing model needs the source beside the prompt; use Qwen/Qwen-Image",
+    "QwenImageEditPlusPipeline": "an editing model needs the source beside the prompt; use Qwen/Qwen-Image",
+    "ZImageOmniPipeline": "an editing model needs the source beside the prompt; use Tongyi-MAI/Z-Image",
+    "LatentConsistencyModelPipeline": "a model distilled to few steps cannot be inverted; use its base model",
+    "StableDiffusionInpaintPipeline": "an inpainting model needs a mask; use the model that it was made from",
+    "StableDiffusionDepth2ImgPipeline": "a depth model needs a depth map; use the model that it was made from",
+    "StableDiffusionXLInpaintPipeline": "an inpainting model needs a mask; use the model that it was made from",
+    "StableDiffusionUpscalePipeline": "an upscaler needs a small image; use a text-to-image model",
+    "StableDiffusionInstructPix2PixPipeline": "it needs the source as input; use it in a method of your own",
 }
 """Pipeline -> why it is refused"""
 SCHEDULERS = (
@@ -80,23 +80,23 @@ FLOW_KEYS = {
 SDXL_KEYS = {"addition_time_embed_dim", "projection_class_embeddings_input_dim"}
 """and what SDXL's sizes need"""
 CAUSES = {
-    "time_cond_proj_dim": "a guidance-distilled model (LCM): without guidance of its own, nor a path to its seed",
+    "time_cond_proj_dim": "a guidance-distilled model (LCM), which has no guidance of its own and cannot be inverted",
     "class_embed_type": "it is conditioned on a class or a noise level",
     "num_class_embeds": "it is conditioned on a class",
-    "addition_embed_type": "it wants more than a prompt (SDXL's sizes, or an image)",
+    "addition_embed_type": "it needs more than a prompt (SDXL's sizes, or an image)",
     "is_distilled": "it is distilled to few steps; use black-forest-labs/FLUX.2-klein-base-4B",
     "guidance_embeds": "it is guidance-distilled; use the base model, such as black-forest-labs/FLUX.2-klein-base-4B",
-    "siglip_feat_dim": "it wants an image beside the prompt",
-    "zero_cond_t": "it wants an image beside the prompt",
+    "siglip_feat_dim": "it needs an image beside the prompt",
+    "zero_cond_t": "it needs an image beside the prompt",
     "use_additional_t_cond": "it makes layers, not images",
     "use_layer3d_rope": "it makes layers, not images",
-    "invert_sigmas": "its noise runs the other way",
+    "invert_sigmas": "its noise levels run the other way",
     "requires_aesthetics_score": "SDXL's refiner; use stabilityai/stable-diffusion-xl-base-1.0",
-    "encoder_hid_dim_type": "it wants an image beside the prompt",
+    "encoder_hid_dim_type": "it needs an image beside the prompt",
     "thresholding": "it clips pixels, and these are latents",
     "clip_sample": "it clips latents at 1",
     "use_flow_sigmas": "it is a rectified flow",
-    "sigma_data": "it is trained as EDM",
+    "sigma_data": "it was trained as EDM, on other noise levels",
     "original_inference_steps": "it is distilled to few steps",
 }
 
@@ -170,13 +170,11 @@ def _refuse_unet(where: str, config: Config, family: Family) -> None:
         del asked["addition_embed_type"]
     _refuse_keys(f"{where}: unet", {k: v for k, v in asked.items() if family is not SDXL or k not in SDXL_KEYS})
     if config.get("sample_size") is None:
-        raise ModelError(
-            f"{where}: unet/config.json has no sample_size: write in it the latent size that it was trained at"
-        )
+        raise ModelError(f"{where}: unet/config.json has no sample_size: add the latent size that it was trained at")
 
 
 def _refuse_keys(where: str, asked: Config) -> None:
     """Keys that are on no list must be null or false, which is their default."""
     for key, value in asked.items():
         if not key.startswith("_") and value not in (None, False):
-            raise ModelError(f"{where} has {key}: {value!r}: {CAUSES.get(key, 'nothing here knows what it asks for')}")
+            raise ModelError(f"{where} has {key}: {value!r}: {CAUSES.get(key, 'this setting is not supported')}")

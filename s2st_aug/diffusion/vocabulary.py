@@ -34,5 +34,5 @@ def doubt_about(vocabulary: Vocabulary, prompt: str) -> str | None:
         return None
     told = "; ".join(f"{word!r} is split into {', '.join(pieces)}" for word, pieces in split.items())
     if not vocabulary.known:
-        return f"prompt {prompt!r}: {told}. The model may not know what that means"
-    return f"prompt {prompt!r}: {told}. The model does not know this; its words are: {', '.join(vocabulary.known)}"
+        return f"prompt {prompt!r}: {told}. The model may not know such words"
+    return f"prompt {prompt!r}: {told}. The model does not know such words; it knows: {', '.join(vocabulary.known)}"

@@ -36,14 +36,14 @@ def presets_of(model: str | Path) -> dict[str, MethodSettings]:
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: not readable as JSON ({' '.join(str(error).split())})") from None
     if not isinstance(given, dict) or not all(isinstance(values, dict) for values in given.values()):
-        raise ModelError(f"{path}: expected a record of settings for each of {', '.join(TUNABLE)}")
+        raise ModelError(f"{path}: expected a JSON object with the settings of each of {', '.join(TUNABLE)}")
     if unknown := [name for name in given if name not in TUNABLE]:
-        raise ModelError(f"{path}: no preset {unknown[0]!r} that a model may tune{did_you_mean(unknown[0], TUNABLE)}")
+        raise ModelError(f"{path}: a model cannot set a preset {unknown[0]!r}{did_you_mean(unknown[0], TUNABLE)}")
     tuned = {}
     for name, values in given.items():
         try:
             tuned[name] = MethodSettings.model_validate({**PRESETS[name].model_dump(), **values, "preset": name})
         except ValidationError as error:
-            wrong = (f"{name}.{'.'.join(map(str, e['loc']))}: {e['msg']} (came {e['input']!r})" for e in error.errors())
+            wrong = (f"{name}.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
             raise ModelError(f"{path}: {'; '.join(wrong)}") from None
     return {**PRESETS, **tuned}

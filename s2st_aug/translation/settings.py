@@ -178,7 +178,7 @@ def method_settings(
     try:
         settings = MethodSettings.model_validate({**presets[preset].model_dump(), **known})
     except pydantic.ValidationError as error:
-        wrong = [f"method.{'.'.join(map(str, e['loc']))}: {e['msg']} (came {e['input']!r})" for e in error.errors()]
+        wrong = [f"method.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
         raise ConfigError("; ".join(unknown + wrong)) from None
     if unknown:
         raise ConfigError("; ".join(unknown))

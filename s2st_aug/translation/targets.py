@@ -107,14 +107,15 @@ def eta_of(profile: DomainProfile, settings: MethodSettings, eta: Mapping[str, n
     if source not in eta:
         if not eta or source != MethodSettings.model_fields["source"].default:
             raise ProfileError(
-                f"profile {profile.name!r} has no eta against {source!r}, only against: {known or 'nothing'}"
+                f"profile {profile.name!r} was not built against {source!r}, only against: {known or 'nothing'}; set "
+                "method.source to one of these, or build the profile again with --source NAME=DIR"
             )
         source = next(iter(eta))
         _warn_of_source(profile.name, source)
     if settings.eta != "uniform" and not eta[source].any():
         raise ProfileError(
-            f"profile {profile.name!r}: the source already is {source}, nothing would change; for photos of another "
-            "condition build it with --source NAME=DIR of them, and set method.source=NAME"
+            f"profile {profile.name!r}: source and target are both {source}, so nothing would change; if your photos "
+            "show another condition, build the profile with --source NAME=DIR and set method.source=NAME"
         )
     return eta[source]
 
@@ -123,7 +124,9 @@ def eta_of(profile: DomainProfile, settings: MethodSettings, eta: Mapping[str, n
 def _warn_of_source(name: str, source: str) -> None:
     """Once for each profile."""
     log.warning(
-        "profile %r was not built against day: its eta against %r counts; say which with method.source", name, source
+        "profile %r was not built against day; its weights against %r are used; method.source chooses others",
+        name,
+        source,
     )
 
 

@@ -44,7 +44,7 @@ class Translator:
             if profile.model_sha256 != model.sha256:
                 raise ProfileError(
                     f"profile {name!r} was built for another model than {model.name}; "
-                    "build it anew: s2st-aug domain build"
+                    "build one for this model with s2st-aug domain build"
                 )
             eta_of(profile, settings, profile.eta)
         self.model, self.profiles, self.settings = model, dict(profiles), settings
@@ -113,7 +113,7 @@ class Translator:
         if not broken or not halves:
             return decoded
         log.warning(
-            "%d of %d variants were broken in %s; again in float32",
+            "%d of %d variants were not finite or too large in %s; they are computed again in float32",
             *(len(broken), len(decoded.variants), " and ".join(sorted(halves))),
         )
         photos = sorted({row // len(domains) for row in broken})

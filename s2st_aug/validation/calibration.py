@@ -84,7 +84,7 @@ def calibrate(changes: Iterable[TrueChange], settings: ValidationSettings, seen:
         raise DatasetError(f"calibrating needs at least {LEAST_PHOTOS} photos; got {len(rows)}")
     chosen, held = np.concatenate(rows[::2]), np.concatenate(rows[1::2])
     if not len(chosen) or not len(held):
-        raise DatasetError("calibrating needs photos with edges in them; these are flat")
+        raise DatasetError("calibrating needs photos with edges, but these are flat (without structure)")
     new = settings.model_copy(update={**_thresholds(chosen), "calibrated_on": seen})
     return Calibration(new, _alarms(held, settings), _alarms(held, new), len(held), len(rows))
 

@@ -104,7 +104,7 @@ def layout_of(shape: tuple[int, int], size: tuple[int, int]) -> Layout:
         return "yolov8"
     raise ModelError(
         f"detector output {shape[0]}x{shape[1]} fits no YOLO layout for an input of {size[0]}x{size[1]} "
-        f"({cells} grid cells)"
+        f"({cells} grid cells); export the detector as YOLOv5, YOLOv8 or YOLOX does"
     )
 
 

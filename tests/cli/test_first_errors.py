@@ -79,7 +79,7 @@ def test_every_shipped_config_is_of_one_kind_at_most() -> None:
 @pytest.mark.parametrize("name", ["model", "model.onnx", "notes.yaml"])
 def test_a_file_that_is_there_is_not_called_missing(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(ModelError, match="a file, and no model; expected street-mini"):
+    with pytest.raises(ModelError, match="a file that is not a model; expected street-mini"):
         find_model(tmp_path / name)
 
 

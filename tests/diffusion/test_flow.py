@@ -252,11 +252,14 @@ def test_a_flow_computes_in_the_precision_of_its_files(folders, tmp_path):
 @pytest.mark.parametrize(
     ("choice", "says"),
     [
-        ({"loras": [{"path": "a.safetensors"}]}, "LoRA adapters: of Stable Diffusion 3 only whole folders are read"),
-        ({"vae": "owner/other"}, "another vae: of Stable Diffusion 3 only whole folders"),
+        (
+            {"loras": [{"path": "a.safetensors"}]},
+            "LoRA adapters cannot be used with Stable Diffusion 3; name the model's folder alone",
+        ),
+        ({"vae": "owner/other"}, "another vae cannot be used with Stable Diffusion 3"),
         (
             {"base": "x.safetensors"},
-            "x.safetensors: a checkpoint in one file: of Stable Diffusion 3 only whole folders",
+            "x.safetensors: a checkpoint in one file cannot be used with Stable Diffusion 3",
         ),
     ],
 )

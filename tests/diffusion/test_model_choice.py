@@ -94,16 +94,19 @@ def write(path, **state: torch.Tensor):
         ({"unet__nowhere__lora_A__weight": (2, 4), "unet__nowhere__lora_B__weight": (4, 2)}, "has no layer nowhere"),
         (
             {"unet__conv_in__lora_A__weight": (2, 5), "unet__conv_in__lora_B__weight": (8, 2)},
-            r"unet conv_in is 8x4x3x3, the update 8x5: another model's\?",
+            r"unet conv_in has the shape 8x4x3x3, the LoRA's update 8x5; it may be",
         ),
-        ({"unet__conv_in__lora_A__weight": (2, 4)}, "has one half of its update"),
-        ({"lora_unet_conv_in__hada_w1_a": (2, 4)}, "LoHa is not plain LoRA"),
-        ({"unet__conv_in__lora_A__weight": (2, 4), "unet__conv_in__dora_scale": (1,)}, "DoRA is not plain LoRA"),
+        ({"unet__conv_in__lora_A__weight": (2, 4)}, "has only one of its two matrices"),
+        ({"lora_unet_conv_in__hada_w1_a": (2, 4)}, "it is a LoHa, but only plain LoRA"),
+        (
+            {"unet__conv_in__lora_A__weight": (2, 4), "unet__conv_in__dora_scale": (1,)},
+            "it is a DoRA, but only plain LoRA",
+        ),
         (
             {"lora_te2_x__lora_down__weight": (2, 4), "lora_te2_x__lora_up__weight": (4, 2)},
-            r"changes text_encoder_2, which this model lacks: made for SDXL\?",
+            r"changes text_encoder_2, which this model does not have; it may be made for SDXL",
         ),
-        ({"something__else": (2, 4)}, "something.else is no part of a plain LoRA"),
+        ({"something__else": (2, 4)}, "has the weight something.else, which a plain LoRA does not have"),
     ],
 )
 def test_an_adapter_that_does_not_fit_is_one_line(tiny_folder, tmp_path, state, says):
@@ -133,7 +136,7 @@ def test_another_autoencoder_takes_the_place_of_the_bases(tiny_folder, tiny_kl_f
         z, context = torch.zeros(1, 4, 12, 16), base.embed([""])
         assert torch.equal(model.denoiser(z, 500, context), base.denoiser(z, 500, context))
     assert model.sha256 == hash_model(named).shell.sha256 != base.sha256
-    with pytest.raises(ModelError, match="vae nowhere: no such folder, nor a hub id"):
+    with pytest.raises(ModelError, match="vae nowhere: neither a folder nor a hub id"):
         load_random(spell_choice(ModelChoice(base=str(tiny_folder), vae="nowhere")))
 
 

@@ -83,13 +83,13 @@ def test_an_untrained_network_is_refused(tmp_path):
     def noise(z: torch.Tensor, t: int, _c: torch.Tensor) -> torch.Tensor:
         return torch.randn(z.shape, generator=torch.Generator().manual_seed(t))
 
-    with pytest.raises(ModelError, match=r"does not find the noise.*untrained or damaged"):
+    with pytest.raises(ModelError, match=r"does not predict the noise.*untrained or damaged"):
         selftest.check_model(dataclasses.replace(tiny_latent_model(), denoiser=noise), cache=tmp_path)
 
 
 def test_nan_weights_are_refused(tmp_path):
     broken = dataclasses.replace(tiny_latent_model(), denoiser=lambda z, t, c: z * float("nan"))
-    with pytest.raises(ModelError, match="does not find the noise"):
+    with pytest.raises(ModelError, match="does not predict the noise"):
         selftest.check_model(broken, cache=tmp_path)
 
 
@@ -131,7 +131,7 @@ def test_a_model_without_signal_in_its_last_step_is_accepted(tmp_path):
 
 
 def test_epsilon_without_signal_in_its_last_step_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="rescale_betas_zero_snr needs v_prediction"):
+    with pytest.raises(ModelError, match="rescale_betas_zero_snr, which needs prediction_type v_prediction"):
         load_model(edited(tmp_path, "scheduler", {"prediction_type": "epsilon", "rescale_betas_zero_snr": True}))
 
 
@@ -170,8 +170,8 @@ MISREAD = {
         {"prediction_type": "epsilon", "beta_schedule": None, "beta_start": None, "beta_end": None},
         "epsilon/linear,",
     ),
-    "small scaling": ("vae", {"scaling_factor": 0.18215}, "spread by 0.26, expected 0.33 to 3; wrong scaling_factor"),
-    "large scaling": ("vae", {"scaling_factor": 5.0}, "spread by 7.13, expected 0.33 to 3; wrong scaling_factor"),
+    "small scaling": ("vae", {"scaling_factor": 0.18215}, "spread by 0.26, expected 0.33 to 3; check scaling_factor"),
+    "large scaling": ("vae", {"scaling_factor": 5.0}, "spread by 7.13, expected 0.33 to 3; check scaling_factor"),
 }
 
 

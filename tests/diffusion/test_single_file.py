@@ -78,7 +78,7 @@ def test_a_checkpoint_in_one_file_is_the_model_of_its_folder(pair, tmp_path):
 
 def test_what_does_not_fit_is_one_line(pair, tmp_path):
     folder, _ = pair
-    with pytest.raises(ModelError, match=r"model\.config nowhere: no such folder, nor a hub id"):
+    with pytest.raises(ModelError, match=r"model\.config nowhere: neither a folder nor a hub id"):
         load_random(spell_choice(ModelChoice(base=str(pair[1]), config="nowhere")))
     (tmp_path / "cut.safetensors").write_bytes(pair[1].read_bytes()[:500])
     for name, says in (("cut", "cannot be read as safetensors"), ("absent", "no such file")):

@@ -29,7 +29,7 @@ def test_the_map_fills_one_device_after_the_other_and_keeps_blocks_whole():
 def test_a_network_that_does_not_fit_together_is_refused():
     network = unet()
     size = compute_module_sizes(network)[""]
-    with pytest.raises(ModelError, match="does not fit"):
+    with pytest.raises(ModelError, match="cannot be spread over"):
         device_map(network, {0: size // 4, 1: size // 4})
 
 

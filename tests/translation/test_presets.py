@@ -44,11 +44,11 @@ def test_a_config_starts_from_the_presets_of_its_model(folder: Path) -> None:
     ("text", "expected"),
     [
         ("{", "not readable as JSON"),
-        ("[]", "expected a record of settings for each of draft, standard"),
-        ('{"standard": 3}', "expected a record of settings"),
-        ('{"paper": {}}', "no preset 'paper' that a model may tune"),
+        ("[]", "expected a JSON object with the settings of each of draft, standard"),
+        ('{"standard": 3}', "expected a JSON object with the settings"),
+        ('{"paper": {}}', "a model cannot set a preset 'paper'"),
         ('{"standard": {"step": 3}}', "standard.step"),
-        ('{"draft": {"steps": 0}}', "draft.steps: Input should be greater than or equal to 2 (came 0)"),
+        ('{"draft": {"steps": 0}}', "draft.steps: Input should be greater than or equal to 2 (got 0)"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, expected: str) -> None:
