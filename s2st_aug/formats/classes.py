@@ -64,8 +64,10 @@ def known(name: str) -> CityscapesClass | None:
 
 
 def class_of(card: Card, category: str) -> ClassInfo:
-    """The card's class of that category, or a bare one."""
-    return card.category(category) or ClassInfo(name=category)
+    """The card's class of that category, in any case of letters (`Car` in a dataset of one's own), or a bare one."""
+    alike = category.strip().casefold()
+    spelled = (c for c in card.classes if alike in (name.casefold() for name in (c.name, *c.also)))
+    return card.category(category) or next(spelled, ClassInfo(name=category))
 
 
 def common_class(card: Card, category: str) -> CityscapesClass | None:

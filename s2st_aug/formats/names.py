@@ -125,7 +125,10 @@ class LookAlikes:
 
 
 def list_files(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:
-    """POSIX paths below `folder` with one of the suffixes, sorted in each folder; it follows no link upwards."""
+    """POSIX paths below `folder` with one of the suffixes, sorted in each folder; it follows no link upwards.
+
+    Hidden files and folders are left out, as by Ultralytics: a Mac's `._a.jpg`, `.ipynb_checkpoints`.
+    """
     wanted = frozenset(suffixes)
     yield from (
         name for name in _walk(folder, "", (os.path.realpath(folder),)) if PurePosixPath(name).suffix.lower() in wanted
@@ -134,7 +137,7 @@ def list_files(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:
 
 def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        entries = sorted((e for e in os.scandir(folder) if e.name[0] != "."), key=lambda entry: entry.name)
     except OSError:
         return
     for entry in entries:

@@ -31,13 +31,13 @@ def files_of(root: Path, tree: LabelTree, split: str) -> list[str]:
 def _files_of(root: Path, tree: LabelTree, split: str) -> list[str]:
     prefix, star, suffix = _around(tree, split)
     if not star:
-        return [prefix] if _is_there(root / prefix) else []
+        return [prefix] if is_there(root / prefix) else []
     folder, _, start = prefix.rpartition("/")
     names = list_files(root / folder, {"." + suffix.rpartition(".")[2]})
     return [f"{folder}/{name}" for name in names if name.startswith(start) and name.endswith(suffix)]
 
 
-def _is_there(path: Path) -> bool:
+def is_there(path: Path) -> bool:
     """Whether the file is there; raises DatasetError for a dead link, a folder, a pipe: labels would be missed."""
     if path.is_file():
         return True

@@ -444,3 +444,37 @@ def test_names_that_begin_at_the_root_are_found_out(tmp_path):
     (tmp_path / "train2017/train2017/a.jpg").rename(tmp_path / "train2017/a.jpg")
     told = " | ".join(f.text for f in check_card(load_card("coco"), tmp_path))
     assert "1 of their names lie in other folders, the first train2017/a.jpg" in told
+
+
+def test_a_yolo_label_that_is_a_dead_link_or_a_folder_stops_as_in_any_format(tmp_path):
+    yolo(tmp_path)
+    label = tmp_path / "labels/train/a.txt"
+    label.unlink()
+    label.symlink_to("/nowhere/a.txt")
+    with pytest.raises(DatasetError, match=r"a.txt: expected a label file, found a link that leads nowhere"):
+        scenes("yolo", tmp_path)
+    label.unlink()
+    label.mkdir()
+    with pytest.raises(DatasetError, match=r"a.txt: expected a label file, found a folder"):
+        scenes("yolo", tmp_path)
+
+
+@pytest.mark.parametrize("format", ["yolo", "kitti", "cityscapes"])
+def test_hidden_files_are_no_images(tmp_path, format):
+    split = write_tree(format, tmp_path)
+    before = scenes(format, tmp_path, split)
+    folder = (tmp_path / before[0].image).parent
+    put(folder, f"._{before[0].image.rpartition('/')[2]}", b"Mac OS X")
+    image(folder, ".ipynb_checkpoints/a-checkpoint.jpg")
+    assert scenes(format, tmp_path, split) == before
+
+
+@pytest.mark.parametrize(("target", "expected"), [("kitti", ["Car", "Cyclist"]), ("cityscapes", ["car", None])])
+def test_a_class_of_ones_own_in_the_targets_spelling_or_in_capitals_is_the_targets(tmp_path, target, expected):
+    categories = [{"id": 3, "name": "Car"}, {"id": 4, "name": "Cyclist"}]
+    outline = {"segmentation": [[4, 5, 20, 5, 20, 17]]}
+    coco(tmp_path / "data", marks=[mark(1, **outline), mark(2, category=4, **outline)], categories=categories)
+    out, losses = exported(tmp_path, "coco", tmp_path / "data", target=target)
+    view = find_format(target).open_export(load_card(target), out, "train")
+    assert sorted(view.classes) == [name for name in expected if name]
+    assert losses.get("category", 0) == 2 * expected.count(None)

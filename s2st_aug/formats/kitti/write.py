@@ -12,6 +12,8 @@ from s2st_aug.formats.kitti.read import split_folder
 from s2st_aug.formats.tree import tree_of
 from s2st_aug.records.scene import LINES, Scene, SceneObject
 
+_CLASSES = frozenset(["Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc", "DontCare"])
+
 
 class KittiTreeWriter(FileTreeWriter):
     """KITTI to KITTI: a lost or ignored object becomes a DontCare region."""
@@ -65,7 +67,8 @@ class KittiWriter:
 
     def _lines(self, image: ConvertedImage, found: SceneObject) -> list[str]:
         """The line of a label; none, and told in the report, where KITTI has no way to say it."""
-        losses, name = self.context.losses, class_of(self.context.card, found.category).kitti
+        losses = self.context.losses
+        name = found.category if found.category in _CLASSES else class_of(self.context.card, found.category).kitti
         if found.kind in LINES:
             losses.add(found.kind, "KITTI has boxes only", image.where)
             return []

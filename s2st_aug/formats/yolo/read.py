@@ -17,7 +17,7 @@ from s2st_aug.formats.label_images import upright_size
 from s2st_aug.formats.names import IMAGE_SUFFIXES, LookAlikes, list_files, safe_name, stem_of
 from s2st_aug.formats.pixels import NOWHERE
 from s2st_aug.formats.text_lines import TextLine, text_lines
-from s2st_aug.formats.tree import SPELLINGS, file_key
+from s2st_aug.formats.tree import SPELLINGS, file_key, is_there
 from s2st_aug.formats.values import coordinate
 from s2st_aug.formats.yolo.names import ClassNames, class_names, data_file, data_yaml
 from s2st_aug.records.scene import UNKNOWN, ObjectKind, Scene, SceneObject
@@ -36,7 +36,7 @@ def read_scenes(card: Card, root: Path, split: str) -> Iterator[Scene]:
     labels, alike = {label_of(image) for image in stems}, LookAlikes(root)
     for image, stem in stems.items():
         own = label_of(image)
-        found = own if (root / own).is_file() else None
+        found = own if is_there(root / own) else None
         other = alike.of(own) if found is None else None
         if other is not None and other not in labels:
             raise DatasetError(
