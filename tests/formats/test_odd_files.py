@@ -478,3 +478,12 @@ def test_a_class_of_ones_own_in_the_targets_spelling_or_in_capitals_is_the_targe
     view = find_format(target).open_export(load_card(target), out, "train")
     assert sorted(view.classes) == [name for name in expected if name]
     assert losses.get("category", 0) == 2 * expected.count(None)
+
+
+def test_kittis_list_of_a_split_names_images_in_folders_with_their_folder(tmp_path):
+    for name in ("s/a", "t/a"):
+        image(tmp_path, f"data/training/image_2/{name}.png")
+        put(tmp_path, f"data/training/label_2/{name}.txt", "Car 0 0 0 1 1 9 9 1 1 1 1 1 1 1\n")
+    put(tmp_path, "data/ImageSets/train.txt", "s/a\nt/a\n")
+    out, _ = exported(tmp_path, "kitti", tmp_path / "data")
+    assert (out / "ImageSets/train.txt").read_text().split() == ["s/a", "s/a__night", "t/a", "t/a__night"]

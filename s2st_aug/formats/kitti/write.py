@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-
 from s2st_aug.formats.base import ConvertedImage, LabelTree, VariantEdit, WriteContext
 from s2st_aug.formats.classes import class_of
 from s2st_aug.formats.file_tree import FileTreeWriter
 from s2st_aug.formats.kitti.edit import DONT_CARE, edit_lines
 from s2st_aug.formats.kitti.read import split_folder
+from s2st_aug.formats.names import stem_of
 from s2st_aug.formats.tree import tree_of
 from s2st_aug.records.scene import LINES, Scene, SceneObject
 
@@ -30,7 +29,8 @@ class KittiTreeWriter(FileTreeWriter):
 
     def finish(self) -> None:
         """ImageSets/<split>.txt with the names that went out, where the split is a list of names."""
-        stems = sorted(PurePosixPath(name).stem for name in self.context.images)
+        folder = self.context.card.images.format(split=split_folder(self.context.split))
+        stems = sorted(stem_of(name.removeprefix(f"{folder}/")) for name in self.context.images)
         if self.context.split in ("train", "val") or self.context.held_out:  # else the folder is the split
             name = "train" if self.context.split == "training" else self.context.split
             self.context.output.write(f"ImageSets/{name}.txt", ("\n".join(stems) + "\n").encode())
