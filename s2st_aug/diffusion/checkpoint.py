@@ -17,6 +17,7 @@ ENCODERS = {
     "clip_sdxl": "conditioner.embedders.0.transformer.", "open_clip_sdxl": "conditioner.embedders.1.model.",
 }  # fmt: skip
 """diffusers' name of a text encoder -> how the keys of its weights start"""
+OTHER_FAMILY = "name in model.config a model of the family that it belongs to"
 
 
 def load_checkpoint(file: Path, configs: Path, kinds: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Network]:
@@ -44,10 +45,12 @@ def load_checkpoint(file: Path, configs: Path, kinds: Mapping[str, Any], dtype: 
             network = load(file, part, kind, state, lent)
         except ModelError:
             raise
+        except KeyError as error:  # of a weight that diffusers looks for by its name
+            refuse_lacking(file, part, [str(error.args[0])], OTHER_FAMILY)
+            raise
         except Exception as error:  # another family's file fails in many ways
             raise ModelError(
-                f"{file}: {part} does not load with the configs of {configs} ({first_line(error)}); "
-                "model.config must name a model of the same family"
+                f"{file}: {part} does not load with the configs of {configs} ({first_line(error)}); {OTHER_FAMILY}"
             ) from None
         networks[part] = network.eval().requires_grad_(False)
     return networks
@@ -62,7 +65,7 @@ def _load_part(file: Path, part: str, kind: Any, state: Mapping[str, Tensor], le
     with torch.device("meta"):
         wanted = kind.from_config(config).state_dict()
     found = renamings[kind.__name__]["checkpoint_mapping_fn"](config=config, checkpoint=dict(state))
-    refuse_lacking(file, part, sorted(wanted.keys() - found.keys()))
+    refuse_lacking(file, part, sorted(wanted.keys() - found.keys()), OTHER_FAMILY)
     return kind.from_single_file(dict(state), subfolder=part, **lent)
 
 
@@ -77,7 +80,8 @@ def _load_text_encoder(
     except ValueError:  # it knows an encoder by one weight, its mark
         for name, start in ENCODERS.items():
             if marks[name] not in state and any(key.startswith(start) for key in state):
-                refuse_lacking(file, part, [marks[name]])
+                refuse_lacking(file, part, [marks[name]], OTHER_FAMILY)
         raise
-    refuse_lacking(file, part, [key for key, weight in network.state_dict().items() if weight.is_meta])
+    lacking = [key for key, weight in network.state_dict().items() if weight.is_meta]
+    refuse_lacking(file, part, lacking, OTHER_FAMILY)
     return network

@@ -46,13 +46,15 @@ def load_network(folder: Path, component: str, kind: Any, dtype: torch.dtype, *,
     return network.eval().requires_grad_(False)
 
 
-def refuse_lacking(where: Path, component: str, lacking: Sequence[str]) -> None:
+CONVERTED = "convert it with the versions of diffusers and transformers that are here"
+
+
+def refuse_lacking(where: Path, component: str, lacking: Sequence[str], other_way: str = CONVERTED) -> None:
     """Raises ModelError for a component whose files lack these weights: they would be drawn at random, or be empty."""
     if lacking:
         others = f" and {len(lacking) - 1} others" if len(lacking) > 1 else ""
         raise ModelError(
-            f"{where}: {component} lacks the weight {lacking[0]}{others}; "
-            "download it again, or convert it with the versions of diffusers and transformers that are here"
+            f"{where}: {component} lacks the weight {lacking[0]}{others}; download it again, or {other_way}"
         )
 
 

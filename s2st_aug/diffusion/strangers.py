@@ -40,7 +40,7 @@ def file_that_is_no_model(path: Path) -> str:
 def _of_keys(path: Path, keys: list[str]) -> str:
     bare = [key.removeprefix("model.diffusion_model.").removeprefix("model.") for key in keys]
     if any("lora_" in key or ".lora." in key for key in keys):
-        return f"a LoRA adapter; name it beside its base model: model: {{base: ..., loras: [{{path: {path}}}]}}"
+        return f"a LoRA adapter; use it with its base model, as model: {{base: ..., loras: [{{path: {path}}}]}}"
     if "emb_params" in keys or len(keys) <= 2:
         return "an embedding or another small part (textual inversion?), which is not supported"
     if family := next((name for mark, name in FLOWS.items() if any(key.startswith(mark) for key in bare)), None):
@@ -49,8 +49,8 @@ def _of_keys(path: Path, keys: list[str]) -> str:
         whose = f"model: {{base: {path}, config: {lender}}}"
         return f"a checkpoint in one file has neither configs nor tokenizer; name a model to take them from: {whose}"
     if all(key.startswith(("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")) for key in keys):
-        return "an autoencoder; name the folder that it is in beside its base model: model: {base: ..., vae: ...}"
-    return "no whole model of Stable Diffusion (autoencoder, UNet and text encoder in one file); name its folder"
+        return "an autoencoder; use its folder with a base model, as model: {base: ..., vae: ...}"
+    return "not a complete model of Stable Diffusion (autoencoder, UNet and text encoder in one file); name its folder"
 
 
 def folder_that_is_no_model(folder: Path) -> str:

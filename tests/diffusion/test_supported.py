@@ -297,7 +297,7 @@ STRANGERS = {
     "SDXL": ([*WHOLE, "conditioner.embedders.1.model.x"], "config: stabilityai/stable-diffusion-xl-base-1.0}"),
     "LoRA": (["lora_unet_a.lora_down.weight", "lora_unet_a.lora_up.weight", "lora_unet_a.alpha"], "a LoRA adapter"),
     "embedding": (["emb_params"], "textual inversion"),
-    "VAE": (["encoder.a", "decoder.a", "quant_conv.weight"], "an autoencoder; name the folder that it is in"),
+    "VAE": (["encoder.a", "decoder.a", "quant_conv.weight"], "an autoencoder; use its folder with a base model"),
     "FLUX": (
         ["double_blocks.0.a", "double_blocks.1.a", "img_in.a"],
         "only the transformer of FLUX; name the complete folder",
@@ -306,7 +306,7 @@ STRANGERS = {
         ["model.diffusion_model.joint_blocks.0.a", "text_encoders.a", "b"],
         "only the transformer of Stable Diffusion 3",
     ),
-    "UNet": (["down_blocks.0.a", "mid_block.a", "up_blocks.a"], "no whole model of Stable Diffusion"),
+    "UNet": (["down_blocks.0.a", "mid_block.a", "up_blocks.a"], "not a complete model of Stable Diffusion"),
 }
 
 
