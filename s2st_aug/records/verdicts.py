@@ -112,8 +112,8 @@ class ObjectVerdict:
     signal_kept: Annotated[
         float | None,
         Column(
-            "how far the lamps of an upright signal shine in the same thirds before the detail step", "[0, 1]",
-            "no upright traffic light, or too dark to tell in the source or before the detail step",
+            "how surely the lamps of an upright signal, and no other, shine before the detail step", "[0, 1]",
+            "no upright traffic light, or no lamp lit in the source",
         ),
     ] = None  # fmt: skip
 

@@ -45,13 +45,18 @@ class Coarse:
 
 def coarse(image: Image) -> Coarse:
     """An RGB image of any size, brought down to PAINTED pixels across first."""
-    h, w = image.shape[:2]
-    small = cv2.resize(image, (PAINTED, max(4, round(h * PAINTED / w))), interpolation=cv2.INTER_AREA)
-    rgb = cv2.resize(small, (WIDTH, max(4, round(h * WIDTH / w))), interpolation=cv2.INTER_CUBIC)
+    rgb = coarse_rgb(image)
     large = rgb.astype(np.float32)
     red, green, blue = cv2.split(large)
     light = cv2.cvtColor(large, cv2.COLOR_RGB2GRAY)
     return Coarse(rgb, light, _edges(light), (_edges(red - green), _edges((red + green) / 2 - blue)))
+
+
+def coarse_rgb(image: Image) -> np.ndarray:
+    """An image at WIDTH pixels across (`y x 3` uint8), with no more detail than PAINTED pixels hold."""
+    h, w = image.shape[:2]
+    small = cv2.resize(image, (PAINTED, max(4, round(h * PAINTED / w))), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (WIDTH, max(4, round(h * WIDTH / w))), interpolation=cv2.INTER_CUBIC))
 
 
 def _edges(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -74,10 +74,24 @@ def _decided(item: ObjectVerdict, s: ValidationSettings, width: int) -> Decided:
         return "ignore", "flat_source", "flat in the source: too little structure to judge by"
     if item.signal_variant not in (None, item.signal_source):
         return "lost", "signal_changed", f"signal changed: {item.signal_source} became {item.signal_variant}"
-    if item.signal_kept is not None and item.signal_kept < s.least_signal_kept:
-        why = f"signal changed: another lamp before the detail step ({item.signal_kept:.2f} < {s.least_signal_kept:g})"
-        return "lost" if item.signal_source else "ignore", "signal_changed", why
-    return _by_structure(item, item.structure, s, width)
+    found = _by_structure(item, item.structure, s, width)
+    lamps = _by_lamps(item, s, surely=found[1] == "hidden")
+    return lamps if lamps and (lamps[0] == "lost" or found[0] == "keep") else found
+
+
+def _by_lamps(item: ObjectVerdict, s: ValidationSettings, *, surely: bool) -> Decided | None:
+    """What other lamps before the detail step make of a signal; None where nothing is against it.
+
+    `surely`: its housing does not show either.
+    """
+    kept, side = item.signal_kept, _shortest(item)
+    if kept is None or kept >= s.least_signal_kept:
+        return None
+    small, surely = side < s.min_lost_side_px, surely or kept < s.lost_signal_kept
+    if small and not surely and side >= s.min_side_px:  # below that, only a class's mask gets here
+        return None
+    why = f"signal changed: other lamps before the detail step ({kept:.2f} < {s.least_signal_kept:g})"
+    return "lost" if surely and item.signal_source and not small else "ignore", "signal_changed", why
 
 
 def _by_structure(item: ObjectVerdict, structure: float, s: ValidationSettings, width: int) -> Decided:

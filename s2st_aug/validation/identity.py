@@ -27,7 +27,7 @@ from s2st_aug.records import classes
 from s2st_aug.validation.detectors import find_detector
 from s2st_aug.validation.settings import ValidationSettings
 
-VERDICT_VERSION = "7"
+VERDICT_VERSION = "8"
 """Counts up whenever the same thresholds and constants would give other verdicts."""
 CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]+")
 NETWORK = ".safetensors"

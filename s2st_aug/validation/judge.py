@@ -18,13 +18,14 @@ from s2st_aug.records.verdicts import Judgement, ObjectVerdict, StrengthNull
 from s2st_aug.validation import gates
 from s2st_aug.validation.appearance import appearance
 from s2st_aug.validation.detectors import Detector, hallucinated_objects, load_detector
-from s2st_aug.validation.evidence import Coarse, coarse, evidence
+from s2st_aug.validation.evidence import WIDTH, Coarse, coarse, coarse_rgb, evidence
 from s2st_aug.validation.gradients import empty_gradients
 from s2st_aug.validation.hallucinations import hallucinated_lights
+from s2st_aug.validation.lamps import lamps_kept
 from s2st_aug.validation.objects import Measures, measure
 from s2st_aug.validation.patches import Frame, frame, in_front, raw_frame, small_copy
 from s2st_aug.validation.settings import ValidationSettings
-from s2st_aug.validation.signals import signal_kept, signal_state
+from s2st_aug.validation.signals import is_lit, signal_state
 from s2st_aug.validation.strength import position, strength_between, ungated
 from s2st_aug.validation.structure import structures_of
 
@@ -64,8 +65,9 @@ def judge(
     painted = None if frames[2] is frames[1] else (coarse(source), coarse(raw))
     fronts = in_front(objects)
     sure = _evidence(objects, fronts, *painted, source.shape[1]) if painted else {}
+    shine = _signals_kept(objects, source, raw, painted)
     verdicts = tuple(
-        _object(item, frames, sure.get(n), settings, front)
+        _object(item, frames, (sure.get(n), shine.get(n)), settings, front)
         for n, (item, front) in enumerate(zip(objects, fronts, strict=True))
     )
     found = hallucinated_lights(frames[0], frames[1], objects)
@@ -116,14 +118,33 @@ def _evidence(
     return dict(zip(some, found, strict=True))
 
 
+def _signals_kept(
+    objects: Sequence[SceneObject], source: Image, raw: Image, painted: tuple[Coarse, Coarse] | None
+) -> dict[int, float]:
+    """How surely the lamps of signals shone before the detail step, by the number of an object, of upright lit ones."""
+    lit = {
+        n: item.bbox
+        for n, item in enumerate(objects)
+        if canonical_category(item.category) == "traffic light" and item.unsound is None and is_lit(source, item.bbox)
+    }
+    if not lit:
+        return {}
+    two = (painted[0].rgb, painted[1].rgb) if painted else (coarse_rgb(source), coarse_rgb(raw))
+    k = WIDTH / source.shape[1]
+    return {n: lamps_kept(*two, (x1 * k, y1 * k, x2 * k, y2 * k)) for n, (x1, y1, x2, y2) in lit.items()}
+
+
 def _object(
     item: SceneObject,
     frames: tuple[Frame, Frame, Frame],
-    sure: float | None,
+    before: tuple[float | None, float | None],
     settings: ValidationSettings,
     front: Sequence[Box],
 ) -> ObjectVerdict:
-    """An object's measures and facts; its verdict is `keep` until `gates.decide` has seen them."""
+    """An object's measures and facts; its verdict is `keep` until `gates.decide` has seen them.
+
+    `before` the detail step: its evidence, and how surely its lamps shone.
+    """
     if item.unsound is not None:
         told = f"unsound: {item.unsound}"
         return ObjectVerdict(
@@ -144,13 +165,13 @@ def _object(
     )
     if found.structure is None:
         return verdict
-    was = now = kept = None
+    was = now = None
+    sure, kept = before
     if canonical_category(item.category) == "traffic light":
         was = signal_state(frames[0].image, item.bbox)
         if item.signal and was != item.signal:
             was = None  # at odds with the label
         now = signal_state(frames[1].image, item.bbox) if was else None
-        kept = signal_kept(frames[0].image, frames[2].image, item.bbox)
     # where the best place hardly overlaps the object's own, it may well be another one of its kind
     shortest = min(item.bbox[2] - item.bbox[0], item.bbox[3] - item.bbox[1])
     beside = item.kind not in LINES and (found.shift_px or 0.0) > SAME_PLACE * shortest

@@ -47,14 +47,19 @@ class ValidationSettings(BaseModel):
         0.6,
         ge=0,
         le=1,
-        description="share of a signal's light that must be where it was before the detail step too [share]",
+        description="how surely a signal's lamps, and no other, shone before the detail step; below: ignored [share]",
+    )
+    lost_signal_kept: float = Field(
+        0.3, ge=0, le=1, description="the same; below this too, its state is lost, as a changed one [share]"
     )
     latent_cells_across: int = Field(
         72, ge=1, description="latent cells in an image's width at working size (288 / 4 for the small models) [cells]"
     )
     min_side_px: float = Field(10.0, ge=0, description="smaller objects are too tiny to judge [source px]")
     min_lost_side_px: float = Field(
-        16.0, ge=0, description="smaller objects are at worst ignored, but for a changed signal [source px]"
+        16.0,
+        ge=0,
+        description="smaller objects are at worst ignored, but for a signal changed in the variant [source px]",
     )
     max_shift_px: float = Field(3.0, gt=0, description="a label moved by more is lost [source px]")
     max_shift_of_size: float = Field(

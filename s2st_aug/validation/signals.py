@@ -14,7 +14,7 @@ HUES = {"red": (335.0, 382.0), "amber": (24.0, 68.0), "green": (90.0, 205.0)}  #
 PLACE = {"red": 1 / 6, "amber": 1 / 2, "green": 5 / 6}  # of the housing's height
 UPRIGHT = 1.5  # height over width from which a housing is upright
 MIN_SHARE = 0.6  # of the colour evidence that one state must hold
-LIT_IN_SOURCE, LIT_AT_ALL = 0.01, 0.001  # of saturation x value above the middle's, from which thirds are compared
+LIT_IN_SOURCE = 0.01  # saturation x value above the middle's, means of three thirds added, from which a lamp is lit
 MIN_EVIDENCE = 0.003  # mean of saturation^2 x value above the housing's own; green in true rain shows 0.006 to 0.010
 
 
@@ -48,24 +48,12 @@ def signal_evidence(image: Image, box: Box) -> dict[SignalState, float]:
     return evidence
 
 
-def signal_kept(source: Image, raw: Image, box: Box) -> float | None:
-    """How far the lamps of an upright housing shine in the same thirds of it, in [0, 1]; blind to their hue.
-
-    None where it lies, or where one of the two is too dark to tell.
-    """
+def is_lit(source: Image, box: Box) -> bool:
+    """Whether a lamp shines in an upright housing, so that it can be told whether it still does."""
     left, top, right, bottom = clipped(box, source.shape)
     if bottom - top < UPRIGHT * (right - left) or bottom - top < len(STATES):
-        return None
-    cut = (slice(top, bottom), slice(left, right))
-    was, now = _thirds(source[cut]), _thirds(raw[cut])
-    if was.sum() < LIT_IN_SOURCE or now.sum() < LIT_AT_ALL:
-        return None
-    a, b = np.sqrt(was), np.sqrt(now)
-    return float(np.minimum(a / a.sum(), b / b.sum()).sum())
-
-
-def _thirds(patch: Image) -> np.ndarray:
-    """Mean saturation x value above the housing's middle value in its upper, middle and lower third."""
-    _, saturation, value = cv2.split(cv2.cvtColor(patch.astype(np.float32) / 255, cv2.COLOR_RGB2HSV))
-    lit = np.maximum(value - np.median(value), 0) * saturation
-    return np.array([part.mean() for part in np.array_split(lit, len(STATES))])
+        return False
+    patch = source[top:bottom, left:right].astype(np.float32) / 255
+    _, saturation, value = cv2.split(cv2.cvtColor(patch, cv2.COLOR_RGB2HSV))
+    light = np.maximum(value - np.median(value), 0) * saturation
+    return sum(float(part.mean()) for part in np.array_split(light, len(STATES))) >= LIT_IN_SOURCE

@@ -13,10 +13,12 @@ from s2st_aug.records.verdicts import ObjectVerdict
 from s2st_aug.validation.evidence import coarse, evidence
 from s2st_aug.validation.gates import decide
 from s2st_aug.validation.judge import judge
+from s2st_aug.validation.lamps import lamps_kept
 from s2st_aug.validation.settings import ValidationSettings
-from s2st_aug.validation.signals import signal_kept
+from s2st_aug.validation.signals import is_lit
 
 SETTINGS = ValidationSettings()
+SMALL = (0.0, 0.0, 12.0, 30.0)
 KEPT = ObjectVerdict("a", "box", "car", (0.0, 0.0, 40.0, 40.0), "keep", None, 0.9, 0.9, 2.0, 0.0, evidence=0.9)
 
 
@@ -80,20 +82,44 @@ def test_odd_boxes_raise_nothing(pair, box):
 
 
 def test_another_lamp_before_the_detail_step_is_a_changed_signal_though_the_variant_shows_the_held_one(pair):
-    light = pair.objects[2]
     raw = pair.variant.copy()
     cv2.circle(raw, (137, 49), 7, (12, 12, 12), -1)
     cv2.circle(raw, (137, 81), 6, (40, 255, 140), -1)
-    assert signal_kept(pair.source, pair.variant, light.bbox) > 0.9
-    assert signal_kept(pair.source, raw, light.bbox) < 0.4
     found = judge(pair.source, pair.variant, raw, pair.objects, None, SETTINGS).objects[2]
+    assert found.signal_kept < 0.1
     assert found.verdict == "lost" and found.cause == "signal_changed"
 
 
-def test_a_lying_or_dark_signal_tells_nothing(pair):
-    assert signal_kept(pair.source, pair.variant, (120.0, 60.0, 160.0, 70.0)) is None
-    dark = np.zeros_like(pair.source)
-    assert signal_kept(pair.source, dark, pair.objects[2].bbox) is None
+@pytest.mark.parametrize("colour", [(255, 200, 40), (190, 230, 235)])
+@pytest.mark.parametrize("row", [65, 81])
+def test_a_second_lamp_beside_the_true_one_is_never_kept(pair, row, colour):
+    """Pale too, as an autoencoder paints green ones; in the variant and before the detail step."""
+    raw = pair.variant.copy()
+    cv2.circle(raw, (137, row), 6, colour, -1)
+    for variant, before in ((pair.variant, raw), (raw, raw)):
+        found = judge(pair.source, variant, before, pair.objects, None, SETTINGS).objects[2]
+        assert found.verdict != "keep" and found.cause == "signal_changed"
+
+
+def test_a_signal_as_it_was_is_kept_however_dark_the_rest_of_the_picture(pair):
+    for light in (1.0, 0.8, 1.2):
+        raw = np.clip(pair.variant * light, 0, 255).astype(np.uint8)
+        found = judge(pair.source, pair.variant, raw, pair.objects, None, SETTINGS).objects[2]
+        assert found.signal_kept > SETTINGS.least_signal_kept and found.verdict == "keep"
+
+
+def test_a_lying_or_unlit_signal_tells_nothing(pair):
+    assert is_lit(pair.source, pair.objects[2].bbox)
+    assert not is_lit(pair.source, (120.0, 60.0, 160.0, 70.0))
+    assert not is_lit(np.zeros_like(pair.source), pair.objects[2].bbox)
+
+
+@pytest.mark.parametrize("box", [(-50.0, -50.0, -10.0, -10.0), (0.0, 0.0, 1e9, 1e9), (float("nan"), 0.0, 5.0, 5.0)])
+def test_odd_boxes_of_signals_raise_nothing(pair, box):
+    odd = replace(pair.objects[2], bbox=box)
+    (found,) = judge(pair.source, pair.variant, pair.source, [odd], None, SETTINGS).objects
+    assert found.signal_kept is None or 0 <= found.signal_kept <= 1
+    assert 0 <= lamps_kept(pair.source, pair.variant, box) <= 1
 
 
 @pytest.mark.parametrize(
@@ -104,8 +130,15 @@ def test_a_lying_or_dark_signal_tells_nothing(pair):
         ({"evidence": None, "structure_raw": 0.05}, "ignore", "dissolved"),
         ({"structure_raw": 0.05}, "keep", None),
         ({"signal_kept": 0.9}, "keep", None),
-        ({"signal_kept": 0.3}, "ignore", "signal_changed"),
-        ({"signal_kept": 0.3, "signal_source": "red", "signal_variant": "red"}, "lost", "signal_changed"),
+        ({"signal_kept": 0.2}, "ignore", "signal_changed"),
+        (
+            {"signal_kept": 0.2, "bbox": SMALL, "signal_source": "red", "signal_variant": "red"},
+            "ignore",
+            "signal_changed",
+        ),
+        ({"signal_kept": 0.5, "bbox": SMALL, "signal_source": "red", "signal_variant": "red"}, "keep", None),
+        ({"signal_kept": 0.5, "signal_source": "red", "signal_variant": "red"}, "ignore", "signal_changed"),
+        ({"signal_kept": 0.2, "signal_source": "red", "signal_variant": "red"}, "lost", "signal_changed"),
     ],
 )
 def test_what_the_gates_make_of_it(changed, verdict, cause):
