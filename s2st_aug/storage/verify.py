@@ -30,7 +30,7 @@ from s2st_aug.images import sha256_bytes, sha256_file
 from s2st_aug.records.manifest import MANIFEST_SCHEMA
 from s2st_aug.records.scene import LabelKey
 from s2st_aug.storage.naming import variant_id
-from s2st_aug.storage.plan import planned_scene_ids
+from s2st_aug.storage.plan import plan_files, planned_scene_ids
 from s2st_aug.storage.run_folder import DECISION_SCHEMA, IMAGES, RunFolder, RunInfo, read_part
 from s2st_aug.storage.shards import list_shards, row_keys
 from s2st_aug.storage.store import TMP, LocalStore, Store
@@ -111,6 +111,12 @@ class VerifyReport:
         return {kind: found[kind] for kind in KINDS}
 
 
+_NO_PLAN = VerifyFinding(
+    "missing",
+    "the plan (.state/plan): the run was stopped before it was planned, or its folder was copied without `.state`: copy that too",
+)
+
+
 def verify(run: RunFolder) -> VerifyReport:
     """Read the whole run and change nothing; raises RunFolderError for no run folder or a torn plan."""
     info = run.run_json()
@@ -118,7 +124,8 @@ def verify(run: RunFolder) -> VerifyReport:
     ids = planned_scene_ids(run).combine_chunks()
     per_domain = [pc.binary_join_element_wise(ids, pa.scalar(domain), "\t") for domain in info.domains]
     planned = pa.concat_arrays(per_domain) if per_domain else pa.array([], pa.string())
-    findings = [*torn, *_torn_decisions(run), *_keys(planned, rows), *_top_level(run), *_leftovers(run)]
+    keys = _keys(planned, rows) if plan_files(run) else iter([_NO_PLAN])
+    findings = [*torn, *_torn_decisions(run), *keys, *_top_level(run), *_leftovers(run)]
     findings += [*_rows(rows, info), *_images(run, rows)]
     changed = list(_sources(info, rows))
     counts = Counter(rows["status"].to_pylist())

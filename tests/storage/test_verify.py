@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -138,3 +140,13 @@ def test_a_moved_run_folder_still_holds(finished, tmp_path):
     moved = tmp_path / "elsewhere"
     finished.run.path.rename(moved)
     assert verify(type(finished.run)(moved)).holds
+
+
+def test_a_folder_that_was_copied_without_its_plan_says_so_and_keeps_its_rows_and_images(finished):
+    shutil.rmtree(finished.run.path / ".state/plan")
+    report = verify(finished.run)
+    assert not report.holds and [f.kind for f in report.findings] == ["missing"]
+    assert "copied without `.state`" in report.findings[0].what
+    assert repair(finished.run, report) == 0
+    assert verify(finished.run).rows == report.rows > 0
+    assert not (finished.run.path / "quarantine").exists()
