@@ -113,7 +113,8 @@ class VerifyReport:
 
 _NO_PLAN = VerifyFinding(
     "missing",
-    "the plan (.state/plan): the run was stopped before it was planned, or its folder was copied without `.state`: copy that too",
+    "the plan (.state/plan): the run was stopped before it was planned, or its folder was copied without `.state`:"
+    " copy that too",
 )
 
 
