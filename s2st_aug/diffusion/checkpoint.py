@@ -65,7 +65,7 @@ def _load_part(file: Path, part: str, kind: Any, state: Mapping[str, Tensor], le
     with torch.device("meta"):
         wanted = kind.from_config(config).state_dict()
     found = renamings[kind.__name__]["checkpoint_mapping_fn"](config=config, checkpoint=dict(state))
-    refuse_lacking(file, part, sorted(wanted.keys() - found.keys()), OTHER_FAMILY)
+    refuse_lacking(file, part, sorted(key for key in wanted if found.get(key) is None), OTHER_FAMILY)
     return kind.from_single_file(dict(state), subfolder=part, **lent)
 
 

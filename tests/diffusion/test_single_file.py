@@ -91,7 +91,7 @@ def test_what_does_not_fit_is_one_line(pair, tmp_path):
 PARTS = {"unet": "model.diffusion_model.", "vae": "first_stage_model.", "text_encoder": "cond_stage_model."}
 
 
-@pytest.mark.parametrize("lost", ["the first", "one within", "all"])
+@pytest.mark.parametrize("lost", ["the first", "one within", "another", "all"])
 @pytest.mark.parametrize("part", PARTS)
 def test_a_weight_that_a_file_lacks_is_named(pair, tmp_path, part, lost):
     """Such a network would else be left with an empty tensor, which fails much later."""
@@ -100,7 +100,8 @@ def test_a_weight_that_a_file_lacks_is_named(pair, tmp_path, part, lost):
     unused = r"position_ids|resblocks\.23|text_projection|logit_scale"
     own = sorted(key for key in state if key.startswith(PARTS[part]) and not re.search(unused, key))
     within = next((key for key in own if key.endswith("conv.bias")), own[len(own) // 2])  # diffusers looks for these
-    chosen = {"the first": own[:1], "one within": [within]}
+    optional = next((key for key in own if key.endswith("downsample.conv.bias")), own[-1])  # it takes None for these
+    chosen = {"the first": own[:1], "one within": [within], "another": [optional]}
     for key in chosen.get(lost, own):
         del state[key]
     save_file(state, tmp_path / "short.safetensors")
