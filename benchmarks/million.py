@@ -117,13 +117,15 @@ def draw_memory(results: list[Result]) -> str:
 
 
 def make_frames(root: Path, files: int) -> Path:
-    """Label files of 1000 frames each in BDD100K's tracking form; the images are never read here and are not there."""
-    labels = root / "labels/box_track_20/train"
+    """Label files of 1000 frames each in BDD100K's tracking form; the images are never read here, and empty files."""
+    labels, images = root / "labels/box_track_20/train", root / "images/track/train"
     labels.mkdir(parents=True)
-    (root / "images/track/train").mkdir(parents=True)
-    for number in range(files):
-        frames = [_frame(f"v{number:05d}", index) for index in range(1000)]
-        (labels / f"v{number:05d}.json").write_text(json.dumps(frames))
+    for video in (f"v{number:05d}" for number in range(files)):
+        frames = [_frame(video, index) for index in range(1000)]
+        (labels / f"{video}.json").write_text(json.dumps(frames))
+        (images / video).mkdir(parents=True)
+        for frame in frames:
+            (images / video / frame["name"]).touch()
     return root
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 from benchmarks.figure import measured, undecided
 from benchmarks.formats import medians
-from benchmarks.million import curve_of, draw_memory, memory_figures
+from benchmarks.million import _step, curve_of, draw_memory, make_frames, memory_figures
 from benchmarks.pieces import folder_or, kept, wanted
+from s2st_aug.storage.progress import read_snapshot
+from s2st_aug.storage.run_folder import RunFolder
 
 
 def test_a_piece_is_made_once(tmp_path):
@@ -45,3 +49,13 @@ def test_the_memory_curve_takes_each_step_where_it_was_measured():
     assert curve_of([large, small], "stream", "store_mib") == ([1000], [2.0])
     assert [f.name for f in memory_figures([small, large])] == ["memory_plan_gib_growth", "memory_resume_gib_growth"]
     assert draw_memory([small, large]).startswith("<?xml")
+
+
+def test_a_thousand_scenes_are_planned_resumed_and_counted(tmp_path, capsys):
+    """Their images were not there; since absent ones are left out of a plan, each of these pieces failed."""
+    root = make_frames(tmp_path / "data", 1)
+    for step in ("plan", "resume", "status"):
+        _step(step, root, tmp_path / "run")
+    spent = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(spent) == 3
+    assert read_snapshot(RunFolder(tmp_path / "run")).total == 1000
