@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 
 import pyarrow as pa
@@ -85,7 +86,8 @@ def test_a_migrated_run_is_rescored_from_its_columns_to_what_it_once_was(tmp_pat
     replace_manifest(run, lambda rows: rescore_rows(rows, ValidationSettings(), "first"), {}, "first")
     first = old_rows("street/manifest/.old/0")
     for key, row in rows_of(run).items():
-        assert (row["status"], row["reasons"]) == (first[key]["status"], first[key]["reasons"])
+        once = [re.sub(r"(?<=[:,] )(\d+) (?=[a-z])", r"\1 x ", reason) for reason in first[key]["reasons"]]  # its words
+        assert (row["status"], row["reasons"]) == (first[key]["status"], once)
         assert [o["verdict"] for o in row["objects"]] == [o["verdict"] for o in first[key]["objects"]]
     assert verify(run).holds
 
