@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         translate,
         validate,
     )
+    from s2st_aug.export import export_run as export
 
 __version__ = "0.2.0"
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "__version__",
     "adopt",
     "augment",
+    "export",
     "export_run",
     "load_translator",
     "open_run",

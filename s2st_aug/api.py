@@ -1,4 +1,4 @@
-"""The commands as functions: translate, augment, adopt, validate, open_run, export_run.
+"""The commands as functions: translate, augment, adopt, validate, open_run, export.
 
 `from s2st_aug import augment`.
 """
@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from s2st_aug import export
 from s2st_aug.arrays import AnyImage, Image
 from s2st_aug.config import AugmentConfig, load_config
 from s2st_aug.config.load import choose_method, refuse_unknown_domains
@@ -20,8 +23,10 @@ from s2st_aug.engine.augment import augment as run_augment
 from s2st_aug.engine.options import Options, RunSummary
 from s2st_aug.engine.sources import SourceScene
 from s2st_aug.engine.translate import translate_scenes
-from s2st_aug.errors import ConfigError, Diverged, SampleError, UnreadableImage, UsageError
+from s2st_aug.errors import ConfigError, Diverged, LabelError, SampleError, UnreadableImage, UsageError
 from s2st_aug.export import ExportOptions, ExportSummary, export_run
+from s2st_aug.formats.pixels import sound
+from s2st_aug.formats.values import number
 from s2st_aug.images import Photo, read_photo
 from s2st_aug.methods import Judge, MethodConfig, TranslatorLike, find_method
 from s2st_aug.methods.checks import find_image_profiles, validity_checks
@@ -53,6 +58,7 @@ __all__ = [
     "Translator",
     "adopt",
     "augment",
+    "export",
     "export_run",
     "load_method",
     "load_translator",
@@ -165,8 +171,8 @@ def augment(
 
 
 def validate(
-    source: AnyImage | str | Path,
-    variant: AnyImage | str | Path,
+    source: np.ndarray | str | Path,
+    variant: np.ndarray | str | Path,
     labels: Sequence[SceneObject | Mapping[str, Any]] = (),
     *,
     domain: str,
@@ -179,26 +185,50 @@ def validate(
     (x1, y1, x2, y2 in pixels). `domain` is a shipped name or a profile's file; strength is None for any other name.
     It does not matter what made the variant; no model is loaded.
 
-    Raises UsageError for images of different sizes, and for an invalid label.
+    A label that lies outside the image, or whose box has no width or height, is ignored as `unsound`, as in a run.
+
+    Raises UsageError for pixels that are not RGB uint8, for images of different sizes, for a label without a category
+    or four finite numbers, and for two labels with one `object_id`.
     """
-    before, after = (read_photo(i).rgb if isinstance(i, str | Path) else i for i in (source, variant))
+    before, after = _rgb(source, "source"), _rgb(variant, "variant")
     if before.shape != after.shape:
         told = " and ".join("x".join(map(str, image.shape[1::-1])) for image in (before, after))
         raise UsageError(f"source and variant must be of one size, got {told}")
     profiles = find_image_profiles([domain], model, required=False)
     checks = validity_checks(profiles, thresholds or ValidationSettings())
     (name,) = profiles
-    return checks(before, after, after, [_label(label, n) for n, label in enumerate(labels)], name)
+    height, width = before.shape[:2]
+    return checks(before, after, after, [sound(item, (width, height)) for item in _labels(labels)], name)
 
 
-def _label(given: SceneObject | Mapping[str, Any], number: int) -> SceneObject:
+def _rgb(given: np.ndarray | str | Path, name: str) -> AnyImage:
+    if isinstance(given, str | Path):
+        return read_photo(given).rgb
+    if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3:
+        told = "x".join(map(str, given.shape))
+        raise UsageError(f"{name}: expected RGB pixels as uint8, height x width x 3, got {given.dtype}, {told}")
+    return given
+
+
+def _labels(given: Sequence[SceneObject | Mapping[str, Any]]) -> Iterator[SceneObject]:
+    """Each label as a record; raises UsageError for the first that is none, or has another's id."""
+    seen: dict[str, int] = {}
+    for n, label in enumerate(given):
+        item = _label(label, n)
+        if (first := seen.setdefault(item.object_id, n)) != n:
+            raise UsageError(f"labels {first} and {n} have one object_id, {item.object_id!r}: expected one for each")
+        yield item
+
+
+def _label(given: SceneObject | Mapping[str, Any], n: int) -> SceneObject:
     if isinstance(given, SceneObject):
         return given
     try:
-        x1, y1, x2, y2 = map(float, given["bbox"])
-        return SceneObject(str(given.get("object_id", number)), "box", str(given["category"]), (x1, y1, x2, y2))
-    except (KeyError, TypeError, ValueError):
-        raise UsageError(f"label {number}: expected `category` and `bbox` (four numbers), got {given!r}") from None
+        x1, y1, x2, y2 = (number(float(value), "bbox") for value in given["bbox"])
+        return SceneObject(str(given.get("object_id", n)), "box", str(given["category"]), (x1, y1, x2, y2))
+    except (KeyError, TypeError, ValueError, LabelError):
+        told = "expected `category` and `bbox` (four finite numbers, in pixels)"
+        raise UsageError(f"label {n}: {told}, got {given!r}") from None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,11 +1,16 @@
-"""Write a training set from a run folder in any dataset format, with labels byte for byte and a lock file."""
+"""Write a training set from a run folder in any dataset format, with labels byte for byte and a lock file.
+
+The package is callable: `s2st_aug.export(run, "coco", out)` is `export_run`, by the name of the command.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Unpack
 
 from s2st_aug.errors import DatasetError, Stopped, UsageError
@@ -50,7 +55,7 @@ class ExportSummary:
 
 
 def export_run(
-    run: Path, format: str, out: Path, options: ExportOptions | None = None, **more: Unpack[Choices]
+    run: Path | str, format: str, out: Path | str, options: ExportOptions | None = None, **more: Unpack[Choices]
 ) -> ExportSummary:
     """Write a training set with a lock file to `out`: the run's real scenes and its variants.
 
@@ -60,8 +65,8 @@ def export_run(
     Raises UsageError before anything is written, CheckFailed where a file is not the one that the run recorded. Two
     exports of one run are the same bytes.
     """
-    options, target = replace(options or ExportOptions(), **more), find_format(format)
-    folder = RunFolder(run)
+    options, target, out = replace(options or ExportOptions(), **more), find_format(format), Path(out)
+    folder = RunFolder(Path(run))
     info = folder.run_json()
     split, root = str(info.config["dataset"].get("split", "train")), Path(info.dataset_root)
     _refuse_source(split, info.dataset_root)
@@ -178,3 +183,17 @@ def _refuse_inside(out: Path, run: Path, root: Path) -> None:
             raise UsageError(f"--out {out}: lies inside the {name} {place}, which an export never changes")
         if place.resolve().is_relative_to(out.resolve()):
             raise UsageError(f"--out {out}: holds the {name} {place}; choose another folder")
+
+
+class _Callable(ModuleType):
+    """This package as the function that has its name."""
+
+    def __call__(
+        self, run: Path | str, format: str, out: Path | str, options: ExportOptions | None = None,
+        **more: Unpack[Choices],
+    ) -> ExportSummary:  # fmt: skip
+        """See `export_run`."""
+        return export_run(run, format, out, options, **more)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -91,7 +91,7 @@ def in_frame(objects: Iterable[SceneObject], frame: PixelFrame, where: str) -> t
     Raises LabelError where more than half of them, two or more, lie wholly outside: then those inside are not believed
     either.
     """
-    found = tuple(_sound(_scaled(item, frame), frame.size) for item in objects)
+    found = tuple(sound(_scaled(item, frame), frame.size) for item in objects)
     placed = [item for item in found if item.kind not in LINES and item.bbox != NOWHERE]
     outside = [item.object_id for item in placed if not is_inside(item.bbox, *frame.size)]
     if len(outside) >= FEWEST_OUTSIDE and 2 * len(outside) > len(placed):
@@ -104,7 +104,7 @@ def in_frame(objects: Iterable[SceneObject], frame: PixelFrame, where: str) -> t
 
 def without_frame(objects: Iterable[SceneObject]) -> tuple[SceneObject, ...]:
     """The labels of an image that is not there, with what makes them unsound in any image."""
-    return tuple(_sound(item, None) for item in objects)
+    return tuple(sound(item, None) for item in objects)
 
 
 def _scaled(item: SceneObject, frame: PixelFrame) -> SceneObject:
@@ -118,7 +118,8 @@ def _scaled(item: SceneObject, frame: PixelFrame) -> SceneObject:
     return replace(item, bbox=(x1 * sx, y1 * sy, x2 * sx, y2 * sy), outlines=outlines, mask=mask)
 
 
-def _sound(item: SceneObject, size: Size | None) -> SceneObject:
+def sound(item: SceneObject, size: Size | None) -> SceneObject:
+    """The label with what makes it unsound in an image of this width and height; None where there is no image."""
     why = item.unsound or _fault(item, size)
     return item if why == item.unsound else replace(item, unsound=why)
 

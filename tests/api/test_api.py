@@ -102,11 +102,9 @@ def test_wrong_use_of_a_method_is_one_line(arguments, message):
 @pytest.mark.parametrize("name", [n for n in dir(s2st_aug) if not n.startswith("__")])
 def test_every_public_name_is_typed_and_documented(name):
     found = getattr(s2st_aug, name)
-    functions = (
-        [found]
-        if inspect.isfunction(found)
-        else [f for n, f in inspect.getmembers(found, inspect.isfunction) if not n.startswith("_")]
-    )
+    functions = [found if inspect.isfunction(found) else type(found).__call__]  # a package that can be called
+    if inspect.isclass(found):
+        functions = [f for n, f in inspect.getmembers(found, inspect.isfunction) if not n.startswith("_")]
     assert inspect.getdoc(found) and functions
     for function in functions:
         assert inspect.getdoc(function), function
@@ -134,6 +132,37 @@ def test_validate_judges_any_two_pictures_with_labels_as_plain_mappings(run):
         s2st_aug.validate(source, source[:40], domain="night")
 
 
+@pytest.mark.parametrize(
+    ("box", "why"),
+    [([60, 40, 8, 8], "no width"), ([900, 8, 950, 40], "outside the image"), ([-50, 8, -8, 40], "outside the image")],
+)
+def test_validate_trusts_no_label_that_a_run_would_not(run, box, why):
+    source = open_run(run.path).source(next(iter(open_run(run.path).rows(status="ok"))))
+    (found,) = s2st_aug.validate(source, source, [{"category": "car", "bbox": box}], domain="night").objects
+    assert (found.verdict, found.structure) == ("ignore", None) and why in found.reason
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ([{"category": "car", "bbox": [1, 2, float("nan"), 9]}], "label 0: expected .*four finite numbers"),
+        ([{"category": "car", "bbox": [-1e9, -1e9, 1e9, 1e9]}], "label 0: expected .*four finite numbers"),
+        ([{"category": "car", "bbox": [1, 2, 9, 9], "object_id": 7}] * 2, "labels 0 and 1 have one object_id, '7'"),
+    ],
+)
+def test_validate_refuses_labels_that_are_none(labels, told):
+    street = np.zeros((72, 128, 3), np.uint8)
+    with pytest.raises(UsageError, match=told):
+        s2st_aug.validate(street, street, labels, domain="night")
+
+
+@pytest.mark.parametrize(("pixels", "told"), [((72, 128, 3), "float64, 72x128x3"), ((72, 128), "float64, 72x128")])
+def test_validate_refuses_pixels_that_are_not_rgb_bytes(pixels, told):
+    street = np.zeros((72, 128, 3), np.uint8)
+    with pytest.raises(UsageError, match=f"variant: expected RGB pixels as uint8.*got {told}"):
+        s2st_aug.validate(street, np.zeros(pixels), domain="night")
+
+
 def test_augment_refuses_before_anything_is_started(tmp_path):
     from s2st_aug.testing.datasets import make_config, make_dataset
 
@@ -153,3 +182,6 @@ def test_augment_tells_its_progress_and_export_takes_its_run(tmp_path):
     summary = s2st_aug.augment(config, tmp_path / "run", on_progress=seen.append)
     assert summary.exit_code == 0 and seen[-1].done == 2
     assert s2st_aug.export_run(tmp_path / "run", "bdd100k", tmp_path / "out").real == 2
+    from s2st_aug import export  # by the command's name, with places as text
+
+    assert export(str(tmp_path / "run"), "coco", str(tmp_path / "coco")).real == 2

@@ -226,6 +226,7 @@ PINNED = {
     "translate": ["photo", "to", "model", "preset", "rng_key", "device"],
     "augment": ["config", "run", "changes", "on_progress", "options"],
     "validate": ["source", "variant", "labels", "domain", "model", "thresholds"],
+    "export": ["run", "format", "out", "options", "more"],
     "export_run": ["run", "format", "out", "options", "more"],
     "adopt": ["config", "variants", "run", "pattern", "made_by", "note", "options"],
     "load_translator": ["domains", "model", "preset", "overrides", "device"],
@@ -249,8 +250,8 @@ def test_the_public_api_is_pinned(name: str) -> None:
 
 
 def test_the_public_names_are_these() -> None:
-    names = ["Run", "Translator", "__version__", "adopt", "augment", "export_run", "load_translator", "open_run"]
-    assert dir(s2st_aug) == sorted([*names, "translate", "validate"])
+    names = ["Run", "Translator", "__version__", "adopt", "augment", "export", "export_run", "load_translator"]
+    assert dir(s2st_aug) == sorted([*names, "open_run", "translate", "validate"])
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = s2st_aug.nothing
     assert (ROOT / "s2st_aug/py.typed").is_file()
