@@ -375,7 +375,8 @@ class Mix:
         self.ends.append(end)
         true = code in driver.codes or code in (0, NO_RAY)
         true |= code == 4 and any(reason in words for reason in EXPECTED_STOPS)
-        true |= code == 2 and "locked by another" in words and bool(self.sleepers)  # one that woke too early holds it
+        if code == 2 and "locked by another" in words:  # one that woke too early holds it, or one that died just now
+            true |= bool(self.sleepers) or self._lock_is_fresh()
         if code == 0:
             true = verify(RunFolder(self.run)).holds
         if code == 1:
@@ -383,6 +384,11 @@ class Mix:
             true = failed > 0
         if not true:
             self.wrong.append(f"code {code}: {driver.log.read_text(errors='replace')[-3000:]}")
+
+    def _lock_is_fresh(self) -> bool:
+        """Whether the last heartbeat is younger than a lock's limit, and the second that a refusal takes."""
+        holder = read_holder(RunFolder(self.run))
+        return holder is not None and abs(time.time() - holder.beat) < STALE + 1
 
     def _ended_well(self) -> None:
         """A run that says that it is finished: is it, and is it the undisturbed one?"""
