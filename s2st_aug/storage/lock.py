@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -101,9 +102,10 @@ class RunLock:
         return self._me.epoch
 
     def __enter__(self) -> RunLock:
-        newest = _newest(self._store)
-        for holder in _holders(newest, read_holder(self._run)):
-            if is_live(holder) or self._shows_life(holder):
+        newest, lock = _newest(self._store), read_holder(self._run)
+        seen = {record.beat for record in (newest, lock) if record}
+        for holder in _holders(newest, lock):
+            if is_live(holder) or self._shows_life(holder, seen):
                 age = time.time() - holder.beat
                 who = f"process {holder.pid} on {holder.host}, last heartbeat {age:.0f} s ago"
                 freed = f"it is released when that process ends, or after {STALE_SECONDS:.0f} s without a heartbeat"
@@ -131,8 +133,11 @@ class RunLock:
             time.sleep(SETTLE_SECONDS)
         return self._fence.holds()
 
-    def _shows_life(self, holder: LockHolder) -> bool:
-        """Whether another machine's record changes while it is watched; a dead process of this machine gives none."""
+    def _shows_life(self, holder: LockHolder, seen: Collection[float]) -> bool:
+        """Whether another machine's record changes while it is watched; a dead process of this machine gives none.
+
+        `seen` are the times that its files hold already: two, where it ended between them.
+        """
         if _is_here(holder):
             return False
         until = time.monotonic() + WATCH_SECONDS
@@ -141,7 +146,7 @@ class RunLock:
             same = [h for h in records if h.token == holder.token]
             if not same:  # released, or replaced by a holder of a version without epochs
                 return any(h.epoch == 0 for h in records)
-            if any(h.beat != holder.beat for h in same):
+            if any(h.beat not in seen for h in same):
                 return True
             time.sleep(min(1.0, WATCH_SECONDS / 10))
         return False

@@ -267,3 +267,17 @@ def test_fsspec_stores_that_can_create_do(tmp_path):
     store = open_store("memory://fencing/run")
     assert store.exclusive
     assert (store.write_new("a", b"1"), store.write_new("a", b"2"), store.read("a")) == (True, False, b"1")
+
+
+@pytest.mark.parametrize("newer", ["lock", ".state/epochs/00000001"])
+def test_a_holder_that_ended_between_the_two_files_of_a_heartbeat_is_stale(tmp_path, monkeypatch, newer):
+    """The two differed for ever, which was taken for a sign of life: no other machine could take the lock again."""
+    run = RunFolder(tmp_path)
+    with RunLock(run):
+        dead = {**asdict(read_holder(run)), "host": "another", "beat": time.time() - 200}
+    for name in ("lock", ".state/epochs/00000001"):
+        record = {**dead, "beat": dead["beat"] + 15} if name == newer else dead
+        run.store.write_many({name: json.dumps(record).encode()})
+    monkeypatch.setattr(locks, "WATCH_SECONDS", 0.2)
+    with RunLock(run):
+        assert read_holder(run).host != "another"
