@@ -24,7 +24,7 @@ from s2st_aug.engine.planning import plan_batches
 from s2st_aug.engine.proof import witness_of
 from s2st_aug.engine.recheck import recheck_sources
 from s2st_aug.engine.remote_dataset import with_local_root
-from s2st_aug.errors import UsageError, counted
+from s2st_aug.errors import RunFolderError, UsageError, counted
 from s2st_aug.formats.cards import absolute_card
 from s2st_aug.formats.daylight import DarkScene
 from s2st_aug.methods import MethodIdentity
@@ -34,7 +34,7 @@ from s2st_aug.storage.generations import finish_replacement
 from s2st_aug.storage.lock import RunLock
 from s2st_aug.storage.plan import plan_files, planned_scene_ids, table_to_batches, write_plan
 from s2st_aug.storage.progress import Progress, Snapshot, read_snapshot, write_snapshot
-from s2st_aug.storage.run_folder import PROGRESS, RunFolder, RunInfo, parquet_bytes, read_part
+from s2st_aug.storage.run_folder import PLAN, PROGRESS, RunFolder, RunInfo, parquet_bytes, read_part
 from s2st_aug.storage.shards import gather
 from s2st_aug.storage.store import TMP, LocalStore, is_remote, mask_uri
 
@@ -119,7 +119,13 @@ def _planned(folder: RunFolder, config: AugmentConfig, identity: MethodIdentity,
     if not info.planned_scenes:
         info = replace(info, validation_sha256=validation_hash(config.validation))
         return _plan(folder, config, info, set(), options)
-    folder.store.delete_many(plan_files(folder)[info.plan_files :])
+    there = plan_files(folder)
+    if len(there) < info.plan_files:
+        raise RunFolderError(
+            f"{folder.place}: found {len(there)} of {counted(info.plan_files, 'plan file')} in {PLAN}: a copy of a run"
+            " needs its hidden .state too; copy that, and the same command resumes"
+        )
+    folder.store.delete_many(there[info.plan_files :])
     info = _resumed_info(info, config, plan_hash(config, identity, info.algorithm_version))
     if options.extend:
         known = set(planned_scene_ids(folder).to_pylist())

@@ -44,7 +44,8 @@ class Pictures:
             if not name.endswith(ANY_SUFFIX):
                 yield name
                 continue
-            yield from (name.removesuffix(ANY_SUFFIX) + suffix for suffix in sorted(IMAGE_SUFFIXES))
+            bare = name.removesuffix(ANY_SUFFIX)
+            yield from (bare + cased for suffix in sorted(IMAGE_SUFFIXES) for cased in (suffix, suffix.upper()))
 
     def listed(self) -> list[str]:
         """Every image file below the folder; raises ConfigError where there is no folder."""

@@ -116,6 +116,8 @@ class RunFolder:
             raw = json.loads(self.store.read(RUN_JSON))
         except FileNotFoundError:
             raise RunFolderError(f"{self.place}: not a run folder (there is no {RUN_JSON})") from None
+        except NotADirectoryError:
+            raise RunFolderError(f"{self.place}: a file; expected the run folder that it lies in") from None
         except (ValueError, UnicodeDecodeError) as error:
             raise RunFolderError(f"{self.place}/{RUN_JSON}: not readable as JSON ({error})") from None
         if not isinstance(raw, dict):

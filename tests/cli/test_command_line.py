@@ -89,6 +89,7 @@ def test_every_group_is_used() -> None:
         (["domain", "biuld"], "Did you mean 'build'?"),
         (["review"], "Missing command"),
         (["report", "/nowhere/at/all"], "/nowhere/at/all: not a run folder"),
+        (["status", __file__], "a file; expected"),
     ],
 )
 def test_wrong_usage_is_one_line_with_a_hint_and_exit_2(

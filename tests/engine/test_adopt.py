@@ -52,6 +52,12 @@ def adopted(root, pictures, **given):
     return adopted_config(config, pictures, **given)
 
 
+def test_any_ending_finds_pictures_in_capitals_too(root, pictures):
+    (pictures / "f000000__night.png").rename(pictures / "f000000__night.PNG")
+    listed = list_pictures(adopted(root, pictures, pattern="{scene}__{domain}.*"))
+    assert (listed.found, len(listed.surplus)) == (6, 0)
+
+
 def test_a_runs_own_images_are_judged_as_the_run_judged_them(tmp_path):
     write_scenes(tmp_path / "scenes", 2, "bdd100k", ("day",), (320, 180), 5)
     config = make_config(tmp_path / "scenes/day", method={"name": "histogram"})

@@ -255,3 +255,12 @@ def test_a_start_with_nothing_to_do_keeps_why_rows_failed(tmp_path):
     assert before.failures
     after = read_snapshot(run_here(config, tmp_path / "run"))
     assert (after.failures, after.failed) == (before.failures, before.failed)
+
+
+def test_a_run_whose_plan_was_not_copied_along_is_refused_before_anything_is_done(tmp_path):
+    config, folder = make_config(make_dataset(tmp_path / "data", 2)), RunFolder(tmp_path / "run")
+    prepare(config, folder, Options(), identify(config))
+    (plan_file,) = (tmp_path / "run/.state/plan").iterdir()
+    plan_file.unlink()
+    with pytest.raises(RunFolderError, match=r"found 0 of 1 plan file in \.state/plan: .* its hidden \.state"):
+        prepare(config, folder, Options(), identify(config))
