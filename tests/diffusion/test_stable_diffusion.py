@@ -249,7 +249,7 @@ def test_a_folder_has_no_revisions_but_may_hold_an_at(cached, tiny_folder, tmp_p
     monkeypatch.chdir(tmp_path / "work")
     assert find_model("mine@home") == Path("mine@home")
     assert commit_of(find_model("owner/tiny")) == ""
-    with pytest.raises(ModelError, match="owner/tiny is a folder here"):
+    with pytest.raises(ModelError, match="owner/tiny is a folder on this machine"):
         find_model("owner/tiny@main")
 
 
