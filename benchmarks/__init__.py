@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks.figure import Figure, Goal, undecided
 from benchmarks.provenance import kit_of
@@ -142,13 +142,22 @@ def run_suite(suite: str, *, quick: bool) -> list[Figure]:
     return [(measured | missing)[name] for name in names] + extra
 
 
-def write_figures(figures: list[Figure], path: Path, stamp: Mapping[str, str | None] | None = None) -> None:
-    """The figures as a JSON list, as docs/reference/figures.md has it; with kit and stamp where one is given."""
+Stamp: TypeAlias = "Mapping[str, str | None]"
+
+
+def write_figures(
+    figures: list[Figure], path: Path, stamp: Stamp | None = None, own: Mapping[str, Stamp] | None = None
+) -> None:
+    """The figures as a JSON list, as docs/reference/figures.md has it; with kit and stamp where one is given.
+
+    `own` are the stamps of figures by name that other files decide than the rest of the suite.
+    """
     rows = [_plain(f) for f in figures]
     if stamp is not None:
         suite = stamp["decided_by"] or ""
         rows = [
-            {**row, "kit": kit_of(suite, f.name), **(f.stamp or stamp)} for row, f in zip(rows, figures, strict=True)
+            {**row, "kit": kit_of(suite, f.name), **(f.stamp or (own or {}).get(f.name, stamp))}
+            for row, f in zip(rows, figures, strict=True)
         ]
     path.write_text(json.dumps(rows, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 

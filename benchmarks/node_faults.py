@@ -37,6 +37,7 @@ import yaml
 from benchmarks.chaos import NO_RAY, contents
 from benchmarks.orders import OBEDIENT, TAKEN, obey
 from benchmarks.processes import environment, module_command
+from benchmarks.refusals import Witness
 from s2st_aug.config import AugmentConfig
 from s2st_aug.engine.commit import CommitStage
 from s2st_aug.engine.context import identify
@@ -136,6 +137,7 @@ class Driver:
     log: Path
     images: int
     since: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=time.time)
     epoch: str = ""  # of the lock when it fell asleep
     codes: set[int] = field(default_factory=set)
 
@@ -257,6 +259,8 @@ class Mix:
         self.sleepers: list[Driver] = []
         self.seconds: list[Driver] = []  # drivers that must find the folder locked
         self.driver: Driver | None = None
+        self.drivers: list[Driver] = []  # all that were started
+        self.witness = Witness(STALE)
         self.host, self.numbers, self.starts, self.runs = "one", 0, 0, 1
         self.ends: list[dict[str, Any]] = []
         self.wrong: list[str] = []
@@ -292,6 +296,7 @@ class Mix:
 
     def _step(self) -> None:
         now = time.monotonic()
+        self._witness()
         for entry in [e for e in self.later if e[0] <= now]:
             self.later.remove(entry)
             entry[1]()
@@ -320,6 +325,11 @@ class Mix:
                 self.waiting.rotate(-1)
             else:
                 self.next_fault = now + 1
+
+    def _witness(self) -> None:
+        """What refusals are judged by."""
+        self.witness.look(self.run)
+        self.witness.end([d.process.pid for d in self.drivers if not d.alive], time.time())
 
     def _hit(self, kind: str) -> None:
         self.hits[kind] += 1
@@ -365,7 +375,8 @@ class Mix:
 
     def _another(self, host: str) -> Driver:
         self.numbers += 1
-        return self.lab.drive(self.run, host, self.numbers)
+        self.drivers.append(self.lab.drive(self.run, host, self.numbers))
+        return self.drivers[-1]
 
     def _note(self, driver: Driver, code: int) -> None:
         """An exit code, and whether it says the truth."""
@@ -375,8 +386,9 @@ class Mix:
         self.ends.append(end)
         true = code in driver.codes or code in (0, NO_RAY)
         true |= code == 4 and any(reason in words for reason in EXPECTED_STOPS)
-        if code == 2 and "locked by another" in words:  # one that woke too early holds it, or one that died just now
-            true |= bool(self.sleepers) or self._lock_is_fresh()
+        if code == 2:
+            self._witness()
+            true = self.witness.allows(words, pid, driver.host, driver.began, driver.log.stat().st_mtime)
         if code == 0:
             true = verify(RunFolder(self.run)).holds
         if code == 1:
@@ -384,11 +396,6 @@ class Mix:
             true = failed > 0
         if not true:
             self.wrong.append(f"code {code}: {driver.log.read_text(errors='replace')[-3000:]}")
-
-    def _lock_is_fresh(self) -> bool:
-        """Whether the last heartbeat is younger than a lock's limit, and the second that a refusal takes."""
-        holder = read_holder(RunFolder(self.run))
-        return holder is not None and abs(time.time() - holder.beat) < STALE + 1
 
     def _ended_well(self) -> None:
         """A run that says that it is finished: is it, and is it the undisturbed one?"""
@@ -427,13 +434,11 @@ class Mix:
                 first = self.driver.process.poll() if self.driver else 0
                 if first == 2 and self.driver:  # of twins the other one won
                     self.seconds.remove(second)
-                    self.driver.codes |= {2} if "lock" in self.driver.last_words else set()
                     self._note(self.driver, 2)
                     self.driver, self.host = second, second.host
                     self._hit("two drivers")
                 continue
             self.seconds.remove(second)
-            second.codes.add(2)
             self._note(second, code)
             if code == 2 and "lock" in second.last_words:
                 self._hit("two drivers")
@@ -541,7 +546,7 @@ class Mix:
         if driver is None or self.sleepers or self.seconds:
             return False
         driver.process.send_signal(signal.SIGSTOP)
-        driver.codes |= {4} if self._has_lock(driver) else {2, 4}  # who had not come that far finds the folder locked
+        driver.codes.add(4)
         driver.since, driver.epoch = time.monotonic(), newest_epoch(self.run)
         self.sleepers.append(driver)
         self.driver = None

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +46,7 @@ _TRANSLATION = (
     "s2st_aug/translation/*.py", "s2st_aug/diffusion/*.py", "s2st_aug/lights/*.py", "s2st_aug/procedural/**/*.py",
     "benchmarks/render_distance.py", "benchmarks/controls.py", "benchmarks/finishing.py", _WEIGHTS,
 )  # fmt: skip
+_ENGINE = ("s2st_aug/engine/**/*.py", "s2st_aug/storage/*.py", "s2st_aug/records/*.py", "benchmarks/cluster.py")
 DECIDES: dict[str, tuple[str, ...]] = {
     "method": (
         *_TRANSLATION, "s2st_aug/validation/**/*", "benchmarks/scenes.py", "benchmarks/method.py",
@@ -63,10 +64,10 @@ DECIDES: dict[str, tuple[str, ...]] = {
         "s2st_aug/formats/**/*.py", "s2st_aug/export/*.py", "benchmarks/formats.py", "benchmarks/fuzz.py",
         "benchmarks/lossless.py", "benchmarks/exporters.py",
     ),
-    "cluster": (
-        "s2st_aug/engine/**/*.py", "s2st_aug/storage/*.py", "s2st_aug/records/*.py", "benchmarks/cluster.py",
-        "benchmarks/chaos.py", "benchmarks/million.py", "benchmarks/scale.py", "benchmarks/node_faults.py",
-        "benchmarks/orders.py",
+    "cluster": (*_ENGINE, "benchmarks/million.py", "benchmarks/scale.py"),
+    "kills": (*_ENGINE, "benchmarks/chaos.py"),
+    "node_faults": (
+        *_ENGINE, "benchmarks/chaos.py", "benchmarks/node_faults.py", "benchmarks/refusals.py", "benchmarks/orders.py",
     ),
     "feed": ("s2st_aug/feed/*.py", "s2st_aug/review/*.py", "benchmarks/feed.py", "benchmarks/receipt_loops.py"),
     "gpu": (*_TRANSLATION, "s2st_aug/engine/[ctv]*.py", "benchmarks/gpu/*.py"),
@@ -74,6 +75,11 @@ DECIDES: dict[str, tuple[str, ...]] = {
     "comparison": (*_TRANSLATION, "benchmarks/comparison.py", "benchmarks/baselines.py"),
 }  # fmt: skip
 
+PARTS: dict[str, str] = {
+    "chaos_kills": "kills", "chaos_set_difference": "kills",
+    "node_faults": "node_faults", "node_faults_difference": "node_faults",
+}  # fmt: skip
+"""Figures that other files decide than the rest of their suite: what shoots at runs does not decide their speed."""
 
 READ_BY_PEOPLE = (".md", ".svg")
 """Model cards and their curves lie beside the weights and decide nothing."""
@@ -84,6 +90,11 @@ WORDS_OF_SETTINGS = ("description", "use_attribute_docstrings")
 def kit_of(suite: str, name: str) -> Kit:
     """The kit that a figure stands on."""
     return KITS.get(name) or KITS[suite]
+
+
+def stamps_of(suite: str, names: Iterable[str]) -> dict[str, dict[str, str | None]]:
+    """The stamps of those of these figures of a suite that have one of their own."""
+    return {name: stamp_of(PARTS[name]) for name in names if name in PARTS}
 
 
 def stamp_of(suite: str, root: Path = ROOT) -> dict[str, str | None]:
@@ -184,8 +195,12 @@ def _git(*arguments: str) -> str | None:
 def stamp_stored(path: Path) -> None:
     """Give the figures of a stored result that have no stamp that of the commit that stored them."""
     figures = json.loads(path.read_text(encoding="utf-8"))
-    stamp = stamp_of_result(path.stem, path)
-    stamped = [f if "decides" in f else {**f, "kit": kit_of(path.stem, f["name"]), **stamp} for f in figures]
+    stamped = [
+        f
+        if "decides" in f
+        else {**f, "kit": kit_of(path.stem, f["name"]), **stamp_of_result(PARTS.get(f["name"], path.stem), path)}
+        for f in figures
+    ]
     path.write_text(json.dumps(stamped, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 

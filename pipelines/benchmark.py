@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is not part of the installed package
 
 from benchmarks import SUITES, note_machine, run_suite, write_figures
-from benchmarks.provenance import stamp_of
+from benchmarks.provenance import stamp_of, stamps_of
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -24,9 +24,10 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     if not arguments.json.absolute().parent.is_dir():
         parser.error(f"--json: {arguments.json.parent} is not a folder")
+    own = stamps_of(arguments.suite, SUITES[arguments.suite])
     stamp = stamp_of(arguments.suite)  # of what is measured, whatever is edited meanwhile
     figures = run_suite(arguments.suite, quick=arguments.quick)
-    write_figures(figures, arguments.json, stamp)
+    write_figures(figures, arguments.json, stamp, own)
     note_machine(arguments.suite, arguments.json, quick=arguments.quick)
     for figure in figures:
         held = {True: "holds", False: "FALLS SHORT", None: "undecided"}[figure.holds]

@@ -103,6 +103,16 @@ def test_written_figures_carry_kit_and_stamp_and_an_older_experiment_keeps_its_o
     assert "stamp" not in stored[0] and stored[0]["weights"] == "w"
 
 
+def test_the_speed_of_runs_is_not_stale_once_they_are_shot_at_in_another_way(tmp_path):
+    figures = [measured(name, 1.0, "x", 1.0, "at_least", n=3) for name in ("scaling_8", "node_faults", "chaos_kills")]
+    own = provenance.stamps_of("cluster", [f.name for f in figures])
+    write_figures(figures, tmp_path / "x.json", provenance.stamp_of("cluster"), own)
+    stored = json.loads((tmp_path / "x.json").read_text())
+    assert [f["decided_by"] for f in stored] == ["cluster", "node_faults", "kills"]
+    assert {f["kit"] for f in stored} == {"fake"} and not any(map(provenance.is_stale, stored))
+    assert not any("faults" in path or "chaos" in path for path in provenance.DECIDES["cluster"])
+
+
 @pytest.mark.parametrize("suite", SUITES)
 def test_every_stored_figure_says_what_it_stands_on(suite):
     path = MEASURED / f"{suite}.json"
@@ -116,3 +126,5 @@ def test_every_pattern_of_what_decides_a_figure_names_files():
         for pattern in patterns:
             assert any(provenance.ROOT.glob(pattern)), f"{suite}: {pattern}"
     assert SUITES.keys() <= provenance.DECIDES.keys()
+    figures = {name for names in SUITES.values() for name in names}
+    assert provenance.PARTS.keys() <= figures and set(provenance.PARTS.values()) <= provenance.DECIDES.keys()
