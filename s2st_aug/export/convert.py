@@ -11,7 +11,7 @@ from s2st_aug.export.context import ExportContext
 from s2st_aug.export.held_out import held_out_scenes
 from s2st_aug.export.images import orientation_tag, variant_suffix
 from s2st_aug.formats import format_of, frame_of, read_objects
-from s2st_aug.formats.base import ClassList, ConvertedImage, DatasetFormat
+from s2st_aug.formats.base import Card, ClassList, ConvertedImage, DatasetFormat
 from s2st_aug.formats.classes import common_class
 from s2st_aug.formats.names import flat_names, split_name
 from s2st_aug.formats.references import split_reference
@@ -140,19 +140,19 @@ def _once_each(
     """
     taken: dict[str, str] = {}
     if target.prefers_outlines:
-        outlined = [o for o in objects if o.kind in ("polygon", "mask") and _theme(o) == "things"]
-        counted = Counter(_source_of(context, scene, item) for item in outlined)
+        outlined = [o for o in objects if o.kind in ("polygon", "mask") and theme(o) == "things"]
+        counted = Counter(label_source(context.card, scene, item) for item in outlined)
         taken |= {"things": counted.most_common(1)[0][0]} if counted else {}
     for item in objects:
-        theme, source = _theme(item), _source_of(context, scene, item)
-        common = common_class(context.card, item.category) if theme == "regions" else None
+        about, source = theme(item), label_source(context.card, scene, item)
+        common = common_class(context.card, item.category) if about == "regions" else None
         crowd = common is not None and common.instances
         why = None
         if item.unsound is not None and (item.category == UNKNOWN or item.bbox[2] <= item.bbox[0]):
             context.losses.add("label", "it has no class or no place that can be written", scene.scene_id)
             continue
-        if taken.setdefault(theme, source) != source:
-            why = f"{theme} are taken from {taken[theme]}, not from {source} again"
+        if taken.setdefault(about, source) != source:
+            why = f"{about} are taken from {taken[about]}, not from {source} again"
         elif crowd and "things" in taken:
             why = f"things are taken from {taken['things']}, not from their regions in {source}"
         if why is not None:
@@ -161,7 +161,7 @@ def _once_each(
             yield replace(item, crowd=True) if crowd else item
 
 
-def _theme(item: SceneObject) -> str:
+def theme(item: SceneObject) -> str:
     """What a label tells of: lanes, drivable areas, regions (stuff), or things."""
     if item.kind == "polyline" or item.object_id.startswith("lane_mask/"):
         return "lanes"
@@ -170,9 +170,9 @@ def _theme(item: SceneObject) -> str:
     return "regions" if item.kind == "stuff" else "things"
 
 
-def _source_of(context: ExportContext, scene: Scene, item: SceneObject) -> str:
+def label_source(card: Card, scene: Scene, item: SceneObject) -> str:
     """The label tree that an object came from: an extra file's objects carry its name before their id."""
     name, slash, _ = item.object_id.partition("/")
-    if slash and (name == "panoptic" or any(tree.name == name for tree in context.card.labels)):
+    if slash and (name == "panoptic" or any(tree.name == name for tree in card.labels)):
         return name
     return scene.label_file or "the label file"

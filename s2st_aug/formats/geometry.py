@@ -37,6 +37,27 @@ def area(outline: np.ndarray) -> float:
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
+def clipped(outline: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The part of a closed outline `n 2` that lies in an image of that size (w, h); without a point where none does.
+
+    Sutherland and Hodgman, Reentrant polygon clipping, 1974: parts of a concave outline stay joined along the border.
+    """
+    for axis, limit, sign in ((0, 0.0, 1), (0, float(size[0]), -1), (1, 0.0, 1), (1, float(size[1]), -1)):
+        depth = sign * (outline[:, axis] - limit)  # negative: outside of this border
+        kept: list[np.ndarray] = []
+        for here in range(len(outline)):
+            before = here - 1
+            if (depth[here] < 0) != (depth[before] < 0):
+                share = depth[before] / (depth[before] - depth[here])
+                crossing = outline[before] + share * (outline[here] - outline[before])
+                crossing[axis] = limit
+                kept.append(crossing)
+            if depth[here] >= 0:
+                kept.append(outline[here])
+        outline = np.asarray(kept, dtype=np.float64).reshape(-1, 2)
+    return outline
+
+
 def contours(mask: np.ndarray) -> tuple[list[np.ndarray], bool]:
     """Outer outlines of a bool mask as polygons `n 2` through pixel centres, and whether holes were closed."""
     import cv2  # slow to start, and an index of a million scenes needs none

@@ -105,3 +105,38 @@ def test_cityscapes_label_images_agree_with_the_polygons(tmp_path, native):
     assert (ids[5:16, 4:15] == 26).all()
     assert (instances[5:16, 4:15] == 26000).all()
     assert (train[ids == 26] == 13).all()
+
+
+def test_an_outline_that_leaves_the_image_is_cut_at_its_border(tmp_path):
+    root, size = tmp_path / "data", (48, 32)
+    (root / "annotations").mkdir(parents=True)
+    outlines = {
+        "across": [-48.0, 16.0, 24.0, 4.0, 24.0, 28.0],  # its edges cross the border at y = 8 and 24
+        "beyond": [50.0, 5.0, 70.0, 5.0, 70.0, 25.0],
+        "past the corner": [40.0, -20.0, 60.0, 10.0, 60.0, -20.0],  # its box has a part in the image, it has none
+        "within": [1.0, 1.0, 9.0, 1.0, 9.0, 9.0],
+    }
+    annotations = [
+        {"id": i, "image_id": 1, "category_id": i, "segmentation": [points], "bbox": box_of(points), "iscrowd": 0}
+        for i, points in enumerate(outlines.values(), 1)
+    ]
+    image = {"id": 1, "file_name": "a.png", "width": size[0], "height": size[1]}
+    categories = [{"id": i, "name": name} for i, name in enumerate(outlines, 1)]
+    text = json.dumps({"images": [image], "annotations": annotations, "categories": categories})
+    (root / "annotations/instances_train2017.json").write_text(text)
+    (root / "train2017").mkdir()
+    Image.new("RGB", size).save(root / "train2017/a.png")
+    write_run(tmp_path / "run", load_card("coco"), root, "train")
+    export_run(tmp_path / "run", "yolo", tmp_path / "out")
+    lines = [line.split() for line in (tmp_path / "out/labels/train/a.txt").read_text().splitlines()]
+    found = {line[0]: np.asarray(line[1:], float).reshape(-1, 2) * size for line in lines}
+    assert found.keys() == {"0", "3"}
+    assert sorted(map(tuple, found["0"].round(4).tolist())) == [(0, 8), (0, 24), (24, 4), (24, 28)]
+    losses = json.loads((tmp_path / "out/loss_report.json").read_text())["losses"]
+    assert sum(one["count"] for one in losses if one["why"] == "no part of it lies in the image") == 3
+
+
+def box_of(points: list[float]) -> list[float]:
+    """COCO's box around a flat list of points."""
+    x, y = points[::2], points[1::2]
+    return [min(x), min(y), max(x) - min(x), max(y) - min(y)]

@@ -6,7 +6,7 @@ import numpy as np
 
 from s2st_aug.formats.base import ConvertedImage, LabelTree, VariantEdit, VariantNames, WriteContext
 from s2st_aug.formats.file_tree import FileTreeWriter
-from s2st_aug.formats.geometry import area, box_outline, contours
+from s2st_aug.formats.geometry import area, box_outline, clipped, contours
 from s2st_aug.formats.names import split_name
 from s2st_aug.formats.yolo.edit import data_yaml_text, edit_data_yaml, edit_lines
 from s2st_aug.formats.yolo.names import class_names, data_file
@@ -129,8 +129,12 @@ class YoloWriter:
         if len(outline) < 3:
             self.losses.add(found.kind, "its outline has fewer than three points", image.where)
             return []
+        inside = clipped(outline, image.size)
+        if len(inside) < 3 or np.ptp(inside, axis=0).min() <= 0:
+            self.losses.add(found.kind, "no part of it lies in the image", image.where)
+            return []
         self._report_clipped(image, outline)
-        return _numbers(number, np.clip(outline / np.asarray(image.size), 0, 1).ravel())
+        return _numbers(number, (inside / np.asarray(image.size)).ravel())
 
     def _report_clipped(self, image: ConvertedImage, points: np.ndarray) -> None:
         outside = bool(((points < 0) | (points > np.asarray(image.size))).any())
