@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,7 @@ from s2st_aug.images import sha256_bytes
 from s2st_aug.records.scene import LabelKey, Scene
 from s2st_aug.storage.run_folder import PLAN, RunFolder, parquet_bytes, read_part
 
+PLAN_FILE = re.compile(r"/\d{5,}\.parquet$")
 BATCHES_PER_FILE = 5_000  # what the driver holds at once while it plans
 
 SCENE = pa.struct(
@@ -104,8 +106,8 @@ def write_plan(run: RunFolder, batches: Iterable[PlannedBatch], *, first_file: i
 
 
 def plan_files(run: RunFolder) -> list[str]:
-    """Names of the plan's files, in order."""
-    return sorted(n for n in run.store.names(PLAN, deep=False) if n.endswith(".parquet"))
+    """Names of the plan's files, in order; others' files are none."""
+    return sorted(n for n in run.store.names(PLAN, deep=False) if PLAN_FILE.search(n))
 
 
 def read_plan(run: RunFolder, columns: list[str] | None = None) -> Iterator[pa.Table]:

@@ -67,25 +67,23 @@ def _drop_rows(run: RunFolder, keys: Collection[str], where: str) -> set[str]:
     """Take the rows out of their parts; the images that they named and no remaining row names."""
     dropped: set[str] = set()
     kept: set[str] = set()
-    changed = False
     wanted = pa.array(sorted(keys), pa.string())
-    parts = run.manifest_parts()
-    for part in sorted(parts, key=lambda name: name != FAILED_PART):
+    if not pc.any(pc.is_in(row_keys(run.read_manifest(["scene_id", "domain"])), value_set=wanted)).as_py():
+        return dropped
+    # a batch's rows may lie in several parts, failed ones apart from the part that took their shard, and it will be
+    # committed again under the same name: with the run gathered, no part needs to know what it took. First of all: a
+    # row that is gone while a part still claims its batch could never be made again
+    for part in (p for p in run.manifest_parts() if p != FAILED_PART):
+        _rewrite(run, part, read_part(run.store, part, None))
+    for part in sorted(run.manifest_parts(), key=lambda name: name != FAILED_PART):
         rows = read_part(run.store, part, None)
         bad = pc.is_in(row_keys(rows), value_set=wanted)
         good = pc.invert(bad)
         dropped.update(i for i in rows.filter(bad)["image"].to_pylist() if i)
         kept.update(i for i in rows.filter(good)["image"].to_pylist() if i)
-        if not pc.any(bad).as_py():
-            continue
-        run.store.write_many({f"{where}/{part.rsplit('/', 1)[-1]}": parquet_bytes(rows.filter(bad))})
-        _rewrite(run, part, rows.filter(good))
-        changed = True
-    if changed:
-        # a batch's rows may lie in several parts, failed ones apart from the part that took their shard, and it will
-        # be committed again under the same name: with the run gathered, no part needs to know what it took
-        for other in (p for p in run.manifest_parts() if p != FAILED_PART):
-            _rewrite(run, other, read_part(run.store, other, None))
+        if pc.any(bad).as_py():
+            run.store.write_many({f"{where}/{part.rsplit('/', 1)[-1]}": parquet_bytes(rows.filter(bad))})
+            _rewrite(run, part, rows.filter(good))
     return dropped - kept
 
 

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 TAKEN = b"s2st_aug.shards"
 PART_ROWS = 50_000
+SHARD = re.compile(r"/([^./]+)\.(\d+)\.parquet$")
 NUMBERED = re.compile(r"/part-(\d{8})\.parquet$")
 FAILED_LOCK = f"{STATE}/failed.lock"
 FAILED_SECONDS = 10.0
@@ -57,11 +58,13 @@ def commit_shard(store: Store, shard: Shard, rows: pa.Table) -> bool:
 
 
 def list_shards(store: Store) -> Iterator[Shard]:
-    """Every committed batch that no manifest part has taken yet, from one scan of names."""
+    """Every committed batch that no manifest part has taken yet, from one scan of names.
+
+    Others' files are left out, such as those that NFS keeps in place of a deleted one that is still open.
+    """
     for name in store.names(ROWS):
-        key, attempt, suffix = name.rsplit("/", 1)[-1].split(".")
-        if suffix == "parquet":
-            yield Shard(key, int(attempt))
+        if found := SHARD.search(name):
+            yield Shard(found[1], int(found[2]))
 
 
 def gather(run: RunFolder, *, least: int = 1) -> int:
@@ -162,14 +165,14 @@ class _Parts:
             return
         self.look()
         taken = sorted(left & self.taken)
+        failed = [MANIFEST_SCHEMA.empty_table()]
         for name in taken:
             log.info("deleting %s: its rows are in the manifest", name)
             rows = _read_shard(run.store, name)
-            if rows is not None and pc.any(failed := pc.equal(rows["status"], "failed")).as_py():
-                known = run.read_manifest(["scene_id", "domain"])
-                merge_failed(
-                    run, _without(rows.filter(failed).cast(MANIFEST_SCHEMA), row_keys(known)), known.slice(0, 0)
-                )
+            if rows is not None:
+                failed.append(rows.filter(pc.equal(rows["status"], "failed")).cast(MANIFEST_SCHEMA))
+        if taken:
+            _complete_failed(run, pa.concat_tables(failed))
         run.store.delete_many(taken)
 
 
@@ -191,6 +194,29 @@ def merge_failed(run: RunFolder, failed: pa.Table, finished: pa.Table) -> None:
         kept = _without(_without(old, row_keys(finished)), row_keys(failed))
         if failed.num_rows or kept.num_rows < old.num_rows:
             run.store.write_many({FAILED_PART: parquet_bytes(pa.concat_tables([kept, failed]))})
+
+
+def _complete_failed(run: RunFolder, failed: pa.Table) -> None:
+    """The failed rows as they would stand had nothing come between a part and them.
+
+    `failed` are those of shards that parts have taken. Of each variant the last attempt counts, and where a part holds
+    its finished row, none does.
+    """
+    if not failed.num_rows and run.store.size(FAILED_PART) is None:
+        return
+    known = run.read_manifest(["scene_id", "domain", "status", "attempts"])
+    is_failed = pc.equal(known["status"], "failed")
+    tried = dict(_attempts(known.filter(is_failed)))
+    newest: dict[str, int] = {}
+    for index, (key, attempt) in enumerate(_attempts(failed)):
+        if attempt > tried.get(key, 0):
+            tried[key], newest[key] = attempt, index
+    chosen = failed.take(pa.array(sorted(newest.values()), pa.int64()))
+    merge_failed(run, chosen, known.filter(pc.invert(is_failed)))
+
+
+def _attempts(rows: pa.Table) -> Iterator[tuple[str, int]]:
+    return zip(row_keys(rows).to_pylist(), pc.fill_null(rows["attempts"], 1).to_pylist(), strict=True)
 
 
 @contextmanager

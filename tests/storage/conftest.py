@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class Made:
 
     def commit(self, number: int, *, status: str = "ok", attempt: int = 1) -> Shard:
         """The rows and images of one batch."""
-        rows = [self.row(number, domain, status) for domain in DOMAINS]
+        rows = [replace(self.row(number, domain, status), attempts=attempt) for domain in DOMAINS]
         files = {r.image: self.pixels(number, r.domain) for r in rows if r.image}
         self.run.store.write_many(files)
         shard = Shard(self.batches[number].key, attempt)

@@ -6,6 +6,7 @@ import pytest
 
 from s2st_aug.records.manifest import MANIFEST_SCHEMA
 from s2st_aug.storage import shards
+from s2st_aug.storage.plan import plan_files
 from s2st_aug.storage.shards import commit_shard, gather, list_shards
 
 
@@ -67,3 +68,53 @@ def test_groups_stay_small(made, monkeypatch):
     gather(made.run)
     assert len(made.run.manifest_parts()) == 2
     assert len(keys(made)) == 8
+
+
+def gather_until_the_failed_rows(made, monkeypatch):
+    """A kill, or a full disk, after the part and before `manifest/failed.parquet`; then the next start's gather."""
+
+    def killed(*rows):
+        raise Killed
+
+    monkeypatch.setattr(shards, "merge_failed", killed)
+    with pytest.raises(Killed):
+        gather(made.run)
+    monkeypatch.undo()
+    gather(made.run)
+
+
+def test_a_kill_before_a_failed_row_gives_way_to_its_retry_leaves_one_row(made, monkeypatch):
+    """Both stood in the manifest: "2 duplicate rows", exit code 4 at every start."""
+    made.commit(0, status="failed")
+    made.commit(1)
+    gather(made.run)
+    made.commit(0, status="ok", attempt=2)
+    gather_until_the_failed_rows(made, monkeypatch)
+    assert [r["status"] for r in made.run.read_manifest().to_pylist()] == ["ok"] * 4
+
+
+def test_a_kill_before_a_second_failure_is_written_down_counts_it(made, monkeypatch):
+    """The row said one attempt, so the next was the second again, whose name a part had taken: its rows were lost."""
+    made.commit(0, status="failed")
+    gather(made.run)
+    made.commit(0, status="failed", attempt=2)
+    gather_until_the_failed_rows(made, monkeypatch)
+    assert {r["attempts"] for r in made.run.read_manifest().to_pylist()} == {2}
+    made.commit(0, status="ok", attempt=3)
+    gather(made.run)
+    assert [r["status"] for r in made.run.read_manifest().to_pylist()] == ["ok"] * 2
+
+
+@pytest.mark.parametrize("name", [".nfs0000000012ab", "._ab.1.parquet", "note.txt", "ab.x.parquet"])
+def test_files_of_others_beside_committed_batches_end_nothing(made, name):
+    """NFS keeps a deleted file that is still open under a name of its own; macOS copies put one beside each."""
+    shard = made.commit(0)
+    (made.run.path / shard.name).with_name(name).write_bytes(b"")
+    assert gather(made.run) == 1
+
+
+def test_files_of_others_in_the_plan_are_no_plan(finished):
+    """The copy that macOS puts beside a file came first; the last plan file was deleted as one too many."""
+    before = plan_files(finished.run)
+    (finished.run.path / before[0]).with_name("._00000.parquet").write_bytes(b"")
+    assert plan_files(finished.run) == before

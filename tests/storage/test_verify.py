@@ -9,8 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from s2st_aug.errors import RunFolderError
+from s2st_aug.records.manifest import rows_to_table
+from s2st_aug.storage import repair as repairing
 from s2st_aug.storage.repair import repair, set_rows_aside
-from s2st_aug.storage.shards import gather, write_part
+from s2st_aug.storage.run_folder import FAILED_PART
+from s2st_aug.storage.shards import Shard, commit_shard, gather, write_part
 from s2st_aug.storage.verify import verify
 
 
@@ -109,6 +112,30 @@ def test_a_failed_row_that_is_repaired_can_be_committed_under_its_old_name(made)
     made.commit(1)
     gather(made.run)
     assert verify(made.run).holds
+
+
+def test_a_kill_while_rows_are_set_aside_leaves_none_that_cannot_be_made_again(made, monkeypatch):
+    """The failed row was gone while a part still claimed its batch: what was committed under that name was dropped."""
+    rows = [made.row(0, "night", "failed"), made.row(0, "rain")]
+    shard = Shard(made.batches[0].key, 1)
+    made.run.store.write_many({rows[1].image: made.pixels(0, "rain")})
+    commit_shard(made.run.store, shard, rows_to_table(rows))
+    gather(made.run)
+    rewrite = repairing._rewrite
+
+    def killed(run, part, rows):
+        rewrite(run, part, rows)
+        if part == FAILED_PART:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(repairing, "_rewrite", killed)
+    with pytest.raises(KeyboardInterrupt):
+        set_rows_aside(made.run, {"train/s0\tnight", "train/s0\train"})
+    monkeypatch.undo()
+    made.run.store.write_many({rows[1].image.replace("rain", "night"): made.pixels(0, "night")})
+    commit_shard(made.run.store, shard, rows_to_table([made.row(0, "night")]))
+    gather(made.run)
+    assert sorted(r["domain"] for r in rows_of(made).to_pylist()) == ["night", "rain"]
 
 
 def test_an_unfinished_run_says_how_much_is_there(made):
