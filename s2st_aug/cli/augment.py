@@ -83,6 +83,7 @@ def augment(
         raise UsageError("--fiftyone-field needs --fiftyone")
     loaded = load_config(config, changes, method=method or kit)
     refuse_unknown_domains(loaded.domains, loaded.method.name)
+    tell_earlier_export(loaded.dataset.root)
     if dry_run or dry_run_full:
         return show_dry_run(loaded, place, full=dry_run_full)
     from s2st_aug.engine.options import Options
@@ -104,6 +105,18 @@ def curated_dataset(name: str, field: str | None, place: str) -> list[str]:
     if found.left_out:
         err.print(f"{found.left_out} open or empty lines are left out: COCO cannot hold them", markup=False)
     return [f"dataset={json.dumps(found.dataset)}"]
+
+
+def tell_earlier_export(root: str) -> None:
+    """A line where the dataset is an export of ours: its variants are images like any other, and are translated too."""
+    from s2st_aug.export.lockfile import variants_in
+
+    if count := variants_in(root):
+        err.print(
+            f"note: {root} is the export of an earlier run: {counted(count, 'image')} in it are variants, and are"
+            " translated as the real images are. For real images alone, set dataset.root to that run's own dataset.",
+            markup=False,
+        )
 
 
 def run_and_report(config: AugmentConfig, place: str, options: Options, log_format: str = "text") -> int:

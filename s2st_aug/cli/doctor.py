@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 import typer
 
 from s2st_aug.cli.terminal import out, print_json
-from s2st_aug.errors import EXIT_CHECK, EXIT_OK, EXIT_SOME_FAILED, S2STError, UsageError
+from s2st_aug.errors import EXIT_CHECK, EXIT_OK, EXIT_SOME_FAILED, S2STError, UsageError, counted
 
 State = Literal["ok", "note", "wrong", "missing"]
 WORDS: dict[State, tuple[str, str]] = {
@@ -324,6 +324,7 @@ def check_dataset(card: str, root: Path) -> Iterator[DoctorFinding]:
 
     Raises UsageError for a folder that does not exist.
     """
+    from s2st_aug.export.lockfile import variants_in
     from s2st_aug.formats import load_card
     from s2st_aug.formats.checks import check_card
 
@@ -343,6 +344,9 @@ def check_dataset(card: str, root: Path) -> Iterator[DoctorFinding]:
             f"datasets/{loaded.name}.yaml and name it as dataset.format; the data: {loaded.where}"
         )
         yield DoctorFinding(one.split or loaded.name, states[one.level], one.text, fix)
+    if count := variants_in(root):
+        told = f"the export of an earlier run: {counted(count, 'image')} in it are variants, a run translates them too"
+        yield DoctorFinding(loaded.name, "note", told, "for real images alone, use that run's own dataset")
     yield DoctorFinding(
         "terms", "note", f"{loaded.licence}: {' '.join(loaded.terms.split())}", f"read the terms: {loaded.where}"
     )

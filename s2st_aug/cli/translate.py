@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,6 +49,7 @@ def translate(
     settings = {} if preset is None else {"preset": preset}
     loaded = api.load_method(to, method=method or "s2st", model=model, settings=settings, device=device)
     folder.mkdir(parents=True, exist_ok=True)
+    _check_targets(images, folder, list(loaded.domains))
     if not json and isinstance(loaded.translator, api.Translator):
         out.print(cost_line(loaded.translator, images=len(images), domains=len(loaded.domains)))
     made: list[VariantReport] = []
@@ -80,9 +83,30 @@ def _check_inputs(images: list[Path], folder: Path, to: list[str], method: str, 
         refuse_unknown_domains(to, method)
 
 
+def _check_targets(images: list[Path], folder: Path, domains: list[str]) -> None:
+    """Raises UsageError where a result would replace an input or another result, or has too long a name."""
+    from s2st_aug.export.output import folds_case
+    from s2st_aug.formats.names import DISK_LIMIT, disk_key
+
+    inputs, made = {p.resolve() for p in images}, dict[str, Path]()
+    folds = folds_case(folder)
+    for image, domain in product(images, domains):
+        target = _target(image, folder, domain)
+        if target.resolve() in inputs:
+            raise UsageError(f"the result {target} would replace an input of that name; choose another --out")
+        if len(os.fsencode(target.name)) > DISK_LIMIT:
+            raise UsageError(f"the name of {image} is too long: {target.name} has more than {DISK_LIMIT} bytes")
+        if made.setdefault(disk_key(target.name) if folds else target.name, image) != image:
+            raise UsageError(f"the results of {image} and another input would overwrite each other: {target.name}")
+
+
+def _target(image: Path, folder: Path, domain: str) -> Path:
+    return folder / f"{image.stem}__{domain}.png"
+
+
 def _written(result: FileResult, folder: Path) -> Iterator[VariantReport]:
     """Write one photo's variants; what became of each, or of the photo where it cannot be read."""
-    from s2st_aug.images import encode_png
+    from s2st_aug.images import encode_png, sha256_bytes
 
     if result.photo is None:
         yield {"source": str(result.path), "domain": None, "error": str(result.error)}
@@ -91,8 +115,8 @@ def _written(result: FileResult, folder: Path) -> Iterator[VariantReport]:
         if isinstance(done, SampleError):
             yield {"source": str(result.path), "domain": domain, "error": f"{result.path}: {done}"}
             continue
-        target = folder / f"{result.path.stem}__{domain}.png"
-        temporary = target.with_name(f".{target.name}.tmp")
+        target = _target(result.path, folder, domain)
+        temporary = target.with_name(f".{sha256_bytes(target.name.encode())[:16]}.tmp")
         temporary.write_bytes(encode_png(done.image, result.photo.form))
         temporary.replace(target)
         judged = result.judgements[domain]

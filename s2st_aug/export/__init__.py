@@ -25,6 +25,7 @@ from s2st_aug.export.selection import COLUMNS, HELD_OUT, Selection, select
 from s2st_aug.formats import Card, DatasetFormat, dataset_card, find_format, format_of, load_card
 from s2st_aug.formats.base import ConsumerView
 from s2st_aug.formats.loss_report import LossReport
+from s2st_aug.formats.names import LONGEST_MARK, shortened
 from s2st_aug.storage.decisions import from_table, resolve
 from s2st_aug.storage.run_folder import RunFolder
 
@@ -137,6 +138,10 @@ def _notes(context: ExportContext, target: DatasetFormat, view: ConsumerView | N
         (why, where), more = view.complaints[0], len(view.complaints) - 1
         told = f"{where}: {why}" + (f", and {more} more" if more else "")
         yield f"{target.title}'s loaders would drop or misread labels of the source's own ({told}); loss_report.json"
+    for domain, mark in context.marks.items():
+        if mark != shortened(target.mark(domain), LONGEST_MARK):
+            why = f"a name with `{target.mark(domain)}` is taken, as in a run over an earlier export"
+            yield f"variants of {domain} are named `NAME{mark}`: {why}"
     if scaled := context.losses.count("declared size"):
         told = "are carried as they are; an export to another format scales them"
         yield f"labels of {scaled} images declare another size and {told}"

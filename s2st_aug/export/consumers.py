@@ -13,6 +13,7 @@ from s2st_aug.errors import CheckFailed, DatasetError, UnreadableImage
 from s2st_aug.export.context import ExportContext
 from s2st_aug.formats.base import Card, ConsumerView, DatasetFormat
 from s2st_aug.formats.loss_report import LossReport
+from s2st_aug.formats.names import DISK_LIMIT, shortened
 from s2st_aug.images import read_photo
 
 
@@ -105,7 +106,8 @@ def write_lists(context: ExportContext) -> None:
     for name, place in sorted(context.images.items()):
         lists.setdefault(place.source, []).append(name)
     for source, names in lists.items():
-        context.output.write(f"{context.split}_{source}.txt", "".join(f"./{name}\n" for name in names).encode())
+        listed = shortened(f"{context.split}_{source}", DISK_LIMIT - len(".txt"))
+        context.output.write(f"{listed}.txt", "".join(f"./{name}\n" for name in names).encode())
     rows = [
         {"file_name": name, "scene_id": p.scene_id, "source": p.source} for name, p in sorted(context.images.items())
     ]

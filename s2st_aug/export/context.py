@@ -28,6 +28,7 @@ class ExportContext(WriteContext):
     output: OutputFolder
     options: ExportOptions
     names: dict[str, str] = field(default_factory=dict)  # scene -> its name in an export to another format
+    marks: dict[str, str] = field(default_factory=dict)  # domain -> what the names of its variants have more
     transcoding: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
 
     def scenes(self) -> Iterator[Scene]:

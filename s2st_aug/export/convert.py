@@ -13,7 +13,7 @@ from s2st_aug.export.images import orientation_tag, variant_suffix
 from s2st_aug.formats import format_of, frame_of, read_objects
 from s2st_aug.formats.base import Card, ClassList, ConvertedImage, DatasetFormat
 from s2st_aug.formats.classes import common_class
-from s2st_aug.formats.names import flat_names, split_name
+from s2st_aug.formats.names import export_key, flat_names, marks_of, split_name
 from s2st_aug.formats.references import split_reference
 from s2st_aug.records.scene import UNKNOWN, Scene, SceneObject
 
@@ -30,6 +30,10 @@ def export_converted(context: ExportContext, target: DatasetFormat) -> None:
     context = replace(context, classes=_class_list(context, scenes))
     context.held_out.update(Counter(split_name(scene.split) for scene in held_out))
     writer, names = target.conversion_writer(context), _names(context, held_out)
+    every = list(names.values())
+    context.marks.update(
+        marks_of(context.selection.domains, target.mark, lambda m: (name + m for name in every), every, export_key)
+    )
     for scene in [*scenes, *held_out]:
         real = _converted(context, scene, names[scene.scene_id], target, png_only=writer.png_only)
         if real is None:
@@ -40,7 +44,7 @@ def export_converted(context: ExportContext, target: DatasetFormat) -> None:
         for variant in context.selection.variants.get(scene.scene_id, ()):
             image = replace(
                 real,
-                mark=target.mark(variant.domain),
+                mark=context.marks[variant.domain],
                 suffix=".png" if writer.png_only else context.variant_suffix(scene),
                 domain=variant.domain,
                 ignored=variant.ignored,

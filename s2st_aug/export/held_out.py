@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from s2st_aug.errors import DatasetError
 from s2st_aug.export.context import ExportContext
@@ -33,11 +33,11 @@ def held_out_scenes(context: ExportContext, trained: Container[str]) -> Iterator
                 yield scene
 
 
-def copy_held_out(context: ExportContext) -> None:
-    """Images and label files of the held-out splits as they are, and the lists that name them."""
+def copy_held_out(context: ExportContext, scenes: Iterable[Scene]) -> None:
+    """Images and label files of held-out scenes as they are, and the lists that name them."""
     output, splits = context.output, dict[str, int]()
     files: dict[str, None] = {}
-    for scene in held_out_scenes(context, dict(context.images)):
+    for scene in scenes:
         splits[scene.split] = splits.get(scene.split, 0) + 1
         files |= dict.fromkeys([scene.image, *(path for path, _ in label_files(scene))])
     lists = format_of(context.card).split_files

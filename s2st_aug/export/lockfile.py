@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import s2st_aug
 from s2st_aug.export.consumers import counts_on_disk
 from s2st_aug.export.context import ExportContext
+from s2st_aug.export.output import LOCK
 from s2st_aug.formats.base import ConsumerView
 from s2st_aug.storage.run_folder import RunInfo
 
@@ -80,6 +83,15 @@ def counts_of(context: ExportContext, view: ConsumerView | None) -> dict[str, An
         }
         for domain, n in images.items()
     }
+
+
+def variants_in(dataset: Path | str) -> int:
+    """How many images of a dataset's folder are variants already: it is an export of an earlier run; 0: it is none."""
+    try:
+        names = json.loads((Path(dataset) / LOCK).read_bytes())["names"]
+        return sum(source != "real" for _, source in names.values())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return 0
 
 
 def model_terms(model: str) -> dict[str, str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from s2st_aug.errors import LabelError, UsageError
 from s2st_aug.export.context import ExportContext
-from s2st_aug.export.held_out import copy_held_out
+from s2st_aug.export.held_out import copy_held_out, held_out_scenes
 from s2st_aug.formats import frame_of, read_objects
-from s2st_aug.formats.base import DatasetFormat, VariantEdit
+from s2st_aug.formats.base import DatasetFormat, VariantEdit, within_disk_limit
+from s2st_aug.formats.names import marks_of
+from s2st_aug.formats.references import label_files
 from s2st_aug.records.scene import Scene
 
 
@@ -16,8 +20,10 @@ def export_native(context: ExportContext, format: DatasetFormat) -> None:
         raise UsageError(
             f"datasets in {format.title} form can be read, but not exported as such: it has no native_writer"
         )
-    writer = format.native_writer(context)
-    for scene in context.scenes():
+    writer, scenes = format.native_writer(context), list(context.scenes())
+    held_out = list(held_out_scenes(context, {scene.image for scene in scenes})) if context.options.with_val else []
+    context.marks.update(_marks(context, format, scenes, held_out))
+    for scene in scenes:
         variants = context.selection.variants.get(scene.scene_id, ())
         if not variants and not _reads(context, scene):
             continue
@@ -27,16 +33,52 @@ def export_native(context: ExportContext, format: DatasetFormat) -> None:
             writer.add_source(scene)
         for variant in variants:
             suffix = context.variant_suffix(scene)
-            names = format.variant_names(scene, format.mark(variant.domain), suffix)
+            names = format.variant_names(scene, context.marks[variant.domain], suffix)
+            names = within_disk_limit(names, context.card.labels)
             needed = bool(variant.ignored) and not format.holds_ignored
             objects = read_objects(context.card, context.root, scene) if needed else ()
             context.place_variant(
                 scene, variant, names.image, suffix, objects, context.hidden(variant, format, objects)
             )
             writer.add_variant(scene, VariantEdit(variant.domain, names, variant.ignored, variant.lost))
-    if context.options.with_val:
-        copy_held_out(context)
+    copy_held_out(context, held_out)
     writer.finish()
+
+
+def _marks(
+    context: ExportContext, format: DatasetFormat, scenes: list[Scene], held_out: Iterable[Scene]
+) -> dict[str, str]:
+    """One mark for each domain, such that no variant is called as an image, a video or a label file that goes out is.
+
+    An earlier export's variants have such names, where a run is over that export.
+    """
+    varied = [(scene, context.variant_suffix(scene)) for scene in scenes]
+
+    def made(mark: str) -> Iterator[str]:
+        for scene, suffix in varied:
+            names = format.variant_names(scene, mark, suffix)
+            yield from _places(names.image, names.stem, (f"{path}{mark}" for path in _own_label_files(scene)))
+            video, before = names.stem.rpartition("/")[0], names.source.rpartition("/")[0]
+            if video != before:
+                yield f"video {video}"
+
+    taken = set[str]()
+    for scene in [*scenes, *held_out]:
+        stem = scene.scene_id.removeprefix(f"{scene.split}/")
+        taken.update([*_places(scene.image, stem, _own_label_files(scene)), f"video {stem.rpartition('/')[0]}"])
+    return marks_of(context.selection.domains, format.mark, made, taken)
+
+
+def _places(image: str, stem: str, label_files: Iterable[str]) -> Iterator[str]:
+    """What must be a scene's own: the place of its image, its stem, its label files, all without a file type."""
+    yield f"image {image.rpartition('.')[0]}"
+    yield f"stem {stem}"
+    yield from (f"label {path}" for path in label_files)
+
+
+def _own_label_files(scene: Scene) -> Iterator[str]:
+    """The label files that hold no record but this scene's, without their file types."""
+    return (path.rpartition(".")[0] for path, key in label_files(scene) if key is None)
 
 
 def _reads(context: ExportContext, scene: Scene) -> bool:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Literal
 
 from s2st_aug.errors import CheckFailed, UsageError
+from s2st_aug.formats.names import disk_key
 
 LOCK = "s2st_aug.lock.json"
 Link = Literal["copy", "reflink", "hard"]
@@ -26,8 +27,10 @@ _PENDING = 256
 class OutputFolder:
     """Files by POSIX name below `out`, each with its SHA-256. Use it as a context; `finish` puts it in place."""
 
-    def __init__(self, out: Path, link: Link) -> None:
-        self.out, self.link = out, link
+    def __init__(self, out: Path, link: Link, *, folds_case: bool | None = None) -> None:
+        """`folds_case` says whether the disk takes `A` and `a` for one name; None: it is tried."""
+        self.out, self.link, self._folds_case = out, link, folds_case
+        self._by_key: dict[str, str] = {}  # names as such a disk compares them
         self.partial = out.parent / f".{out.name}.s2st_aug-partial"
         self.sha256: dict[str, str] = {}
         self.copied = 0  # files that the disk did not link
@@ -42,6 +45,8 @@ class OutputFolder:
             self.partial.mkdir(parents=True)
         except OSError as error:
             raise UsageError(f"--out {self.out}: cannot be made ({error.strerror})") from None
+        if self._folds_case is None:
+            self._folds_case = folds_case(self.partial)
         return self
 
     def __exit__(
@@ -78,6 +83,11 @@ class OutputFolder:
         """
         if name in self.sha256 or name.startswith("/") or ".." in name.split("/"):
             raise UsageError(f"{name!r} cannot be written: it already exists, or lies outside the export")
+        if self._folds_case and (other := self._by_key.setdefault(disk_key(name), name)) != name:
+            raise UsageError(
+                f"--out {self.out}: {name} and {other} differ only in upper and lower case or Unicode form, and this"
+                " disk takes them for one file; choose a folder on another disk, or rename one of the dataset's files"
+            )
         folder = name.rpartition("/")[0]
         if folder not in self._made:
             (self.partial / folder).mkdir(parents=True, exist_ok=True)
@@ -153,6 +163,15 @@ def _write(target: Path, make: Future[bytes]) -> str:
     data = make.result()
     target.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
+
+
+def folds_case(folder: Path) -> bool:
+    """Whether the disk of a folder takes names for one that differ only in case, as those of macOS and Windows do."""
+    probe = folder / "s2st_aug_Case"
+    probe.touch()
+    folds = probe.with_name(probe.name.swapcase()).exists()
+    probe.unlink()
+    return folds
 
 
 def refuse_foreign(out: Path) -> None:

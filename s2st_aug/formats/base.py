@@ -6,9 +6,10 @@ outside of the folder compares a format's name: what differs from format to form
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -16,7 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from s2st_aug.errors import LabelError
 from s2st_aug.formats.loss_report import LossReport
+from s2st_aug.formats.names import DISK_LIMIT, shortened
 from s2st_aug.records.scene import Scene, SceneObject
+
+_ORIGINAL = ".original"
+"""what the name of an unchanged label file has more, beside the changed one"""
 
 
 class ClassInfo(BaseModel):
@@ -119,6 +124,23 @@ def variant_names(scene: Scene, mark: str, suffix: str, *, tail: str = "", by_vi
     stem = f"{video}{mark}/{name}" if by_video and slash else source + mark
     below = stem + tail + suffix
     return VariantNames(source, stem, mark, f"{folder}/{below}" if folder else below, below)
+
+
+def within_disk_limit(names: VariantNames, trees: tuple[LabelTree, ...]) -> VariantNames:
+    """The same names, the part with the mark cut where it, or a label file that is called so, is too long for a disk.
+
+    It then holds a hash of the source's stem before the mark.
+    """
+    part = next(part for part in reversed(names.stem.split("/")) if part.endswith(names.mark))
+    tails = [tree.path.rpartition("{stem}")[2] for tree in trees if "{stem}" in tree.path]
+    tails += [found[len(part) :] for found in names.image.split("/") if found.startswith(part)]
+    longest = DISK_LIMIT - len(_ORIGINAL) - max(len(os.fsencode(tail)) for tail in ["", ".json", *tails])
+    if len(os.fsencode(part)) <= longest:
+        return names
+    room = longest - len(os.fsencode(names.mark))
+    short = shortened(part.removesuffix(names.mark), room, names.source) + names.mark
+    stem, image, below = (text.replace(part, short) for text in (names.stem, names.image, names.below))
+    return replace(names, stem=stem, image=image, below=below)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,19 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 from s2st_aug.errors import DatasetError
 from s2st_aug.records.scene import SceneObject
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+DISK_LIMIT = 255  # bytes of a file's name, on nearly every disk
 _LONGEST = 160  # bytes of a name, which a prefix, a mark and a suffix of the format still join
+LONGEST_MARK = 72  # bytes
+_MARK = 32  # bytes of a mark that `_LONGEST` leaves room for
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))})
 _PLAIN = re.compile(r"(?:[0-9A-Za-z_-]{1,100}/)*[0-9A-Za-z_-]{1,200}\.[0-9A-Za-z]{1,5}")
 
@@ -84,23 +88,74 @@ def flat_names(stems: Iterable[str], domains: Iterable[str] = (), taken: Iterabl
     {'left/1': 'left_1-c2b7b936', 'right/1': 'right_1', 'left_1': 'left_1-b310decd'}
     """
     plain = {stem: flat_name(stem) for stem in stems}
-    counts = Counter(map(_folded, [*plain.values(), *taken]))
+    counts = Counter(map(export_key, [*plain.values(), *taken]))
     marks = [f"__{domain}" for domain in domains]
-    variants = {_folded(name + mark) for name in [*plain.values(), *taken] for mark in marks}
+    longest = _LONGEST + _MARK - max([_MARK, *(min(len(mark.encode()), LONGEST_MARK) for mark in marks)])
+    variants = {export_key(name + mark) for name in [*plain.values(), *taken] for mark in marks}
     found: dict[str, str] = {}
     for stem, name in plain.items():
-        if counts[_folded(name)] > 1 or _folded(name) in variants or len(name.encode()) > _LONGEST:
+        if counts[export_key(name)] > 1 or export_key(name) in variants or len(name.encode()) > longest:
             digest = hashlib.sha256(os.fsencode(stem)).hexdigest()
-            name = f"{name.encode()[:_LONGEST].decode(errors='ignore')}-{digest[:8]}"
+            name = f"{name.encode()[:longest].decode(errors='ignore')}-{digest[:8]}"
         found[stem] = name
     return found
 
 
-def _folded(name: str) -> str:
-    return re.sub(r"[_.-]", "-", _plain(name))
+def marks_of(
+    domains: Iterable[str],
+    mark: Callable[[str], str],
+    made: Callable[[str], Iterable[str]],
+    taken: Iterable[str],
+    alike: Callable[[str], str] | None = None,
+) -> dict[str, str]:
+    """What tells the variants of each domain from their sources: the format's `mark`, numbered where names would meet.
+
+    `made` is a mark to the names that variants would have with it, `taken` are the names in use. `alike` is a name to
+    what it shares with those that are taken for the same (default: `disk_key`).
+
+    >>> sources = ["a", "a__night"]
+    >>> marks_of(["night"], "__{}".format, lambda mark: [source + mark for source in sources], sources)
+    {'night': '__night-2'}
+    """
+    alike = alike or disk_key
+    used, found = set(map(alike, taken)), dict[str, str]()
+    for domain in domains:
+        first = shortened(mark(domain), LONGEST_MARK)
+        for number in count(1):
+            found[domain] = first if number == 1 else f"{first}-{number}"
+            names = set(map(alike, made(found[domain])))
+            if used.isdisjoint(names):
+                break
+        used |= names
+    return found
 
 
-def _plain(name: str) -> str:
+def shortened(name: str, longest: int, whole: str | None = None) -> str:
+    """The name within so many bytes: where it is longer it is cut, and ends in a hash of itself, or of the `whole`."""
+    if len(os.fsencode(name)) <= longest:
+        return name
+    digest = hashlib.sha256(os.fsencode(name if whole is None else whole)).hexdigest()[:8]
+    return f"{name.encode()[: max(longest - 9, 1)].decode(errors='ignore')}-{digest}"
+
+
+def marked(path: str, mark: str) -> str:
+    """The file's name with the mark after its stem, within what a disk takes.
+
+    >>> marked("annotations/panoptic_train2017/a.png", "__night")
+    'annotations/panoptic_train2017/a__night.png'
+    """
+    name = PurePosixPath(path)
+    room = DISK_LIMIT - len(os.fsencode(f"{mark}{name.suffix}"))
+    return str(name.with_name(f"{shortened(name.stem, room)}{mark}{name.suffix}"))
+
+
+def export_key(name: str) -> str:
+    """What two names share where some format or disk takes them for one: all but case, `_`, `-`, `.`, Unicode form."""
+    return re.sub(r"[_.-]", "-", disk_key(name))
+
+
+def disk_key(name: str) -> str:
+    """What two names share that a disk of macOS or Windows takes for one: all but case and Unicode form."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -119,8 +174,8 @@ class LookAlikes:
         folder, _, last = name.rpartition("/")
         if folder not in self._folders:
             with contextlib.suppress(OSError):
-                self._folders[folder] = {_plain(f.name): f.name for f in os.scandir(self._root / folder)}
-        found = self._folders.setdefault(folder, {}).get(_plain(last))
+                self._folders[folder] = {disk_key(f.name): f.name for f in os.scandir(self._root / folder)}
+        found = self._folders.setdefault(folder, {}).get(disk_key(last))
         return f"{folder}/{found}" if found not in (None, last) else None
 
 

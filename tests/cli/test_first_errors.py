@@ -8,17 +8,20 @@ from pathlib import Path
 
 import pytest
 import yaml
+from trees import image
 
-from s2st_aug.cli import build_group
+from s2st_aug.cli import augment, build_group
 from s2st_aug.cli.terminal import explain, run_group
 from s2st_aug.config.load import load_config
 from s2st_aug.config.shipped import KINDS
 from s2st_aug.diffusion import model_files, stable_diffusion
 from s2st_aug.diffusion.model_files import MIRRORS, find_model
 from s2st_aug.errors import DatasetError, ModelError
+from s2st_aug.export import export_run
 from s2st_aug.formats import load_card, read_scenes
 from s2st_aug.methods import checks
 from s2st_aug.testing.datasets import make_dataset
+from s2st_aug.testing.runs import write_run
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DEMO = CONFIGS / "demo.yaml"
@@ -131,3 +134,28 @@ def test_every_error_of_the_system_has_its_line(number: int) -> None:
     if not isinstance(OSError(number, ""), ConnectionError):
         assert "unexpected" not in line and "/data/x" in line
         assert code in (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [(["a.png", "a__night.png"], "would replace an input"), ([f"{'x' * 245}.png"], "has more than 255 bytes")],
+)
+def test_a_result_replaces_no_input_and_has_a_name_that_a_disk_takes(tmp_path, capsys, names, told):
+    photos = [image(tmp_path, name, (32, 32)) for name in names]
+    before = [photo.read_bytes() for photo in photos]
+    words = ["translate", *map(str, photos), "--to", "night", "--method", "histogram", "--out", str(tmp_path)]
+    assert told in said(words, capsys)
+    assert [photo.read_bytes() for photo in photos] == before
+    assert len(list(tmp_path.iterdir())) == len(names)
+
+
+def test_a_dataset_that_is_an_earlier_export_is_told_so(tmp_path, capsys):
+    root = make_dataset(tmp_path / "data", 2)
+    write_run(tmp_path / "run", load_card("bdd100k"), root)
+    export_run(tmp_path / "run", "bdd100k", tmp_path / "out")
+    augment.tell_earlier_export(str(root))
+    assert capsys.readouterr().err == ""
+    augment.tell_earlier_export(str(tmp_path / "out"))
+    assert "2 images in it are variants" in capsys.readouterr().err
+    assert run_group(build_group(), ["doctor", "--dataset", "bdd100k", str(tmp_path / "out")]) == 0
+    assert "2 images in it are variants" in " ".join(capsys.readouterr().out.split())

@@ -15,7 +15,7 @@ from s2st_aug.formats.file_tree import FileTreeWriter
 from s2st_aug.formats.json_stream import read_span
 from s2st_aug.formats.label_images import union_of
 from s2st_aug.formats.list_writer import ListWriter, around
-from s2st_aug.formats.names import split_name
+from s2st_aug.formats.names import marked, split_name
 from s2st_aug.formats.run_lengths import encode
 from s2st_aug.records.domains import BDD_ATTRIBUTES
 from s2st_aug.records.scene import LabelKey, Scene, SceneObject
@@ -45,8 +45,7 @@ class FrameTreeWriter(FileTreeWriter):
             if key is None or tree is None or tree.kind != "frames":
                 self.put(scene, tree, path, edit)
                 continue
-            stem, dot, suffix = path.rpartition(".")
-            new = f"{stem}{edit.names.mark}{dot}{suffix}" if "*" in tree.path else path
+            new = marked(path, edit.names.mark) if "*" in tree.path else path
             prefix = f"{tree.name}/" if index else ""
             repeated = index > 0 and any(
                 "#" in name for name in edit.ignored

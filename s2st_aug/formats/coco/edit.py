@@ -7,20 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import PurePosixPath
 from typing import Any
 
 from s2st_aug.formats.json_edit import Edit, apply, elements, members, renamed, set_member
-
-
-def marked(path: str, mark: str) -> str:
-    """The file's name with the mark after its stem.
-
-    >>> marked("annotations/panoptic_train2017/a.png", "__night")
-    'annotations/panoptic_train2017/a__night.png'
-    """
-    name = PurePosixPath(path)
-    return str(name.with_name(f"{name.stem}{mark}{name.suffix}"))
+from s2st_aug.formats.names import marked
 
 
 def edit_image(text: str, number: int, name: str) -> str:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from s2st_aug.formats.base import ConvertedImage, VariantEdit, VariantNames, WriteContext
-from s2st_aug.formats.coco.edit import edit_annotation, edit_image, edit_panoptic, marked, record_of
+from s2st_aug.formats.coco.edit import edit_annotation, edit_image, edit_panoptic, record_of
 from s2st_aug.formats.coco.read import annotation_name
 from s2st_aug.formats.geometry import area
 from s2st_aug.formats.json_stream import ARRAY, read_span, stream
 from s2st_aug.formats.list_writer import ListWriter
-from s2st_aug.formats.names import split_name
+from s2st_aug.formats.names import marked, split_name
 from s2st_aug.formats.references import label_files, split_reference
 from s2st_aug.formats.run_lengths import encode
 from s2st_aug.formats.tree import tree_of
