@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -50,6 +50,15 @@ class ExportContext(WriteContext):
         if left:
             raise CheckFailed(
                 f"{self.root}: {left} scenes of the run are no longer in split {self.split!r} of the dataset"
+            )
+
+    def refuse_other_labels(self, scene: Scene, objects: Sequence[SceneObject]) -> None:
+        """Raises CheckFailed where the scene's labels are not those that the run judged."""
+        other = self.selection.labels.difference(scene.scene_id, objects) if self.selection.labels else None
+        if other is not None:
+            raise CheckFailed(
+                f"{scene.scene_id}: its labels are not those that the run was made from: {other}; put them back, or"
+                " make a new run"
             )
 
     def variant_suffix(self, scene: Scene) -> str:

@@ -74,6 +74,7 @@ def _converted(
     except LabelError as error:
         context.losses.add("scene", f"its label cannot be read: {error}", scene.scene_id)
         return None
+    context.refuse_other_labels(scene, objects)
     once = tuple(_once_each(context, scene, objects, target))
     turned = orientation_tag(context.root / scene.image) != 1  # it is written anew, as PNG or JPEG
     own = variant_suffix(scene.image, None) if turned else "." + scene.image.rpartition(".")[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from s2st_aug.errors import LabelError, UsageError
 from s2st_aug.export.context import ExportContext
@@ -28,6 +29,7 @@ def export_native(context: ExportContext, format: DatasetFormat) -> None:
         if not variants and not _reads(context, scene):
             continue
         _tell_scaled(context, scene)
+        _refuse_relabelled(context, scene)
         if scene.scene_id in context.selection.sources:
             context.place_source(scene, scene.image)
             writer.add_source(scene)
@@ -79,6 +81,19 @@ def _places(image: str, stem: str, label_files: Iterable[str]) -> Iterator[str]:
 def _own_label_files(scene: Scene) -> Iterator[str]:
     """The label files that hold no record but this scene's, without their file types."""
     return (path.rpartition(".")[0] for path, key in label_files(scene) if key is None)
+
+
+def _refuse_relabelled(context: ExportContext, scene: Scene) -> None:
+    """Raises CheckFailed where labels that do not lie in the scene's own record are others than the run judged.
+
+    They are read where a verdict names one of them, or where the file that holds them is another one.
+    """
+    labels, variants = context.selection.labels, context.selection.variants.get(scene.scene_id, ())
+    if labels is None or not scene.extra_files or not variants:
+        return
+    if any(variant.ignored for variant in variants) or labels.file_changed(scene, context.root):
+        with suppress(LabelError):  # it costs its writer no label that it carries as bytes
+            context.refuse_other_labels(scene, read_objects(context.card, context.root, scene))
 
 
 def _reads(context: ExportContext, scene: Scene) -> bool:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from s2st_aug.errors import UsageError
 from s2st_aug.export.options import ExportOptions
+from s2st_aug.export.run_labels import RunLabels
 from s2st_aug.storage.decisions import Decision, Target
 
 COLUMNS = [
@@ -52,6 +53,7 @@ class Selection:
     domains: tuple[str, ...] = ()  # of the whole run
     left_out: int = 0  # variants that hold a label to ignore, where that costs them their place
     failed: frozenset[str] = frozenset()  # scenes of which the run has no variant at all
+    labels: RunLabels | None = None  # that the run judged
 
     def scenes(self) -> set[str]:
         """Every scene of which anything goes out."""
@@ -79,7 +81,7 @@ def select(
     a label to ignore, `unreadable` are scenes whose own image nobody can open. Raises UsageError where nothing goes
     out, or the run is of a held-out split or of more than one dataset.
     """
-    _refuse_held_out(table)
+    refuse_held_out(table)
     _refuse_mixed_datasets(table)
     objects, rows = _Objects.of(table, carries_unsound=carries_unsound), table.drop_columns(["objects"]).to_pylist()
     said, least = _on_labels(decisions), _LOST if options.policy == "train" else _IGNORE
@@ -104,10 +106,12 @@ def select(
     counted = _counted(variants, sources, rows, objects)
     domains = tuple(sorted({str(row["domain"]) for row in rows}))
     failed = frozenset(str(row["scene_id"]) for row in rows) - {str(r["scene_id"]) for r in rows if r["image"]}
-    return replace(counted, kinds=objects.kinds(), domains=domains, left_out=left_out, failed=failed)
+    labels = RunLabels.of(table)
+    return replace(counted, kinds=objects.kinds(), domains=domains, left_out=left_out, failed=failed, labels=labels)
 
 
-def _refuse_held_out(table: pa.Table) -> None:
+def refuse_held_out(table: pa.Table) -> None:
+    """Raises UsageError for a run over a split that no training may see."""
     held_out = sorted(set(table["split"].unique().to_pylist()) & HELD_OUT)
     if held_out:
         raise UsageError(

@@ -6,11 +6,13 @@ import hashlib
 import json
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image, JpegImagePlugin
 from trees import image, put
 
-from s2st_aug.errors import UsageError
+from s2st_aug.errors import CheckFailed, UsageError
 from s2st_aug.export import export_run
 from s2st_aug.export.images import jpeg_class
 from s2st_aug.export.lockfile import model_terms
@@ -160,3 +162,55 @@ def test_every_domain_is_told_in_bdd100ks_own_words_and_the_old_ones_stay(tmp_pa
     )
     wanted = {"": {}, "night": night, "dusk": dusk, "rain": rainy, "fog": foggy, "night_rain": night | rainy}
     assert told == {d: attributes | new | {f"{k}_source": attributes[k] for k in new} for d, new in wanted.items()}
+
+
+def relabelled(content: dict, how: str) -> None:
+    """Changes the first annotation of a COCO file, or what there is beside it; its `images` stay as they are."""
+    first = content["annotations"][0]
+    if how == "category":
+        first["category_id"] = next(c["id"] for c in content["categories"] if c["id"] != first["category_id"])
+    elif how == "moved":
+        first["bbox"][0] += 3
+        first.pop("segmentation", None)
+    elif how == "added":
+        content["annotations"].append(first | {"id": 99})
+    elif how == "gone":
+        content["annotations"].remove(first)
+    else:
+        first["id"] = 98
+
+
+@pytest.mark.parametrize("target", ["coco", "yolo"])
+@pytest.mark.parametrize("how", ["category", "moved", "added", "gone", "numbered"])
+def test_labels_that_were_changed_since_the_run_are_refused_where_they_lie_beside_the_image_s_record(
+    tmp_path, native, how, target
+):
+    root, split = native("coco")
+    run, file = tmp_path / "run", root / "annotations/instances_train2017.json"
+    write_run(run, load_card("coco"), root, split)
+    with_hash(run, hashlib.sha256(file.read_bytes()).hexdigest())
+    assert export_run(run, target, tmp_path / "before").synthetic
+    content = json.loads(file.read_text())
+    relabelled(content, how)
+    file.write_text(json.dumps(content))
+    with pytest.raises(CheckFailed, match="not those that the run was made from"):
+        export_run(run, target, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def with_hash(run, sha256: str) -> None:
+    """The manifest's `label_sha256`, which a stand-in leaves out."""
+    part = run / "manifest/part-0.parquet"
+    table = pq.read_table(part)
+    index = table.schema.get_field_index("label_sha256")
+    pq.write_table(table.set_column(index, table.schema.field(index), pa.array([sha256] * len(table))), part)
+
+
+def test_images_that_are_added_to_a_label_file_do_not_change_the_labels_of_others(tmp_path, native):
+    root, split = native("coco")
+    file = root / "annotations/instances_train2017.json"
+    write_run(tmp_path / "run", load_card("coco"), root, split)
+    with_hash(tmp_path / "run", hashlib.sha256(file.read_bytes()).hexdigest())
+    text = file.read_text().replace('"images": [', '"images": [{"id": 77, "file_name": "new.jpg"}, ', 1)
+    file.write_text(text)
+    assert export_run(tmp_path / "run", "coco", tmp_path / "out").synthetic
