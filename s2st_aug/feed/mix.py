@@ -44,8 +44,8 @@ class Mix:
             raise UsageError(f"shares: expected fractions that sum to 1, got {dict(self.shares or {})}")
 
     @classmethod
-    def of(cls, index: FeedIndex, *, split: str = "train", shares: Mapping[str, float] | None = None) -> Mix:
-        """The mix of a feed; reads every scene's labels once.
+    def of(cls, index: FeedIndex, *, split: str | None = None, shares: Mapping[str, float] | None = None) -> Mix:
+        """The mix of a feed; reads every scene's labels once. `split` is the run's own without one.
 
         Raises UsageError for shares that do not sum to 1, or of another domain.
         """
@@ -57,7 +57,8 @@ class Mix:
         tags = {
             e.sample_id: Tag(e.domain, e.scene.dataset, e.scene.split, classes[e.scene.scene_id]) for e in index.entries
         }
-        return cls(tags, card.name, split, shares)
+        own = next((tag.split for tag in tags.values()), "train") if split is None else split
+        return cls(tags, card.name, own, shares)
 
     def share(self, domain: str) -> float:
         """The planned share of a domain among the images of an epoch."""
