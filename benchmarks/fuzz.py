@@ -251,7 +251,7 @@ def _token(data: bytes, at: int, rng: random.Random) -> bytes:
 
 def main() -> None:
     """The program: memory limited, findings as JSON on stdout."""
-    import s2st_aug.export
+    import s2st_aug.export  # noqa: F401
     import s2st_aug.testing.runs  # noqa: F401 - its memory is not the parsers'
 
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LIMIT, MEMORY_LIMIT))

@@ -102,8 +102,8 @@ def gallery(domain: str, _folder: Path) -> Image.Image:
         words = ("day", "histogram matching", "S2ST, " + _said(judged["S2ST"]), "truth")
         for column, pixels in enumerate((day, control, made.image, truth)):
             _paste(canvas, row, column, f"{row + 1} {words[column]}", pixels)
-    stored = json.loads(GALLERY_FIGURES.read_text()) if GALLERY_FIGURES.is_file() else {}
-    GALLERY_FIGURES.write_text(json.dumps({**stored, domain: rows}, indent=1) + "\n")
+    stored = json.loads(GALLERY_FIGURES.read_text(encoding="utf-8")) if GALLERY_FIGURES.is_file() else {}
+    GALLERY_FIGURES.write_text(json.dumps({**stored, domain: rows}, indent=1) + "\n", encoding="utf-8")
     return canvas.resize((canvas.width * 4 // 5, canvas.height * 4 // 5), Image.Resampling.LANCZOS)
 
 

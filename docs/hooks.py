@@ -105,7 +105,7 @@ def path(_: str | None) -> str:
 
 def root(name: str | None) -> str:
     """A file of the repository's root as a page: its links start from docs/, and its picture is part of the page."""
-    text = (Path(__file__).parents[1] / f"{name}.md").read_text().replace("](docs/", "](")
+    text = (Path(__file__).parents[1] / f"{name}.md").read_text(encoding="utf-8").replace("](docs/", "](")
     text = re.sub(r"\]\((ARCHITECTURE|CONTRIBUTING|CHANGELOG)\.md", lambda m: f"]({m[1].lower()}.md", text)
     drawn = f"<div>{image_path()}</div>".replace("\n", "") if "images/image_path.svg" in text else ""
     return re.sub(r"^!\[[^]]*\]\(images/image_path\.svg\)$", lambda _: drawn, text, flags=re.M)
@@ -123,7 +123,7 @@ def measured(name: str | None) -> str:
 def stored(suite: str) -> list[dict[str, Any]]:
     """A suite's stored figures; none where it was never measured."""
     path = MEASURED / f"{suite}.json"
-    return json.loads(path.read_text()) if path.is_file() else []
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
 def verdict(figure: dict[str, Any]) -> str:
@@ -141,17 +141,17 @@ def when(figure: dict[str, Any]) -> str:
 def scale(name: str | None) -> str:
     """One table of what large runs move, ask for and cost, computed from docs/measured/scale.json."""
     if name == "simulated":
-        figures = {f["name"]: f for f in json.loads((MEASURED / "cluster.json").read_text())}
+        figures = {f["name"]: f for f in json.loads((MEASURED / "cluster.json").read_text(encoding="utf-8"))}
         found = [figures[n] for n in ("scaling_64", "driver_ms_per_batch") if n in figures]
         rows = ((f"`{f['name']}`", value(f), goal(f), WORDS[f["holds"]], f["why"]) for f in found)
         return table(("figure", "value", "goal", "", "how"), rows) if found else "Not measured yet."
-    head, *rows_ = SCALE[name or "runs"](json.loads((MEASURED / "scale.json").read_text()))
+    head, *rows_ = SCALE[name or "runs"](json.loads((MEASURED / "scale.json").read_text(encoding="utf-8")))
     return table(head, rows_)
 
 
 def gallery(domain: str | None) -> str:
     """What was measured of a domain's pictures in the gallery, as docs/figures.py keeps it."""
-    rows = json.loads((MEASURED / "gallery.json").read_text())[domain or ""]
+    rows = json.loads((MEASURED / "gallery.json").read_text(encoding="utf-8"))[domain or ""]
     head = ("street", "by", "distance to the truth", "strength", "structure", "labels kept, ignored, lost", "verdict")
     each = (
         (r["street"], r["method"], *(f"{r[n]:.2f}" if r[n] is not None else "" for n in GALLERY_FIGURES),
@@ -174,14 +174,14 @@ def known(rows: list[dict[str, Any]], method: str, name: str) -> list[float]:
 def ablation(question: str | None) -> str:
     """One question's table, from the cells that pipelines/ablate.py keeps."""
     path = MEASURED / "ablations.json"
-    cells = by_question(from_json(path.read_text())).get(question or "", []) if path.is_file() else []
+    cells = by_question(from_json(path.read_text(encoding="utf-8"))).get(question or "", []) if path.is_file() else []
     return as_table(cells) if cells else f"Not measured yet: `python pipelines/ablate.py --question '{question}'`."
 
 
 def about(name: str | None) -> str:
     """When and where a suite was measured, as docs/measured/machine.json says."""
     path = MEASURED / "machine.json"
-    known = json.loads(path.read_text()).get(name, {}) if path.is_file() else {}
+    known = json.loads(path.read_text(encoding="utf-8")).get(name, {}) if path.is_file() else {}
     return (
         f"Measured {known['date']}, {known['machine']}{', quick' if known['quick'] else ''}."
         if known
@@ -240,7 +240,7 @@ def alternatives() -> str:
     path = MEASURED / "comparison.json"
     if not path.is_file():
         return "No comparison is stored yet: `python pipelines/compare.py`."
-    found = summarise([Row(**row) for row in json.loads(path.read_text())["rows"]])
+    found = summarise([Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]])
     ours = next(s for s in found if (s.method, s.knob) == (OURS, PRESETS["standard"].to_structure))
     peers = sorted((s for s in found if s.best and s.method != OURS), key=lambda s: s.distance)
     head = (
@@ -265,17 +265,17 @@ def alternatives() -> str:
 def write_readme() -> None:
     """Bring README's tables up to date."""
     path = Path(__file__).parents[1] / "README.md"
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     for name, made in (("limits", limits()), ("measured", readme_table()), ("alternatives", alternatives())):
         head, _, rest = text.partition(f"<!-- {name} -->\n")
         text = f"{head}<!-- {name} -->\n{made}\n<!-- /{name} -->{rest.partition(f'<!-- /{name} -->')[2]}"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def write_cards() -> None:
     """Bring what the embedded models cannot do up to date on their cards."""
     for path, text in cards().items():
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
 
 
 def cards() -> dict[Path, str]:
@@ -283,7 +283,7 @@ def cards() -> dict[Path, str]:
     from s2st_aug.training.card import CANNOT, with_limits
 
     folders = {name: Path(__file__).parents[1] / "s2st_aug/weights" / name / "README.md" for name in CANNOT}
-    return {path: with_limits(path.read_text(), name, known_values()) for name, path in folders.items()}
+    return {path: with_limits(path.read_text(encoding="utf-8"), name, known_values()) for name, path in folders.items()}
 
 
 def value(figure: dict[str, Any]) -> str:
@@ -319,7 +319,7 @@ def goal_in_words(figure: dict[str, Any]) -> str:
 
 def explained(name: str) -> tuple[str, str]:
     """Goal and meaning of a figure by docs/reference/figures.md; one of a further format has those of its kind."""
-    page = (Path(__file__).parent / "reference/figures.md").read_text()
+    page = (Path(__file__).parent / "reference/figures.md").read_text(encoding="utf-8")
     while name:
         found = re.search(rf"^\| `{name}` \| (.*?) \| (.*?) \|$", page, re.M)
         if found:

@@ -236,4 +236,4 @@ def arrow_down(lane: Lane, top: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    OUT.write_text(image_path())
+    OUT.write_text(image_path(), encoding="utf-8")

@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--trained", type=Path, default=TRAINED, help="where weights lie that are not shipped")
     parser.add_argument("--json", type=Path, default=Path("docs/measured/ablations.json"))
     asked = parser.parse_args()
-    known = from_json(asked.json.read_text()) if asked.json.is_file() else []
+    known = from_json(asked.json.read_text(encoding="utf-8")) if asked.json.is_file() else []
     cells = by_question(known)
     try:
         for question in asked.question or [*QUESTIONS, QUESTION]:
@@ -46,7 +46,7 @@ def main() -> int:
             for cell in measured(question, asked, known):
                 cells[question].append(cell)
                 print(f"{question}, {cell.name}: {len(cell.rows)} variants", flush=True)
-                asked.json.write_text(to_json([c for own in cells.values() for c in own]))
+                asked.json.write_text(to_json([c for own in cells.values() for c in own]), encoding="utf-8")
     except S2STError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -55,7 +55,7 @@ def main() -> int:
         for street in measured(own, rows, asked):
             rows.extend(street)
             kept = {"identity": identity(own), "rows": [asdict(row) for row in rows]}
-            asked.json.write_text(json.dumps(kept, allow_nan=False) + "\n")
+            asked.json.write_text(json.dumps(kept, allow_nan=False) + "\n", encoding="utf-8")
             print(f"{street[0].method} and others, street {street[0].street}: {len(street)} rows", flush=True)
     except S2STError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -66,7 +66,7 @@ def main() -> int:
 
 def stored(path: Path, wanted: str) -> list[Row]:
     """The rows that are kept, if they were measured with all that is wanted."""
-    kept = json.loads(path.read_text()) if path.is_file() else {}
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return [Row(**row) for row in kept["rows"]] if kept.get("identity") == wanted else []
 
 

@@ -33,7 +33,7 @@ def main() -> None:
     count = write_night_val(arguments.bdd100k, trained[0], arguments.out / "night_val.json")
     print(f"{count} real night images to test on")
     measures = train(trained[0], arguments)
-    (arguments.out / "measures.json").write_text(json.dumps(measures))
+    (arguments.out / "measures.json").write_text(json.dumps(measures), encoding="utf-8")
 
 
 def train(annotations: Path, arguments: argparse.Namespace) -> dict[str, float]:
@@ -46,7 +46,7 @@ def train(annotations: Path, arguments: argparse.Namespace) -> dict[str, float]:
     images = arguments.dataset / annotations.stem.removeprefix("instances_")
     datasets.register_coco_instances("gain_train", {}, str(annotations), str(images))
     datasets.register_coco_instances("gain_val", {}, str(arguments.out / "night_val.json"), str(arguments.bdd100k))
-    config = configure(len(json.loads(annotations.read_text())["categories"]), arguments)
+    config = configure(len(json.loads(annotations.read_text(encoding="utf-8"))["categories"]), arguments)
     square = T.Resize((arguments.size, arguments.size))
 
     class Trainer(DefaultTrainer):

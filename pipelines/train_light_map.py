@@ -37,7 +37,7 @@ def main() -> None:
     asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.append(1))
-    given = yaml.safe_load(arguments.config.read_text())
+    given = yaml.safe_load(arguments.config.read_text(encoding="utf-8"))
     given |= {key: yaml.safe_load(value) for key, value in (item.split("=", 1) for item in arguments.set)}
     settings = LightMapSettings.model_validate(given)
     folder = arguments.folder / "streets"

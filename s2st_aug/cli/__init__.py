@@ -157,9 +157,10 @@ def _shared(verbose: Verbose = False) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Entry point: a user's error is one clear line and an exit code (docs/reference/promises.md#exit-codes)."""
     from s2st_aug.cli.progress import DownloadLines
-    from s2st_aug.cli.terminal import run_group
+    from s2st_aug.cli.terminal import in_any_locale, run_group
     from s2st_aug.diffusion.downloads import listening
 
+    in_any_locale()
     given = sys.argv[1:] if argv is None else argv
     words = ["--dry-run-full" if word == "--dry-run=full" else word for word in given]
     with listening(DownloadLines()):

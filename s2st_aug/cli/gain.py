@@ -37,7 +37,7 @@ def gain(
     settings = settings if out is None else settings.model_copy(update={"out": out})
     page = write_tables(settings, run_experiment(settings, address=address))
     if json:
-        print_text((page.parent / "result.json").read_text())
+        print_text((page.parent / "result.json").read_text(encoding="utf-8"))
         return
-    console.print(page.read_text(), markup=False)
+    console.print(page.read_text(encoding="utf-8"), markup=False)
     console.print(f"tables and plot: {page.parent}", markup=False)

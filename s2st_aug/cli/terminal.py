@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -31,6 +33,21 @@ STORAGE_FAULTS = frozenset(
 )
 """What a disk or a share answers that is not well: nothing that the user wrote on the command line"""
 log = logging.getLogger("s2st_aug")
+
+
+def in_any_locale() -> None:
+    """Names of files and classes may hold any letter, whatever the locale: called once, before anything is read.
+
+    A process whose file names are not UTF-8 (`LC_ALL=C` without Python's UTF-8 mode) starts again in that mode. What
+    the terminal has no letter for is shown as `\\xe9`.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and sys.executable:
+        shown = getattr(sys.stdout, "encoding", None) or "ascii"
+        told = {"PYTHONUTF8": "1", "PYTHONIOENCODING": f"{shown}:backslashreplace"}  # for the processes of workers too
+        os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], {**os.environ, **told})
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def run_group(group: TyperGroup, argv: list[str] | None) -> int:
@@ -124,7 +141,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             told["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(told, ensure_ascii=False)
+        return json.dumps(told)
 
 
 def log_as_json() -> None:
@@ -149,7 +166,8 @@ def fail(message: str, code: int) -> int:
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout, for scripts: no colour, no wrapping."""
-    print_text(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    shows_all = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    print_text(json.dumps(value, indent=2, ensure_ascii=not shows_all, default=str))
 
 
 def print_text(text: str) -> None:

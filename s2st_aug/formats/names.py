@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -33,18 +34,29 @@ def safe_name(name: object, where: str) -> str:
         raise DatasetError(f"{where}: {_short(name)} has back-slashes, as Windows writes paths; expected `/`")
     if _PLAIN.fullmatch(name) and _DEVICES.isdisjoint(name.partition(".")[0].lower().split("/")):
         return name  # the common case, many times faster than the full check
+    if reason := _unspellable(name):
+        raise DatasetError(f"{where}: {_short(name)}: {reason}")
     parts = PurePosixPath(name).parts
-    if (
-        not parts
-        or name.startswith("/")
-        or ".." in parts
-        or parts[0][1:2] == ":"
-        or any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in name)
-    ):
+    if not parts or name.startswith("/") or ".." in parts or parts[0][1:2] == ":" or any(ord(c) < 32 for c in name):
         raise DatasetError(f"{where}: {_short(name)} is not a file name below the dataset's folder")
     if any(part.split(".")[0].rstrip().lower() in _DEVICES or len(os.fsencode(part)) > 255 for part in parts):
         raise DatasetError(f"{where}: {_short(name)} is not a usable file name")
     return str(PurePosixPath(name))
+
+
+def _unspellable(name: str) -> str | None:
+    """Why the disk of this process cannot have a file of this name, or its name cannot be written down; else None."""
+    if name.isascii():
+        return None
+    used = sys.getfilesystemencoding()
+    try:
+        name.encode()
+        name.encode(used)
+    except UnicodeEncodeError:
+        if used == "utf-8":
+            return "the name is not UTF-8; rename the file"
+        return f"file names are {used} in this process; set PYTHONUTF8=1, or a locale such as LC_ALL=C.UTF-8"
+    return None
 
 
 def _short(value: object) -> str:
@@ -182,12 +194,15 @@ class LookAlikes:
 def list_files(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:
     """POSIX paths below `folder` with one of the suffixes, sorted in each folder; it follows no link upwards.
 
-    Hidden files and folders are left out, as by Ultralytics: a Mac's `._a.jpg`, `.ipynb_checkpoints`.
+    Hidden files and folders are left out, as by Ultralytics: a Mac's `._a.jpg`, `.ipynb_checkpoints`. Raises
+    DatasetError for a name that is not UTF-8, or cannot be in this process's locale.
     """
     wanted = frozenset(suffixes)
-    yield from (
-        name for name in _walk(folder, "", (os.path.realpath(folder),)) if PurePosixPath(name).suffix.lower() in wanted
-    )
+    for name in _walk(folder, "", (os.path.realpath(folder),)):
+        if PurePosixPath(name).suffix.lower() in wanted:
+            if reason := _unspellable(name):
+                raise DatasetError(f"{folder}: {_short(name)}: {reason}")
+            yield name
 
 
 def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[str]:

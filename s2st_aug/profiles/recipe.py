@@ -102,7 +102,7 @@ class ProfileRecipe(_Part):
 def read_recipe(path: Path) -> ProfileRecipe:
     """A recipe from YAML; raises ConfigError with all problems in one line."""
     try:
-        return ProfileRecipe.model_validate(yaml.safe_load(path.read_text()))
+        return ProfileRecipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except pydantic.ValidationError as error:
         raise ConfigError(
             f"{path}: " + "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

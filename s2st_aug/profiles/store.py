@@ -186,7 +186,7 @@ def _parse(data: bytes, path: Path) -> DomainProfile:
         plain, sha256 = _header(data), sha256_bytes(data)
         written = plain.pop("content_sha256", None)
         sums = path.with_name(SUMS)  # the hashes of profiles that hold none of their own
-        lines = sums.read_text().splitlines() if written is None and sums.is_file() else []
+        lines = sums.read_text(encoding="utf-8").splitlines() if written is None and sums.is_file() else []
         listed = next((line.split()[0] for line in lines if line.endswith(f" {path.name}")), None)
         if listed not in (None, sha256):
             raise ValueError(f"its bytes are not those that {SUMS} lists")

@@ -28,7 +28,7 @@ def make_dataset(root: Path, count: int, *, magic: Magic | None = None, size: tu
         image[0, 0] = (magic or {}).get(i, image[0, 0])
         (images / f"f{i:06d}.png").write_bytes(encode_png(image))
     frames = [_frame(path.name) for path in sorted(images.iterdir())]
-    (labels / "det_train.json").write_text(json.dumps(frames))
+    (labels / "det_train.json").write_text(json.dumps(frames), encoding="utf-8")
     return root
 
 

@@ -67,7 +67,7 @@ def make_dataset(root: Path, what: FakeRun) -> None:
         (images / frame["name"]).write_bytes(_picture(what, number, 160, frame["labels"]))
     labels = root / "labels" / "det_20"
     labels.mkdir(parents=True, exist_ok=True)
-    (labels / f"det_{what.split}.json").write_text(json.dumps(frames))
+    (labels / f"det_{what.split}.json").write_text(json.dumps(frames), encoding="utf-8")
 
 
 def _frame(what: FakeRun, number: int) -> dict[str, Any]:

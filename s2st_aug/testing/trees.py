@@ -228,7 +228,7 @@ def _cityscapes_images(root: Path) -> None:
     """Polygons, fine and coarse, their label images, and everything that is only carried."""
     _cityscapes(root)
     stem = "train/bonn/bonn_000000_000001"
-    polygons = (root / f"gtFine/{stem}_gtFine_polygons.json").read_text()
+    polygons = (root / f"gtFine/{stem}_gtFine_polygons.json").read_text(encoding="utf-8")
     _put(root, f"gtCoarse/{stem}_gtCoarse_polygons.json", polygons.replace("road", "ground"))
     ids = _canvas(7, (26, slice(5, 15)), (24, slice(20, 30)))
     instances = _canvas(7, (26000, slice(5, 15)), (24, slice(20, 30)), dtype=np.uint16)

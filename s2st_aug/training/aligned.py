@@ -330,7 +330,7 @@ class Journal:
         self.pending.clear()
         losses_now = {k: round(v, 4) for k, v in sorted(self.losses.items())}
         line = {"step": step, "samples": step * settings.batch, "seconds": round(self.seconds), "streets": streets}
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line | {"loss": losses_now, "lr": rate}) + "\n")
 
 

@@ -97,7 +97,7 @@ class AlignedConfig(BaseModel):
 def read_aligned_config(path: Path, changes: dict[str, Any] | None = None) -> AlignedConfig:
     """A config from YAML with `changes` (dotted key -> value); raises ConfigError with every problem at once."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     except yaml.YAMLError as error:

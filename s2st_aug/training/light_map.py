@@ -124,7 +124,7 @@ class LightTraining:
 
     def _log(self) -> None:
         line = {"step": self.step, "time": round(time.time()), **{k: round(v, 5) for k, v in self.seen.items()}}
-        with (self.folder / "log.jsonl").open("a") as file:
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def save(self) -> None:

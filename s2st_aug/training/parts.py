@@ -36,7 +36,7 @@ def join_parts(folder: Path, out: Path) -> Path:
     """The file whose parts lie in `folder`, written into `out`; raises ModelError where they do not belong together."""
     if not (folder / INDEX).is_file():
         raise ModelError(f"{folder}: no {INDEX}: these are not the parts of a file")
-    index = json.loads((folder / INDEX).read_text())
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     missing = [name for name in index["parts"] if not (folder / name).is_file()]
     if missing:
         raise ModelError(f"{folder}: the part {missing[0]} is missing ({len(missing)} of {len(index['parts'])})")

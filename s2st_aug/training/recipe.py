@@ -89,7 +89,7 @@ class TrainingConfig(BaseModel):
 def read_training_config(path: Path) -> TrainingConfig:
     """A training config from YAML; raises ConfigError with every problem at once."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
         return TrainingConfig.model_validate(content)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
@@ -223,7 +223,7 @@ class Recipe:
         beside the checkpoints (rows: what, value, how).
         """
         figures = self.folder / "figures.json"
-        rows = json.loads(figures.read_text()) if figures.is_file() else []
+        rows = json.loads(figures.read_text(encoding="utf-8")) if figures.is_file() else []
         data = [told_source(source, self.config.domains) for source in self.config.data]
         files = {"autoencoder": "autoencoder", "UNet and text encoder": "denoiser", "decoder": "decoder"}
         paths = {name: self.folder / f"{file}.safetensors" for name, file in files.items()}

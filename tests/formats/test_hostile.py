@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import struct
 import time
 import tracemalloc
@@ -20,7 +21,7 @@ from s2st_aug.formats.daylight import mean_luma
 from s2st_aug.formats.json_skim import object_spans
 from s2st_aug.formats.label_images import read_label_image, stored_size
 from s2st_aug.formats.run_lengths import decode
-from s2st_aug.testing.trees import VARIETIES
+from s2st_aug.testing.trees import VARIETIES, write_tree
 
 VALUES = st.recursive(
     st.none() | st.integers() | st.text('{}[]"\\,:aé ') | st.floats(allow_nan=True),
@@ -222,3 +223,13 @@ def test_damaged_trees_of_every_format_end_in_clear_errors_inside_the_folder():
 def test_many_damaged_trees():
     found = fuzz(20_000, 11)
     assert (found.tracebacks, found.escapes, found.hangs) == ([], [], [])
+
+
+@pytest.mark.parametrize("card", ["yolo", "kitti", "cityscapes", "comma10k"])
+def test_an_image_whose_name_is_not_utf_8_is_named(tmp_path, card):
+    split = write_tree(card, tmp_path)
+    first = next(read_scenes(load_card(card), tmp_path, split))
+    image = tmp_path / first.image
+    image.rename(os.fsdecode(os.fsencode(image.parent) + b"/caf\xe9_" + image.name.encode()))
+    with pytest.raises(DatasetError, match=r"caf\\udce9.*the name is not UTF-8; rename the file"):
+        list(read_scenes(load_card(card), tmp_path, split))
