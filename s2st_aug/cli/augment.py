@@ -103,7 +103,8 @@ def curated_dataset(name: str, field: str | None, place: str) -> list[str]:
     labels = f"{found.labels} labels of {found.field}" if found.field else "no labels"
     err.print(f"{name}: {found.images} images and {labels}, as {found.root}", markup=False)
     if found.left_out:
-        err.print(f"{found.left_out} open or empty lines are left out: COCO cannot hold them", markup=False)
+        told = "left out: open or empty lines, or without a class or a place, which COCO cannot hold"
+        err.print(f"{counted(found.left_out, 'label')} {told}", markup=False)
     return [f"dataset={json.dumps(found.dataset)}"]
 
 

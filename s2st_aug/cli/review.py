@@ -88,6 +88,7 @@ def pull(
 ) -> None:
     """Store decisions in the run folder; pulling twice adds nothing."""
     from s2st_aug.cli.terminal import out, print_json
+    from s2st_aug.errors import counted
     from s2st_aug.review.pull import pull as pull_run
     from s2st_aug.storage import RunFolder
 
@@ -95,11 +96,15 @@ def pull(
     if json:
         print_json(asdict(done))
         return
-    out.print(f"{done.new} new decisions, {done.already_there} already there", markup=False)
+    out.print(f"{counted(done.new, 'new decision')}, {done.already_there} already there", markup=False)
+    if done.tagged_only:
+        what = f"{counted(done.tagged_only, 'sample')} tagged accepted or rejected by hand, which is no decision"
+        out.print(f"{what}: press Shift+A or Shift+R on them, or use the panel", markup=False)
     for group in done.conflicts:
         said = ", ".join(f"{d.reviewer}: {d.decision} at {d.time:%Y-%m-%d %H:%M:%S}" for d in group)
         what = f"{group[0].variant_id} {group[0].object_id or ''}"
         out.print(f"reviewers differ on {what}: {said}; the last one holds, ties go to reject", markup=False)
     out.print(
-        f"now: {done.accepted} accepted, {done.rejected} rejected, {done.ignored_objects} objects ignored", markup=False
+        f"now: {done.accepted} accepted, {done.rejected} rejected, {counted(done.ignored_objects, 'object')} ignored",
+        markup=False,
     )

@@ -36,7 +36,7 @@ class Curated:
     root: Path
     images: int
     labels: int
-    left_out: int  # open lines, and outlines without a point
+    left_out: int  # open lines, outlines without a point, boxes without a place, labels without a class
     field: str | None  # that the labels are from; None: the view has none
 
     @property
@@ -108,7 +108,8 @@ def write_dataset(view: Any, run: Path | str, field: str | None = None) -> Curat
                 continue
             x1, y1, x2, y2 = found.bbox
             kind = categories.setdefault(found.category, len(categories) + 1)
-            own = {"id": len(content["annotations"]) + 1, "image_id": number, "category_id": kind, "iscrowd": 0}
+            own = {"id": len(content["annotations"]) + 1, "image_id": number, "category_id": kind}
+            own |= {"iscrowd": int(found.crowd)}
             own |= {"bbox": [x1, y1, x2 - x1, y2 - y1]} | segmentation(found)
             content["annotations"].append(own | {"fiftyone_id": found.object_id})
     if not content["images"]:
@@ -177,18 +178,26 @@ def _labels(sample: Any, field: str | None) -> Iterator[Any]:
 
 
 def _object(label: Any, size: tuple[int, int]) -> SceneObject | None:
-    """A label in pixels; None for an open line, which COCO has no word for, and for an outline without a point."""
+    """A label in pixels; None for an open line, which COCO has no word for, and for one without a class or a place.
+
+    FiftyOne's own importer keeps COCO's `iscrowd` as an attribute of that name.
+    """
     width, height = size
+    if label.label is None:
+        return None
+    crowd = bool(label.get_attribute_value("iscrowd", False))
     if hasattr(label, "points"):
         outlines = tuple(np.asarray(part, np.float64) * size for part in label.points if len(part))
-        if not label.closed or not outlines:
+        if not label.closed or not outlines or not all(np.isfinite(part).all() for part in outlines):
             return None
         every = np.concatenate(outlines)
         (x1, y1), (x2, y2) = every.min(0).tolist(), every.max(0).tolist()
-        return SceneObject(str(label.id), "polygon", str(label.label), (x1, y1, x2, y2), outlines)
+        return SceneObject(str(label.id), "polygon", str(label.label), (x1, y1, x2, y2), outlines, crowd=crowd)
+    if label.bounding_box is None or len(label.bounding_box) != 4 or not np.isfinite(label.bounding_box).all():
+        return None
     x, y, w, h = (v * side for v, side in zip(label.bounding_box, (width, height, width, height), strict=True))
     mask = _mask(label.get_mask(), (x, y, w, h), size) if label.has_mask else None
-    return SceneObject(str(label.id), "box", str(label.label), (x, y, x + w, y + h), mask=mask)
+    return SceneObject(str(label.id), "box", str(label.label), (x, y, x + w, y + h), mask=mask, crowd=crowd)
 
 
 def _mask(mask: np.ndarray, box: Sequence[float], size: tuple[int, int]) -> Mask:

@@ -28,8 +28,11 @@ class Outcome:
 
 
 def reviewer() -> str:
-    """Who decides: `review open --reviewer`, else the login name."""
-    return os.environ.get(REVIEWER) or getpass.getuser()
+    """Who decides: `review open --reviewer`, else the login name, else (in a container) the user's number."""
+    try:
+        return os.environ.get(REVIEWER) or getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def targets(ctx: Any) -> list[str]:
@@ -51,10 +54,11 @@ def ignore(dataset: Any, selected_labels: Sequence[Mapping[str, Any]]) -> Outcom
     """Ignore the selected labels; each entry has `label_id` and `sample_id`."""
     done = 0
     for chosen in selected_labels:
-        sample = dataset[chosen["sample_id"]]
-        label = next((one for one in labels_of(sample) if one.id == chosen["label_id"]), None)
-        if sample["variant_id"] and label is not None:
-            record(dataset, sample.id, _now(sample["variant_id"], label["object_id"], "ignore", None))
+        sample = _sample(dataset, chosen["sample_id"])
+        label = next((one for one in labels_of(sample) if one.id == chosen["label_id"]), None) if sample else None
+        object_id = attribute(label, "object_id") if label is not None else None
+        if sample is not None and sample["variant_id"] and object_id is not None:
+            record(dataset, sample.id, _now(sample["variant_id"], object_id, "ignore", None))
             done += 1
     return Outcome(f"{done} objects are ignored" if done else "click on the labels of a variant first", done)
 
@@ -66,7 +70,7 @@ def undo(dataset: Any, sample_ids: Sequence[str]) -> Outcome:
         held = (
             resolve(decision_of(variant_id, entry) for entry in dataset[sample_id][JOURNAL] or ()) if variant_id else {}
         )
-        if held:
+        if variant_id and held:
             last = max(held.values(), key=lambda d: d.time)
             record(dataset, sample_id, _now(variant_id, last.object_id, "undo", None))
             done += 1
@@ -84,12 +88,13 @@ def panel_data(dataset: Any, sample_id: str | None) -> dict[str, Any]:
     """Paths of source and variant, measures, boxes with verdicts, and how far the review is."""
     stages = [{"$match": {"status": "ok"}}, {"$group": {"_id": "$decision", "n": {"$sum": 1}}}]
     progress = {str(d["_id"]): d["n"] for d in dataset._sample_collection.aggregate(stages)}
-    sample = dataset[sample_id] if sample_id else None
+    sample = _sample(dataset, sample_id) if sample_id else None
     if sample is None or not sample["variant_id"]:
         return {"progress": progress, "variant": None}
     boxes = [
         {"box": one.bounding_box, "label": one.label} | {name: attribute(one, name) for name in ("verdict", "decision")}
-        for one in sample["boxes"].detections
+        for one in labels_of(sample)
+        if one.has_field("bounding_box")
     ]
     measures = {name: sample[name] for name in ("strength", "structure", "structure_raw", "worst_structure", "doubt")}
     counts = {name: sample[f"objects_{name}"] for name in ("keep", "ignore", "lost")}
@@ -113,5 +118,15 @@ def _now(variant_id: str, object_id: str | None, decision: DecisionKind, reason:
     return Decision(variant_id, object_id, decision, reviewer(), datetime.now(UTC), reason)
 
 
-def _variants(dataset: Any, sample_ids: Sequence[str]) -> list[tuple[str, str]]:
-    return [(sample_id, dataset[sample_id]["variant_id"]) for sample_id in sample_ids]
+def _variants(dataset: Any, sample_ids: Sequence[str]) -> list[tuple[str, str | None]]:
+    """The samples that are there, with the ids of their variants; None for a source."""
+    found = ((sample_id, _sample(dataset, sample_id)) for sample_id in sample_ids)
+    return [(sample_id, sample["variant_id"]) for sample_id, sample in found if sample is not None]
+
+
+def _sample(dataset: Any, sample_id: str) -> Any:
+    """A sample; None where somebody deleted it since the page was drawn."""
+    try:
+        return dataset[sample_id]
+    except KeyError:
+        return None

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from s2st_aug.storage.decisions import Decision, resolve
+from s2st_aug.errors import UsageError
+from s2st_aug.storage.decisions import DECISIONS, Decision, resolve
 
 JOURNAL = "journal"
 TAGS = {"accept": "accepted", "reject": "rejected"}
@@ -28,15 +29,24 @@ def entry_of(one: Decision) -> dict[str, Any]:
 
 
 def decision_of(variant_id: str, entry: Mapping[str, Any]) -> Decision:
-    """The inverse of `entry_of`."""
-    return Decision(
-        variant_id,
-        entry["object_id"],
-        entry["decision"],
-        entry["reviewer"],
-        datetime.fromisoformat(entry["time"]),
-        entry["reason"],
-    )
+    """The inverse of `entry_of`; raises UsageError for what is no decision."""
+    try:
+        one = Decision(
+            variant_id,
+            entry["object_id"],
+            entry["decision"],
+            entry["reviewer"],
+            datetime.fromisoformat(entry["time"]),
+            entry["reason"],
+        )
+    except (KeyError, TypeError, ValueError):
+        one = None
+    if one is None or one.decision not in DECISIONS or one.time.tzinfo is None:
+        raise UsageError(
+            f"variant {variant_id}: its field `{JOURNAL}` in FiftyOne holds {ascii(entry)[:80]}, which is no decision;"
+            " take it out there"
+        )
+    return one
 
 
 def state_of(decisions: Iterable[Decision]) -> tuple[str, dict[str, str]]:
@@ -64,16 +74,18 @@ def refresh(dataset: Any, sample_id: str) -> str:
     kept = [t for t in sample.tags if t not in TAGS.values()]
     sample.tags = kept + ([TAGS[whole]] if whole in TAGS else [])
     for label in labels_of(sample):
-        decided = by_object.get(label["object_id"])
-        label["decision"] = decided
-        label.tags = [decided] if decided else []
+        object_id = attribute(label, "object_id")
+        if object_id is not None:  # a label that somebody drew in the App is none of the run's
+            decided = by_object.get(object_id)
+            label["decision"] = decided
+            label.tags = [decided] if decided else []
     sample.save()
     return whole
 
 
 def labels_of(sample: Any) -> list[Any]:
-    """Boxes and lines of a sample."""
-    boxes, lines = sample["boxes"], sample["lines"]
+    """Boxes and lines of a sample; none where somebody emptied or deleted the field in the App."""
+    boxes, lines = (sample[name] if sample.has_field(name) else None for name in ("boxes", "lines"))
     return [*(boxes.detections if boxes else ()), *(lines.polylines if lines else ())]
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from s2st_aug.errors import UsageError
-from s2st_aug.review.journal import JOURNAL, decision_of
+from s2st_aug.errors import UsageError, counted
+from s2st_aug.review.journal import JOURNAL, TAGS, decision_of
 from s2st_aug.storage import RunFolder
 from s2st_aug.storage.decisions import Decision, DecisionKind, conflicts, from_table, new_only, resolve, to_table
 
@@ -26,6 +29,7 @@ class PullSummary:
     accepted: int
     rejected: int
     ignored_objects: int
+    tagged_only: int = 0  # samples tagged accepted or rejected by hand: tags are no decisions
 
 
 class _FileDecision(BaseModel):
@@ -33,7 +37,7 @@ class _FileDecision(BaseModel):
     variant_id: str
     object_id: str | None = None
     decision: DecisionKind
-    reviewer: str
+    reviewer: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
     time: datetime
     reason: str | None = None
 
@@ -49,12 +53,13 @@ class _File(BaseModel):
 
 def pull(run: RunFolder, *, name: str | None = None, file: Path | None = None) -> PullSummary:
     """Append what is new to RUN/decisions; pulling twice adds nothing."""
-    candidates = read_file(run, file) if file else read_dataset(run, name)
+    candidates, tagged_only = (read_file(run, file), 0) if file else read_dataset(run, name)
     known = from_table(run.read_decisions())
     fresh = new_only(candidates, known)
     if fresh:
         run.append_decisions(to_table(fresh))
-    return summarise([*known, *fresh], len(fresh), len(candidates) - len(fresh))
+    found = summarise([*known, *fresh], len(fresh), len(candidates) - len(fresh))
+    return replace(found, tagged_only=tagged_only)
 
 
 def summarise(decisions: list[Decision], new: int, already_there: int) -> PullSummary:
@@ -66,16 +71,17 @@ def summarise(decisions: list[Decision], new: int, already_there: int) -> PullSu
     return PullSummary(new, already_there, differing, whole.count("accept"), whole.count("reject"), ignored)
 
 
-def read_dataset(run: RunFolder, name: str | None = None) -> list[Decision]:
-    """Every decision in the journals of the run's dataset in FiftyOne."""
+def read_dataset(run: RunFolder, name: str | None = None) -> tuple[list[Decision], int]:
+    """Every decision in the journals of the run's dataset in FiftyOne, and how many samples only a tag speaks of."""
     from s2st_aug.review.fiftyone_session import connect
 
     fo = connect()
     from s2st_aug.review.push import flat, open_dataset
 
     dataset = open_dataset(fo, run, name)
-    ids, journals = flat(dataset).values(["variant_id", JOURNAL])
-    return [decision_of(v, entry) for v, journal in zip(ids, journals, strict=True) if v for entry in journal or ()]
+    told = [v for v in zip(*flat(dataset).values(["variant_id", JOURNAL, "tags", "decision"]), strict=True) if v[0]]
+    by_hand = sum(bool({*TAGS.values()} & set(tags or ()) - {TAGS.get(decision)}) for _, _, tags, decision in told)
+    return [decision_of(v, entry) for v, journal, _, _ in told for entry in journal or ()], by_hand
 
 
 def read_file(run: RunFolder, file: Path) -> list[Decision]:
@@ -88,31 +94,48 @@ def read_file(run: RunFolder, file: Path) -> list[Decision]:
         parsed = _File.model_validate({("schema_" if k == "schema" else k): v for k, v in raw.items()})
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(
-            f"{file}: {'.'.join(str(p) for p in first['loc'])}: {first['msg']} ({error.error_count()} problems)"
-        ) from None
+        where, problems = ".".join(map(str, first["loc"])).replace("schema_", "schema"), error.error_count()
+        raise UsageError(f"{file}: {where}: {first['msg']} ({counted(problems, 'problem')})") from None
     plan = run.run_json().plan_sha256
     if parsed.run != plan:
         raise UsageError(f"{file}: decisions on plan {parsed.run[:8]}, but {run.place} holds plan {plan[:8]}")
-    known = set(run.read_manifest(["variant_id"])["variant_id"].to_pylist())
-    unknown = [d.variant_id for d in parsed.decisions if d.variant_id not in known]
+    _refuse_unknown(run, file, parsed.decisions)
+    return [
+        Decision(one.variant_id, one.object_id, one.decision, one.reviewer, _utc(one.time, file), one.reason)
+        for one in parsed.decisions
+    ]
+
+
+def _refuse_unknown(run: RunFolder, file: Path, decisions: Sequence[_FileDecision]) -> None:
+    """Raises UsageError for decisions on variants that the run does not have, or on labels that they do not have."""
+    table = run.read_manifest(["variant_id", "objects"])
+    table = table.filter(
+        pc.is_in(table["variant_id"], value_set=pa.array({d.variant_id for d in decisions}, pa.string()))
+    )
+    known = {row["variant_id"]: {o["object_id"] for o in row["objects"]} for row in table.to_pylist()}
+    unknown = [d.variant_id for d in decisions if d.variant_id not in known]
+    what = "variants that the run does not have"
+    if not unknown:
+        unknown = [d.object_id for d in decisions if d.object_id and d.object_id not in known[d.variant_id]]
+        what = "labels that their variants do not have"
     if unknown:
-        raise UsageError(
-            f"{file}: {len(unknown)} decisions on variants that the run does not have, the first {unknown[0]!r}"
-        )
-    taken = []
-    for one in parsed.decisions:
-        time = (one.time if one.time.tzinfo else one.time.replace(tzinfo=UTC)).astimezone(UTC)
-        taken.append(Decision(one.variant_id, one.object_id, one.decision, one.reviewer, time, one.reason))
-    return taken
+        raise UsageError(f"{file}: {counted(len(unknown), 'decision')} on {what}, the first {unknown[0]!r}")
+
+
+def _utc(time: datetime, file: Path) -> datetime:
+    """A time in UTC, which one without a zone is taken for."""
+    try:
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        raise UsageError(f"{file}: {time.isoformat()} is no time of a decision") from None
 
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        raw = json.loads(file.read_text())
+        raw = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{file}: not JSON ({error})") from None
     if not isinstance(raw, dict):
         raise UsageError(f"{file}: expected an object with schema, run and decisions, got {type(raw).__name__}")

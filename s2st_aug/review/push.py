@@ -80,11 +80,11 @@ def open_dataset(fo: ModuleType, run: RunFolder, name: str | None = None) -> Any
 def push(run: RunFolder, *, name: str | None = None) -> PushSummary:
     """Bring the run's dataset in FiftyOne up to date with its manifest and decisions."""
     fo = connect()
-    dataset = _open_or_create(fo, run, name or dataset_name(run))
+    dataset, whole = _open_or_create(fo, run, name or dataset_name(run))
     rows = {r["variant_id"]: r for r in run.read_manifest().to_pylist()}
     shown = {v: fingerprint(run, r) for v, r in rows.items() if r["image"] is not None}
     known, sources = _present(dataset)
-    stale = {v: k for v, k in known.items() if shown.get(v) != k.fingerprint}
+    stale = {v: k for v, k in known.items() if not whole or shown.get(v) != k.fingerprint}
     fresh = {v for v in shown if v not in known or v in stale}
     decided = _decisions(run, known)
     if gone := [k.sample_id for v, k in stale.items() if v not in shown]:
@@ -112,17 +112,22 @@ def push(run: RunFolder, *, name: str | None = None) -> PushSummary:
     )
 
 
-def _open_or_create(fo: ModuleType, run: RunFolder, name: str) -> Any:
+def _open_or_create(fo: ModuleType, run: RunFolder, name: str) -> tuple[Any, bool]:
+    """The dataset, and whether it has all of its fields: those that somebody deleted in the App are declared anew."""
+    whole = True
     if fo.dataset_exists(name):
         dataset = fo.load_dataset(name)
         _check_owner(dataset, run)
+        whole = app_layout.OWN_FIELDS.keys() - {"signal"} <= dataset.get_field_schema().keys()
     else:
         dataset = fo.Dataset(name, persistent=True)
         dataset.add_group_field("group", default="source")
         app_layout.declare_fields(fo, dataset)
+    if not whole:
+        app_layout.declare_fields(fo, dataset)
     dataset.info["s2st_aug"] = {"run": str(run.path.resolve()), "plan_sha256": run.run_json().plan_sha256}
     dataset.save()
-    return dataset
+    return dataset, whole
 
 
 def _check_owner(dataset: Any, run: RunFolder) -> None:

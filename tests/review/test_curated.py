@@ -147,6 +147,35 @@ def test_the_same_view_is_the_same_dataset_and_a_planned_run_keeps_its_own(datas
         write_dataset(dataset, run)
 
 
+def test_crowds_stay_crowds_and_labels_without_a_class_or_a_place_are_counted(fo, dataset, tmp_path):
+    from s2st_aug.review.curated import write_dataset
+
+    place = [0.25, 0.5, 0.125, 0.125]
+    triangle = [[[0, 0.5], [1, 0.5], [1, 1]]]
+    labels = [
+        fo.Detection(label="car", bounding_box=place, iscrowd=1),
+        fo.Detection(label="car", bounding_box=place, iscrowd=0),
+        fo.Detection(label=None, bounding_box=place),
+        fo.Detection(label="car"),
+        fo.Detection(label="car", bounding_box=[float("nan"), 0, 0.1, 0.1]),
+    ]
+    sample = dataset.first()
+    sample["ground_truth"] = fo.Detections(detections=labels)
+    sample["lanes"] = fo.Polylines(
+        polylines=[
+            fo.Polyline(label="road", points=triangle, closed=True, iscrowd=1),
+            fo.Polyline(points=triangle, closed=True),
+        ]
+    )
+    sample.save()
+    for field, crowds, left_out in (("ground_truth", [True, False], 3), ("lanes", [True], 1)):
+        found = write_dataset(dataset.select(sample.id), tmp_path / field, field)
+        [objects] = scenes(found.root).values()
+        assert [o.crowd for o in objects] == crowds
+        assert {o.category for o in objects} <= {"car", "road"}
+        assert (found.labels, found.left_out) == (len(crowds), left_out)
+
+
 def test_what_a_run_cannot_take_is_refused(fo, dataset, tmp_path):
     from PIL import Image
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -103,6 +104,11 @@ def test_a_page_s_file_is_pulled_once_without_any_database(run, tmp_path):
         ({"entry": {"decision": "maybe"}}, "decisions.0.decision"),
         ({"entry": {"variant_id": "nobody"}}, "variants that the run does not have"),
         ({"more": 1}, "more"),
+        ({"schema": 2}, r": schema: .*\(1 problem\)"),
+        ({"entry": {"object_id": "nobody"}}, "1 decision on labels that their variants do not have"),
+        ({"entry": {"time": "0001-01-01T00:00:00+14:00"}}, "no time of a decision"),
+        ({"entry": {"time": "9999-12-31T23:59:59-14:00"}}, "no time of a decision"),
+        ({"entry": {"reviewer": " "}}, "decisions.0.reviewer"),
     ],
 )
 def test_a_wrong_file_is_one_clear_line_and_stores_nothing(run, tmp_path, change, message):
@@ -111,8 +117,9 @@ def test_a_wrong_file_is_one_clear_line_and_stores_nothing(run, tmp_path, change
     assert from_table(run.read_decisions()) == []
 
 
-def test_a_file_that_is_not_json_is_one_clear_line(run, tmp_path):
-    (tmp_path / "x.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "[" * 100_000])
+def test_a_file_that_is_not_json_is_one_clear_line(run, tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
     with pytest.raises(UsageError, match="not JSON"):
         pull(run, file=tmp_path / "x.json")
 
@@ -232,3 +239,23 @@ def test_a_database_that_is_slow_to_answer_is_not_told_as_missing():
     slow = SimpleNamespace(config=SimpleNamespace(database_uri=None), list_datasets=list_datasets)
     with pytest.raises(MissingDependency, match=r"did not answer within 60 s.*run the same command again"):
         _touch_database(slow)
+
+
+def test_a_file_of_an_editor_that_adds_a_byte_order_mark_is_read(run, tmp_path):
+    file = page_file(run, tmp_path)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert pull(run, file=file).new == 1
+
+
+def test_a_reviewer_without_a_login_name_is_called_by_number(monkeypatch):
+    import pwd
+
+    from s2st_aug.review.deciding import reviewer
+
+    def nobody(uid):
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert reviewer() == f"user {os.getuid()}"

@@ -215,3 +215,56 @@ def plain(value):
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     return bytes(value) if isinstance(value, bytes) else value
+
+
+def test_what_people_drew_emptied_or_deleted_in_the_app_stops_no_review(run):
+    import fiftyone
+
+    from s2st_aug.review.deciding import decide as press
+    from s2st_aug.review.deciding import ignore, panel_data
+    from s2st_aug.review.pull import pull
+    from s2st_aug.review.push import open_dataset, push
+
+    push(run)
+    dataset = open_dataset(fiftyone, run)
+    drawn, emptied, gone, tagged = [s.id for s in samples(run) if s["variant_id"]][:4]
+    sample = dataset[drawn]
+    sample["boxes"].detections.append(fiftyone.Detection(label="car", bounding_box=[0.1, 0.1, 0.2, 0.2]))
+    sample.save()
+    mine = dataset[drawn]["boxes"].detections[-1].id
+    assert press(dataset, [drawn], "accept").changed == 1
+    assert dataset[drawn].tags == ["accepted"]
+    assert ignore(dataset, [{"sample_id": drawn, "label_id": mine}]).changed == 0
+    sample = dataset[emptied]
+    sample["boxes"] = None
+    sample.save()
+    assert panel_data(dataset, emptied)["boxes"] == []
+    dataset.delete_samples([gone])
+    assert press(dataset, [gone, emptied], "reject").changed == 1
+    assert panel_data(dataset, gone)["variant"] is None
+    sample = dataset[tagged]
+    sample.tags.append("rejected")
+    sample.save()
+    found = pull(run)
+    assert (found.new, found.tagged_only) == (2, 1)
+    dataset.delete_sample_field("lines")
+    assert press(dataset, [drawn], "reject").changed == 1
+    assert push(run).added == 1
+    assert dataset[drawn]["lines"].polylines
+    assert dataset[drawn]["decision"] == "reject"
+
+
+def test_a_journal_that_holds_no_decision_is_one_clear_line(run):
+    import fiftyone
+
+    from s2st_aug.review.pull import pull
+    from s2st_aug.review.push import open_dataset, push
+
+    push(run)
+    sample = next(s for s in samples(run) if s["variant_id"])
+    sample = open_dataset(fiftyone, run)[sample.id]
+    sample["journal"] = [{"decision": "accept"}]
+    sample.save()
+    for command in (pull, push):
+        with pytest.raises(UsageError, match=r"holds .* which is no decision"):
+            command(run)
