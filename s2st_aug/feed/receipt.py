@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -74,13 +75,16 @@ class Receipt:
         self.mix, self.identify, self.mode, self.drop_last, self.padding = mix, identify, mode, drop_last, padding
         self.epochs: list[Epoch] = []  # of all ranks together once they have ended
         self.current: Epoch | None = None  # of this rank
+        self.failure: str | None = None  # the first thing that did not hold
+        self.closed = False
 
     def count(self, batch: Any) -> None:
         """Count the images of one batch, as training takes it; the first one opens an epoch."""
         epoch = self.current = self.current or Epoch()
         epoch.batches += 1
-        for sample_id in self.identify(batch):
-            epoch.add(sample_id, self._known(sample_id))
+        with self._noted():
+            for sample_id in self.identify(batch):
+                epoch.add(sample_id, self._known(sample_id))
 
     def end_epoch(self, *, early: bool = False, limited: bool = False) -> None:
         """Bring all ranks' counts together and check them; every rank must call it.
@@ -93,15 +97,18 @@ class Receipt:
         epoch = over_ranks(mine)
         self.current = None
         self.epochs.append(epoch)
-        self._check(epoch)
+        with self._noted():
+            self._check(epoch)
 
     def close(self) -> None:
         """The last word: raises CheckFailed where nothing was yielded, or an epoch left open does not hold."""
         self._end_left_open()
-        if not any(epoch.total for epoch in self.epochs):
-            raise CheckFailed(
-                "feed receipt: the loader was never read, so no image of the locked mix was seen in training"
-            )
+        with self._noted():
+            if not any(epoch.total for epoch in self.epochs):
+                raise CheckFailed(
+                    "feed receipt: the loader was never read, so no image of the locked mix was seen in training"
+                )
+        self.closed = True
 
     def __enter__(self) -> Any:
         return self
@@ -111,12 +118,31 @@ class Receipt:
             self.close()
 
     def write(self, path: Path | str) -> None:
-        """The receipt as JSON: images and classes by domain and epoch, beside the locked shares; by the first rank."""
+        """The receipt as JSON: images and classes by domain and epoch, beside the locked shares; by the first rank.
+
+        `holds` is false, with `failure` in words, where something did not, and null before the receipt was closed.
+        """
         shares = {domain: self.mix.share(domain) for domain in sorted({t.domain for t in self.mix.tags.values()})}
         epochs = [e.told() for e in [*self.epochs, *([self.current] if self.current else [])]]
-        told = {"schema": 2, "mode": self.mode, "locked": shares, "of": len(self.mix.tags), "epochs": epochs}
+        told: dict[str, Any] = {
+            "schema": 2,
+            "mode": self.mode,
+            "locked": shares,
+            "of": len(self.mix.tags),
+            "epochs": epochs,
+        }
+        told |= {"holds": False if self.failure else (True if self.closed else None), "failure": self.failure}
         if is_first_rank():
             Path(path).write_text(json.dumps(told, indent=1))
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Keeps what did not hold for `write`: whoever catches the error must not be left with a receipt of success."""
+        try:
+            yield
+        except CheckFailed as error:
+            self.failure = self.failure or str(error)
+            raise
 
     def _end_left_open(self) -> None:
         if on_any_rank(self.current is not None):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from s2st_aug.errors import SourceChanged, UsageError
+from s2st_aug.errors import CheckFailed, SourceChanged, UsageError
 from s2st_aug.feed import FeedReceipt, Mix, open_feed
 from s2st_aug.feed.dataset import RunDataset, collate
 from s2st_aug.feed.forms import mmdetection_dataset, torchvision_detection
@@ -151,6 +152,28 @@ def test_torchvision_models_are_never_shown_a_label_to_ignore(made):
         left = torchvision_detection(sample, classes, lost="drop-label")["image"]
         assert torch.equal(left, torch.from_numpy(sample.image.copy()).permute(2, 0, 1) / 255)
         assert torch.equal(item["image"], left) is not lost
+
+
+def test_the_file_of_a_receipt_says_whether_it_held(made, tmp_path):
+    _, run = made("yolo")
+    index = open_feed(run)
+    ids = [e.sample_id for e in index.entries]
+
+    def written(batches) -> tuple:
+        receipt = FeedReceipt([{"sample_id": batch} for batch in batches], Mix.of(index))
+        with pytest.raises(CheckFailed) if batches != [ids] else nullcontext(), receipt:
+            for _ in receipt:
+                receipt.write(tmp_path / "open.json")
+                assert json.loads((tmp_path / "open.json").read_text())["holds"] is None
+        receipt.write(tmp_path / "receipt.json")
+        told = json.loads((tmp_path / "receipt.json").read_text())
+        return told["holds"], told["failure"]
+
+    assert written([ids]) == (True, None)
+    for batches, why in (([ids[1:]], "left out 1"), ([[*ids, "stranger"]], "stranger"), ([], "epoch of 0 images")):
+        holds, failure = written(batches)
+        assert holds is False
+        assert why in failure
 
 
 def test_a_folder_may_be_text_and_domains_a_list_of_one_at_least(made, tmp_path):
