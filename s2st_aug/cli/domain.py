@@ -10,6 +10,7 @@ import typer
 
 from s2st_aug.cli.method_options import Device
 from s2st_aug.cli.terminal import out
+from s2st_aug.config.augment import NO_DOMAINS
 from s2st_aug.containment import refuse_unwritable
 from s2st_aug.errors import UsageError
 from s2st_aug.records.profile import DomainProfile, is_name
@@ -47,6 +48,8 @@ def build(
         sources[key] = Path(folder)
     if not is_name(name):
         raise UsageError(f"NAME: {name!r} cannot be part of a file's name: no separators, no leading dot")
+    if name in NO_DOMAINS:
+        raise UsageError(f"NAME: {name!r} stands for your own images in exports and reviews; choose another name")
     if file.suffix != ".safetensors":
         raise UsageError(f"--out: expected a file ending in .safetensors, got {file}")
     for place in (references, *sources.values()):

@@ -6,6 +6,7 @@ YAML only fills it; each method's and the gates' settings live beside their code
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -146,6 +147,10 @@ class ClusterConfig(Record):
         return self
 
 
+NO_DOMAINS = frozenset({"real", "source"})
+"""what exports and reviews call the images that were not translated"""
+
+
 class AugmentConfig(Record):
     """A run: which labelled dataset to translate, to which domains, and how."""
 
@@ -178,6 +183,10 @@ class AugmentConfig(Record):
         twice = sorted({d for d in domains if domains.count(d) > 1})
         if twice:
             raise ValueError(f"named twice: {', '.join(twice)}")
+        for taken in sorted(NO_DOMAINS & {Path(d).stem for d in domains}):
+            raise ValueError(
+                f"{taken!r} stands for your own images in exports and reviews; give the domain another name"
+            )
         return domains
 
     def for_method(self) -> MethodConfig[Any]:

@@ -159,3 +159,15 @@ def test_a_dataset_that_is_an_earlier_export_is_told_so(tmp_path, capsys):
     assert "2 images in it are variants" in capsys.readouterr().err
     assert run_group(build_group(), ["doctor", "--dataset", "bdd100k", str(tmp_path / "out")]) == 0
     assert "2 images in it are variants" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["augment", str(DEMO), "--set", "domains=[real]"],
+        ["augment", str(DEMO), "--set", "domains=[profiles/source.safetensors]"],
+        ["domain", "build", "real", "--references", ".", "--prompt", "street", "--out", "real.safetensors"],
+    ],
+)
+def test_no_domain_is_called_what_the_real_images_are(words, capsys, nothing_loads):
+    assert "stands for your own images" in said(words, capsys)
