@@ -93,10 +93,10 @@ class FeedIndex:
         other = self.labels.difference(entry.scene.scene_id, objects) if self.labels else None
         if other is not None:
             raise SourceChanged(f"{entry.scene.scene_id}: its labels are not those that the run was made from: {other}")
-        objects = things_once(card, entry.scene, objects)
-        left = [o.object_id in entry.ignored or o.crowd or o.unsound is not None for o in objects]
-        trained = tuple(o for o, out in zip(objects, left, strict=True) if not out)
-        return Sample(entry, image, trained, tuple(o for o, out in zip(objects, left, strict=True) if out))
+        ignored = tuple(o for o in objects if o.object_id in entry.ignored or o.crowd or o.unsound)
+        out = {o.object_id for o in ignored}
+        trained = tuple(o for o in things_once(card, entry.scene, objects) if o.object_id not in out)
+        return Sample(entry, image, trained, ignored)
 
     def images_by_domain(self) -> Counter[str]:
         """How many images of each domain; real ones count as `source`."""
