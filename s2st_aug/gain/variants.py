@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from s2st_aug.arrays import Box, Image
-from s2st_aug.errors import RunFolderError
+from s2st_aug.errors import RunFolderError, UsageError
 from s2st_aug.export.options import UnjudgedPolicy
 from s2st_aug.feed import open_feed
 from s2st_aug.feed.entries import Sample
@@ -48,13 +48,23 @@ def read_variants(
 ) -> dict[str, list[TrainVariant]]:
     """Variants by source stem; gated: what `open_feed` lets through, ignored labels marked.
 
-    Else every image, labels untouched.
+    Else every image, labels untouched. Raises UsageError where two sources in different folders have one name: pictures
+    of the one would be trained on with the labels of the other.
     """
     folder = RunFolder(run)
+    _refuse_namesakes(folder)
     found = _gated(folder, domains, size, unjudged) if gated else _all(folder, domains, size)
     if not found:
         raise RunFolderError(f"{run}: no {'accepted ' if gated else ''}variant of {', '.join(domains)}")
     return found
+
+
+def _refuse_namesakes(folder: RunFolder) -> None:
+    seen: dict[str, str] = {}
+    for image in folder.read_manifest(["source_image"])["source_image"].unique().to_pylist():
+        other = seen.setdefault(stem_of(image), image)
+        if other != image:
+            raise UsageError(f"{folder.place}: gain tells photos apart by name, {other} and {image} have the same")
 
 
 def stem_of(image: str | Path) -> str:

@@ -516,3 +516,23 @@ def test_the_device_does_not_decide_what_was_trained_and_no_one_names_it_to_some
     own = {"command": ["true"], "datasets": {"real_only": str(tmp_path)}}
     with pytest.raises(ConfigError, match=r"external\.command says where it trains, device cannot"):
         load_config(segmentation_config(tmp_path, task="external", external=own, arms=["real_only"]), ["device=cuda"])
+
+
+@pytest.mark.parametrize("gated", [True, False])
+def test_photos_of_one_name_in_two_folders_are_refused_before_their_labels_are_mixed_up(tmp_path, gated):
+    from s2st_aug.formats import load_card
+    from s2st_aug.gain.variants import read_variants
+    from s2st_aug.testing.runs import write_run
+    from s2st_aug.testing.trees import write_tree
+
+    root = tmp_path / "data"
+    split = write_tree("yolo", root)
+    first = next(p for p in (root / "images/train").rglob("*") if p.is_file())
+    for folder in ("left", "right"):
+        for place, data in (("images", first.read_bytes()), ("labels", b"0 0.5 0.5 0.2 0.2\n")):
+            file = root / place / split / folder / f"0001{first.suffix if place == 'images' else '.txt'}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+    write_run(tmp_path / "run", load_card("yolo"), root, split)
+    with pytest.raises(UsageError, match="left/0001.* and .*right/0001.* have the same"):
+        read_variants(tmp_path / "run", ("night",), (64, 36), gated=gated)
