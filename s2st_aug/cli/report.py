@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from s2st_aug.cli.terminal import out, print_json
-from s2st_aug.errors import EXIT_OK, S2STError, UsageError
+from s2st_aug.errors import EXIT_OK, S2STError, UsageError, counted, did_you_mean
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,18 +33,23 @@ def report(
     """Write a self-contained HTML page and a contact sheet, and print a summary."""
     from s2st_aug.report.contact_sheet import write_contact_sheet
     from s2st_aug.report.evidence import write_evidence
-    from s2st_aug.report.html import write_report
+    from s2st_aug.report.html import refuse_place, write_report
     from s2st_aug.report.review_page import write_review_page
     from s2st_aug.report.summary import domain_lines
     from s2st_aug.storage.run_folder import RunFolder
 
     folder = RunFolder(run)
-    evidence = write_evidence(run)
-    page = (
-        write_review_page(run, out=out_file)
-        if review
-        else write_report(run, out=out_file, references=parse_references(references or []))
+    if review and references:
+        raise UsageError("--references is for the report: the page to review on shows no distances; leave one out")
+    photos = (
+        parse_references(references, folder.read_manifest(["domain"])["domain"].unique().to_pylist())
+        if references
+        else {}
     )
+    if out_file is not None:
+        refuse_place(out_file)
+    evidence = write_evidence(run)
+    page = write_review_page(run, out=out_file) if review else write_report(run, out=out_file, references=photos)
     sheet = write_contact_sheet(run)
     lines = domain_lines(folder.read_manifest(), folder.run_json().config.get("domains", ()))
     if json:
@@ -81,13 +86,23 @@ def ungated_lines(config: Mapping[str, Any], lines: list[DomainLine]) -> Iterato
             yield f"{line.domain}: strength is measured and rejects nothing ({line.strength_ungated})"
 
 
-def parse_references(pairs: list[str]) -> dict[str, Path]:
-    """`night=DIR` pairs; raises UsageError for another form or a folder that is not there."""
-    found = {}
+def parse_references(pairs: list[str], domains: Collection[str]) -> dict[str, Path]:
+    """`night=DIR` pairs; raises UsageError for another form, a folder that is not there or holds too few photos, and a
+    domain that the run does not have or that is named twice.
+    """
+    from s2st_aug.report.html import LEAST, photos_of
+
+    found: dict[str, Path] = {}
     for pair in pairs:
         domain, _, place = pair.partition("=")
         if not place or not Path(place).is_dir():
             raise UsageError(f"--references expects DOMAIN=DIR with a folder that exists, got {pair!r}")
+        if domain not in domains:
+            raise UsageError(f"--references {pair}: the run has no domain {domain!r}{did_you_mean(domain, domains)}")
+        if domain in found:
+            raise UsageError(f"--references: {domain} is named twice; give one folder, subfolders are searched too")
+        if (count := len(photos_of(Path(place)))) < LEAST:
+            raise UsageError(f"--references {pair}: found {counted(count, 'photo')}, a distance needs {LEAST} or more")
         found[domain] = Path(place)
     return found
 

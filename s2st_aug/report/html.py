@@ -32,6 +32,7 @@ FEW = 24  # so many variants are all shown, instead of the worst and the best
 BUDGET = 12_000_000  # characters of pictures on the page
 SAMPLED = 1000  # images a side for the distance
 PHOTOS = (".png", ".jpg", ".jpeg")
+LEAST = 8  # images a side that a distance needs
 Row = dict[str, Any]
 
 
@@ -52,7 +53,7 @@ class DistanceLine:
 
     domain: str
     variants: kid.Distance
-    sources: kid.Distance
+    sources: kid.Distance | None  # None: too few of them can be read
     halves: kid.Distance
 
 
@@ -136,10 +137,17 @@ def save_page(folder: RunFolder, page: str, out: Path | None, name: str) -> Path
     if out is None:
         folder.store.write_many({name: page.encode()})
         return folder.path / name
-    if not out.parent.is_dir():
-        raise UsageError(f"{out.parent} is not a folder, so {out.name} cannot be written there")
+    refuse_place(out)
     out.write_text(page, encoding="utf-8")
     return out
+
+
+def refuse_place(out: Path) -> None:
+    """Raises UsageError where no page can be written to a path: before the work, as after it."""
+    if out.is_dir():
+        raise UsageError(f"--out {out}: a folder; expected the name of a file for the page")
+    if not out.parent.is_dir():
+        raise UsageError(f"{out.parent} is not a folder, so {out.name} cannot be written there")
 
 
 def cost(info: RunInfo, lines: list[summary.DomainLine]) -> dict[str, float]:
@@ -182,22 +190,25 @@ def distances(folder: RunFolder, info: RunInfo, table: pa.Table, references: Map
     for domain in sorted(set(table["domain"].to_pylist())):
         root = Path(info.dataset_root)
         renders = root.parent / domain / "images" if (root.parent / "pairs.parquet").is_file() else None
-        photos = _photos(references.get(domain) or renders)
+        photos = photos_of(references.get(domain) or renders)
         rows = table.filter(pc.and_(pc.equal(table["domain"], domain), pc.equal(table["status"], "ok")))
-        if len(photos) >= 8 and len(rows) >= 8:
-            found.append(_distance_line(folder, info, domain, rows, photos))
+        line = _distance_line(folder, info, domain, rows, photos) if min(len(photos), len(rows)) >= LEAST else None
+        found += [line] if line else []
     return found
 
 
-def _distance_line(folder: RunFolder, info: RunInfo, domain: str, rows: pa.Table, photos: list[Path]) -> DistanceLine:
+def _distance_line(
+    folder: RunFolder, info: RunInfo, domain: str, rows: pa.Table, photos: list[Path]
+) -> DistanceLine | None:
+    """The distances of a domain; None where too few of its variants or references can be read."""
     root = Path(info.dataset_root)
     target = kid.features(_pictures(photos, lambda p: p))
     variants = kid.features(_pictures(rows["image"].to_pylist(), folder.image_file))
+    if min(len(target), len(variants)) < LEAST:
+        return None
     sources = kid.features(_pictures(rows["source_image"].to_pylist(), lambda p: root / p))
-    halves = kid.distance(target[::2], target[1::2])
-    return DistanceLine(
-        domain, kid.distance(variants, target), kid.distance(sources, target) if len(sources) >= 8 else halves, halves
-    )
+    of_sources = kid.distance(sources, target) if len(sources) >= LEAST else None
+    return DistanceLine(domain, kid.distance(variants, target), of_sources, kid.distance(target[::2], target[1::2]))
 
 
 def _pictures(names: list[Any], locate: Callable[[Any], Path]) -> list[Image]:
@@ -205,7 +216,8 @@ def _pictures(names: list[Any], locate: Callable[[Any], Path]) -> list[Image]:
     return [p for p in (read_or_none(locate(n)) for n in chosen) if p is not None]
 
 
-def _photos(folder: Path | None) -> list[Path]:
+def photos_of(folder: Path | None) -> list[Path]:
+    """The photos below a folder, by their file types; none without a folder."""
     if folder is None or not folder.is_dir():
         return []
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTOS)

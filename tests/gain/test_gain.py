@@ -534,5 +534,5 @@ def test_photos_of_one_name_in_two_folders_are_refused_before_their_labels_are_m
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
     write_run(tmp_path / "run", load_card("yolo"), root, split)
-    with pytest.raises(UsageError, match="left/0001.* and .*right/0001.* have the same"):
+    with pytest.raises(UsageError, match=r"left/0001.* and .*right/0001.* have the same"):
         read_variants(tmp_path / "run", ("night",), (64, 36), gated=gated)

@@ -241,6 +241,44 @@ def test_references_must_be_folders(run: Path, capsys: pytest.CaptureFixture[str
     assert "DOMAIN=DIR" in capsys.readouterr().err
 
 
+def test_what_report_cannot_use_is_refused_before_anything_is_drawn(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(run / "overlays", ignore_errors=True)
+    photos, few = tmp_path / "photos", tmp_path / "few"
+    for folder, count in ((photos, 8), (few, 7)):
+        folder.mkdir()
+        for i in range(count):
+            (folder / f"{i}.png").write_bytes(encode_png(np.full((36, 64, 3), 20 + 9 * i, np.uint8)))
+    for options, message in (
+        (["--references", f"nigth={photos}"], "the run has no domain 'nigth'; did you mean 'night'?"),
+        (["--references", f"night={few}"], "found 7 photos, a distance needs 8 or more"),
+        (["--references", f"night={photos}", "--references", f"night={photos}"], "night is named twice"),
+        (["--references", f"night={photos}", "--review"], "shows no distances"),
+        (["--out", str(tmp_path)], "a folder; expected the name of a file"),
+    ):
+        assert run_group(build_group(), ["report", str(run), *options]) == 2
+        assert message in capsys.readouterr().err
+    assert not (run / "overlays").exists()
+    assert not (run / "contact_sheet.png").exists()
+
+
+def test_a_distance_that_cannot_be_measured_is_not_another_one(
+    run_maker: Callable[[int], Path], tmp_path: Path
+) -> None:
+    run = run_maker(16)
+    photos = tmp_path / "photos"
+    shutil.copytree(run / "images/rain", photos)
+    shutil.rmtree(tmp_path / "data")
+    [line] = html.report_context(RunFolder(run), {"rain": photos})["distances"]
+    assert line.sources is None
+    cells = write_report(run, references={"rain": photos}).read_text().partition('id="distance"')[2]
+    assert '<td class="n">n/a</td>' in cells
+    for image in (run / "images/rain").rglob("*.png"):
+        image.unlink()
+    assert html.report_context(RunFolder(run), {"rain": photos})["distances"] == []
+
+
 def test_the_verdict_and_the_pictures_come_before_any_table(page: str) -> None:
     assert page.index('class="verdict"') < page.index('class="after"') < page.index("<table")
     assert "of 16 variants passed the checks" in page and "cannot be judged" in page
