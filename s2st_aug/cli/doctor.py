@@ -56,6 +56,8 @@ def doctor(
     """
     if dataset is not None and root is None:
         raise UsageError("doctor --dataset CARD needs the folder too: s2st-aug doctor --dataset CARD ROOT")
+    if place.exists() and not place.is_dir():
+        raise UsageError(f"--place {place}: a file; expected a folder for runs")
     if dataset is None and root is not None:
         raise UsageError(f"doctor needs a dataset card to check {root} against: s2st-aug doctor --dataset CARD {root}")
     findings = list(check_dataset(dataset, root) if dataset is not None and root is not None else look(model, place))

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from s2st_aug.config.augment import AugmentConfig, MethodChoice
 from s2st_aug.config.shipped import kind_of, shipped_configs
 from s2st_aug.errors import ConfigError, ModelError, did_you_mean
+from s2st_aug.formats.yaml_text import parse_yaml
 from s2st_aug.methods.registry import find_method
 from s2st_aug.records.domains import CONDITIONS
 
@@ -44,16 +45,43 @@ def refuse_other_kind(raw: Mapping[str, Any], wanted: str, where: str) -> None:
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """A YAML mapping, safely loaded; raises ConfigError."""
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
+        text = Path(path).read_text(encoding="utf-8-sig")
+        raw = parse_yaml(text)
+        twice = key_given_twice(text)
     except FileNotFoundError:
         shipped = [c.name for c in shipped_configs() if c.path.name in (Path(path).name, f"{Path(path).name}.yaml")]
         hint = f"; a config of that name is shipped: s2st-aug config cp {shipped[0]}" if shipped else ""
         raise ConfigError(f"Config file not found: {path}{hint}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"config {path} cannot be read: {' '.join(str(error).split())}") from None
+    if raw is None:
+        raise ConfigError(f"config {path}: holds nothing, expected keys and values")
     if not isinstance(raw, dict):
         raise ConfigError(f"config {path}: expected a mapping at the top, got {type(raw).__name__}")
+    if twice is not None:
+        raise ConfigError(f"config {path}: {twice}; YAML takes the last and forgets the first, leave one out")
     return raw
+
+
+def key_given_twice(text: str) -> str | None:
+    """The first key that a mapping holds twice, with its line, in words; None where there is none."""
+    waiting = [yaml.compose(text, Loader=yaml.SafeLoader)]
+    seen: set[int] = set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or id(node) in seen:  # an anchor is met again at each of its aliases
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += reversed(node.value)
+        if isinstance(node, yaml.MappingNode):
+            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and names.count(key.value) > 1:
+                    last = max(k.start_mark.line for k, _ in node.value if k.value == key.value)
+                    return f"line {last + 1}: {key.value} is there twice"
+            waiting += reversed([value for _, value in node.value])
+    return None
 
 
 def apply_change(raw: dict[str, Any], change: str) -> None:
@@ -69,7 +97,7 @@ def apply_change(raw: dict[str, Any], change: str) -> None:
         if not isinstance(raw, dict):
             raise ConfigError(f"--set {change}: {parent} holds a value, not a group of keys")
     try:
-        raw[last] = yaml.safe_load(text)
+        raw[last] = parse_yaml(text)
     except yaml.YAMLError:
         raise ConfigError(f"--set {change}: the value is not readable as YAML") from None
 

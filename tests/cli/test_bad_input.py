@@ -67,6 +67,7 @@ WRONG = [
     "doctor --dataset bdd100k",
     "doctor --dataset bdd100k {no}",
     "doctor --dataset bdd100k {file}",
+    "doctor --place {file}",
 ]
 
 

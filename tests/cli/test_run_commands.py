@@ -203,6 +203,12 @@ def test_merge_joins_two_halves_of_one_plan(config, tmp_path, capsys):
     other = run_here(config.model_copy(update={"run": config.run.model_copy(update={"rng_key": 5})}), tmp_path / "c")
     assert call("merge", tmp_path / "a", other.place, "--out", tmp_path / "d") == 2
     assert "two plans" in capsys.readouterr().err
+    before = {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file() and p.name != "lock"}
+    for out, held in ((tmp_path / "a/sub", "/a,"), (Path(config.dataset.root) / "merged", config.dataset.root)):
+        assert call("merge", tmp_path / "a", tmp_path / "b", "--out", out) == 2
+        assert f"lies inside {tmp_path / 'a' if held == '/a,' else held}," in capsys.readouterr().err
+        assert not out.exists()
+    assert before == {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file() and p.name != "lock"}
 
 
 def test_migrate_brings_an_older_folder_up_to_date(tmp_path, capsys):

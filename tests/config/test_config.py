@@ -5,6 +5,7 @@ What is wrong is said at once, what may change on resume changes no hash, every 
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import yaml
 
 from s2st_aug.config import load_config
 from s2st_aug.config.hashes import plan_hash, validation_hash
-from s2st_aug.config.load import parse_config
+from s2st_aug.config.load import parse_config, read_yaml
 from s2st_aug.errors import ConfigError
 from s2st_aug.methods import MethodIdentity, find_method
 
@@ -187,3 +188,26 @@ def test_a_method_on_the_command_line_takes_none_of_the_files_settings_but_its_o
 def test_method_is_a_group_of_keys(tmp_path):
     with pytest.raises(ConfigError, match="method: "):
         load_config(write(tmp_path, {**BASE, "method": "histogram"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("domains: [night]\nmodel: street-mini\ndomains: [rain]\n", "line 3: domains is there twice"),
+        ("run: {rng_key: 1, rng_key: 2}\n", "line 1: rng_key is there twice"),
+        ("run:\n  rng_key: 1\nmethod:\n  - {a: 1}\n  - {a: 1, b: 2, a: 3}\n", "line 5: a is there twice"),
+        ("[" * 5000, "nested deeper than 64 levels"),
+        ("", "holds nothing"),
+        ("# a comment\n", "holds nothing"),
+    ],
+)
+def test_a_file_that_says_a_key_twice_or_nothing_is_one_line(tmp_path, text, message):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        read_yaml(tmp_path / "config.yaml")
+
+
+def test_anchors_may_be_used_again_and_merged(tmp_path):
+    text = "a: &one {x: 1, y: 2}\nb: *one\nc: {<<: *one, x: 3}\nd: [*one, *one]\n"
+    (tmp_path / "config.yaml").write_text(text)
+    assert read_yaml(tmp_path / "config.yaml")["c"] == {"x": 3, "y": 2}
