@@ -67,6 +67,8 @@ SUITES: dict[str, dict[str, tuple[Goal | None, str]]] = {
         "recall_invented_lamps": (0.9, "share"),
         "recall_invented_smears": (0.9, "share"),
         "rejected_for_lights": (0.1, "share"),
+        "recall_invented_objects": (0.8, "share"),
+        "rejected_for_objects": (0.05, "share"),
     },
     "formats": {
         **{f"lossless_{name}": (1.0, "share") for name in FORMATS},

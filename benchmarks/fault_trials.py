@@ -22,7 +22,7 @@ from s2st_aug.records.profile import DomainProfile
 from s2st_aug.records.verdicts import Hallucination, Judgement, ObjectVerdict
 from s2st_aug.validation import gates
 from s2st_aug.validation.appearance import appearance
-from s2st_aug.validation.detectors import Detector, hallucinated_objects
+from s2st_aug.validation.detectors import Detector, PairDetector, hallucinated_objects
 from s2st_aug.validation.judge import judge
 from s2st_aug.validation.patches import clipped
 from s2st_aug.validation.settings import ValidationSettings
@@ -72,7 +72,11 @@ class Trial:
 
 
 def trials_of(
-    name: str, emission: Emission, picture: Picture, detector: Detector | None, control: Emitted | None = None
+    name: str,
+    emission: Emission,
+    picture: Picture,
+    detector: Detector | PairDetector | None,
+    control: Emitted | None = None,
 ) -> Iterator[Trial]:
     """Every trial of one picture: its struck objects (of a control all that are visible), and the image itself.
 
@@ -119,7 +123,12 @@ def profile_of(origin: str) -> DomainProfile | None:
 
 
 def _image_trial(
-    name: str, emission: Emission, picture: Picture, done: Emitted, found: Judgement, detector: Detector | None
+    name: str,
+    emission: Emission,
+    picture: Picture,
+    done: Emitted,
+    found: Judgement,
+    detector: Detector | PairDetector | None,
 ) -> Trial:
     lamp = max((h.score for h in found.hallucinations), default=0.0)
     tone = appearance(emission.source, done.variant).tone_explained
@@ -128,7 +137,8 @@ def _image_trial(
         picture.fault, picture.origin, name, "image", side, width, picture.translated, status=found.status,
         reasons=found.reasons, lamp=lamp, structure=found.structure, strength=found.strength, tone=tone,
     )  # fmt: skip
-    made_up = hallucinated_objects(detector, emission.source, done.variant, emission.objects) if detector else ()
+    photos = emission.source, done.variant, done.raw
+    made_up = hallucinated_objects(detector, *photos, emission.objects) if detector else ()
     if picture.box is None:
         return replace(trial, detected=max((h.score for h in made_up), default=0.0) if detector else None)
     box = picture.box

@@ -49,13 +49,14 @@ from benchmarks.fault_trials import (
     write_trials,
 )
 from benchmarks.figure import Figure, measured
+from benchmarks.invented_objects import invented_object_figures
 from benchmarks.invented_rates import invented_figures
 from benchmarks.planted_faults import LIGHT_FAULTS
 from benchmarks.provenance import DECIDES, ROOT, fingerprint
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.stable_diffusion import load_model
 from s2st_aug.errors import MissingDependency
-from s2st_aug.validation.detectors import Detector, load_detector
+from s2st_aug.validation.detectors import Detector, PairDetector, load_detector
 from s2st_aug.validation.gates import decide
 from s2st_aug.validation.identity import validation_identity
 from s2st_aug.validation.judge import LISTED, judge
@@ -65,7 +66,7 @@ AIMED = ("erased", "shift8", "pasted_light", "signal_changed", "identity", "dark
 REPLACED = ("replaced_farther", "replaced_class", "reversed")
 DETECTOR = "street-mini-detector"
 QUICK, FULL = (1, 1, 0, 2), (14, 4, 4, 24)  # streets, more for their signals, first ones with the model's own, photos
-INVENTED_STREETS = 10  # that lights of independent kinds are painted over
+INVENTED_STREETS = 10  # that lights of independent kinds are painted over, and objects drawn into
 OBJECTS = 20  # of the timed image
 PHOTOS_A_FILE = 8
 SIGNALS_FROM = 500  # number of the first street that is taken for its signals alone
@@ -82,7 +83,10 @@ def run(*, quick: bool) -> Iterator[Figure]:
     yield from _of_the_model(trials)
     yield from _of_photos(trials)
     yield from _with_detector(trials)
-    yield from invented_figures(range(1 if quick else INVENTED_STREETS))
+    streets = range(1 if quick else INVENTED_STREETS)
+    yield from invented_figures(streets)
+    if (detector := _detector()) is not None:
+        yield from invented_object_figures(detector, streets)
     yield from set_figures()
     yield _milliseconds(20 if quick else 60)
 
@@ -153,7 +157,7 @@ def _code() -> str:
 
 
 @cache
-def _detector() -> Detector | None:
+def _detector() -> Detector | PairDetector | None:
     """The shipped detector; None without onnxruntime."""
     try:
         return load_detector(DETECTOR, LISTED * SETTINGS.detector_score)

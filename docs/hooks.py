@@ -48,7 +48,9 @@ WORDS = {True: "holds", False: "**falls short**", None: "undecided"}
 KITS = {"real": "photos", "judged": "renders", "fake": "stand-ins"}
 LIMITS = (
     "**The checks miss faults.** They find {recall_erased} of erased objects, {recall_shift8} of objects that moved by "
-    "8 pixels, {recall_invented_lamps} of invented lamps, and {recall_identity} of images that nothing was done to.",
+    "8 pixels, {recall_invented_lamps} of invented lamps, and {recall_identity} of images that nothing was done to. "
+    "Invented vehicles, people, signals and signs are looked for only if you switch a detector on; the shipped one "
+    "finds {recall_invented_objects}.",
     "**The checks doubt true labels.** In true pictures they reject an image or doubt a label in {fpr} of cases; at "
     "night they doubt {not_keep_on_true_night} of the visible objects.",
     "**Real photos are harder than rendered streets.** `street-photo` brings real day photos {strength_dusk_photos} of "

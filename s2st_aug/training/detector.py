@@ -1,5 +1,5 @@
-"""The small street detector: an anchor-free convolution pyramid in the
-output form of YOLOv8, its loss, and its ONNX file.
+"""The small detector of invented objects: an anchor-free convolution pyramid over a source and a picture of its street,
+its loss, and its ONNX file, whose output has the form of YOLOv8's.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from torch import nn
 from s2st_aug.errors import MissingDependency
 from s2st_aug.training.detector_data import NAMES, SIZE
 
-STRIDES = (8, 16, 32)
-LARGEST = (56.0, 128.0, float("inf"))  # px of the longer side that each level is answerable for
-WIDTHS = (12, 24, 40, 64, 96)
+STRIDES = (4, 8, 16)
+LARGEST = (28.0, 64.0, float("inf"))  # px of the longer side that each level is answerable for
+WIDTHS = (16, 32, 48, 64, 96)
 NECK = 48
 REACH = 0.9  # cells from an object's middle, along each axis, that must find it
 PRIOR = -4.0  # logit that every class starts from
+WINDOW, FAINT = 15, 0.02  # px of the neighbourhood that luma is compared with, and a contrast that is none
+LUMA = (0.299, 0.587, 0.114)
 
 
 def _conv(a: int, b: int, *, side: int = 3, stride: int = 1) -> nn.Sequential:
@@ -30,22 +32,32 @@ def _conv(a: int, b: int, *, side: int = 3, stride: int = 1) -> nn.Sequential:
 
 def _head() -> nn.Conv2d:
     """Starts from boxes of a few cells and from finding nothing."""
-    head = nn.Conv2d(NECK, 4 + len(NAMES), 1)
+    head = nn.Conv2d(NECK, 4 + 2 * len(NAMES), 1)
     nn.init.normal_(head.weight, std=0.01)
-    head.bias = nn.Parameter(torch.tensor([0.0, 0.0, 1.0, 1.0, *[PRIOR] * len(NAMES)]))
+    head.bias = nn.Parameter(torch.tensor([0.0, 0.0, 1.0, 1.0, *[PRIOR] * 2 * len(NAMES)]))
     return head
 
 
+def with_contrast(image: torch.Tensor) -> torch.Tensor:
+    """RGB and a fourth channel, `b 4 h w`: luma less its mean around, over its spread there, alike by night and day."""
+    luma = (image * image.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    mean, square = (F.avg_pool2d(x, WINDOW, 1, WINDOW // 2, count_include_pad=False) for x in (luma, luma * luma))
+    spread = (square - mean * mean).clamp_min(0) + FAINT**2
+    return torch.cat([image, (luma - mean) / spread.sqrt()], 1)
+
+
 class StreetDetector(nn.Module):
-    """RGB in 0..1, `b 3 384 640`, to `b (4 + classes) cells` in logits:
-    middle offset and log size in strides, then classes.
+    """Source and picture, RGB in 0..1, `b 6 192 320`, to `b (4 + 2 classes) cells` in logits: middle offset and log
+    size in strides, then for each class whether the picture alone shows such a thing, then whether it shows one at all.
+
+    The last ones are there to learn from: few things are new, many are there.
     """
 
     def __init__(self) -> None:
         super().__init__()
         a, b, c, d, e = WIDTHS
-        self.stem = nn.Sequential(_conv(3, a, stride=2), _conv(a, b, stride=2))
-        self.fine = nn.Sequential(_conv(b, c, stride=2), _conv(c, c), _conv(c, c))
+        self.stem = nn.Sequential(_conv(4, a, stride=2), _conv(a, b, stride=2))
+        self.fine = nn.Sequential(_conv(3 * b, c), _conv(c, c), _conv(c, c))
         self.middle = nn.Sequential(_conv(c, d, stride=2), _conv(d, d), _conv(d, d))
         self.coarse = nn.Sequential(_conv(d, e, stride=2), _conv(e, e), _conv(e, e))
         self.sides = nn.ModuleList(_conv(n, NECK, side=1) for n in (c, d, e))
@@ -54,7 +66,8 @@ class StreetDetector(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Raw answers of all cells, fine level first."""
-        fine = self.fine(self.stem(x))
+        before, after = self.stem(torch.cat([with_contrast(part) for part in x.chunk(2, 1)])).chunk(2)
+        fine = self.fine(torch.cat([before, after, after - before], 1))
         middle = self.middle(fine)
         levels = [side(f) for side, f in zip(self.sides, (fine, middle, self.coarse(middle)), strict=True)]
         levels[1] = levels[1] + F.interpolate(levels[2], scale_factor=2.0)
@@ -97,7 +110,7 @@ def targets(
         near = (np.abs(mx - middle[n, 0]) < REACH * stride[0]) & (np.abs(my - middle[n, 1]) < REACH * stride[0])
         if not sure[n]:
             counts &= ~(
-                (mx > boxes[n, 0] - 4) & (mx < boxes[n, 2] + 4) & (my > boxes[n, 1] - 4) & (my < boxes[n, 3] + 4)
+                (mx > boxes[n, 0] - 2) & (mx < boxes[n, 2] + 2) & (my > boxes[n, 1] - 2) & (my < boxes[n, 3] + 2)
             )
             continue
         mine = near & (stride[0] == level) & (sides[n].prod() < size)
@@ -111,15 +124,23 @@ def targets(
     )
 
 
-def detection_loss(raw: torch.Tensor, wanted: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> torch.Tensor:
-    """Focal loss of the classes and 1 - GIoU of the boxes, over the number of cells that must find something."""
+def detection_loss(
+    raw: torch.Tensor, wanted: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
+) -> torch.Tensor:
+    """Focal loss of the classes and 1 - GIoU of the boxes, over the number of cells that must find something.
+
+    `wanted` is of each picture: boxes `n 4` xyxy, classes `n`, whether each must be found `n`, whether it is new `n`.
+    """
     boxes, total, found = boxes_of(raw), raw.new_zeros(()), 0
-    for n, (corners, classes, sure) in enumerate(wanted):
+    for n, (corners, classes, sure, new) in enumerate(wanted):
         owner, counts, truth = targets(corners, classes, sure)
         mine = owner >= 0
         goal = torch.zeros_like(raw[n, 4:])
         if mine.any():
-            goal[torch.from_numpy(classes)[owner[mine]], mine] = 1.0
+            number, is_new = (torch.from_numpy(v)[owner[mine]] for v in (classes, new))
+            at = torch.nonzero(mine)[:, 0]
+            goal[len(NAMES) + number, at] = 1.0
+            goal[number[is_new], at[is_new]] = 1.0
             total = total + 2 * (1 - _giou(boxes[n][:, mine].T, truth[owner[mine]])).sum()
         total = total + (_focal(raw[n, 4:], goal) * counts).sum()
         found += int(mine.sum())
@@ -175,6 +196,15 @@ class _Graph:
         names = [x, self.constant(weight.float().numpy()), self.constant(bias.float().numpy())]
         return self.add("Conv", names, kernel_shape=[side, side], strides=[stride, stride], pads=[side // 2] * 4)
 
+    def split(self, x: str, parts: int, axis: int = 1, sizes: Sequence[int] | None = None) -> list[str]:
+        """The parts of a tensor along an axis, of equal sizes or of those given; returns their names."""
+        from onnx import helper
+
+        names = [f"v{len(self.nodes)}p{n}" for n in range(parts)]
+        inputs = [x] if sizes is None else [x, self.constant(np.array(sizes, np.int64))]
+        self.nodes.append(helper.make_node("Split", inputs, names, axis=axis))
+        return names
+
     def block(self, x: str, block: nn.Module) -> str:
         """What `_conv` makes, or a sequence of it."""
         parts = list(block.children())
@@ -188,8 +218,10 @@ class _Graph:
 
 
 def write_onnx(net: StreetDetector, path: Path, about: str) -> None:
-    """The detector as an ONNX file with YOLOv8's output (`4 + classes` by
-    cells: cx cy w h in pixels, then probabilities).
+    """The detector as an ONNX file with YOLOv8's output (`4 + classes` by cells: cx cy w h in pixels, then
+    probabilities).
+
+    Its input is twice as wide and high as the network's and is halved first: YOLO's strides then are the file's.
     """
     try:
         import onnx
@@ -199,7 +231,7 @@ def write_onnx(net: StreetDetector, path: Path, about: str) -> None:
     graph = _Graph()
     _finished(graph, _raw(graph, net.eval()))
     cells = grid()[0].shape[1]
-    image = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, SIZE[1], SIZE[0]])
+    image = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 6, 2 * SIZE[1], 2 * SIZE[0]])
     output = helper.make_tensor_value_info(graph.nodes[-1].output[0], TensorProto.FLOAT, [1, 4 + len(NAMES), cells])
     whole = helper.make_graph(graph.nodes, "street-mini-detector", [image], [output], graph.constants)
     model = helper.make_model(
@@ -211,7 +243,11 @@ def write_onnx(net: StreetDetector, path: Path, about: str) -> None:
 
 
 def _raw(graph: _Graph, net: StreetDetector) -> str:
-    fine = graph.block(graph.block("images", net.stem), net.fine)
+    half = graph.add("AveragePool", ["images"], kernel_shape=[2, 2], strides=[2, 2])
+    before, after = graph.split(half, 2)
+    features = [graph.block(_contrast(graph, part), net.stem) for part in (before, after)]
+    joined = graph.add("Concat", [*features, graph.add("Sub", [features[1], features[0]])], axis=1)
+    fine = graph.block(joined, net.fine)
     middle = graph.block(fine, net.middle)
     levels = [
         graph.block(f, side) for f, side in zip((fine, middle, graph.block(middle, net.coarse)), net.sides, strict=True)
@@ -226,7 +262,7 @@ def _raw(graph: _Graph, net: StreetDetector) -> str:
             coordinate_transformation_mode="asymmetric",
         )
         levels[n] = graph.add("Add", [levels[n], larger])
-    shape = graph.constant(np.array([1, 4 + len(NAMES), -1], np.int64))
+    shape = graph.constant(np.array([1, 4 + 2 * len(NAMES), -1], np.int64))
     flat = []
     for level, neck, head in zip(levels, net.necks, net.heads, strict=True):
         assert isinstance(head, nn.Conv2d)
@@ -234,14 +270,24 @@ def _raw(graph: _Graph, net: StreetDetector) -> str:
     return graph.add("Concat", flat, axis=2)
 
 
-def _finished(graph: _Graph, raw: str) -> str:
-    """Pixels and probabilities from raw answers."""
-    middles, stride = (t.numpy()[None] for t in grid())
-    cut = [graph.constant(np.array(v, np.int64)) for v in ([2, 2, len(NAMES)],)]
-    offset, size, logits = "offset", "size", "logits"
-    from onnx import helper
+def _contrast(graph: _Graph, image: str) -> str:
+    """What `with_contrast` makes."""
+    weights = graph.constant(np.array(LUMA, np.float32)[None, :, None, None])
+    luma = graph.add("Conv", [image, weights], kernel_shape=[1, 1])
+    around = {"kernel_shape": [WINDOW, WINDOW], "strides": [1, 1], "pads": [WINDOW // 2] * 4}
+    mean = graph.add("AveragePool", [luma], **around)
+    square = graph.add("AveragePool", [graph.add("Mul", [luma, luma])], **around)
+    spread = graph.add("Sub", [square, graph.add("Mul", [mean, mean])])
+    least, faint = (graph.constant(np.array(v, np.float32)) for v in (0, FAINT**2))
+    spread = graph.add("Sqrt", [graph.add("Add", [graph.add("Max", [spread, least]), faint])])
+    contrast = graph.add("Div", [graph.add("Sub", [luma, mean]), spread])
+    return graph.add("Concat", [image, contrast], axis=1)
 
-    graph.nodes.append(helper.make_node("Split", [raw, cut[0]], [offset, size, logits], axis=1))
+
+def _finished(graph: _Graph, raw: str) -> str:
+    """Pixels of the file's input, and probabilities, from raw answers."""
+    middles, stride = (2 * t.numpy()[None] for t in grid())
+    offset, size, logits, _ = graph.split(raw, 4, sizes=[2, 2, len(NAMES), len(NAMES)])
     by = graph.constant(stride)
     middle = graph.add("Add", [graph.add("Mul", [offset, by]), graph.constant(middles)])
     limits = [graph.constant(np.array(v, np.float32)) for v in (-3, 5)]

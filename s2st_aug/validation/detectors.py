@@ -1,4 +1,7 @@
-"""Detectors behind a small protocol: objects in the variant that neither the labels nor the source have."""
+"""Detectors behind two small protocols: objects in the variant that neither the labels nor the source have.
+
+A `Detector` looks at one image, and what it finds in the source is known. A `PairDetector` looks at both at once.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -56,8 +59,17 @@ class Detector(Protocol):
         ...
 
 
+@runtime_checkable
+class PairDetector(Protocol):
+    """Anything that finds objects in one RGB image that another of the same street does not show."""
+
+    def detect_new(self, source: Image, picture: Image) -> tuple[Detection, ...]:
+        """What stands in the picture and not in the source, both of one size, highest score first."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class OnnxDetector:
+class _OnnxFile:
     """A YOLO- or YOLOX-style ONNX file through onnxruntime; `names` maps class numbers, others are dropped."""
 
     session: InferenceSession
@@ -65,19 +77,22 @@ class OnnxDetector:
     names: dict[int, str]
     least: float
 
-    def detect(self, image: Image) -> tuple[Detection, ...]:
-        """Detections after non-maximum suppression at IoU 0.5."""
+    def _boxed(self, image: Image) -> tuple[np.ndarray, float]:
+        """The image as the network takes it, `3 h w` float32, grey beside and below it, and its scale."""
         k = min(self.size[0] / image.shape[1], self.size[1] / image.shape[0])
         small = cv2.resize(image, (max(1, round(image.shape[1] * k)), max(1, round(image.shape[0] * k))))
         padded = np.full((self.size[1], self.size[0], 3), 114, np.uint8)
         padded[: small.shape[0], : small.shape[1]] = small
-        name = self.session.get_inputs()[0].name
         shape = self.session.get_outputs()[0].shape
         is_yolox = layout_of((int(shape[1]), int(shape[2])), self.size) == "yolox"
         # YOLOX takes BGR in 0..255, the YOLO family RGB in 0..1
         pixels = padded[..., ::-1].astype(np.float32) if is_yolox else padded.astype(np.float32) / 255
-        blob = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
-        out = np.asarray(self.session.run(None, {name: blob})[0])[0]
+        return pixels.transpose(2, 0, 1), k
+
+    def _found(self, pixels: np.ndarray, k: float) -> tuple[Detection, ...]:
+        """Detections after non-maximum suppression at IoU 0.5."""
+        name = self.session.get_inputs()[0].name
+        out = np.asarray(self.session.run(None, {name: np.ascontiguousarray(pixels[None])})[0])[0]
         return self._kept(decoded(out, self.size), k)
 
     def _kept(self, found: tuple[np.ndarray, np.ndarray], k: float) -> tuple[Detection, ...]:
@@ -91,6 +106,27 @@ class OnnxDetector:
         return tuple(
             Detection((float(b[0]), float(b[1]), float(b[0] + b[2]), float(b[1] + b[3])), n, s) for b, n, s in rows
         )
+
+
+class OnnxDetector(_OnnxFile):
+    """A file whose input has three channels: one image."""
+
+    __slots__ = ()
+
+    def detect(self, image: Image) -> tuple[Detection, ...]:
+        """Detections after non-maximum suppression at IoU 0.5."""
+        return self._found(*self._boxed(image))
+
+
+class OnnxPairDetector(_OnnxFile):
+    """A file whose input has six channels: the source's three, then the picture's."""
+
+    __slots__ = ()
+
+    def detect_new(self, source: Image, picture: Image) -> tuple[Detection, ...]:
+        """What stands in the picture and not in the source, after non-maximum suppression at IoU 0.5."""
+        (before, _), (after, k) = self._boxed(source), self._boxed(picture)
+        return self._found(np.concatenate([before, after]), k)
 
 
 def layout_of(shape: tuple[int, int], size: tuple[int, int]) -> Layout:
@@ -134,8 +170,8 @@ def find_detector(name: str) -> Path:
 
 
 @lru_cache(maxsize=4)
-def load_detector(path: str, least: float = 0.5) -> Detector:
-    """A shipped detector by name, or an ONNX file, on one thread.
+def load_detector(path: str, least: float = 0.5) -> OnnxDetector | OnnxPairDetector:
+    """A shipped detector by name, or an ONNX file, on one thread: of pairs where its input has six channels.
 
     Raises ModelError on a missing or foreign file, MissingDependency without onnxruntime. Class names are read from the
     file's `names` metadata (as the YOLO family writes it), else COCO's street classes are taken.
@@ -154,24 +190,35 @@ def load_detector(path: str, least: float = 0.5) -> Detector:
     except Exception as error:
         raise ModelError(f"{path} is no ONNX model that onnxruntime can read: {str(error).splitlines()[0]}") from error
     shape = session.get_inputs()[0].shape
-    if len(shape) != 4 or not all(isinstance(v, int) for v in shape[2:]):
-        raise ModelError(f"{path}: expected an input of fixed size 1x3xHxW, got {shape}")
+    if len(shape) != 4 or not all(isinstance(v, int) for v in shape[2:]) or shape[1] not in (3, 6):
+        raise ModelError(
+            f"{path}: expected an input of fixed size 1x3xHxW (an image) or 1x6xHxW (source and variant), got {shape}"
+        )
     text = session.get_modelmeta().custom_metadata_map.get("names")
     names = {int(k): str(v) for k, v in ast.literal_eval(text).items()} if text else COCO_STREET
-    return OnnxDetector(session, (shape[3], shape[2]), names, least)
+    kind = OnnxPairDetector if shape[1] == 6 else OnnxDetector
+    return kind(session, (shape[3], shape[2]), names, least)
 
 
 def hallucinated_objects(
-    detector: Detector, source: Image, variant: Image, objects: Sequence[SceneObject]
+    detector: Detector | PairDetector, source: Image, variant: Image, raw: Image, objects: Sequence[SceneObject]
 ) -> tuple[Hallucination, ...]:
-    """Boxes in the variant that neither labels nor the source's own detections have, and that lie in none of theirs."""
-    known = [o.bbox for o in objects if o.kind not in LINES] + [d.bbox for d in detector.detect(source)]
+    """Boxes in the variant that neither labels nor the source have, and that lie in none of theirs.
+
+    A detector of pairs looks at `raw`, what the model itself painted: the detail step lays the source over it.
+    """
+    known = [o.bbox for o in objects if o.kind not in LINES]
+    if isinstance(detector, PairDetector):
+        found = detector.detect_new(source, raw)
+    else:
+        known += [d.bbox for d in detector.detect(source)]
+        found = detector.detect(variant)
 
     def is_known(box: Box) -> bool:
         area = max((box[2] - box[0]) * (box[3] - box[1]), 1e-9)
         return any(overlap(box, b) >= LEAST_OVERLAP or _shared(box, b) / area >= INSIDE for b in known)
 
-    return tuple(Hallucination(d.bbox, d.category, d.score) for d in detector.detect(variant) if not is_known(d.bbox))
+    return tuple(Hallucination(d.bbox, d.category, d.score) for d in found if not is_known(d.bbox))
 
 
 def _shared(a: Box, b: Box) -> float:

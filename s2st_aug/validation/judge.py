@@ -17,7 +17,7 @@ from s2st_aug.records.scene import LINES, SceneObject
 from s2st_aug.records.verdicts import Judgement, ObjectVerdict, StrengthNull
 from s2st_aug.validation import gates
 from s2st_aug.validation.appearance import appearance
-from s2st_aug.validation.detectors import Detector, hallucinated_objects, load_detector
+from s2st_aug.validation.detectors import Detector, PairDetector, hallucinated_objects, load_detector
 from s2st_aug.validation.evidence import WIDTH, Coarse, coarse, coarse_rgb, evidence
 from s2st_aug.validation.gradients import empty_gradients
 from s2st_aug.validation.hallucinations import hallucinated_lights
@@ -46,7 +46,7 @@ def judge(
     profile: DomainProfile | None,
     settings: ValidationSettings,
     *,
-    detector: Detector | None = None,
+    detector: Detector | PairDetector | None = None,
 ) -> Judgement:
     """Judge a variant; `raw` is the variant before the detail step (the variant itself where there is none).
 
@@ -74,7 +74,7 @@ def judge(
     if detector is None and settings.detector:
         detector = load_detector(settings.detector, LISTED * settings.detector_score)
     if detector:
-        found += hallucinated_objects(detector, source, variant, objects)
+        found += hallucinated_objects(detector, source, variant, raw, objects)
     seen = appearance(*small)
     measures = Judgement(
         "ok", (), verdicts, found, whole, before, strength,

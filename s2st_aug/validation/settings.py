@@ -92,7 +92,7 @@ class ValidationSettings(BaseModel):
         0.95, ge=0, le=1, description="score at which a hallucinated light rejects the image [score]"
     )
     detector: str | None = Field(
-        None, description="street-mini-detector, or the path of a YOLO- or YOLOX-style ONNX file"
+        None, description="street-mini-detector, or the path of a YOLO- or YOLOX-style ONNX file of images or of pairs"
     )
     detector_score: float = Field(
         0.5, ge=0, le=1, description="score at which a detection that nothing explains rejects the image [score]"

@@ -8,6 +8,7 @@ from s2st_aug.records.scene import SceneObject
 from s2st_aug.testing.detectors import FakeDetector
 from s2st_aug.validation.detectors import (
     Detection,
+    PairDetector,
     decoded,
     find_detector,
     hallucinated_objects,
@@ -42,11 +43,11 @@ def test_the_three_layouts_are_told_by_their_shape():
         layout_of((100, 7), SIZE)
 
 
-def constant_model(path, answer: np.ndarray) -> None:
+def constant_model(path, answer: np.ndarray, channels: int = 3) -> None:
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
 
-    image = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 64, 64])
+    image = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, channels, 64, 64])
     output = helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, *answer.shape])
     nodes = [
         helper.make_node("ReduceSum", ["images"], ["sum"], keepdims=0),
@@ -70,6 +71,34 @@ def test_an_onnx_file_detects_in_the_images_own_pixels(tmp_path):
     assert found[0].bbox == pytest.approx((8, 0, 40, 48))
 
 
+def test_a_file_of_pairs_looks_at_the_source_and_at_what_the_model_painted(tmp_path, pair):
+    pytest.importorskip("onnxruntime")
+    constant_model(tmp_path / "pair.onnx", yolox_output(9, (0.5, 0.5), (16, 24), 2), channels=6)
+    detector = load_detector(str(tmp_path / "pair.onnx"))
+    assert isinstance(detector, PairDetector)
+    grey = np.zeros((128, 128, 3), np.uint8)
+    (found,) = hallucinated_objects(detector, grey, grey, grey, ())
+    assert (found.kind, round(found.score, 2), found.bbox) == ("car", 0.9, pytest.approx((8, 0, 40, 48)))
+    known = (SceneObject("1", "box", "car", (5.0, 0.0, 42.0, 50.0)),)
+    assert hallucinated_objects(detector, grey, grey, grey, known) == ()
+    constant_model(tmp_path / "four.onnx", yolox_output(9, (0.5, 0.5), (16, 24), 2), channels=4)
+    with pytest.raises(ModelError, match=r"1x3xHxW \(an image\) or 1x6xHxW \(source and variant\), got"):
+        load_detector(str(tmp_path / "four.onnx"))
+
+
+def test_a_detector_of_pairs_is_shown_the_picture_before_the_detail_step():
+    seen = []
+
+    class Pairs:
+        def detect_new(self, source: np.ndarray, picture: np.ndarray) -> tuple[Detection, ...]:
+            seen.append((source, picture))
+            return ()
+
+    source, variant, raw = (np.full((64, 64, 3), n, np.uint8) for n in range(3))
+    hallucinated_objects(Pairs(), source, variant, raw, ())
+    assert seen[0][0] is source and seen[0][1] is raw
+
+
 def test_a_missing_or_foreign_file_is_one_clear_line(tmp_path):
     pytest.importorskip("onnxruntime")
     with pytest.raises(ModelError, match="no detector at"):
@@ -87,7 +116,7 @@ def test_only_what_neither_labels_nor_source_have_is_made_up(pair):
         return both if image is pair.source else [*both, Detection(ghost, "car", 0.9), Detection(known, "car", 0.9)]
 
     labels = (SceneObject("car", "box", "car", known),)
-    found = hallucinated_objects(FakeDetector(answer), pair.source, pair.variant, labels)
+    found = hallucinated_objects(FakeDetector(answer), pair.source, pair.variant, pair.variant, labels)
     assert [(h.bbox, h.kind, h.score) for h in found] == [(ghost, "car", 0.9)]
     judged = judge(
         pair.source, pair.variant, pair.variant, labels, None, ValidationSettings(), detector=FakeDetector(answer)
@@ -101,7 +130,9 @@ def test_a_part_of_a_labelled_object_is_not_made_up_and_a_doubtful_detection_doe
     detector = FakeDetector(
         lambda image: [] if image is pair.source else [Detection(part, "car", 0.9), Detection(ghost, "car", 0.4)]
     )
-    assert [h.bbox for h in hallucinated_objects(detector, pair.source, pair.variant, pair.objects)] == [ghost]
+    assert [h.bbox for h in hallucinated_objects(detector, pair.source, pair.variant, pair.variant, pair.objects)] == [
+        ghost
+    ]
     found = judge(pair.source, pair.variant, pair.variant, pair.objects, None, ValidationSettings(), detector=detector)
     assert found.status == "ok", found.reasons
     strict = ValidationSettings(detector_score=0.4)
