@@ -106,7 +106,16 @@ def explain(error: Exception) -> tuple[str, int]:
         return f"{error.strerror}{where}; the disk or share does not answer, the same command resumes", EXIT_STOPPED
     if isinstance(error, OSError) and not isinstance(error, ConnectionError):  # a place that was named: read-only, ...
         return f"{error.strerror or type(error).__name__}: {error.filename or error}", EXIT_USAGE
+    if is_broken_ray(error):
+        what = f"{type(error).__name__}: {' '.join(str(error).splitlines()[:1])}"
+        return f"Ray broke down ({what}); what is committed is kept, and the same command resumes", EXIT_STOPPED
     return f"unexpected {type(error).__name__}: {error}; the same command with -v shows where", EXIT_SOME_FAILED
+
+
+def is_broken_ray(error: Exception) -> bool:
+    """Whether Ray itself failed, by a node or process of its own that died, and not what it was given to run."""
+    known = sys.modules.get("ray.exceptions")  # never imported: no command but a run's is made to wait for it
+    return known is not None and isinstance(error, known.RayError) and not isinstance(error, known.RayTaskError)
 
 
 def usage_line(error: TyperException) -> str:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ray.exceptions import NodeDiedError, RayTaskError
 from typer.core import TyperGroup
 
 from s2st_aug import __version__
 from s2st_aug.cli import ALIASES, COMMANDS, GROUPS, build_group, load
 from s2st_aug.cli.terminal import explain, run_group
 from s2st_aug.engine.options import RunSummary
-from s2st_aug.errors import CheckFailed, ConfigError, Stopped, UnreadableImage
+from s2st_aug.errors import EXIT_SOME_FAILED, EXIT_STOPPED, CheckFailed, ConfigError, Stopped, UnreadableImage
 from s2st_aug.storage.lock import read_holder
 from s2st_aug.storage.progress import Snapshot
 from s2st_aug.storage.run_folder import RunFolder
@@ -106,6 +107,13 @@ def test_wrong_usage_is_one_line_with_a_hint_and_exit_2(
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--version") == 0
     assert capsys.readouterr().out == f"s2st-aug {__version__}\n"
+
+
+def test_a_run_under_which_ray_breaks_down_is_stopped_and_not_a_run_with_failed_samples() -> None:
+    """A raylet ended with its agent: code 1, "unexpected ActorDiedError" and six lines of Ray's own."""
+    line, code = explain(NodeDiedError("the owner's node has crashed\nclass_name: MapWorker"))
+    assert code == EXIT_STOPPED and "\n" not in line and "the same command resumes" in line
+    assert explain(RayTaskError("f", "traceback", ValueError("x")))[1] == EXIT_SOME_FAILED  # of what Ray was given
 
 
 @pytest.mark.parametrize("words", [["-v", "report", "/nowhere/at/all"], ["report", "/nowhere/at/all", "-v"]])
