@@ -88,10 +88,12 @@ def pull(
 ) -> None:
     """Store decisions in the run folder; pulling twice adds nothing."""
     from s2st_aug.cli.terminal import out, print_json
-    from s2st_aug.errors import counted
+    from s2st_aug.errors import UsageError, counted
     from s2st_aug.review.pull import pull as pull_run
     from s2st_aug.storage import RunFolder
 
+    if file is not None and name is not None:
+        raise UsageError("--name is a dataset in FiftyOne, --file the decisions of a page: give one of them")
     done = pull_run(RunFolder(run), name=name, file=file)
     if json:
         print_json(asdict(done))

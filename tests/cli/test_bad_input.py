@@ -53,6 +53,7 @@ WRONG = [
     "review open {no}",
     "review close --nothing",
     "review pull {no} --file {no}.json",
+    "review pull {no} --file {no}.json --name streets",
     "export {no} --format bdd100k --out {tmp}/export",
     "export {no} --format pascal --out {tmp}/export",
     "report {no}",

@@ -259,3 +259,13 @@ def test_a_reviewer_without_a_login_name_is_called_by_number(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", nobody)
     assert reviewer() == f"user {os.getuid()}"
+
+
+def test_a_page_s_file_and_a_dataset_by_name_contradict_one_another(run, tmp_path, capsys):
+    from s2st_aug.cli import build_group
+    from s2st_aug.cli.terminal import run_group
+
+    words = ["review", "pull", str(run.path), "--file", str(page_file(run, tmp_path)), "--name", "streets"]
+    assert run_group(build_group(), words) == 2
+    assert "give one of them" in capsys.readouterr().err
+    assert from_table(run.read_decisions()) == []
