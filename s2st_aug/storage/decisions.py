@@ -15,10 +15,12 @@ from typing import Annotated, Literal, get_args
 
 import pyarrow as pa
 
+from s2st_aug.errors import RunFolderError
 from s2st_aug.records.columns import Column, arrow_schema
 
 DecisionKind = Literal["accept", "reject", "ignore", "undo"]
 DECISIONS: tuple[str, ...] = get_args(DecisionKind)
+NEEDED = ("variant_id", "decision", "reviewer", "time")  # columns that are never null
 Target = tuple[str, str | None]  # variant_id, object_id (None: the whole variant)
 _CAUTION = {"accept": 0, "undo": 1, "ignore": 2, "reject": 3}
 
@@ -44,8 +46,22 @@ DECISION_SCHEMA = arrow_schema(Decision)
 
 
 def from_table(table: pa.Table) -> list[Decision]:
-    """Rows of `DECISION_SCHEMA` as records."""
-    return [Decision(**{**row, "time": row["time"].astimezone(UTC)}) for row in table.to_pylist()]
+    """Rows of `DECISION_SCHEMA` as records.
+
+    Raises RunFolderError for a row that decides nothing: another word than DECISIONS, or nothing where a value must be.
+    A file that somebody else wrote may hold such rows, and none of them may be dropped in silence.
+    """
+    rows = table.to_pylist()
+    for row in rows:
+        missing = [name for name in NEEDED if row[name] is None]
+        if missing or row["decision"] not in DECISIONS:
+            wrong = f"no {missing[0]}" if missing else f"decision {row['decision']!r}"
+            about = f"variant {row['variant_id']}, by {row['reviewer']} at {row['time']}"
+            raise RunFolderError(
+                f"decisions/: a row has {wrong} ({about}); expected {', '.join(DECISIONS)}, and a value in each of "
+                f"{', '.join(NEEDED)}. Correct the file that holds it, or move it away"
+            )
+    return [Decision(**{**row, "time": row["time"].astimezone(UTC)}) for row in rows]
 
 
 def to_table(decisions: Iterable[Decision]) -> pa.Table:

@@ -7,14 +7,15 @@ import os
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2st_aug.errors import MissingDependency, UsageError
+from s2st_aug.errors import MissingDependency, RunFolderError, UsageError
 from s2st_aug.review.fiftyone_session import _touch_database
 from s2st_aug.review.pull import pull
-from s2st_aug.storage.decisions import Decision, conflicts, from_table, new_only, resolve, to_table
+from s2st_aug.storage.decisions import DECISION_SCHEMA, Decision, conflicts, from_table, new_only, resolve, to_table
 from s2st_aug.testing.reviewed_runs import FakeRun, make_run
 
 
@@ -37,6 +38,23 @@ def decide(decision, second, reviewer="ann", target=("v", None)):
 def test_the_last_by_time_wins_and_ties_go_to_reject(taken, holds):
     held = resolve(decide(*one) for one in taken)
     assert [d.decision for d in held.values()] == ([holds] if holds else [])
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "wrong"),
+    [
+        ("decision", "Accept", "decision 'Accept'"),
+        ("decision", None, "no decision"),
+        ("variant_id", None, "no variant_id"),
+        ("time", None, "no time"),
+        ("reviewer", None, "no reviewer"),
+    ],
+)
+def test_a_row_that_decides_nothing_is_named_and_not_dropped(column, value, wrong):
+    rows = to_table([decide("accept", 1), decide("reject", 2)]).to_pylist()
+    rows[1][column] = value
+    with pytest.raises(RunFolderError, match=f"{wrong} .variant .*expected accept, reject, ignore, undo"):
+        from_table(pa.Table.from_pylist(rows, schema=DECISION_SCHEMA))
 
 
 decisions = st.lists(
