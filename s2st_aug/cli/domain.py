@@ -40,22 +40,8 @@ def build(
     source_prompt: Annotated[str | None, typer.Option(help="Prompt for the source domain.")] = None,
 ) -> None:
     """Build a profile of a domain from photos, and report which photos were left out."""
-    sources: dict[str, Path] = {}
-    for text in source or []:
-        key, _, folder = text.partition("=")
-        if not (key and folder):
-            raise UsageError(f"--source: expected NAME=DIR, got {text!r}")
-        sources[key] = Path(folder)
-    if not is_name(name):
-        raise UsageError(f"NAME: {name!r} cannot be part of a file's name: no separators, no leading dot")
-    if name in NO_DOMAINS:
-        raise UsageError(f"NAME: {name!r} stands for your own images in exports and reviews; choose another name")
-    if file.suffix != ".safetensors":
-        raise UsageError(f"--out: expected a file ending in .safetensors, got {file}")
-    for place in (references, *sources.values()):
-        if not place.is_dir():
-            raise UsageError(f"no such folder of photos: {place}")
-    refuse_unwritable(file.parent, "--out")
+    sources = _sources(source or [])
+    _refuse_unusable(name, file, [references, *sources.values()])
     if prompt is None and model != NO_MODEL:
         raise UsageError("--prompt is missing; it describes the target domain, for example 'a street at night'")
     from s2st_aug.diffusion.device import resolve_device
@@ -80,3 +66,28 @@ def build(
     said = f"{len(profile.references)} references, sources {', '.join(given)}, sha256 {saved.sha256[:12]}"
     out.print(f"{file}: {said}")
     out.print(strength_line(profile))
+
+
+def _sources(given: list[str]) -> dict[str, Path]:
+    """Folders of photos by name, from NAME=DIR."""
+    sources: dict[str, Path] = {}
+    for text in given:
+        key, _, folder = text.partition("=")
+        if not (key and folder):
+            raise UsageError(f"--source: expected NAME=DIR, got {text!r}")
+        sources[key] = Path(folder)
+    return sources
+
+
+def _refuse_unusable(name: str, file: Path, folders: list[Path]) -> None:
+    """Raises UsageError for a name or a file that no profile can have, and for folders of photos that are absent."""
+    if not is_name(name):
+        raise UsageError(f"NAME: {name!r} cannot be part of a file's name: no separators, no leading dot")
+    if name in NO_DOMAINS:
+        raise UsageError(f"NAME: {name!r} stands for your own images in exports and reviews; choose another name")
+    if file.suffix != ".safetensors":
+        raise UsageError(f"--out: expected a file ending in .safetensors, got {file}")
+    for place in folders:
+        if not place.is_dir():
+            raise UsageError(f"no such folder of photos: {place}")
+    refuse_unwritable(file.parent, "--out")
