@@ -162,7 +162,7 @@ def test_a_person_reviews_in_the_app_and_export_follows(app, page, tmp_path):
     assert len(list((tmp_path / "out").rglob("*.png"))) == 4 + 8 - 1 and names[rejected]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def curated(mongo, tmp_path_factory):
     """Three rendered streets as somebody's own dataset in an App that may queue; its page, and FiftyOne's folder."""
     from s2st_aug.formats import load_card, read_objects, read_scenes
