@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from s2st_aug.diffusion.schedule import NoiseSchedule
 from s2st_aug.training.autoencoder import cosine
+from s2st_aug.training.averages import update_average
 from s2st_aug.training.checkpoints import adam_tensors, load_checkpoint, pack, restore_adam, save_checkpoint, unpack
 from s2st_aug.training.data import TrainingSample, balanced_indices, to_pixels
 from s2st_aug.training.objectives import v_prediction
@@ -172,9 +173,3 @@ def _draw(
     prompts = [write_prompt(samples[i].domain, samples[i].medium, rng) for i in indices]
     kept = [prompt if rng.random() >= settings.prompt_dropout else "" for prompt in prompts]
     return pool[torch.from_numpy(indices + mirrored)].float(), kept
-
-
-@torch.no_grad()
-def update_average(average: torch.nn.Module, network: torch.nn.Module, decay: float) -> None:
-    """Exponential moving average of the parameters."""
-    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)

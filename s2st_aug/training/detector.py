@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from s2st_aug.errors import MissingDependency
+from s2st_aug.images import LUMA
 from s2st_aug.training.detector_data import NAMES, SIZE
 
 STRIDES = (4, 8, 16)
@@ -23,7 +24,6 @@ NECK = 48
 REACH = 0.9  # cells from an object's middle, along each axis, that must find it
 PRIOR = -4.0  # logit that every class starts from
 WINDOW, FAINT = 15, 0.02  # px of the neighbourhood that luma is compared with, and a contrast that is none
-LUMA = (0.299, 0.587, 0.114)
 
 
 def _conv(a: int, b: int, *, side: int = 3, stride: int = 1) -> nn.Sequential:
@@ -40,7 +40,7 @@ def _head() -> nn.Conv2d:
 
 def with_contrast(image: torch.Tensor) -> torch.Tensor:
     """RGB and a fourth channel, `b 4 h w`: luma less its mean around, over its spread there, alike by night and day."""
-    luma = (image * image.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    luma = (image * torch.from_numpy(LUMA).to(image).reshape(3, 1, 1)).sum(1, keepdim=True)
     mean, square = (F.avg_pool2d(x, WINDOW, 1, WINDOW // 2, count_include_pad=False) for x in (luma, luma * luma))
     spread = (square - mean * mean).clamp_min(0) + FAINT**2
     return torch.cat([image, (luma - mean) / spread.sqrt()], 1)
@@ -272,7 +272,7 @@ def _raw(graph: _Graph, net: StreetDetector) -> str:
 
 def _contrast(graph: _Graph, image: str) -> str:
     """What `with_contrast` makes."""
-    weights = graph.constant(np.array(LUMA, np.float32)[None, :, None, None])
+    weights = graph.constant(LUMA.reshape(1, 3, 1, 1))
     luma = graph.add("Conv", [image, weights], kernel_shape=[1, 1])
     around = {"kernel_shape": [WINDOW, WINDOW], "strides": [1, 1], "pads": [WINDOW // 2] * 4}
     mean = graph.add("AveragePool", [luma], **around)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from s2st_aug.training.averages import update_average
 from s2st_aug.training.checkpoints import adam_tensors, load_checkpoint, pack, restore_adam, save_checkpoint, unpack
 from s2st_aug.training.detector import StreetDetector, detection_loss, write_onnx
 from s2st_aug.training.detector_data import Example, read_examples, worn
@@ -39,7 +40,7 @@ class DetectorRecipe:
             chosen = [examples[i] for i in rng.integers(0, len(examples), BATCH)]
             losses.append(_update(net, optimizer, chosen, rng, self._rate(step)))
             step += 1
-            _average(averaged, net, step)
+            update_average(averaged, net, min(AVERAGED, (1 + step) / (10 + step)))
             if step % SAVED == 0 or step == self.steps:
                 self._save(net, averaged, optimizer, step)
                 log.info("update %d of %d: loss %.3f", step, self.steps, np.mean(losses[-SAVED:]))
@@ -104,14 +105,3 @@ def _update(
     torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
     optimizer.step()
     return float(loss.detach())
-
-
-@torch.no_grad()
-def _average(averaged: StreetDetector, net: StreetDetector, step: int) -> None:
-    """A moving mean of the weights; early it forgets faster."""
-    keep = min(AVERAGED, (1 + step) / (10 + step))
-    for mean, now in zip(averaged.state_dict().values(), net.state_dict().values(), strict=True):
-        if mean.dtype.is_floating_point:
-            mean.lerp_(now, 1 - keep)
-        else:
-            mean.copy_(now)

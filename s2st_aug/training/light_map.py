@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from s2st_aug.lights.network import KINDS, LightNetwork
+from s2st_aug.training.averages import update_average
 from s2st_aug.training.checkpoints import adam_tensors, load_checkpoint, pack, restore_adam, save_checkpoint, unpack
 from s2st_aug.training.data import Source
 from s2st_aug.training.light_streets import LightStreetSettings
@@ -107,10 +108,7 @@ class LightTraining:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
-        keep = min(s.average, self.step / (self.step + 10))
-        with torch.no_grad():
-            for a, b in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                a.lerp_(b, 1 - keep)
+        update_average(self.average, self.network, min(s.average, self.step / (self.step + 10)))
         for k, v in losses.items():
             self.seen[k] = 0.98 * self.seen.get(k, v.item()) + 0.02 * v.item()
 
