@@ -70,8 +70,9 @@ measured: $(STAMP)  ## run every suite in full (hours), into docs/measured and R
 	@for s in method scenes faults formats cluster feed; do $(PY) pipelines/benchmark.py --suite $$s --json docs/measured/$$s.json; done
 	@$(PY) docs/hooks.py
 
-pictures: $(STAMP)  ## draw the pictures of the docs from the shipped weights, and bring tables up to date (minutes)
+pictures: demo  ## draw the pictures of the docs from the shipped weights, and bring tables up to date (minutes)
 	@$(PY) docs/figures.py
+	@$(PY) docs/demo_sheet.py $(RUN)
 	@$(PY) docs/image_path.py
 	@$(PY) docs/notebook_pages.py python
 	@$(PY) docs/hooks.py
