@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,18 +47,35 @@ def run(*, quick: bool) -> Iterator[Figure]:
 
 
 def medians(figures: Iterable[Figure]) -> Iterator[Figure]:
-    """Figures that several pieces measured become their median, with the least and the greatest value."""
+    """Figures that several pieces measured become their median, with the least and the greatest value.
+
+    Nothing is decided where the turns disagree about the goal, or one of them could not decide.
+    """
     turns: dict[str, list[Figure]] = {}
     for figure in figures:
         turns.setdefault(figure.name, []).append(figure)
-    for some in turns.values():
-        values = sorted(f.value for f in some if f.value is not None)
-        middle = next((f for f in some if values and f.value == values[len(values) // 2]), some[0])
-        if len(values) > 1:
-            middle = replace(
-                middle, interval=(values[0], values[-1]), why=f"median of {len(values)} turns: {middle.why}"
-            )
-        yield middle
+    for first, *others in turns.values():
+        yield _median([first, *others]) if others else first
+
+
+def _median(turns: list[Figure]) -> Figure:
+    values = sorted(f.value for f in turns if f.value is not None)
+    if not values:
+        return turns[0]
+    middle = next(f for f in turns if f.value == values[len(values) // 2])
+    found = {f.holds for f in turns}
+    if len(found) == 1:
+        why = f"median of {len(values)} turns: {middle.why}"
+    else:
+        reached = sum(f.holds is True for f in turns)
+        why = f"undecided: {reached} of {len(turns)} turns reach the goal; median: {middle.why}"
+    return replace(
+        middle,
+        value=median(values),
+        holds=found.pop() if len(found) == 1 else None,
+        interval=(values[0], values[-1]),
+        why=why,
+    )
 
 
 def piece(name: str, folder: Path, *, quick: bool = False) -> list[Figure]:

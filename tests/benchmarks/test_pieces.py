@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from benchmarks.figure import measured, undecided
+import pytest
+
+from benchmarks.figure import Figure, measured, undecided
 from benchmarks.formats import medians
 from benchmarks.million import _step, curve_of, draw_memory, make_frames, memory_figures
 from benchmarks.pieces import folder_or, kept, wanted
@@ -34,12 +36,41 @@ def test_pieces_are_kept_where_the_environment_says(tmp_path, monkeypatch):
     assert folder_or(tmp_path) == tmp_path / "b"
 
 
+def _turns(*values: float | None) -> list[Figure]:
+    return [
+        undecided("speed", "ratio", 1, "not here")
+        if value is None
+        else measured("speed", value, "ratio", 1, "at_least", n=5, why=f"turn of {value}")
+        for value in values
+    ]
+
+
 def test_turns_become_their_median_with_the_range():
-    turns = [measured("speed", value, "ratio", 1, "at_least", n=5, why=f"turn of {value}") for value in (1.5, 0.5, 3.0)]
+    turns = _turns(1.5, 1.2, 3.0)
     (speed, alone) = medians([turns[0], undecided("alone", "s", 1, "not here"), *turns[1:]])
-    assert (speed.value, speed.interval, speed.holds) == (1.5, (0.5, 3.0), True)
+    assert (speed.value, speed.interval, speed.holds) == (1.5, (1.2, 3.0), True)
     assert speed.why == "median of 3 turns: turn of 1.5"
     assert (alone.value, alone.why) == (None, "not here")
+
+
+@pytest.mark.parametrize(
+    ("values", "holds"),
+    [
+        ((1.5, 0.5, 3.0), None),  # the median reaches the goal, one turn does not
+        ((0.8, 0.5, 3.0), None),
+        ((0.8, 0.5, 0.9), False),
+        ((1.5, None, 3.0), None),
+    ],
+)
+def test_turns_that_disagree_about_the_goal_decide_nothing(values, holds):
+    (speed,) = medians(_turns(*values))
+    assert speed.holds is holds
+    assert (holds is None) == speed.why.startswith("undecided: ")
+
+
+def test_two_turns_have_their_mean_as_median():
+    (speed,) = medians(_turns(2.0, 3.0))
+    assert (speed.value, speed.interval, speed.holds) == (2.5, (2.0, 3.0), True)
 
 
 def test_the_memory_curve_takes_each_step_where_it_was_measured():
