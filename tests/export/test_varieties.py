@@ -160,6 +160,26 @@ def test_a_yolo_split_that_is_a_list_is_listed_with_its_variants(tmp_path, prepa
     assert not (tmp_path / "out/images/b.jpg").exists()
 
 
+def test_kitti_boxes_end_at_the_images_border_and_say_how_much_was_beyond(tmp_path):
+    """KITTI's own boxes are cut there; TFDS refuses a box beyond the image."""
+    card, root = load_card("bdd100k_track"), tmp_path / "data"
+    VARIETIES["bdd100k-track"].write(root)
+    labels = root / "labels/box_track_20/train/v1.json"
+    frames = json.loads(labels.read_text())
+    first = frames[0]["labels"][0]
+    beyond = {"x1": -10.0, "y1": 5.0, "x2": 10.0, "y2": 25.0}, {"x1": -9.0, "y1": 5.0, "x2": -1.0, "y2": 25.0}
+    frames[0]["labels"] = [first | {"id": str(i), "box2d": box} for i, box in enumerate(beyond)]
+    labels.write_text(json.dumps(frames))
+    write_run(tmp_path / "run", card, root)
+    export_run(tmp_path / "run", "kitti", tmp_path / "out")
+    (line,) = next((tmp_path / "out/training/label_2").glob("*0000001.txt")).read_text().splitlines()
+    assert line.split()[1] == "0.50"
+    assert line.split()[4:8] == ["0.00", "5.00", "10.00", "25.00"]
+    told = {(x["what"], x["why"]) for x in json.loads((tmp_path / "out/loss_report.json").read_bytes())["losses"]}
+    assert ("geometry", "what lies outside the image is cut off") in told
+    assert ("box", "no part of it lies in the image") in told
+
+
 def test_kitti_numbers_that_two_digits_cannot_hold_keep_all_of_theirs(tmp_path):
     card, root = load_card("bdd100k_track"), tmp_path / "data"
     VARIETIES["bdd100k-track"].write(root)

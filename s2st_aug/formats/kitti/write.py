@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from s2st_aug.arrays import Box
 from s2st_aug.formats.base import ConvertedImage, LabelTree, VariantEdit, WriteContext
 from s2st_aug.formats.classes import class_of
 from s2st_aug.formats.file_tree import FileTreeWriter
@@ -39,7 +40,8 @@ class KittiTreeWriter(FileTreeWriter):
 class KittiWriter:
     """Another format to KITTI: `training/image_2` (PNG, as its loaders expect) and `training/label_2`.
 
-    Ignored labels are DontCare. Depth is not known: KITTI's own marks for that are written.
+    Boxes end at the image's border, as KITTI's own do, and `truncated` is the share of the box beyond it. Ignored
+    labels are DontCare. Depth is not known: KITTI's own marks for that are written.
     """
 
     png_only = True
@@ -77,15 +79,30 @@ class KittiWriter:
             return []
         if found.kind != "box":
             losses.add(found.kind, "KITTI has boxes only: the box is written", image.where)
+        inside, beyond = _cut(found.bbox, image.size)
+        if beyond >= 1:
+            losses.add("box", "no part of it lies in the image", image.where)
+            return []
+        losses.add("geometry", "what lies outside the image is cut off", image.where, int(inside != found.bbox))
         if found.signal:
             losses.add("light colour", "KITTI has none", image.where)
-        box = " ".join(map(_number, found.bbox))
+        box = " ".join(map(_number, inside))
         if not image.is_ignored(found):
-            flags = f"{int(found.truncated)} {int(found.occluded)}"
-            return [f"{name} {flags} -10 {box} -1 -1 -1 -1000 -1000 -1000 -10\n"]
+            truncated = "1" if found.truncated else f"{beyond:.2f}" if beyond else "0"
+            return [f"{name} {truncated} {int(found.occluded)} -10 {box} -1 -1 -1 -1000 -1000 -1000 -10\n"]
         if name != "DontCare":
             losses.add("ignored label", "KITTI's DontCare regions have no class", image.where)
         return [DONT_CARE.format(box=box) + "\n"]
+
+
+def _cut(box: Box, size: tuple[int, int]) -> tuple[Box, float]:
+    """The part of a box that lies in an image of that size (w, h), and the share of its area that does not."""
+    x1, x2 = (min(max(x, 0.0), float(size[0])) for x in (box[0], box[2]))
+    y1, y2 = (min(max(y, 0.0), float(size[1])) for y in (box[1], box[3]))
+    if (x1, y1, x2, y2) == box:
+        return box, 0.0
+    whole = (box[2] - box[0]) * (box[3] - box[1])
+    return (x1, y1, x2, y2), 1 - (x2 - x1) * (y2 - y1) / whole if whole > 0 else 1.0
 
 
 def _number(value: float) -> str:
