@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Collection
 from typing import Any
 
 from s2st_aug.errors import LabelError
 
 _COORDINATE_LIMIT = 1e7
+_NUMBERS = {int, float}  # of JSON: true and false are none
 _WHOLE = re.compile(r"(0|-?[1-9][0-9]{0,39})(?:\.0+)?")
+
+
+def are_numbers(values: Collection[Any]) -> bool:
+    """Whether all values, as JSON has them, are numbers that fit a float: NaN, infinity and longer integers do not."""
+    try:
+        return set(map(type, values)) <= _NUMBERS and all(map(math.isfinite, values))
+    except OverflowError:
+        return False
 
 
 def number(value: Any, where: str) -> float:

@@ -174,6 +174,7 @@ def test_a_box_among_poses_is_told(tmp_path):
     ("annotation", "told"),
     [
         ({"bbox": [float("nan"), 1, 2, 3]}, "a box with a coordinate that is no number"),
+        ({"bbox": [1, 1, 10**400, 3]}, "a box with a coordinate that is no number"),
         ({"bbox": [1, 1, 9, 9], "segmentation": {"size": [20, 40], "counts": [5]}}, "run lengths that do not fill"),
         ({"bbox": [1, 1, 9, 9], "segmentation": {"size": [20, 40], "counts": [5, 795]}}, None),
     ],
@@ -192,7 +193,16 @@ def test_what_cocos_loaders_stop_at_is_told(tmp_path, annotation, told):
 
 
 @pytest.mark.parametrize(
-    ("box", "told"), [({"x1": 1, "y1": 1}, True), ({"x1": "1", "y1": 1, "x2": 9, "y2": 9}, True), (None, False)]
+    ("box", "told"),
+    [
+        ({"x1": 1, "y1": 1}, True),
+        ({"x1": "1", "y1": 1, "x2": 9, "y2": 9}, True),
+        ({"x1": True, "y1": 1, "x2": 9, "y2": 9}, True),
+        ({"x1": 1, "y1": 1, "x2": 10**400, "y2": 9}, True),
+        ([1, 1, 9, 9], True),
+        ({"x1": 1, "y1": 1.5, "x2": 9, "y2": 9}, False),
+        (None, False),
+    ],
 )
 def test_a_box_that_scalabel_stops_at_is_told(tmp_path, box, told):
     from trees import image, put

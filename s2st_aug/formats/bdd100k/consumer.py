@@ -6,7 +6,6 @@ https://doc.scalabel.ai/format.html: names are unique (`videoName` and `name` to
 from __future__ import annotations
 
 import json
-import math
 import posixpath
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,10 @@ from typing import Any
 from s2st_aug.formats.base import Card, ConsumerView
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, split_name
 from s2st_aug.formats.tree import files_of
-from s2st_aug.formats.values import plain_name
+from s2st_aug.formats.values import are_numbers, plain_name
 from s2st_aug.records.scene import UNKNOWN
+
+_SIDES = ("x1", "y1", "x2", "y2")
 
 
 def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
@@ -55,8 +56,7 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
 
 
 def _is_box(box: Any) -> bool:
-    values = [box.get(key) for key in ("x1", "y1", "x2", "y2")] if isinstance(box, dict) else [None]
-    return all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values)
+    return isinstance(box, dict) and are_numbers(list(map(box.get, _SIDES)))
 
 
 def _frames(path: Path) -> list[dict[str, Any]]:

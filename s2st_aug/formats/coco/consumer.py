@@ -8,7 +8,6 @@ https://detectron2.readthedocs.io/en/latest/tutorials/datasets.html).
 from __future__ import annotations
 
 import json
-import math
 import posixpath
 from collections import Counter
 from pathlib import Path
@@ -19,7 +18,7 @@ from s2st_aug.formats.base import Card, ConsumerView, LabelTree
 from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, split_name
 from s2st_aug.formats.run_lengths import run_lengths
 from s2st_aug.formats.tree import files_of, spelled_in
-from s2st_aug.formats.values import plain_id
+from s2st_aug.formats.values import are_numbers, plain_id
 
 
 def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
@@ -95,7 +94,7 @@ def _broken(item: dict[str, Any]) -> str | None:
     box, outlines = item.get("bbox"), item.get("segmentation")
     if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, int | float) for v in box):
         return "an annotation without a box"
-    if not all(math.isfinite(v) for v in box):
+    if not are_numbers(box):
         return "a box with a coordinate that is no number"
     if not all(v > 0 for v in box[2:]):
         return "a box without width or height"
