@@ -27,6 +27,7 @@ from s2st_aug.errors import ConfigError, Diverged, LabelError, SampleError, Unre
 from s2st_aug.export import ExportOptions, ExportSummary, export_run
 from s2st_aug.formats.pixels import sound
 from s2st_aug.formats.values import number
+from s2st_aug.formats.yaml_text import refuse_flags
 from s2st_aug.images import Photo, read_photo
 from s2st_aug.methods import Judge, MethodConfig, TranslatorLike, find_method
 from s2st_aug.methods.checks import find_image_profiles, validity_checks
@@ -116,6 +117,7 @@ def load_translator(
     Raises ModelError, ProfileError, ConfigError.
     """
     settings = method_settings(preset, overrides, presets_of(model))
+    refuse_flags(overrides, settings, "method")
     loaded = load_model(model, device=resolve_device(device))
     return Translator(loaded, find_profiles(dict.fromkeys(domains), loaded), settings)
 

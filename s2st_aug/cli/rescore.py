@@ -58,6 +58,7 @@ def thresholds(path: Path) -> ValidationSettings:
     from pydantic import ValidationError
 
     from s2st_aug.config.load import read_yaml
+    from s2st_aug.formats.yaml_text import flags_as_numbers
     from s2st_aug.validation.settings import ValidationSettings
 
     raw = read_yaml(path)
@@ -68,6 +69,7 @@ def thresholds(path: Path) -> ValidationSettings:
     unknown = [f"{k}: unknown{did_you_mean(str(k), known)}" for k in given if k not in known]
     try:
         settings = ValidationSettings.model_validate({k: v for k, v in given.items() if k in known})
+        unknown += flags_as_numbers(given, settings)
     except ValidationError as error:
         unknown += [_problem(e) for e in error.errors()]
     if unknown:

@@ -24,6 +24,7 @@ from pydantic import (
 
 from s2st_aug.diffusion.model_choice import ModelChoice, spell_choice
 from s2st_aug.formats.daylight import DARK, DAYTIME
+from s2st_aug.formats.yaml_text import flags_as_numbers
 from s2st_aug.methods.protocol import MethodConfig
 from s2st_aug.methods.registry import find_method
 from s2st_aug.validation.settings import ValidationSettings
@@ -172,10 +173,13 @@ class AugmentConfig(Record):
         if not isinstance(model, Mapping):
             return model
         try:
-            return spell_choice(ModelChoice.model_validate(model))
+            choice = ModelChoice.model_validate(model)
         except ValidationError as error:
             wrong = (f"{'.'.join(map(str, e['loc']))}: {e['msg'][:1].lower()}{e['msg'][1:]}" for e in error.errors())
             raise ValueError("; ".join(wrong)) from None
+        if flags := [*flags_as_numbers(model, choice)]:
+            raise ValueError("; ".join(flags))
+        return spell_choice(choice)
 
     @field_validator("domains")
     @classmethod

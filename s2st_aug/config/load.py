@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from s2st_aug.config.augment import AugmentConfig, MethodChoice
 from s2st_aug.config.shipped import kind_of, shipped_configs
 from s2st_aug.errors import ConfigError, ModelError, did_you_mean
-from s2st_aug.formats.yaml_text import parse_yaml
+from s2st_aug.formats.yaml_text import flags_as_numbers, parse_yaml
 from s2st_aug.methods.registry import find_method
 from s2st_aug.records.domains import CONDITIONS
 
@@ -124,6 +124,7 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> AugmentConfig
             names = []  # the method says which it takes
         targets = [c for c in CONDITIONS if c != "day"]
         problems += [f"domains: unknown {n!r}{did_you_mean(n, targets)}" for n in names if n not in targets]
+        problems += flags_as_numbers(filled, config)
     if problems:
         raise ConfigError(f"{where}: {'; '.join(problems)}")
     return config
@@ -191,10 +192,12 @@ def choose_method(given: Mapping[str, Any], model: str, problems: list[str]) -> 
             return fallback
         settings = {**presets[preset].model_dump(), **settings, "preset": preset}
     try:
-        return MethodChoice(name=str(name), settings=method.settings.model_validate(settings))
+        choice = MethodChoice(name=str(name), settings=method.settings.model_validate(settings))
     except ValidationError as error:
         problems += [f"method.{_problem(e, method.settings)}" for e in error.errors()]
         return fallback
+    problems += flags_as_numbers(settings, choice.settings, "method")
+    return choice
 
 
 def _problem(error: ErrorDetails, record: type[BaseModel]) -> str:

@@ -14,7 +14,7 @@ from s2st_aug.errors import DatasetError, did_you_mean
 from s2st_aug.formats.base import Card, DatasetFormat
 from s2st_aug.formats.layout import located
 from s2st_aug.formats.registry import find_format
-from s2st_aug.formats.yaml_text import parse_yaml
+from s2st_aug.formats.yaml_text import flags_as_numbers, parse_yaml
 
 _PACKAGED = Path(__file__).parent / "cards"
 _CHECKOUT = Path(__file__).parents[2] / "datasets"
@@ -76,7 +76,8 @@ def _read(path: Path, changed: int) -> Card:
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise DatasetError(f"dataset card {path} cannot be read: {' '.join(str(error).split())}") from None
     try:
-        card, problems = Card.model_validate(raw), []
+        card = Card.model_validate(raw)
+        problems = [*flags_as_numbers(raw, card)]
     except ValidationError as error:
         card, problems = None, [f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors()]
     problems += _misfits(raw.get("adapter") if isinstance(raw, dict) else None, card)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
+from pydantic import AliasChoices, BaseModel
+
+from s2st_aug.errors import ConfigError
 
 DEPTH_LIMIT = 64
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -22,3 +26,36 @@ def parse_yaml(text: str) -> Any:
     if re.search(r"(?:[-?:][ \t]+){64}", text):
         raise yaml.YAMLError(f"nested deeper than {DEPTH_LIMIT} levels in one line")
     return yaml.load(text, Loader=_LOADER)
+
+
+def flags_as_numbers(given: object, made: object, place: str = "") -> Iterator[str]:
+    """A problem, in words, for each true or false in `given` (YAML's `yes`, `on`) that became a number in `made`.
+
+    `made` is what pydantic made of `given`: to pydantic, true is 1.
+    """
+    if isinstance(given, bool):
+        if isinstance(made, int | float) and not isinstance(made, bool):
+            yield f"{place}: expected a number (got {given})"
+    elif isinstance(given, Mapping):
+        values = _by_every_name(made) if isinstance(made, BaseModel) else made
+        if isinstance(values, Mapping):
+            for key in given.keys() & values.keys():
+                yield from flags_as_numbers(given[key], values[key], f"{place}.{key}" if place else str(key))
+    elif isinstance(given, list | tuple) and isinstance(made, list | tuple) and len(given) == len(made):
+        for i, (one, other) in enumerate(zip(given, made, strict=True)):
+            yield from flags_as_numbers(one, other, f"{place}.{i}")
+
+
+def refuse_flags(given: object, made: object, where: str) -> None:
+    """Raises ConfigError, one line, for what `flags_as_numbers` finds."""
+    if flags := [*flags_as_numbers(given, made)]:
+        raise ConfigError(f"{where}: {'; '.join(flags)}")
+
+
+def _by_every_name(record: BaseModel) -> dict[str, Any]:
+    values = {}
+    for name, info in type(record).model_fields.items():
+        alias = info.validation_alias
+        names = alias.choices if isinstance(alias, AliasChoices) else ()
+        values |= {str(spelled): getattr(record, name) for spelled in (name, *names)}
+    return values

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from s2st_aug.config.load import apply_change, read_yaml, refuse_other_kind
 from s2st_aug.errors import ConfigError, did_you_mean
 from s2st_aug.export.options import UnjudgedPolicy
+from s2st_aug.formats.yaml_text import refuse_flags
 from s2st_aug.real_data import DataPath
 
 ArmName = Literal[
@@ -223,9 +224,11 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> GainConfig:
     for change in changes:
         apply_change(raw, change)
     try:
-        return GainConfig.model_validate(raw)
+        config = GainConfig.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(f"{path}: " + "; ".join(_problem(e) for e in error.errors())) from None
+    refuse_flags(raw, config, str(path))
+    return config
 
 
 def _problem(error: object) -> str:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from s2st_aug.arrays import AnyImage
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.errors import ConfigError, did_you_mean
+from s2st_aug.formats.yaml_text import refuse_flags
 from s2st_aug.images import read_image
 from s2st_aug.procedural.write import write_scenes
 from s2st_aug.profiles.build import build_profile, measure, split_references
@@ -102,13 +103,16 @@ class ProfileRecipe(_Part):
 def read_recipe(path: Path) -> ProfileRecipe:
     """A recipe from YAML; raises ConfigError with all problems in one line."""
     try:
-        return ProfileRecipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        recipe = ProfileRecipe.model_validate(content)
     except pydantic.ValidationError as error:
         raise ConfigError(
             f"{path}: " + "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
+    refuse_flags(content, recipe, str(path))
+    return recipe
 
 
 def build_all(recipe: ProfileRecipe, model: LatentModel, *, only: Collection[str] = ()) -> Iterator[DomainProfile]:

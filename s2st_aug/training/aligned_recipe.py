@@ -22,6 +22,7 @@ from s2st_aug.diffusion.device import resolve_device
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.model_files import find_model
 from s2st_aug.errors import ConfigError, DatasetError, ModelError
+from s2st_aug.formats.yaml_text import refuse_flags
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.training import autoencoder as ae
 from s2st_aug.training import denoiser as dn
@@ -109,10 +110,12 @@ def read_aligned_config(path: Path, changes: dict[str, Any] | None = None) -> Al
             place = place.setdefault(name, {})
         place[last] = value
     try:
-        return AlignedConfig.model_validate(content)
+        config = AlignedConfig.model_validate(content)
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"{path}: {'; '.join(problems)}") from None
+    refuse_flags(content, config, str(path))
+    return config
 
 
 class AlignedRecipe:

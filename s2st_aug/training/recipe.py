@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from s2st_aug.diffusion import networks
 from s2st_aug.diffusion.device import resolve_device
 from s2st_aug.errors import ConfigError, did_you_mean
+from s2st_aug.formats.yaml_text import refuse_flags
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.training import autoencoder as ae
 from s2st_aug.training import denoiser as dn
@@ -90,13 +91,15 @@ def read_training_config(path: Path) -> TrainingConfig:
     """A training config from YAML; raises ConfigError with every problem at once."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return TrainingConfig.model_validate(content)
+        config = TrainingConfig.model_validate(content)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
     except ValidationError as error:
         raise ConfigError(f"{path}: {'; '.join(_problem(e) for e in error.errors())}") from None
+    refuse_flags(content, config, str(path))
+    return config
 
 
 def _problem(error: Any) -> str:

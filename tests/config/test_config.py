@@ -5,6 +5,7 @@ What is wrong is said at once, what may change on resume changes no hash, every 
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from s2st_aug.api import load_translator
 from s2st_aug.config import load_config
 from s2st_aug.config.hashes import plan_hash, validation_hash
-from s2st_aug.config.load import parse_config, read_yaml
-from s2st_aug.errors import ConfigError
+from s2st_aug.config.load import choose_method, parse_config, read_yaml
+from s2st_aug.errors import ConfigError, S2STError
 from s2st_aug.methods import MethodIdentity, find_method
 
 BASE = {"dataset": {"format": "bdd100k", "root": "/data"}, "domains": ["night", "rain"]}
@@ -211,3 +213,81 @@ def test_anchors_may_be_used_again_and_merged(tmp_path):
     text = "a: &one {x: 1, y: 2}\nb: *one\nc: {<<: *one, x: 3}\nd: [*one, *one]\n"
     (tmp_path / "config.yaml").write_text(text)
     assert read_yaml(tmp_path / "config.yaml")["c"] == {"x": 3, "y": 2}
+
+
+def _numbers(raw, place=()):
+    """The places of all numbers in a value read from YAML."""
+    parts = raw.items() if isinstance(raw, dict) else enumerate(raw) if isinstance(raw, list) else ()
+    if isinstance(raw, int | float) and not isinstance(raw, bool):
+        yield place
+    for key, value in parts:
+        yield from _numbers(value, (*place, key))
+
+
+def _loaders():
+    """Each kind of config that a person writes: a shipped one, and what reads it."""
+    from s2st_aug.cli.rescore import thresholds
+    from s2st_aug.formats import load_card
+    from s2st_aug.gain.config import load_config as load_gain
+    from s2st_aug.profiles.recipe import read_recipe
+    from s2st_aug.training.aligned_recipe import read_aligned_config
+    from s2st_aug.training.recipe import read_training_config
+
+    return {
+        "configs/demo.yaml": load_config,
+        "configs/bdd100k_sd21.yaml": load_config,
+        "configs/gain_scenes.yaml": load_gain,
+        "configs/domains_street_mini.yaml": read_recipe,
+        "configs/train_street_mini.yaml": read_training_config,
+        "configs/aligned_street_mini.yaml": read_aligned_config,
+        "datasets/bdd100k.yaml": load_card,
+        "thresholds": thresholds,
+    }
+
+
+MORE = {
+    "configs/demo.yaml": {
+        "dataset": {"limit": 7, "darkest_day": 3},
+        "validation": {"min_strength": 0.1},
+        "method": {"steps": 5},
+        "run": {"seed": 3},
+        "model": {"base": "street-mini", "loras": [{"path": "a.safetensors", "weight": 1}]},
+    },
+    "thresholds": {"validation": {"min_strength": 0.1, "latent_cells_across": 72}},
+    "configs/domains_street_mini.yaml": {"most": 12},
+}
+
+
+@pytest.mark.parametrize("name", _loaders())
+def test_no_number_of_any_config_takes_true_for_one(repo, tmp_path, name, monkeypatch):
+    """YAML reads `yes` and `on` as true; pydantic counts it as 1."""
+    monkeypatch.setenv("S2ST_AUG_DATA", str(tmp_path))
+    sound = yaml.safe_load((repo / name).read_text()) if "/" in name else {}
+    for group, values in MORE.get(name, {}).items():
+        old = sound.get(group)
+        sound[group] = old | values if isinstance(old, dict) else values
+    places = list(_numbers(sound))
+    assert places
+    for place in places:
+        raw = copy.deepcopy(sound)
+        *above, last = place
+        inner = raw
+        for key in above:
+            inner = inner[key]
+        inner[last] = True
+        path = tmp_path / f"{'-'.join(map(str, place))}.yaml"
+        path.write_text(yaml.safe_dump(raw))
+        with pytest.raises(S2STError, match=r"^[^\n]*$") as error:
+            _loaders()[name](path)
+        assert str(last) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["s2st", "histogram"])
+def test_no_number_of_a_methods_settings_in_python_takes_true_for_one(name):
+    problems = []
+    setting = {"s2st": "guidance", "histogram": "share"}[name]
+    choose_method({"name": name, setting: True}, "street-mini", problems)
+    assert problems and f"method.{setting}: " in problems[0]
+    if name == "s2st":
+        with pytest.raises(ConfigError, match="guidance"):
+            load_translator(["night"], overrides={"guidance": True})
