@@ -48,10 +48,12 @@ class Pictures:
             yield from (bare + cased for suffix in sorted(IMAGE_SUFFIXES) for cased in (suffix, suffix.upper()))
 
     def listed(self) -> list[str]:
-        """Every image file below the folder; raises ConfigError where there is no folder."""
+        """Every image file below the folder; raises ConfigError where there is no folder, or none in it."""
         if not self.folder.is_dir():
             raise ConfigError(f"pictures: no such folder: {self.folder}")
-        return list(list_files(self.folder, IMAGE_SUFFIXES))
+        if not (names := list(list_files(self.folder, IMAGE_SUFFIXES))):
+            raise ConfigError(f"pictures: no image file below {self.folder}")
+        return names
 
     def matching(self, domains: Sequence[str]) -> list[str]:
         """The image files whose names the pattern can mean."""

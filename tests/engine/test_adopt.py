@@ -166,6 +166,17 @@ def test_a_pattern_that_fits_nothing_is_one_line(root, pictures, given, error):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("file", ["", "notes.txt"])
+def test_a_folder_without_any_picture_says_just_that(root, tmp_path, file):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    if file:
+        (folder / file).write_text("")
+    with pytest.raises(UsageError) as caught:
+        list_pictures(adopted(root, folder))
+    assert str(caught.value) == f"pictures: no image file below {folder}"
+
+
 def test_one_picture_is_not_taken_by_two_scenes(root, pictures):
     (root / "images/100k/train/b").mkdir()
     (root / "images/100k/train/f000000.png").rename(root / "images/100k/train/b/f000001.png")
