@@ -134,7 +134,7 @@ def write_frames(root: Path, frames: int, *, images: bool) -> Path:
     path.parent.mkdir(parents=True)
     rng = random.Random(0)
     blocks = [",".join(_label(rng, index) for index in range(OBJECTS)) for _ in range(64)]
-    with open(path, "w") as file:
+    with open(path, "w", encoding="utf-8") as file:
         file.write("[\n")
         for index in range(frames):
             name = f"{index:08x}-{index * 7919 % 65536:08x}.png"
@@ -198,7 +198,7 @@ def _coco_to_index(folder: Path, frames: int) -> int:
     """One instances file, its annotations in another order than its images."""
     path = folder / "annotations/instances_train2017.json"
     path.parent.mkdir(parents=True)
-    with open(path, "w") as file:
+    with open(path, "w", encoding="utf-8") as file:
         file.write(
             '{"images": ['
             + ",\n".join(
@@ -278,7 +278,7 @@ def plain_loop(root: Path, run: Path, out: Path) -> None:
     """What one writes in an afternoon, as fast as json goes: no hashes, numbers as Python spells them."""
     images = out / "images/100k/train"
     images.mkdir(parents=True)
-    with open(root / "labels/det_20/det_train.json") as file:
+    with open(root / "labels/det_20/det_train.json", encoding="utf-8") as file:
         frames = json.load(file)
     result = []
     for frame in frames:

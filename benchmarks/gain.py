@@ -80,5 +80,5 @@ def _summary(path: Path) -> dict[str, dict[str, Any]]:
     """Rows by measure and arm."""
     if not path.is_file():
         return {}
-    summary = json.loads(path.read_text())["summary"]
+    summary = json.loads(path.read_text(encoding="utf-8"))["summary"]
     return {measure: {row["arm"]: row for row in rows} for measure, rows in summary.items()}

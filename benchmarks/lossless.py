@@ -27,6 +27,7 @@ _ODD = (
     "1.50",
     "2E+3",
     '"\\u00e9\\/"',
+    '"Stra\u00dfe \u5730\u56fe \U0001f6a6"',
     "null",
     "[[[]]]",
     '{"a": {"a": -0}}',
@@ -90,7 +91,7 @@ def _bdd100k(root: Path, records: int, rng: random.Random) -> list[str]:
 
 
 def _read_bdd100k(folder: Path, sources: list[str]) -> tuple[int, int]:
-    text = (folder / "out/labels/det_20/det_train.json").read_text()
+    text = (folder / "out/labels/det_20/det_train.json").read_bytes().decode()
     kept = sum(source in text for source in sources)  # the real records, byte for byte
     changed = frozenset({"name", "attributes"})
     for source, variant in zip(sources, _spelt(text)[1::2], strict=True):
@@ -121,7 +122,7 @@ def _coco(root: Path, records: int, rng: random.Random) -> list[str]:
 
 
 def _read_coco(folder: Path, sources: list[str]) -> tuple[int, int]:
-    text = (folder / "out/annotations/instances_train2017.json").read_text()
+    text = (folder / "out/annotations/instances_train2017.json").read_bytes().decode()
     kept = sum(source in text for source in sources)
     members = dict(_spelt(text)[0][1:])
     count = len(sources) // 2

@@ -241,7 +241,7 @@ def read_board(path: Path) -> list[Entry]:
     """The stored entries of this version; raises UsageError for another one's."""
     if not path.is_file():
         return []
-    raw = json.loads(path.read_text())
+    raw = json.loads(path.read_text(encoding="utf-8"))
     if (raw["benchmark"], raw["version"]) != (NAME, VERSION):
         raise UsageError(f"{path}: holds {raw['benchmark']} {raw['version']}, this is {NAME} {VERSION}")
     return [Entry(**entry) for entry in raw["entries"]]
@@ -251,7 +251,7 @@ def write_board(path: Path, found: Sequence[Entry]) -> None:
     """Replace the stored entries."""
     kept = [asdict(replace(e, **_rounded(e))) for e in found]
     raw = {"benchmark": NAME, "version": VERSION, "key": KEY, "count": COUNT, "size": SIZE, "entries": kept}
-    path.write_text(json.dumps(raw, indent=1, allow_nan=False) + "\n")
+    path.write_text(json.dumps(raw, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _rounded(entry: Entry) -> dict[str, Any]:

@@ -62,4 +62,4 @@ def tiny_kl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def edit_json(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")

@@ -132,7 +132,7 @@ def test_half_precision_files_by_variant_name(own_folder):
 
 
 def edit(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
 def remove_unet(folder: Path) -> None:

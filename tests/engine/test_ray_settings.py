@@ -35,7 +35,7 @@ def test_the_job_manager_knows_how_long_a_stopped_job_may_take():
 
 def test_ray_knows_what_is_set_of_its_environment_and_read_of_it():
     """A name that a version drops would be set, and do nothing."""
-    named = set(re.findall(r'"(RAY_[A-Z_]+)"', Path(ray_session.__file__).read_text())) - set(LEAN)
+    named = set(re.findall(r'"(RAY_[A-Z_]+)"', Path(ray_session.__file__).read_text(encoding="utf-8"))) - set(LEAN)
     assert {"RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"} <= named
     folder = Path(ray.__file__).parent
     sources = (path.read_bytes() for path in folder.rglob("*.py") if path.stat().st_size < 1 << 20)

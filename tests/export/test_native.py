@@ -239,7 +239,7 @@ def test_cityscapes_lost_objects_become_void_with_the_original_beside(tmp_path):
     cityscapes(tmp_path)
     export_run(run_over(tmp_path, "cityscapes", verdicts=ignoring("1")), "cityscapes", tmp_path / "out")
     base = tmp_path / "out/gtFine/train/bonn/bonn_000000_000001-night_gtFine"
-    assert [o["label"] for o in json.loads(Path(f"{base}_polygons.json").read_text())["objects"]] == [
+    assert [o["label"] for o in json.loads(Path(f"{base}_polygons.json").read_text(encoding="utf-8"))["objects"]] == [
         "road",
         "unlabeled",
         "car",

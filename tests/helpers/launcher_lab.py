@@ -437,7 +437,7 @@ def docker(folder: Path, repo: Path) -> int:
 
 
 def steps_of(dockerfile: Path) -> list[tuple[str, str]]:
-    lines = [line for line in dockerfile.read_text().splitlines() if line and not line.startswith("#")]
+    lines = [line for line in dockerfile.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
     steps = (line.split(maxsplit=1) for line in "\n".join(lines).replace("\\\n", " ").splitlines())
     return [(step, rest) for step, rest in steps if step != "FROM"]
 

@@ -94,7 +94,7 @@ def as_stranger(words: list[str], environment: dict[str, str], home: Path) -> tu
 
 def wait_for(port: int, process: subprocess.Popen, log: Path) -> None:
     for _ in range(600):
-        assert process.poll() is None, f"the head died: {log.read_text()[-2000:]}"
+        assert process.poll() is None, f"the head died: {log.read_text(encoding='utf-8')[-2000:]}"
         with socket.socket() as s:
             if s.connect_ex(("127.0.0.1", port)) == 0:
                 return

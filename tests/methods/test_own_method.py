@@ -47,12 +47,12 @@ def config(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
     monkeypatch.delitem(sys.modules, "onnx_method", raising=False)
-    Path("onnx_method.py").write_text(printed("onnx_method.py"))
+    Path("onnx_method.py").write_text(printed("onnx_method.py"), encoding="utf-8")
     write_network(Path("night.onnx"), 0.25)
     raw = yaml.safe_load(printed("night.yaml"))
     raw["dataset"]["root"] = str(make_dataset(tmp_path / "data", 2, size=(64, 36)))
     raw["method"]["size"] = [64, 36]
-    Path("night.yaml").write_text(yaml.safe_dump(raw))
+    Path("night.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     yield Path("night.yaml")
     sys.modules.pop("onnx_method", None)
 
@@ -98,7 +98,7 @@ def test_code_that_is_not_installed_is_shipped(config, tmp_path):
     load_config(config)
     assert method_source("onnx_method:OnnxMethod") == tmp_path / "onnx_method.py"
     Path("own").mkdir()
-    Path("own/__init__.py").write_text("")
+    Path("own/__init__.py").write_text("", encoding="utf-8")
     assert method_source("own.deep.module:Method") == tmp_path / "own"
     assert [method_source(name) for name in (*METHODS, "pydantic:BaseModel", "json:Thing", "nowhere:Thing")] == [
         None

@@ -87,7 +87,7 @@ def test_decisions_are_taken_by_keyboard_and_saved_as_the_file_that_pull_reads(r
     tab.locator("#objects button", has_text="ignore").first.click()
     with tab.expect_download() as download:
         tab.locator("#save").click()
-    saved = json.loads(Path(download.value.path()).read_text())
+    saved = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
     assert (saved["schema"], saved["run"]) == (1, "6" * 64)
     assert [d["decision"] for d in saved["decisions"]] == ["reject", "accept", "undo", "ignore"]
     assert [d["object_id"] is None for d in saved["decisions"]] == [True, True, True, False]

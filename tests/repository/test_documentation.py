@@ -30,7 +30,7 @@ def texts() -> list[Path]:
 
 def slugs(page: Path) -> set[str]:
     """The anchors of a page: of headings, as MkDocs makes them, and those that are given, also before a paragraph."""
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     heads = re.findall(r"^#{1,6} (.+)$", text, re.M)
     given = {m[1] for h in heads if (m := re.search(r"\{#([\w-]+)\}", h))}
     given |= set(re.findall(r'^<a id="([\w-]+)"></a>$', text, re.M))
@@ -41,7 +41,7 @@ def slugs(page: Path) -> set[str]:
 def defined(path: Path) -> set[str]:
     """Names that a module, or a class in it, defines."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
@@ -72,7 +72,7 @@ def test_every_page_that_the_code_cites_exists_with_its_anchor() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_module_that_a_page_names_exists(page: Path) -> None:
-    named = set(re.findall(r"`([\w/]+\.py)`", page.read_text()))
+    named = set(re.findall(r"`([\w/]+\.py)`", page.read_text(encoding="utf-8")))
     known = {p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py") if ".venv" not in p.parts}
     named -= {"utils.py"}  # there is none, CONTRIBUTING says
     assert {name for name in named if not any(k == name or k.endswith(f"/{name}") for k in known)} == set()

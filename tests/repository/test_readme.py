@@ -21,14 +21,14 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 
 def bash_lines(page: Path) -> list[str]:
     """Commands of a page's bash blocks, continuation lines joined."""
-    blocks = re.findall(r"^```(?:bash|sh|shell|console)\n(.*?)^```", page.read_text(), re.S | re.M)
+    blocks = re.findall(r"^```(?:bash|sh|shell|console)\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     return [line.removeprefix("$ ").strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def commands(page: Path) -> list[list[str]]:
     """The words of every s2st-aug command of a page, blocks and inline."""
-    inline = re.findall(r"`(s2st-aug [^`\n]+)`", page.read_text())
+    inline = re.findall(r"`(s2st-aug [^`\n]+)`", page.read_text(encoding="utf-8"))
     found = [
         re.sub(r"^(?:\w+=\S+ +)*(?:\S*/bin/)?s2st-aug", "s2st-aug", part.strip())
         for line in bash_lines(page)
@@ -63,7 +63,7 @@ def test_every_command_of_the_page_parses(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_make_verb_of_the_page_exists(page: Path) -> None:
     verbs = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.M))
-    asked = set(re.findall(r"(?:^|`)make ([a-z][a-z-]*)", page.read_text(), re.M))
+    asked = set(re.findall(r"(?:^|`)make ([a-z][a-z-]*)", page.read_text(encoding="utf-8"), re.M))
     assert asked <= verbs
 
 
@@ -71,13 +71,15 @@ def test_every_make_verb_of_the_page_exists(page: Path) -> None:
     "page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md"], ids=lambda p: p.name
 )
 def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "ARCHITECTURE.md"], ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_path_that_a_page_names_is_there(page: Path) -> None:
-    named = re.findall(r"`((?:s2st_aug|tests|docs|configs|pipelines|datasets)/[\w./-]*\w)`", page.read_text())
+    named = re.findall(
+        r"`((?:s2st_aug|tests|docs|configs|pipelines|datasets)/[\w./-]*\w)`", page.read_text(encoding="utf-8")
+    )
     assert [name for name in named if not (ROOT / name).exists() and not name.startswith("docs/measured/")] == []
 
 

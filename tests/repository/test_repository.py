@@ -48,8 +48,8 @@ def load_yaml_of_its_kind(path: Path) -> object:
 
         return load_card(path)
     if place.parts[:2] == ("configs", "cluster") or place.parts[0] != "configs":
-        return list(yaml.load_all(path.read_text(), Loader=_Plain))
-    raw = yaml.safe_load(path.read_text())
+        return list(yaml.load_all(path.read_text(encoding="utf-8"), Loader=_Plain))
+    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     if place.name.startswith("gain"):
         from s2st_aug.gain.config import load_config as load_gain
 

@@ -58,7 +58,7 @@ class Block:
 
 
 def blocks(page: Path) -> list[Block]:
-    return [Block(page, m["why"], m["text"]) for m in BLOCK.finditer(page.read_text())]
+    return [Block(page, m["why"], m["text"]) for m in BLOCK.finditer(page.read_text(encoding="utf-8"))]
 
 
 RUN = [page for page in PAGES if any(b.lines and not b.why_not for b in blocks(page))]
@@ -148,7 +148,7 @@ def made_small(line: str, place: Path) -> str:
 
 
 def titled_files(page: Path) -> Iterator[tuple[str, str]]:
-    for match in TITLED.finditer(page.read_text()):
+    for match in TITLED.finditer(page.read_text(encoding="utf-8")):
         yield match["name"], match["text"]
 
 
