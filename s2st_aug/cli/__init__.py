@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import Abort, Exit, TyperException
+
+from s2st_aug.errors import RunFolderError, S2STError
 
 # command -> "module:function, one-line help"; `a b` is command b of group a
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -82,7 +87,7 @@ def load(stub: Stub) -> TyperCommand:
     """Import a stub's function and make its command, with `-v` added."""
     module, function = stub.target.split(":")
     app = typer.Typer(add_completion=False)
-    app.command(stub.name)(getattr(importlib.import_module(module), function))
+    app.command(stub.name)(explaining_damage(getattr(importlib.import_module(module), function)))
     command = typer.main.get_command(app)
     known = {o for p in command.params for o in p.opts}
     verbose = typer.Typer(add_completion=False)
@@ -90,6 +95,26 @@ def load(stub: Stub) -> TyperCommand:
     command.params += [p for p in typer.main.get_command(verbose).params if not known & set(p.opts)]
     assert isinstance(command, TyperCommand)
     return command
+
+
+def explaining_damage(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A command's function that names what is wrong with its run folder, where that is why it failed."""
+
+    @functools.wraps(function)  # typer reads the options from what is wrapped
+    def call(**options: Any) -> Any:
+        try:
+            return function(**options)
+        except (S2STError, OSError, Abort, Exit, TyperException):
+            raise
+        except Exception as error:
+            from s2st_aug.cli.damage import first_damage  # it imports pyarrow
+
+            for place in filter(None, [options.get("run"), *options.get("runs", ())]):
+                if told := first_damage(str(place)):
+                    raise RunFolderError(told) from error
+            raise
+
+    return call
 
 
 def build_group() -> LazyGroup:
