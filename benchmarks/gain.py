@@ -8,6 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy import stats
+
 from benchmarks.figure import Figure, measured, undecided
 from benchmarks.provenance import stamp_of_result
 from s2st_aug.gain.tables import best_control
@@ -73,7 +76,20 @@ def _ratio(name: str, path: Path, measure: str, baseline: str, goal: float) -> F
     ours, base = (rows[arm]["headline"] for arm in (OURS, baseline))
     why = f"{measure} {ours['mean']:.2f} against {base['mean']:.2f} of {baseline}, read from the committed {path.name}"
     ratio = ours["mean"] / base["mean"] if base["mean"] else float("nan")
-    return measured(name, ratio, "ratio", goal, "at_least", n=ours["n"], why=f"{why}, not run here")
+    interval = _ratio_interval(path, measure, baseline)
+    why = f"{why}, not run here" + ("; the interval is over rng_keys, not test images" if interval else "")
+    return measured(name, ratio, "ratio", goal, "at_least", n=ours["n"], interval=interval, why=why)
+
+
+def _ratio_interval(path: Path, measure: str, baseline: str) -> tuple[float, float] | None:
+    """95 % t interval of our ratio to a baseline over rng_keys, paired, of its logarithm; None where a value is 0."""
+    results = json.loads(path.read_text(encoding="utf-8")).get("results", {})
+    ours, base = (np.array([key[measure] for key in results.get(arm, ())]) for arm in (OURS, baseline))
+    if len(ours) < 2 or len(ours) != len(base) or min(ours.min(), base.min()) <= 0:
+        return None
+    log = np.log(ours / base)
+    reach = stats.t.ppf(0.975, len(log) - 1) * log.std(ddof=1) / len(log) ** 0.5
+    return float(np.exp(log.mean() - reach)), float(np.exp(log.mean() + reach))
 
 
 def _summary(path: Path) -> dict[str, dict[str, Any]]:

@@ -432,7 +432,9 @@ def summaries(path, measures):
 
     arms = next(iter(measures.values()))
     results = {arm: [Outcome({m: measures[m][arm][k] for m in measures}) for k in range(3)] for arm in arms}
-    path.write_text(json.dumps({"summary": {m: [asdict(row) for row in summarise(results, m)] for m in measures}}))
+    summary = {m: [asdict(row) for row in summarise(results, m)] for m in measures}
+    keys = {arm: [outcome.measures for outcome in outcomes] for arm, outcomes in results.items()}
+    path.write_text(json.dumps({"summary": summary, "results": keys}))
     return path
 
 
@@ -465,6 +467,20 @@ def test_a_gain_at_night_holds_where_it_is_large_and_its_interval_above_0_and_no
     *_, over, car = gain_figures(tmp_path / "none.json", both)
     assert over.value == pytest.approx(sum(ours) / 3 - 12.1 / 3) and "against histogram" in over.why
     assert over.holds is holds and car.value == pytest.approx(0.75) and car.holds
+
+
+@pytest.mark.parametrize(
+    ("ours", "holds", "interval"),
+    [([9.0] * 3, True, (0.75, 0.75)), ([9.0, 6.0, 8.0], None, (0.375, 1.058)), ([9.0, 0.0, 8.0], False, None)],
+)
+def test_a_share_of_what_true_night_gives_is_held_to_its_interval(tmp_path, ours, holds, interval):
+    """It held by its mean alone, though the trainings differ."""
+    from benchmarks.gain import gain_figures
+
+    cars = {"real_only": [1.0] * 3, "s2st_gated": ours, "true_render": [12.0] * 3}
+    *_, car = gain_figures(tmp_path / "none.json", summaries(tmp_path / "a.json", {"night_ap_car": cars}))
+    assert car.holds is holds
+    assert car.interval == (interval and pytest.approx(interval, abs=0.001))
 
 
 @pytest.mark.parametrize(

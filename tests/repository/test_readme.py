@@ -137,6 +137,11 @@ def test_the_figures_of_the_readme_are_the_stored_ones() -> None:
         stored = text.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- /{name} -->")[0]
         assert stored == made, "run: python docs/hooks.py"
     assert len(hooks.limits().splitlines()) == len(hooks.LIMITS), "a limit names a figure that is not stored"
+    (told,) = re.findall(r"without labels, as in `translate`, (\d+) %", text)
+    signals = next(
+        f for f in json.loads((ROOT / "docs/measured/method.json").read_text()) if f["name"] == "signal_state_kept"
+    )
+    assert f"without labels {int(told) / 100:.2f}" in signals["why"]
     for path, card in hooks.cards().items():
         assert path.read_text() == card, "run: python docs/hooks.py"
         assert card.count("\n- **") > 5
