@@ -16,7 +16,7 @@ from rich.table import Table
 
 from s2st_aug.cli.method_options import ClusterDevice, KitName, MethodName, with_device
 from s2st_aug.cli.terminal import err, out, print_json
-from s2st_aug.errors import EXIT_OK, EXIT_SOME_FAILED, ConfigError, UsageError
+from s2st_aug.errors import EXIT_OK, EXIT_SOME_FAILED, ConfigError, UsageError, counted
 
 if TYPE_CHECKING:
     from s2st_aug.config import AugmentConfig
@@ -81,7 +81,7 @@ def preview(
     if json:
         print_json({"sheet": str(place), "scenes": total, "columns": [asdict(c) for c in columns]})
     else:
-        _tell(place, columns, total)
+        _tell(place, columns, total, notes_of([v for variants in tried.values() for v in variants]))
     failed = any(v.row.status == "failed" for variants in tried.values() for v in variants)
     return EXIT_SOME_FAILED if failed else EXIT_OK
 
@@ -145,7 +145,7 @@ def _write_sheet(
 
 
 def _cell(variant: PreviewVariant, source: SourceScene) -> SheetCell:
-    from s2st_aug.report.contact_sheet import outlines_of
+    from s2st_aug.report.contact_sheet import count_verdicts, outlines_of
     from s2st_aug.report.palette import STATUSES
     from s2st_aug.report.sheet import SheetCell
 
@@ -153,11 +153,23 @@ def _cell(variant: PreviewVariant, source: SourceScene) -> SheetCell:
     if variant.image is None:
         return SheetCell(None, (), ("failed", row.reasons[0]), STATUSES["failed"])
     lines = {o.object_id: o.outlines for o in source.objects}
-    outlines = tuple(outlines_of([asdict(o) for o in row.objects], lines, keep_all=False))
+    objects = [asdict(o) for o in row.objects]
+    outlines = tuple(outlines_of(objects, lines, keep_all=False))
     measures = f"strength {_number(row.strength)} · structure {_number(row.structure)} · {row.status}"
-    counts = Counter(o.verdict for o in row.objects)
-    why = "; ".join(row.reasons) or ", ".join(f"{v} {n}" for v, n in counts.items())
+    why = count_verdicts(objects) if row.status == "ok" else "; ".join(r for r in row.reasons if not is_note(r))
     return SheetCell(variant.image, outlines, (measures, why), STATUSES[row.status])
+
+
+def is_note(reason: str) -> bool:
+    """Whether a row's reason rejects nothing: it says why a measure is null or not used."""
+    return reason.startswith("note: ")
+
+
+def notes_of(variants: Sequence[PreviewVariant]) -> list[str]:
+    """What the checks say of the measures of each domain, each once, with how many images it is about."""
+    tried = Counter(v.row.domain for v in variants)
+    found = Counter((v.row.domain, r.removeprefix("note: ")) for v in variants for r in v.row.reasons if is_note(r))
+    return [f"{domain}: {note} ({n} of {counted(tried[domain], 'image')})" for (domain, note), n in found.items()]
 
 
 def _number(value: float | None) -> str:
@@ -199,7 +211,7 @@ def summarise(domain: str, setting: str, variants: Sequence[PreviewVariant]) -> 
     )
 
 
-def _tell(place: Path, columns: Sequence[PreviewColumn], scenes: int) -> None:
+def _tell(place: Path, columns: Sequence[PreviewColumn], scenes: int, notes: Sequence[str]) -> None:
     from s2st_aug.engine.in_process import LOOKED_AT
 
     heads = ("domain", "setting", "strength", "structure", "accepted", "labels kept", "s/variant")
@@ -208,6 +220,8 @@ def _tell(place: Path, columns: Sequence[PreviewColumn], scenes: int) -> None:
         counts = (f"{c.accepted}/{c.tried}", f"{c.labels_kept}/{c.labels}", f"{c.seconds:.1f}")
         table.add_row(c.domain, c.setting or "as configured", _number(c.strength), _number(c.structure), *counts)
     out.print(table)
+    for note in notes:
+        out.print(note, markup=False)
     whole = f"the {scenes} scenes of the dataset" if scenes < LOOKED_AT else f"every {LOOKED_AT} scenes"
     for setting in dict.fromkeys(c.setting for c in columns):
         seconds = sum(c.seconds for c in columns if c.setting == setting) * scenes

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from s2st_aug.cli import build_group
-from s2st_aug.cli.preview import expand_sweep
+from s2st_aug.cli.preview import _cell, expand_sweep, notes_of
 from s2st_aug.cli.terminal import run_group
 from s2st_aug.images import read_image
+from s2st_aug.records.verdicts import ObjectVerdict, VerdictKind
 from s2st_aug.testing.methods import FAKE
 
 DEMO = Path(__file__).parents[2] / "configs/demo.yaml"
@@ -56,6 +59,26 @@ def test_a_sweep_makes_a_column_for_each_value_and_domain(
         and "the 3 scenes of the dataset, number=2: about" in shown
     )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plain.png", "small.yaml", "swept.png"]
+
+
+def variant(domain: str, status: str, *reasons: str) -> SimpleNamespace:
+    row = SimpleNamespace(
+        domain=domain, status=status, reasons=reasons, strength=0.5, structure=0.5, objects=(judged("keep"),) * 3
+    )
+    return SimpleNamespace(row=row, image=np.zeros((9, 16, 3), np.uint8))
+
+
+def judged(verdict: VerdictKind) -> ObjectVerdict:
+    return ObjectVerdict("1", "box", "car", (0.0, 0.0, 1.0, 1.0), verdict)
+
+
+def test_a_caption_tells_labels_or_the_rejection_and_a_note_is_told_once() -> None:
+    """Each caption said, cut off, that strength rejects nothing for the domain, in place of its labels."""
+    weak = "note: strength rejects nothing, its discriminant has under 0.8 accuracy elsewhere"
+    source = SimpleNamespace(objects=())
+    found = [variant("rain", "ok", weak), variant("rain", "rejected", "unchanged: 0.1", weak), variant("night", "ok")]
+    assert [_cell(v, source).caption[1] for v in found] == ["keep 3", "unchanged: 0.1", "keep 3"]
+    assert notes_of(found) == [f"rain: {weak.removeprefix('note: ')} (2 of 2 images)"]
 
 
 def test_a_method_that_cannot_work_here_is_one_line_and_no_empty_sheet(
