@@ -349,9 +349,7 @@ def check_dataset(card: str, root: Path) -> Iterator[DoctorFinding]:
     if count := variants_in(root):
         told = f"the export of an earlier run: {counted(count, 'image')} in it are variants, a run translates them too"
         yield DoctorFinding(loaded.name, "note", told, "for real images alone, use that run's own dataset")
-    yield DoctorFinding(
-        "terms", "note", f"{loaded.licence}: {' '.join(loaded.terms.split())}", f"read the terms: {loaded.where}"
-    )
+    yield DoctorFinding("terms", "note", f"{' '.join(loaded.terms.split())} Licence: {loaded.licence}")
 
 
 def _run(command: list[str]) -> str | None:
