@@ -40,7 +40,7 @@ def translate(
     batch: Annotated[int, typer.Option(min=1, help="Photos per batch.")] = 4,
     json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Translate image files to other conditions, and print strength and structure."""
+    """Translate image files to other conditions, and print strength, structure and why the checks rejected one."""
     rng_key = one_seed(seed)
     _check_inputs(images, folder, to, method or "s2st", model)
     from s2st_aug import api
@@ -140,4 +140,7 @@ def _tell(one: VariantReport, *, quiet: bool) -> None:
     elif not quiet:
         found = ((name, one[name]) for name in ("structure", "structure_raw", "strength"))
         told = "  ".join(f"{name} {'null' if value is None else f'{value:.2f}'}" for name, value in found)
-        out.print(f"{one['image']}  {told}  {one['evaluations']:g} evaluations", markup=False)
+        rejected = "rejected: " + "; ".join(r for r in one["reasons"] if not r.startswith("note: "))
+        why = [rejected] if one["status"] == "rejected" else []
+        why += [r.removeprefix("note: ") for r in one["reasons"] if " is null" in r]
+        out.print("  ".join([one["image"], told, f"{one['evaluations']:g} evaluations", *why]), markup=False)

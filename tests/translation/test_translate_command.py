@@ -11,6 +11,7 @@ import pytest
 
 from s2st_aug.api import load_translator
 from s2st_aug.cli import main
+from s2st_aug.cli.translate import _tell
 from s2st_aug.diffusion.model_files import EMBEDDED
 from s2st_aug.errors import ConfigError
 from s2st_aug.images import encode_png, read_photo
@@ -124,6 +125,23 @@ def test_wrong_sources_of_a_domain_are_named(tmp_path, capsys):
     assert "no such folder of photos" in capsys.readouterr().err
     assert call(*common, "--out", tmp_path / "p.npz") == 2
     assert "ending in .safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "strength", "reasons", "told"),
+    [
+        ("ok", 0.81, (), ""),
+        ("ok", 0.81, ("note: strength rejects nothing",), ""),
+        ("ok", None, ("note: strength is null, the source",), "  strength is null, the source"),
+        ("rejected", 0.1, ("unchanged: 0.1", "note: strength rejects nothing"), "  rejected: unchanged: 0.1"),
+    ],
+)
+def test_a_line_says_why_the_checks_rejected_an_image_or_could_not_measure_it(capsys, status, strength, reasons, told):
+    measures = {"structure": 0.5, "structure_raw": 0.4, "strength": strength, "evaluations": 12}
+    _tell({"error": None, "image": "a__night.png", "status": status, "reasons": list(reasons), **measures}, quiet=False)
+    shown = "null" if strength is None else f"{strength:.2f}"
+    line = f"a__night.png  structure 0.50  structure_raw 0.40  strength {shown}  12 evaluations{told}"
+    assert capsys.readouterr().out == line + "\n"
 
 
 def test_files_of_any_form_come_back_in_it_and_a_broken_one_is_told(tmp_path, capsys):
