@@ -40,6 +40,7 @@ CHECKS: dict[str, Check] = {  # in the order of what one would miss most
         (90, 400),
     ),
     "memory": Check({"oom_survived": ("share", 1)}, (60, 120)),
+    "presets": Check({f"sd21_seconds_{p}": ("s", None) for p in ("draft", "standard", "paper")}, (120, 400)),
     "compile": Check({"compile_speedup": ("ratio", None)}, (75, 300)),
 }
 

@@ -53,6 +53,7 @@ from s2st_aug.translation.translator import Translator
 
 DEMO = Path(__file__).resolve().parents[2] / "configs" / "demo.yaml"
 HELD_OUT = 313_370
+PRESETS_TIMED = ("draft", "standard", "paper")
 DOMAINS = ("night", "rain")
 
 
@@ -232,6 +233,32 @@ def _peak(translator: Any, photos: list[np.ndarray]) -> int:
     return int(torch.cuda.max_memory_allocated())
 
 
+def presets(work: Work) -> Iterator[Figure]:
+    """Seconds a variant of Stable Diffusion 2.1's shape by preset and batch; each preset's figure is its best batch."""
+    with tempfile.TemporaryDirectory(prefix="s2st_aug-gpu-") as folder:
+        translator = _random_translator(work, Path(folder))
+        size = (160, 96) if work.dry else (1280, 720)
+        photos = [_street(i, "day", size) for i in range(2 if work.dry else 4 if work.quick else 8)]
+        for preset in PRESETS_TIMED:
+            settings = method_settings(preset, {"dtype": "bfloat16", **({"steps": 3} if work.dry else {})})
+            timed = Translator(translator.model, translator.profiles, settings)
+            if preset == PRESETS_TIMED[0]:  # warm up
+                _seconds(timed, photos[:1])
+                _seconds(timed, photos)
+            seconds = {n: _seconds(timed, photos[:n]) for n in (1, len(photos))}
+            each = ", ".join(f"batch {n} {value:.3f}" for n, value in seconds.items())
+            why = f"random weights, {preset}, {size[0]}x{size[1]}, bfloat16: {each}; {_device(work)}"
+            yield Figure(f"sd21_seconds_{preset}", min(seconds.values()), "s", None, None, len(seconds), None, why)
+
+
+def _seconds(translator: Translator, photos: list[np.ndarray]) -> float:
+    """Of one variant in a batch of these photos."""
+    began = time.perf_counter()
+    for row in translator.translate(photos, ["night"], keys=list(range(len(photos)))):
+        _image_of(row["night"])
+    return (time.perf_counter() - began) / len(photos)
+
+
 def compiling(work: Work) -> Iterator[Figure]:
     """Evaluations a second with torch.compile over those without, Stable Diffusion 2.1's shape, batch 4."""
     name = work.shape("sd-2.1")
@@ -339,6 +366,7 @@ FUNCTIONS: dict[str, Callable[[Work], Iterator[Figure]]] = {
     "evaluations": evaluations,
     "sd21": sd21,
     "memory": memory,
+    "presets": presets,
     "compile": compiling,
 }
 

@@ -172,6 +172,7 @@ def test_dry_run_on_the_cpu(tmp_path: Path) -> None:
     figures = {f["name"]: f for f in json.loads((tmp_path / "out" / "gpu.json").read_text())}
     assert figures.keys() >= set(SUITES["gpu"])
     assert {f["holds"] for f in figures.values()} == {None}
+    assert figures.keys() >= {f"sd21_seconds_{preset}" for preset in ("draft", "standard", "paper")}
     spent = (
         r"a dry run: |no time was left|check \w+ was ended after"  # the last two on a machine that is busy otherwise
     )
