@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import torch.distributed as dist
 
+from s2st_aug.errors import CheckFailed
 from s2st_aug.feed.mix import Tag
 
 T = TypeVar("T")
@@ -71,7 +72,10 @@ def merged(epochs: Sequence[Epoch]) -> Epoch:
 
 
 def over_ranks(mine: Epoch) -> Epoch:
-    """The epoch of all ranks together, the same on each; every rank must call it. Alone, the epoch itself."""
+    """The epoch of all ranks together, the same on each; every rank must call it. Alone, the epoch itself.
+
+    Raises CheckFailed on every rank where one of them calls `on_any_rank` meanwhile.
+    """
     parts = _of_each_rank(mine)
     whole = merged(parts)
     whole.ranks = tuple(part.total for part in parts)
@@ -97,6 +101,10 @@ def _of_each_rank(mine: T) -> list[T]:
     out = [mine] * ranks()
     if len(out) > 1:
         dist.all_gather_object(out, mine, group=_group())
+    if len({type(part) for part in out}) > 1:
+        raise CheckFailed(
+            "feed receipt: one rank ended an epoch while another began one; expected as many batches on each rank"
+        )
     return out
 
 

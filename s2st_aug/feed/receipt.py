@@ -94,10 +94,10 @@ class Receipt:
         mine = self.current or Epoch()
         if mine.end == "open":
             mine.end = "early" if early else "limit" if limited else "complete"
-        epoch = over_ranks(mine)
         self.current = None
-        self.epochs.append(epoch)
         with self._noted():
+            epoch = over_ranks(mine)
+            self.epochs.append(epoch)
             self._check(epoch)
 
     def close(self) -> None:
@@ -145,7 +145,9 @@ class Receipt:
             raise
 
     def _end_left_open(self) -> None:
-        if on_any_rank(self.current is not None):
+        with self._noted():
+            left_open = on_any_rank(self.current is not None)
+        if left_open:
             self.current = self.current or Epoch()
             self.current.end = "broken off" if self.current.end == "open" else self.current.end
             self.end_epoch()

@@ -140,6 +140,9 @@ def rank(number, store, ids, mix, kind, answers):
     batches = list(loader(chosen)) if kind == "doubled" else loader(chosen, sampler=sampler)
     try:
         with FeedReceipt(batches, mix) as receipt:
+            if kind == "broken off on one rank":  # the other ends its epoch while this one begins the next
+                take(receipt, 2 * number)
+                list(receipt)
             take(receipt, len(receipt), epochs=2)
         answers.put((number, [e.ranks for e in receipt.epochs]))
     except CheckFailed as error:
@@ -154,6 +157,7 @@ def rank(number, store, ids, mix, kind, answers):
         ("left out", "left out 1 of the locked mix"),
         ("not shared out", "each of 2 ranks would read all 50 images"),
         ("doubled", "(2 ranks yielded 50 + 50 images)"),
+        ("broken off on one rank", "one rank ended an epoch while another began one"),
     ],
 )
 def test_ranks_are_counted_together(ids, mix, kind, said, tmp_path):
