@@ -263,7 +263,7 @@ def on_ray_train(run: Path, *, timeout: float = 600) -> dict[str, str]:
         fed = Fed.of(config["run"])
         said = said_in(loops_of(fed.index), lambda loop: ray_worker(fed, loop))
         if ray.train.get_context().get_world_rank() == 0:
-            Path(config["answer"]).write_text(json.dumps(said))
+            Path(config["answer"]).write_text(json.dumps(said), encoding="utf-8")
 
     scaling = ray.train.ScalingConfig(num_workers=RANKS, resources_per_worker={"CPU": 0.5})
     trainer = TorchTrainer(

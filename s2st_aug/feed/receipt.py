@@ -133,7 +133,7 @@ class Receipt:
         }
         told |= {"holds": False if self.failure else (True if self.closed else None), "failure": self.failure}
         if is_first_rank():
-            Path(path).write_text(json.dumps(told, indent=1))
+            Path(path).write_text(json.dumps(told, indent=1), encoding="utf-8")
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
