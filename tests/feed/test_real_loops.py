@@ -173,6 +173,14 @@ def test_ranks_are_counted_together(ids, mix, kind, said, tmp_path):
     assert found[0] == [(25, 25)] * 2 if said is None else said in found[0]
 
 
+FOUND = {  # a fault is caught for what it is, not for anything that happens to raise
+    "never loaded": "left out 30 of the locked mix",
+    "loaded too often": "images were yielded more than once in an epoch",
+    "wrong share": "images are night, expected",
+    "a few images again and again": "are never among them",
+}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("framework", ["plain", "lightning", "accelerate", "ray"])
 def test_frameworks_own_loops(run, index, framework):
@@ -181,6 +189,7 @@ def test_frameworks_own_loops(run, index, framework):
     said = receipt_loops.said_by(framework, run.path)
     wrong = [(name, said[framework][name]) for _, name, right in receipt_loops.judged(said, index) if not right]
     assert len(said[framework]) >= 6 and not wrong
+    assert {name: words in said[framework][name] for name, words in FOUND.items()} == dict.fromkeys(FOUND, True)
 
 
 def test_lightning_on_one_process_counts_what_is_trained_on(ids, mix):
