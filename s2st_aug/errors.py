@@ -27,8 +27,9 @@ S2STError                        one clear line: what was expected, what was fou
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Literal
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 FailureKind = Literal[
     "absent_image",  # there is no such file
@@ -41,6 +42,20 @@ FailureKind = Literal[
     "error",  # any other exception
 ]
 """Why a sample failed, as the manifest says it: one word per class of SampleError."""
+
+PLAIN = {"missing": "missing", "extra_forbidden": "unknown key"}
+EXPECTED = {
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a group of keys",
+    "model": "a group of keys",
+    "mapping": "a group of keys",
+    "string": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+}
+"""The first word of pydantic's kinds of error (`int_parsing`, `tuple_type`) to what a value has to be"""
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_CHECK, EXIT_STOPPED = 0, 1, 2, 3, 4
 
@@ -170,6 +185,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+
+
+def wrong_value(error: Mapping[str, Any]) -> str:
+    """What was expected in place of a value, from one of pydantic's `errors()`: `expected a list`."""
+    if error["type"] in PLAIN:
+        return PLAIN[error["type"]]
+    if (word := str(error["type"]).partition("_")[0]) in EXPECTED:
+        return f"expected {EXPECTED[word]}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    message = re.sub("^Input should be", "must be", message)
+    return message[:1].lower() + message[1:]
 
 
 def counted(number: int, noun: str) -> str:

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from s2st_aug.diffusion import networks
 from s2st_aug.diffusion.device import resolve_device
-from s2st_aug.errors import ConfigError, did_you_mean
+from s2st_aug.errors import ConfigError, did_you_mean, wrong_value
 from s2st_aug.formats.yaml_text import refuse_flags
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.training import autoencoder as ae
@@ -106,7 +106,7 @@ def _problem(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"unknown key {where}{did_you_mean(str(error['loc'][-1]), TrainingConfig.model_fields)}"
-    return f"{where}: {error['msg']}"
+    return f"{where}: {wrong_value(error)}"
 
 
 @dataclass(eq=False)

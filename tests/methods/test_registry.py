@@ -124,7 +124,7 @@ def test_each_method_has_settings_of_its_own(package):
     for wrong, message in (
         ({"preset": "draft"}, "method.preset: unknown key; known: level"),
         ({"levle": 1}, "method.levle: unknown key; did you mean 'level'?"),
-        ({"level": "high"}, "method.level: input should be a valid integer"),
+        ({"level": "high"}, "method.level: expected a whole number (got 'high')"),
     ):
         with pytest.raises(ConfigError) as error:
             parse_config({**BASE, "method": {"name": f"{package}:Invert", **wrong}})
