@@ -148,6 +148,7 @@ def _cell(variant: PreviewVariant, source: SourceScene) -> SheetCell:
     from s2st_aug.report.contact_sheet import count_verdicts, outlines_of
     from s2st_aug.report.palette import STATUSES
     from s2st_aug.report.sheet import SheetCell
+    from s2st_aug.report.summary import against
 
     row = variant.row
     if variant.image is None:
@@ -156,20 +157,20 @@ def _cell(variant: PreviewVariant, source: SourceScene) -> SheetCell:
     objects = [asdict(o) for o in row.objects]
     outlines = tuple(outlines_of(objects, lines, keep_all=False))
     measures = f"strength {_number(row.strength)} · structure {_number(row.structure)} · {row.status}"
-    why = count_verdicts(objects) if row.status == "ok" else "; ".join(r for r in row.reasons if not is_note(r))
+    why = count_verdicts(objects) if row.status == "ok" else "; ".join(against(row.reasons))
     return SheetCell(variant.image, outlines, (measures, why), STATUSES[row.status])
-
-
-def is_note(reason: str) -> bool:
-    """Whether a row's reason rejects nothing: it says why a measure is null or not used."""
-    return reason.startswith("note: ")
 
 
 def notes_of(variants: Sequence[PreviewVariant]) -> list[str]:
     """What the checks say of the measures of each domain, each once, with how many images it is about."""
+    from s2st_aug.report.summary import against
+
     tried = Counter(v.row.domain for v in variants)
-    found = Counter((v.row.domain, r.removeprefix("note: ")) for v in variants for r in v.row.reasons if is_note(r))
-    return [f"{domain}: {note} ({n} of {counted(tried[domain], 'image')})" for (domain, note), n in found.items()]
+    found = Counter((v.row.domain, r) for v in variants for r in v.row.reasons if r not in against([r]))
+    return [
+        f"{domain}: {note.removeprefix('note: ')} ({n} of {counted(tried[domain], 'image')})"
+        for (domain, note), n in found.items()
+    ]
 
 
 def _number(value: float | None) -> str:

@@ -58,7 +58,7 @@ def report(
             {"page": str(page), "contact_sheet": str(sheet), "domains": [asdict(line) for line in lines], **sets}
         )
     else:
-        _tell(run, page, sheet, lines)
+        _tell(run, page, sheet, lines, review=review)
         for line in ungated_lines(folder.run_json().config, lines):
             out.print(line)
         for domain, found in evidence.common.items():
@@ -125,23 +125,31 @@ def summary_table(lines: list[DomainLine]) -> Table:
     return table
 
 
-def _tell(run: Path, page: Path, sheet: Path, lines: list[DomainLine]) -> None:
+def _tell(run: Path, page: Path, sheet: Path, lines: list[DomainLine], *, review: bool) -> None:
     out.print(summary_table(lines))
     out.print(f"contact sheet: {sheet}")
     out.print(f"page:          {page}")
     out.print("try next:")
-    for command, what in next_commands(run):
+    for command, what in next_commands(run, reviewed=review):
         out.print(f"  {command}")
         out.print(f"      {what}", style="dim")
 
 
-def next_commands(run: Path) -> list[tuple[str, str]]:
-    """Three commands worth trying on a run, each with what it does; as they can be typed from the checkout."""
+def next_commands(run: Path, *, reviewed: bool = False) -> list[tuple[str, str]]:
+    """Commands worth trying on a run, or after a page to review it on, each with what it does; as they can be typed
+    from the checkout.
+    """
     from s2st_aug.export import own_format
     from s2st_aug.storage import RunFolder
 
     form = own_format(RunFolder(run))
     tool = ".venv/bin/s2st-aug" if Path(".venv/bin/s2st-aug").exists() else "s2st-aug"
+    if reviewed:
+        pull, export = f"{tool} review pull {run} --file decisions.json", f"{tool} export {run} --format {form}"
+        return [
+            (pull, "reads the decisions that the page saved"),
+            (f"{export} --out {run}-export --accepted-only", "a training set of what you accepted"),
+        ]
     return [
         (f"{tool} verify {run}", "every promise checked against the files"),
         (f"{tool} review push {run} && {tool} review open {run}", "look, accept, reject in FiftyOne"),

@@ -135,12 +135,14 @@ def _written(result: FileResult, folder: Path) -> Iterator[VariantReport]:
 
 
 def _tell(one: VariantReport, *, quiet: bool) -> None:
+    from s2st_aug.report.summary import against
+
     if one["error"]:
         err.print(f"error: {one['error']}", markup=False)
     elif not quiet:
         found = ((name, one[name]) for name in ("structure", "structure_raw", "strength"))
         told = "  ".join(f"{name} {'null' if value is None else f'{value:.2f}'}" for name, value in found)
-        rejected = "rejected: " + "; ".join(r for r in one["reasons"] if not r.startswith("note: "))
+        rejected = "rejected: " + "; ".join(against(one["reasons"]))
         why = [rejected] if one["status"] == "rejected" else []
         why += [r.removeprefix("note: ") for r in one["reasons"] if " is null" in r]
         out.print("  ".join([one["image"], told, f"{one['evaluations']:g} evaluations", *why]), markup=False)

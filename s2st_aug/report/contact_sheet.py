@@ -18,7 +18,7 @@ from s2st_aug.images import encode_png, read_image
 from s2st_aug.records.scene import LabelKey, Scene
 from s2st_aug.report.palette import STATUSES, VERDICTS
 from s2st_aug.report.sheet import VERDICT_LEGEND, Outline, SheetCell, draw_sheet
-from s2st_aug.report.summary import in_order
+from s2st_aug.report.summary import against, in_order
 from s2st_aug.storage.plan import planned_scenes
 from s2st_aug.storage.run_folder import RunFolder, RunInfo
 
@@ -117,7 +117,7 @@ def _variant_cell(folder: RunFolder, row: Row | None, lines: dict[str, tuple[np.
         return SheetCell(None, (), ("not made yet", ""))
     picture = read_or_none(folder.image_file(row["image"])) if row["image"] else None
     measures = f"strength {_number(row['strength'])} · structure {_number(row['structure'])} · {row['status']}"
-    why = "; ".join(row["reasons"]) if row["status"] != "ok" else count_verdicts(row["objects"])
+    why = "; ".join(against(row["reasons"])) if row["status"] != "ok" else count_verdicts(row["objects"])
     outlines = tuple(outlines_of(row["objects"], lines, keep_all=False))
     return SheetCell(picture, outlines, (measures, why), STATUSES[row["status"]])
 

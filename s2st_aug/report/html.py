@@ -129,6 +129,7 @@ def render(template: str, **context: Any) -> str:
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["count_categories"] = count_categories
+    environment.filters["against"] = summary.against
     return environment.get_template(template).render(**context)
 
 

@@ -16,6 +16,7 @@ from s2st_aug.report.contact_sheet import read_or_none
 from s2st_aug.report.embed import data_uri, fitting_size
 from s2st_aug.report.evidence import read_overlay
 from s2st_aug.report.html import NAME, boxes_of, page_context, render, save_page
+from s2st_aug.report.summary import against
 from s2st_aug.storage.run_folder import RunFolder
 
 MOST = 1000  # variants on one page, worst first
@@ -53,7 +54,13 @@ def _embed(folder: RunFolder, root: Path, rows: list[Row]) -> tuple[list[Row], d
     sources = {n: _uri(read_or_none(root / n), width, quality, synthetic=False) for n in names}
     images = [_uri(read_or_none(folder.image_file(r["image"])), width, quality, synthetic=True) for r in rows]
     items = [
-        {**{k: r[k] for k in SHOWN}, "image": image, "why": why.get(r["variant_id"]), "boxes": boxes_of(r)}
+        {
+            **{k: r[k] for k in SHOWN},
+            "reasons": against(r["reasons"]),
+            "image": image,
+            "why": why.get(r["variant_id"]),
+            "boxes": boxes_of(r),
+        }
         for r, image in zip(rows, images, strict=True)
     ]
     return items, sources

@@ -113,10 +113,16 @@ def verdict_line(lines: Iterable[DomainLine]) -> str:
     return said
 
 
+def against(reasons: Iterable[str]) -> list[str]:
+    """Of a row's reasons, those that speak against it: a note only says why a measure is null or rejects nothing."""
+    return [reason for reason in reasons if not reason.startswith("note: ")]
+
+
 def reason_counts(table: pa.Table, status: str | None = None) -> list[tuple[str, int]]:
     """How often each kind of reason stands in the rows (of one status), the most frequent first."""
     rows = table if status is None else table.filter(pc.equal(table["status"], status))
-    return kinds_of(_counted(pc.list_flatten(rows["reasons"])))
+    counted = dict(_counted(pc.list_flatten(rows["reasons"])))
+    return kinds_of((reason, counted[reason]) for reason in against(counted))
 
 
 def kinds_of(counted: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:

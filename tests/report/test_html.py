@@ -304,6 +304,29 @@ def test_a_class_has_one_spelling_and_its_ignored_labels_are_counted() -> None:
     assert small.size == "small"
 
 
+def test_a_note_is_no_reason_for_a_rejection(run: Path, tmp_path: Path) -> None:
+    """`note: strength rejects nothing` headed the reasons why images were rejected, and stood in every caption."""
+    note = "note: strength rejects nothing, its discriminant was never tested elsewhere"
+    for part in (run / "manifest").glob("*.parquet"):
+        table = pq.read_table(part)
+        rows = [{**r, "reasons": r["reasons"] + [note] * (r["status"] != "failed")} for r in table.to_pylist()]
+        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), part)
+    pages = [write_report(run).read_text(), write_review_page(run, out=tmp_path / "review.html").read_text()]
+    assert not any("rejects nothing" in page for page in pages)
+    assert all(reason != note for reason, _ in summary.reason_counts(RunFolder(run).read_manifest(), "rejected"))
+
+
+def test_after_a_page_to_review_on_the_next_command_reads_its_decisions(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "review.html"
+    assert run_group(build_group(), ["report", str(run), "--review", "--out", str(page)]) == 0
+    shown = capsys.readouterr().out
+    assert f"review pull {run} --file decisions.json" in shown
+    assert f"--out {run}-export --accepted-only" in shown
+    assert "review push" not in shown
+
+
 def test_a_caption_counts_every_label_as_the_reasons_do(run: Path) -> None:
     """Those without a box too: stuff is one entry a class."""
     for part in (run / "manifest").glob("*.parquet"):
