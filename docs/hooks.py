@@ -48,13 +48,13 @@ WORDS = {True: "holds", False: "**falls short**", None: "undecided"}
 KITS = {"real": "photos", "judged": "renders", "fake": "stand-ins"}
 LIMITS = (
     "**The checks miss faults.** They find {recall_erased} of erased objects, {recall_shift8} of objects that moved by "
-    "8 pixels, and {recall_identity} of images that nothing was done to. They find {recall_invented_lamps} of lamps "
+    "8 pixels, and {recall_identity} of images that were left unchanged. They find {recall_invented_lamps} of lamps "
     "that are painted into a finished picture, but only {recall_pasted_light_shown} of those that the model itself "
     "paints and that can be seen afterwards, hardly any of them by night. "
     "Invented vehicles, people, signals and signs are looked for only if you switch a detector on; the shipped one "
     "finds {recall_invented_objects}.",
-    "**The checks doubt true labels.** In true pictures they reject an image or doubt a label in {fpr} of cases; at "
-    "night they doubt {not_keep_on_true_night} of the visible objects.",
+    "**The checks doubt true labels.** On true pictures, where every label is right, they reject the image or do not "
+    "keep the label in {fpr} of cases; at night they do not keep {not_keep_on_true_night} of the visible objects.",
     "**Real photos are harder than rendered streets.** `street-photo` brings real day photos {strength_dusk_photos} of "
     "the way to dusk; `street-mini` was trained on rendered streets and is for demos. Stable Diffusion has not been "
     "measured on real photos.",
