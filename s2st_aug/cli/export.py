@@ -58,7 +58,10 @@ Lost = Annotated[
 WithVal = Annotated[bool, typer.Option("--with-val", help="Also copy the dataset's held-out splits, unchanged.")]
 Unjudged = Annotated[
     Literal["ignore", "train"] | None,
-    typer.Option(help="Labels that the checks could not judge: ignored in training (default), or trained on."),
+    typer.Option(
+        help="Labels with the verdict ignore, also where the model's own picture hardly shows the object:"
+        " ignored in training (default), or trained on."
+    ),
 ]
 Unread = Annotated[Literal["void", "train"] | None, typer.Option(hidden=True, help="The older spelling of --unjudged.")]
 
