@@ -22,7 +22,7 @@ VariantReport = dict[str, Any]  # source, domain, error; and image, measures and
 
 
 def translate(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Photos to translate.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Photos to translate.")],
     to: Annotated[
         list[str],
         typer.Option("--to", help="A domain (night, rain, dusk, fog, night_rain) or a profile file. Repeatable."),
