@@ -37,13 +37,30 @@ def test_ray_knows_what_is_set_of_its_environment_and_read_of_it():
     """A name that a version drops would be set, and do nothing."""
     named = set(re.findall(r'"(RAY_[A-Z_]+)"', Path(ray_session.__file__).read_text(encoding="utf-8"))) - set(LEAN)
     assert {"RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"} <= named
+    assert _unknown(named) == []
+
+
+def test_ray_knows_what_the_launchers_and_their_tests_set(repo):
+    files = [*(repo / "configs/cluster").iterdir(), *(repo / "tests/helpers").glob("*.py"), repo / "docs/cluster.md"]
+    texts = (path.read_text(encoding="utf-8") for path in files)
+    named = {name for text in texts for name in re.findall(r"\b(RAY_\w+)(?:=|\"?: |, value: )", text)}
+    assert {"RAY_AUTH_MODE", "RAY_JOB_STOP_WAIT_TIME_S", "RAY_health_check_timeout_ms"} <= named
+    assert _unknown(named - {"RAY_IP"}) == []  # KubeRay's operator sets that one
+
+
+def _unknown(named):
+    """Names that neither Ray's Python nor its binaries hold; settings of the latter are there without RAY_."""
     folder = Path(ray.__file__).parent
-    sources = (path.read_bytes() for path in folder.rglob("*.py") if path.stat().st_size < 1 << 20)
     unknown = set(named)
-    for text in sources:
-        unknown = {name for name in unknown if name.encode() not in text}
-    with (folder / "_raylet.so").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
-        assert [name for name in unknown if not re.search(rb"\b%b\b" % name.encode(), held)] == []
+    for path in folder.rglob("*.py"):
+        if path.stat().st_size < 1 << 20:
+            text = path.read_bytes()
+            unknown = {name for name in unknown if name.encode() not in text}
+    for binary in (folder / "_raylet.so", folder / "core/src/ray/raylet/raylet"):
+        with binary.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
+            spelled = {name: name if name.isupper() else name.removeprefix("RAY_") for name in unknown}
+            unknown = {name for name in unknown if not re.search(rb"\b%b\b" % spelled[name].encode(), held)}
+    return sorted(unknown)
 
 
 def test_ray_data_knows_the_settings_of_a_run():

@@ -26,7 +26,7 @@ BRIDGE = "10.77.0.254"
 HEAD = "10.77.0.1"  # what the service of the head is called by
 USER = 1000
 QUICK = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "RAY_health_check_timeout_ms": "60000"}
-QUICK |= {"RAY_raylet_start_wait_time_s": "400"}  # slow is not dead
+QUICK |= {"RAY_raylet_start_wait_time_s": "400", "RAY_NUM_REDIS_GET_RETRIES": "200"}  # slow is not dead
 
 
 def can_run() -> bool:
