@@ -47,8 +47,10 @@ GALLERY_FIGURES = ("distance", "strength", "structure")
 WORDS = {True: "holds", False: "**falls short**", None: "undecided"}
 KITS = {"real": "photos", "judged": "renders", "fake": "stand-ins"}
 LIMITS = (
-    "**The checks miss faults.** They find {recall_erased} of erased objects, {recall_shift8} of objects that moved by "
-    "8 pixels, and {recall_identity} of images that were left unchanged. They find {recall_invented_lamps} of lamps "
+    "**The checks miss faults.** Of objects of 16 px and more (smaller ones are [hardly judged]"
+    "(docs/reference/run_folder.md#verdicts)), they find {recall_erased} of those that were erased and {recall_shift8} "
+    "of those that moved by 8 pixels. An erased object is usually left out of training while its picture stays. They "
+    "find {recall_identity} of images that were left unchanged. They find {recall_invented_lamps} of lamps "
     "that are painted into a finished picture, but only {recall_pasted_light_shown} of those that the model itself "
     "paints and that can be seen afterwards, hardly any of them by night. "
     "Invented vehicles, people, signals and signs are looked for only if you switch a detector on; the shipped one "
