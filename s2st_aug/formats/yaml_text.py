@@ -53,7 +53,7 @@ def refuse_flags(given: object, made: object, where: str) -> None:
 
 
 def _by_every_name(record: BaseModel) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+    values = {}  # type: dict[str, Any]
     for name, info in type(record).model_fields.items():
         alias = info.validation_alias
         names = alias.choices if isinstance(alias, AliasChoices) else ()
