@@ -195,7 +195,8 @@ def wrong_value(error: Mapping[str, Any]) -> str:
         return f"expected {EXPECTED[word]}"
     message = str(error["msg"]).removeprefix("Value error, ")
     message = re.sub("^Input should be", "must be", message)
-    return message[:1].lower() + message[1:]
+    shouted = message[1:2].isupper() or message[1:2].isdigit()  # S2ST_AUG_DATA
+    return message if shouted else message[:1].lower() + message[1:]
 
 
 def counted(number: int, noun: str) -> str:

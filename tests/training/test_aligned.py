@@ -413,7 +413,7 @@ def test_a_training_begins_from_the_shipped_weights(config, repo: Path, tmp_path
 
 
 def test_a_wrong_config_names_the_key(config, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"streets\.colour: Extra inputs"):
+    with pytest.raises(ConfigError, match=r"streets\.colour: unknown key"):
         config(**{"streets.colour": 3})
     with pytest.raises(ConfigError, match="cannot be read"):
         read_aligned_config(tmp_path / "none.yaml")
