@@ -19,7 +19,7 @@ from s2st_aug.validation.identity import constants_of
 PINNED = {"1": "276f3df29898c9b0", "2": "276f3df29898c9b0", "3": "1007eb0175d98257"}
 """ALGORITHM_VERSION -> the hash of the constants of that version."""
 NO_VALUES = ("_TABLE", "PRESETS", "TUNED", "TUNABLE", "_UNTUNED", "_FROZEN", "BETAS", "SPACINGS", "DTYPES")
-"""Settings, which are hashed themselves, and tables of functions; float32 powers differ in their last bits by machine."""
+"""Settings, which are hashed themselves, tables of functions, and float32 powers, whose last bits differ by machine."""
 
 
 def constants_sha256() -> str:
