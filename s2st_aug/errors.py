@@ -199,6 +199,11 @@ def wrong_value(error: Mapping[str, Any]) -> str:
     return message if shouted else message[:1].lower() + message[1:]
 
 
+def wrong_values(errors: Iterable[Mapping[str, Any]]) -> str:
+    """All of pydantic's `errors()` in one line, each with its place: `a.b: expected a list; c: missing`."""
+    return "; ".join(f"{'.'.join(map(str, error['loc']))}: {wrong_value(error)}" for error in errors)
+
+
 def counted(number: int, noun: str) -> str:
     """`1 scene`, `2 scenes`; for a noun whose plural ends in -s."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"

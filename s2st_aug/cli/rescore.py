@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from s2st_aug.cli.terminal import out
-from s2st_aug.errors import ConfigError, did_you_mean
+from s2st_aug.errors import ConfigError, did_you_mean, wrong_value
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -81,7 +81,7 @@ def _problem(error: ErrorDetails) -> str:
     """One wrong threshold; what is wrong with several together stands alone."""
     if not error["loc"]:
         return error["msg"].removeprefix("Value error, ")
-    return f"{'.'.join(map(str, error['loc']))}: {error['msg']} (came {error['input']!r})"
+    return f"{'.'.join(map(str, error['loc']))}: {wrong_value(error)} (got {error['input']!r})"
 
 
 def _show(before: Counter[str], after: Counter[str], number: int) -> None:

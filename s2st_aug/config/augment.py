@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from s2st_aug.diffusion.model_choice import ModelChoice, spell_choice
-from s2st_aug.errors import wrong_value
+from s2st_aug.errors import wrong_values
 from s2st_aug.formats.daylight import DARK, DAYTIME
 from s2st_aug.formats.yaml_text import flags_as_numbers
 from s2st_aug.methods.protocol import MethodConfig
@@ -176,8 +176,7 @@ class AugmentConfig(Record):
         try:
             choice = ModelChoice.model_validate(model)
         except ValidationError as error:
-            wrong = (f"{'.'.join(map(str, e['loc']))}: {wrong_value(e)}" for e in error.errors())
-            raise ValueError("; ".join(wrong)) from None
+            raise ValueError(wrong_values(error.errors())) from None
         if flags := [*flags_as_numbers(model, choice)]:
             raise ValueError("; ".join(flags))
         return spell_choice(choice)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from s2st_aug.arrays import AnyImage
 from s2st_aug.diffusion.model import LatentModel
-from s2st_aug.errors import ConfigError, did_you_mean, wrong_value
+from s2st_aug.errors import ConfigError, did_you_mean, wrong_values
 from s2st_aug.formats.yaml_text import refuse_flags
 from s2st_aug.images import read_image
 from s2st_aug.procedural.write import write_scenes
@@ -106,9 +106,7 @@ def read_recipe(path: Path) -> ProfileRecipe:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         recipe = ProfileRecipe.model_validate(content)
     except pydantic.ValidationError as error:
-        raise ConfigError(
-            f"{path}: " + "; ".join(f"{'.'.join(map(str, e['loc']))}: {wrong_value(e)}" for e in error.errors())
-        ) from None
+        raise ConfigError(f"{path}: {wrong_values(error.errors())}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
     refuse_flags(content, recipe, str(path))

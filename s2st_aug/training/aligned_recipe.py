@@ -21,7 +21,7 @@ from s2st_aug.diffusion import networks
 from s2st_aug.diffusion.device import resolve_device
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.model_files import find_model
-from s2st_aug.errors import ConfigError, DatasetError, ModelError, wrong_value
+from s2st_aug.errors import ConfigError, DatasetError, ModelError, wrong_values
 from s2st_aug.formats.yaml_text import refuse_flags
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.training import autoencoder as ae
@@ -112,8 +112,7 @@ def read_aligned_config(path: Path, changes: dict[str, Any] | None = None) -> Al
     try:
         config = AlignedConfig.model_validate(content)
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, e['loc']))}: {wrong_value(e)}" for e in error.errors())
-        raise ConfigError(f"{path}: {'; '.join(problems)}") from None
+        raise ConfigError(f"{path}: {wrong_values(error.errors())}") from None
     refuse_flags(content, config, str(path))
     return config
 
