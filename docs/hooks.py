@@ -124,7 +124,10 @@ def measured(name: str | None) -> str:
     if not figures:
         return f"Not measured yet: `python pipelines/benchmark.py --suite {name} --json docs/measured/{name}.json`."
     rows = ((f"`{f['name']}`", value(f), goal(f), verdict(f), f"{f['n']}", kit(f), when(f), f["why"]) for f in figures)
-    return f"{about(name)}\n\n" + table(("figure", "value", "goal", "", "n", "measured on", "when", "how"), rows)
+    shown = table(("figure", "value", "goal", "", "n", "measured on", "when", "how"), rows)
+    kept = dict.fromkeys(why for figure in figures for why in figure.get("kept", []))
+    told = "".join(f"\n\nKept over a change that cannot move it: {why}." for why in kept)
+    return f"{about(name)}\n\n{shown}{told}"
 
 
 def stored(suite: str) -> list[dict[str, Any]]:

@@ -172,6 +172,8 @@ def _download(repository: str, revision: str | None, patterns: Sequence[str] = (
             found = snapshot_download(repository, revision=revision, allow_patterns=list(files), tqdm_class=bars)
         return Path(found)
 
+    if not patterns:
+        refuse_distilled(repository, {})  # else a model that cannot be used would be told to be downloaded first
     try:
         if patterns:
             return fetch(patterns)

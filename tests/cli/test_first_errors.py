@@ -96,6 +96,16 @@ def test_a_repository_that_moved_is_no_remedy(name: str, monkeypatch: pytest.Mon
     assert "hf download" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["stabilityai/sd-turbo", "stabilityai/sdxl-turbo@main", "Tongyi-MAI/Z-Image-Turbo"])
+def test_a_distilled_repository_is_refused_before_it_is_told_to_be_downloaded(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match=r"is distilled to few steps and cannot be inverted; use \S+/\S+$"):
+        find_model(name)
+
+
 def test_a_split_without_images_is_told_with_those_that_have_some(tmp_path: Path) -> None:
     root = make_dataset(tmp_path / "data", 2)
     with pytest.raises(DatasetError, match="split 'val' of bdd100k holds no image; splits with images: train"):
