@@ -15,6 +15,7 @@ import pyarrow as pa
 from s2st_aug.errors import FailureKind
 from s2st_aug.records.columns import Column, arrow_schema
 from s2st_aug.records.verdicts import (
+    TELLING_FROM_PX,
     Gate,
     Hallucination,
     Judgement,
@@ -149,7 +150,13 @@ class ManifestRow:
     synthetic: Annotated[bool, Column("always true: this is no photo")] = True
 
 
-MANIFEST_SCHEMA = arrow_schema(ManifestRow, {"s2st_aug.schema_version": str(SCHEMA_VERSION)})
+MANIFEST_SCHEMA = arrow_schema(
+    ManifestRow,
+    {
+        "s2st_aug.schema_version": str(SCHEMA_VERSION),
+        "s2st_aug.verdicts_telling_from_px": str(TELLING_FROM_PX),  # who reads the file alone shall know it too
+    },
+)
 
 
 def rows_to_table(rows: Iterable[ManifestRow]) -> pa.Table:

@@ -36,6 +36,9 @@ Cause = Literal[
 ]
 """Why an object is not `keep`."""
 
+TELLING_FROM_PX = 16
+"""Of an object with a side below so many source pixels, a verdict says little: docs/measured/faults.md, by size."""
+
 Gate = Literal[
     "identity",  # the variant is the source: its pixels differ by less than 1.5 levels on average
     "darkened",  # merely a tone curve of the source: more than `max_tone_explained`
@@ -72,7 +75,7 @@ class ObjectVerdict:
     kind: Annotated[ObjectKind, Column("what the label draws; `stuff` is one entry per class")]
     category: Annotated[str, Column("the dataset's own name of the class")]
     bbox: Annotated[Box, Column("x1, y1, x2, y2 of the label, unchanged", "source pixels, x2 and y2 exclusive")]
-    verdict: Annotated[VerdictKind, Column("whether the label is still true in the variant")]
+    verdict: Annotated[VerdictKind, Column("whether the label is still true in the variant; says little below 16 px")]
     reason: Annotated[str | None, Column("why, for people; nothing reads it", null="verdict is keep")] = None
     structure: Annotated[
         float | None,

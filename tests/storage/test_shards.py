@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow.parquet as pq
 import pytest
 
 from s2st_aug.records.manifest import MANIFEST_SCHEMA
@@ -22,6 +23,11 @@ def test_gathering_is_complete_and_leaves_no_shard(finished):
     assert len(keys(finished)) == len(set(keys(finished))) == 8
     assert not list(list_shards(finished.run.store))
     assert finished.run.read_manifest().schema.equals(MANIFEST_SCHEMA)
+
+
+def test_a_part_of_the_manifest_says_itself_from_which_size_a_verdict_is_telling(finished, tmp_path):
+    (part,) = (tmp_path / "run/manifest").glob("part-*.parquet")
+    assert pq.read_schema(part).metadata[b"s2st_aug.verdicts_telling_from_px"] == b"16"
 
 
 @pytest.mark.parametrize("deletes", [0, 1, 3])
