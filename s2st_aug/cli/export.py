@@ -57,10 +57,11 @@ Lost = Annotated[
 ]
 WithVal = Annotated[bool, typer.Option("--with-val", help="Also copy the dataset's held-out splits, unchanged.")]
 Unjudged = Annotated[
-    Literal["ignore", "train"] | None,
+    Literal["ignore", "train", "train-all"] | None,
     typer.Option(
-        help="Labels with the verdict ignore, also where the model's own picture hardly shows the object:"
-        " ignored in training (default), or trained on."
+        help="Labels with the verdict ignore. ignore: ignored in training (default). train: trained on, unless the"
+        " check saw something that speaks against them (cause dissolved, moved, vanished or signal_changed)."
+        " train-all: all are trained on, most objects that the model erased among them."
     ),
 ]
 Unread = Annotated[Literal["void", "train"] | None, typer.Option(hidden=True, help="The older spelling of --unjudged.")]

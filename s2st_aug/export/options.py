@@ -12,10 +12,12 @@ from s2st_aug.export.output import Link
 
 LostPolicy = Literal["paint", "drop-image", "drop-label"]
 """What becomes of a label that training should ignore where the format has no way to say so."""
-UnjudgedPolicy = Literal["ignore", "train"]
-"""What becomes of labels that the measure could not judge: ignored in training, or left as they are."""
-UNREAD: dict[UnjudgedPolicy, str] = {"ignore": "void", "train": "train"}
-"""The policy's older spelling (`--unread`)."""
+UnjudgedPolicy = Literal["ignore", "train", "train-all"]
+"""What becomes of labels with the verdict ignore: ignored in training, left as they are unless the measure has doubts
+(`DOUBTS`), or left as they are.
+"""
+UNREAD: dict[str, UnjudgedPolicy] = {"void": "ignore", "train": "train"}
+"""The older spelling (`--unread`) and the policy that it means."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,7 @@ class ExportOptions:
     by_class: bool = False
     """with `mix`: prefer variants with rare classes"""
     unjudged: UnjudgedPolicy | None = None
-    """labels that the measure could not judge: `ignore` (the default) or `train`"""
+    """labels with the verdict ignore: `ignore` (the default), `train`, or `train-all`, which takes doubted ones too"""
     unread: str | None = None
     """the older spelling of `unjudged`: void or train"""
     lost: LostPolicy = "paint"
@@ -70,7 +72,7 @@ class ExportOptions:
         """The settings as the lock file has them; where files only lie otherwise (`link`) is none."""
         found: dict[str, object] = {"format": format, "accepted_only": self.accepted_only, "mix": self.mix}
         found |= {"balance": self.balance, "image_format": self.image_format}
-        found |= {"unjudged": self.policy, "unread": UNREAD[self.policy]}
+        found |= {"unjudged": self.policy, "unread": "void" if self.policy == "ignore" else "train"}
         found |= {"balance_classes": True} if self.by_class else {}
         found |= {} if holds_ignored else {"lost": self.lost}
         return found | ({"with_val": True} if self.with_val else {})
@@ -96,11 +98,14 @@ def unjudged_policy(unjudged: str | None, unread: str | None = None) -> Unjudged
 
     Raises UsageError for another word, or for two that differ.
     """
-    if unjudged is not None and unjudged not in UNREAD:
-        raise UsageError(f"--unjudged: expected {' or '.join(UNREAD)}, got {unjudged!r}")
-    if unread is not None and unread not in UNREAD.values():
-        raise UsageError(f"--unread: expected {' or '.join(UNREAD.values())}, got {unread!r}")
-    asked = {policy for policy, old in UNREAD.items() if unjudged == policy or unread == old}
+    words = get_args(UnjudgedPolicy)
+    if unjudged is not None and unjudged not in words:
+        raise UsageError(f"--unjudged: expected one of {', '.join(words)}, got {unjudged!r}")
+    if unread is not None and unread not in UNREAD:
+        raise UsageError(f"--unread: expected {' or '.join(UNREAD)}, got {unread!r}")
+    asked: set[UnjudgedPolicy] = {
+        policy for policy in words if unjudged == policy or (unread and UNREAD[unread] == policy)
+    }
     if len(asked) > 1:
         raise UsageError(f"--unjudged {unjudged} and --unread {unread} contradict one another; give --unjudged alone")
     return asked.pop() if asked else "ignore"

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s2st_aug.errors import UsageError
-from s2st_aug.export.options import ExportOptions
+from s2st_aug.export.options import ExportOptions, UnjudgedPolicy
 from s2st_aug.export.run_labels import RunLabels
+from s2st_aug.records.verdicts import Cause
 from s2st_aug.storage.decisions import Decision, Target
 
 COLUMNS = [
@@ -22,8 +23,13 @@ COLUMNS = [
     *("image", "image_sha256", "label_file", "label_sha256", "label_key", "objects"),
 ]
 HELD_OUT = frozenset({"val", "valid", "validation", "test", "testing"})
-_KEEP, _IGNORE, _LOST, _UNSOUND = range(4)
+DOUBTS: tuple[Cause, ...] = ("dissolved", "moved", "vanished", "signal_changed")
+"""causes of the verdict ignore where the measure saw something that speaks against the label"""
+_LEVELS = ("keep", "ignore", "doubted", "lost", "unsound")
 """verdicts from best to worst; whether the last is ignored is no matter of `unjudged`"""
+_KEEP, _IGNORE, _DOUBTED, _LOST, _UNSOUND = range(len(_LEVELS))
+_LEAST: dict[UnjudgedPolicy, int] = {"ignore": _IGNORE, "train": _DOUBTED, "train-all": _LOST}
+"""the best verdict that is ignored in training"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ def select(
     refuse_held_out(table)
     _refuse_mixed_datasets(table)
     objects, rows = _Objects.of(table, carries_unsound=carries_unsound), table.drop_columns(["objects"]).to_pylist()
-    said, least = _on_labels(decisions), _LOST if options.policy == "train" else _IGNORE
+    said, least = _on_labels(decisions), _LEAST[options.policy]
     going = [(i, row) for i, row in enumerate(rows) if _goes_out(row, decisions, accepted_only=options.accepted_only)]
     variants = [_variant(row, i, dict(objects.judged(i, least)), said) for i, row in going]
     judged = len(variants)
@@ -161,12 +167,11 @@ class _Objects:
         lists = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
         values = lists.values
         categories = values.field("category").fill_null("").dictionary_encode()
-        verdicts = pc.index_in(values.field("verdict"), pa.array(["keep", "ignore", "lost"])).fill_null(_KEEP)
+        verdicts = _levels(values)
         names = categories.dictionary.to_pylist()
         ids, numbers = values.field("object_id"), categories.indices.to_numpy()
-        if (at := values.type.get_field_index("cause")) >= 0:
-            unsound = pc.equal(values.field(at), "unsound").fill_null(False)
-            verdicts = pc.if_else(unsound, pa.scalar(_KEEP if carries_unsound else _UNSOUND, verdicts.type), verdicts)
+        unsound = pc.equal(_causes(values), "unsound").fill_null(False)
+        verdicts = pc.if_else(unsound, pa.scalar(_KEEP if carries_unsound else _UNSOUND, verdicts.type), verdicts)
         return cls(lists.offsets.to_numpy(), ids, numbers, names, verdicts.to_numpy(), values.field("kind"))
 
     def judged(self, row: int, least: int) -> Iterator[tuple[str, int]]:
@@ -190,6 +195,19 @@ class _Objects:
     def counts(self, row: int) -> np.ndarray:
         """Labels of the row by category number."""
         return np.bincount(self.categories[self.offsets[row] : self.offsets[row + 1]], minlength=len(self.names))
+
+
+def _levels(objects: pa.StructArray) -> pa.Int32Array:
+    """The level of each object's verdict; an ignored one whose cause nobody knows is doubted."""
+    levels = pc.index_in(objects.field("verdict"), pa.array(_LEVELS)).fill_null(_KEEP)
+    doubted = pc.is_in(_causes(objects), pa.array([*DOUBTS, None], pa.string()))
+    return pc.if_else(pc.and_(pc.equal(levels, _IGNORE), doubted), pa.scalar(_DOUBTED, levels.type), levels)
+
+
+def _causes(objects: pa.StructArray) -> pa.StringArray:
+    """The objects' causes; all null in manifests of before there were causes."""
+    at = objects.type.get_field_index("cause")
+    return objects.field(at) if at >= 0 else pa.nulls(len(objects), pa.string())
 
 
 def _variant(row: dict[str, object], index: int, judged: dict[str, int], said: dict[str, dict[str, int]]) -> Variant:

@@ -134,8 +134,10 @@ def open_feed(
 
     `mix` is the fraction of synthetic images, `balance` takes as many of every domain, `by_class` prefers rare classes;
     `unjudged="train"` leaves labels that the measure could not judge (verdict *ignore*, no word of a person) in
-    training, where the default, `"ignore"`, takes them out (`unread="void"` and `"train"` are the older spelling); all
-    as in `s2st-aug export`. Real images that cannot be opened, or whose labels cannot be read, are left out with a
+    training unless it has doubts about them, `"train-all"` these too; the default, `"ignore"`, takes them out
+    (`unread="void"` and `"train"` are the older spelling); all as in `s2st-aug export`.
+
+    Real images that cannot be opened, or whose labels cannot be read, are left out with a
     warning. Raises UsageError for a wrong argument, for a run of val or test, or where nothing is left, SourceChanged
     where a scene's label record is not the one that the run was made from.
     """

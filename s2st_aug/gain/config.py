@@ -168,7 +168,8 @@ class GainConfig(_Record):
     arms: tuple[ArmName, ...] = ("real_only", *CONTROLS, "s2st_ungated", "s2st_gated")
     """what is compared; `real_only` must be among them"""
     unjudged: UnjudgedPolicy = "ignore"
-    """labels that no check could judge, in the gated arms: left out of the training, or trained as they are"""
+    """labels that no check could judge, in the gated arms: left out of the training (`ignore`), or trained as they are
+    unless a check doubts them (`train`), or all of them (`train-all`)"""
     rng_keys: tuple[int, ...] = (0, 1, 2)
     """one training of every arm for each [no unit]"""
     training: Training = Training()

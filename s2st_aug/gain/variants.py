@@ -37,7 +37,7 @@ def variants_of(config: GainConfig, arm: str) -> dict[str, list[TrainVariant]]:
     the config's `unjudged` says.
     """
     assert config.run is not None
-    unjudged: UnjudgedPolicy = "train" if arm == "s2st_gated_unread" else config.unjudged
+    unjudged: UnjudgedPolicy = "train-all" if arm == "s2st_gated_unread" else config.unjudged
     return read_variants(
         config.run, config.domains, config.training.size, gated=arm != "s2st_ungated", unjudged=unjudged
     )

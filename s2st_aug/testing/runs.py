@@ -18,11 +18,12 @@ from s2st_aug.formats.label_images import stored_size
 from s2st_aug.images import encode_png, read_photo
 from s2st_aug.records.manifest import SCHEMA_VERSION, ManifestRow, rows_to_table
 from s2st_aug.records.scene import Scene, SceneObject
-from s2st_aug.records.verdicts import FailureKind, ObjectVerdict, VerdictKind
+from s2st_aug.records.verdicts import Cause, FailureKind, ObjectVerdict, VerdictKind
 from s2st_aug.storage.naming import image_name, variant_id
 from s2st_aug.storage.run_folder import RunFolder, RunInfo
 
 Verdicts = Callable[[Scene, SceneObject], VerdictKind]
+_CAUSES: dict[VerdictKind, Cause | None] = {"keep": None, "ignore": "hidden", "lost": "vanished"}
 _MADE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -75,7 +76,7 @@ def _rows(
         except LabelError as error:
             objects, failure = (), error.failure
     judged = tuple(
-        ObjectVerdict(o.object_id, o.kind, o.category, o.bbox, verdicts(scene, o))
+        ObjectVerdict(o.object_id, o.kind, o.category, o.bbox, verdict := verdicts(scene, o), cause=_CAUSES[verdict])
         if o.unsound is None
         else ObjectVerdict(o.object_id, o.kind, o.category, o.bbox, "ignore", o.unsound, cause="unsound")
         for o in objects

@@ -45,7 +45,7 @@ def test_the_next_command_that_is_proposed_exports_the_datasets_own_format(tmp_p
     [
         (["--format", "pascal"], "pascal"),
         (["--format", "kity"], "did you mean 'kitti'"),
-        (["--format", "coco", "--unjudged", "void"], "is not one of 'ignore', 'train'"),
+        (["--format", "coco", "--unjudged", "void"], "is not one of 'ignore', 'train', 'train-all'"),
         (["--format", "coco", "--unjudged", "train", "--unread", "void"], "contradict one another"),
         (["--format", "coco", "--mix", "1.5"], "from 0 to 1"),
         (["--format", "coco", "--accepted-only"], "nothing to export"),

@@ -2,15 +2,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 from trees import image, put
 
 from s2st_aug.errors import CheckFailed, UsageError
 from s2st_aug.export import LOCK, export_run
+from s2st_aug.export.options import ExportOptions, UnjudgedPolicy
+from s2st_aug.export.selection import DOUBTS, select
 from s2st_aug.formats import load_card, read_objects, read_scenes
+from s2st_aug.records.verdicts import Cause
+from s2st_aug.storage import RunFolder
 from s2st_aug.testing.runs import write_run
 
 
@@ -76,6 +82,26 @@ def test_labels_that_the_measure_could_not_judge_stay_where_that_is_asked_and_th
     locks = [json.loads((tmp_path / name / LOCK).read_text()) for name in ("ignore", "train")]
     assert [lock["settings"]["unjudged"] for lock in locks] == ["ignore", "train"]
     assert [lock["settings"]["unread"] for lock in locks] == ["void", "train"]  # the older word, which scripts read
+
+
+@pytest.mark.parametrize("cause", [*get_args(Cause), None])
+def test_labels_that_the_measure_doubts_stay_out_unless_all_are_asked_for(tmp_path, cause):
+    """Most objects that a model erases are ignored as dissolved: no training on unjudged labels may take them."""
+    bdd(tmp_path)
+    run = run_over(tmp_path, "bdd100k", verdicts=ignoring("1", verdict="ignore"))
+    rows = RunFolder(run).read_manifest().to_pylist()
+    for row in rows:
+        row["objects"] = [o | {"cause": cause} if o["object_id"] == "1" else o for o in row["objects"]]
+    table = pa.Table.from_pylist(rows, RunFolder(run).read_manifest().schema)
+    found = {
+        policy: next(iter(select(table, {}, ExportOptions(unjudged=policy)).variants.values()))[0].ignored
+        for policy in get_args(UnjudgedPolicy)
+    }
+    judged_none = cause not in (*DOUBTS, None)
+    unsound = cause == "unsound"  # the source's own fault, which no policy touches
+    assert ("1" in found["ignore"], "1" in found["train"], "1" in found["train-all"]) == (
+        (False, False, False) if unsound else (True, not judged_none, False)
+    )
 
 
 def test_the_older_word_for_unjudged_labels_gives_the_same_export(tmp_path):
@@ -442,12 +468,6 @@ def test_balance_by_class_prefers_variants_with_rare_classes(tmp_path):
 
 
 def test_rows_of_another_dataset_are_refused(tmp_path):
-    import pyarrow as pa
-
-    from s2st_aug.errors import UsageError
-    from s2st_aug.export.options import ExportOptions
-    from s2st_aug.export.selection import select
-
     bdd(tmp_path)
     table = write_run(tmp_path / "run", load_card("bdd100k"), tmp_path / "data", domains=("night",)).read_manifest()
     other = table.set_column(

@@ -204,7 +204,7 @@ WRONG = [
     ({"mix": "x"}, "--mix: expected a fraction from 0 to 1, got 'x'"),
     ({"mix": True}, "--mix: expected a fraction from 0 to 1, got True"),
     ({"mix": float("nan")}, "--mix: expected a fraction from 0 to 1, got nan"),
-    ({"unjudged": "void"}, "--unjudged: expected ignore or train, got 'void'"),
+    ({"unjudged": "void"}, "--unjudged: expected one of ignore, train, train-all, got 'void'"),
     (
         {"unjudged": "train", "unread": "void"},
         "--unjudged train and --unread void contradict one another; give --unjudged alone",
