@@ -5,10 +5,13 @@ code counts by what it does (its syntax tree without docstrings and descriptions
 bytes.
 
 `python -m benchmarks.provenance FILE.json...` stamps results that have no stamp with the commit that stored them.
+`--keep-since COMMIT --because WHY` keeps those that were not stale at COMMIT, for a change since then that cannot move
+them, such as another message: the stamp says why, and README and docs show it.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import functools
 import hashlib
@@ -205,6 +208,37 @@ def stamp_stored(path: Path) -> None:
     path.write_text(json.dumps(stamped, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def keep(path: Path, before: str, why: str) -> int:
+    """Stamp the figures of a stored result that were not stale at commit `before` as what is here; returns how many.
+
+    `why` the change since cannot move them goes into their stamp, as `kept`.
+    """
+    figures, kept = json.loads(path.read_text(encoding="utf-8")), 0
+    with at_commit(before) as root:
+        for figure in figures:
+            suite = figure.get("decided_by")
+            if suite in DECIDES and is_stale(figure) and figure["decides"] == fingerprint(DECIDES[suite], root):
+                figure |= {"decides": fingerprint(DECIDES[suite], ROOT), "kept": [*figure.get("kept", []), why]}
+                kept += 1
+    path.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return kept
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Stamps of stored results.")
+    parser.add_argument("files", nargs="+", type=Path, help="docs/measured/SUITE.json")
+    parser.add_argument("--keep-since", metavar="COMMIT", help="keep the figures that were not stale at this commit")
+    parser.add_argument("--because", metavar="WHY", help="why the changes since cannot move them")
+    args = parser.parse_args()
+    if (args.keep_since is None) is not (args.because is None):
+        parser.error("--keep-since and --because go together")
+    for path in args.files:
+        if args.keep_since is None:
+            stamp_stored(path)
+        else:
+            sys.stdout.write(f"{path}: {keep(path, args.keep_since, args.because)} figures kept\n")
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        stamp_stored(Path(name))
+    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -87,6 +88,20 @@ def test_a_figure_is_stale_once_what_decides_it_is_another_or_unknown():
     assert provenance.is_stale({**now, "decides": "another"})
     assert provenance.is_stale({**now, "decides": None})
     assert provenance.is_stale({"name": "x"})
+
+
+def test_a_figure_is_kept_over_a_change_only_if_it_held_before_it(tmp_path, monkeypatch):
+    before, now = tree(tmp_path / "before", CODE), tree(tmp_path / "now", CODE.replace("+ 1", "+ 1 + 0"))
+    monkeypatch.setattr(provenance, "ROOT", now)
+    monkeypatch.setattr(provenance, "at_commit", lambda commit: contextlib.nullcontext(before))
+    held = {"decided_by": "formats", "decides": provenance.fingerprint(provenance.DECIDES["formats"], before)}
+    path = tmp_path / "formats.json"
+    path.write_text(json.dumps([{"name": "a", **held}, {"name": "b", **held, "decides": "older"}, {"name": "c"}]))
+    assert provenance.keep(path, "abc", "adds nothing") == 1
+    a, b, c = json.loads(path.read_text())
+    assert not provenance.is_stale(a) and a["kept"] == ["adds nothing"]
+    assert b == {"name": "b", **held, "decides": "older"} and c == {"name": "c"}
+    assert provenance.keep(path, "abc", "again") == 0
 
 
 def test_written_figures_carry_kit_and_stamp_and_an_older_experiment_keeps_its_own(tmp_path):
