@@ -75,7 +75,10 @@ DECIDES: dict[str, tuple[str, ...]] = {
     ),
     "feed": ("s2st_aug/feed/*.py", "s2st_aug/review/*.py", "benchmarks/feed.py", "benchmarks/receipt_loops.py"),
     "gpu": (*_TRANSLATION, "s2st_aug/engine/[ctv]*.py", "benchmarks/gpu/*.py"),
-    "gain": (*_TRANSLATION, "s2st_aug/gain/**/*.py", "s2st_aug/validation/**/*.py", "s2st_aug/feed/entries.py"),
+    "gain": (
+        *_TRANSLATION, "s2st_aug/gain/**/*.py", "s2st_aug/validation/**/*.py", "s2st_aug/feed/entries.py",
+        "s2st_aug/export/selection.py",
+    ),
     "comparison": (*_TRANSLATION, "benchmarks/comparison.py", "benchmarks/baselines.py"),
 }  # fmt: skip
 
