@@ -199,9 +199,26 @@ def wrong_value(error: Mapping[str, Any]) -> str:
     return message if shouted else message[:1].lower() + message[1:]
 
 
-def wrong_values(errors: Iterable[Mapping[str, Any]]) -> str:
-    """All of pydantic's `errors()` in one line, each with its place: `a.b: expected a list; c: missing`."""
-    return "; ".join(f"{'.'.join(map(str, error['loc']))}: {wrong_value(error)}" for error in errors)
+def wrong_values(errors: Iterable[Mapping[str, Any]], place: str = "") -> str:
+    """All of pydantic's `errors()` in one line, each with its place below `place` and what came.
+
+    `a.b: expected a list (got 3); c: missing`
+    """
+    return "; ".join(_wrong_at(error, place) for error in errors)
+
+
+def _wrong_at(error: Mapping[str, Any], place: str) -> str:
+    where = ".".join(filter(None, (place, *map(str, error["loc"]))))
+    came = (
+        "" if not error["loc"] or error["type"] in ("missing", "extra_forbidden") else f" (got {shown(error['input'])})"
+    )
+    return f"{where}{': ' if where else ''}{wrong_value(error)}{came}"
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: Python's spelling, cut at 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def counted(number: int, noun: str) -> str:

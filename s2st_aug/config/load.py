@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from s2st_aug.config.augment import AugmentConfig, MethodChoice
 from s2st_aug.config.shipped import kind_of, shipped_configs
-from s2st_aug.errors import ConfigError, ModelError, did_you_mean, wrong_value
+from s2st_aug.errors import ConfigError, ModelError, did_you_mean, shown, wrong_value
 from s2st_aug.formats.yaml_text import flags_as_numbers, parse_yaml
 from s2st_aug.methods.registry import find_method
 from s2st_aug.records.domains import CONDITIONS
@@ -206,9 +206,7 @@ def _problem(error: ErrorDetails, record: type[BaseModel]) -> str:
         return f"{place}: unknown key{did_you_mean(str(error['loc'][-1]), _known_at(record, error['loc'][:-1]))}"
     if error["type"] == "missing":
         return f"{place}: missing"
-    came = repr(error["input"])
-    came = came if len(came) <= 60 else came[:57] + "..."
-    return f"{place}: {wrong_value(error)} (got {came})"
+    return f"{place}: {wrong_value(error)} (got {shown(error['input'])})"
 
 
 def _known_at(record: type[BaseModel], place: Iterable[int | str]) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from s2st_aug.errors import ModelError
+from s2st_aug.errors import ModelError, wrong_values
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 EMBEDDED = {"street-mini": WEIGHTS / "street-mini", "street-photo": WEIGHTS / "street-photo"}
@@ -50,9 +50,7 @@ def read_choice(model: str) -> ModelChoice:
     try:
         return ModelChoice.model_validate_json(model)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "model"
-        raise ModelError(f"model: {place}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+        raise ModelError(wrong_values(error.errors(), "model")) from None
 
 
 def single_file(choice: ModelChoice) -> Path | None:

@@ -17,7 +17,7 @@ from s2st_aug.engine.context import identify
 from s2st_aug.engine.options import PLAIN_START, Options, RunSummary
 from s2st_aug.engine.planning import selected_scenes
 from s2st_aug.engine.remote_dataset import with_local_root
-from s2st_aug.errors import ConfigError, UsageError, counted
+from s2st_aug.errors import ConfigError, UsageError, counted, wrong_values
 from s2st_aug.methods import find_method
 from s2st_aug.methods.pictures import PATTERN, Pictures
 from s2st_aug.storage.run_folder import RunFolder
@@ -61,9 +61,7 @@ def adopted_config(
     try:
         settings = method.settings.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        name, why = first["loc"][0], first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{name} {first['input']!r}: {why}") from None
+        raise ConfigError(wrong_values(error.errors())) from None
     return config.model_copy(update={"method": MethodChoice(name=EXTERNAL, settings=settings)})
 
 

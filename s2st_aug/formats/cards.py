@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from s2st_aug.errors import DatasetError, did_you_mean
+from s2st_aug.errors import DatasetError, did_you_mean, wrong_values
 from s2st_aug.formats.base import Card, DatasetFormat
 from s2st_aug.formats.layout import located
 from s2st_aug.formats.registry import find_format
@@ -79,7 +79,7 @@ def _read(path: Path, changed: int) -> Card:
         card = Card.model_validate(raw)
         problems = [*flags_as_numbers(raw, card)]
     except ValidationError as error:
-        card, problems = None, [f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors()]
+        card, problems = None, [wrong_values(error.errors())]
     problems += _misfits(raw.get("adapter") if isinstance(raw, dict) else None, card)
     if card is None or problems:
         raise DatasetError(f"dataset card {path}: {'; '.join(problems)}")

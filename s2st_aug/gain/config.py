@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from s2st_aug.config.load import apply_change, read_yaml, refuse_other_kind
-from s2st_aug.errors import ConfigError, did_you_mean
+from s2st_aug.errors import ConfigError, did_you_mean, wrong_value
 from s2st_aug.export.options import UnjudgedPolicy
 from s2st_aug.formats.yaml_text import refuse_flags
 from s2st_aug.real_data import DataPath
@@ -236,4 +236,4 @@ def _problem(error: object) -> str:
     assert isinstance(error, dict)
     where = ".".join(str(part) for part in error["loc"])
     hint = did_you_mean(str(error["loc"][-1]), GainConfig.model_fields) if error["type"] == "extra_forbidden" else ""
-    return f"{where}: {error['msg']}{hint}" if where else str(error["msg"])
+    return f"{where}: {wrong_value(error)}{hint}" if where else wrong_value(error)

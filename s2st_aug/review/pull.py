@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from s2st_aug.errors import UsageError, counted
+from s2st_aug.errors import UsageError, counted, wrong_values
 from s2st_aug.review.journal import JOURNAL, TAGS, decision_of
 from s2st_aug.storage import RunFolder
 from s2st_aug.storage.decisions import Decision, DecisionKind, conflicts, from_table, new_only, resolve, to_table
@@ -93,9 +93,8 @@ def read_file(run: RunFolder, file: Path) -> list[Decision]:
     try:
         parsed = _File.model_validate({("schema_" if k == "schema" else k): v for k, v in raw.items()})
     except ValidationError as error:
-        first = error.errors()[0]
-        where, problems = ".".join(map(str, first["loc"])).replace("schema_", "schema"), error.error_count()
-        raise UsageError(f"{file}: {where}: {first['msg']} ({counted(problems, 'problem')})") from None
+        first = wrong_values(error.errors()[:1]).replace("schema_", "schema")
+        raise UsageError(f"{file}: {first} ({counted(error.error_count(), 'problem')})") from None
     plan = run.run_json().plan_sha256
     if parsed.run != plan:
         raise UsageError(f"{file}: decisions on plan {parsed.run[:8]}, but {run.place} holds plan {plan[:8]}")

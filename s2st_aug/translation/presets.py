@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from s2st_aug.diffusion import model_files
 from s2st_aug.diffusion.model_choice import read_choice
-from s2st_aug.errors import ModelError, did_you_mean
+from s2st_aug.errors import ModelError, did_you_mean, wrong_values
 from s2st_aug.translation.settings import PRESETS, MethodSettings
 
 TUNED = "translation.json"
@@ -44,6 +44,5 @@ def presets_of(model: str | Path) -> dict[str, MethodSettings]:
         try:
             tuned[name] = MethodSettings.model_validate({**PRESETS[name].model_dump(), **values, "preset": name})
         except ValidationError as error:
-            wrong = (f"{name}.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
-            raise ModelError(f"{path}: {'; '.join(wrong)}") from None
+            raise ModelError(f"{path}: {wrong_values(error.errors(), name)}") from None
     return {**PRESETS, **tuned}

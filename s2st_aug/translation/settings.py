@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from s2st_aug.errors import ConfigError, did_you_mean
+from s2st_aug.errors import ConfigError, did_you_mean, wrong_values
 
 EtaKind = Literal["profile", "uniform", "shuffled", "inverted"]
 Bands = Literal["whole", "bands", "both"]
@@ -178,8 +178,7 @@ def method_settings(
     try:
         settings = MethodSettings.model_validate({**presets[preset].model_dump(), **known})
     except pydantic.ValidationError as error:
-        wrong = [f"method.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
-        raise ConfigError("; ".join(unknown + wrong)) from None
+        raise ConfigError("; ".join([*unknown, wrong_values(error.errors(), "method")])) from None
     if unknown:
         raise ConfigError("; ".join(unknown))
     return settings

@@ -31,7 +31,7 @@ def test_unknown_card_and_wrong_card(tmp_path):
         load_card("cityscape")
     wrong = put(tmp_path, "card.yaml", "name: x\nadapter: pascal\n")
     with pytest.raises(
-        DatasetError, match=r"title: Field required.*adapter: no dataset format named 'pascal'; known: bdd100k"
+        DatasetError, match=r"title: missing.*adapter: no dataset format named 'pascal'; known: bdd100k"
     ):
         load_card(wrong)
 

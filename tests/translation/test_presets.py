@@ -48,7 +48,7 @@ def test_a_config_starts_from_the_presets_of_its_model(folder: Path) -> None:
         ('{"standard": 3}', "expected a JSON object with the settings"),
         ('{"paper": {}}', "a model cannot set a preset 'paper'"),
         ('{"standard": {"step": 3}}', "standard.step"),
-        ('{"draft": {"steps": 0}}', "draft.steps: Input should be greater than or equal to 2 (got 0)"),
+        ('{"draft": {"steps": 0}}', "draft.steps: must be greater than or equal to 2 (got 0)"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, expected: str) -> None:
