@@ -136,22 +136,23 @@ class RunFolder:
     def read_manifest(self, columns: list[str] | None = None) -> pa.Table:
         """The current generation as one table of `MANIFEST_SCHEMA` (or the columns asked for), sorted by nothing.
 
-        Raises RunFolderError for another schema version, a torn part, or a row whose path leads outside.
+        Raises RunFolderError for another schema version, a part that is torn or does not fit the schema, or a row whose
+        path leads outside.
         """
         self.run_json()
-        tables = [read_part(self.store, name, columns) for name in sorted(self.manifest_parts())]
+        schema = MANIFEST_SCHEMA if columns is None else pa.schema([MANIFEST_SCHEMA.field(c) for c in columns])
+        tables = [self._read_as(name, schema, columns) for name in sorted(self.manifest_parts())]
         for table in tables:
             self._refuse_outside(table)
-        schema = MANIFEST_SCHEMA if columns is None else pa.schema([MANIFEST_SCHEMA.field(c) for c in columns])
-        return pa.concat_tables(tables).cast(schema) if tables else schema.empty_table()
+        return pa.concat_tables(tables) if tables else schema.empty_table()
 
     def manifest_parts(self) -> list[str]:
         """Names of the current generation's Parquet files."""
         return [n for n in self.store.names(MANIFEST, deep=False) if n.endswith(".parquet")]
 
     def read_decisions(self) -> pa.Table:
-        """Every decision ever taken, oldest first (ties: as stored)."""
-        tables = [read_part(self.store, n, None).cast(DECISION_SCHEMA) for n in sorted(self.decision_files())]
+        """Every decision ever taken, oldest first (ties: as stored); raises RunFolderError as `read_manifest`."""
+        tables = [self._read_as(name, DECISION_SCHEMA) for name in sorted(self.decision_files())]
         return pa.concat_tables(tables).sort_by("time") if tables else DECISION_SCHEMA.empty_table()
 
     def decision_files(self) -> list[str]:
@@ -180,6 +181,17 @@ class RunFolder:
             for name in PARTS:
                 self.store.file(name)
 
+    def _read_as(self, name: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+        """One Parquet file in a schema; a file that somebody wrote by hand, or another program, is named."""
+        table = read_part(self.store, name, columns)
+        try:
+            return table.cast(schema)
+        except (pa.ArrowException, ValueError):
+            raise RunFolderError(
+                f"{self.place}/{name}: {_misfit(table, schema)}; expected the columns {', '.join(schema.names)}."
+                " Correct the file, or move it away"
+            ) from None
+
     def _refuse_outside(self, rows: pa.Table) -> None:
         for column in set(PATHS) & set(rows.column_names):
             if (name := first_outside(rows[column])) is not None:
@@ -206,6 +218,21 @@ def read_part(store: Store, name: str, columns: list[str] | None) -> pa.Table:
         repairable = name.startswith((MANIFEST, DECISIONS))
         hint = f"; `s2st-aug verify {store.root} --repair` moves it to quarantine/" if repairable else ""
         raise RunFolderError(f"{store.root}/{name}: cannot be read ({str(error).splitlines()[0]}){hint}") from None
+
+
+def _misfit(table: pa.Table, schema: pa.Schema) -> str:
+    """Why a table cannot be cast to a schema."""
+    there = table.column_names
+    if missing := [c for c in schema.names if c not in there]:
+        return f"no column {missing[0]}"
+    if unknown := [c for c in there if c not in schema.names]:
+        return f"unknown column {unknown[0]}"
+    for column in schema:
+        try:
+            table[column.name].cast(column.type)
+        except pa.ArrowException as error:
+            return f"column {column.name}: {str(error).splitlines()[0]}"
+    return "its columns are in another order"
 
 
 def _parse_info(raw: dict[str, Any], place: str) -> RunInfo:

@@ -12,6 +12,7 @@ import pytest
 
 from s2st_aug.cli import build_group
 from s2st_aug.cli.terminal import run_group
+from s2st_aug.errors import RunFolderError
 from s2st_aug.testing.reviewed_runs import make_run
 
 READS = {
@@ -101,6 +102,18 @@ def test_damage_is_named_in_one_line(name, damage, told, command, tmp_path, caps
     code = run_group(build_group(), READS[command].format(run=run, tmp=tmp_path).split())
     error = " ".join(capsys.readouterr().err.split())
     assert (code, "unexpected" in error, told in error) == (2, False, True), error
+
+
+def test_damaged_tables_are_named_to_python_too(tmp_path):
+    run = make_run(tmp_path / "run")
+    measured(as_text)(run.path)
+    decided(**TARGET)(run.path)
+    with pytest.raises(
+        RunFolderError, match=r"part-0\.parquet: column strength: .*; expected the columns variant_id, "
+    ):
+        run.read_manifest()
+    with pytest.raises(RunFolderError, match=r"mine\.parquet: no column object_id; expected the columns variant_id, "):
+        run.read_decisions()
 
 
 def test_a_fault_of_ours_stays_unexpected(tmp_path, capsys, monkeypatch):

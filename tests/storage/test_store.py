@@ -128,17 +128,18 @@ def test_a_holder_whose_clock_jumped_is_not_robbed_while_it_gives_signs(tmp_path
     with RunLock(run):
         me = read_holder(run)
     elsewhere = {**{name: getattr(me, name) for name in me.__slots__}, "host": "another"}
-    monkeypatch.setattr(locks, "WATCH_SECONDS", 3.0)
-    stop = threading.Event()
+    monkeypatch.setattr(locks, "WATCH_SECONDS", 30.0)
+    beating, stop = threading.Event(), threading.Event()
 
     def beat():
         while not stop.wait(0.05):
             run.store.write_many({"lock": json.dumps({**elsewhere, "beat": time.time() + jump}).encode()})
+            beating.set()
 
     thread = threading.Thread(target=beat)
     thread.start()
     try:
-        time.sleep(0.1)
+        assert beating.wait(60)
         with pytest.raises(RunFolderError, match="another"), RunLock(run):
             pass
     finally:
