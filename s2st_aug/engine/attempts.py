@@ -30,6 +30,16 @@ class UnderWay:
     seconds: float
 
 
+@dataclass(slots=True)
+class Worker:
+    """A process of the run: where it translates (nowhere: it finishes), its actor, and whether it has had a batch."""
+
+    place: str
+    handle: Any
+    entered: float  # monotonic time
+    tried: bool = False
+
+
 NOWHERE = Seat()
 
 
@@ -60,14 +70,18 @@ class AttemptTracker:
     def __init__(self) -> None:
         self._begun: Counter[str] = Counter()
         self._since: dict[str, tuple[str, float]] = {}  # batch -> worker and monotonic time
-        self._workers: dict[str, tuple[str, Any]] = {}  # worker -> its place and handle
+        self._workers: dict[str, Worker] = {}  # by name
         self._failed_at: dict[str, set[str]] = {}  # batch -> places whose worker could not do it
         self._avoided: set[str] = set()
         self._draining = False
 
     def enter(self, seat: Seat, handle: Any = None) -> None:
         """A worker's process has started."""
-        self._workers[seat.name] = (seat.place, handle)
+        self._workers[seat.name] = Worker(seat.place, handle, time.monotonic())
+
+    def leave(self, worker: str) -> None:
+        """A worker's process was ended."""
+        self._workers.pop(worker, None)
 
     def begin(self, what: str, seat: Seat = NOWHERE) -> int:
         """How often this was begun, this time included; DRAINING; or AVOIDED, at a place to avoid or where it failed.
@@ -82,7 +96,7 @@ class AttemptTracker:
         if what == batch and (seat.place in self._avoided or (seat.place in failed_at and elsewhere)):
             return AVOIDED
         self._begun[what] += 1
-        self._since[batch] = (seat.name, time.monotonic())
+        self._hold(batch, seat)
         return self._begun[what]
 
     def passed(self, what: str, seat: Seat) -> list[str]:
@@ -91,8 +105,13 @@ class AttemptTracker:
         The places to avoid, where that worker's is one of them: it is to hand the batch on.
         """
         if what in self._since:
-            self._since[what] = (seat.name, time.monotonic())
+            self._hold(what, seat)
         return sorted(self._avoided) if seat.place in self._avoided else []
+
+    def _hold(self, batch: str, seat: Seat) -> None:
+        self._since[batch] = (seat.name, time.monotonic())
+        if seat.name in self._workers:
+            self._workers[seat.name].tried = True
 
     def end(self, whats: list[str]) -> None:
         """Forget what is committed or was survived, so that memory does not grow with the run."""
@@ -113,7 +132,7 @@ class AttemptTracker:
 
     def places(self) -> list[str]:
         """Where workers have started that translate, so far."""
-        return sorted({place for place, _ in self._workers.values()} - {""})
+        return sorted({worker.place for worker in self._workers.values()} - {""})
 
     def under_way(self) -> list[UnderWay]:
         """Batches that were begun and have not come back, the longest first."""
@@ -123,7 +142,19 @@ class AttemptTracker:
 
     def handle_of(self, worker: str) -> Any:
         """A worker's actor; None for one that is not known."""
-        return self._workers.get(worker, ("", None))[1]
+        return self._workers[worker].handle if worker in self._workers else None
+
+    def idle(self, seconds: float, starting_seconds: float) -> dict[str, Any]:
+        """The actors, by name, of workers that hold no batch and have been here so long.
+
+        `starting_seconds` is for those that never had one: they may still be loading the model.
+        """
+        now, busy = time.monotonic(), {worker for worker, _ in self._since.values()}
+        return {
+            name: worker.handle
+            for name, worker in self._workers.items()
+            if name not in busy and now - worker.entered > (seconds if worker.tried else starting_seconds)
+        }
 
     def drain(self) -> list[str]:
         """From now on nothing is begun; what was begun and has not come back."""

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 HUNG_TIMES = 10.0  # as long as the slowest batch so far
+ANSWER_SECONDS = 15.0  # in which a worker without a batch answers, if it is not hung
+START_SECONDS = 900.0  # in which a worker has loaded its model
 HOPE_SECONDS = 15.0  # after the last healthy place is gone, until the run gives up: others may be starting
 
 
@@ -36,6 +38,7 @@ class Overseer:
         self._next = time.monotonic() + LOOK_SECONDS
         self._hopeless_since: float | None = None
         self._said = False
+        self._asked: dict[str, tuple[float, Any]] = {}  # worker without a batch -> when it was asked, and its answer
 
     def look(self) -> None:
         """Never raises: who does not answer this time, the tracker or Ray, is asked again."""
@@ -49,8 +52,9 @@ class Overseer:
             under_way, places = ray.get(
                 [self._tracker.under_way.remote(), self._tracker.places.remote()], timeout=LOOK_SECONDS
             )
-            self._say(under_way)
+            silent = self._say(under_way)
             self._end_hung(under_way)
+            self._end_silent(silent, now)
             self._give_up(places, now)
         except Exception as error:
             log.debug("no look this time: %s", error)
@@ -59,8 +63,7 @@ class Overseer:
         """Ends the processes whose batches take too long; Ray starts others and runs the batches again."""
         import ray
 
-        limit = max(self._hang_seconds, HUNG_TIMES * self._progress.slowest)
-        for batch in (b for b in under_way if b.seconds > limit):
+        for batch in (b for b in under_way if b.seconds > self._limit()):
             handle = ray.get(self._tracker.handle_of.remote(batch.worker), timeout=LOOK_SECONDS)
             log.warning(
                 "batch %s has not finished on %s after %.0f s; that worker is stopped",
@@ -72,8 +75,37 @@ class Overseer:
             if handle is not None:
                 ray.kill(handle, no_restart=False)
 
-    def _say(self, under_way: list[UnderWay]) -> None:
-        """progress.json with the time since the last commit; one line when that is much longer than usual."""
+    def _end_silent(self, silent: float, now: float) -> None:
+        """Ends the processes that hold no batch and do not answer, where nothing has been committed for too long.
+
+        One that hangs between two batches is on no batch's clock, and Ray waits for it: what it is to do next is lost.
+        """
+        import ray
+
+        if silent <= self._limit():
+            self._asked.clear()
+            return
+        starting = max(self._hang_seconds, START_SECONDS)
+        idle = ray.get(self._tracker.idle.remote(self._limit(), starting), timeout=LOOK_SECONDS)
+        self._asked = {worker: asked for worker, asked in self._asked.items() if worker in idle}
+        for worker, handle in idle.items():
+            since, answer = self._asked.setdefault(worker, (now, handle.__ray_ready__.remote()))
+            if ray.wait([answer], timeout=0)[0]:
+                del self._asked[worker]
+            elif now - since > ANSWER_SECONDS:
+                log.warning(
+                    "nothing has been committed for %.0f s, and %s does not answer; that worker is stopped",
+                    silent,
+                    worker,
+                )
+                self._tracker.leave.remote(worker)
+                ray.kill(handle, no_restart=False)
+
+    def _limit(self) -> float:
+        return max(self._hang_seconds, HUNG_TIMES * self._progress.slowest)
+
+    def _say(self, under_way: list[UnderWay]) -> float:
+        """progress.json with the time since the last commit, which it gives; one line when that is much too long."""
         oldest = under_way[0] if under_way else None
         note = (
             f"batch {oldest.key} on {oldest.worker} for {oldest.seconds:.0f} s" if oldest else "no batch is under way"
@@ -81,11 +113,12 @@ class Overseer:
         snapshot = self._progress.look(note)
         if not snapshot.stalled:
             self._said = False
-            return
+            return snapshot.silent_seconds
         self._options.waiting(snapshot)
         if not self._said:
             log.warning("nothing has been committed for %.0f s; longest under way: %s", snapshot.silent_seconds, note)
         self._said = True
+        return snapshot.silent_seconds
 
     def _give_up(self, places: list[str], now: float) -> None:
         why = self._health.hopeless(places)

@@ -451,6 +451,55 @@ def test_a_hung_batch_is_given_back_by_ending_its_worker(overseen):
     assert overseen.tracker.begin("batch", Seat("w:2", "a")) == 2  # what it was begun for stays counted
 
 
+class Actor:
+    """Stands for a worker's handle; what it answers is its own state."""
+
+    def __init__(self, state):
+        self.state = state
+
+    @property
+    def __ray_ready__(self):
+        return SimpleNamespace(remote=lambda: self.state)
+
+
+def test_a_worker_that_hangs_between_two_batches_is_ended(overseen, monkeypatch):
+    """Stopped after its last batch came back, it held the run up for ever: no batch was under way."""
+    monkeypatch.setattr("ray.wait", lambda refs, timeout: ([r for r in refs if r == "well"], []))
+    monkeypatch.setattr("s2st_aug.engine.overseer.ANSWER_SECONDS", 0.05)
+    hung, well, new, busy = Actor("hung"), Actor("well"), Actor("loads its model"), Actor("at work")
+    for name, actor in (("w:1", hung), ("w:2", well), ("w:3", busy)):
+        overseen.tracker.enter(Seat(name, "a"), actor)
+        overseen.tracker.begin(f"batch {name}", Seat(name, "a"))
+    overseen.tracker.end(["batch w:1", "batch w:2"])
+    overseen.tracker.enter(Seat("w:4", "a"), new)
+    overseen.overseer.look()
+    time.sleep(0.06)
+    overseen.tracker.begin("batch w:3", Seat("w:3", "a"))
+    overseen.overseer.look()
+    assert not overseen.killed  # each was asked, and may take its time
+    time.sleep(0.06)
+    overseen.tracker.begin("batch w:3", Seat("w:3", "a"))
+    overseen.overseer.look()
+    assert overseen.killed == [(hung, False)]
+    time.sleep(0.06)
+    overseen.tracker.begin("batch w:3", Seat("w:3", "a"))
+    overseen.overseer.look()
+    assert len(overseen.killed) == 1  # the process that Ray starts instead has another name
+
+
+def test_nobody_is_asked_while_something_is_committed(overseen, monkeypatch):
+    monkeypatch.setattr("ray.wait", lambda refs, timeout: ([], refs))
+    monkeypatch.setattr("s2st_aug.engine.overseer.ANSWER_SECONDS", 0.0)
+    overseen.tracker.enter(Seat("w:1", "a"), Actor("idle"))
+    overseen.tracker.begin("batch", Seat("w:1", "a"))
+    overseen.tracker.end(["batch"])
+    for _ in range(4):
+        time.sleep(0.03)
+        overseen.progress.add(["ok"], [[]], "w:2", 0.0)
+        overseen.overseer.look()
+    assert not overseen.killed
+
+
 def test_a_tracker_that_does_not_answer_does_not_end_the_watch(overseen, monkeypatch):
     """With the thread that looks ended the drain: SIGTERM was heard by nobody."""
 

@@ -1,8 +1,9 @@
-"""A run on Ray nodes of this machine, some ill: `python ill_nodes.py nodes|stopped|read-only FOLDER`, by itself.
+"""A run on Ray nodes of this machine, some ill, by itself: `python ill_nodes.py KIND FOLDER`.
 
-A process of its own, since the tests' Ray may be up in theirs. `nodes`: one node's device is broken, another has an
-empty disk where the run's share is. `stopped`: the only worker is stopped (SIGSTOP) in the middle. `read-only`: two
-of three nodes can read the run's share and not write there, so that they translate and cannot finish.
+A process of its own, since the tests' Ray may be up in theirs. The kinds: `nodes`: one node's device is broken, another
+has an empty disk where the run's share is. `stopped`: the only worker is stopped (SIGSTOP) in the middle. `finisher`:
+those that judge and commit are. `read-only`: two of three nodes can read the run's share and not write there, so that
+they translate and cannot finish.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ import psutil
 
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 NODE = {"num_cpus": 2, "object_store_memory": 100 << 20}
-ACTOR = "ray::MapWorker(MapBatches(TranslateActor))"
+STOPPED = {
+    "stopped": "ray::MapWorker(MapBatches(TranslateActor))",
+    "finisher": "ray::MapWorker(MapBatches(FinishActor))",
+}
 
 
 @contextmanager
@@ -70,9 +74,9 @@ def main(kind: str, folder: Path) -> None:
     hit: list[int] = []
 
     def stop(snapshot: object) -> None:
-        if kind == "stopped" and not hit:
+        if kind in STOPPED and not hit:
             for process in psutil.process_iter(["cmdline"]):
-                if " ".join(process.info["cmdline"] or ()).startswith(ACTOR):
+                if " ".join(process.info["cmdline"] or ()).startswith(STOPPED[kind]):
                     hit.append(process.pid)
             hit[:] = [pid for pid in hit if str(psutil.Process(pid).ppid()) in raylets()]
             for pid in hit:
@@ -81,7 +85,7 @@ def main(kind: str, folder: Path) -> None:
     returned = Returned()
     logging.getLogger("s2st_aug").addHandler(returned)
     with head() as add:
-        several, share = kind != "stopped", folder / "share"
+        several, share = kind not in STOPPED, folder / "share"
         if kind == "nodes":
             add(S2ST_FAKE_ILL="device")
             add(f"mount -t tmpfs tmpfs {share}")
