@@ -38,6 +38,7 @@ class Overseer:
         self._next = time.monotonic() + LOOK_SECONDS
         self._hopeless_since: float | None = None
         self._said = False
+        self._unheard_since: float | None = None  # of the tracker
         self._asked: dict[str, tuple[float, Any]] = {}  # worker without a batch -> when it was asked, and its answer
 
     def look(self) -> None:
@@ -46,18 +47,31 @@ class Overseer:
         if now < self._next:
             return
         self._next = now + LOOK_SECONDS
-        import ray  # slow to start: a run with nothing left to do does without
-
         try:
-            under_way, places = ray.get(
-                [self._tracker.under_way.remote(), self._tracker.places.remote()], timeout=LOOK_SECONDS
-            )
+            under_way, places = self._ask(now)
             silent = self._say(under_way)
             self._end_hung(under_way)
             self._end_silent(silent, now)
             self._give_up(places, now)
         except Exception as error:
             log.debug("no look this time: %s", error)
+
+    def _ask(self, now: float) -> tuple[list[UnderWay], list[str]]:
+        """What is under way, and where workers translate; a tracker that hangs, and holds them all, starts anew."""
+        import ray  # slow to start: a run with nothing left to do does without
+
+        try:
+            calls = [self._tracker.under_way.remote(), self._tracker.places.remote()]
+            under_way, places = ray.get(calls, timeout=LOOK_SECONDS)
+        except Exception:
+            self._unheard_since = self._unheard_since or now
+            if now - self._unheard_since > self._limit():
+                log.warning("the tracker has not answered for %.0f s; it is started anew", now - self._unheard_since)
+                self._unheard_since = None
+                ray.kill(self._tracker, no_restart=False)
+            raise
+        self._unheard_since = None
+        return under_way, places
 
     def _end_hung(self, under_way: list[UnderWay]) -> None:
         """Ends the processes whose batches take too long; Ray starts others and runs the batches again."""

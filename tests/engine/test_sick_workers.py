@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import ray
 
 from s2st_aug.cli.progress import note_of
 from s2st_aug.engine import commit as commits
@@ -485,6 +486,23 @@ def test_a_worker_that_hangs_between_two_batches_is_ended(overseen, monkeypatch)
     overseen.tracker.begin("batch w:3", Seat("w:3", "a"))
     overseen.overseer.look()
     assert len(overseen.killed) == 1  # the process that Ray starts instead has another name
+
+
+def test_a_tracker_that_hangs_is_started_anew(overseen, monkeypatch):
+    """Every worker waits for its word before it begins a batch."""
+
+    def not_now(found, timeout=None):
+        raise TimeoutError("the tracker is stopped")
+
+    heard = ray.get
+    for answers in (not_now, heard, not_now, not_now):
+        monkeypatch.setattr("ray.get", answers)
+        overseen.overseer.look()
+        assert not overseen.killed
+        time.sleep(0.03)
+    overseen.overseer.look()
+    (tracker, no_restart) = overseen.killed[0]
+    assert isinstance(tracker, Reference) and not no_restart and len(overseen.killed) == 1
 
 
 def test_nobody_is_asked_while_something_is_committed(overseen, monkeypatch):

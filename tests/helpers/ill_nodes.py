@@ -1,9 +1,12 @@
 """A run on Ray nodes of this machine, some ill, by itself: `python ill_nodes.py KIND FOLDER`.
 
-A process of its own, since the tests' Ray may be up in theirs. The kinds: `nodes`: one node's device is broken, another
-has an empty disk where the run's share is. `stopped`: the only worker is stopped (SIGSTOP) in the middle. `finisher`:
-those that judge and commit are. `read-only`: two of three nodes can read the run's share and not write there, so that
-they translate and cannot finish.
+A process of its own, since the tests' Ray may be up in theirs. The kinds:
+
+nodes      one node's device is broken, another has an empty disk where the run's share is
+stopped    the only worker is stopped (SIGSTOP) in the middle
+finisher   those that judge and commit are stopped
+tracker    the one whose word they wait for is stopped
+read-only  two of three nodes can read the run's share and not write there: they translate and cannot finish
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ NODE = {"num_cpus": 2, "object_store_memory": 100 << 20}
 STOPPED = {
     "stopped": "ray::MapWorker(MapBatches(TranslateActor))",
     "finisher": "ray::MapWorker(MapBatches(FinishActor))",
+    "tracker": "ray::AttemptTracker",
 }
 
 
