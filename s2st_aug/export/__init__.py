@@ -5,6 +5,7 @@ The package is callable: `s2st_aug.export(run, "coco", out)` is `export_run`, by
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -110,12 +111,20 @@ def _selected(
         whole_only=options.lost == "drop-image" and not target.holds_ignored,
         unreadable=unreadable_sources(table, root, losses),
     )
-    for variants in selection.variants.values():
-        for variant in variants:
-            folder.image_file(variant.image)  # one that leads outside is refused before anything is written
+    _refuse_images_outside(folder, selection)
     why = "the format has no region to ignore: the whole variant is left out"
     losses.add("variant", why, "--lost drop-image", selection.left_out)
     return selection
+
+
+def _refuse_images_outside(folder: RunFolder, selection: Selection) -> None:
+    """Raises RunFolderError, before anything is written, where an image of the run lies outside of it by a link."""
+    looked_at = set[str]()
+    for variant in (variant for variants in selection.variants.values() for variant in variants):
+        place = variant.image.rpartition("/")[0]
+        if place not in looked_at or os.path.islink(f"{folder.path}/{variant.image}"):  # noqa: PTH114 - of a million
+            folder.image_file(variant.image)
+            looked_at.add(place)
 
 
 def _summary(context: ExportContext, target: DatasetFormat, view: ConsumerView | None) -> ExportSummary:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
+from json.encoder import encode_basestring as quoted
 from pathlib import Path
 
 import pyarrow as pa
@@ -103,13 +103,14 @@ def write_lists(context: ExportContext) -> None:
     fixed with them.
     """
     lists: dict[str, list[str]] = {}
-    for name, place in sorted(context.images.items()):
+    images = sorted(context.images.items())
+    for name, place in images:
         lists.setdefault(place.source, []).append(name)
     for source, names in lists.items():
         listed = shortened(f"{context.split}_{source}", DISK_LIMIT - len(".txt"))
         context.output.write(f"{listed}.txt", "".join(f"./{name}\n" for name in names).encode())
-    rows = [
-        {"file_name": name, "scene_id": p.scene_id, "source": p.source} for name, p in sorted(context.images.items())
-    ]
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    context.output.write("metadata.jsonl", text.encode())
+    rows = (
+        f'"file_name": {quoted(name)}, "scene_id": {quoted(p.scene_id)}, "source": {quoted(p.source)}'
+        for name, p in images
+    )
+    context.output.write("metadata.jsonl", "".join(f"{{{row}}}\n" for row in rows).encode())

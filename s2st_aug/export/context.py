@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from s2st_aug.arrays import Box
 from s2st_aug.errors import CheckFailed
@@ -87,14 +88,14 @@ class ExportContext(WriteContext):
         A `suffix` is given in a conversion. An image with an orientation tag is then written anew, without the tag and
         in the pixels that its labels are in: formats differ in whether they apply such a tag.
         """
-        path, sha256 = self.root / scene.image, self.selection.sources.get(scene.scene_id)
+        path, sha256 = f"{self.root}/{scene.image}", self.selection.sources.get(scene.scene_id)
         if scene.split == self.split:
             self.images[name] = Placed(scene.scene_id, "real")
         if suffix is None or (is_as_stored(scene.image, suffix) and orientation_tag(path) == 1):
             self.output.place(name, path, sha256)
         else:
             turn = orientation_of(self.card, self.root, scene)
-            work = partial(transcoded, path, sha256, path, suffix, {}, orientation=turn)
+            work = partial(transcoded, Path(path), sha256, Path(path), suffix, {}, orientation=turn)
             self.output.later(name, self.transcoding.submit(work))
 
     def place_variant(
@@ -115,8 +116,8 @@ class ExportContext(WriteContext):
         both open alike, and labels fit both or none.
         """
         self.images[name] = Placed(scene.scene_id, variant.domain)
-        path, sha256 = self.run.path / variant.image, variant.image_sha256  # it was checked when it was selected
-        source = self.root / scene.image
+        path, sha256 = f"{self.run.path}/{variant.image}", variant.image_sha256  # it was checked when it was selected
+        source = f"{self.root}/{scene.image}"
         tag = orientation_tag(source) if as_source else 1
         tag = tag if tag != 1 and orientation_of(self.card, self.root, scene) == "ignore" else 1
         if is_as_stored(variant.image, suffix) and not hidden and tag == 1:
@@ -124,5 +125,5 @@ class ExportContext(WriteContext):
             return
         kept = tuple(o.bbox for o in objects if o.object_id not in variant.ignored and o.kind not in LINES)
         paint = partial(painted, hidden=hidden, kept=kept) if hidden else None
-        work = partial(transcoded, path, sha256, source, suffix, paint=paint, tag=tag)
+        work = partial(transcoded, Path(path), sha256, Path(source), suffix, paint=paint, tag=tag)
         self.output.later(name, self.transcoding.submit(work))

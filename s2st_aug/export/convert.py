@@ -84,7 +84,10 @@ def _converted(
         mark="",
         suffix=".png" if png_only else own,
         size=size,
-        objects=tuple(replace(item, category=context.classes.name(item.category)) for item in once),
+        objects=tuple(
+            item if (name := context.classes.name(item.category)) == item.category else replace(item, category=name)
+            for item in once
+        ),
         attributes=scene.attributes,
         domain=None,
         ignored=frozenset(),

@@ -59,7 +59,7 @@ def lock_of(
         "counts": {split: {card.name: counts_of(context, view)}},
         **({"classes": list(view.classes)} if view else {}),
         **({"held_out": context.held_out} if context.held_out else {}),
-        "names": {name: list(place) for name, place in sorted(context.images.items())},
+        "names": context.images,
         "synthetic": sorted(v.variant_id for variants in selection.variants.values() for v in variants),
     }
 

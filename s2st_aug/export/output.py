@@ -11,17 +11,21 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from s2st_aug.errors import CheckFailed, UsageError
 from s2st_aug.formats.names import disk_key
+from s2st_aug.formats.small_files import read_file, write_file
 
 LOCK = "s2st_aug.lock.json"
 Link = Literal["copy", "reflink", "hard"]
 _CLONE = 0x40049409
 """FICLONE of Linux (ioctl_ficlone(2)): Btrfs, XFS, bcachefs and others share blocks until one side changes"""
-_WORKERS = 4
+_WORKERS = 2
+"""threads: more of them take twice the processor's time and are no faster"""
 _PENDING = 256
+_BATCH = 64
+"""files that a thread places at a time: handing them over one by one takes as long as copying them"""
 
 
 class OutputFolder:
@@ -36,7 +40,8 @@ class OutputFolder:
         self.copied = 0  # files that the disk did not link
         self._made: set[str] = set()
         self._pool = ThreadPoolExecutor(_WORKERS)
-        self._pending: deque[tuple[str, Future[str | _Copied]]] = deque()
+        self._to_place: list[_Placement] = []
+        self._pending: deque[tuple[str, Future[str]]] = deque()
 
     def __enter__(self) -> OutputFolder:
         refuse_foreign(self.out)
@@ -57,16 +62,18 @@ class OutputFolder:
 
     def write(self, name: str, data: bytes) -> None:
         """A file of its own bytes."""
-        self.path(name).write_bytes(data)
+        self._take(name)
+        write_file(f"{self.partial}/{name}", data)
         self.sha256[name] = hashlib.sha256(data).hexdigest()
 
-    def place(self, name: str, source: Path, expected: str | None = None) -> None:
-        """Copy or link a file, in a thread; raises CheckFailed (here or at the end) for another hash than expected."""
-        target = self.path(name)
+    def place(self, name: str, source: str | Path, expected: str | None = None) -> None:
+        """Copy or link a file in `settle`, which raises CheckFailed for another hash than expected.
+
+        Not before: threads that copy while this one edits labels slow it down more than they do.
+        """
+        self._take(name)
+        self._to_place.append(_Placement(name, str(source), expected))
         self.sha256[name] = ""
-        self._pending.append((name, self._pool.submit(_place, source, target, self.link, expected)))
-        while len(self._pending) > _PENDING:
-            self._settle()
 
     def later(self, name: str, make: Future[bytes]) -> None:
         """A file whose bytes another thread makes."""
@@ -74,13 +81,17 @@ class OutputFolder:
         self.sha256[name] = ""
         self._pending.append((name, self._pool.submit(_write, target, make)))
         while len(self._pending) > _PENDING:
-            self._settle()
+            self._settle_next()
 
     def path(self, name: str) -> Path:
         """Where a file of the export is written; its folder is made.
 
         Raises UsageError for a name twice or one that leaves the folder.
         """
+        self._take(name)
+        return self.partial / name
+
+    def _take(self, name: str) -> None:
         if name in self.sha256 or name.startswith("/") or ".." in name.split("/"):
             raise UsageError(f"{name!r} cannot be written: it already exists, or lies outside the export")
         if self._folds_case and (other := self._by_key.setdefault(disk_key(name), name)) != name:
@@ -92,18 +103,24 @@ class OutputFolder:
         if folder not in self._made:
             (self.partial / folder).mkdir(parents=True, exist_ok=True)
             self._made.add(folder)
-        return self.partial / name
 
     def settle(self) -> None:
-        """Wait for every copy."""
-        while self._pending:
-            self._settle()
+        """Every file placed and written."""
 
-    def _settle(self) -> None:
+        def place(files: list[_Placement]) -> list[_Placed]:
+            return [_place(file, f"{self.partial}/{file.name}", self.link) for file in files]
+
+        todo, self._to_place = self._to_place, []
+        batches = [todo[at : at + _BATCH] for at in range(0, len(todo), _BATCH)]
+        for batch, placed in zip(batches, self._pool.map(place, batches), strict=True):
+            self.sha256.update((file.name, done.sha256) for file, done in zip(batch, placed, strict=True))
+            self.copied += sum(self.link != "copy" and not done.linked for done in placed)
+        while self._pending:
+            self._settle_next()
+
+    def _settle_next(self) -> None:
         name, future = self._pending.popleft()
-        done = future.result()
-        self.sha256[name] = str(done)
-        self.copied += isinstance(done, _Copied)
+        self.sha256[name] = future.result()
 
     def finish(self, lock: dict[str, object]) -> None:
         """Write the lock file and put the folder in place of what an earlier export left there."""
@@ -116,43 +133,51 @@ class OutputFolder:
         self.partial.replace(self.out)
 
 
-class _Copied(str):
-    """The hash of a file that was copied where a link was asked for."""
+class _Placement(NamedTuple):
+    """A file to copy or link, and the hash that the run recorded, where it did."""
 
-    __slots__ = ()
+    name: str
+    source: str
+    expected: str | None
 
 
-def _place(source: Path, target: Path, link: Link, expected: str | None) -> str:
+class _Placed(NamedTuple):
+    sha256: str
+    linked: bool  # not copied
+
+
+def _place(file: _Placement, target: str, link: Link) -> _Placed:
+    source = file.source
     try:
-        data = source.read_bytes()
+        data = read_file(source)
     except OSError as error:
-        raise CheckFailed(f"{source}: cannot be read for {target.name} ({error.strerror or error})") from None
-    sha256 = hashlib.sha256(data).hexdigest()
-    if expected is not None and sha256 != expected:
         raise CheckFailed(
-            f"{source}: not the file that the run recorded (SHA-256 {sha256[:12]}…, expected {expected[:12]}…)"
+            f"{source}: cannot be read for {file.name.rpartition('/')[2]} ({error.strerror or error})"
+        ) from None
+    sha256 = hashlib.sha256(data).hexdigest()
+    if file.expected not in (None, sha256):
+        raise CheckFailed(
+            f"{source}: not the file that the run recorded (SHA-256 {sha256[:12]}…, expected {file.expected[:12]}…)"
         )
-    if link == "hard" and _linked(source, target):
-        return sha256
-    if link == "reflink" and _cloned(source, target):
-        return sha256
-    target.write_bytes(data)
-    return sha256 if link == "copy" else _Copied(sha256)
+    if (link == "hard" and _linked(source, target)) or (link == "reflink" and _cloned(source, target)):
+        return _Placed(sha256, linked=True)
+    write_file(target, data)
+    return _Placed(sha256, linked=False)
 
 
-def _linked(source: Path, target: Path) -> bool:
+def _linked(source: str, target: str) -> bool:
     """Whether a hard link could be made; another file system takes a copy."""
     try:
-        os.link(source.resolve(), target)
+        os.link(os.path.realpath(source), target)
     except OSError:
         return False
     return True
 
 
-def _cloned(source: Path, target: Path) -> bool:
+def _cloned(source: str, target: str) -> bool:
     """Whether a file of its own could be made that shares the source's blocks; not every disk does."""
     try:
-        with source.open("rb") as held, target.open("wb") as made:
+        with open(source, "rb") as held, open(target, "wb") as made:
             fcntl.ioctl(made.fileno(), _CLONE, held.fileno())
     except OSError:
         return False
@@ -161,7 +186,7 @@ def _cloned(source: Path, target: Path) -> bool:
 
 def _write(target: Path, make: Future[bytes]) -> str:
     data = make.result()
-    target.write_bytes(data)
+    write_file(target, data)
     return hashlib.sha256(data).hexdigest()
 
 

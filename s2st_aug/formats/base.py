@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -131,16 +132,26 @@ def within_disk_limit(names: VariantNames, trees: tuple[LabelTree, ...]) -> Vari
 
     It then holds a hash of the source's stem before the mark.
     """
+    most = DISK_LIMIT - len(_ORIGINAL)
+    tail = _longest_tail(tuple(tree.path for tree in trees))
+    if len(os.fsencode(names.image)) + tail <= most:
+        return names
     part = next(part for part in reversed(names.stem.split("/")) if part.endswith(names.mark))
-    tails = [tree.path.rpartition("{stem}")[2] for tree in trees if "{stem}" in tree.path]
-    tails += [found[len(part) :] for found in names.image.split("/") if found.startswith(part)]
-    longest = DISK_LIMIT - len(_ORIGINAL) - max(len(os.fsencode(tail)) for tail in ["", ".json", *tails])
+    tails = [found[len(part) :] for found in names.image.split("/") if found.startswith(part)]
+    longest = most - max([tail, *(len(os.fsencode(found)) for found in tails)])
     if len(os.fsencode(part)) <= longest:
         return names
     room = longest - len(os.fsencode(names.mark))
     short = shortened(part.removesuffix(names.mark), room, names.source) + names.mark
     stem, image, below = (text.replace(part, short) for text in (names.stem, names.image, names.below))
     return replace(names, stem=stem, image=image, below=below)
+
+
+@lru_cache(maxsize=16)
+def _longest_tail(patterns: tuple[str, ...]) -> int:
+    """Bytes of what follows the stem in names of label files, by the paths of their trees."""
+    tails = [pattern.rpartition("{stem}")[2] for pattern in patterns if "{stem}" in pattern]
+    return max(len(os.fsencode(tail)) for tail in [".json", *tails])
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +218,8 @@ class ConsumerView:
     whole_labels: bool = True  # whether every label is counted, and once
     notes: list[str] = field(default_factory=list)  # what whoever trains has to know
 
-    def add(self, image: str, labels: Iterable[str], ignored: int = 0) -> None:
-        """One image that was found, with the classes of its labels."""
+    def add(self, image: str, labels: Iterable[str] | Counter[str], ignored: int = 0) -> None:
+        """One image that was found, with the classes of its labels, one by one or counted."""
         if image in self.images:
             self.complaints.append(("listed twice", image))
         self.images[image] = Counter(labels)
@@ -225,8 +236,8 @@ class OutputFiles(Protocol):
         """A file of its own bytes."""
         ...
 
-    def place(self, name: str, source: Path, expected: str | None = None) -> None:
-        """A copy of (or a link to) a file."""
+    def place(self, name: str, source: str | Path, expected: str | None = None) -> None:
+        """A copy of (or a link to) a file, which is there once the writer has finished."""
         ...
 
     def path(self, name: str) -> Path:
@@ -268,7 +279,7 @@ class NativeWriter(Protocol):
         ...
 
     def finish(self) -> None:
-        """What belongs to the dataset as a whole; all images are placed by now."""
+        """What belongs to the dataset as a whole; the names of all images are known by now."""
         ...
 
 

@@ -11,9 +11,11 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from s2st_aug.errors import LabelError
-from s2st_aug.formats.json_stream import decode_value
+from s2st_aug.formats.json_stream import decode_value, past
 
 _BLANK = re.compile(r"[ \t\r\n]*")
+_NO_BRACKETS = bytes(set(range(256)) - set(b'[]{}:,"\\'))
+_LEAF = re.compile(rb"\[[:,]*\]|\{[:,]*\}")
 
 
 class Member(NamedTuple):
@@ -47,16 +49,36 @@ def object_start(text: str) -> int:
     return 3 if text.startswith("\xef\xbb\xbf") else 0
 
 
-def members(text: str, at: int = 0) -> list[Member]:
-    """The members of the object that starts at `at`; raises LabelError where there is none."""
+def members(text: str, at: int = 0, *, undecoded: str | None = None) -> list[Member]:
+    """The members of the object that starts at `at`; raises LabelError where there is none.
+
+    A list of the name `undecoded` that ends the text is not decoded where its end can be told without: its value is
+    None.
+    """
     found, at = [], _expect(text, at, "{")
     while not text.startswith("}", at):
         key, at = _decode(text, at)
         start = _expect(text, at, ":")
-        value, end = _decode(text, start)
+        if key == undecoded and _is_last_list(text, start):
+            value, end = None, text.rindex("]") + 1
+        else:
+            value, end = _decode(text, start)
         found.append(Member(str(key), start, end, value))
         at = _next(text, end, "}")
     return found
+
+
+def _is_last_list(text: str, at: int) -> bool:
+    """Whether a list at `at` and the end of its object are all that follows; False too where strings hide brackets.
+
+    What has brackets alone inside is taken away until nothing is left of the list: a third of the time of decoding it.
+    """
+    if not text.startswith("[", at):
+        return False
+    rest, found = text[at:].encode("latin-1").translate(None, _NO_BRACKETS).replace(b'""', b""), 1
+    while found:
+        rest, found = _LEAF.subn(b"", rest)
+    return rest == b"}"
 
 
 def elements(text: str, at: int) -> list[Member]:
@@ -104,10 +126,11 @@ def _blank(text: str, at: int) -> int:
 
 
 def _expect(text: str, at: int, character: str) -> int:
-    at = _blank(text, at)
-    if not text.startswith(character, at):
-        raise LabelError(f"the record cannot be edited: expected {character!r} at byte {at}")
-    return _blank(text, at + 1)
+    try:
+        return past(text, at, character)
+    except ValueError:
+        place = _blank(text, at)
+        raise LabelError(f"the record cannot be edited: expected {character!r} at byte {place}") from None
 
 
 def _next(text: str, at: int, closer: str) -> int:

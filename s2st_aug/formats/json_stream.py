@@ -17,12 +17,14 @@ from typing import Any, BinaryIO, NamedTuple
 
 from s2st_aug.errors import DatasetError, LabelError
 from s2st_aug.formats.json_skim import ObjectSpan, object_spans
+from s2st_aug.formats.small_files import read_part
 from s2st_aug.records.scene import LabelKey
 
 CHUNK = 1 << 22
 RECORD_LIMIT = 1 << 25  # bytes; a larger single record is refused before it can fill the memory
 _NEAR_END = 1 << 16
 _BLANK = re.compile(r"[ \t\r\n]*")
+_SPACED = {one: re.compile(rf"[ \t\r\n]*{re.escape(one)}[ \t\r\n]*") for one in "[]{}:,"}
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 _DECODE = json.JSONDecoder().raw_decode
 
@@ -255,9 +257,7 @@ def read_span(path: Path, key: LabelKey) -> bytes:
     if key.length > RECORD_LIMIT:
         raise LabelError(f"{path}: one record of {key.length} bytes is larger than {RECORD_LIMIT >> 20} MiB")
     try:
-        with open(path, "rb") as file:
-            file.seek(key.start)
-            data = file.read(key.length)
+        data = read_part(path, key.start, key.length)
     except OSError as error:
         raise LabelError(f"{path}: cannot be read: {error.strerror or error}") from None
     if hashlib.sha256(data).hexdigest() != key.sha256:
@@ -273,6 +273,69 @@ def loads(text: str) -> Any:
         raise
     except ValueError:
         return json.loads(text, parse_int=_int)
+
+
+def each_record(text: str, member: str, repeated: str) -> Iterator[Any]:
+    """The records of a file that is a list, one at a time: all of them take ten times their text; else of its member.
+
+    A list named `repeated` whose text is that of the record before is the same object, and not decoded again: so are
+    the labels of a variant behind its source. Takes and refuses what json.loads does, and raises what it does
+    (ValueError, RecursionError).
+    """
+    if not _SPACED["["].match(text):
+        yield from json.loads(text)[member]
+        return
+    objects, at = _Objects(repeated), past(text, 0, "[")
+    more = not text.startswith("]", at)
+    at = at if more else past(text, at, "]")
+    while more:
+        record, at = objects.decoded(text, at) if text.startswith("{", at) else _DECODE(text, at)
+        yield record
+        at, more = _next(text, at, "]")
+    if at < len(text):
+        raise json.JSONDecodeError("Extra data", text, at)
+
+
+class _Objects:
+    """Decodes objects one after another, and knows the list of one name as it was in the object before."""
+
+    def __init__(self, repeated: str) -> None:
+        self.repeated, self.value = repeated, None
+        self.texts: tuple[str, ...] = ()  # that of the value
+
+    def decoded(self, text: str, at: int) -> tuple[dict[str, Any], int]:
+        """The object at `at` and where it ends."""
+        found: dict[str, Any] = {}
+        at = past(text, at, "{")
+        more = not text.startswith("}", at)
+        at += not more
+        while more:
+            if not text.startswith('"', at):
+                raise json.JSONDecodeError("Expecting property name enclosed in double quotes", text, at)
+            name, at = _DECODE(text, at)
+            start = past(text, at, ":")
+            if name == self.repeated and text.startswith(self.texts, start):
+                found[name], at = self.value, start + len(self.texts[0])
+            else:
+                found[name], at = _DECODE(text, start)
+                if name == self.repeated and isinstance(found[name], list):
+                    self.value, self.texts = found[name], (text[start:at],)
+            at, more = _next(text, at, "}")
+        return found, at
+
+
+def _next(text: str, at: int, closer: str) -> tuple[int, bool]:
+    """Behind the comma that comes next, or (False) behind the closer. Raises ValueError at anything else."""
+    comma = _SPACED[","].match(text, at)
+    return (comma.end(), True) if comma else (past(text, at, closer), False)
+
+
+def past(text: str, at: int, wanted: str) -> int:
+    """Behind the character that comes next, and the blanks around it; raises ValueError where another one comes."""
+    found = _SPACED[wanted].match(text, at)
+    if found is None:
+        raise json.JSONDecodeError(f"expected {wanted!r}", text, at)
+    return found.end()
 
 
 def parse_record(data: bytes, where: str) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import stat
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +38,7 @@ def read_label_image(path: Path) -> np.ndarray:
                     raise LabelError(f"{path}: {shape} is larger than {IMAGE_BYTES >> 20} MiB")
                 return np.array(image)
         except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
-            raise LabelError(f"{path}: cannot be read as an image: {' '.join(str(error).split())[:120]}") from None
+            raise _no_image(path, error) from None
 
 
 def encode_label_image(pixels: np.ndarray, palette: bytes | None = None) -> bytes:
@@ -94,13 +96,28 @@ def stored_size(path: Path) -> tuple[int, int]:
     return _header(path, with_orientation=False)[:2]
 
 
+def stored_orientation(path: Path) -> int:
+    """What an image's header says of its orientation, 1 where it says nothing. Raises LabelError."""
+    return _header(path, with_orientation=True)[2]
+
+
 def _header(path: Path, *, with_orientation: bool) -> tuple[int, int, int]:
     """Width, height and EXIF orientation (1 where it is not asked for); nothing is decoded.
 
-    PNG may hold its EXIF behind the pixels: there only what stands before them is looked at.
+    PNG may hold its EXIF behind the pixels: there only what stands before them is looked at. The last ones are kept: a
+    scene's header is asked for by whoever reads its labels, its frame and its orientation.
     """
-    if path.exists() and not path.is_file():  # a pipe's header never comes
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        raise _no_image(path, error) from None
+    if not stat.S_ISREG(found.st_mode):  # a pipe's header never comes
         raise LabelError(f"{path}: cannot be read as an image: not a regular file")
+    return _parsed_header(path, (found.st_ino, found.st_size, found.st_mtime_ns), with_orientation=with_orientation)
+
+
+@lru_cache(maxsize=4)
+def _parsed_header(path: Path, version: tuple[int, ...], *, with_orientation: bool) -> tuple[int, int, int]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -108,4 +125,8 @@ def _header(path: Path, *, with_orientation: bool) -> tuple[int, int, int]:
                 there = with_orientation and (image.format != "PNG" or "exif" in image.info)
                 return *image.size, int(image.getexif().get(_ORIENTATION, 1)) if there else 1
         except (OSError, ValueError, TypeError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-            raise LabelError(f"{path}: cannot be read as an image: {' '.join(str(error).split())[:120]}") from None
+            raise _no_image(path, error) from None
+
+
+def _no_image(path: Path, error: Exception) -> LabelError:
+    return LabelError(f"{path}: cannot be read as an image: {' '.join(str(error).split())[:120]}")

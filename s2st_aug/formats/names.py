@@ -191,6 +191,22 @@ class LookAlikes:
         return f"{folder}/{found}" if found not in (None, last) else None
 
 
+class FilesBelow:
+    """Whether files are there below a root: a folder is listed once, a stat for each name takes ten times as long."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._folders: dict[str, set[str]] = {}
+
+    def __contains__(self, name: str) -> bool:
+        folder, _, last = name.rpartition("/")
+        if folder not in self._folders:
+            self._folders[folder] = set()
+            with contextlib.suppress(OSError, ValueError):  # the latter for a NUL
+                self._folders[folder] = {f.name for f in os.scandir(self._root / folder) if f.is_file()}
+        return last in self._folders[folder]
+
+
 def list_files(folder: Path, suffixes: Iterable[str]) -> Iterator[str]:
     """POSIX paths below `folder` with one of the suffixes, sorted in each folder; it follows no link upwards.
 

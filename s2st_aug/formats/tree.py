@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from s2st_aug.errors import DatasetError
@@ -29,7 +30,7 @@ def files_of(root: Path, tree: LabelTree, split: str) -> list[str]:
 
 
 def _files_of(root: Path, tree: LabelTree, split: str) -> list[str]:
-    prefix, star, suffix = _around(tree, split)
+    prefix, star, suffix = _around(tree.path, split)
     if not star:
         return [prefix] if is_there(root / prefix) else []
     folder, _, start = prefix.rpartition("/")
@@ -49,7 +50,7 @@ def is_there(path: Path) -> bool:
 
 def stem_in(tree: LabelTree, split: str, file: str) -> str:
     """What stands for `{stem}` in a file of the tree."""
-    around = [_around(tree, name) for name in SPELLINGS.get(split, (split,))]
+    around = [_around(tree.path, name) for name in SPELLINGS.get(split, (split,))]
     prefix, _, suffix = next((found for found in around if file.startswith(found[0])), around[0])
     return file[len(prefix) : len(file) - len(suffix)]
 
@@ -66,14 +67,15 @@ def tree_of(reference: str, split: str, trees: tuple[LabelTree, ...]) -> LabelTr
     path, _ = split_reference(reference)
     for tree in trees:
         for name in SPELLINGS.get(split, (split,)):
-            prefix, star, suffix = _around(tree, name)
+            prefix, star, suffix = _around(tree.path, name)
             if path.startswith(prefix) and path.endswith(suffix) if star else path == prefix:
                 return tree
     return None
 
 
-def _around(tree: LabelTree, split: str) -> tuple[str, str, str]:
-    return tree.path.format(split=split, stem="*").partition("*")
+@lru_cache(maxsize=256)
+def _around(pattern: str, split: str) -> tuple[str, str, str]:
+    return pattern.format(split=split, stem="*").partition("*")
 
 
 def file_key(path: Path) -> LabelKey:

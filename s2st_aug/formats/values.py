@@ -64,6 +64,6 @@ def plain_id(value: Any) -> int | str | None:
 
 def plain_name(value: Any) -> str | None:
     """A category's name; None for what is none: null, empty, or no text and no number."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    return str(value) if str(value).strip() else None
+    if isinstance(value, str):
+        return value if value.strip() else None
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from benchmarks.figure import Figure, measured, undecided
-from benchmarks.formats import medians
+from benchmarks.formats import export_figure, medians, pieces
 from benchmarks.million import _step, curve_of, draw_memory, make_frames, memory_figures
 from benchmarks.pieces import folder_or, kept, wanted
 from s2st_aug.storage.progress import read_snapshot
@@ -71,6 +71,14 @@ def test_turns_that_disagree_about_the_goal_decide_nothing(values, holds):
 def test_two_turns_have_their_mean_as_median():
     (speed,) = medians(_turns(2.0, 3.0))
     assert (speed.value, speed.interval, speed.holds) == (2.5, (2.0, 3.0), True)
+
+
+def test_no_side_of_an_export_pays_for_files_that_the_suite_deleted(tmp_path):
+    for turn in range(2):
+        figure = export_figure(tmp_path, turn=turn, frames=30)
+        assert f"{('ours', 'loop')[turn]} first" in figure.why
+    assert sorted(side.name for side in tmp_path.glob("exported-*/*")) == ["loop"] * 4 + ["ours"] * 4
+    assert list(pieces(tmp_path, quick=False))[:4] == ["export-0", "export-1", "export-2", "others"]
 
 
 def test_the_memory_curve_takes_each_step_where_it_was_measured():

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from trees import image, put
 
-from s2st_aug.errors import CheckFailed, UsageError
+from s2st_aug.errors import CheckFailed, RunFolderError, UsageError
 from s2st_aug.export import LOCK, export_run
 from s2st_aug.export.options import ExportOptions, UnjudgedPolicy
 from s2st_aug.export.selection import DOUBTS, select
@@ -186,6 +186,20 @@ def test_changed_labels_or_images_since_the_run_are_noticed(tmp_path):
     bdd(tmp_path)
     image(tmp_path, "data/images/100k/train/a b.jpg", size=(8, 8))
     with pytest.raises(CheckFailed, match="not the file that the run recorded"):
+        export_run(run, "bdd100k", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_of_the_run_that_is_a_link_to_another_place_is_refused(tmp_path):
+    frames = [{"name": f"{i}.jpg", "labels": []} for i in range(3)]
+    bdd(tmp_path, json.dumps(frames))
+    for frame in frames:
+        image(tmp_path, f"data/images/100k/train/{frame['name']}")
+    run = run_over(tmp_path, "bdd100k")
+    last = sorted((run / "images").rglob("*.png"))[-1]
+    last.replace(tmp_path / "elsewhere.png")
+    last.symlink_to(tmp_path / "elsewhere.png")
+    with pytest.raises(RunFolderError, match="leads outside"):
         export_run(run, "bdd100k", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

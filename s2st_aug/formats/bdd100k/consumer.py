@@ -5,18 +5,20 @@ https://doc.scalabel.ai/format.html: names are unique (`videoName` and `name` to
 
 from __future__ import annotations
 
-import json
 import posixpath
+from collections import Counter
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from s2st_aug.formats.base import Card, ConsumerView
-from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, split_name
+from s2st_aug.formats.json_stream import each_record
+from s2st_aug.formats.names import IMAGE_SUFFIXES, FilesBelow, list_files, split_name, stem_of
 from s2st_aug.formats.tree import files_of
 from s2st_aug.formats.values import are_numbers, plain_name
 from s2st_aug.records.scene import UNKNOWN
 
-_SIDES = ("x1", "y1", "x2", "y2")
+_SIDES = itemgetter("x1", "y1", "x2", "y2")
 
 
 def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
@@ -25,24 +27,22 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
     Classes are counted in the first tree of lists alone: the others tell of the same things again.
     """
     split = split_name(split)
-    root, view = card.images.format(split=split), ConsumerView(whole_labels=False)
+    root, view, there = card.images.format(split=split), ConsumerView(whole_labels=False), FilesBelow(folder)
     trees = [tree for tree in card.labels if tree.kind == "frames" and files_of(folder, tree, split)]
+    counted = _counted(())
     for index, tree in enumerate(trees):
         for file in files_of(folder, tree, split):
-            for frame in _frames(folder / file):
-                name = posixpath.normpath(f"{root}/{_name(frame)}")
-                if not (folder / name).is_file():
+            text = (folder / file).read_bytes().decode("utf-8-sig")
+            for frame in each_record(text, "frames", repeated="labels"):
+                name = _image(root, frame)
+                if name not in there:
                     raise ValueError(f"{file}: {name} does not exist")
-                labels = [label for label in frame.get("labels") or () if isinstance(label, dict)]
                 if index == 0:
-                    told = [label.get("attributes") for label in labels]
-                    marks = [isinstance(said, dict) and said.get("ignored") is True for said in told]
-                    categories = [plain_name(label.get("category")) for label in labels]
-                    if None in categories:
-                        view.complaints.append(("a label without category", name))
-                    if any(label.get("box2d") is not None and not _is_box(label["box2d"]) for label in labels):
-                        view.complaints.append(("a box2d without the numbers x1, y1, x2, y2: they stop", name))
-                    view.add(name, (category or UNKNOWN for category in categories), sum(marks))
+                    labels = frame.get("labels") or ()
+                    if labels is not counted.labels:
+                        counted = _counted(labels)
+                    view.complaints += [(why, name) for why in counted.complaints]
+                    view.add(name, counted.classes, counted.ignored)
                 elif name not in view.images:
                     view.add(name, ())
     if not trees:
@@ -55,16 +55,36 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
     return view
 
 
-def _is_box(box: Any) -> bool:
-    return isinstance(box, dict) and are_numbers(list(map(box.get, _SIDES)))
+class _Counted(NamedTuple):
+    """What a frame's labels come to."""
+
+    labels: Any
+    classes: Counter[str]
+    ignored: int
+    complaints: list[str]
 
 
-def _frames(path: Path) -> list[dict[str, Any]]:
-    data = json.loads(path.read_bytes().decode("utf-8-sig"))
-    return data["frames"] if isinstance(data, dict) else data
+def _counted(labels: Any) -> _Counted:
+    found = [label for label in labels if isinstance(label, dict)]
+    said = [label.get("attributes") for label in found]
+    ignored = sum(isinstance(attributes, dict) and attributes.get("ignored") is True for attributes in said)
+    categories, complaints = [plain_name(label.get("category")) for label in found], []
+    if None in categories:
+        complaints.append("a label without category")
+    if not _are_boxes([box for label in found if (box := label.get("box2d")) is not None]):
+        complaints.append("a box2d without the numbers x1, y1, x2, y2: they stop")
+    return _Counted(labels, Counter(category or UNKNOWN for category in categories), ignored, complaints)
 
 
-def _name(frame: dict[str, Any]) -> str:
+def _are_boxes(boxes: list[Any]) -> bool:
+    try:
+        return are_numbers([side for box in boxes for side in _SIDES(box)])
+    except (LookupError, TypeError):
+        return False
+
+
+def _image(root: str, frame: dict[str, Any]) -> str:
+    """The frame's image below the folder; a name without a suffix is a JPEG's."""
     name, video = str(frame["name"]), frame.get("videoName")
-    name = name if Path(name).suffix.lower() in IMAGE_SUFFIXES else f"{name}.jpg"
-    return name if video is None or "/" in name else f"{video}/{name}"
+    image = posixpath.normpath(f"{root}/{name if video is None or '/' in name else f'{video}/{name}'}")
+    return image if stem_of(image) != image else f"{image}.jpg"

@@ -7,6 +7,7 @@ become void.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ def edit_frame(data: bytes, edit: VariantEdit, prefix: str = "", offset: int = 0
     """
     text = data.decode("latin-1")
     at = object_start(text)
-    found = members(text, at)
+    found = members(text, at, undecoded=None if edit.ignored else "labels")
     edits = [change for member in found for change in _naming(text, member, edit.names.below)]
     edits += _attributes(text, at, found, edit.domain, has_own=not prefix)
     if edit.ignored:
@@ -94,19 +95,23 @@ def _attributes(text: str, at: int, found: list[Member], domain: str, *, has_own
         plain = json.dumps(wanted)
         put = [Edit(m.start, m.end, plain) for m in places] or [insertion(text, at, f'"attributes": {plain}')]
         return put if has_own else []
-    return [edit for m in places if isinstance(m.value, dict) for edit in _domain(text, m, wanted)]
+    return [
+        Edit(m.start, m.end, _of_domain(text[m.start : m.end], domain)) for m in places if isinstance(m.value, dict)
+    ]
 
 
-def _domain(text: str, place: Member, wanted: dict[str, str]) -> list[Edit]:
-    inside = members(text, place.start)
-    edits, put = [], []
-    for key, value in wanted.items():
+@lru_cache(maxsize=1024)
+def _of_domain(text: str, domain: str) -> str:
+    """The image attributes of a variant of the domain, from its source's: few differ from image to image."""
+    inside, edits, put = members(text), list[Edit](), list[str]()
+    names = {m.key for m in inside}
+    for key, value in BDD_ATTRIBUTES[domain].items():
         old = [m for m in inside if m.key == key]
         edits += [Edit(m.start, m.end, json.dumps(value)) for m in old]
         put += [] if old else [f"{json.dumps(key)}: {json.dumps(value)}"]
-        if old and f"{key}_source" not in place.value:
+        if old and f"{key}_source" not in names:
             put.append(f"{json.dumps(f'{key}_source')}: {text[old[-1].start : old[-1].end]}")
-    return edits + ([insertion(text, place.start, ", ".join(put))] if put else [])
+    return apply(text, edits + ([insertion(text, 0, ", ".join(put))] if put else []))
 
 
 def _labels(text: str, member: Member, ids: _Ids) -> list[Edit]:

@@ -20,6 +20,7 @@ from s2st_aug.formats.run_lengths import encode
 from s2st_aug.records.domains import BDD_ATTRIBUTES
 from s2st_aug.records.scene import LabelKey, Scene, SceneObject
 
+_AS_JSON = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder for each frame
 _COLOURS = {"green": "G", "red": "R", "amber": "Y"}
 
 
@@ -109,7 +110,7 @@ class FrameListWriter:
         size = dict(zip(("width", "height"), image.size, strict=True))  # scalabel draws polygons and RLE within it
         name = f"{image.stem}{image.mark}{image.suffix}"
         frame = {"name": name, "size": size, "attributes": attributes, "labels": labels}
-        self._list(image.split).append(json.dumps(frame, ensure_ascii=False).encode())
+        self._list(image.split).append(_AS_JSON(frame).encode())
         self.context.labels[self.image_name(image)] = len(labels)
 
     def _label(self, image: ConvertedImage, found: SceneObject) -> dict[str, Any]:

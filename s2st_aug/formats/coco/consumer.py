@@ -15,7 +15,7 @@ from typing import Any
 
 from s2st_aug.errors import LabelError
 from s2st_aug.formats.base import Card, ConsumerView, LabelTree
-from s2st_aug.formats.names import IMAGE_SUFFIXES, list_files, split_name
+from s2st_aug.formats.names import IMAGE_SUFFIXES, FilesBelow, list_files, split_name
 from s2st_aug.formats.run_lengths import run_lengths
 from s2st_aug.formats.tree import files_of, spelled_in
 from s2st_aug.formats.values import are_numbers, plain_id
@@ -45,12 +45,12 @@ def open_export(card: Card, folder: Path, split: str) -> ConsumerView:
 def _open(view: ConsumerView, folder: Path, root: str, file: str, tree: LabelTree, *, listing: bool) -> list[str]:
     data = json.loads((folder / file).read_bytes().decode("utf-8-sig"))
     names = {c["id"]: str(c.get("name")) for c in _listed(data, "categories", file)}
-    images: dict[Any, str] = {}
+    images, there = dict[Any, str](), FilesBelow(folder)
     for entry in data["images"]:
         name = posixpath.normpath(f"{root}/{entry['file_name']}")
         if entry["id"] in images:
             raise ValueError(f"{file}: image id {entry['id']!r} twice")
-        if listing and not (folder / name).is_file():
+        if listing and name not in there:
             raise ValueError(f"{file}: {name} does not exist")
         images[entry["id"]] = name
         if listing:

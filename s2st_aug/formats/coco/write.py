@@ -22,6 +22,7 @@ from s2st_aug.formats.tree import tree_of
 from s2st_aug.formats.values import plain_id
 from s2st_aug.records.scene import Scene, SceneObject
 
+_AS_JSON = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder for each annotation
 _KINDS = ("box", "polygon", "mask", "stuff")
 _LISTS = ("images", "annotations")
 _EXACT = 1 << 52
@@ -261,12 +262,12 @@ class CocoWriter:
         name = f"{image.stem}{image.mark}{image.suffix}"
         attributes = image.attributes | ({"domain": image.domain} if image.domain else {})
         entry = {"id": number, "file_name": name, "width": width, "height": height, "attributes": attributes}
-        images.append(json.dumps(entry, ensure_ascii=False))
+        images.append(_AS_JSON(entry))
         for found in image.objects:
             if found.kind == "polyline":
                 self.context.losses.add("polyline", "COCO has no open lines", image.where)
             else:
-                annotations.append(json.dumps(self._annotation(image, number, found), ensure_ascii=False).encode())
+                annotations.append(_AS_JSON(self._annotation(image, number, found)).encode())
 
         self.context.labels[self.image_name(image)] = self.count - before
 
@@ -288,7 +289,7 @@ class CocoWriter:
         for name, number in self.categories.items():
             kind = "stuff" if name in self.stuff else "thing"
             listed.append({"id": number, "name": name, "supercategory": kind, "isthing": int(kind == "thing")})
-        categories = json.dumps(listed, ensure_ascii=False)
+        categories = _AS_JSON(listed)
         for split, written in self.annotations.items():
             images = ",\n".join(self.images[split])
             written.tail = f'\n],\n"images": [\n{images}\n],\n"categories": {categories}}}\n'.encode()
