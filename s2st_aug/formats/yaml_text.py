@@ -1,7 +1,8 @@
-"""YAML from files that we did not write: no objects, no depth that the parser takes minutes for."""
+"""YAML from files that we did not write: no objects, no depth or aliases that take minutes and gigabytes."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,12 +13,17 @@ from pydantic import AliasChoices, BaseModel
 from s2st_aug.errors import ConfigError
 
 DEPTH_LIMIT = 64
+VALUES_LIMIT = 1_000_000
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BRACKET = re.compile(r"[\[\]{}]")
 
 
 def parse_yaml(text: str) -> Any:
-    """The value; raises yaml.YAMLError, also for nesting deeper than `DEPTH_LIMIT`, whose square PyYAML's time is."""
+    """The value; raises yaml.YAMLError, also for nesting deeper than `DEPTH_LIMIT`, whose square PyYAML's time is.
+
+    And for aliases that come to more than `VALUES_LIMIT` values: nine lines of nine aliases each are 43 million to
+    whoever prints or copies them.
+    """
     depth = 0
     for bracket in _BRACKET.finditer(text):
         depth = depth + 1 if bracket[0] in "[{" else max(depth - 1, 0)
@@ -25,7 +31,28 @@ def parse_yaml(text: str) -> Any:
             raise yaml.YAMLError(f"nested deeper than {DEPTH_LIMIT} levels")
     if re.search(r"(?:[-?:][ \t]+){64}", text):
         raise yaml.YAMLError(f"nested deeper than {DEPTH_LIMIT} levels in one line")
-    return yaml.load(text, Loader=_LOADER)
+    value = yaml.load(text, Loader=_LOADER)
+    if "*" in text and _is_bomb(value):
+        raise yaml.YAMLError(f"its aliases come to more than {VALUES_LIMIT:,} values")
+    return value
+
+
+def _is_bomb(value: object) -> bool:
+    try:
+        return _written_out(value, {}) > VALUES_LIMIT
+    except RecursionError:  # aliases of aliases, a thousand deep
+        return True
+
+
+def _written_out(value: object, known: dict[int, float]) -> float:
+    """How many values there are with every alias written out; infinitely many where one holds itself."""
+    if not isinstance(value, list | tuple | set | dict):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = math.inf
+        parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_written_out(part, known) for part in parts)
+    return known[id(value)]
 
 
 def flags_as_numbers(given: object, made: object, place: str = "") -> Iterator[str]:
