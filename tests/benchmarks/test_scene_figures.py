@@ -69,7 +69,9 @@ def test_night_and_rain_are_told_apart() -> None:
     ]
 
 
-@pytest.mark.parametrize(("judge", "share", "holds"), [("own", 1 / 6, False), ("blind", 1 / 6, None)])
+@pytest.mark.parametrize(
+    ("judge", "share", "holds"), [("own", 1 / 6, False), pytest.param("blind", 1 / 6, None, marks=pytest.mark.slow)]
+)
 def test_prompts_are_judged_by_one_who_is_right_elsewhere(
     monkeypatch: pytest.MonkeyPatch, judge: str, share: float, holds: bool | None
 ) -> None:

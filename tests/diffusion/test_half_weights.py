@@ -35,7 +35,9 @@ def test_results_are_those_of_autocast_bit_for_bit_and_float32_comes_back():
 
 
 def test_a_worker_of_half_precision_keeps_half_the_bytes_and_falls_back_to_float32(monkeypatch):
-    settings = PRESETS["draft"].model_copy(update={"dtype": "bfloat16"})
+    settings = PRESETS["draft"].model_copy(
+        update={"dtype": "bfloat16", "steps": 2, "st_iterations": 1, "to_iterations": 1}
+    )
     made = find_method("s2st").load(MethodConfig("s2st", settings, "street-mini", ("night",)), "cpu")
     seen = []
     diffuse = made._diffuse

@@ -187,7 +187,10 @@ def edited(folder: Path, component: str, changes: dict[str, object]) -> Path:
 ALIKE = {
     "linear",
     "beta_end",
+    "squaredcos",
+    "zero SNR",
     "500 steps",
+    "2000 steps",
     "both",
     "large scaling",
 }  # each has a quicker fellow that fails for the same reason
@@ -203,7 +206,12 @@ def test_a_wrong_config_of_a_true_model_is_refused_with_its_cause(name, tmp_path
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"timestep_spacing": "trailing"}, {"steps_offset": 0, "set_alpha_to_one": True}]
+    "changes",
+    [
+        {},
+        pytest.param({"timestep_spacing": "trailing"}, marks=pytest.mark.slow),
+        {"steps_offset": 0, "set_alpha_to_one": True},
+    ],
 )
 def test_a_true_model_is_accepted(changes, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -104,6 +104,7 @@ def test_examples_come_back_from_their_file(tmp_path):
     assert len(second.boxes) == len(second.sure) == 0
 
 
+@pytest.mark.slow
 def test_a_training_that_stops_goes_on_as_if_it_had_not(tmp_path, monkeypatch):
     files = []
     for name, clock in (("whole", [0, 1, 1]), ("halves", [0, 1, 9, 0, 1])):  # s at which it starts and asks
