@@ -28,9 +28,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
+Place = tuple[int | str, ...]
+"""where a value stands in nested settings: keys, and numbers in lists"""
 FailureKind = Literal[
     "absent_image",  # there is no such file
     "unreadable_image",  # truncated, not an image, or too large
@@ -199,26 +201,26 @@ def wrong_value(error: Mapping[str, Any]) -> str:
     return message if shouted else message[:1].lower() + message[1:]
 
 
-def wrong_values(errors: Iterable[Mapping[str, Any]], place: str = "") -> str:
+def wrong_values(
+    errors: Iterable[Mapping[str, Any]], place: str = "", known: Callable[[Place], Iterable[str]] | None = None
+) -> str:
     """All of pydantic's `errors()` in one line, each with its place below `place` and what came.
 
-    `a.b: expected a list (got 3); c: missing`
+    `a.b: expected a list (got 3); c: missing`. `known` gives the keys that there are at a place, for one that is none.
     """
-    return "; ".join(_wrong_at(error, place) for error in errors)
+    return "; ".join(_wrong_at(error, place, known) for error in errors)
 
 
-def _wrong_at(error: Mapping[str, Any], place: str) -> str:
-    where = ".".join(filter(None, (place, *map(str, error["loc"]))))
-    came = (
-        "" if not error["loc"] or error["type"] in ("missing", "extra_forbidden") else f" (got {shown(error['input'])})"
-    )
-    return f"{where}{': ' if where else ''}{wrong_value(error)}{came}"
-
-
-def shown(value: object) -> str:
-    """A value as a message shows it: Python's spelling, cut at 60 characters."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _wrong_at(error: Mapping[str, Any], place: str, known: Callable[[Place], Iterable[str]] | None) -> str:
+    loc: Place = error["loc"]
+    where, told = ".".join(filter(None, (place, *map(str, loc)))), wrong_value(error)
+    if error["type"] == "extra_forbidden":
+        names = list(known(loc[:-1])) if known else []
+        told += did_you_mean(str(loc[-1]), names) if names else ""
+    elif loc and error["type"] != "missing":
+        came = repr(error["input"])
+        told += f" (got {came if len(came) <= 60 else came[:57] + '...'})"
+    return f"{where}: {told}" if where else told
 
 
 def counted(number: int, noun: str) -> str:

@@ -10,11 +10,9 @@ import typer
 from rich.table import Table
 
 from s2st_aug.cli.terminal import out
-from s2st_aug.errors import ConfigError, did_you_mean, wrong_value
+from s2st_aug.errors import ConfigError, did_you_mean, wrong_values
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
     from s2st_aug.validation.settings import ValidationSettings
 
 
@@ -71,17 +69,10 @@ def thresholds(path: Path) -> ValidationSettings:
         settings = ValidationSettings.model_validate({k: v for k, v in given.items() if k in known})
         unknown += flags_as_numbers(given, settings)
     except ValidationError as error:
-        unknown += [_problem(e) for e in error.errors()]
+        unknown.append(wrong_values(error.errors()))
     if unknown:
         raise ConfigError(f"{path}: {'; '.join(unknown)}")
     return settings
-
-
-def _problem(error: ErrorDetails) -> str:
-    """One wrong threshold; what is wrong with several together stands alone."""
-    if not error["loc"]:
-        return error["msg"].removeprefix("Value error, ")
-    return f"{'.'.join(map(str, error['loc']))}: {wrong_value(error)} (got {error['input']!r})"
 
 
 def _show(before: Counter[str], after: Counter[str], number: int) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import AliasChoices, BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from s2st_aug.config.augment import AugmentConfig, MethodChoice
 from s2st_aug.config.shipped import kind_of, shipped_configs
-from s2st_aug.errors import ConfigError, ModelError, did_you_mean, shown, wrong_value
-from s2st_aug.formats.yaml_text import flags_as_numbers, parse_yaml
+from s2st_aug.errors import ConfigError, ModelError, did_you_mean, wrong_values
+from s2st_aug.formats.yaml_text import flags_as_numbers, keys_of, parse_yaml
 from s2st_aug.methods.registry import find_method
 from s2st_aug.records.domains import CONDITIONS
 
@@ -117,7 +116,7 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> AugmentConfig
     try:
         config = AugmentConfig.model_validate(filled)
     except ValidationError as error:
-        problems += [_problem(e, AugmentConfig) for e in error.errors()]
+        problems.append(wrong_values(error.errors(), known=keys_of(AugmentConfig)))
     else:  # names that are neither a known domain nor look like a path to a built profile
         names = [d for d in config.domains if not _is_profile_file(d)]
         if find_method(config.method.name).any_domain:
@@ -194,29 +193,7 @@ def choose_method(given: Mapping[str, Any], model: str, problems: list[str]) -> 
     try:
         choice = MethodChoice(name=str(name), settings=method.settings.model_validate(settings))
     except ValidationError as error:
-        problems += [f"method.{_problem(e, method.settings)}" for e in error.errors()]
+        problems.append(wrong_values(error.errors(), "method", keys_of(method.settings)))
         return fallback
     problems += flags_as_numbers(settings, choice.settings, "method")
     return choice
-
-
-def _problem(error: ErrorDetails, record: type[BaseModel]) -> str:
-    place = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"{place}: unknown key{did_you_mean(str(error['loc'][-1]), _known_at(record, error['loc'][:-1]))}"
-    if error["type"] == "missing":
-        return f"{place}: missing"
-    return f"{place}: {wrong_value(error)} (got {shown(error['input'])})"
-
-
-def _known_at(record: type[BaseModel], place: Iterable[int | str]) -> list[str]:
-    for part in place:
-        kinds = [record.model_fields[str(part)].annotation] if str(part) in record.model_fields else []
-        found = [
-            k for kind in kinds for k in (kind, *get_args(kind)) if isinstance(k, type) and issubclass(k, BaseModel)
-        ]
-        if not found:
-            return []
-        record = found[0]
-    aliases = {name: info.validation_alias for name, info in record.model_fields.items()}
-    return [str(c) for name, a in aliases.items() for c in (a.choices if isinstance(a, AliasChoices) else [name])]

@@ -14,7 +14,7 @@ from s2st_aug.errors import DatasetError, did_you_mean, wrong_values
 from s2st_aug.formats.base import Card, DatasetFormat
 from s2st_aug.formats.layout import located
 from s2st_aug.formats.registry import find_format
-from s2st_aug.formats.yaml_text import flags_as_numbers, parse_yaml
+from s2st_aug.formats.yaml_text import flags_as_numbers, keys_of, parse_yaml
 
 _PACKAGED = Path(__file__).parent / "cards"
 _CHECKOUT = Path(__file__).parents[2] / "datasets"
@@ -79,7 +79,7 @@ def _read(path: Path, changed: int) -> Card:
         card = Card.model_validate(raw)
         problems = [*flags_as_numbers(raw, card)]
     except ValidationError as error:
-        card, problems = None, [wrong_values(error.errors())]
+        card, problems = None, [wrong_values(error.errors(), known=keys_of(Card))]
     problems += _misfits(raw.get("adapter") if isinstance(raw, dict) else None, card)
     if card is None or problems:
         raise DatasetError(f"dataset card {path}: {'; '.join(problems)}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, get_args
 
 import yaml
 from pydantic import AliasChoices, BaseModel
@@ -77,6 +77,22 @@ def refuse_flags(given: object, made: object, where: str) -> None:
     """Raises ConfigError, one line, for what `flags_as_numbers` finds."""
     if flags := [*flags_as_numbers(given, made)]:
         raise ConfigError(f"{where}: {'; '.join(flags)}")
+
+
+def keys_of(record: type[BaseModel]) -> Callable[[Iterable[int | str]], list[str]]:
+    """What gives the keys that a record takes at a place below it, in every spelling; none where no record stands."""
+    return lambda place: _keys_at(record, place)
+
+
+def _keys_at(record: type[BaseModel], place: Iterable[int | str]) -> list[str]:
+    for part in place:
+        kind = record.model_fields[str(part)].annotation if str(part) in record.model_fields else None
+        found = [k for k in (kind, *get_args(kind)) if isinstance(k, type) and issubclass(k, BaseModel)]
+        if not found:
+            return []
+        record = found[0]
+    aliases = {name: info.validation_alias for name, info in record.model_fields.items()}
+    return [str(c) for name, a in aliases.items() for c in (a.choices if isinstance(a, AliasChoices) else [name])]
 
 
 def _by_every_name(record: BaseModel) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from s2st_aug.config.load import apply_change, read_yaml, refuse_other_kind
-from s2st_aug.errors import ConfigError, did_you_mean, wrong_value
+from s2st_aug.errors import ConfigError, wrong_values
 from s2st_aug.export.options import UnjudgedPolicy
-from s2st_aug.formats.yaml_text import refuse_flags
+from s2st_aug.formats.yaml_text import keys_of, refuse_flags
 from s2st_aug.real_data import DataPath
 
 ArmName = Literal[
@@ -227,13 +227,6 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> GainConfig:
     try:
         config = GainConfig.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(f"{path}: " + "; ".join(_problem(e) for e in error.errors())) from None
+        raise ConfigError(f"{path}: {wrong_values(error.errors(), known=keys_of(GainConfig))}") from None
     refuse_flags(raw, config, str(path))
     return config
-
-
-def _problem(error: object) -> str:
-    assert isinstance(error, dict)
-    where = ".".join(str(part) for part in error["loc"])
-    hint = did_you_mean(str(error["loc"][-1]), GainConfig.model_fields) if error["type"] == "extra_forbidden" else ""
-    return f"{where}: {wrong_value(error)}{hint}" if where else wrong_value(error)

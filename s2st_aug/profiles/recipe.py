@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from s2st_aug.arrays import AnyImage
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.errors import ConfigError, did_you_mean, wrong_values
-from s2st_aug.formats.yaml_text import refuse_flags
+from s2st_aug.formats.yaml_text import keys_of, refuse_flags
 from s2st_aug.images import read_image
 from s2st_aug.procedural.write import write_scenes
 from s2st_aug.profiles.build import build_profile, measure, split_references
@@ -106,7 +106,7 @@ def read_recipe(path: Path) -> ProfileRecipe:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         recipe = ProfileRecipe.model_validate(content)
     except pydantic.ValidationError as error:
-        raise ConfigError(f"{path}: {wrong_values(error.errors())}") from None
+        raise ConfigError(f"{path}: {wrong_values(error.errors(), known=keys_of(ProfileRecipe))}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
     refuse_flags(content, recipe, str(path))

@@ -186,9 +186,10 @@ class RunFolder:
         table = read_part(self.store, name, columns)
         try:
             return table.cast(schema)
-        except (pa.ArrowException, ValueError):
+        except (pa.ArrowException, ValueError) as error:
+            why = _misfit(table, schema) or str(error).splitlines()[0]
             raise RunFolderError(
-                f"{self.place}/{name}: {_misfit(table, schema)}; expected the columns {', '.join(schema.names)}."
+                f"{self.place}/{name}: {why}; expected the columns {', '.join(schema.names)}."
                 " Correct the file, or move it away"
             ) from None
 
@@ -220,8 +221,8 @@ def read_part(store: Store, name: str, columns: list[str] | None) -> pa.Table:
         raise RunFolderError(f"{store.root}/{name}: cannot be read ({str(error).splitlines()[0]}){hint}") from None
 
 
-def _misfit(table: pa.Table, schema: pa.Schema) -> str:
-    """Why a table cannot be cast to a schema."""
+def _misfit(table: pa.Table, schema: pa.Schema) -> str | None:
+    """Why a table cannot be cast to a schema, where its columns tell."""
     there = table.column_names
     if missing := [c for c in schema.names if c not in there]:
         return f"no column {missing[0]}"
@@ -232,7 +233,9 @@ def _misfit(table: pa.Table, schema: pa.Schema) -> str:
             table[column.name].cast(column.type)
         except pa.ArrowException as error:
             return f"column {column.name}: {str(error).splitlines()[0]}"
-    return "its columns are in another order"
+    if empty := [c.name for c in schema if not c.nullable and table[c.name].null_count]:
+        return f"column {empty[0]}: holds a null"
+    return "its columns are in another order" if there != schema.names else None
 
 
 def _parse_info(raw: dict[str, Any], place: str) -> RunInfo:

@@ -22,7 +22,7 @@ from s2st_aug.diffusion.device import resolve_device
 from s2st_aug.diffusion.model import LatentModel
 from s2st_aug.diffusion.model_files import find_model
 from s2st_aug.errors import ConfigError, DatasetError, ModelError, wrong_values
-from s2st_aug.formats.yaml_text import refuse_flags
+from s2st_aug.formats.yaml_text import keys_of, refuse_flags
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.training import autoencoder as ae
 from s2st_aug.training import denoiser as dn
@@ -112,7 +112,7 @@ def read_aligned_config(path: Path, changes: dict[str, Any] | None = None) -> Al
     try:
         config = AlignedConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {wrong_values(error.errors())}") from None
+        raise ConfigError(f"{path}: {wrong_values(error.errors(), known=keys_of(AlignedConfig))}") from None
     refuse_flags(content, config, str(path))
     return config
 

@@ -21,8 +21,8 @@ from safetensors.torch import load_file
 
 from s2st_aug.diffusion import networks
 from s2st_aug.diffusion.device import resolve_device
-from s2st_aug.errors import ConfigError, did_you_mean, wrong_value
-from s2st_aug.formats.yaml_text import refuse_flags
+from s2st_aug.errors import ConfigError, wrong_values
+from s2st_aug.formats.yaml_text import keys_of, refuse_flags
 from s2st_aug.records.domains import CONDITIONS
 from s2st_aug.training import autoencoder as ae
 from s2st_aug.training import denoiser as dn
@@ -97,16 +97,9 @@ def read_training_config(path: Path) -> TrainingConfig:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
     except ValidationError as error:
-        raise ConfigError(f"{path}: {'; '.join(_problem(e) for e in error.errors())}") from None
+        raise ConfigError(f"{path}: {wrong_values(error.errors(), known=keys_of(TrainingConfig))}") from None
     refuse_flags(content, config, str(path))
     return config
-
-
-def _problem(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"unknown key {where}{did_you_mean(str(error['loc'][-1]), TrainingConfig.model_fields)}"
-    return f"{where}: {wrong_value(error)}"
 
 
 @dataclass(eq=False)

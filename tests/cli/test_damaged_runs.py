@@ -81,6 +81,8 @@ DAMAGE = [
     ("time as text", decided(variant_id=["a"], object_id=["1"], decision=["accept"], reviewer=["me"],
                              time=["yesterday"], reason=[""]),
      "decisions/mine.parquet: column time", "export merge pull"),
+    ("a null", measured(lambda t: t.set_column(0, "variant_id", pa.nulls(len(t), pa.string()))),
+     "manifest/part-0.parquet: column variant_id: holds a null", "report merge"),
     ("no strength", measured(lambda t: t.drop_columns(["strength"])),
      "manifest/part-0.parquet: no column strength", "report rescore merge"),
     ("strength as text", measured(as_text), "manifest/part-0.parquet: column strength", "verify report rescore merge"),

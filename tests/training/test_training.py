@@ -227,5 +227,5 @@ def test_shipped_configs_load(repo, named_photos):
 def test_a_wrong_config_lists_every_problem(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("name: x\nout: y\ndata: []\ndomain: [day]\nthreads: many\n")
-    with pytest.raises(ConfigError, match=r"threads: .*unknown key domain; did you mean 'domains'"):
+    with pytest.raises(ConfigError, match=r"threads: .*domain: unknown key; did you mean 'domains'"):
         read_training_config(path)
