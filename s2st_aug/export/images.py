@@ -17,7 +17,7 @@ from s2st_aug.arrays import Box
 from s2st_aug.errors import CheckFailed, LabelError
 from s2st_aug.formats.label_images import stored_orientation
 from s2st_aug.formats.pixels import Orientation
-from s2st_aug.formats.small_files import read_part
+from s2st_aug.formats.small_files import read_from
 from s2st_aug.images import ORIENTATION, SYNTHETIC, encode_png, read_photo
 
 ImageFormat = Literal["png", "jpeg"]
@@ -113,7 +113,7 @@ def with_exif(png: bytes, exif: bytes) -> bytes:
 def orientation_tag(source: str | Path) -> int:
     """The EXIF orientation 1..8 of an image file; 1 where it says none, or is no image."""
     try:
-        if _is_untagged(read_part(source, 0, _HEAD)):
+        if _is_untagged(read_from(source, 0, _HEAD)):
             return 1
         tag = stored_orientation(Path(source))
     except (OSError, LabelError):

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from s2st_aug.errors import DatasetError, LabelError
 from s2st_aug.formats.json_skim import ObjectSpan, object_spans
-from s2st_aug.formats.small_files import read_part
+from s2st_aug.formats.small_files import read_from
 from s2st_aug.records.scene import LabelKey
 
 CHUNK = 1 << 22
@@ -257,7 +257,7 @@ def read_span(path: Path, key: LabelKey) -> bytes:
     if key.length > RECORD_LIMIT:
         raise LabelError(f"{path}: one record of {key.length} bytes is larger than {RECORD_LIMIT >> 20} MiB")
     try:
-        data = read_part(path, key.start, key.length)
+        data = read_from(path, key.start, key.length)
     except OSError as error:
         raise LabelError(f"{path}: cannot be read: {error.strerror or error}") from None
     if hashlib.sha256(data).hexdigest() != key.sha256:

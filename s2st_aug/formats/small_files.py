@@ -20,7 +20,7 @@ def read_file(path: str | Path) -> bytes:
     return data if len(data) == size else Path(path).read_bytes()  # of no plain file, or one of more than 2 GiB
 
 
-def read_part(path: str | Path, start: int, length: int) -> bytes:
+def read_from(path: str | Path, start: int, length: int) -> bytes:
     """`length` bytes from `start` on, fewer where the file ends before; raises OSError."""
     held = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -16,7 +16,7 @@ from s2st_aug.formats.json_edit import members
 from s2st_aug.formats.json_stream import each_record
 from s2st_aug.formats.label_images import stored_orientation, stored_size
 from s2st_aug.formats.names import FilesBelow
-from s2st_aug.formats.small_files import read_file, read_part, write_file
+from s2st_aug.formats.small_files import read_file, read_from, write_file
 
 WORDS = st.text('{}[]"\\,:é ', max_size=4)
 VALUES = st.recursive(
@@ -93,7 +93,7 @@ def test_files_below_a_folder_are_those_that_a_stat_finds(tmp_path):
 def test_small_files_are_read_and_replaced_whole(tmp_path):
     path = tmp_path / "a"
     write_file(path, b"0123456789")
-    assert (read_file(path), read_part(path, 8, 5), read_part(path, 20, 5)) == (b"0123456789", b"89", b"")
+    assert (read_file(path), read_from(path, 8, 5), read_from(path, 20, 5)) == (b"0123456789", b"89", b"")
     write_file(path, b"01")
     assert path.read_bytes() == b"01"
     assert read_file("/proc/self/cmdline")  # its size is 0, as those of other files that are made when they are read
